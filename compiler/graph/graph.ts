@@ -1,0 +1,203 @@
+/**
+ * The index graph: what every pass of the compiler reads and writes. Sizes are numbers here.
+ *
+ * There is one kind of compute node, `out[i…] = finish(reduce r…: body)`: the body is a scalar expression over loads
+ * whose subscripts are integer scalar expressions (affine, split and merged by floordiv/mod, or looked up through
+ * another tensor). Beside it stand the few nodes that are not comprehensions. Each node defines one or more tensors;
+ * nodes are in topological order. `well-formed.ts` states the rules and is run after every pass.
+ */
+import type { Dtype } from '../../dsl/types/dtype.ts';
+import type { ScalarFunction } from '../../dsl/types/scalar-functions.ts';
+
+/** Names one tensor of a graph; unique across the graph and its loop bodies. */
+export type TensorId = number & { readonly brand?: 'tensor' };
+
+/** A dense row-major tensor of known shape. Rank 0 is a scalar. */
+export interface TensorType {
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+}
+
+export interface Tensor extends TensorType {
+  readonly id: TensorId;
+  /** Where it came from, for people: `h`, `scores`, `experts.gate`. Not unique. */
+  readonly name: string;
+}
+
+export interface Graph {
+  readonly name: string;
+  readonly inputs: readonly GraphInput[];
+  readonly nodes: readonly Node[];
+  readonly outputs: readonly GraphOutput[];
+}
+
+/** An entry's parameter by path: `x`, `experts.gate`. */
+export interface GraphInput {
+  readonly path: string;
+  readonly tensor: Tensor;
+}
+
+/** An entry's result by path: `out`, `out.0`, `out.gate`. */
+export interface GraphOutput {
+  readonly path: string;
+  readonly tensor: TensorId;
+}
+
+// ── scalar expressions ─────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * A scalar expression inside a node. Its type is one of the arithmetic types (`f32`, `i32`, `u32`, `bool`) except
+ * right under a `round`: loads of narrow types give f32/i32/u32 values. Indices and counters are i32.
+ */
+export type Scalar =
+  | { readonly op: 'constant'; readonly dtype: Arithmetic; readonly value: number }
+  /** Iterator `axis` of the node: output axes first, then reduced axes (see `ComputeNode`). */
+  | { readonly op: 'iterator'; readonly axis: number }
+  /** The step of the enclosing loop node `loop`. */
+  | { readonly op: 'counter'; readonly loop: LoopId }
+  | {
+      readonly op: 'load';
+      readonly tensor: TensorId;
+      readonly dtype: Dtype;
+      readonly subscripts: readonly Scalar[];
+    }
+  | {
+      readonly op: 'apply';
+      readonly function: ScalarFunction;
+      readonly dtype: Arithmetic;
+      readonly operands: readonly Scalar[];
+    }
+  /** Conversion between arithmetic types. Float to integer truncates towards zero, saturating; NaN gives 0. */
+  | { readonly op: 'convert'; readonly dtype: Arithmetic; readonly operand: Scalar }
+  /** Round to a narrow storage type and read back: `dtype` is narrow, the value is of its arithmetic type. */
+  | { readonly op: 'round'; readonly dtype: Dtype; readonly operand: Scalar }
+  /** In `finish` only: the result of this node's reduction (or the score). */
+  | { readonly op: 'reduced'; readonly dtype: Arithmetic };
+
+export type Arithmetic = 'f32' | 'i32' | 'u32' | 'bool';
+export type LoopId = number & { readonly brand?: 'loop' };
+
+/** `mean` is a sum and a division before it gets here. argmax and argmin give the i32 position, lowest on ties. */
+export const combiners = ['sum', 'prod', 'max', 'min', 'any', 'all', 'argmax', 'argmin'] as const;
+export type Combiner = (typeof combiners)[number];
+
+// ── nodes ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type Node = ComputeNode | SoftmaxSumNode | RouteNode | OrderNode | PrefixNode | LoopNode;
+export type NodeKind = Node['kind'];
+
+/**
+ * `result[i0…] = finish(reduce over r0…: body)`. Axes 0 … rank−1 are the output's, with extents `result.shape`;
+ * axes rank … are reduced, with extents `reduce.extents`. Without `reduce` the node is a map and `finish` absent.
+ * The body of a reduction is of the combiner's arithmetic type and accumulated in it (f32 for floats);
+ * `finish` (default: the reduced value itself) sees output axes only. What is stored is rounded to `result.dtype`.
+ */
+export interface ComputeNode {
+  readonly kind: 'compute';
+  readonly result: Tensor;
+  readonly body: Scalar;
+  readonly reduce:
+    | {
+        readonly combiner: Combiner;
+        readonly extents: readonly number[];
+        readonly finish: Scalar | undefined;
+      }
+    | undefined;
+  /** Set by `recover`: this contraction looks its weights up by expert and is to be run grouped. */
+  readonly grouped: GroupedLookup | undefined;
+}
+
+/**
+ * The contraction reads a tensor at `[…, pick[i…], …]` where `pick` is the tensor that `route` sorted.
+ * `axes` are the output axes that index `pick` in order (its rows and slots); the other output axes index columns.
+ */
+export interface GroupedLookup {
+  readonly pick: TensorId;
+  readonly order: TensorId;
+  readonly offsets: TensorId;
+  readonly experts: number;
+  readonly axes: readonly number[];
+}
+
+/**
+ * A softmax-weighted sum, streamed: `result[i…] = Σ_u p_u · value`, `p = softmax over visible u of finish(score)`,
+ * `score = sum over r…: scoreBody`. Never stores the scores. Rows that see nothing give 0.
+ *
+ * Axes: output axes 0 … rank−1; the streamed axis u is `rank`; the score's reduced axes follow it.
+ * `scoreBody` may use all of them but those in `valueAxes`; `logit` and `visible` likewise without the reduced ones,
+ * with `reduced` as the score; `value` uses output axes and u. `valueAxes` are the output axes that only `value` uses.
+ */
+export interface SoftmaxSumNode {
+  readonly kind: 'softmaxSum';
+  readonly result: Tensor;
+  /** Extent of u. */
+  readonly extent: number;
+  readonly scoreExtents: readonly number[];
+  readonly scoreBody: Scalar;
+  readonly logit: Scalar;
+  /** bool; undefined when all is visible. */
+  readonly visible: Scalar | undefined;
+  readonly value: Scalar;
+  readonly valueAxes: readonly number[];
+}
+
+/**
+ * Groups the flat positions of `pick` (ix values below `experts`) by value: `order` (i32[n]) lists the positions
+ * stably sorted by expert, `offsets` (i32[experts + 1]) says where each expert's begin.
+ */
+export interface RouteNode {
+  readonly kind: 'route';
+  readonly pick: TensorId;
+  readonly experts: number;
+  readonly order: Tensor;
+  readonly offsets: Tensor;
+}
+
+/**
+ * Positions along the last axis of `source` in order: the first `result.shape.at(-1)` of them, i32.
+ * Ties by lowest position; NaN last, whichever the direction. top-k is `descending` with fewer results than entries.
+ */
+export interface OrderNode {
+  readonly kind: 'order';
+  readonly source: TensorId;
+  readonly direction: 'ascending' | 'descending';
+  readonly result: Tensor;
+}
+
+/** Inclusive prefix reduction along the last axis of `source`. */
+export interface PrefixNode {
+  readonly kind: 'prefix';
+  readonly source: TensorId;
+  readonly combiner: 'sum' | 'prod' | 'max';
+  readonly result: Tensor;
+}
+
+/**
+ * `count` steps of `body`, which is a graph: its inputs are the states (in order; `path` is only a name); it may also
+ * load any tensor defined before the loop outside, subscripted with `counter(loop)` where it wants the step.
+ * Its outputs are the next states, then the collected values. `results` are the final states, then each collected
+ * value stacked in a leading axis of `count`.
+ */
+export interface LoopNode {
+  readonly kind: 'loop';
+  readonly loop: LoopId;
+  readonly count: number;
+  readonly initial: readonly TensorId[];
+  readonly body: Graph;
+  readonly results: readonly Tensor[];
+}
+
+/** The tensors that a node defines. */
+export function results(node: Node): readonly Tensor[] {
+  switch (node.kind) {
+    case 'compute':
+    case 'softmaxSum':
+    case 'order':
+    case 'prefix':
+      return [node.result];
+    case 'route':
+      return [node.order, node.offsets];
+    case 'loop':
+      return node.results;
+  }
+}

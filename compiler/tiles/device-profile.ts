@@ -1,0 +1,19 @@
+/** What a schedule must respect and may use of a device. Plain data: read off an adapter, or written for a test. */
+export interface DeviceProfile {
+  readonly name: string;
+  /** Whether the adapter runs on the CPU: schedules then avoid barriers and workgroup memory. */
+  readonly software: boolean;
+  readonly maxStorageBuffersPerStage: number;
+  /** Bytes of one storage binding. */
+  readonly maxBindingBytes: number;
+  readonly maxBufferBytes: number;
+  /** Bytes of workgroup memory. */
+  readonly maxWorkgroupBytes: number;
+  readonly maxInvocationsPerWorkgroup: number;
+  readonly maxWorkgroupSize: readonly [number, number, number];
+  readonly maxWorkgroupsPerDimension: number;
+  /** `shader-f16`: f16 storage and arithmetic. Without it f16 is unpacked from 32-bit words. */
+  readonly f16: boolean;
+  /** Subgroup size when it is fixed and subgroups may be used; undefined otherwise. */
+  readonly subgroupSize: number | undefined;
+}

@@ -1,0 +1,14 @@
+/** A graph cut into kernels, in the order in which they run: what scheduling gives and planning takes. */
+import type { LoopNode, Tensor } from '../graph/graph.ts';
+import type { TileProgram } from './tile-program.ts';
+
+export interface Schedule {
+  readonly steps: readonly ScheduledStep[];
+  /** Tensors that exist only between kernels (partial sums, tile tables) and are in no graph. */
+  readonly temporaries: readonly Tensor[];
+}
+
+export type ScheduledStep =
+  | { readonly kind: 'kernel'; readonly program: TileProgram }
+  /** The states are the inputs of `loop.body`; `steps` computes its outputs. */
+  | { readonly kind: 'loop'; readonly loop: LoopNode; readonly steps: readonly ScheduledStep[] };
