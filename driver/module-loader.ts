@@ -1,0 +1,29 @@
+/** Where `import` finds its text: the standard library of this package, and files beside the importing one. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import type { Source } from '../dsl/diagnostics/diagnostic.ts';
+import type { ModuleLoader } from '../dsl/types/check.ts';
+import { packageRoot } from './package-root.ts';
+
+export const standardLibrary: string = join(packageRoot, 'stdlib');
+
+const standardNames: readonly string[] = readdirSync(standardLibrary)
+  .filter((file) => file.endsWith('.ricci'))
+  .map((file) => basename(file, '.ricci'))
+  .sort();
+
+export const moduleLoader: ModuleLoader = {
+  standardNames,
+  standard: (name) =>
+    standardNames.includes(name) ? readSource(join(standardLibrary, `${name}.ricci`)) : undefined,
+  file: (fromPath, relative) => readSource(resolve(dirname(fromPath), relative)),
+};
+
+/** The file's text, or undefined when there is none to read. */
+export function readSource(path: string): Source | undefined {
+  try {
+    return { path, text: readFileSync(path, 'utf8') };
+  } catch {
+    return undefined;
+  }
+}
