@@ -1,0 +1,32 @@
+/** How the options that several commands share are read. */
+import { InvalidArgumentError } from 'commander';
+
+/** `S=128,B=2`, also repeated, adds to what came before. */
+export function parseAssignments(text: string, before: ReadonlyMap<string, number>): Map<string, number> {
+  const all = new Map(before);
+  for (const part of text.split(',')) {
+    const match = /^\s*([A-Za-z_]\w*)\s*=\s*(\d+)\s*$/.exec(part);
+    const [, name, digits] = match ?? [];
+    if (name === undefined || digits === undefined) {
+      throw new InvalidArgumentError(`'${part}' is not NAME=NUMBER, as in S=128,B=2`);
+    }
+    if (!Number.isSafeInteger(Number(digits))) throw new InvalidArgumentError(`${digits} is too large`);
+    all.set(name, Number(digits));
+  }
+  return all;
+}
+
+/** `NAME=VALUE`, repeated. */
+export function parseNamed(text: string, before: ReadonlyMap<string, string>): Map<string, string> {
+  const at = text.indexOf('=');
+  if (at < 1) throw new InvalidArgumentError(`'${text}' is not NAME=FILE.npy or NAME=NUMBER`);
+  return new Map(before).set(text.slice(0, at).trim(), text.slice(at + 1).trim());
+}
+
+export function parseSeed(text: string): number {
+  const seed = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(seed)) {
+    throw new InvalidArgumentError(`'${text}' is not a whole number`);
+  }
+  return seed;
+}
