@@ -1,0 +1,105 @@
+/**
+ * Epilogue fusion: a map that reads a reduction at its own output axes, in any order, and is its only reader becomes
+ * the reduction's `finish`, so that the reduced tensor is never stored.
+ */
+import type { ComputeNode, Graph, Node, Scalar, TensorId } from '../graph/graph.ts';
+import {
+  iterator,
+  type Load,
+  loadsOf,
+  reduced,
+  scalarType,
+  substituteIterators,
+  substituteLoads,
+} from '../graph/scalar.ts';
+import { readsOf, type Use, uses } from '../graph/uses.ts';
+import { asStored, mostReads } from './inline.ts';
+import { extentsOf, product } from './nodes.ts';
+
+export function fuseEpilogues(graph: Graph): Graph {
+  return fuseIn(graph, uses(graph));
+}
+
+function fuseIn(graph: Graph, readers: ReadonlyMap<TensorId, readonly Use[]>): Graph {
+  /** Reductions that may still be taken over by their reader, by what they define. */
+  const open = new Map<TensorId, ComputeNode>();
+  const taken = new Set<TensorId>();
+  const nodes = graph.nodes.map((node): Node => {
+    if (node.kind === 'loop') return { ...node, body: fuseIn(node.body, readers) };
+    if (node.kind !== 'compute') return node;
+    let fused = node;
+    if (node.reduce === undefined) {
+      const best = candidates(node, open)[0];
+      if (best !== undefined) {
+        fused = withEpilogue(best.reduction, best.axes, node);
+        taken.add(best.reduction.result.id);
+      }
+    }
+    if (fused.reduce !== undefined && readers.get(fused.result.id)?.length === 1)
+      open.set(fused.result.id, fused);
+    return fused;
+  });
+  const isKept = (node: Node) => node.kind !== 'compute' || !taken.has(node.result.id);
+  return { ...graph, nodes: nodes.filter(isKept) };
+}
+
+interface Candidate {
+  readonly reduction: ComputeNode;
+  /** The map's axis at which each output axis of the reduction is read. */
+  readonly axes: readonly number[];
+}
+
+/** The reductions that could take over the map, the longest first; of equal ones the last. */
+function candidates(map: ComputeNode, open: ReadonlyMap<TensorId, ComputeNode>): readonly Candidate[] {
+  const loads = loadsOf(map.body);
+  const found = [...new Set(loads.map((load) => load.tensor))].flatMap((tensor): Candidate[] => {
+    const reduction = open.get(tensor);
+    const axes =
+      reduction &&
+      commonPermutation(
+        loads.filter((load) => load.tensor === tensor),
+        map,
+      );
+    return reduction && axes && readsTogether(reduction, map) <= mostReads ? [{ reduction, axes }] : [];
+  });
+  const work = ({ reduction }: Candidate) => product(extentsOf(reduction));
+  return found.reverse().sort((left, right) => work(right) - work(left));
+}
+
+/** The axes at which all the loads read, when they are the map's iterators in some order, each once. */
+function commonPermutation(loads: readonly Load[], map: ComputeNode): readonly number[] | undefined {
+  const [first, ...rest] = loads.map((load) =>
+    load.subscripts.map((subscript) => (subscript.op === 'iterator' ? subscript.axis : -1)),
+  );
+  const isPermutation =
+    first !== undefined &&
+    first.length === map.result.shape.length &&
+    new Set(first).size === first.length &&
+    !first.includes(-1);
+  return isPermutation && rest.every((axes) => axes.every((axis, position) => axis === first[position]))
+    ? first
+    : undefined;
+}
+
+function readsTogether(reduction: ComputeNode, map: ComputeNode): number {
+  return new Set([...readsOf(reduction), ...readsOf(map)]).size - 1;
+}
+
+function withEpilogue(reduction: ComputeNode, axes: readonly number[], map: ComputeNode): ComputeNode {
+  const { combiner, extents, finish } = reduction.reduce!;
+  const permuted = (scalar: Scalar) => substituteIterators(scalar, (axis) => iterator(axes[axis] ?? axis));
+  const type = combiner === 'argmax' || combiner === 'argmin' ? 'i32' : scalarType(reduction.body);
+  const value = asStored(reduction.result, finish === undefined ? reduced(type) : permuted(finish));
+  const { grouped } = reduction;
+  return {
+    kind: 'compute',
+    result: map.result,
+    body: permuted(reduction.body),
+    reduce: {
+      combiner,
+      extents,
+      finish: substituteLoads(map.body, (load) => (load.tensor === reduction.result.id ? value : load)),
+    },
+    grouped: grouped && { ...grouped, axes: grouped.axes.map((axis) => axes[axis]!) },
+  };
+}

@@ -1,0 +1,37 @@
+/** The passes of the optimizer, in the order in which they run. */
+import type { Graph } from '../graph/graph.ts';
+import { assertWellFormed } from '../graph/well-formed.ts';
+import { commonSubexpressions } from './cse.ts';
+import { deadCode } from './dead-code.ts';
+import { simplify } from './simplify.ts';
+
+export interface Pass {
+  readonly name: string;
+  /** Keeps the meaning and the paths and types of inputs and outputs. */
+  readonly run: (graph: Graph) => Graph;
+}
+
+export const passes: readonly Pass[] = [
+  { name: 'simplify', run: simplify },
+  { name: 'common-subexpressions', run: commonSubexpressions },
+  { name: 'dead-code', run: deadCode },
+];
+
+export interface OptimizeOptions {
+  /** Names of passes to leave out. */
+  readonly skip?: ReadonlySet<string>;
+  /** Sees the graph after each pass. */
+  readonly onPass?: (name: string, graph: Graph) => void;
+}
+
+/** Runs the passes; the graph is checked for well-formedness after each, and a fault is an internal error. */
+export function optimize(graph: Graph, options: OptimizeOptions = {}): Graph {
+  let current = graph;
+  for (const pass of passes) {
+    if (options.skip?.has(pass.name)) continue;
+    current = pass.run(current);
+    assertWellFormed(current, pass.name);
+    options.onPass?.(pass.name, current);
+  }
+  return current;
+}
