@@ -1,0 +1,131 @@
+/** One way through: text, typed program, index graph, tile programs, kernels, executable package. */
+import { emitWgsl } from '../backends/wgsl/emit.ts';
+import { printGraph } from '../compiler/graph/print.ts';
+import type { Graph, Tensor, TensorId } from '../compiler/graph/graph.ts';
+import { lowerEntry } from '../compiler/lower/lower-entry.ts';
+import { optimize } from '../compiler/optimize/passes.ts';
+import type { Kernel } from '../compiler/plan/kernel.ts';
+import type { Package } from '../compiler/plan/package.ts';
+import { planPackage } from '../compiler/plan/plan-package.ts';
+import { allTensors } from '../compiler/plan/storages.ts';
+import type { DeviceProfile } from '../compiler/tiles/device-profile.ts';
+import { printTileProgram } from '../compiler/tiles/print.ts';
+import type { Schedule, ScheduledStep } from '../compiler/tiles/scheduled.ts';
+import { scheduleGraph } from '../compiler/tiles/schedule-graph.ts';
+import type { TileProgram } from '../compiler/tiles/tile-program.ts';
+import type { Diagnostic } from '../dsl/diagnostics/diagnostic.ts';
+import { checkProgram } from '../dsl/types/check.ts';
+import type { Dtype } from '../dsl/types/dtype.ts';
+import type { TypedProgram } from '../dsl/types/typed.ts';
+import { UserError } from '../runtime/errors.ts';
+import { moduleLoader, readSource } from './module-loader.ts';
+import type { Stage } from './stages.ts';
+
+/** What is wrong with a program, and the texts to show it in. */
+export interface Rejected {
+  readonly kind: 'rejected';
+  readonly diagnostics: readonly Diagnostic[];
+  readonly sources: ReadonlyMap<string, string>;
+}
+
+export interface Checked {
+  readonly kind: 'checked';
+  readonly program: TypedProgram;
+  readonly sources: ReadonlyMap<string, string>;
+}
+
+/**
+ * Reads and checks a file and all that it imports.
+ * @throws UserError when the file cannot be read.
+ */
+export function checkFile(path: string): Checked | Rejected {
+  const source = readSource(path);
+  if (source === undefined) {
+    throw new UserError('file-access', `${path}: cannot be read`, 'give the path of a .ricci file');
+  }
+  const { program, diagnostics, sources } = checkProgram(source, moduleLoader);
+  return diagnostics.some(({ severity }) => severity === 'error')
+    ? { kind: 'rejected', diagnostics, sources }
+    : { kind: 'checked', program, sources };
+}
+
+/** The entry that was asked for, or the only one there is. */
+export function chooseEntry(program: TypedProgram, path: string, entry: string | undefined): string {
+  const names = [...program.entries.keys()];
+  const exported = names.filter((name) => program.entries.get(name)?.exported);
+  const candidates = exported.length > 0 ? exported : names;
+  if (entry !== undefined) {
+    if (program.entries.has(entry)) return entry;
+    throw new UserError('wrong-input', `${path}: no function ${entry}`, `there are: ${names.join(', ')}`);
+  }
+  const [only] = candidates;
+  if (only !== undefined && candidates.length === 1) return only;
+  const help = candidates.length === 0 ? 'write an export fn' : `give --entry: ${candidates.join(', ')}`;
+  throw new UserError('wrong-input', `${path}: which function to run is not clear`, help);
+}
+
+export interface Instance {
+  readonly entry: string;
+  readonly sizes: ReadonlyMap<string, number>;
+  /** What `float` inputs are, by path; f32 for those left out. */
+  readonly inputDtypes: ReadonlyMap<string, Dtype>;
+}
+
+export interface Lowered {
+  readonly kind: 'lowered';
+  readonly graph: Graph;
+  readonly optimized: Graph;
+}
+
+/** The index graph of one entry at given sizes, as written and as optimized. */
+export function lower(checked: Checked, { entry, sizes, inputDtypes }: Instance): Lowered | Rejected {
+  const lowered = lowerEntry(checked.program, entry, { sizes, inputDtypes });
+  if ('diagnostics' in lowered) {
+    return { kind: 'rejected', diagnostics: lowered.diagnostics, sources: checked.sources };
+  }
+  return { kind: 'lowered', graph: lowered.graph, optimized: optimize(lowered.graph) };
+}
+
+export interface Compiled {
+  readonly schedule: Schedule;
+  readonly kernels: readonly Kernel[];
+  readonly package: Package;
+}
+
+/**
+ * Kernels and plan for a device.
+ * @throws UserError when the program cannot fit the device; nothing was allocated then.
+ */
+export function compileFor(lowered: Lowered, instance: Instance, device: DeviceProfile): Compiled {
+  const schedule = scheduleGraph(lowered.optimized, device);
+  const tensors = allTensors(lowered.optimized, schedule);
+  const tensor = (id: TensorId): Tensor => {
+    const found = tensors.get(id);
+    if (found === undefined) throw new Error(`the schedule names tensor ${id}, which is in no graph`);
+    return found;
+  };
+  const kernels = programsOf(schedule.steps).map((program) => emitWgsl(program, tensor, device));
+  return {
+    schedule,
+    kernels,
+    package: planPackage(lowered.optimized, schedule, kernels, device, {
+      sizes: Object.fromEntries(instance.sizes),
+    }),
+  };
+}
+
+/** Every kernel of a schedule, those in loops too. */
+export function programsOf(steps: readonly ScheduledStep[]): readonly TileProgram[] {
+  return steps.flatMap((step) => (step.kind === 'kernel' ? [step.program] : programsOf(step.steps)));
+}
+
+/** The program as text at each stage that comes after checking. */
+export const showStage: {
+  readonly [S in Exclude<Stage, 'tree'>]: (lowered: Lowered, compiled: Compiled) => string;
+} = {
+  graph: (lowered) => printGraph(lowered.graph),
+  optimized: (lowered) => printGraph(lowered.optimized),
+  tiles: (_, { schedule }) => programsOf(schedule.steps).map(printTileProgram).join('\n\n'),
+  wgsl: (_, { kernels }) => kernels.map(({ name, code }) => `// ${name}\n${code}`).join('\n\n'),
+  plan: (_, compiled) => JSON.stringify(compiled.package.manifest, undefined, 2),
+};
