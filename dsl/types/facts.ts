@@ -10,6 +10,7 @@ import type { Size, SizeAtom, SizeTerm } from './size.ts';
 import {
   addSizes,
   atomKey,
+  clearDenominators,
   divideExactly,
   divideTerm,
   evaluateSize,
@@ -104,18 +105,29 @@ function equality(left: Size, right: Size): Facts {
 }
 
 const provers: { readonly [R in Fact['relation']]: (facts: Facts, goal: OpenedFact) => boolean } = {
-  '<=': (facts, { left, right }) => isNonnegative(facts, subtractSizes(right, left)),
-  '<': (facts, { left, right }) => isNonnegative(facts, subtractSizes(subtractSizes(right, left), one)),
-  '==': (facts, { left, right }) =>
-    isDivisible(facts, zero, subtractSizes(left, right)) ||
-    (isNonnegative(facts, subtractSizes(left, right)) && isNonnegative(facts, subtractSizes(right, left))),
+  '<=': (facts, { left, right, excess }) =>
+    isNonnegative(facts, subtractSizes(right, left)) || isNonnegative(facts, excess),
+  '<': (facts, { left, right, excess }) =>
+    isNonnegative(facts, subtractSizes(subtractSizes(right, left), one)) ||
+    isNonnegative(facts, subtractSizes(excess, one)),
+  '==': (facts, { left, right, excess }) =>
+    isZero(facts, subtractSizes(right, left)) || isZero(facts, excess),
   '|': (facts, { left, right }) => isDivisible(facts, left, right),
   '%': (facts, { left, right }) => isDivisible(facts, right, left),
 };
 
+function isZero(facts: Facts, goal: Size): boolean {
+  return (
+    isDivisible(facts, zero, goal) ||
+    (isNonnegative(facts, goal) && isNonnegative(facts, subtractSizes(zero, goal)))
+  );
+}
+
 function merge(facts: Facts, more: Facts): Facts {
+  const isNews = (size: Size): boolean =>
+    size.terms.some((term) => term.coefficient < 0) && !facts.nonnegative.some(({ key }) => key === size.key);
   return {
-    nonnegative: [...facts.nonnegative, ...more.nonnegative],
+    nonnegative: [...facts.nonnegative, ...more.nonnegative.map(tighten).filter(isNews)],
     divisions: [...facts.divisions, ...more.divisions],
   };
 }
@@ -123,7 +135,7 @@ function merge(facts: Facts, more: Facts): Facts {
 /** A divisor of a positive number is positive and no greater. */
 function boundsOfDivisors(facts: Facts): readonly Size[] {
   return facts.divisions.flatMap(({ divisor, dividend }) =>
-    isNonnegative(facts, subtractSizes(dividend, one))
+    isNonnegative(facts, divisor) && isNonnegative(facts, subtractSizes(dividend, one))
       ? [subtractSizes(dividend, divisor), subtractSizes(divisor, one)]
       : [],
   );
@@ -134,6 +146,8 @@ function boundsOfDivisors(facts: Facts): readonly Size[] {
 interface OpenedFact {
   readonly left: Size;
   readonly right: Size;
+  /** The right less the left, times the denominators of its quotients: of the same sign. */
+  readonly excess: Size;
   /** What the quotients in it are: `d * q == n`, `d | n` and `d >= 1` for each `q = n / d`. */
   readonly definitions: Facts;
 }
@@ -143,7 +157,8 @@ function openFact(fact: Fact): OpenedFact | undefined {
   const definitions = new Map<string, Facts>();
   const left = openQuotients(fact.left, definitions);
   const right = openQuotients(fact.right, definitions);
-  return { left, right, definitions: [...definitions.values()].reduce(merge, noFacts) };
+  const excess = openQuotients(clearDenominators(subtractSizes(fact.right, fact.left)), definitions);
+  return { left, right, excess, definitions: [...definitions.values()].reduce(merge, noFacts) };
 }
 
 /** The size with a parameter for each quotient; collects what is known of them. */
@@ -170,29 +185,42 @@ function open(atom: SizeAtom & { readonly kind: 'quotient' }, definitions: Map<s
 
 // ── inequalities ───────────────────────────────────────────────────────────────────────────────────────────
 
-const maximalDepth = 7;
-const maximalSteps = 400;
+const maximalDepth = 8;
+/** Goals looked at in one proof: at about 50 µs each, some milliseconds for what cannot be proved. */
+const maximalGoals = 150;
 
-/** Bounds the work of one proof; a goal that failed is not tried again with as few steps left. */
+/** Bounds the work of one proof; a goal that failed is not tried again with as little depth left. */
 interface Search {
-  steps: number;
+  goals: number;
+  /** Whether depth, not lack of assumptions, ended the search somewhere. */
+  cut: boolean;
   readonly failed: Map<string, number>;
 }
 
+/** Short proofs first: tries with more and more depth. */
+function deepen(attempt: (depth: number, search: Search) => boolean): boolean {
+  const search: Search = { goals: maximalGoals, cut: true, failed: new Map() };
+  for (let depth = 0; depth <= maximalDepth && search.cut && search.goals > 0; depth += 1) {
+    search.cut = false;
+    if (attempt(depth, search)) return true;
+  }
+  return false;
+}
+
 function enter(search: Search, goal: string, depth: number): boolean {
-  if (depth <= 0 || search.steps <= 0 || (search.failed.get(goal) ?? 0) >= depth) return false;
-  search.steps -= 1;
+  if (depth === 0) search.cut = true;
+  if (depth === 0 || (search.failed.get(goal) ?? 0) >= depth) return false;
   search.failed.set(goal, depth);
   return true;
 }
 
 function isNonnegative(facts: Facts, goal: Size): boolean {
-  const search: Search = { steps: maximalSteps, failed: new Map() };
-  return searchNonnegative(facts.nonnegative, goal, maximalDepth, search);
+  return deepen((depth, search) => searchNonnegative(facts.nonnegative, goal, depth, search));
 }
 
 function searchNonnegative(known: readonly Size[], goal: Size, depth: number, search: Search): boolean {
-  if (!isValidSize(goal)) return false;
+  search.goals -= 1;
+  if (search.goals < 0 || !isValidSize(goal)) return false;
   const tight = tighten(goal);
   const target = tight.terms.find((term) => term.coefficient < 0);
   if (!target) return true;
@@ -233,8 +261,7 @@ function tighten(goal: Size): Size {
 // ── divisibility ───────────────────────────────────────────────────────────────────────────────────────────
 
 function isDivisible(facts: Facts, divisor: Size, dividend: Size): boolean {
-  const search: Search = { steps: maximalSteps, failed: new Map() };
-  return searchDivisible(facts.divisions, divisor, dividend, maximalDepth, search);
+  return deepen((depth, search) => searchDivisible(facts.divisions, divisor, dividend, depth, search));
 }
 
 /** Whether `divisor | dividend`, where a multiple of the divisor may be subtracted at will. */
@@ -245,7 +272,8 @@ function searchDivisible(
   depth: number,
   search: Search,
 ): boolean {
-  if (!isValidSize(dividend) || !isValidSize(divisor)) return false;
+  search.goals -= 1;
+  if (search.goals < 0 || !isValidSize(dividend) || !isValidSize(divisor)) return false;
   const rest = withoutMultiples(dividend, divisor);
   const target = rest.terms[0];
   if (!target || divideExactly(rest, divisor)) return true;

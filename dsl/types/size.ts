@@ -217,26 +217,32 @@ export function atomKey(atom: SizeAtom): string {
   return atom.kind === 'parameter' ? atom.name : `((${atom.numerator.key})/(${atom.denominator.key}))`;
 }
 
+interface KeyedTerm {
+  readonly coefficient: number;
+  readonly atoms: readonly SizeAtom[];
+  readonly keys: readonly string[];
+}
+
 /** Sorts and collects terms. Atoms are taken as they are: no quotient is cancelled. */
 function fromTerms(terms: readonly SizeTerm[]): Size {
-  const collected = new Map<string, { term: SizeTerm; keys: readonly string[]; coefficient: number }>();
+  const collected = new Map<string, KeyedTerm>();
   for (const term of terms) {
-    const keyed = term.atoms
-      .map((atom) => ({ atom, key: atomKey(atom) }))
-      .sort((a, b) => compare(a.key, b.key));
-    const keys = keyed.map(({ key }) => key);
-    const atoms = keyed.map(({ atom }) => atom);
+    const atoms = sortedAtoms(term.atoms);
+    const keys = atoms.map(atomKey);
     const monomial = keys.join('*');
     const coefficient = (collected.get(monomial)?.coefficient ?? 0) + term.coefficient;
     if (!Number.isSafeInteger(coefficient) || atoms.length > maximalDegree) return invalidSize;
-    collected.set(monomial, { term: { coefficient, atoms }, keys, coefficient });
+    collected.set(monomial, { coefficient, atoms, keys });
   }
-  const sorted = [...collected.values()]
-    .filter(({ coefficient }) => coefficient !== 0)
-    .sort((a, b) => compareMonomials(a.keys, b.keys));
+  const sorted = [...collected.values()].filter(({ coefficient }) => coefficient !== 0);
+  if (sorted.length > 1) sorted.sort((a, b) => compareMonomials(a.keys, b.keys));
   const key = sorted.map(({ coefficient, keys }) => [coefficient, ...keys].join('*')).join('+');
   if (sorted.length > maximalTerms || key.length > maximalKeyLength) return invalidSize;
-  return { terms: sorted.map(({ term }) => term), key };
+  return { terms: sorted.map(({ coefficient, atoms }) => ({ coefficient, atoms })), key };
+}
+
+function sortedAtoms(atoms: readonly SizeAtom[]): readonly SizeAtom[] {
+  return atoms.length < 2 ? atoms : [...atoms].sort((a, b) => compare(atomKey(a), atomKey(b)));
 }
 
 function compare(left: string, right: string): number {
@@ -385,8 +391,8 @@ function mixedQuotient(numerator: Size, denominator: Size): Size | undefined {
   return addSizes(cancelQuotients(fromTerms(whole)), quotient(fromTerms(rest), denominator));
 }
 
-/** The size times the denominators of all its quotients; zero iff the size is, wherever it is defined. */
-function clearDenominators(size: Size): Size {
+/** The size times the denominators of all its quotients: of the same sign, wherever it is defined. */
+export function clearDenominators(size: Size): Size {
   let cleared = size;
   for (let round = 0; round < maximalDegree; round += 1) {
     const atom = cleared.terms

@@ -1,5 +1,6 @@
 /** Finds the size parameters of a callee from the dimensions of its arguments. */
 import type { Fact } from './facts.ts';
+import { decide } from './facts.ts';
 import type { Size, SizeTerm } from './size.ts';
 import {
   addSizes,
@@ -36,7 +37,7 @@ export type SizeSolution =
 /**
  * Solves for the `unknowns` that occur in the patterns, each from an equation that has no other unknown left and in
  * which it occurs once, until nothing more is found; then compares both sides of every equation by normal form.
- * Divisions without remainder come first: others are obligations. A product with a factor 0 says nothing about its
+ * An unknown that only a remainder or a negative number would satisfy is a mismatch too. Divisions without remainder come first: others are obligations. A product with a factor 0 says nothing about its
  * other factors.
  */
 export function solveSizes(equations: readonly SizeEquation[], unknowns: ReadonlySet<string>): SizeSolution {
@@ -50,6 +51,12 @@ export function solveSizes(equations: readonly SizeEquation[], unknowns: Readonl
   for (;;) {
     const found = findValue(open, values);
     if (!found) break;
+    if (found.obligations.some((obligation) => decide(obligation, new Map()) === false)) {
+      const { pattern, actual } = open[found.equation]!;
+      const written = new Map([...unknowns].map((name) => [freshName(name), parameter(name)]));
+      const known = substituteSizes(substituteSizes(pattern, values), written);
+      return { kind: 'mismatch', equation: found.equation, pattern: known, actual };
+    }
     values.set(found.name, found.value);
     obligations.push(...found.obligations);
   }
@@ -76,24 +83,28 @@ function unknownsOf(size: Size): readonly string[] {
   return [...sizeParameters(size)].filter((name) => name.startsWith('?'));
 }
 
-interface Found {
+interface Solved {
   readonly name: string;
   readonly value: Size;
   readonly obligations: readonly Fact[];
 }
 
+interface Found extends Solved {
+  readonly equation: number;
+}
+
 function findValue(equations: readonly SizeEquation[], values: ReadonlyMap<string, Size>): Found | undefined {
-  const found = equations.flatMap(({ pattern, actual }) => {
+  const found = equations.flatMap(({ pattern, actual }, equation) => {
     const known = substituteSizes(pattern, values);
     const [name, ...others] = unknownsOf(known);
     const solution = name && others.length === 0 ? isolate(known, name, actual) : undefined;
-    return solution ?? [];
+    return solution ? { ...solution, equation } : [];
   });
   return found.find(({ obligations }) => obligations.length === 0) ?? found[0];
 }
 
 /** Solves `factor * atom + rest = actual`, where only `atom` contains the unknown, for the unknown. */
-function isolate(pattern: Size, name: string, actual: Size): Found | undefined {
+function isolate(pattern: Size, name: string, actual: Size): Solved | undefined {
   const holding = pattern.terms.filter((term) => sizeParameters(termSize(term)).has(name));
   const others = pattern.terms.filter((term) => !holding.includes(term)).map(termSize);
   const rest = others.reduce(addSizes, natural(0));
