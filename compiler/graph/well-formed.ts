@@ -31,6 +31,7 @@ import {
   scalarType,
   subexpressions,
 } from './scalar.ts';
+import { elementCount, sameShape } from './tensor-type.ts';
 import { allNodes, readsOf } from './uses.ts';
 
 export interface GraphFault {
@@ -166,7 +167,7 @@ const nodeRules: Readonly<Record<string, (node: Node, scope: Scope) => Messages>
     if (node.kind !== 'route' || pick === undefined) return;
     if (!isNatural(node.experts)) yield `${node.experts} experts`;
     if (!isInteger(pick)) yield `pick is ${printType(pick)}, not integers`;
-    const positions = pick.shape.reduce((product, extent) => product * extent, 1);
+    const positions = elementCount(pick);
     yield* expectType('order', node.order, { dtype: 'i32', shape: [positions] });
     yield* expectType('offsets', node.offsets, { dtype: 'i32', shape: [node.experts + 1] });
   },
@@ -261,7 +262,7 @@ function* groupedLookup(node: ComputeNode, scope: Scope): Messages {
   if (repeated(grouped.axes).size > 0) yield 'an axis is listed twice';
   if (!sameShape({ shape: grouped.axes.map((axis) => shape[axis] ?? -1) }, pick))
     yield `axes ${grouped.axes.join(', ')} do not span ${printType(pick)}`;
-  const positions = pick.shape.reduce((product, extent) => product * extent, 1);
+  const positions = elementCount(pick);
   yield* expectType('order', order, { dtype: 'i32', shape: [positions] });
   yield* expectType('offsets', offsets, { dtype: 'i32', shape: [grouped.experts + 1] });
   const rows = iterators(shape.length);
@@ -304,13 +305,6 @@ function* loopTypes(node: LoopNode, scope: Scope): Messages {
         shape: [count, ...given.shape],
       });
   }
-}
-
-function sameShape(left: Pick<TensorType, 'shape'>, right: Pick<TensorType, 'shape'>): boolean {
-  return (
-    left.shape.length === right.shape.length &&
-    left.shape.every((extent, axis) => extent === right.shape[axis])
-  );
 }
 
 function isInteger(tensor: Tensor): boolean {

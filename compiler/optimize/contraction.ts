@@ -79,10 +79,14 @@ function isFloat(body: Scalar): boolean {
   return body.op === 'apply' && body.dtype === 'f32';
 }
 
-/** The axes along which a factor varies; of a grouped node, not through the lookup of the expert. */
+/** The axes along which a factor varies; of a grouped node, not through the look-up of the expert. */
 function axesOfFactor(factor: Scalar, { grouped }: ComputeNode): ReadonlySet<number> {
   if (grouped === undefined) return iteratorsOf(factor);
-  return iteratorsOf(
-    mapScalar(factor, (part) => (part.op === 'load' && part.tensor === grouped.pick ? integer(0) : part)),
-  );
+  const isLookup = (part: Scalar) =>
+    part.op === 'load' &&
+    part.tensor === grouped.pick &&
+    part.subscripts.every(
+      (subscript, position) => subscript.op === 'iterator' && subscript.axis === grouped.axes[position],
+    );
+  return iteratorsOf(mapScalar(factor, (part) => (isLookup(part) ? integer(0) : part)));
 }

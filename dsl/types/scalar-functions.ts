@@ -28,7 +28,7 @@ const facts = {
   /** Float division. */
   div: { arity: 2, signature: 'float', callable: false },
   /** Integer division, rounding towards minus infinity; divisor > 0. */
-  floordiv: { arity: 2, signature: 'integer', callable: false },
+  floordiv: { arity: 2, signature: 'integer', callable: true },
   /** Integer remainder with the sign of the divisor (which is > 0): always in [0, divisor). */
   mod: { arity: 2, signature: 'integer', callable: false },
   neg: { arity: 1, signature: 'number', callable: false },

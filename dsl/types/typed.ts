@@ -28,6 +28,8 @@ export type Placement =
 export interface Dim {
   readonly size: Size;
   readonly placement: Placement;
+  /** The factors of a product dimension as it was written, major first: `G * R` is [G, R]. A remark, not identity. */
+  readonly factors?: readonly Size[] | undefined;
 }
 
 export type Type =

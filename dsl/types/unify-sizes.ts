@@ -37,8 +37,8 @@ export type SizeSolution =
 /**
  * Solves for the `unknowns` that occur in the patterns, each from an equation that has no other unknown left and in
  * which it occurs once, until nothing more is found; then compares both sides of every equation by normal form.
- * An unknown that only a remainder or a negative number would satisfy is a mismatch too. Divisions without remainder come first: others are obligations. A product with a factor 0 says nothing about its
- * other factors.
+ * Divisions without remainder come first: others are obligations. An unknown that would have to be a fraction or
+ * negative is a mismatch. A product with a factor 0 says nothing about its other factors.
  */
 export function solveSizes(equations: readonly SizeEquation[], unknowns: ReadonlySet<string>): SizeSolution {
   const renaming = new Map([...unknowns].map((name) => [name, parameter(freshName(name))]));

@@ -3,67 +3,59 @@
  * and the f32 operations that IEEE 754 rounds correctly. The rest (exp, sin, …) are left to the device.
  */
 import type { ScalarFunction } from '../../../dsl/types/scalar-functions.ts';
+import { float64 } from '../../graph/float64.ts';
 import type { Arithmetic, Scalar } from '../../graph/graph.ts';
-import { constant } from '../../graph/scalar.ts';
+import { convertInteger, integerOperation, truncateFloat } from '../../graph/integers.ts';
+import { roundTo } from '../../graph/rounding.ts';
+import { constant, scalarType } from '../../graph/scalar.ts';
+
+const correctlyRounded = [
+  'add', 'sub', 'mul', 'div', 'neg', 'abs', 'sign', 'min', 'max', 'sqrt', 'floor', 'ceil', 'round',
+] as const; // biome-ignore format: one topic a line
+const comparisons = ['eq', 'ne', 'lt', 'le'] as const;
 
 /** A value of the type from an exact result: rounded for f32, modulo 2^32 for integers. */
 export function wrap(type: Arithmetic, exact: number): number {
-  switch (type) {
-    case 'f32':
-      return Math.fround(exact);
-    case 'i32':
-      return exact | 0;
-    case 'u32':
-      return exact >>> 0;
-    case 'bool':
-      return exact === 0 ? 0 : 1;
-  }
+  return type === 'f32' ? Math.fround(exact) : convertInteger(type, exact);
 }
-
-type Fold = (type: Arithmetic, first: number, second: number, third: number) => number;
-
-const folds: { readonly [F in ScalarFunction]?: Fold } = {
-  add: (type, x, y) => wrap(type, x + y),
-  sub: (type, x, y) => wrap(type, x - y),
-  mul: (type, x, y) => (type === 'f32' ? wrap(type, x * y) : wrap(type, Math.imul(x, y))),
-  div: (type, x, y) => wrap(type, x / y),
-  floordiv: (type, x, y) => wrap(type, Math.floor(x / y)),
-  mod: (type, x, y) => wrap(type, x - y * Math.floor(x / y)),
-  neg: (type, x) => wrap(type, -x),
-  abs: (type, x) => wrap(type, Math.abs(x)),
-  sign: (_, x) => Math.sign(x),
-  min: (_, x, y) => Math.min(x, y),
-  max: (_, x, y) => Math.max(x, y),
-  sqrt: (type, x) => wrap(type, Math.sqrt(x)),
-  floor: (_, x) => Math.floor(x),
-  ceil: (_, x) => Math.ceil(x),
-  eq: (_, x, y) => Number(x === y),
-  ne: (_, x, y) => Number(x !== y),
-  lt: (_, x, y) => Number(x < y),
-  le: (_, x, y) => Number(x <= y),
-  and: (_, x, y) => x & y,
-  or: (_, x, y) => x | y,
-  not: (_, x) => 1 - x,
-};
 
 /** `scalar` as a constant, or undefined where it is not one or gives no finite number. */
 export function foldConstant(scalar: Scalar): Scalar | undefined {
-  if (scalar.op === 'convert' && scalar.operand.op === 'constant')
-    return constant(scalar.dtype, convertConstant(scalar.operand.value, scalar.dtype));
-  if (scalar.op !== 'apply') return undefined;
-  const fold = folds[scalar.function];
-  if (fold === undefined || !scalar.operands.every((operand) => operand.op === 'constant')) return undefined;
-  const [first = 0, second = 0, third = 0] = scalar.operands.map((operand) => operand.value);
-  const divides = scalar.function === 'floordiv' || scalar.function === 'mod';
-  if (divides && second <= 0) return undefined;
-  const result = fold(scalar.dtype, first, second, third);
-  return Number.isFinite(result) ? constant(scalar.dtype, result) : undefined;
+  const value = foldedValue(scalar);
+  return value !== undefined && Number.isFinite(value) ? constant(scalarType(scalar), value) : undefined;
 }
 
-/** Float to integer truncates towards zero and saturates; NaN gives 0. Between integers, modulo 2^32. */
-function convertConstant(source: number, to: Arithmetic): number {
-  if (Number.isInteger(source) || to === 'f32' || to === 'bool') return wrap(to, source);
-  if (Number.isNaN(source)) return 0;
-  const [low, high] = to === 'i32' ? [-(2 ** 31), 2 ** 31 - 1] : [0, 2 ** 32 - 1];
-  return Math.min(high, Math.max(low, Math.trunc(source)));
+function foldedValue(scalar: Scalar): number | undefined {
+  switch (scalar.op) {
+    case 'convert':
+      return scalar.operand.op === 'constant'
+        ? converted(scalar.operand.dtype, scalar.dtype, scalar.operand.value)
+        : undefined;
+    case 'round':
+      return scalar.operand.op === 'constant' ? roundTo(scalar.dtype, scalar.operand.value) : undefined;
+    case 'apply': {
+      const values = scalar.operands.flatMap((operand) => (operand.op === 'constant' ? [operand.value] : []));
+      if (values.length < scalar.operands.length || scalar.function === 'select') return undefined;
+      return appliedTo(scalar.function, scalarType(scalar.operands[0]!), values);
+    }
+    default:
+      return undefined;
+  }
+}
+
+function converted(from: Arithmetic, to: Arithmetic, value: number): number {
+  if (to === 'f32') return Math.fround(value);
+  return from === 'f32' ? truncateFloat(to, value) : convertInteger(to, value);
+}
+
+function appliedTo(name: ScalarFunction, type: Arithmetic, values: readonly number[]): number | undefined {
+  const [first = 0, second = 0, third = 0, fourth = 0] = values;
+  if (type !== 'f32') {
+    const divides = name === 'floordiv' || name === 'mod';
+    return divides && second <= 0 ? undefined : integerOperation(name, type)(first, second, third, fourth);
+  }
+  const rounded = correctlyRounded.find((candidate) => candidate === name);
+  if (rounded !== undefined) return Math.fround(float64.functions[rounded](first, second));
+  const comparison = comparisons.find((candidate) => candidate === name);
+  return comparison && Number(float64.comparisons[comparison](first, second));
 }

@@ -1,0 +1,86 @@
+/**
+ * Where barriers go: before a read of a shared tile that was written since the last one, and before a write of one that
+ * was read (or written by another mapping of invocations to elements).
+ */
+import { allStatements, expressionsOf } from '../../compiler/tiles/tile-builder.ts';
+import { operandsOf, type TileExpression } from '../../compiler/tiles/tile-expression.ts';
+import type { TileStatement } from '../../compiler/tiles/tile-program.ts';
+import type { Emission } from './emission.ts';
+
+/** The shared tiles that expressions read. */
+export function sharedReads(emission: Emission, expressions: readonly TileExpression[]): Set<string> {
+  const found = new Set<string>();
+  const seen = new Set<TileExpression>();
+  const visit = (expression: TileExpression): void => {
+    if (seen.has(expression)) return;
+    seen.add(expression);
+    if (expression.op === 'element' && sharedTiles(emission).has(expression.tile)) found.add(expression.tile);
+    for (const operand of operandsOf(expression)) visit(operand);
+  };
+  for (const expression of expressions) visit(expression);
+  return found;
+}
+
+const known = new WeakMap<object, ReadonlySet<string>>();
+
+function sharedTiles(emission: Emission): ReadonlySet<string> {
+  const found =
+    known.get(emission.program) ??
+    new Set(
+      allStatements(emission.program.body).flatMap((statement) =>
+        statement.kind === 'define' && statement.tile.space === 'shared' ? [statement.tile.name] : [],
+      ),
+    );
+  known.set(emission.program, found);
+  return found;
+}
+
+function sharedWrite(emission: Emission, statement: TileStatement): string | undefined {
+  if (statement.kind === 'define' && statement.tile.space === 'shared') return statement.tile.name;
+  if (statement.kind === 'update' && sharedTiles(emission).has(statement.tile)) return statement.tile;
+  return undefined;
+}
+
+/** Puts the barrier that a statement needs before it, and notes what it reads. Writes are noted where they are done. */
+export function prepareShared(emission: Emission, statement: TileStatement): void {
+  const reads = sharedReads(emission, expressionsOf(statement));
+  const write = sharedWrite(emission, statement);
+  const { barriers } = emission;
+  const isNeeded =
+    [...reads].some((name) => barriers.written.has(name)) ||
+    (write !== undefined && (barriers.read.has(write) || barriers.written.has(write)));
+  if (isNeeded) barrier(emission);
+  for (const name of reads) barriers.read.add(name);
+}
+
+export function barrier(emission: Emission): void {
+  emission.writer.statement('workgroupBarrier();');
+  emission.barriers.read.clear();
+  emission.barriers.written.clear();
+}
+
+/** A loop's body follows itself: what it touches counts as touched before it. */
+export function enterLoop(emission: Emission, body: readonly TileStatement[]): void {
+  const { barriers } = emission;
+  const written = new Set<string>();
+  const readFirst = new Set<string>();
+  for (const statement of allStatements(body)) {
+    for (const name of sharedReads(emission, expressionsOf(statement))) {
+      if (!written.has(name)) readFirst.add(name);
+      barriers.read.add(name);
+    }
+    const write = sharedWrite(emission, statement);
+    if (write !== undefined) written.add(write);
+  }
+  for (const name of readFirst) if (written.has(name)) barriers.written.add(name);
+}
+
+/** Called before a branch; what it returns, after it: then anything touched before it or in it counts. */
+export function leaveBranch(emission: Emission): () => void {
+  const { barriers } = emission;
+  const [read, written] = [[...barriers.read], [...barriers.written]];
+  return () => {
+    for (const name of read) barriers.read.add(name);
+    for (const name of written) barriers.written.add(name);
+  };
+}

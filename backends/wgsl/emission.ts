@@ -1,0 +1,103 @@
+/** What is known while one kernel is written. */
+import type { Tensor, TensorId } from '../../compiler/graph/graph.ts';
+import type { Spread, ThreadShape, Tile, TileAxis, TileProgram } from '../../compiler/tiles/tile-program.ts';
+import { type HelperName, type HelperUse, helperCall } from './helpers.ts';
+import type { View } from './storage.ts';
+import type { Value, Writer } from './writer.ts';
+
+export interface Emission {
+  readonly program: TileProgram;
+  readonly writer: Writer;
+  readonly buffers: ReadonlyMap<TensorId, Buffer>;
+  readonly tiles: Map<string, TileState>;
+  readonly helpers: Map<string, HelperUse>;
+  /** Workgroup memory of reductions, by element type and size. */
+  readonly scratch: Map<string, string>;
+  readonly barriers: BarrierState;
+  /** The block in which each loop's variable is known. */
+  readonly loopDepths: Map<string, number>;
+  readonly subgroupSize: number | undefined;
+  /** Whether the kernel needs `enable subgroups`. */
+  usesSubgroups: boolean;
+}
+
+export interface Buffer {
+  readonly name: string;
+  readonly tensor: Tensor;
+  /** `four` only where the tensor has a multiple of four elements. */
+  readonly view: View;
+  /** Set when four neighbours are accessed together, in a pass that tries `four` everywhere. */
+  readonly wide: { used: boolean };
+  /** Its contents do not change while the kernel runs. */
+  readonly constant: boolean;
+  version: number;
+}
+
+export interface TileState {
+  readonly tile: Tile;
+  /** Of registers: how many elements an invocation has along each axis. */
+  readonly fragment: readonly number[];
+  /** Vector width of a register, or of an element of the workgroup array. */
+  readonly width: 1 | 4;
+  /** The registers' values, row-major; of a tile that is updated, its variables. */
+  readonly registers: readonly Value[];
+  /** Updated after its definition, so in variables. */
+  readonly mutable: boolean;
+  version: number;
+}
+
+/** Which shared tiles were read or written since the last barrier. */
+export interface BarrierState {
+  read: Set<string>;
+  written: Set<string>;
+}
+
+export function helper(emission: Emission, name: HelperName, width: 1 | 4): string {
+  const called = helperCall({ name, width });
+  emission.helpers.set(called, { name, width });
+  return called;
+}
+
+/** Vectors run along the last axis where its blocks are of four. */
+export function widthOf(axes: readonly TileAxis[]): 1 | 4 {
+  const last = axes.at(-1);
+  return last !== undefined && last.block % 4 === 0 ? 4 : 1;
+}
+
+/** Among how many invocations (or lanes) an axis is dealt out. */
+export function sharers(over: Spread, threads: ThreadShape, subgroupSize: number | undefined): number {
+  switch (over) {
+    case 'whole':
+      return 1;
+    case 'rows':
+      return threads.rows;
+    case 'columns':
+      return threads.columns;
+    case 'threads':
+      return threads.rows * threads.columns;
+    case 'lanes':
+      if (subgroupSize === undefined) throw new Error('a tile over lanes on a device without fixed subgroups');
+      return subgroupSize;
+  }
+}
+
+export function fragmentExtent(emission: Emission, axis: TileAxis): number {
+  return axis.extent / sharers(axis.over, emission.program.threads, emission.subgroupSize);
+}
+
+const indexNames: { readonly [S in Exclude<Spread, 'whole'>]: string } = {
+  rows: 'row',
+  columns: 'column',
+  threads: 'thread',
+  lanes: 'lane',
+};
+
+export function invocationIndex(emission: Emission, over: Exclude<Spread, 'whole'>): Value {
+  if (over === 'lanes') emission.usesSubgroups = true;
+  return named(indexNames[over]);
+}
+
+/** An i32 known everywhere. */
+export function named(name: string, depth = 0): Value {
+  return { text: name, key: name, dtype: 'i32', width: 1, depth };
+}

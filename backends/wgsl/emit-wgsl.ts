@@ -1,0 +1,156 @@
+/** Tile program to WGSL. */
+import type { Tensor, TensorId } from '../../compiler/graph/graph.ts';
+import { allStatements } from '../../compiler/tiles/tile-builder.ts';
+import type { DeviceProfile } from '../../compiler/tiles/device-profile.ts';
+import type { TileProgram } from '../../compiler/tiles/tile-program.ts';
+import { type Buffer, type Emission, widthOf } from './emission.ts';
+import { helperTexts } from './helpers.ts';
+import type { WgslKernel } from './kernel.ts';
+import { emitStatements } from './statements.ts';
+import { elementsPerWord, viewType } from './storage.ts';
+import { sharedName } from './tile-elements.ts';
+import { typeText } from './wgsl-text.ts';
+import { createWriter } from './writer.ts';
+
+/**
+ * Deterministic: the same program gives the same text.
+ * @param tensors the types of the tensors that the program's buffers name
+ */
+export function emitWgsl(
+  program: TileProgram,
+  tensors: (id: TensorId) => Tensor,
+  device: DeviceProfile,
+): WgslKernel {
+  // The first pass declares all buffers in vectors of four and finds where that is of use.
+  const trial = write(program, tensors, device, () => true);
+  const { code, grid } = write(program, tensors, device, (id) => trial.wide.has(id));
+  return {
+    name: program.name,
+    code,
+    workgroupSize: [program.threads.columns, program.threads.rows, 1],
+    grid,
+    bindings: program.buffers,
+    counters: program.counters,
+  };
+}
+
+function write(
+  program: TileProgram,
+  tensors: (id: TensorId) => Tensor,
+  device: DeviceProfile,
+  wantsFour: (id: TensorId) => boolean,
+): { code: string; grid: readonly [number, number, number]; wide: ReadonlySet<TensorId> } {
+  const buffers = new Map(
+    program.buffers.map(({ tensor: id, access }): [TensorId, Buffer] => {
+      const tensor = tensors(id);
+      const count = tensor.shape.reduce((total, extent) => total * extent, 1);
+      const isFour = count % 4 === 0 && elementsPerWord(tensor.dtype) !== 4 && wantsFour(id);
+      return [
+        id,
+        {
+          name: `${identifier(tensor.name)}_${id}`,
+          tensor,
+          view: isFour ? 'four' : 'single',
+          wide: { used: false },
+          constant: access === 'read',
+          version: 0,
+        },
+      ];
+    }),
+  );
+  const emission: Emission = {
+    program,
+    writer: createWriter(),
+    buffers,
+    tiles: new Map(),
+    helpers: new Map(),
+    scratch: new Map(),
+    barriers: { read: new Set(), written: new Set() },
+    loopDepths: new Map(),
+    subgroupSize: device.subgroupSize,
+    usesSubgroups: false,
+  };
+  const grid = emitGrid(emission, device.maxWorkgroupsPerDimension);
+  emitStatements(emission, program.body);
+  const { rows, columns } = program.threads;
+  const code = [
+    ...(emission.usesSubgroups ? ['enable subgroups;', ''] : []),
+    ...program.buffers.map(({ tensor: id, access }, binding) => {
+      const { name, tensor, view } = buffers.get(id)!;
+      const mode = access === 'read' ? 'read' : 'read_write';
+      return `@group(0) @binding(${binding}) var<storage, ${mode}> ${name}: array<${viewType(tensor.dtype, view)}>;`;
+    }),
+    ...(program.counters.length > 0
+      ? [`@group(0) @binding(${program.buffers.length}) var<uniform> counters: vec4<u32>;`]
+      : []),
+    ...sharedDeclarations(program),
+    ...emission.scratch.values(),
+    '',
+    ...helperTexts(emission.helpers.values()).flatMap((text) => [text, '']),
+    `@compute @workgroup_size(${columns}, ${rows}, 1)`,
+    'fn main(',
+    '  @builtin(workgroup_id) workgroup: vec3u,',
+    '  @builtin(local_invocation_index) invocation: u32,',
+    ...(emission.usesSubgroups ? ['  @builtin(subgroup_invocation_id) subgroup_lane: u32,'] : []),
+    ') {',
+    '  let thread = i32(invocation);',
+    ...(rows === 1
+      ? ['  let row = 0;', '  let column = thread;']
+      : columns === 1
+        ? ['  let row = thread;', '  let column = 0;']
+        : [`  let row = thread / ${columns};`, `  let column = thread % ${columns};`]),
+    ...(emission.usesSubgroups ? ['  let lane = i32(subgroup_lane);'] : []),
+    emission.writer.render(),
+    '}',
+    '',
+  ].join('\n');
+  return {
+    code,
+    grid,
+    wide: new Set([...buffers].flatMap(([id, buffer]) => (buffer.wide.used ? [id] : []))),
+  };
+}
+
+/**
+ * Names the workgroup's place along each grid axis. A grid of up to three axes that fit is dispatched as it is; any other
+ * is counted through and folded into two dimensions, the workgroups beyond its end doing nothing.
+ */
+function emitGrid(emission: Emission, limit: number): readonly [number, number, number] {
+  const extents = emission.program.grid;
+  const { writer } = emission;
+  const dimensions = ['x', 'y', 'z'] as const;
+  if (extents.length <= 3 && extents.every((extent) => extent <= limit)) {
+    const reversed = [...extents].reverse();
+    for (const [at, axis] of [...extents.keys()].reverse().entries())
+      writer.statement(`let g${axis} = i32(workgroup.${dimensions[at]});`);
+    return [reversed[0] ?? 1, reversed[1] ?? 1, reversed[2] ?? 1];
+  }
+  const total = extents.reduce((product, extent) => product * extent, 1);
+  const across = Math.min(total, limit);
+  writer.statement(`let group = i32(workgroup.y) * ${across} + i32(workgroup.x);`);
+  const down = Math.ceil(total / across);
+  if (across * down !== total) writer.statement(`if (group >= ${total}) { return; }`);
+  let stride = total;
+  for (const [axis, extent] of extents.entries()) {
+    stride /= extent;
+    const upper = stride === 1 ? 'group' : `group / ${stride}`;
+    writer.statement(`let g${axis} = ${axis === 0 ? upper : `(${upper}) % ${extent}`};`);
+  }
+  return [across, down, 1];
+}
+
+function sharedDeclarations(program: TileProgram): string[] {
+  return allStatements(program.body).flatMap((statement) => {
+    if (statement.kind !== 'define' || statement.tile.space !== 'shared') return [];
+    const { name, dtype, axes } = statement.tile;
+    const width = widthOf(axes);
+    const count = axes.reduce((total, axis) => total * axis.extent, 1) / width;
+    return [`var<workgroup> ${sharedName(name)}: array<${typeText(dtype, width)}, ${count}>;`];
+  });
+}
+
+/** A name made fit for WGSL; the tensor's number after it makes it unique, and no keyword. */
+function identifier(name: string): string {
+  const plain = name.replace(/[^A-Za-z0-9]+/g, '_').replace(/^_+|_+$/g, '');
+  return /^[A-Za-z]/.test(plain) ? plain : `t${plain}`;
+}

@@ -1,0 +1,79 @@
+/** What each pointwise function is in WGSL: one table, which misses a function only if it does not compile. */
+import type { ScalarFunction } from '../../dsl/types/scalar-functions.ts';
+import type { Arithmetic } from '../../compiler/graph/graph.ts';
+import { type HelperName, helperCall } from './helpers.ts';
+import { typeText } from './wgsl-text.ts';
+
+/** How an operation is written: `a`, `b`, `c` are operands of one width, `dtype` is that of the operands. */
+export interface Rule {
+  readonly write: (
+    form: { readonly dtype: Arithmetic; readonly width: 1 | 4 },
+    a: string,
+    b: string,
+    c: string,
+    d: string,
+  ) => string;
+  readonly helper?: HelperName;
+  /** Has no vector form: is done for each of the four by itself. */
+  readonly scalarOnly?: true;
+}
+
+const infix = (operator: string): Rule => ({ write: (_, a, b) => `${a} ${operator} ${b}` });
+const call = (name: string): Rule => ({ write: (_, a) => `${name}(${a})` });
+const call2 = (name: string): Rule => ({ write: (_, a, b) => `${name}(${a}, ${b})` });
+const helper = (name: HelperName, operands: 1 | 2): Rule => ({
+  helper: name,
+  write: ({ width }, a, b) => `${helperCall({ name, width })}(${operands === 1 ? a : `${a}, ${b}`})`,
+});
+
+/** u32 needs no rounding towards minus infinity. */
+const flooring = (name: 'floor_div' | 'floor_mod', operator: string): Rule => ({
+  helper: name,
+  write: ({ dtype, width }, a, b) =>
+    dtype === 'u32' ? `${a} ${operator} ${b}` : `${helperCall({ name, width })}(${a}, ${b})`,
+});
+
+const threefry = (word: 'x' | 'y'): Rule => ({
+  helper: 'threefry',
+  scalarOnly: true,
+  write: (_, a, b, c, d) => `threefry(${a}, ${b}, ${c}, ${d}).${word}`,
+});
+
+export const functionRules: { readonly [F in ScalarFunction]: Rule } = {
+  add: infix('+'),
+  sub: infix('-'),
+  mul: infix('*'),
+  div: infix('/'),
+  floordiv: flooring('floor_div', '/'),
+  mod: flooring('floor_mod', '%'),
+  neg: { write: ({ dtype }, a) => (dtype === 'u32' ? `~${a} + 1u` : `-${a}`) },
+  abs: call('abs'),
+  sign: {
+    write: ({ dtype, width }, a) => (dtype === 'u32' ? `min(${a}, ${typeText('u32', width)}(1u))` : `sign(${a})`),
+  },
+  min: call2('min'),
+  max: call2('max'),
+  exp: call('exp'),
+  log: call('log'),
+  sqrt: call('sqrt'),
+  rsqrt: call('inverseSqrt'),
+  sin: call('sin'),
+  cos: call('cos'),
+  tanh: helper('safe_tanh', 1),
+  erf: helper('erf', 1),
+  pow: helper('real_pow', 2),
+  floor: call('floor'),
+  ceil: call('ceil'),
+  round: call('round'),
+  eq: infix('=='),
+  ne: infix('!='),
+  lt: infix('<'),
+  le: infix('<='),
+  and: infix('&'),
+  or: infix('|'),
+  not: { write: (_, a) => `!${a}` },
+  // Reads are never out of bounds in WGSL, whatever the index: both sides may be evaluated.
+  select: { write: (_, condition, yes, no) => `select(${no}, ${yes}, ${condition})` },
+  threefry0: threefry('x'),
+  threefry1: threefry('y'),
+};

@@ -1,0 +1,243 @@
+/**
+ * Functions in WGSL that emitted kernels call; a kernel carries those that it uses. Those that exist for scalars and
+ * vectors are written once, over the types `F` (floats), `I` and `U`.
+ */
+import type { Arithmetic } from '../../compiler/graph/graph.ts';
+import { typeText } from './wgsl-text.ts';
+
+interface Helper {
+  /** Of the scalar form; the vector form is called `name_4`. */
+  readonly text: string;
+  readonly widths: readonly (1 | 4)[];
+}
+
+const scalarOnly = [1] as const;
+const bothWidths = [1, 4] as const;
+
+const table = {
+  /** A call keeps compilers from evaluating the bits of infinities and NaN at compile time, which is an error. */
+  float_of_bits: {
+    widths: scalarOnly,
+    text: 'fn float_of_bits(bits: u32) -> f32 { return bitcast<f32>(bits); }',
+  },
+  floor_div: {
+    widths: bothWidths,
+    text: `fn floor_div(a: I, b: I) -> I {
+  let q = a / b;
+  return select(q, q - I(1), (a < I(0)) & (q * b != a));
+}`,
+  },
+  floor_mod: {
+    widths: bothWidths,
+    text: `fn floor_mod(a: I, b: I) -> I {
+  let r = a % b;
+  return select(r, r + b, r < I(0));
+}`,
+  },
+  /** Beyond 10, tanh is 1 in f32, and a builtin by exponentials may overflow. */
+  safe_tanh: {
+    widths: bothWidths,
+    text: 'fn safe_tanh(x: F) -> F { return tanh(clamp(x, F(-10.0), F(10.0))); }',
+  },
+  /**
+   * erf to about 1e-7: Taylor's series up to 1; beyond, 1 − t·exp(−x² + P(t)) with t = 1 / (1 + x/2)
+   * (Numerical Recipes, 3rd edition, §6.2.2, `erfcc`; relative error below 1.2e-7).
+   */
+  erf: {
+    widths: bothWidths,
+    text: `fn erf(x: F) -> F {
+  let a = min(abs(x), F(10.0));
+  let s = a * a;
+  let near = x * (1.1283791671 + s * (-0.3761263890 + s * (0.1128379167 + s * (-0.0268661706 + s * (0.0052239776
+    + s * (-0.0008548327 + s * (0.00012055333 + s * (-0.0000149256 + s * (0.0000016462 + s * -0.00000016366)))))))));
+  let t = 1.0 / (1.0 + 0.5 * a);
+  let p = -s - 1.26551223 + t * (1.00002368 + t * (0.37409196 + t * (0.09678418 + t * (-0.18628806 + t * (0.27886807
+    + t * (-1.13520398 + t * (1.48851587 + t * (-0.82215223 + t * 0.17087277))))))));
+  return select(sign(x) * (1.0 - t * exp(p)), near, a < F(1.0));
+}`,
+  },
+  /** WGSL's `pow` is for positive bases: a negative one has a real power where the exponent is an integer. */
+  real_pow: {
+    widths: bothWidths,
+    text: `fn real_pow(x: F, y: F) -> F {
+  let magnitude = pow(abs(x), y);
+  let whole = y == floor(y);
+  let odd = whole & (abs(y) < F(16777216.0)) & (floor(y * 0.5) * 2.0 != y);
+  let signed = select(magnitude, -magnitude, odd & (x < F(0.0)));
+  let real = select(signed, F(float_of_bits(0x7fc00000u)), (x < F(0.0)) & !whole);
+  return select(real, F(1.0), y == F(0.0));
+}`,
+  },
+  /** Float to integer: towards zero, saturating, NaN to 0. */
+  to_i32: {
+    widths: bothWidths,
+    text: `fn to_i32(x: F) -> I {
+  let inside = clamp(x, F(-2147483648.0), F(2147483520.0));
+  let top = select(I(inside), I(2147483647), x >= F(2147483648.0));
+  return select(I(0), top, x == x);
+}`,
+  },
+  to_u32: {
+    widths: bothWidths,
+    text: `fn to_u32(x: F) -> U {
+  let inside = clamp(x, F(0.0), F(4294967040.0));
+  let top = select(U(inside), U(4294967295u), x >= F(4294967296.0));
+  return select(U(0u), top, x == x);
+}`,
+  },
+  /** Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC'11). */
+  threefry: {
+    widths: scalarOnly,
+    text: `fn threefry(key0: u32, key1: u32, counter0: u32, counter1: u32) -> vec2u {
+  var key = array<u32, 3>(key0, key1, key0 ^ key1 ^ 0x1bd11bdau);
+  var rotations = array<u32, 8>(13u, 15u, 26u, 6u, 17u, 29u, 16u, 24u);
+  var x = vec2u(counter0 + key0, counter1 + key1);
+  for (var round = 0u; round < 20u; round++) {
+    let by = rotations[round % 8u];
+    x.x += x.y;
+    x.y = ((x.y << by) | (x.y >> (32u - by))) ^ x.x;
+    if (round % 4u == 3u) {
+      let turn = round / 4u + 1u;
+      x += vec2u(key[turn % 3u], key[(turn + 1u) % 3u] + turn);
+    }
+  }
+  return x;
+}`,
+  },
+  /** The upper half of an f32 after rounding to nearest even. */
+  bf16_bits: {
+    widths: bothWidths,
+    text: `fn bf16_bits(x: F) -> U {
+  let bits = bitcast<U>(x);
+  let rounded = (bits + U(0x7fffu) + ((bits >> U(16u)) & U(1u))) >> U(16u);
+  return select(rounded, U(0x7fc0u), (bits & U(0x7fffffffu)) > U(0x7f800000u));
+}`,
+  },
+  bf16_value: {
+    widths: bothWidths,
+    text: 'fn bf16_value(bits: U) -> F { return bitcast<F>(bits << U(16u)); }',
+  },
+  /** To nearest even, in integers: `pack2x16float` may round otherwise and is undefined beyond the range. */
+  f16_bits: {
+    widths: bothWidths,
+    text: `fn f16_bits(x: F) -> U {
+  let bits = bitcast<U>(x);
+  let sign = (bits >> U(16u)) & U(0x8000u);
+  let magnitude = bits & U(0x7fffffffu);
+  let normal = (magnitude - U(0x38000000u) + U(0xfffu) + ((magnitude >> U(13u)) & U(1u))) >> U(13u);
+  let small = bitcast<U>(bitcast<F>(magnitude) + F(0.5)) - U(0x3f000000u);
+  var result = select(normal, small, magnitude < U(0x38800000u));
+  result = select(result, U(0x7c00u), magnitude >= U(0x477ff000u));
+  result = select(result, U(0x7e00u), magnitude > U(0x7f800000u));
+  return sign | result;
+}`,
+  },
+  f16_value: {
+    widths: bothWidths,
+    text: `fn f16_value(bits: U) -> F {
+  let magnitude = bits & U(0x7fffu);
+  let normal = bitcast<F>((magnitude << U(13u)) + U(0x38000000u));
+  let small = F(magnitude) * 0.000000059604644775390625;
+  let special = bitcast<F>((magnitude << U(13u)) | U(0x7f800000u));
+  var value = select(normal, small, magnitude < U(0x400u));
+  value = select(value, special, magnitude >= U(0x7c00u));
+  return bitcast<F>(bitcast<U>(value) | ((bits & U(0x8000u)) << U(16u)));
+}`,
+  },
+  /** e4m3 has no infinity: what rounds beyond 448 is NaN. */
+  f8e4m3_bits: {
+    widths: bothWidths,
+    text: `fn f8e4m3_bits(x: F) -> U {
+  let bits = bitcast<U>(x);
+  let sign = (bits >> U(24u)) & U(0x80u);
+  let magnitude = bits & U(0x7fffffffu);
+  let normal = (magnitude - U(0x3c000000u) + U(0x7ffffu) + ((magnitude >> U(20u)) & U(1u))) >> U(20u);
+  let small = bitcast<U>(bitcast<F>(magnitude) + F(16384.0)) - U(0x46800000u);
+  let result = select(normal, small, magnitude < U(0x3c800000u));
+  return sign | select(result, U(0x7fu), magnitude > U(0x43e80000u));
+}`,
+  },
+  f8e4m3_value: {
+    widths: bothWidths,
+    text: `fn f8e4m3_value(bits: U) -> F {
+  let magnitude = bits & U(0x7fu);
+  let normal = bitcast<F>((magnitude << U(20u)) + U(0x3c000000u));
+  let small = F(magnitude) * 0.001953125;
+  var value = select(normal, small, magnitude < U(8u));
+  value = select(value, F(float_of_bits(0x7fc00000u)), magnitude == U(0x7fu));
+  return bitcast<F>(bitcast<U>(value) | ((bits & U(0x80u)) << U(24u)));
+}`,
+  },
+  f8e5m2_bits: {
+    widths: bothWidths,
+    text: `fn f8e5m2_bits(x: F) -> U {
+  let bits = bitcast<U>(x);
+  let sign = (bits >> U(24u)) & U(0x80u);
+  let magnitude = bits & U(0x7fffffffu);
+  let normal = (magnitude - U(0x38000000u) + U(0xfffffu) + ((magnitude >> U(21u)) & U(1u))) >> U(21u);
+  let small = bitcast<U>(bitcast<F>(magnitude) + F(128.0)) - U(0x43000000u);
+  var result = select(normal, small, magnitude < U(0x38800000u));
+  result = select(result, U(0x7cu), magnitude >= U(0x47700000u));
+  result = select(result, U(0x7eu), magnitude > U(0x7f800000u));
+  return sign | result;
+}`,
+  },
+  f8e5m2_value: {
+    widths: bothWidths,
+    text: 'fn f8e5m2_value(bits: U) -> F { return f16_value(bits << U(8u)); }',
+  },
+} as const satisfies Record<string, Helper>;
+
+export type HelperName = keyof typeof table;
+
+/** A helper in the width asked for. */
+export interface HelperUse {
+  readonly name: HelperName;
+  readonly width: 1 | 4;
+}
+
+export function helperCall({ name, width }: HelperUse): string {
+  return width === 1 ? name : `${name}_4`;
+}
+
+/** Which helpers a helper calls, for those that call any. */
+const calls: { readonly [N in HelperName]?: readonly { name: HelperName; scalar: boolean }[] } = {
+  real_pow: [{ name: 'float_of_bits', scalar: true }],
+  f8e4m3_value: [{ name: 'float_of_bits', scalar: true }],
+  f8e5m2_value: [{ name: 'f16_value', scalar: false }],
+};
+
+const typeNames: readonly (readonly [RegExp, Arithmetic])[] = [
+  [/\bF\b/g, 'f32'],
+  [/\bI\b/g, 'i32'],
+  [/\bU\b/g, 'u32'],
+];
+
+/** The text of all helpers used, and of those that they use, each once. */
+export function helperTexts(uses: Iterable<HelperUse>): string[] {
+  const texts = new Map<string, string>();
+  const add = (use: HelperUse): void => {
+    const called = helperCall(use);
+    if (texts.has(called)) return;
+    const inner = calls[use.name] ?? [];
+    for (const { name, scalar } of inner) add({ name, width: scalar ? 1 : use.width });
+    texts.set(called, instance(use, inner));
+  };
+  for (const use of uses) add(use);
+  return [...texts.values()];
+}
+
+function instance(
+  { name, width }: HelperUse,
+  inner: readonly { name: HelperName; scalar: boolean }[],
+): string {
+  const renamed = [{ name, scalar: false }, ...inner].reduce(
+    (text, called) =>
+      text.replaceAll(
+        new RegExp(`\\b${called.name}\\(`, 'g'),
+        `${helperCall({ name: called.name, width: called.scalar ? 1 : width })}(`,
+      ),
+    table[name].text as string,
+  );
+  return typeNames.reduce((text, [pattern, dtype]) => text.replace(pattern, typeText(dtype, width)), renamed);
+}

@@ -1,0 +1,17 @@
+/** A kernel as a WebGPU device takes it. */
+import type { LoopId } from '../../compiler/graph/graph.ts';
+import type { TileBuffer } from '../../compiler/tiles/tile-program.ts';
+
+/**
+ * Entry point `main`. Storage buffers are group 0, bindings 0 … n−1 in the order of `bindings`; with `counters`, binding
+ * n is `var<uniform> counters: vec4<u32>`, outermost loop first.
+ */
+export interface WgslKernel {
+  readonly name: string;
+  readonly code: string;
+  readonly workgroupSize: readonly [number, number, number];
+  /** Workgroups to dispatch. */
+  readonly grid: readonly [number, number, number];
+  readonly bindings: readonly TileBuffer[];
+  readonly counters: readonly LoopId[];
+}

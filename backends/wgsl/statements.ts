@@ -1,0 +1,303 @@
+/** Writes the statements of a tile program: one rule for each kind. */
+import { allStatements } from '../../compiler/tiles/tile-builder.ts';
+import type {
+  Tile,
+  TileAxis,
+  TileStatement,
+  TileStatementKind,
+} from '../../compiler/tiles/tile-program.ts';
+import type { TileExpression } from '../../compiler/tiles/tile-expression.ts';
+import { enterLoop, leaveBranch, prepareShared, sharedReads } from './barriers.ts';
+import {
+  type Emission,
+  fragmentExtent,
+  invocationIndex,
+  sharers,
+  type TileState,
+  widthOf,
+} from './emission.ts';
+import { emit, emitFull, type Point } from './expressions.ts';
+import { createDomain, type Domain } from './lanes.ts';
+import { type Linear, linearConstant, linearValue, plus, sumOf, times } from './linear.ts';
+import { storeValue } from './memory.ts';
+import { emitMultiplyAccumulate } from './multiply-accumulate.ts';
+import { emitReduce } from './reduce-tiles.ts';
+import { sharedName, tileState } from './tile-elements.ts';
+import { typeText } from './wgsl-text.ts';
+import type { Value } from './writer.ts';
+
+type Rules = {
+  readonly [K in TileStatementKind]: (
+    emission: Emission,
+    statement: TileStatement & { readonly kind: K },
+  ) => void;
+};
+
+const rules: Rules = {
+  define: (emission, { tile, value }) =>
+    tile.space === 'shared' ? fillShared(emission, tile, value) : defineRegisters(emission, tile, value),
+  update: (emission, { tile, value }) => {
+    const state = tileState(emission, tile);
+    if (state.tile.space === 'shared') fillShared(emission, state.tile, value);
+    else updateRegisters(emission, state, value);
+  },
+  multiplyAccumulate: emitMultiplyAccumulate,
+  reduce: emitReduce,
+  loop: emitLoop,
+  when: emitWhen,
+  store: emitStore,
+};
+
+export function emitStatements(emission: Emission, body: readonly TileStatement[]): void {
+  for (const statement of body) {
+    prepareShared(emission, statement);
+    emitStatement(emission, statement);
+  }
+}
+
+function emitStatement<K extends TileStatementKind>(
+  emission: Emission,
+  statement: TileStatement & { readonly kind: K },
+): void {
+  const rule: (emission: Emission, statement: TileStatement & { readonly kind: K }) => void =
+    rules[statement.kind];
+  rule(emission, statement);
+}
+
+// ── points ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Every register's place in a domain spread over the invocations, row-major. */
+export function registerPoints(emission: Emission, domain: Domain): Point[] {
+  const fragment = domain.axes.map((axis) => fragmentExtent(emission, axis));
+  for (const [axis, extent] of fragment.entries())
+    if (!Number.isInteger(extent))
+      throw new Error(`${emission.program.name}: axis ${axis} of ${domain.axes[axis]!.extent} is not dealt out evenly`);
+  const points: Point[] = [];
+  const visit = (indices: readonly number[]): void => {
+    const axis = indices.length;
+    if (axis === fragment.length) {
+      points.push({
+        domain,
+        width: domain.width,
+        fragment: indices,
+        coordinates: indices.map((at, axis) => coordinateOf(emission, domain.axes[axis]!, at)),
+      });
+      return;
+    }
+    const step = axis === fragment.length - 1 ? domain.width : 1;
+    for (let at = 0; at < fragment[axis]!; at += step) visit([...indices, at]);
+  };
+  visit([]);
+  return points;
+}
+
+/** Where along its axis the invocation's element number `at` is. */
+function coordinateOf(emission: Emission, axis: TileAxis, at: number): Linear {
+  if (axis.over === 'whole') return linearConstant(at);
+  const count = sharers(axis.over, emission.program.threads, emission.subgroupSize);
+  const place = Math.floor(at / axis.block) * axis.block * count + (at % axis.block);
+  if (count === 1) return linearConstant(place);
+  const index = times(linearValue(invocationIndex(emission, axis.over), 1), axis.block);
+  return plus(index, linearConstant(place));
+}
+
+// ── register tiles ─────────────────────────────────────────────────────────────────────────────────────────
+
+function defineRegisters(emission: Emission, tile: Tile, value: TileExpression): void {
+  const domain = createDomain(tile.axes);
+  const values = registerPoints(emission, domain).map((point) => emit(emission, value, point));
+  declareRegisters(emission, tile, values);
+}
+
+/** Gives a register tile its first values: as they are, or as variables if anything updates it. */
+export function declareRegisters(emission: Emission, tile: Tile, values: readonly Value[]): void {
+  const width = widthOf(tile.axes);
+  const mutable = updatedTiles(emission.program.body).has(tile.name);
+  const { writer } = emission;
+  const registers = values.map((value, at): Value => {
+    if (!mutable) return value;
+    const name = `${tile.name}_${at}`;
+    writer.statement(`var ${name} = ${typeText(tile.dtype, width)}(${value.text});`);
+    return { text: name, key: name, dtype: tile.dtype, width, depth: writer.depth(), mutable: true };
+  });
+  emission.tiles.set(tile.name, {
+    tile,
+    fragment: tile.axes.map((axis) => fragmentExtent(emission, axis)),
+    width,
+    registers,
+    mutable,
+    version: 0,
+  });
+}
+
+const updatedIn = new WeakMap<readonly TileStatement[], ReadonlySet<string>>();
+
+/** Tiles that a body changes after their definition. */
+export function updatedTiles(body: readonly TileStatement[]): ReadonlySet<string> {
+  const known = updatedIn.get(body);
+  if (known !== undefined) return known;
+  const names = new Set(
+    allStatements(body).flatMap((statement) => {
+      if (statement.kind === 'update') return [statement.tile];
+      return statement.kind === 'multiplyAccumulate' ? [statement.into] : [];
+    }),
+  );
+  updatedIn.set(body, names);
+  return names;
+}
+
+function updateRegisters(emission: Emission, state: TileState, value: TileExpression): void {
+  const domain = createDomain(state.tile.axes);
+  const values = registerPoints(emission, domain).map((point) => emitFull(emission, value, point));
+  // All new values are computed from the old ones, so they have to be known before the first changes.
+  for (const [at, register] of state.registers.entries())
+    emission.writer.statement(`${register.text} = ${values[at]!.text};`);
+  state.version++;
+}
+
+// ── shared tiles ───────────────────────────────────────────────────────────────────────────────────────────
+
+/** More units than this an invocation are written as a loop. */
+const unrolledUnits = 4;
+
+/** All invocations together compute a shared tile, each every n-th vector of it. */
+function fillShared(emission: Emission, tile: Tile, value: TileExpression): void {
+  const domain = createDomain(tile.axes);
+  const { writer, program } = emission;
+  const extents = tile.axes.map((axis) => axis.extent);
+  const units = extents.reduce((total, extent) => total * extent, 1) / domain.width;
+  const invocations = program.threads.rows * program.threads.columns;
+  const rounds = Math.ceil(units / invocations);
+  const old = emission.tiles.get(tile.name);
+  const state: TileState = old ?? {
+    tile,
+    fragment: extents,
+    width: domain.width,
+    registers: [],
+    mutable: true,
+    version: 0,
+  };
+  const readsItself = old !== undefined && sharedReads(emission, [value]).has(tile.name);
+  emission.tiles.set(tile.name, state);
+  if (readsItself && rounds > unrolledUnits)
+    throw new Error(`${program.name} updates the shared tile ${tile.name} from itself, with too few invocations`);
+  const thread = linearValue(invocationIndex(emission, 'threads'), 1);
+  if (rounds > unrolledUnits) {
+    const name = `unit_${tile.name}`;
+    writer.block(`for (var ${name} = thread; ${name} < ${units}; ${name} += ${invocations})`, () => {
+      const unit: Value = { text: name, key: name, dtype: 'i32', width: 1, depth: writer.depth() };
+      const point = unitPoint(emission, domain, linearValue(unit, 1));
+      writeShared(emission, state, linearValue(unit, 1), emitFull(emission, value, point).text);
+    });
+    emission.barriers.written.add(tile.name);
+    state.version++;
+    return;
+  }
+  const list = Array.from({ length: rounds }, (_, round) => plus(thread, linearConstant(round * invocations)));
+  const values = list.map((unit) => emitFull(emission, value, unitPoint(emission, domain, unit)));
+  if (readsItself) {
+    writer.statement('workgroupBarrier();');
+    emission.barriers.read.clear();
+    emission.barriers.written.clear();
+  }
+  for (const [round, unit] of list.entries()) {
+    const write = () => writeShared(emission, state, unit, values[round]!.text);
+    if ((round + 1) * invocations <= units) write();
+    else writer.block(`if (${sumOf(emission, unit).text} < ${units})`, write);
+  }
+  emission.barriers.written.add(tile.name);
+  state.version++;
+}
+
+function writeShared(emission: Emission, state: TileState, unit: Linear, text: string): void {
+  emission.writer.statement(`${sharedName(state.tile.name)}[${sumOf(emission, unit).text}] = ${text};`);
+}
+
+/** The place of the unit-th vector of a shared tile. */
+function unitPoint(emission: Emission, domain: Domain, unit: Linear): Point {
+  const { writer } = emission;
+  const extents = domain.axes.map((axis) => axis.extent);
+  const steps = extents.map((extent, axis) => (axis === extents.length - 1 ? extent / domain.width : extent));
+  let rest = sumOf(emission, unit);
+  const places: Linear[] = [];
+  for (let axis = steps.length - 1; axis >= 0; axis--) {
+    const extent = steps[axis]!;
+    const place = axis === 0 ? rest : writer.compute('i32', 1, [rest], ([text]) => `${text} % ${extent}`);
+    places.unshift(
+      times(linearValue(place, 1), axis === steps.length - 1 ? domain.width : 1),
+    );
+    if (axis > 0) rest = writer.compute('i32', 1, [rest], ([text]) => `${text} / ${extent}`);
+  }
+  return { domain, width: domain.width, coordinates: places, fragment: undefined };
+}
+
+// ── control ────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Bounds are the same for all, so they are computed at no point in particular. */
+function uniformPoint(): Point {
+  return { domain: createDomain([], 1), width: 1, coordinates: [], fragment: [] };
+}
+
+function emitLoop(emission: Emission, statement: TileStatement & { readonly kind: 'loop' }): void {
+  const { writer } = emission;
+  const point = uniformPoint();
+  const from = emit(emission, statement.from, point).text;
+  const to = emit(emission, statement.to, point).text;
+  const name = `i_${statement.variable}`;
+  enterLoop(emission, statement.body);
+  bumpVersions(emission, statement.body);
+  writer.block(`for (var ${name} = ${from}; ${name} < ${to}; ${name} += ${statement.step})`, () => {
+    emission.loopDepths.set(statement.variable, writer.depth());
+    emitStatements(emission, statement.body);
+  });
+  bumpVersions(emission, statement.body);
+}
+
+function emitWhen(emission: Emission, statement: TileStatement & { readonly kind: 'when' }): void {
+  const condition = emit(emission, statement.condition, uniformPoint()).text;
+  const leave = leaveBranch(emission);
+  emission.writer.block(`if (${condition})`, () => emitStatements(emission, statement.body));
+  leave();
+  bumpVersions(emission, statement.body);
+}
+
+/** What was known of the tiles that `body` changes is so no longer. */
+function bumpVersions(emission: Emission, body: readonly TileStatement[]): void {
+  for (const name of updatedTiles(body)) {
+    const state = emission.tiles.get(name);
+    if (state !== undefined) state.version++;
+  }
+  for (const statement of allStatements(body)) {
+    if (statement.kind !== 'store') continue;
+    const buffer = emission.buffers.get(statement.tensor);
+    if (buffer !== undefined) buffer.version++;
+  }
+}
+
+function emitStore(emission: Emission, statement: TileStatement & { readonly kind: 'store' }): void {
+  const domain = createDomain(statement.axes);
+  const points = registerPoints(emission, domain);
+  const body = () => {
+    for (const point of points) {
+      const mask = statement.mask === undefined ? undefined : emit(emission, statement.mask, point);
+      if (mask?.text === 'false') continue;
+      const value = emitFull(emission, statement.value, point);
+      const condition = mask?.text === 'true' ? undefined : mask;
+      storeValue(emission, statement.tensor, statement.offset, point, value, condition);
+    }
+  };
+  const holder = oneHolder(emission, domain);
+  if (holder === undefined) body();
+  else emission.writer.block(`if (${holder})`, body);
+}
+
+/** A condition that picks one of the invocations that all have the same part of a domain. */
+function oneHolder(emission: Emission, domain: Domain): string | undefined {
+  const { rows, columns } = emission.program.threads;
+  const spreads = new Set(domain.axes.map((axis) => axis.over));
+  const conditions: string[] = [];
+  if (!spreads.has('threads') && !spreads.has('rows') && rows > 1) conditions.push('row == 0');
+  if (!spreads.has('threads') && !spreads.has('columns') && columns > 1) conditions.push('column == 0');
+  return conditions.length === 0 ? undefined : conditions.join(' && ');
+}
+

@@ -1,0 +1,264 @@
+/**
+ * The reference evaluator: runs the index graph directly, over any algebra. It is the meaning of the language, and
+ * every other way of running is compared with it.
+ */
+import type { Algebra, Storage, TensorValue } from './algebra.ts';
+import type { Frame, Slot } from './compile-scalar.ts';
+import { computeCode, softmaxSumCode } from './evaluate-compute.ts';
+import type {
+  Graph,
+  LoopId,
+  LoopNode,
+  Node,
+  OrderNode,
+  PrefixNode,
+  RouteNode,
+  Tensor,
+  TensorId,
+} from './graph.ts';
+import { results } from './graph.ts';
+import { integerOperation } from './integers.ts';
+import { printType } from './print.ts';
+import { roundTo } from './rounding.ts';
+import { arithmeticOf } from './scalar.ts';
+import { elementCount, isFloat, sameShape } from './tensor-type.ts';
+import { allNodes, allTensors } from './uses.ts';
+import { describeNode } from './well-formed.ts';
+
+/**
+ * The outputs by path. `inputs` has a value for each input of the graph, of its dtype and shape; what they hold must be
+ * representable in the dtype. Throws (an internal error, naming node and index) on a load out of range.
+ */
+export function evaluateGraph<V>(
+  graph: Graph,
+  inputs: ReadonlyMap<TensorId, TensorValue<V>>,
+  algebra: Algebra<V>,
+): ReadonlyMap<string, TensorValue<V>> {
+  const machine = createMachine(graph, algebra);
+  for (const { path, tensor } of graph.inputs) {
+    const value = inputs.get(tensor.id);
+    if (value === undefined) throw new Error(`no value for the input ${path}`);
+    checkValue(path, value, tensor);
+    bind(machine.slot(tensor.id), value.data);
+  }
+  const run = graph.nodes.map((node) => nodeCode(node, machine));
+  for (const step of run) step();
+  return new Map(graph.outputs.map(({ path, tensor }) => [path, tensorValueOf(machine.slot(tensor))]));
+}
+
+function checkValue<V>(path: string, value: TensorValue<V>, wanted: Tensor): void {
+  if (value.dtype !== wanted.dtype || !sameShape(value, wanted))
+    throw new Error(`the input ${path} is ${printType(value)}, not ${printType(wanted)}`);
+  if (value.data.length !== elementCount(wanted))
+    throw new Error(`the input ${path} has ${value.data.length} elements, not ${elementCount(wanted)}`);
+}
+
+// ── state of a run ─────────────────────────────────────────────────────────────────────────────────────────
+
+interface Machine<V> {
+  readonly algebra: Algebra<V>;
+  readonly slot: (tensor: TensorId) => Slot<V>;
+  readonly step: (loop: LoopId) => { value: number };
+}
+
+function createMachine<V>(graph: Graph, algebra: Algebra<V>): Machine<V> {
+  const nothing = algebra.createStorage(0);
+  const slots = new Map<TensorId, Slot<V>>();
+  for (const [id, tensor] of allTensors(graph))
+    slots.set(id, { tensor, floats: nothing, numbers: new Float64Array(0) });
+  const steps = new Map<LoopId, { value: number }>();
+  for (const node of allNodes(graph)) if (node.kind === 'loop') steps.set(node.loop, { value: 0 });
+  return {
+    algebra,
+    slot: (tensor) => slots.get(tensor) ?? missing(`tensor %${tensor}`),
+    step: (loop) => steps.get(loop) ?? missing(`loop ${loop}`),
+  };
+}
+
+function missing(what: string): never {
+  throw new Error(`the graph has no ${what}`);
+}
+
+function bind<V>(slot: Slot<V>, data: Storage<V> | Storage<number>): void {
+  if (isFloat(slot.tensor)) slot.floats = data as Storage<V>;
+  else slot.numbers = data as Storage<number>;
+}
+
+function dataOf<V>(slot: Slot<V>): Storage<V> | Storage<number> {
+  return isFloat(slot.tensor) ? slot.floats : slot.numbers;
+}
+
+function tensorValueOf<V>(slot: Slot<V>): TensorValue<V> {
+  const { dtype, shape } = slot.tensor;
+  return { dtype, shape, data: dataOf(slot) };
+}
+
+/** Gives the tensor fresh elements: the old ones may still be read as a state of a loop. */
+function renew<V>(slot: Slot<V>, algebra: Algebra<V>): void {
+  const count = elementCount(slot.tensor);
+  bind(slot, isFloat(slot.tensor) ? algebra.createStorage(count) : new Float64Array(count));
+}
+
+// ── nodes ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+type NodeCodes = {
+  readonly [K in Node['kind']]: <V>(node: Extract<Node, { kind: K }>, machine: Machine<V>) => () => void;
+};
+
+const nodeCodes: NodeCodes = {
+  compute: (node, machine) =>
+    computeCode(
+      node,
+      machine.slot(node.result.id),
+      frameOf(node, machine, [...node.result.shape, ...(node.reduce?.extents ?? [])]),
+    ),
+  softmaxSum: (node, machine) =>
+    softmaxSumCode(
+      node,
+      machine.slot(node.result.id),
+      frameOf(node, machine, [...node.result.shape, node.extent, ...node.scoreExtents]),
+    ),
+  route: routeCode,
+  order: orderCode,
+  prefix: prefixCode,
+  loop: loopCode,
+};
+
+/** Runs the node once each time it is called. */
+function nodeCode<V>(node: Node, machine: Machine<V>): () => void {
+  const code = (nodeCodes[node.kind] as (node: Node, machine: Machine<V>) => () => void)(node, machine);
+  const defined = results(node).map((tensor) => machine.slot(tensor.id));
+  return () => {
+    for (const slot of defined) renew(slot, machine.algebra);
+    code();
+  };
+}
+
+function frameOf<V>(node: Node, machine: Machine<V>, extents: readonly number[]): Frame<V> {
+  return {
+    node: describeNode(node),
+    algebra: machine.algebra,
+    extents,
+    axes: new Int32Array(extents.length),
+    point: 0,
+    reducedFloat: machine.algebra.constant(0),
+    reducedNumber: 0,
+    slot: machine.slot,
+    step: machine.step,
+  };
+}
+
+function routeCode<V>(node: RouteNode, machine: Machine<V>): () => void {
+  const [pick, order, offsets] = [node.pick, node.order.id, node.offsets.id].map(machine.slot);
+  return () => {
+    const chosen = Array.from({ length: pick!.numbers.length }, (_, position) => pick!.numbers[position]!);
+    const wrong = chosen.find((expert) => expert < 0 || expert >= node.experts);
+    if (wrong !== undefined) throw new Error(`${describeNode(node)}: ${wrong} of ${node.experts} experts`);
+    let placed = 0;
+    for (let expert = 0; expert < node.experts; expert++) {
+      offsets!.numbers[expert] = placed;
+      for (const [position, own] of chosen.entries()) if (own === expert) order!.numbers[placed++] = position;
+    }
+    offsets!.numbers[node.experts] = placed;
+  };
+}
+
+function orderCode<V>(node: OrderNode, machine: Machine<V>): () => void {
+  const source = machine.slot(node.source);
+  const result = machine.slot(node.result.id);
+  const extent = source.tensor.shape.at(-1) ?? 1;
+  const kept = node.result.shape.at(-1) ?? 1;
+  const sign = node.direction === 'ascending' ? 1 : -1;
+  const keyAt = isFloat(source.tensor)
+    ? (position: number) => machine.algebra.toNumber(source.floats[position]!)
+    : (position: number) => source.numbers[position]!;
+  return () => {
+    const rows = kept === 0 ? 0 : result.numbers.length / kept;
+    for (let row = 0; row < rows; row++) {
+      const keys = Array.from({ length: extent }, (_, position) => keyAt(row * extent + position));
+      // Sorting is stable: ties stay by position.
+      const positions = [...keys.keys()].sort((left, right) => compareKeys(keys[left]!, keys[right]!, sign));
+      for (let rank = 0; rank < kept; rank++) result.numbers[row * kept + rank] = positions[rank]!;
+    }
+  };
+}
+
+function compareKeys(left: number, right: number, sign: number): number {
+  if (Number.isNaN(left) || Number.isNaN(right))
+    return Number(Number.isNaN(left)) - Number(Number.isNaN(right));
+  return left === right ? 0 : left < right ? -sign : sign;
+}
+
+function prefixCode<V>(node: PrefixNode, machine: Machine<V>): () => void {
+  const { algebra } = machine;
+  const source = machine.slot(node.source);
+  const result = machine.slot(node.result.id);
+  const extent = source.tensor.shape.at(-1) ?? 1;
+  const { dtype } = node.result;
+  const name = ({ sum: 'add', prod: 'mul', max: 'max' } as const)[node.combiner];
+  if (isFloat(node.result)) {
+    const combine = algebra.functions[name];
+    return () => {
+      accumulate(source.floats, result.floats, extent, combine, (value) => algebra.round(dtype, value));
+    };
+  }
+  const type = arithmeticOf(dtype) === 'u32' ? 'u32' : 'i32';
+  const combine = integerOperation(name, type);
+  return () => {
+    accumulate(
+      source.numbers,
+      result.numbers,
+      extent,
+      (left, right) => combine(left, right, 0, 0),
+      (value) => roundTo(dtype, value),
+    );
+  };
+}
+
+/** Inclusive prefixes of each row; only what is stored is rounded. */
+function accumulate<T>(
+  source: Storage<T>,
+  result: Storage<T>,
+  extent: number,
+  combine: (left: T, right: T) => T,
+  stored: (value: T) => T,
+): void {
+  for (let start = 0; start < source.length; start += extent) {
+    let running = source[start] as T;
+    result[start] = stored(running);
+    for (let position = start + 1; position < start + extent; position++) {
+      running = combine(running, source[position] as T);
+      result[position] = stored(running);
+    }
+  }
+}
+
+function loopCode<V>(node: LoopNode, machine: Machine<V>): () => void {
+  const step = machine.step(node.loop);
+  const initial = node.initial.map(machine.slot);
+  const states = node.body.inputs.map(({ tensor }) => machine.slot(tensor.id));
+  const given = node.body.outputs.map(({ tensor }) => machine.slot(tensor));
+  const final = node.results.map((tensor) => machine.slot(tensor.id));
+  const body = node.body.nodes.map((inner) => nodeCode(inner, machine));
+  return () => {
+    for (const [position, state] of states.entries()) bind(state, dataOf(initial[position]!));
+    for (step.value = 0; step.value < node.count; step.value++) {
+      for (const run of body) run();
+      for (const [position, slot] of given.entries())
+        if (position >= states.length) collect(slot, final[position]!, step.value);
+      const next = states.map((_, position) => dataOf(given[position]!));
+      for (const [position, state] of states.entries()) bind(state, next[position]!);
+    }
+    for (const [position, state] of states.entries()) bind(final[position]!, dataOf(state));
+  };
+}
+
+/** Copies what a step gave to its row of the collected tensor. */
+function collect<V>(from: Slot<V>, to: Slot<V>, row: number): void {
+  const copy = <T>(source: Storage<T>, target: Storage<T>): void => {
+    for (let position = 0; position < source.length; position++)
+      target[row * source.length + position] = source[position]!;
+  };
+  if (isFloat(to.tensor)) copy(from.floats, to.floats);
+  else copy(from.numbers, to.numbers);
+}

@@ -1,0 +1,252 @@
+/**
+ * Makes nodes from values. While a graph is made, every index variable has a number of its own, which is put in place
+ * of its axis when a node is made; and a node goes into the outermost graph in which all it reads is defined, so that
+ * what does not change in a loop is computed before it.
+ */
+import type { Dtype } from '../../dsl/types/dtype.ts';
+import type { Combiner, Graph, GraphInput, LoopId, LoopNode, Node, Scalar, Tensor, TensorId } from '../graph/graph.ts';
+import { results } from '../graph/graph.ts';
+import {
+  arithmeticOf,
+  countersOf,
+  iterator,
+  iteratorsOf,
+  load,
+  mapScalar,
+  reduced,
+  scalarType,
+  substituteIterators,
+  tensorsOf,
+} from '../graph/scalar.ts';
+import { nodeScalars, readsOf } from '../graph/uses.ts';
+import { type IndexArithmetic, indexArithmetic } from './index-arithmetic.ts';
+import type { Axis, TensorValue } from './value.ts';
+
+export interface Reduction {
+  readonly combiner: Combiner;
+  /** The reduced index variables, major first. */
+  readonly iterators: readonly number[];
+  /** In terms of the reduced value, which it is given. */
+  readonly finish?: (value: Scalar) => Scalar;
+}
+
+export interface StoreOptions {
+  readonly name: string;
+  /** What is stored; by default what the body is without loss. */
+  readonly dtype?: Dtype;
+  /** The leading axes of the tensor: index variables, by default those that the value depends on. */
+  readonly leading?: readonly number[];
+  readonly reduction?: Reduction;
+  /** An axis for each factor of a product dimension (the default), or one for each dimension. */
+  readonly factored?: boolean;
+}
+
+/** A tensor of the graph whose leading axes are index variables, and the value of the others. */
+export interface Stored {
+  readonly tensor: Tensor;
+  readonly value: TensorValue;
+}
+
+export interface GraphBuilder {
+  readonly arithmetic: IndexArithmetic;
+  readonly axis: (extent: number, factors?: readonly number[]) => Axis;
+  readonly extent: (iterator: number) => number;
+  readonly input: (name: string, dtype: Dtype, shape: readonly number[]) => Tensor;
+  readonly result: (name: string, dtype: Dtype, shape: readonly number[]) => Tensor;
+  readonly define: (node: Node) => void;
+  /** Puts expressions for index variables and simplifies what changes. */
+  readonly substitute: (scalar: Scalar, replace: ReadonlyMap<number, Scalar>) => Scalar;
+  /** The element at these subscripts. */
+  readonly at: (value: TensorValue, subscripts: readonly Scalar[]) => Scalar;
+  /** A tensor seen through leading index variables: `for axes: tensor[leading…, axes…]`. */
+  readonly view: (tensor: Tensor, leading: readonly number[]) => TensorValue;
+  /** The index variables that the value depends on, outermost first. */
+  readonly free: (value: TensorValue) => readonly number[];
+  /** Makes a compute node for the value. */
+  readonly store: (value: TensorValue, options: StoreOptions) => Stored;
+  /** A tensor that holds the value with these leading axes and one axis a dimension: an existing one if there is. */
+  readonly tensorFor: (value: TensorValue, options: StoreOptions) => Tensor;
+  readonly enterLoop: (count: number) => LoopId;
+  /** The nodes made inside the loop since it was entered. */
+  readonly leaveLoop: () => readonly Node[];
+  /** Whether the tensor is the result of a node of the innermost graph. */
+  readonly isOwnResult: (tensor: TensorId) => boolean;
+  readonly defineLoop: (node: LoopNode) => void;
+  readonly snapshot: () => Snapshot;
+  /** Takes back the nodes made since. */
+  readonly restore: (snapshot: Snapshot) => void;
+  readonly graph: (name: string, inputs: readonly GraphInput[], outputs: Graph['outputs']) => Graph;
+}
+
+/** How many nodes there are at each level. */
+export type Snapshot = readonly number[];
+
+interface Level {
+  nodes: Node[];
+  readonly loop: LoopId | undefined;
+}
+
+export function graphBuilder(): GraphBuilder {
+  const extents: number[] = [];
+  const tensors = new Map<TensorId, { readonly tensor: Tensor; level: number; ofNode: boolean }>();
+  const loops = new Map<LoopId, { readonly count: number; readonly level: number }>();
+  const levels: Level[] = [{ nodes: [], loop: undefined }];
+
+  const arithmetic = indexArithmetic({
+    extent: (axis) => extents[axis]!,
+    count: (loop) => loops.get(loop)!.count,
+  });
+
+  function axis(extent: number, factors: readonly number[] = [extent]): Axis {
+    extents.push(extent);
+    return { iterator: extents.length - 1, extent, factors };
+  }
+
+  function newTensor(name: string, dtype: Dtype, shape: readonly number[], ofNode: boolean): Tensor {
+    const tensor: Tensor = { id: tensors.size, name, dtype, shape };
+    tensors.set(tensor.id, { tensor, level: levels.length - 1, ofNode });
+    return tensor;
+  }
+
+  function levelOf(read: Iterable<TensorId>, counters: Iterable<LoopId>): number {
+    const levelsRead = [...read].map((tensor) => tensors.get(tensor)!.level);
+    return Math.max(0, ...levelsRead, ...[...counters].map((loop) => loops.get(loop)!.level));
+  }
+
+  function define(node: Node, level = levelOf(readsOf(node), nodeScalars(node).flatMap((s) => [...countersOf(s)]))): void {
+    levels[level]!.nodes.push(node);
+    for (const tensor of results(node)) tensors.get(tensor.id)!.level = level;
+  }
+
+  function substitute(scalar: Scalar, replace: ReadonlyMap<number, Scalar>): Scalar {
+    return mapScalar(scalar, (part) =>
+      part.op === 'iterator' ? (replace.get(part.axis) ?? part) : arithmetic.simplify(part),
+    );
+  }
+
+  function at(value: TensorValue, subscripts: readonly Scalar[]): Scalar {
+    if (subscripts.length === 0) return value.body;
+    return substitute(value.body, new Map(value.axes.map((own, position) => [own.iterator, subscripts[position]!])));
+  }
+
+  function free(value: TensorValue): readonly number[] {
+    const own = new Set(value.axes.map((each) => each.iterator));
+    return [...iteratorsOf(value.body)].filter((each) => !own.has(each)).sort((left, right) => left - right);
+  }
+
+  function view(tensor: Tensor, leading: readonly number[]): TensorValue {
+    const axes = tensor.shape.slice(leading.length).map((extent) => axis(extent));
+    return readThrough(tensor, leading, axes, axes.map((each) => [iterator(each.iterator)]));
+  }
+
+  function readThrough(
+    tensor: Tensor,
+    leading: readonly number[],
+    axes: readonly Axis[],
+    subscripts: readonly (readonly Scalar[])[],
+  ): TensorValue {
+    return { kind: 'tensor', axes, body: load(tensor, [...leading.map(iterator), ...subscripts.flat()]) };
+  }
+
+  function store(value: TensorValue, options: StoreOptions): Stored {
+    const { reduction } = options;
+    const factored = options.factored ?? true;
+    const reducedIterators = reduction?.iterators ?? [];
+    const leading = options.leading ?? free(value).filter((each) => !reducedIterators.includes(each));
+    const stored = value.axes.map((each) => (factored ? each.factors : [each.extent]).map((factor) => axis(factor)));
+    const parts = stored.map((group) => group.map((each) => iterator(each.iterator)));
+    const factorsOf = stored.map((group) => group.map((each) => each.extent));
+    const body = at(value, parts.map((group, position) => arithmetic.merge(group, factorsOf[position]!)));
+    const order = [...leading, ...stored.flat().map((each) => each.iterator), ...reducedIterators];
+    const positions = new Map(order.map((each, position) => [each, position]));
+    const renumbered = substituteIterators(body, (each) => iterator(positions.get(each)!));
+    const shape = [...leading.map((each) => extents[each]!), ...factorsOf.flat()];
+    const isArg = reduction?.combiner === 'argmax' || reduction?.combiner === 'argmin';
+    const type = isArg ? 'i32' : scalarType(renumbered);
+    const natural = reduction ? type : storedDtype(renumbered);
+    const tensor = newTensor(options.name, options.dtype ?? natural, shape, true);
+    define({
+      kind: 'compute',
+      result: tensor,
+      body: renumbered,
+      reduce: reduction && {
+        combiner: reduction.combiner,
+        extents: reducedIterators.map((each) => extents[each]!),
+        finish: reduction.finish?.(reduced(type)),
+      },
+      grouped: undefined,
+    });
+    const axes = value.axes.map((each) => axis(each.extent, each.factors));
+    const subscripts = axes.map((each, position) => arithmetic.split(iterator(each.iterator), factorsOf[position]!));
+    return { tensor, value: readThrough(tensor, leading, axes, subscripts) };
+  }
+
+  function tensorFor(value: TensorValue, options: StoreOptions): Tensor {
+    const leading = options.leading ?? free(value);
+    const { body } = value;
+    if (body.op === 'load') {
+      const { tensor } = tensors.get(body.tensor)!;
+      const wanted = [...leading, ...value.axes.map((each) => each.iterator)];
+      const identity =
+        wanted.length === body.subscripts.length &&
+        body.subscripts.every(
+          (subscript, position) =>
+            subscript.op === 'iterator' &&
+            subscript.axis === wanted[position] &&
+            extents[subscript.axis] === tensor.shape[position],
+        );
+      if (identity && (options.dtype ?? tensor.dtype) === tensor.dtype) return tensor;
+    }
+    return store(value, { ...options, leading, factored: false }).tensor;
+  }
+
+  return {
+    arithmetic,
+    axis,
+    extent: (each) => extents[each]!,
+    input: (name, dtype, shape) => newTensor(name, dtype, shape, false),
+    result: (name, dtype, shape) => newTensor(name, dtype, shape, true),
+    define: (node) => define(node),
+    substitute,
+    at,
+    view,
+    free,
+    store,
+    tensorFor,
+    enterLoop: (count) => {
+      const loop: LoopId = loops.size;
+      loops.set(loop, { count, level: levels.length });
+      levels.push({ nodes: [], loop });
+      return loop;
+    },
+    leaveLoop: () => levels.pop()!.nodes,
+    isOwnResult: (id) => {
+      const known = tensors.get(id)!;
+      return known.ofNode && known.level === levels.length - 1;
+    },
+    defineLoop: (node) => {
+      const counters = counterLoops(node.body).filter((loop) => loop !== node.loop);
+      define(node, levelOf(readsOf(node), counters));
+    },
+    snapshot: () => levels.map((level) => level.nodes.length),
+    restore: (snapshot) => {
+      levels.length = snapshot.length;
+      for (const [position, length] of snapshot.entries()) levels[position]!.nodes.length = length;
+    },
+    graph: (name, inputs, outputs) => ({ name, inputs, nodes: levels[0]!.nodes, outputs }),
+  };
+}
+
+/** What a copy of the expression is stored as without loss. */
+export function storedDtype(scalar: Scalar): Dtype {
+  return scalar.op === 'load' || scalar.op === 'round' ? scalar.dtype : scalarType(scalar);
+}
+
+/** The loops whose steps are used in the graph, those of its own loops included. */
+function counterLoops(graph: Graph): LoopId[] {
+  return graph.nodes.flatMap((node) =>
+    node.kind === 'loop'
+      ? counterLoops(node.body).filter((loop) => loop !== node.loop)
+      : nodeScalars(node).flatMap((scalar) => [...countersOf(scalar)]),
+  );
+}

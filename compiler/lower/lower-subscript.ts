@@ -1,0 +1,39 @@
+/** `x[i, :, (g, r)]`: a view, unless what is subscripted must first be computed. */
+import type { TypedSubscript } from '../../dsl/types/typed.ts';
+import type { Scalar } from '../graph/graph.ts';
+import { iterator } from '../graph/scalar.ts';
+import type { Typed } from './lower-expression.ts';
+import { asIndex, type Lowering, type Scope, settle, settleScalar, sizeOf } from './lowering.ts';
+import { type Axis, mapLeaves, scalarOf, type Value } from './value.ts';
+
+export function lowerSubscript(expression: Typed<'subscript'>, scope: Scope, lowering: Lowering): Value {
+  const { builder } = lowering;
+  const base = settle(lowering, lowering.lower(expression.base, scope), 'value');
+  const subscripts = expression.subscripts.map((subscript) => lowerOne(subscript, scope, lowering));
+  return mapLeaves(base, (leaf) => {
+    const kept: Axis[] = [];
+    const replaced = new Map<number, Scalar>();
+    for (const [position, axis] of leaf.axes.entries()) {
+      const index = subscripts[position];
+      const whole = index === undefined ? builder.axis(axis.extent, axis.factors) : undefined;
+      if (whole) kept.push(whole);
+      replaced.set(axis.iterator, index ?? iterator(whole!.iterator));
+    }
+    return { kind: 'tensor', axes: kept, body: builder.substitute(leaf.body, replaced) };
+  });
+}
+
+/** undefined for `:`. */
+function lowerOne(subscript: TypedSubscript, scope: Scope, lowering: Lowering): Scalar | undefined {
+  switch (subscript.kind) {
+    case 'whole':
+      return undefined;
+    case 'at':
+      return settleScalar(lowering, asIndex(scalarOf(lowering.lower(subscript.value, scope))), 'index');
+    case 'split': {
+      const parts = subscript.parts.map(({ value }) => asIndex(scalarOf(lowering.lower(value, scope))));
+      const factors = subscript.parts.map(({ size }) => sizeOf(size, scope));
+      return settleScalar(lowering, lowering.builder.arithmetic.merge(parts, factors), 'index');
+    }
+  }
+}

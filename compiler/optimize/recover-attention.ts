@@ -1,0 +1,208 @@
+/**
+ * Softmax-weighted sums become one streaming node. Over the axes of the sum and the streamed axis u, the pattern is
+ *
+ *     top    = max u: select(visible, x, −inf)
+ *     total  = sum u: select(visible, exp(x − top), 0)
+ *     p      = select(visible, exp(x − top) / total, 0)        guarded or not for rows that see nothing
+ *     result = sum u: p · value
+ *
+ * however the parts are cut into nodes: maps between are unfolded first. x is any expression; where it is computed
+ * from a sum that nothing else reads, that sum becomes the score, which is then never stored. Where anything else reads
+ * p it is stored anyway, and the sum stays as it is.
+ */
+import type { ComputeNode, Graph, Node, Scalar, SoftmaxSumNode, TensorId } from '../graph/graph.ts';
+import {
+  apply, boolean, float, iterator, iteratorsOf, type Load, loadsOf, reduced, substituteIterators, substituteLoads,
+} from '../graph/scalar.ts';
+import { type Use, uses } from '../graph/uses.ts';
+import { factorsOf, product as productOf } from './contraction.ts';
+import { createInterner } from './expressions/interner.ts';
+import { substituteReduced } from './expressions/substitute.ts';
+import { asStored, inlineInScalar } from './inline.ts';
+import { extentsOf, inLoopsFirst, loopCounts } from './nodes.ts';
+import { simplifierOf, type Simplifier } from './simplify.ts';
+import { workOf } from './work.ts';
+
+export function recoverAttention(graph: Graph): Graph {
+  const readers = uses(graph);
+  return inLoopsFirst(graph, (inner, outer) => {
+    const definitions = new Map<TensorId, ComputeNode>();
+    const nodes = inner.nodes.map((node): Node => {
+      if (node.kind !== 'compute') return node;
+      definitions.set(node.result.id, node);
+      const interner = createInterner();
+      const simplifier = simplifierOf([...extentsOf(node)], loopCounts(outer), interner);
+      return recovered(node, { definitions, readers, simplify: simplifier }) ?? node;
+    });
+    return { ...inner, nodes };
+  });
+}
+
+interface Surroundings {
+  readonly definitions: ReadonlyMap<TensorId, ComputeNode>;
+  readonly readers: ReadonlyMap<TensorId, readonly Use[]>;
+  /** Normal form over the sum's axes: equal expressions are the same object. */
+  readonly simplify: Simplifier;
+}
+
+function recovered(node: ComputeNode, around: Surroundings): SoftmaxSumNode | undefined {
+  const { reduce, result } = node;
+  if (reduce?.combiner !== 'sum' || reduce.extents.length !== 1 || reduce.finish !== undefined) return undefined;
+  const streamed = result.shape.length;
+  const factors = factorsOf(node.body);
+  for (const weight of factors) {
+    const others = factors.filter((factor) => factor !== weight);
+    if (weight.op !== 'load' || others.length !== factors.length - 1 || others.length === 0) continue;
+    const map = around.definitions.get(weight.tensor);
+    if (map === undefined || map.reduce !== undefined || map.result.dtype !== 'f32') continue;
+    if (around.readers.get(weight.tensor)?.length !== 1) continue;
+    const softmax = softmaxOf(inlineInScalar(weight, map), streamed, around);
+    if (softmax === undefined) continue;
+    const { scoreBody, scoreExtents, logit } = scoreOf(softmax.x, streamed, around);
+    const used = new Set(
+      [scoreBody, logit, softmax.visible ?? boolean(true)].flatMap((scalar) => [...iteratorsOf(scalar)]),
+    );
+    return {
+      kind: 'softmaxSum',
+      result,
+      extent: reduce.extents[0]!,
+      scoreExtents,
+      scoreBody,
+      logit,
+      visible: softmax.visible,
+      value: productOf(others),
+      valueAxes: result.shape.map((_, axis) => axis).filter((axis) => !used.has(axis)),
+    };
+  }
+  return undefined;
+}
+
+// ── the softmax ────────────────────────────────────────────────────────────────────────────────────────────
+
+interface Softmax {
+  readonly x: Scalar;
+  readonly visible: Scalar | undefined;
+}
+
+/** What `weight` is the softmax of along axis `streamed`; in normal form. */
+function softmaxOf(weight: Scalar, streamed: number, around: Surroundings): Softmax | undefined {
+  const guarded = chosen(around.simplify(unfolded(weight, around)), 0);
+  const quotient = guarded.value;
+  if (quotient.op !== 'apply' || quotient.function !== 'div') return undefined;
+  const numerator = chosen(quotient.operands[0]!, 0);
+  const exponential = numerator.value;
+  if (exponential.op !== 'apply' || exponential.function !== 'exp') return undefined;
+  const difference = exponential.operands[0]!;
+  if (difference.op !== 'apply' || difference.function !== 'sub') return undefined;
+  const [x, topOf] = difference.operands as [Scalar, Scalar];
+  const top = reductionBehind(topOf, 'max', streamed, around);
+  const total = reductionBehind(quotient.operands[1]!, 'sum', streamed, around);
+  if (top === undefined || total === undefined) return undefined;
+  const conditions = [...guarded.conditions, ...numerator.conditions].filter(
+    (condition) => !isGuard(condition, total.load) && !isGuard(condition, top.load),
+  );
+  const visible = conditions.length === 0 ? undefined : around.simplify(conjunction(conditions));
+  const masked = (value: Scalar, hidden: number) =>
+    around.simplify(visible === undefined ? value : apply('select', visible, value, float(hidden)));
+  const isTop = top.body === masked(x, Number.NEGATIVE_INFINITY);
+  const isTotal = total.body === masked(exponential, 0);
+  return isTop && isTotal ? { x, visible } : undefined;
+}
+
+/** `select(c, value, otherwise)` taken apart: the conditions under which the expression is `value`. */
+function chosen(scalar: Scalar, otherwise: number) {
+  const conditions: Scalar[] = [];
+  const isOther = (part: Scalar) => part.op === 'constant' && part.value === otherwise;
+  let value = scalar;
+  while (value.op === 'apply' && value.function === 'select') {
+    const [condition, then, rest] = value.operands as [Scalar, Scalar, Scalar];
+    if (isOther(rest)) {
+      conditions.push(...conjuncts(condition));
+      value = then;
+    } else if (isOther(then)) {
+      conditions.push(apply('not', condition));
+      value = rest;
+    } else break;
+  }
+  return { value, conditions };
+}
+
+function conjuncts(condition: Scalar): readonly Scalar[] {
+  return condition.op === 'apply' && condition.function === 'and'
+    ? condition.operands.flatMap(conjuncts)
+    : [condition];
+}
+
+function conjunction(conditions: readonly Scalar[]): Scalar {
+  const [first, ...rest] = new Set(conditions);
+  return rest.reduce((left, right) => apply('and', left, right), first!);
+}
+
+/** Conditions on the total or the top alone guard against rows that see nothing, which give zero anyway. */
+function isGuard(condition: Scalar, load: Load): boolean {
+  const loads = loadsOf(condition);
+  return loads.some((part) => part === load) && workOf(condition).floatLoads === 1;
+}
+
+/** The reduction along `streamed` that a load reads, also from behind a guard, over the axes of the load. */
+function reductionBehind(scalar: Scalar, combiner: 'max' | 'sum', streamed: number, around: Surroundings) {
+  for (const load of loadsOf(scalar)) {
+    const node = around.definitions.get(load.tensor);
+    if (node?.reduce?.combiner !== combiner || node.reduce.extents.length !== 1) continue;
+    if (node.reduce.finish !== undefined || node.result.dtype !== 'f32') continue;
+    if (!isOrGuards(scalar, load) || load.subscripts.some((part) => iteratorsOf(part).has(streamed))) continue;
+    const rank = node.result.shape.length;
+    const body = substituteIterators(node.body, (axis) =>
+      axis === rank ? iterator(streamed) : load.subscripts[axis]!,
+    );
+    return { load, body: around.simplify(unfolded(body, around)) };
+  }
+  return undefined;
+}
+
+/** The load itself, or a choice between it and a constant by a condition on it. */
+function isOrGuards(scalar: Scalar, load: Load): boolean {
+  if (scalar === load) return true;
+  if (scalar.op !== 'apply' || scalar.function !== 'select') return false;
+  const [condition, then, otherwise] = scalar.operands as [Scalar, Scalar, Scalar];
+  if (!isGuard(condition, load)) return false;
+  return (then === load && otherwise.op === 'constant') || (otherwise === load && then.op === 'constant');
+}
+
+/** With the maps that it loads from unfolded, and theirs: all that is left are inputs, reductions and other nodes. */
+function unfolded(scalar: Scalar, { definitions }: Surroundings): Scalar {
+  let current = scalar;
+  for (;;) {
+    const map = loadsOf(current)
+      .map((load) => definitions.get(load.tensor))
+      .find((node) => node !== undefined && node.reduce === undefined);
+    if (map === undefined) return current;
+    current = inlineInScalar(current, map);
+  }
+}
+
+// ── the score ──────────────────────────────────────────────────────────────────────────────────────────────
+
+/** x as a function of a sum that only this softmax reads, or of itself. */
+function scoreOf(x: Scalar, streamed: number, { definitions, readers, simplify }: Surroundings) {
+  const sums = loadsOf(x).flatMap((load) => {
+    const node = definitions.get(load.tensor);
+    return node?.reduce?.combiner === 'sum' && node.body.op === 'apply' ? [{ load, node }] : [];
+  });
+  const [sum] = sums;
+  if (sum === undefined || sums.length > 1 || !readersAre(sum.node, definitions, readers))
+    return { scoreBody: x, scoreExtents: [], logit: reduced('f32') };
+  const { load, node } = sum;
+  const { extents, finish } = node.reduce!;
+  const rank = node.result.shape.length;
+  const moved = (scalar: Scalar) =>
+    substituteIterators(scalar, (axis) =>
+      axis < rank ? load.subscripts[axis]! : iterator(streamed + 1 + axis - rank),
+    );
+  const score = asStored(node.result, finish === undefined ? reduced('f32') : moved(finish));
+  return {
+    scoreBody: moved(node.body),
+    scoreExtents: extents,
+    logit: simplify(substituteLoads(x, (part) => (part === load ? score : part))),
+  };
+}

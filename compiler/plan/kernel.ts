@@ -1,0 +1,31 @@
+/** What a back end hands to planning: the text of one kernel and how it is to be started. */
+import type { LoopId, TensorId } from '../graph/graph.ts';
+
+export type Extent3 = readonly [number, number, number];
+
+export interface Kernel {
+  /** Unique in its package, an identifier: also the name of its file. */
+  readonly name: string;
+  /** WGSL with the entry point `main`. */
+  readonly code: string;
+  readonly workgroupSize: Extent3;
+  /** Workgroups in each dimension; nothing is started when one of them is 0. */
+  readonly grid: Extent3;
+  /** Storage buffers: the n-th is `@group(0) @binding(n)`. */
+  readonly bindings: readonly KernelBinding[];
+  /**
+   * Loops whose step the kernel reads, at most four. When there are any, `@group(0) @binding(bindings.length)` is a
+   * uniform `vec4<u32>` that holds their steps in this order.
+   */
+  readonly counters: readonly LoopId[];
+  /** Optional WebGPU features that the code enables, such as `shader-f16`. */
+  readonly features?: readonly string[];
+}
+
+export interface KernelBinding {
+  readonly tensor: TensorId;
+  readonly access: 'read' | 'write' | 'readwrite';
+}
+
+/** Steps of loops come in one `vec4<u32>`. */
+export const maxKernelCounters = 4;

@@ -1,0 +1,102 @@
+/** Packages on disk. */
+import { randomUUID } from 'node:crypto';
+import fs from 'node:fs/promises';
+import path from 'node:path';
+import { type Package, packageFormat, parseManifest } from './package.ts';
+import { UserError } from './user-error.ts';
+
+const manifestFile = 'manifest.json';
+
+/**
+ * Writes the package as `directory`, which appears whole or not at all: it is written beside and renamed. Replaces an
+ * older package there. The same package gives the same bytes.
+ * @throws UserError `file-access` when the directory is something else than a package, or cannot be written.
+ */
+export async function writePackage(directory: string, { manifest, code }: Package): Promise<void> {
+  const target = path.resolve(directory);
+  const replaced = await existing(target);
+  const beside = `${target}.${randomUUID()}`;
+  const old = `${beside}.old`;
+  try {
+    await fs.mkdir(path.join(beside, 'kernels'), { recursive: true });
+    await fs.writeFile(path.join(beside, manifestFile), `${JSON.stringify(manifest, undefined, 2)}\n`);
+    for (const kernel of manifest.kernels)
+      await fs.writeFile(path.join(beside, kernel.file), code.get(kernel.name)!);
+    if (replaced) await fs.rename(target, old);
+    await fs.rename(beside, target);
+  } catch (error) {
+    // A package that was moved out of the way comes back.
+    await fs.rename(old, target).catch(() => undefined);
+    throw new UserError(
+      'file-access',
+      `cannot write the package ${directory}: ${(error as Error).message}`,
+      'choose a directory that you may write to with -o',
+    );
+  } finally {
+    await fs.rm(beside, { recursive: true, force: true });
+    await fs.rm(old, { recursive: true, force: true });
+  }
+}
+
+/** Whether there is a directory that may be replaced: a package, or an empty one. */
+async function existing(target: string): Promise<boolean> {
+  const refusal = (what: string) =>
+    new UserError(
+      'file-access',
+      `${target} ${what}, so nothing was written`,
+      'choose another directory with -o, or remove that one',
+    );
+  const entries = await fs.readdir(target).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw refusal(error.code === 'ENOTDIR' ? 'is a file' : 'cannot be read');
+  });
+  if (entries === undefined) return false;
+  if (entries.length > 0 && !(await isPackage(target))) throw refusal('holds something else than a package');
+  return true;
+}
+
+/** Whether a path is a package's directory: it has a manifest that says so, valid or not. */
+export async function isPackage(directory: string): Promise<boolean> {
+  try {
+    const text = await fs.readFile(path.join(directory, manifestFile), 'utf8');
+    return (JSON.parse(text) as { format?: unknown } | null)?.format === packageFormat;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * @throws UserError `file-access` when a file is missing, `malformed-file` when the manifest is not valid, naming
+ * its field.
+ */
+export async function readPackage(directory: string): Promise<Package> {
+  const file = path.join(directory, manifestFile);
+  const text = await readText(file);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new UserError(
+      'malformed-file',
+      `${file}: is not JSON: ${(error as Error).message}`,
+      'compile the package again',
+    );
+  }
+  const manifest = parseManifest(value, file);
+  const code = new Map<string, string>();
+  for (const kernel of manifest.kernels)
+    code.set(kernel.name, await readText(path.join(directory, kernel.file)));
+  return { manifest, code };
+}
+
+async function readText(file: string): Promise<string> {
+  try {
+    return await fs.readFile(file, 'utf8');
+  } catch (error) {
+    throw new UserError(
+      'file-access',
+      `cannot read ${file}: ${(error as Error).message}`,
+      'name the directory of a package that ricci compile wrote',
+    );
+  }
+}

@@ -1,0 +1,223 @@
+/**
+ * The executable package: what the compiler writes and the runtime runs. A directory with `manifest.json` and one text
+ * file a kernel; this is its form in memory. See `package-files.ts` for reading and writing.
+ */
+import { z } from 'zod';
+import { dtypes } from '../../dsl/types/dtype.ts';
+import { maxKernelCounters } from './kernel.ts';
+import { bufferBytes, packedBytes } from './storage-bytes.ts';
+import { UserError } from './user-error.ts';
+
+export const packageFormat = 'ricci-package';
+export const packageVersion = 1;
+
+const natural = z.int().min(0);
+const positive = z.int().min(1);
+const extent3 = z.tuple([natural, natural, natural]);
+const identifier = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is not an identifier');
+
+const tensorSchema = z.strictObject({
+  path: z.string().min(1),
+  dtype: z.enum(dtypes),
+  shape: z.array(natural),
+  /** Index into `slots`. */
+  slot: natural,
+});
+
+const inputSchema = tensorSchema.extend({
+  /** For an `ix(n)`: values are in [0, n). */
+  below: natural.optional(),
+});
+
+const kernelSchema = z.strictObject({
+  name: identifier,
+  file: z.string().regex(/^kernels\/[A-Za-z0-9_]+\.wgsl$/, 'is not a file of the folder kernels'),
+  workgroupSize: z.tuple([positive, positive, positive]),
+  grid: extent3,
+  /** How each storage buffer is used, in binding order. */
+  bindings: z.array(z.enum(['read', 'write', 'readwrite'])),
+  /** How many steps of loops it reads, in a uniform `vec4<u32>` after the storage buffers; none for 0. */
+  counters: natural.max(maxKernelCounters),
+});
+
+const dispatchSchema = z.strictObject({
+  kind: z.literal('dispatch'),
+  kernel: identifier,
+  /** In binding order. */
+  slots: z.array(natural),
+  /** Loops around this step whose step numbers the kernel gets. */
+  counters: z.array(natural),
+});
+
+const copySchema = z.strictObject({
+  kind: z.literal('copy'),
+  from: natural,
+  to: natural,
+  bytes: positive,
+  /** The destination begins at (step of this loop) · bytes; at 0 without it. */
+  sliceOf: natural.optional(),
+});
+
+export type LaunchStep =
+  | z.infer<typeof dispatchSchema>
+  | z.infer<typeof copySchema>
+  | {
+      readonly kind: 'loop';
+      readonly loop: number;
+      readonly count: number;
+      readonly steps: LaunchStep[];
+      /** After each step, each pair of slots exchanges its buffers, for all that follows. */
+      readonly swaps: [number, number][];
+    };
+
+const stepSchema: z.ZodType<LaunchStep> = z.lazy(() =>
+  z.discriminatedUnion('kind', [
+    dispatchSchema,
+    copySchema,
+    z.strictObject({
+      kind: z.literal('loop'),
+      loop: natural,
+      count: natural,
+      steps: z.array(stepSchema),
+      swaps: z.array(z.tuple([natural, natural])),
+    }),
+  ]),
+);
+
+const slotSchema = z.strictObject({
+  bytes: positive.multipleOf(4),
+  /** An input's slot holds that input alone, from call to call; the others are shared. */
+  role: z.enum(['input', 'work']),
+});
+
+const manifestSchema = z.strictObject({
+  format: z.literal(packageFormat),
+  version: z.literal(packageVersion),
+  target: z.literal('wgsl'),
+  entry: z.string().min(1),
+  sizes: z.record(z.string(), natural),
+  inputs: z.array(inputSchema),
+  outputs: z.array(tensorSchema),
+  kernels: z.array(kernelSchema),
+  slots: z.array(slotSchema),
+  steps: z.array(stepSchema),
+  /** Device memory of a run: slots, loop counters, and the buffer through which results are read back. */
+  peakBytes: natural,
+  /** The least that a device must offer. */
+  requires: z.strictObject({
+    storageBuffersPerStage: natural,
+    bindingBytes: natural,
+    bufferBytes: natural,
+    invocationsPerWorkgroup: natural,
+    workgroupSize: extent3,
+    workgroupsPerDimension: natural,
+    features: z.array(z.string()),
+  }),
+});
+
+export type Manifest = z.infer<typeof manifestSchema>;
+export type PackageTensor = z.infer<typeof tensorSchema>;
+export type PackageInput = z.infer<typeof inputSchema>;
+export type PackageKernel = z.infer<typeof kernelSchema>;
+export type Requirements = Manifest['requires'];
+
+export interface Package {
+  readonly manifest: Manifest;
+  /** The text of each kernel by name. */
+  readonly code: ReadonlyMap<string, string>;
+}
+
+/**
+ * Checks a manifest as read from `file`, including that what it refers to exists.
+ * @throws UserError `malformed-file`, naming the field.
+ */
+export function parseManifest(value: unknown, file: string): Manifest {
+  const version = (value as { version?: unknown } | null)?.version;
+  if (typeof version === 'number' && version !== packageVersion)
+    throw malformed(file, `version ${version} is not version ${packageVersion}, the one this program reads`);
+  const parsed = manifestSchema.safeParse(value);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    throw malformed(file, `${fieldText(issue?.path ?? [])}: ${issue?.message ?? 'is not valid'}`);
+  }
+  const fault = referenceFault(parsed.data);
+  if (fault !== undefined) throw malformed(file, fault);
+  return parsed.data;
+}
+
+function malformed(file: string, reason: string): UserError {
+  return new UserError('malformed-file', `${file}: ${reason}`, 'compile the package again');
+}
+
+/** `steps[2].kernel`. */
+function fieldText(path: readonly PropertyKey[]): string {
+  const text = path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('');
+  return text.replace(/^\./, '') || 'the manifest';
+}
+
+/** The first field that refers to something that is not there, or contradicts it. */
+function referenceFault(manifest: Manifest): string | undefined {
+  const kernels = new Map(manifest.kernels.map((kernel) => [kernel.name, kernel]));
+  if (kernels.size !== manifest.kernels.length) return 'kernels: two have the same name';
+  for (const group of ['inputs', 'outputs'] as const)
+    for (const [index, tensor] of manifest[group].entries()) {
+      const slot = manifest.slots[tensor.slot];
+      const field = `${group}[${index}].slot`;
+      if (slot === undefined) return `${field}: there is no slot ${tensor.slot}`;
+      if (!Number.isSafeInteger(packedBytes(tensor)) || bufferBytes(tensor) > slot.bytes)
+        return `${field}: slot ${tensor.slot} is too small for it`;
+    }
+  return stepsFault(manifest, kernels, manifest.steps, 'steps', new Set());
+}
+
+function stepsFault(
+  manifest: Manifest,
+  kernels: ReadonlyMap<string, PackageKernel>,
+  steps: readonly LaunchStep[],
+  field: string,
+  enclosing: ReadonlySet<number>,
+): string | undefined {
+  const missingSlot = (slots: readonly number[]) => slots.find((slot) => slot >= manifest.slots.length);
+  for (const [index, step] of steps.entries()) {
+    const at = `${field}[${index}]`;
+    switch (step.kind) {
+      case 'dispatch': {
+        const kernel = kernels.get(step.kernel);
+        if (kernel === undefined) return `${at}.kernel: there is no kernel ${step.kernel}`;
+        const missing = missingSlot(step.slots);
+        if (missing !== undefined) return `${at}.slots: there is no slot ${missing}`;
+        if (step.slots.length !== kernel.bindings.length)
+          return `${at}.slots: ${step.kernel} takes ${kernel.bindings.length}, not ${step.slots.length}`;
+        if (step.counters.length !== kernel.counters)
+          return `${at}.counters: ${step.kernel} takes ${kernel.counters}, not ${step.counters.length}`;
+        const outside = step.counters.find((loop) => !enclosing.has(loop));
+        if (outside !== undefined) return `${at}.counters: the step is not in loop ${outside}`;
+        break;
+      }
+      case 'copy': {
+        const missing = missingSlot([step.from, step.to]);
+        if (missing !== undefined) return `${at}: there is no slot ${missing}`;
+        if (step.from === step.to) return `${at}.to: is the slot that is copied from`;
+        if (step.bytes > manifest.slots[step.from]!.bytes) return `${at}.bytes: more than slot ${step.from}`;
+        if (step.bytes > manifest.slots[step.to]!.bytes) return `${at}.bytes: more than slot ${step.to}`;
+        if (step.sliceOf !== undefined && !enclosing.has(step.sliceOf))
+          return `${at}.sliceOf: the step is not in loop ${step.sliceOf}`;
+        break;
+      }
+      case 'loop': {
+        if (enclosing.has(step.loop)) return `${at}.loop: is also the loop around it`;
+        for (const [first, second] of step.swaps) {
+          const missing = missingSlot([first, second]);
+          if (missing !== undefined) return `${at}.swaps: there is no slot ${missing}`;
+          if (manifest.slots[first]!.bytes !== manifest.slots[second]!.bytes)
+            return `${at}.swaps: slots ${first} and ${second} are of different sizes`;
+        }
+        const inside = new Set([...enclosing, step.loop]);
+        const fault = stepsFault(manifest, kernels, step.steps, `${at}.steps`, inside);
+        if (fault !== undefined) return fault;
+        break;
+      }
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,90 @@
+/** The graph's scalar expressions as expressions of tile programs. */
+import type { Scalar, Tensor, TensorId } from '../graph/graph.ts';
+import {
+  apply,
+  constant,
+  difference,
+  flatten,
+  load,
+  product,
+  quotient,
+  remainder,
+  sum,
+  type TileExpression,
+} from './tile-expression.ts';
+
+/** What the leaves of a scalar stand for in a kernel. */
+export interface Bindings {
+  readonly tensors: (id: TensorId) => Tensor;
+  /** By axis. */
+  readonly iterators: readonly TileExpression[];
+  /** In `finish` (and a softmax sum's logit): the reduced value. */
+  readonly reduced?: TileExpression;
+}
+
+export function lowerScalar(scalar: Scalar, bindings: Bindings): TileExpression {
+  const lowered = new Map<Scalar, TileExpression>();
+  const lower = (at: Scalar): TileExpression => {
+    const known = lowered.get(at);
+    if (known !== undefined) return known;
+    const found = lowerOne(at, bindings, lower);
+    lowered.set(at, found);
+    return found;
+  };
+  return lower(scalar);
+}
+
+function lowerOne(
+  scalar: Scalar,
+  bindings: Bindings,
+  lower: (scalar: Scalar) => TileExpression,
+): TileExpression {
+  switch (scalar.op) {
+    case 'constant':
+      return constant(scalar.value, scalar.dtype);
+    case 'iterator': {
+      const iterator = bindings.iterators[scalar.axis];
+      if (iterator === undefined) throw new Error(`iterator ${scalar.axis} is not bound here`);
+      return iterator;
+    }
+    case 'counter':
+      return { op: 'counter', loop: scalar.loop };
+    case 'load': {
+      const { shape } = bindings.tensors(scalar.tensor);
+      return load(scalar.tensor, scalar.dtype, flatten(scalar.subscripts.map(lower), shape));
+    }
+    case 'apply':
+      return lowerApply(scalar, scalar.operands.map(lower));
+    case 'convert':
+      return { op: 'convert', dtype: scalar.dtype, operand: lower(scalar.operand) };
+    case 'round':
+      return { op: 'round', dtype: scalar.dtype, operand: lower(scalar.operand) };
+    case 'reduced':
+      if (bindings.reduced === undefined) throw new Error('there is no reduced value here');
+      return bindings.reduced;
+  }
+}
+
+/** Integer arithmetic goes through the constructors that simplify. */
+function lowerApply(
+  scalar: Scalar & { readonly op: 'apply' },
+  operands: readonly TileExpression[],
+): TileExpression {
+  const [left, right] = operands;
+  if (scalar.dtype === 'i32' && left !== undefined && right !== undefined)
+    switch (scalar.function) {
+      case 'add':
+        return sum(left, right);
+      case 'sub':
+        return difference(left, right);
+      case 'mul':
+        return product(left, right);
+      case 'floordiv':
+        if (right.op === 'constant' && right.value > 0) return quotient(left, right.value);
+        break;
+      case 'mod':
+        if (right.op === 'constant' && right.value > 0) return remainder(left, right.value);
+        break;
+    }
+  return apply(scalar.function, scalar.dtype, ...operands);
+}

@@ -1,0 +1,35 @@
+/** What every schedule is given. */
+import type { Node, NodeKind, Tensor, TensorId, TensorType } from '../../graph/graph.ts';
+import type { DeviceProfile } from '../device-profile.ts';
+import type { ScheduledStep } from '../scheduled.ts';
+import type { ThreadShape, TileStatement } from '../tile-program.ts';
+
+export interface ScheduleContext {
+  readonly device: DeviceProfile;
+  /** Any tensor of the graph, or a temporary. */
+  readonly tensors: (id: TensorId) => Tensor;
+  /** A new tensor that lives between the kernels of one node. */
+  readonly temporary: (name: string, type: TensorType) => Tensor;
+  /** Makes a kernel: its name is made unique, its buffers and counters are found from its body. */
+  readonly kernel: (parts: KernelParts) => ScheduledStep;
+  /** Schedules another node in this one's place. */
+  readonly node: (node: Node) => readonly ScheduledStep[];
+}
+
+export interface KernelParts {
+  /** `map_h`. */
+  readonly name: string;
+  readonly grid: readonly number[];
+  readonly threads: ThreadShape;
+  readonly body: readonly TileStatement[];
+}
+
+/** How nodes of one kind become kernels. Nothing to compute (a result without elements) gives no step. */
+export type NodeSchedule<K extends NodeKind> = (
+  node: Node & { readonly kind: K },
+  context: ScheduleContext,
+) => readonly ScheduledStep[];
+
+export function elementCount(type: TensorType): number {
+  return type.shape.reduce((total, extent) => total * extent, 1);
+}

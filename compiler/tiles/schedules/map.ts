@@ -1,0 +1,87 @@
+/** Maps: each invocation computes runs of four neighbours of the flat result. */
+import type { ComputeNode, Scalar } from '../../graph/graph.ts';
+import { lowerScalar } from '../lower-scalar.ts';
+import { groupIterators, mergeAxes, placeholder } from '../merge-axes.ts';
+import type { ScheduledStep } from '../scheduled.ts';
+import { spread, store } from '../tile-builder.ts';
+import {
+  below,
+  constant,
+  coordinate,
+  grid,
+  product,
+  sum,
+  type TileExpression,
+  unflatten,
+} from '../tile-expression.ts';
+import { elementCount, type ScheduleContext } from './context.ts';
+
+/** Elements that an invocation computes together: four, so that words of any dtype are stored whole. */
+const vector = 4;
+
+export function scheduleMap(node: ComputeNode, context: ScheduleContext): readonly ScheduledStep[] {
+  const count = elementCount(node.result);
+  if (count === 0) return [];
+  const invocations = mapInvocations(count, context);
+  const tile = invocations * vector;
+  const groups = Math.ceil(count / tile);
+  const axis = spread(tile, 'threads', vector);
+  const flat = sum(product(grid(0, groups), constant(tile)), coordinate(0, tile));
+  const value = mapBody(node, flat, context);
+  return [
+    context.kernel({
+      name: `map_${node.result.name}`,
+      grid: [groups],
+      threads: { rows: 1, columns: invocations },
+      body: [store(node.result, [axis], flat, value, below(flat, constant(count)))],
+    }),
+  ];
+}
+
+/** Small enough workgroups that a short map still uses the whole device. */
+function mapInvocations(count: number, { device }: ScheduleContext): number {
+  const largest = Math.min(device.software ? 64 : 256, device.maxInvocationsPerWorkgroup);
+  const wanted = Math.ceil(count / vector);
+  return Math.min(largest, Math.max(4, 2 ** Math.ceil(Math.log2(wanted))));
+}
+
+/** The node's value at a flat position of its result. */
+export function mapBody(node: ComputeNode, flat: TileExpression, context: ScheduleContext): TileExpression {
+  const { shape } = node.result;
+  const iterators = flatIterators([node.body], shape, shape.length, flat, context);
+  return lowerScalar(node.body, { tensors: context.tensors, iterators });
+}
+
+/**
+ * The iterators of axes `0 … rank − 1` at a flat position in their box, without divisions where every use of them in
+ * `scalars` allows it. `extents` has all of the node's axes.
+ */
+export function flatIterators(
+  scalars: readonly Scalar[],
+  extents: readonly number[],
+  rank: number,
+  flat: TileExpression,
+  context: ScheduleContext,
+): TileExpression[] {
+  const groups = mergedGroups(scalars, extents, 0, rank, context);
+  const indices = unflatten(
+    flat,
+    groups.map((group) => group.extent),
+  );
+  return groupIterators(groups, indices);
+}
+
+export function mergedGroups(
+  scalars: readonly Scalar[],
+  extents: readonly number[],
+  from: number,
+  to: number,
+  context: ScheduleContext,
+) {
+  const iterators = extents.map((extent, axis) => placeholder(axis, extent));
+  const reduced = constant(0, 'f32');
+  const lowered = scalars.map((scalar) =>
+    lowerScalar(scalar, { tensors: context.tensors, iterators, reduced }),
+  );
+  return mergeAxes(lowered, extents, from, to);
+}

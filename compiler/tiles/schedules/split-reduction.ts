@@ -1,0 +1,144 @@
+/** Long reductions with few results: in two kernels, so that the whole device takes part. */
+import type { ComputeNode, Scalar } from '../../graph/graph.ts';
+import { apply, constant as scalarConstant, integer, mapScalar, scalarType } from '../../graph/scalar.ts';
+import { identityValue, isPositional } from '../combiners.ts';
+import type { ScheduledStep } from '../scheduled.ts';
+import { elementCount, type ScheduleContext } from './context.ts';
+import type { ReductionNode } from './reduction.ts';
+
+/** Elements that are too few to be worth a second kernel. */
+const shortReduction = 2048;
+
+/** Undefined when the reduction is fine in one kernel. */
+export function splitReduction(
+  node: ReductionNode,
+  context: ScheduleContext,
+): readonly ScheduledStep[] | undefined {
+  const { combiner, extents } = node.reduce;
+  const results = elementCount(node.result);
+  const length = extents.reduce((total, extent) => total * extent, 1);
+  const { software } = context.device;
+  const wantedParts = Math.floor((software ? 16 : 128) / results);
+  const axis = extents.findIndex((extent) => extent >= 32);
+  if (length < shortReduction * (software ? 2 : 8) || wantedParts < 2 || axis < 0) return undefined;
+  if (isPositional(combiner) && extents.length > 1) return undefined;
+  const extent = extents[axis]!;
+  const chunk = Math.ceil(Math.ceil(extent / Math.min(wantedParts, extent / 16)) / 16) * 16;
+  const parts = Math.ceil(extent / chunk);
+  if (parts < 2) return undefined;
+  return isPositional(combiner)
+    ? splitPositional(node, chunk, parts, context)
+    : splitPlain(node, axis, chunk, parts, context);
+}
+
+/** `body` with its iterators replaced: by axis. */
+function withIterators(body: Scalar, iterators: readonly Scalar[]): Scalar {
+  return mapScalar(body, (part) => (part.op === 'iterator' ? iterators[part.axis]! : part));
+}
+
+const iterator = (axis: number): Scalar => ({ op: 'iterator', axis });
+
+/** First over each chunk of one axis and all of the others, then over the chunks. */
+function splitPlain(
+  node: ReductionNode,
+  axis: number,
+  chunk: number,
+  parts: number,
+  context: ScheduleContext,
+): readonly ScheduledStep[] {
+  const { shape } = node.result;
+  const { combiner, extents } = node.reduce;
+  const rank = shape.length;
+  const dtype = scalarType(node.body);
+  const partial = context.temporary(`${node.result.name}_parts`, {
+    dtype: dtype === 'bool' ? 'u32' : dtype,
+    shape: [...shape, parts],
+  });
+  // Axes of the first kernel: the output's, the part, then the reduced ones with the chunk in place of its axis.
+  const position = apply('add', apply('mul', iterator(rank), integer(chunk)), iterator(rank + 1 + axis));
+  const iterators = [
+    ...shape.map((_, at) => iterator(at)),
+    ...extents.map((_, at) => (at === axis ? position : iterator(rank + 1 + at))),
+  ];
+  const moved = withIterators(node.body, iterators);
+  const isRagged = chunk * parts !== extents[axis];
+  const identity = scalarConstant(dtype, identityValue(combiner, dtype));
+  const body = isRagged
+    ? apply('select', apply('lt', position, integer(extents[axis]!)), moved, identity)
+    : moved;
+  const first: ComputeNode = {
+    kind: 'compute',
+    result: partial,
+    body,
+    reduce: {
+      combiner,
+      extents: extents.map((extent, at) => (at === axis ? chunk : extent)),
+      finish: dtype === 'bool' ? convertReduced('bool', 'u32') : undefined,
+    },
+    grouped: undefined,
+  };
+  const part: Scalar = {
+    op: 'load',
+    tensor: partial.id,
+    dtype: partial.dtype,
+    subscripts: [...shape.map((_, at) => iterator(at)), iterator(rank)],
+  };
+  const second: ComputeNode = {
+    ...node,
+    body: dtype === 'bool' ? { op: 'convert', dtype: 'bool', operand: part } : part,
+    reduce: { combiner, extents: [parts], finish: node.reduce.finish },
+  };
+  return [...context.node(first), ...context.node(second)];
+}
+
+function convertReduced(from: 'bool', to: 'u32'): Scalar {
+  return { op: 'convert', dtype: to, operand: { op: 'reduced', dtype: from } };
+}
+
+/** First the position of the best in each chunk, then the best among those positions. */
+function splitPositional(
+  node: ReductionNode,
+  chunk: number,
+  parts: number,
+  context: ScheduleContext,
+): readonly ScheduledStep[] {
+  const { shape } = node.result;
+  const { combiner, extents, finish } = node.reduce;
+  const rank = shape.length;
+  const places = context.temporary(`${node.result.name}_places`, { dtype: 'i32', shape: [...shape, parts] });
+  const outputs = shape.map((_, at) => iterator(at));
+  // The last chunk may end early: its last elements are the axis's last one again, which loses every tie.
+  const within = apply('add', apply('mul', iterator(rank), integer(chunk)), iterator(rank + 1));
+  const position = apply('min', within, integer(extents[0]! - 1));
+  const first: ComputeNode = {
+    kind: 'compute',
+    result: places,
+    body: withIterators(node.body, [...outputs, position]),
+    reduce: {
+      combiner,
+      extents: [chunk],
+      finish: apply('add', apply('mul', iterator(rank), integer(chunk)), { op: 'reduced', dtype: 'i32' }),
+    },
+    grouped: undefined,
+  };
+  const placeAt = (part: Scalar): Scalar => ({
+    op: 'load',
+    tensor: places.id,
+    dtype: 'i32',
+    subscripts: [...outputs, part],
+  });
+  const chosen = placeAt({ op: 'reduced', dtype: 'i32' });
+  const second: ComputeNode = {
+    ...node,
+    body: withIterators(node.body, [...outputs, placeAt(iterator(rank))]),
+    reduce: {
+      combiner,
+      extents: [parts],
+      finish:
+        finish === undefined
+          ? chosen
+          : mapScalar(finish, (part) => (part.op === 'reduced' ? chosen : part)),
+    },
+  };
+  return [...context.node(first), ...context.node(second)];
+}

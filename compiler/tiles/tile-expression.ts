@@ -1,0 +1,299 @@
+/**
+ * Expressions of tile programs: the graph's scalars with other leaves. Constructors fold constants, and know the range
+ * of integers, so that index arithmetic written plainly comes out short.
+ */
+import { type Dtype, dtypeFacts } from '../../dsl/types/dtype.ts';
+import type { ScalarFunction } from '../../dsl/types/scalar-functions.ts';
+import type { Arithmetic, LoopId, TensorId } from '../graph/graph.ts';
+
+export type TileExpression =
+  | { readonly op: 'constant'; readonly dtype: Arithmetic; readonly value: number }
+  /** The workgroup's place along a grid axis, in [0, extent). */
+  | { readonly op: 'grid'; readonly axis: number; readonly extent: number }
+  /** A loop's variable: in `range`, a multiple of `multipleOf`. */
+  | {
+      readonly op: 'variable';
+      readonly name: string;
+      readonly range: Interval;
+      readonly multipleOf: number;
+    }
+  /** Where in the tile being computed (or stored) an element is, in [0, extent). */
+  | { readonly op: 'coordinate'; readonly axis: number; readonly extent: number }
+  | { readonly op: 'counter'; readonly loop: LoopId }
+  | {
+      readonly op: 'element';
+      readonly tile: string;
+      readonly dtype: Arithmetic;
+      readonly subscripts: readonly TileExpression[];
+    }
+  /**
+   * `tensor[offset]`, row-major, in its arithmetic type. `range` where it is known of an integer. Out-of-range offsets
+   * may occur only where a `select` discards the value, or a `mask` the store.
+   */
+  | {
+      readonly op: 'load';
+      readonly tensor: TensorId;
+      readonly dtype: Dtype;
+      readonly offset: TileExpression;
+    }
+  | {
+      readonly op: 'apply';
+      readonly function: ScalarFunction;
+      readonly dtype: Arithmetic;
+      readonly operands: readonly TileExpression[];
+    }
+  | { readonly op: 'convert'; readonly dtype: Arithmetic; readonly operand: TileExpression }
+  | { readonly op: 'round'; readonly dtype: Dtype; readonly operand: TileExpression };
+
+/** Both ends included. */
+export interface Interval {
+  readonly low: number;
+  readonly high: number;
+}
+
+/** What any i32 may be. */
+export const anyInteger: Interval = { low: -(2 ** 31), high: 2 ** 31 - 1 };
+
+export function arithmeticOf(expression: TileExpression): Arithmetic {
+  switch (expression.op) {
+    case 'constant':
+    case 'element':
+    case 'apply':
+    case 'convert':
+      return expression.dtype;
+    case 'grid':
+    case 'variable':
+    case 'coordinate':
+    case 'counter':
+      return 'i32';
+    case 'load':
+    case 'round':
+      return arithmeticOfDtype(expression.dtype);
+  }
+}
+
+export function arithmeticOfDtype(dtype: Dtype): Arithmetic {
+  return dtypeFacts[dtype].arithmetic;
+}
+
+/** The values an integer expression can have; unknown ones have `anyInteger`. */
+export function intervalOf(expression: TileExpression): Interval {
+  const known = intervals.get(expression);
+  if (known !== undefined) return known;
+  const found = findInterval(expression);
+  intervals.set(expression, found);
+  return found;
+}
+
+/** Expressions are immutable and shared, so each is looked at once. */
+const intervals = new WeakMap<TileExpression, Interval>();
+
+function findInterval(expression: TileExpression): Interval {
+  switch (expression.op) {
+    case 'constant':
+      return { low: expression.value, high: expression.value };
+    case 'grid':
+    case 'coordinate':
+      return { low: 0, high: Math.max(0, expression.extent - 1) };
+    case 'variable':
+      return expression.range;
+    case 'counter':
+      return { low: 0, high: anyInteger.high };
+    case 'apply':
+      return applyInterval(expression.function, expression.operands.map(intervalOf));
+    case 'element':
+    case 'load':
+    case 'convert':
+    case 'round':
+      return anyInteger;
+  }
+}
+
+function applyInterval(name: ScalarFunction, operands: readonly Interval[]): Interval {
+  const [left = anyInteger, right = anyInteger, third = anyInteger] = operands;
+  switch (name) {
+    case 'add':
+      return clampInterval(left.low + right.low, left.high + right.high);
+    case 'sub':
+      return clampInterval(left.low - right.high, left.high - right.low);
+    case 'mul': {
+      const corners = [left.low, left.high].flatMap((a) => [a * right.low, a * right.high]);
+      return clampInterval(Math.min(...corners), Math.max(...corners));
+    }
+    case 'neg':
+      return clampInterval(-left.high, -left.low);
+    case 'floordiv':
+      if (right.low !== right.high || right.low <= 0) return anyInteger;
+      return { low: Math.floor(left.low / right.low), high: Math.floor(left.high / right.low) };
+    case 'mod':
+      return right.high > 0 ? { low: 0, high: right.high - 1 } : anyInteger;
+    case 'min':
+      return { low: Math.min(left.low, right.low), high: Math.min(left.high, right.high) };
+    case 'max':
+      return { low: Math.max(left.low, right.low), high: Math.max(left.high, right.high) };
+    case 'select':
+      return { low: Math.min(right.low, third.low), high: Math.max(right.high, third.high) };
+    default:
+      return anyInteger;
+  }
+}
+
+/** An expression that may wrap around may be anything. */
+function clampInterval(low: number, high: number): Interval {
+  return low < anyInteger.low || high > anyInteger.high ? anyInteger : { low, high };
+}
+
+// ── constructors ───────────────────────────────────────────────────────────────────────────────────────────
+
+export function constant(value: number, dtype: Arithmetic = 'i32'): TileExpression {
+  return { op: 'constant', dtype, value };
+}
+
+export function grid(axis: number, extent: number): TileExpression {
+  return extent === 1 ? constant(0) : { op: 'grid', axis, extent };
+}
+
+export function coordinate(axis: number, extent: number): TileExpression {
+  return extent === 1 ? constant(0) : { op: 'coordinate', axis, extent };
+}
+
+export function element(
+  tile: string,
+  dtype: Arithmetic,
+  subscripts: readonly TileExpression[],
+): TileExpression {
+  return { op: 'element', tile, dtype, subscripts };
+}
+
+export function load(tensor: TensorId, dtype: Dtype, offset: TileExpression): TileExpression {
+  return { op: 'load', tensor, dtype, offset };
+}
+
+export function apply(
+  name: ScalarFunction,
+  dtype: Arithmetic,
+  ...operands: readonly TileExpression[]
+): TileExpression {
+  return { op: 'apply', function: name, dtype, operands };
+}
+
+/** Integer sum of any number of terms. */
+export function sum(...terms: readonly TileExpression[]): TileExpression {
+  const known = terms.reduce((total, term) => total + (constantValue(term) ?? 0), 0);
+  const unknown = terms.filter((term) => constantValue(term) === undefined);
+  const [first, ...rest] = known === 0 && unknown.length > 0 ? unknown : [...unknown, constant(known)];
+  if (first === undefined) return constant(0);
+  return rest.reduce((total, term) => apply('add', 'i32', total, term), first);
+}
+
+export function difference(left: TileExpression, right: TileExpression): TileExpression {
+  const [a, b] = [constantValue(left), constantValue(right)];
+  if (a !== undefined && b !== undefined) return constant(a - b);
+  return b === 0 ? left : apply('sub', 'i32', left, right);
+}
+
+export function product(left: TileExpression, right: TileExpression): TileExpression {
+  const [a, b] = [constantValue(left), constantValue(right)];
+  if (a !== undefined && b !== undefined) return constant(a * b);
+  if (a === 0 || b === 0) return constant(0);
+  if (a === 1) return right;
+  if (b === 1) return left;
+  return apply('mul', 'i32', left, right);
+}
+
+/** Rounded towards minus infinity; `divisor` > 0. */
+export function quotient(dividend: TileExpression, divisor: number): TileExpression {
+  const value = constantValue(dividend);
+  if (value !== undefined) return constant(Math.floor(value / divisor));
+  if (divisor === 1) return dividend;
+  const { low, high } = intervalOf(dividend);
+  const [first, last] = [Math.floor(low / divisor), Math.floor(high / divisor)];
+  return first === last ? constant(first) : apply('floordiv', 'i32', dividend, constant(divisor));
+}
+
+/** In [0, divisor). */
+export function remainder(dividend: TileExpression, divisor: number): TileExpression {
+  const value = constantValue(dividend);
+  if (value !== undefined) return constant(value - Math.floor(value / divisor) * divisor);
+  if (divisor === 1) return constant(0);
+  const { low, high } = intervalOf(dividend);
+  if (low >= 0 && high < divisor) return dividend;
+  return apply('mod', 'i32', dividend, constant(divisor));
+}
+
+export function minimum(left: TileExpression, right: TileExpression): TileExpression {
+  if (intervalOf(left).high <= intervalOf(right).low) return left;
+  if (intervalOf(right).high <= intervalOf(left).low) return right;
+  return apply('min', 'i32', left, right);
+}
+
+/** `left < right`; undefined where it always holds, which is what a mask wants. */
+export function below(left: TileExpression, right: TileExpression): TileExpression | undefined {
+  return intervalOf(left).high < intervalOf(right).low ? undefined : apply('lt', 'bool', left, right);
+}
+
+/** Both; undefined stands for true. */
+export function both(
+  left: TileExpression | undefined,
+  right: TileExpression | undefined,
+): TileExpression | undefined {
+  if (left === undefined) return right;
+  return right === undefined ? left : apply('and', 'bool', left, right);
+}
+
+/** `value` where `mask` holds (undefined: everywhere), else `otherwise`. */
+export function masked(
+  mask: TileExpression | undefined,
+  value: TileExpression,
+  otherwise: TileExpression,
+): TileExpression {
+  return mask === undefined ? value : apply('select', arithmeticOf(value), mask, value, otherwise);
+}
+
+export function constantValue(expression: TileExpression): number | undefined {
+  return expression.op === 'constant' ? expression.value : undefined;
+}
+
+/** The coordinates of flat position `flat` of a row-major box. */
+export function unflatten(flat: TileExpression, extents: readonly number[]): TileExpression[] {
+  let stride = extents.reduce((total, extent) => total * extent, 1);
+  return extents.map((extent, axis) => {
+    stride /= extent;
+    const upper = quotient(flat, stride);
+    // The first axis needs no remainder: a flat position past the end is masked anyway.
+    return axis === 0 ? upper : remainder(upper, extent);
+  });
+}
+
+/** The flat offset of `subscripts` in a row-major box. */
+export function flatten(subscripts: readonly TileExpression[], extents: readonly number[]): TileExpression {
+  let stride = 1;
+  const terms: TileExpression[] = [];
+  for (let axis = extents.length - 1; axis >= 0; axis--) {
+    terms.unshift(product(subscripts[axis]!, constant(stride)));
+    stride *= extents[axis]!;
+  }
+  return sum(...terms);
+}
+
+// ── traversal ──────────────────────────────────────────────────────────────────────────────────────────────
+
+export function operandsOf(expression: TileExpression): readonly TileExpression[] {
+  switch (expression.op) {
+    case 'apply':
+      return expression.operands;
+    case 'convert':
+    case 'round':
+      return [expression.operand];
+    case 'element':
+      return expression.subscripts;
+    case 'load':
+      return [expression.offset];
+    case 'constant':
+    case 'grid':
+    case 'variable':
+    case 'coordinate':
+    case 'counter':
+      return [];
+  }
+}

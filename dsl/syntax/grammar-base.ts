@@ -1,0 +1,143 @@
+/** What every rule of the grammar needs: spans, reports, the bound on nesting, and human words for what was expected. */
+import {
+  EmbeddedActionsParser,
+  type IParserErrorMessageProvider,
+  type IToken,
+  type TokenType,
+} from 'chevrotain';
+import type { Span } from '../diagnostics/diagnostic.ts';
+import { type Problem, problemAt, tokenSpan } from './problem.ts';
+import { vocabulary } from './tokens.ts';
+import type { Identifier } from './tree.ts';
+
+/** How deep expressions, types and sizes may nest within one another: what the stack of any host takes easily. */
+export const maximumNesting = 200;
+
+/** Thrown out of the parser, which leaves its rules at any depth; caught in `parse.ts`. */
+export class NestingError extends Error {
+  readonly token: IToken;
+  constructor(token: IToken) {
+    super('nested too deeply');
+    this.token = token;
+  }
+}
+
+/** Only the part after "expected": the rest depends on what was found, which `syntax-error.ts` knows. */
+const expectations: IParserErrorMessageProvider = {
+  buildMismatchTokenMessage: ({ expected, previous }) => `${describe(expected)}${after(previous)}`,
+  buildNoViableAltMessage: ({ customUserDescription, previous }) =>
+    `${customUserDescription ?? 'something else'}${after(previous)}`,
+  buildEarlyExitMessage: ({ customUserDescription, previous }) =>
+    `${customUserDescription ?? 'more'}${after(previous)}`,
+  buildNotAllInputParsedMessage: () => 'a new declaration',
+};
+
+function describe(type: TokenType): string {
+  return type.LABEL ?? type.name;
+}
+
+function after(previous: IToken | undefined): string {
+  return previous === undefined || Number.isNaN(previous.startOffset) ? '' : ` after \`${previous.image}\``;
+}
+
+/** What a list between brackets consists of: see `commaList`. */
+export interface CommaList<T> {
+  readonly element: () => T;
+  readonly close: TokenType;
+  /** What is said to be expected where neither a comma nor the bracket stands. */
+  readonly within: string;
+}
+
+export class GrammarBase extends EmbeddedActionsParser {
+  /** The path of the file, for spans. */
+  file = '';
+  /** What is wrong but does not stop the parser. */
+  problems: Problem[] = [];
+  protected nesting = 0;
+
+  constructor(validate: boolean) {
+    super([...vocabulary], {
+      maxLookahead: 1,
+      recoveryEnabled: false,
+      nodeLocationTracking: 'none',
+      errorMessageProvider: expectations,
+      skipValidations: !validate,
+    });
+  }
+
+  /** Before each use: chevrotain's own state is reset by setting `input`. */
+  begin(file: string, tokens: readonly IToken[]): void {
+    this.file = file;
+    this.problems = [];
+    this.nesting = 0;
+    this.input = [...tokens];
+  }
+
+  protected enter(): void {
+    this.nesting += 1;
+    if (this.nesting > maximumNesting) throw new NestingError(this.LA(1));
+  }
+
+  protected leave(): void {
+    this.nesting -= 1;
+  }
+
+  protected report(problem: Problem): void {
+    this.problems.push(problem);
+  }
+
+  /** From the first character of `first` to the last of what was consumed. */
+  protected spanFrom(first: IToken): Span {
+    return this.spanFromOffset(first.startOffset);
+  }
+
+  protected spanFromOffset(start: number): Span {
+    const last = this.LA(0);
+    return { file: this.file, start, end: last.startOffset + last.image.length };
+  }
+
+  protected named(token: IToken): Identifier {
+    return { name: token.image, span: tokenSpan(token, this.file) };
+  }
+
+  /** The value of a literal, which is reported when too large for what it is. */
+  protected checkedNumber(token: IToken): string {
+    const value = Number(token.image);
+    const whole = /^\d+$/.test(token.image);
+    const largest = whole ? Number.MAX_SAFE_INTEGER : largestF32;
+    if (value <= largest) return token.image;
+    if (Number.isNaN(value)) return '0';
+    this.report(
+      problemAt('E0106', token, this.file, `this number is too large${whole ? '' : ' for f32'}`, {
+        label: `the largest is ${largest}`,
+        help: [whole ? 'write it with a point if it is a float' : 'write `inf` for infinity'],
+      }),
+    );
+    return '0';
+  }
+
+  /** `element, element, …` up to and with the closing bracket; a comma may stand before the bracket. Once in a rule. */
+  protected commaList<T>({ element, close, within }: CommaList<T>): T[] {
+    const elements: T[] = [];
+    this.OPTION8({
+      GATE: () => this.LA(1).tokenType !== close,
+      DEF: () => {
+        elements.push(element());
+        this.MANY8({
+          GATE: () => this.LA(2).tokenType !== close,
+          DEF: () => {
+            this.CONSUME8(this.comma);
+            elements.push(element());
+          },
+        });
+        this.OPTION9(() => this.CONSUME9(this.comma));
+      },
+    });
+    this.CONSUME8(close, { ERR_MSG: `\`,\` or ${describe(close)} ${within}` });
+    return elements;
+  }
+
+  private readonly comma = vocabulary.find((type) => type.name === 'mark ,')!;
+}
+
+const largestF32 = 3.4028234663852886e38;

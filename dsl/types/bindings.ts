@@ -1,0 +1,61 @@
+/** `{ let … let … result }`. */
+import type { Binding, Expression } from '../syntax/tree.ts';
+import { affineOf } from './affine.ts';
+import { comprehend } from './comprehensions.ts';
+import type { Context } from './context.ts';
+import { convert } from './conversions.ts';
+import { bindPattern, type BoundPattern } from './patterns.ts';
+import { extend } from './scope.ts';
+import { typeOf } from './type-expressions.ts';
+import { typeScope } from './type-scope.ts';
+import type { Type, TypedExpression } from './typed.ts';
+
+export function inferBlock(
+  context: Context,
+  node: Extract<Expression, { kind: 'block' }>,
+  expected: Type | undefined,
+): TypedExpression {
+  const bound: { readonly value: TypedExpression; readonly pattern: BoundPattern['pattern'] }[] = [];
+  let inner = context;
+  for (const binding of node.bindings) {
+    const { value, pattern, entries } = inferBinding(inner, binding);
+    bound.push({ value, pattern });
+    inner = { ...inner, scope: extend(inner.scope, entries) };
+  }
+  const result = inner.infer(inner, node.result, expected);
+  return bound.reduceRight<TypedExpression>(
+    (body, { value, pattern }) => ({ kind: 'let', pattern, value, body, type: body.type, span: node.span }),
+    result,
+  );
+}
+
+function inferBinding(context: Context, binding: Binding): BoundPattern & { readonly value: TypedExpression } {
+  const { pattern } = binding;
+  const annotated = binding.type === undefined ? undefined : typeOf(binding.type, typeScope(context), 'no float');
+  if (pattern.kind === 'element') {
+    const { indices, name, span } = pattern;
+    const value = comprehend(context, indices, binding.value, span, undefined, (inner) =>
+      annotatedValue(inner, binding, annotated),
+    );
+    return { value, ...bindPattern(context, { kind: 'name', name, span }, value.type) };
+  }
+  const value = annotatedValue(context, binding, annotated);
+  const bound = bindPattern(context, pattern, value.type);
+  const affine = affineOf(context, value);
+  if (bound.pattern.kind === 'local' && affine !== undefined) {
+    context.body.affineLocals.set(bound.pattern.local, affine);
+  }
+  return { value, ...bound };
+}
+
+/** For `let h[f]: bf16 = e` the annotation is the element's type. */
+function annotatedValue(context: Context, binding: Binding, annotated: Type | undefined): TypedExpression {
+  const value = context.infer(context, binding.value, annotated);
+  if (annotated === undefined || binding.type === undefined) return value;
+  return convert(context, value, {
+    type: annotated,
+    place: 'written',
+    asker: 'the annotated type',
+    because: [{ span: binding.type.span, message: 'written here' }],
+  });
+}

@@ -1,0 +1,124 @@
+/** The checker: from source text to the typed program, or to what is wrong with it. */
+import type { Diagnostic, Source, Span } from '../diagnostics/diagnostic.ts';
+import { checkBody } from './check-body.ts';
+import { verifyFixes } from './fixes.ts';
+import { declareModule } from './declare-module.ts';
+import { cachingParse, type LoadedProgram, loadProgram, type ModuleLoader, type Parse } from './modules.ts';
+import { reportRecursion } from './recursion.ts';
+import { diagnosticOf, type Problem } from './report.ts';
+import type { ModuleScope } from './scope.ts';
+import type { FunctionInfo, TypedProgram } from './typed.ts';
+
+export type { ModuleLoader } from './modules.ts';
+
+export interface CheckResult {
+  /** Complete only when there are no errors. */
+  readonly program: TypedProgram;
+  /** In the order of the modules, each after what it imports, and of the text. */
+  readonly diagnostics: readonly Diagnostic[];
+  /** The text of every file that was read, by path, for showing diagnostics. */
+  readonly sources: ReadonlyMap<string, string>;
+}
+
+/** Checks a file and all that it imports. Never throws for bad input; every error has a way out. */
+export function checkProgram(entry: Source, loader: ModuleLoader): CheckResult {
+  const parseText = cachingParse();
+  const result = checkOnce(entry, loader, parseText);
+  if (result.diagnostics.length === 0) return result;
+  const recheck = (edited: Source): readonly Diagnostic[] =>
+    edited.path === entry.path
+      ? checkOnce(edited, loader, parseText).diagnostics
+      : checkOnce(entry, overlay(loader, edited), parseText).diagnostics;
+  return { ...result, diagnostics: verifyFixes(result.diagnostics, result.sources, recheck) };
+}
+
+/** The loader with one file's text replaced. */
+function overlay(loader: ModuleLoader, edited: Source): ModuleLoader {
+  const replace = (source: Source | undefined): Source | undefined =>
+    source?.path === edited.path ? edited : source;
+  return {
+    standardNames: loader.standardNames,
+    standard: (name) => replace(loader.standard(name)),
+    file: (from, relative) => replace(loader.file(from, relative)),
+  };
+}
+
+function checkOnce(entry: Source, loader: ModuleLoader, parseText: Parse): CheckResult {
+  const problems: Problem[] = [];
+  const report = (problem: Problem): void => {
+    problems.push(problem);
+  };
+  const loaded = loadProgram(entry, loader, report, parseText);
+  const sources = new Map(loaded.modules.map(({ source }) => [source.path, source.text] as const));
+  const text = (span: Span): string => (sources.get(span.file) ?? '').slice(span.start, span.end);
+  const scopes = new Map<string, ModuleScope>();
+  const functions = new Map<string, FunctionInfo>();
+  const calls = new Map<string, ReadonlyMap<string, Span>>();
+  for (const module of loaded.modules) {
+    const scope = declareModule(module, loaded, scopes, report);
+    scopes.set(module.source.path, scope);
+    for (const signature of scope.functions.values()) {
+      if (signature.broken) continue;
+      const checked = checkBody(signature, scope, report, text);
+      functions.set(signature.id, checked.info);
+      calls.set(signature.id, checked.calls);
+    }
+  }
+  reportRecursion(functions, calls, report);
+  const syntaxErrors = loaded.modules.flatMap((module) => module.syntaxErrors);
+  return {
+    program: programOf(loaded, scopes, functions, calls),
+    diagnostics: [...syntaxErrors, ...inSourceOrder(problems, loaded).map(diagnosticOf)],
+    sources,
+  };
+}
+
+/** Each once, by module and position. */
+function inSourceOrder(problems: readonly Problem[], loaded: LoadedProgram): readonly Problem[] {
+  const order = new Map(loaded.modules.map(({ source }, i) => [source.path, i] as const));
+  const rank = ({ at }: Problem): number => order.get(at.file) ?? 0;
+  const seen = new Set<string>();
+  return [...problems]
+    .sort((left, right) => rank(left) - rank(right) || left.at.start - right.at.start || left.at.end - right.at.end)
+    .filter(({ code, at, message }) => {
+      const key = `${code} ${at.file} ${at.start} ${at.end} ${message}`;
+      return !seen.has(key) && seen.add(key);
+    });
+}
+
+function programOf(
+  loaded: LoadedProgram,
+  scopes: ReadonlyMap<string, ModuleScope>,
+  functions: ReadonlyMap<string, FunctionInfo>,
+  calls: ReadonlyMap<string, ReadonlyMap<string, Span>>,
+): TypedProgram {
+  const own = [...(scopes.get(loaded.entry.source.path)?.functions.values() ?? [])].flatMap(
+    ({ id }) => functions.get(id) ?? [],
+  );
+  const exported = own.filter((info) => info.exported);
+  const entries = exported.length > 0 ? exported : own;
+  const axes = new Set([...scopes.values()].flatMap((scope) => [...scope.axes.keys()]));
+  for (const scope of scopes.values()) {
+    for (const signature of scope.functions.values()) for (const axis of signature.axes.keys()) axes.add(axis);
+  }
+  return {
+    functions: reachable(own, functions, calls),
+    entries: new Map(entries.map((info) => [info.name, info] as const)),
+    axes: [...axes],
+  };
+}
+
+function reachable(
+  from: readonly FunctionInfo[],
+  functions: ReadonlyMap<string, FunctionInfo>,
+  calls: ReadonlyMap<string, ReadonlyMap<string, Span>>,
+): ReadonlyMap<string, FunctionInfo> {
+  const found = new Map<string, FunctionInfo>();
+  const pending = [...from];
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    if (found.has(next.id)) continue;
+    found.set(next.id, next);
+    for (const id of calls.get(next.id)?.keys() ?? []) pending.push(...[functions.get(id) ?? []].flat());
+  }
+  return found;
+}

@@ -1,0 +1,237 @@
+/** What moves data between devices. On values each is the identity, and so it is in types up to placements. */
+import type { Argument, Expression, Identifier, SizeExpression } from '../syntax/tree.ts';
+import { type CallNode, explicitSizes } from './arguments.ts';
+import { type Context, errorExpression, newIndex } from './context.ts';
+import { sameDims } from './conversions.ts';
+import { equalSizes } from './obligations.ts';
+import { loopState, sameState } from './loop-state.ts';
+import { extend, type IndexEntry } from './scope.ts';
+import { parameter, type Size } from './size.ts';
+import { checkPlacements, dimsFrom, requireAxis, sizeOf } from './type-expressions.ts';
+import { typeScope } from './type-scope.ts';
+import type { Type, TypedExpression } from './typed.ts';
+import { dimsOf, hasError, showDims, showName, showType, withDims } from './types.ts';
+
+type Collective = Extract<TypedExpression, { kind: 'collective' }>['collective'];
+type CallableCollective = Exclude<Collective, 'reshard'>;
+
+interface CollectiveRule {
+  /** What follows the value and the axis. */
+  readonly then: 'nothing' | 'dimension' | 'move';
+  readonly usage: string;
+}
+
+const rules: { readonly [C in CallableCollective]: CollectiveRule } = {
+  all_gather: { then: 'nothing', usage: 'all_gather(x, axis)' },
+  all_reduce: { then: 'nothing', usage: 'all_reduce(x, axis)' },
+  reduce_scatter: { then: 'dimension', usage: 'reduce_scatter(x, axis, N)' },
+  all_to_all: { then: 'move', usage: 'all_to_all(x, axis, N -> M)' },
+  shift: { then: 'nothing', usage: 'shift(x, axis)' },
+  broadcast: { then: 'nothing', usage: 'broadcast(x, axis)' },
+};
+
+export const collectiveNames = Object.keys(rules) as readonly CallableCollective[];
+
+export function isCollectiveName(name: string): name is CallableCollective {
+  return Object.hasOwn(rules, name);
+}
+
+export function inferCollective(
+  context: Context,
+  node: CallNode,
+  collective: CallableCollective,
+  expected: Type | undefined,
+): TypedExpression {
+  const rule = rules[collective];
+  const [first, second, third, ...more] = node.arguments;
+  const value = positional(first);
+  const axes = axesOf(positional(second));
+  const fits = rule.then === 'nothing' ? third === undefined : third !== undefined && more.length === 0;
+  const rightKind = rule.then === 'nothing' || (rule.then === 'move') === (third?.kind === 'move');
+  const sizes = explicitSizes(context, node, collective, []);
+  if (value === undefined || axes === undefined || !fits || !rightKind || sizes === undefined) {
+    if (sizes !== undefined) reportUsage(context, node, collective, rule);
+    return errorExpression(node.span);
+  }
+  if (collective === 'shift' && !context.insidePerDevice) reportShift(context, node);
+  const scope = { ...typeScope(context) };
+  const known = axes.filter((axis) => requireAxis(axis, scope));
+  const typed = context.infer(context, value, expected);
+  if (known.length < axes.length || hasError(typed.type)) return errorExpression(node.span);
+  const dims = third === undefined ? [] : third.kind === 'move' ? [third.from, third.to] : [sizeExpression(third.value)];
+  const found = dims.map((dim) => dim !== undefined && hasDimension(context, dim, typed));
+  if (!found.every((ok) => ok)) return errorExpression(node.span);
+  return {
+    kind: 'collective',
+    collective,
+    value: typed,
+    axes: axes.map(({ name }) => name),
+    type: typed.type,
+    span: node.span,
+  };
+}
+
+function positional(argument: Argument | undefined): Expression | undefined {
+  return argument?.kind === 'value' && argument.name === undefined ? argument.value : undefined;
+}
+
+function axesOf(expression: Expression | undefined): readonly Identifier[] | undefined {
+  if (expression?.kind === 'name') return [expression];
+  if (expression?.kind !== 'tuple') return undefined;
+  const axes = expression.elements.flatMap((element) => (element.kind === 'name' ? [element] : []));
+  return axes.length === expression.elements.length ? axes : undefined;
+}
+
+function sizeExpression(expression: Expression): SizeExpression | undefined {
+  switch (expression.kind) {
+    case 'name':
+      return expression;
+    case 'number': {
+      const value = Number(expression.text);
+      return Number.isSafeInteger(value) ? { kind: 'natural', value, span: expression.span } : undefined;
+    }
+    case 'binary': {
+      const left = sizeExpression(expression.left);
+      const right = sizeExpression(expression.right);
+      const { operator, span } = expression;
+      const isSize = operator === '+' || operator === '-' || operator === '*' || operator === '/';
+      return isSize && left !== undefined && right !== undefined
+        ? { kind: 'binary', operator, left, right, span }
+        : undefined;
+    }
+    default:
+      return undefined;
+  }
+}
+
+function hasDimension(context: Context, dimension: SizeExpression, value: TypedExpression): boolean {
+  const size = sizeOf(dimension, typeScope(context));
+  if (size === undefined) return false;
+  const dims = dimsOf(value.type);
+  const isPart = (candidate: Size): boolean => equalSizes(context.facts, candidate, size);
+  if (dims.some((dim) => isPart(dim.size) || dim.factors?.some(isPart))) return true;
+  context.report({
+    code: 'E0503',
+    message: `the value has no dimension of size ${showName(size)}`,
+    at: dimension.span,
+    secondary: [{ span: value.span, message: `this is ${showType(value.type)}` }],
+    help: [`its dimensions are ${showDims(dims) || 'none: it is a scalar'}`],
+  });
+  return false;
+}
+
+function reportUsage(context: Context, node: CallNode, name: string, rule: CollectiveRule): void {
+  context.report({
+    code: 'E0503',
+    message: `${name} is written ${rule.usage}`,
+    at: node.span,
+    help: ['the axis is the name of a mesh axis, or several as (node, gpu)'],
+  });
+}
+
+function reportShift(context: Context, node: CallNode): void {
+  context.report({
+    code: 'E0504',
+    message: 'shift makes sense in the per-device view only',
+    at: node.callee.span,
+    help: ['put it inside per_device axis (…) { … }'],
+  });
+}
+
+// ── x as [S@sp, D] ─────────────────────────────────────────────────────────────────────────────────────────
+
+export function inferReshard(
+  context: Context,
+  node: Extract<Expression, { kind: 'reshard' }>,
+  expected: Type | undefined,
+): TypedExpression {
+  const scope = typeScope(context);
+  checkPlacements(node.dims, node.pending, scope);
+  const dims = dimsFrom(node.dims, scope);
+  const value = context.infer(context, node.value, expected);
+  if (dims === undefined || hasError(value.type)) return errorExpression(node.span);
+  if (!sameDims(context, dims, dimsOf(value.type)) || value.type.kind === 'tuple') {
+    context.report({
+      code: 'E0401',
+      message: '`as` changes where a tensor lives, not its shape',
+      at: node.span,
+      secondary: [{ span: value.span, message: `this is ${showType(value.type)}` }],
+      help: [`write the sizes that it has: as ${showDims(dimsOf(value.type))}, with placements`],
+    });
+    return errorExpression(node.span);
+  }
+  const placed = dims.flatMap(({ placement }) => (placement.kind === 'axes' ? placement.axes : []));
+  const axes = [...placed, ...node.pending.map(({ axis }) => axis.name)];
+  return { kind: 'collective', collective: 'reshard', value, axes, type: withDims(value.type, dims), span: node.span };
+}
+
+// ── the per-device view ────────────────────────────────────────────────────────────────────────────────────
+
+export function inferPerDevice(
+  context: Context,
+  node: Extract<Expression, { kind: 'perDevice' }>,
+  expected: Type | undefined,
+): TypedExpression {
+  const scope = typeScope(context);
+  const axes = node.axes.filter((axis) => requireAxis(axis, scope));
+  const captured = node.captures.filter((capture) => localNamed(context, capture) !== undefined);
+  const body = context.infer({ ...context, insidePerDevice: true }, node.body, expected);
+  if (axes.length < node.axes.length || captured.length < node.captures.length || hasError(body.type)) {
+    return errorExpression(node.span);
+  }
+  return { kind: 'perDevice', axes: axes.map(({ name }) => name), body, type: body.type, span: node.span };
+}
+
+function localNamed(context: Context, name: Identifier): number | undefined {
+  const entry = context.scope.get(name.name);
+  if (entry?.kind === 'local') return entry.local;
+  const value = context.infer(context, { kind: 'name', name: name.name, span: name.span }, undefined);
+  if (hasError(value.type)) return undefined;
+  context.report({
+    code: 'E0503',
+    message: `${name.name} is not a tensor`,
+    at: name.span,
+    help: ['name parameters and lets here: indices and sizes are the same everywhere'],
+  });
+  return undefined;
+}
+
+export function inferRing(
+  context: Context,
+  node: Extract<Expression, { kind: 'ring' }>,
+  expected: Type | undefined,
+): TypedExpression {
+  const known = requireAxis(node.axis, typeScope(context));
+  const travelling = node.travelling.flatMap((name) => localNamed(context, name) ?? []);
+  const state = loopState(context, node.state, node.initial, expected);
+  if (!known || state === undefined || travelling.length < node.travelling.length) return errorExpression(node.span);
+  const turns = parameter(node.axis.name);
+  const { source } = node;
+  const step = source && { id: newIndex(context), name: source.name, range: turns };
+  const entry: IndexEntry | undefined = step &&
+    source && {
+      kind: 'index',
+      index: step.id,
+      range: turns,
+      because: { span: source.span, message: `${source.name} is a rank along ${node.axis.name}` },
+      noteUse: undefined,
+    };
+  const scope = extend(context.scope, [
+    ...state.entries,
+    ...(entry && source ? [[source.name, entry] as const] : []),
+  ]);
+  const raw = context.infer({ ...context, scope }, node.body, state.initial.type);
+  const body = sameState(context, raw, state, 'ring');
+  if (body === undefined) return errorExpression(node.span);
+  return {
+    kind: 'ring',
+    axis: node.axis.name,
+    travelling,
+    state: state.pattern,
+    initial: state.initial,
+    source: step,
+    body,
+    type: state.initial.type,
+    span: node.span,
+  };
+}
