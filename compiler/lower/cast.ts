@@ -7,7 +7,12 @@ import type { IndexArithmetic } from './index-arithmetic.ts';
 import { dtypeOfElement, type Scope, sizeOf } from './lowering.ts';
 
 /** Rounds where the type is narrower than what is known of the value; an `ix` is clamped where it may be outside. */
-export function castTo(scalar: Scalar, element: ElementType, scope: Scope, arithmetic: IndexArithmetic): Scalar {
+export function castTo(
+  scalar: Scalar,
+  element: ElementType,
+  scope: Scope,
+  arithmetic: IndexArithmetic,
+): Scalar {
   if (element.kind === 'float') return scalar;
   if (element.kind === 'ix') return clampTo(convert('i32', scalar), sizeOf(element.range, scope), arithmetic);
   const dtype = dtypeOfElement(element);

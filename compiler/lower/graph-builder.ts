@@ -4,10 +4,19 @@
  * what does not change in a loop is computed before it.
  */
 import type { Dtype } from '../../dsl/types/dtype.ts';
-import type { Combiner, Graph, GraphInput, LoopId, LoopNode, Node, Scalar, Tensor, TensorId } from '../graph/graph.ts';
+import type {
+  Combiner,
+  Graph,
+  GraphInput,
+  LoopId,
+  LoopNode,
+  Node,
+  Scalar,
+  Tensor,
+  TensorId,
+} from '../graph/graph.ts';
 import { results } from '../graph/graph.ts';
 import {
-  arithmeticOf,
   countersOf,
   iterator,
   iteratorsOf,
@@ -16,7 +25,6 @@ import {
   reduced,
   scalarType,
   substituteIterators,
-  tensorsOf,
 } from '../graph/scalar.ts';
 import { nodeScalars, readsOf } from '../graph/uses.ts';
 import { type IndexArithmetic, indexArithmetic } from './index-arithmetic.ts';
@@ -113,7 +121,13 @@ export function graphBuilder(): GraphBuilder {
     return Math.max(0, ...levelsRead, ...[...counters].map((loop) => loops.get(loop)!.level));
   }
 
-  function define(node: Node, level = levelOf(readsOf(node), nodeScalars(node).flatMap((s) => [...countersOf(s)]))): void {
+  function define(
+    node: Node,
+    level = levelOf(
+      readsOf(node),
+      nodeScalars(node).flatMap((s) => [...countersOf(s)]),
+    ),
+  ): void {
     levels[level]!.nodes.push(node);
     for (const tensor of results(node)) tensors.get(tensor.id)!.level = level;
   }
@@ -126,7 +140,10 @@ export function graphBuilder(): GraphBuilder {
 
   function at(value: TensorValue, subscripts: readonly Scalar[]): Scalar {
     if (subscripts.length === 0) return value.body;
-    return substitute(value.body, new Map(value.axes.map((own, position) => [own.iterator, subscripts[position]!])));
+    return substitute(
+      value.body,
+      new Map(value.axes.map((own, position) => [own.iterator, subscripts[position]!])),
+    );
   }
 
   function free(value: TensorValue): readonly number[] {
@@ -136,7 +153,12 @@ export function graphBuilder(): GraphBuilder {
 
   function view(tensor: Tensor, leading: readonly number[]): TensorValue {
     const axes = tensor.shape.slice(leading.length).map((extent) => axis(extent));
-    return readThrough(tensor, leading, axes, axes.map((each) => [iterator(each.iterator)]));
+    return readThrough(
+      tensor,
+      leading,
+      axes,
+      axes.map((each) => [iterator(each.iterator)]),
+    );
   }
 
   function readThrough(
@@ -153,10 +175,15 @@ export function graphBuilder(): GraphBuilder {
     const factored = options.factored ?? true;
     const reducedIterators = reduction?.iterators ?? [];
     const leading = options.leading ?? free(value).filter((each) => !reducedIterators.includes(each));
-    const stored = value.axes.map((each) => (factored ? each.factors : [each.extent]).map((factor) => axis(factor)));
+    const stored = value.axes.map((each) =>
+      (factored ? each.factors : [each.extent]).map((factor) => axis(factor)),
+    );
     const parts = stored.map((group) => group.map((each) => iterator(each.iterator)));
     const factorsOf = stored.map((group) => group.map((each) => each.extent));
-    const body = at(value, parts.map((group, position) => arithmetic.merge(group, factorsOf[position]!)));
+    const body = at(
+      value,
+      parts.map((group, position) => arithmetic.merge(group, factorsOf[position]!)),
+    );
     const order = [...leading, ...stored.flat().map((each) => each.iterator), ...reducedIterators];
     const positions = new Map(order.map((each, position) => [each, position]));
     const renumbered = substituteIterators(body, (each) => iterator(positions.get(each)!));
@@ -177,7 +204,9 @@ export function graphBuilder(): GraphBuilder {
       grouped: undefined,
     });
     const axes = value.axes.map((each) => axis(each.extent, each.factors));
-    const subscripts = axes.map((each, position) => arithmetic.split(iterator(each.iterator), factorsOf[position]!));
+    const subscripts = axes.map((each, position) =>
+      arithmetic.split(iterator(each.iterator), factorsOf[position]!),
+    );
     return { tensor, value: readThrough(tensor, leading, axes, subscripts) };
   }
 

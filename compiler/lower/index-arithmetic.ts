@@ -67,15 +67,19 @@ export function indexArithmetic(bounds: IndexBounds): IndexArithmetic {
     mod: (dividend, divisor) => (isPositive(divisor) ? mod(dividend, divisor.value) : undefined),
     min: (left, right) => (atMost(left, right) ? left : atMost(right, left) ? right : undefined),
     max: (left, right) => (atMost(left, right) ? right : atMost(right, left) ? left : undefined),
-    le: (left, right) => (atMost(left, right) ? boolean(true) : below(right, left) ? boolean(false) : undefined),
-    lt: (left, right) => (below(left, right) ? boolean(true) : atMost(right, left) ? boolean(false) : undefined),
+    le: (left, right) =>
+      atMost(left, right) ? boolean(true) : below(right, left) ? boolean(false) : undefined,
+    lt: (left, right) =>
+      below(left, right) ? boolean(true) : atMost(right, left) ? boolean(false) : undefined,
     eq: (left, right) => (below(left, right) || below(right, left) ? boolean(false) : undefined),
     ne: (left, right) => (below(left, right) || below(right, left) ? boolean(true) : undefined),
   };
 
   const boolRules: { readonly [F in ScalarFunction]?: Simplification } = {
-    and: (left, right) => (isConstant(left, 0) || isConstant(right, 1) ? left : isConstant(left, 1) ? right : undefined),
-    or: (left, right) => (isConstant(left, 1) || isConstant(right, 0) ? left : isConstant(left, 0) ? right : undefined),
+    and: (left, right) =>
+      isConstant(left, 0) || isConstant(right, 1) ? left : isConstant(left, 1) ? right : undefined,
+    or: (left, right) =>
+      isConstant(left, 1) || isConstant(right, 0) ? left : isConstant(left, 0) ? right : undefined,
     not: (operand) => (operand.op === 'constant' ? boolean(operand.value === 0) : undefined),
     select: (condition, then, otherwise) =>
       condition.op === 'constant' ? (condition.value === 1 ? then : otherwise) : undefined,
@@ -100,7 +104,9 @@ export function indexArithmetic(bounds: IndexBounds): IndexArithmetic {
     }
     const constant = left.constant + factor * right.constant;
     const numbers = [constant, ...[...terms.values()].map((term) => term.coefficient)];
-    return terms.size > mostTerms || numbers.some((value) => !within(value)) ? undefined : { constant, terms };
+    return terms.size > mostTerms || numbers.some((value) => !within(value))
+      ? undefined
+      : { constant, terms };
   }
 
   function affineOf(scalar: Scalar): Affine {
@@ -132,7 +138,11 @@ export function indexArithmetic(bounds: IndexBounds): IndexArithmetic {
     for (const { atom, coefficient } of ordered) {
       const magnitude = total === undefined ? coefficient : Math.abs(coefficient);
       const term =
-        magnitude === 1 ? atom : magnitude === -1 ? apply('neg', atom) : apply('mul', atom, integer(magnitude));
+        magnitude === 1
+          ? atom
+          : magnitude === -1
+            ? apply('neg', atom)
+            : apply('mul', atom, integer(magnitude));
       total = total === undefined ? term : apply(coefficient < 0 ? 'sub' : 'add', total, term);
     }
     if (total === undefined) return integer(constant);
@@ -292,7 +302,9 @@ export function indexArithmetic(bounds: IndexBounds): IndexArithmetic {
     scale,
     subtract: (left, right) => combined(left, right, -1) ?? apply('sub', left, right),
     merge: (parts, factors) =>
-      parts.reduce((major, part, position) => (position === 0 ? part : add(scale(major, factors[position]!), part))),
+      parts.reduce((major, part, position) =>
+        position === 0 ? part : add(scale(major, factors[position]!), part),
+      ),
     split: (index, factors) => {
       const parts: Scalar[] = [];
       let rest = index;

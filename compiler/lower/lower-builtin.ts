@@ -4,7 +4,7 @@ import type { PrefixNode, Scalar } from '../graph/graph.ts';
 import { apply, arithmeticOf, integer, iterator, load } from '../graph/scalar.ts';
 import { clampTo } from './cast.ts';
 import type { Typed } from './lower-expression.ts';
-import { asIndex, type Lowering, type Scope, settle, settleScalar, sizeOf } from './lowering.ts';
+import { asIndex, type Lowering, type Scope, settle, sizeOf } from './lowering.ts';
 import { type Draw, draws, foldIn, type KeyWords, splitHalf } from './randomness.ts';
 import { lowerSoftmax } from './softmax.ts';
 import {
@@ -18,13 +18,20 @@ import {
 } from './value.ts';
 
 /** Arguments are evaluated already, and stored where that is not cheap. */
-type Rule = (arguments_: readonly Value[], type: TypedExpression['type'], scope: Scope, lowering: Lowering) => Value;
+type Rule = (
+  arguments_: readonly Value[],
+  type: TypedExpression['type'],
+  scope: Scope,
+  lowering: Lowering,
+) => Value;
 
 const table: { readonly [B in Builtin]: Rule } = {
   softmax: ([x, visible], _type, _scope, lowering) =>
     lowerSoftmax(lowering, tensorOf(x!), visible && tensorOf(visible)),
-  top_k: ([x], type, scope, lowering) => ordered(lowering, tensorOf(x!), 'descending', resultExtent(type, scope)),
-  sort: ([x], type, scope, lowering) => ordered(lowering, tensorOf(x!), 'ascending', resultExtent(type, scope)),
+  top_k: ([x], type, scope, lowering) =>
+    ordered(lowering, tensorOf(x!), 'descending', resultExtent(type, scope)),
+  sort: ([x], type, scope, lowering) =>
+    ordered(lowering, tensorOf(x!), 'ascending', resultExtent(type, scope)),
   cumsum: ([x], _type, _scope, lowering) => prefix(lowering, tensorOf(x!), 'sum'),
   cumprod: ([x], _type, _scope, lowering) => prefix(lowering, tensorOf(x!), 'prod'),
   cummax: ([x], _type, _scope, lowering) => prefix(lowering, tensorOf(x!), 'max'),
@@ -61,7 +68,12 @@ function resultExtent(type: TypedExpression['type'], scope: Scope): number {
 }
 
 /** Values in order and the places they come from. */
-function ordered(lowering: Lowering, x: TensorValue, direction: 'ascending' | 'descending', kept: number): Value {
+function ordered(
+  lowering: Lowering,
+  x: TensorValue,
+  direction: 'ascending' | 'descending',
+  kept: number,
+): Value {
   const { builder } = lowering;
   const leading = builder.free(x);
   const source = builder.tensorFor(x, { name: 'ordered', leading });
@@ -96,12 +108,23 @@ function concatenated(lowering: Lowering, left: TensorValue, right: TensorValue)
   const [first, ...others] = axes.map((axis) => iterator(axis.iterator)) as [Scalar, ...Scalar[]];
   const inLeft = arithmetic.simplify(apply('lt', first, integer(extent)));
   const after = arithmetic.subtract(first, integer(extent));
-  const body = apply('select', inLeft, builder.at(left, [first, ...others]), builder.at(right, [after, ...others]));
+  const body = apply(
+    'select',
+    inLeft,
+    builder.at(left, [first, ...others]),
+    builder.at(right, [after, ...others]),
+  );
   return { kind: 'tensor', axes, body: arithmetic.simplify(body) };
 }
 
 /** One draw an element, its row-major position as the counter. */
-function drawn(lowering: Lowering, draw: Draw, key: Value, type: TypedExpression['type'], scope: Scope): Value {
+function drawn(
+  lowering: Lowering,
+  draw: Draw,
+  key: Value,
+  type: TypedExpression['type'],
+  scope: Scope,
+): Value {
   if (type.kind !== 'tensor') throw new Error('a draw is a tensor');
   const { builder } = lowering;
   const axes = type.dims.map((dim) => builder.axis(sizeOf(dim.size, scope)));

@@ -1,6 +1,7 @@
 /** Comprehensions stay values; a reduction becomes a node over exactly the index variables that it depends on. */
-import type { IndexGroup } from '../../dsl/types/typed.ts';
+
 import type { ReductionName } from '../../dsl/syntax/tree.ts';
+import type { IndexGroup } from '../../dsl/types/typed.ts';
 import type { Combiner } from '../graph/graph.ts';
 import { apply, float, iterator } from '../graph/scalar.ts';
 import type { Reduction } from './graph-builder.ts';
@@ -8,7 +9,11 @@ import type { Typed } from './lower-expression.ts';
 import { type Lowering, type Scope, sizeOf } from './lowering.ts';
 import { type Axis, mapLeaves, type Value } from './value.ts';
 
-export function lowerComprehension(expression: Typed<'comprehension'>, scope: Scope, lowering: Lowering): Value {
+export function lowerComprehension(
+  expression: Typed<'comprehension'>,
+  scope: Scope,
+  lowering: Lowering,
+): Value {
   const { builder } = lowering;
   // Inside, each part of a product dimension is an index variable of its own.
   const groups = expression.groups.map((group) => bindGroup(group, scope, lowering));
@@ -16,7 +21,10 @@ export function lowerComprehension(expression: Typed<'comprehension'>, scope: Sc
   return mapLeaves(body, (leaf) => {
     const axes = groups.map((parts) => {
       const factors = parts.map((part) => part.extent);
-      return builder.axis(factors.reduce((product, factor) => product * factor, 1), factors);
+      return builder.axis(
+        factors.reduce((product, factor) => product * factor, 1),
+        factors,
+      );
     });
     const replaced = groups.flatMap((parts, position) => {
       const index = iterator(axes[position]!.iterator);
@@ -60,5 +68,8 @@ export function lowerReduction(expression: Typed<'reduction'>, scope: Scope, low
     ...(expression.reduction === 'mean' ? { finish: (sum) => apply('div', sum, float(count)) } : {}),
   };
   const body = lowering.lower(expression.body, scope);
-  return mapLeaves(body, (leaf) => lowering.builder.store(leaf, { name: expression.reduction, reduction }).value);
+  return mapLeaves(
+    body,
+    (leaf) => lowering.builder.store(leaf, { name: expression.reduction, reduction }).value,
+  );
 }

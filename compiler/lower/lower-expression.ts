@@ -8,7 +8,15 @@ import { lowerBuiltin } from './lower-builtin.ts';
 import { lowerComprehension, lowerReduction } from './lower-comprehension.ts';
 import { lowerLoop } from './lower-loop.ts';
 import { lowerSubscript } from './lower-subscript.ts';
-import { bindPattern, dtypeOfElement, type Lowering, type Scope, settle, settleScalar, sizeOf } from './lowering.ts';
+import {
+  bindPattern,
+  dtypeOfElement,
+  type Lowering,
+  type Scope,
+  settle,
+  settleScalar,
+  sizeOf,
+} from './lowering.ts';
 import { scalarOf, scalarValue, type TensorValue, tensorOf, type Value, zipLeaves } from './value.ts';
 
 export type TypedKind = TypedNode['kind'];
@@ -49,7 +57,10 @@ const table: Table = {
   cast: (expression, scope, lowering) => {
     const operand = tensorOf(lowering.lower(expression.operand, scope));
     if (expression.type.kind !== 'tensor') throw new Error('a cast to something that is not a tensor');
-    return { ...operand, body: castTo(operand.body, expression.type.element, scope, lowering.builder.arithmetic) };
+    return {
+      ...operand,
+      body: castTo(operand.body, expression.type.element, scope, lowering.builder.arithmetic),
+    };
   },
   comprehension: lowerComprehension,
   reduction: lowerReduction,
@@ -110,7 +121,10 @@ export function lowerExpression(expression: TypedExpression, scope: Scope, lower
 function numberOf(expression: TypedExpression, value: number): Scalar {
   if (expression.type.kind !== 'tensor') throw new Error('a number that is not a scalar');
   const dtype = dtypeOfElement(expression.type.element);
-  return round(dtype, constant(arithmeticOf(dtype), dtypeFacts[dtype].class === 'float' ? Math.fround(value) : value));
+  return round(
+    dtype,
+    constant(arithmeticOf(dtype), dtypeFacts[dtype].class === 'float' ? Math.fround(value) : value),
+  );
 }
 
 /** Over axes like these; operands without dimensions extend, and are evaluated once. */

@@ -6,7 +6,7 @@ import type { Dtype } from '../../dsl/types/dtype.ts';
 import type { Graph, LoopId, Tensor } from '../graph/graph.ts';
 import { counter, iterator, load } from '../graph/scalar.ts';
 import type { Typed } from './lower-expression.ts';
-import { bindPattern, leafDtypes, type Lowering, rowsAt, type Scope, settle, sizeOf } from './lowering.ts';
+import { bindPattern, type Lowering, leafDtypes, rowsAt, type Scope, settle, sizeOf } from './lowering.ts';
 import { leaves, type TensorValue, type Value, withLeaves } from './value.ts';
 
 type Loop = Typed<'loop'>;
@@ -28,7 +28,8 @@ interface Body {
 export function lowerLoop(expression: Loop, scope: Scope, lowering: Lowering): Value {
   const { builder } = lowering;
   const initial = lowering.lower(expression.initial, scope);
-  const sequence = expression.item && settle(lowering, lowering.lower(expression.item.sequence, scope), 'rows');
+  const sequence =
+    expression.item && settle(lowering, lowering.lower(expression.item.sequence, scope), 'rows');
   const dtypes = leafDtypes(expression.initial.type);
   let states = leaves(initial).map((leaf, position): State => {
     return { initial: leaf, dtype: dtypes[position]!, leading: builder.free(leaf) };

@@ -90,7 +90,9 @@ export function asIndex(scalar: Scalar): Scalar {
 /** The rows of a value at leading subscripts; dimensions without one stay whole. */
 export function rowsAt(builder: GraphBuilder, value: Value, subscripts: readonly Scalar[]): Value {
   return mapLeaves(value, (leaf): TensorValue => {
-    const replaced = leaf.axes.slice(0, subscripts.length).map((axis, i) => [axis.iterator, subscripts[i]!] as const);
+    const replaced = leaf.axes
+      .slice(0, subscripts.length)
+      .map((axis, i) => [axis.iterator, subscripts[i]!] as const);
     return {
       kind: 'tensor',
       axes: leaf.axes.slice(subscripts.length),

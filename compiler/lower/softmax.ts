@@ -15,7 +15,11 @@ import type { Lowering } from './lowering.ts';
 import { scalarOf, type TensorValue } from './value.ts';
 
 /** `x` and `visible` are vectors of one length. */
-export function lowerSoftmax(lowering: Lowering, x: TensorValue, visible: TensorValue | undefined): TensorValue {
+export function lowerSoftmax(
+  lowering: Lowering,
+  x: TensorValue,
+  visible: TensorValue | undefined,
+): TensorValue {
   const { builder } = lowering;
   const { extent, factors } = x.axes[0]!;
 
@@ -31,7 +35,9 @@ export function lowerSoftmax(lowering: Lowering, x: TensorValue, visible: Tensor
     return builder.arithmetic.simplify(apply('select', builder.at(visible, [u]), entry, float(hidden)));
   };
 
-  const largest = reduceRow('softmax.max', 'max', (u) => where(u, builder.at(x, [u]), Number.NEGATIVE_INFINITY));
+  const largest = reduceRow('softmax.max', 'max', (u) =>
+    where(u, builder.at(x, [u]), Number.NEGATIVE_INFINITY),
+  );
   const weight = (u: Scalar): Scalar => apply('exp', apply('sub', builder.at(x, [u]), largest));
   const total = reduceRow('softmax.sum', 'sum', (u) => where(u, weight(u), 0));
   const axis = builder.axis(extent, factors);

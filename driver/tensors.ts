@@ -1,0 +1,41 @@
+/** Tensors as a TypeScript program makes and reads them. Their types carry dtype and shape. */
+import type { Dtype } from '../dsl/types/dtype.ts';
+import { tensorFromValues, tensorValues, type TensorData } from '../runtime/weights/tensor-data.ts';
+
+/** A tensor whose dtype and shape its type knows: what generated declarations speak of. */
+export interface Tensor<D extends Dtype = Dtype, S extends readonly number[] = readonly number[]>
+  extends TensorData {
+  readonly dtype: D;
+  readonly shape: S;
+}
+
+export type Scalar<D extends Dtype = Dtype> = Tensor<D, readonly []>;
+
+/** What randomness starts from: two words. */
+export type Key = Tensor<'u32', readonly [2]>;
+
+/**
+ * A dense row-major tensor; `values` are rounded to the dtype.
+ * @throws UserError when their count is not the product of the shape.
+ */
+export function tensor<const D extends Dtype, const S extends readonly number[]>(
+  dtype: D,
+  shape: S,
+  values: ArrayLike<number>,
+): Tensor<D, S> {
+  return { ...tensorFromValues(dtype, shape, values), dtype, shape };
+}
+
+export function scalar<const D extends Dtype>(dtype: D, value: number): Scalar<D> {
+  return tensor(dtype, [], [value]);
+}
+
+/** A key from a seed. */
+export function key(seed: number): Key {
+  return tensor('u32', [2], [Math.floor(seed / 2 ** 32) >>> 0, seed >>> 0]);
+}
+
+/** The elements in row-major order. */
+export function valuesOf(data: TensorData): Float64Array {
+  return tensorValues(data);
+}
