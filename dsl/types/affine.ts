@@ -66,16 +66,17 @@ function keepsInteger(cast: Extract<TypedExpression, { kind: 'cast' }>): boolean
   const { type } = cast;
   const from = cast.operand.type;
   if (type.kind !== 'tensor' || from.kind !== 'tensor') return false;
-  const target = type.element.kind === 'ix' || (type.element.kind === 'dtype' && type.element.dtype === 'i32');
-  return target && (from.element.kind === 'ix' || (from.element.kind === 'dtype' && from.element.dtype === 'i32'));
+  const target =
+    type.element.kind === 'ix' || (type.element.kind === 'dtype' && type.element.dtype === 'i32');
+  return (
+    target && (from.element.kind === 'ix' || (from.element.kind === 'dtype' && from.element.dtype === 'i32'))
+  );
 }
 
-function affineApply(
-  context: Context,
-  value: Extract<TypedExpression, { kind: 'apply' }>,
-): Size | undefined {
+function affineApply(context: Context, value: Extract<TypedExpression, { kind: 'apply' }>): Size | undefined {
   const { type } = value;
-  if (type.kind !== 'tensor' || type.element.kind !== 'dtype' || type.element.dtype !== 'i32') return undefined;
+  if (type.kind !== 'tensor' || type.element.kind !== 'dtype' || type.element.dtype !== 'i32')
+    return undefined;
   const operands = value.operands.map((operand) => affineOf(context, operand));
   const [left, right] = operands;
   if (left === undefined) return undefined;

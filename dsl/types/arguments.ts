@@ -29,7 +29,13 @@ export function matchArguments(
   let position = 0;
   for (const argument of node.arguments) {
     if (argument.kind === 'move') {
-      fail(report, wanted, argument.span, '`a -> b` says where a collective moves a cut', 'give a value here');
+      fail(
+        report,
+        wanted,
+        argument.span,
+        '`a -> b` says where a collective moves a cut',
+        'give a value here',
+      );
       return undefined;
     }
     const index = argument.name === undefined ? position++ : wanted.parameters.indexOf(argument.name.name);
@@ -37,7 +43,13 @@ export function matchArguments(
     if (index < 0) return unknownParameter(argument, wanted, report);
     if (given[index] !== undefined) {
       const name = wanted.parameters[index]!;
-      fail(report, wanted, argument.span, `the parameter ${name} of ${wanted.name} is given twice`, 'leave one out');
+      fail(
+        report,
+        wanted,
+        argument.span,
+        `the parameter ${name} of ${wanted.name} is given twice`,
+        'leave one out',
+      );
       return undefined;
     }
     given[index] = argument.value;
@@ -80,7 +92,9 @@ function tooMany(node: CallNode, wanted: ParameterNames, argument: Argument, rep
   const takes = wanted.parameters.length;
   const message = `${wanted.name} takes ${takes === 1 ? '1 argument' : `${takes} arguments`}, and ${node.arguments.length} are given`;
   const help =
-    takes === 0 ? 'leave the arguments out' : `its parameters are ${wanted.parameters.join(', ')}: leave out the rest`;
+    takes === 0
+      ? 'leave the arguments out'
+      : `its parameters are ${wanted.parameters.join(', ')}: leave out the rest`;
   fail(report, wanted, argument.span, message, help);
 }
 

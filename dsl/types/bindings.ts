@@ -4,7 +4,7 @@ import { affineOf } from './affine.ts';
 import { comprehend } from './comprehensions.ts';
 import type { Context } from './context.ts';
 import { convert } from './conversions.ts';
-import { bindPattern, type BoundPattern } from './patterns.ts';
+import { type BoundPattern, bindPattern } from './patterns.ts';
 import { extend } from './scope.ts';
 import { typeOf } from './type-expressions.ts';
 import { typeScope } from './type-scope.ts';
@@ -29,9 +29,13 @@ export function inferBlock(
   );
 }
 
-function inferBinding(context: Context, binding: Binding): BoundPattern & { readonly value: TypedExpression } {
+function inferBinding(
+  context: Context,
+  binding: Binding,
+): BoundPattern & { readonly value: TypedExpression } {
   const { pattern } = binding;
-  const annotated = binding.type === undefined ? undefined : typeOf(binding.type, typeScope(context), 'no float');
+  const annotated =
+    binding.type === undefined ? undefined : typeOf(binding.type, typeScope(context), 'no float');
   if (pattern.kind === 'element') {
     const { indices, name, span } = pattern;
     const value = comprehend(context, indices, binding.value, span, undefined, (inner) =>

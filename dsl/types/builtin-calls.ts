@@ -103,7 +103,9 @@ function callBuiltin(
   const sizes = explicitSizes(context, node, builtin, rule.sizes);
   if (given === undefined || sizes === undefined) return errorExpression(node.span);
   const typed = rule.check({ context, node, name: builtin, sizes, given, expected });
-  return typed === undefined ? errorExpression(node.span) : { kind: 'builtin', builtin, ...typed, span: node.span };
+  return typed === undefined
+    ? errorExpression(node.span)
+    : { kind: 'builtin', builtin, ...typed, span: node.span };
 }
 
 /** `remat(e)` is e, recomputed where its derivative needs it. */

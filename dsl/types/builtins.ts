@@ -16,10 +16,10 @@ import {
   isInteger,
   isKnown,
   keyType,
+  sameElement,
   scalarOf,
   showName,
   showType,
-  sameElement,
   tensor,
 } from './types.ts';
 
@@ -71,7 +71,11 @@ interface Vector {
 }
 
 /** The first argument as f32, i32 or u32 along one dimension. */
-function vector(call: BuiltinCall, takes: 'floats' | 'numbers', expected: Type | undefined): Vector | undefined {
+function vector(
+  call: BuiltinCall,
+  takes: 'floats' | 'numbers',
+  expected: Type | undefined,
+): Vector | undefined {
   const { context, name } = call;
   const raw = context.infer(context, call.given[0]!, expected);
   const { type } = raw;
@@ -118,7 +122,8 @@ function checkSoftmax(call: BuiltinCall): Checked {
     type: x === undefined ? { kind: 'error' } : wanted,
     place: 'argument',
     asker: '`where` of softmax',
-    because: x === undefined ? [] : [{ span: x.value.span, message: `softmax is over ${showType(x.value.type)}` }],
+    because:
+      x === undefined ? [] : [{ span: x.value.span, message: `softmax is over ${showType(x.value.type)}` }],
     shapeCode: 'E0402',
   });
   if (x === undefined || type === undefined || hasError(visible.type)) return undefined;
@@ -164,7 +169,8 @@ function checkPrefix(call: BuiltinCall): Checked {
 function checkConcat(call: BuiltinCall): Checked {
   const { context, given, node } = call;
   const [left, right] = given.map((part) => context.infer(context, part!, undefined));
-  if (left === undefined || right === undefined || hasError(left.type) || hasError(right.type)) return undefined;
+  if (left === undefined || right === undefined || hasError(left.type) || hasError(right.type))
+    return undefined;
   const [first, ...rest] = dimsOf(left.type);
   const [second, ...others] = dimsOf(right.type);
   const tensors = left.type.kind === 'tensor' && right.type.kind === 'tensor';
@@ -236,7 +242,11 @@ function checkDraw(call: BuiltinCall, dtype: 'f32' | 'u32'): Checked {
 
 // ── indices ────────────────────────────────────────────────────────────────────────────────────────────────
 
-function integerArgument(call: BuiltinCall, argument: Expression, parameter: string): TypedExpression | undefined {
+function integerArgument(
+  call: BuiltinCall,
+  argument: Expression,
+  parameter: string,
+): TypedExpression | undefined {
   const { context } = call;
   const value = context.infer(context, argument, scalarOf('i32'));
   if (hasError(value.type)) return undefined;

@@ -86,7 +86,8 @@ function looseCall(context: Context, node: CallNode): TypedExpression {
 // ── functions ──────────────────────────────────────────────────────────────────────────────────────────────
 
 function callFunction(context: Context, node: CallNode, called: FunctionSignature): TypedExpression {
-  if (!context.trial && !context.body.calls.has(called.id)) context.body.calls.set(called.id, node.callee.span);
+  if (!context.trial && !context.body.calls.has(called.id))
+    context.body.calls.set(called.id, node.callee.span);
   if (called.broken) return looseCall(context, node);
   const { name, parameters, declaration } = called;
   const bracketed = called.sizes.slice(0, called.explicitSizes);
@@ -154,7 +155,9 @@ function buildRecord(
 ): TypedExpression {
   const { info, span: declared } = record;
   const names = info.fields.map((field) => field.name);
-  const positional = node.arguments.find((argument) => argument.kind === 'move' || argument.name === undefined);
+  const positional = node.arguments.find(
+    (argument) => argument.kind === 'move' || argument.name === undefined,
+  );
   if (positional !== undefined && names.length > 0) {
     context.report({
       code: 'E0305',
@@ -165,7 +168,11 @@ function buildRecord(
     });
     return looseCall(context, node);
   }
-  const given = matchArguments(node, { name: info.name, parameters: names, optional: 0, declared }, context.report);
+  const given = matchArguments(
+    node,
+    { name: info.name, parameters: names, optional: 0, declared },
+    context.report,
+  );
   const bracketed = node.sizes.length === 0 ? [] : info.parameters;
   const sizes = explicitSizes(context, node, info.name, bracketed);
   if (given === undefined || sizes === undefined) return looseCall(context, node);

@@ -1,8 +1,8 @@
 /** The checker: from source text to the typed program, or to what is wrong with it. */
 import type { Diagnostic, Source, Span } from '../diagnostics/diagnostic.ts';
 import { checkBody } from './check-body.ts';
-import { verifyFixes } from './fixes.ts';
 import { declareModule } from './declare-module.ts';
+import { verifyFixes } from './fixes.ts';
 import { cachingParse, type LoadedProgram, loadProgram, type ModuleLoader, type Parse } from './modules.ts';
 import { reportRecursion } from './recursion.ts';
 import { diagnosticOf, type Problem } from './report.ts';
@@ -79,7 +79,10 @@ function inSourceOrder(problems: readonly Problem[], loaded: LoadedProgram): rea
   const rank = ({ at }: Problem): number => order.get(at.file) ?? 0;
   const seen = new Set<string>();
   return [...problems]
-    .sort((left, right) => rank(left) - rank(right) || left.at.start - right.at.start || left.at.end - right.at.end)
+    .sort(
+      (left, right) =>
+        rank(left) - rank(right) || left.at.start - right.at.start || left.at.end - right.at.end,
+    )
     .filter(({ code, at, message }) => {
       const key = `${code} ${at.file} ${at.start} ${at.end} ${message}`;
       return !seen.has(key) && seen.add(key);
@@ -99,7 +102,8 @@ function programOf(
   const entries = exported.length > 0 ? exported : own;
   const axes = new Set([...scopes.values()].flatMap((scope) => [...scope.axes.keys()]));
   for (const scope of scopes.values()) {
-    for (const signature of scope.functions.values()) for (const axis of signature.axes.keys()) axes.add(axis);
+    for (const signature of scope.functions.values())
+      for (const axis of signature.axes.keys()) axes.add(axis);
   }
   return {
     functions: reachable(own, functions, calls),

@@ -3,8 +3,8 @@ import type { Argument, Expression, Identifier, SizeExpression } from '../syntax
 import { type CallNode, explicitSizes } from './arguments.ts';
 import { type Context, errorExpression, newIndex } from './context.ts';
 import { sameDims } from './conversions.ts';
-import { equalSizes } from './obligations.ts';
 import { loopState, sameState } from './loop-state.ts';
+import { equalSizes } from './obligations.ts';
 import { extend, type IndexEntry } from './scope.ts';
 import { parameter, type Size } from './size.ts';
 import { checkPlacements, dimsFrom, requireAxis, sizeOf } from './type-expressions.ts';
@@ -17,17 +17,17 @@ type CallableCollective = Exclude<Collective, 'reshard'>;
 
 interface CollectiveRule {
   /** What follows the value and the axis. */
-  readonly then: 'nothing' | 'dimension' | 'move';
+  readonly last: 'nothing' | 'dimension' | 'move';
   readonly usage: string;
 }
 
 const rules: { readonly [C in CallableCollective]: CollectiveRule } = {
-  all_gather: { then: 'nothing', usage: 'all_gather(x, axis)' },
-  all_reduce: { then: 'nothing', usage: 'all_reduce(x, axis)' },
-  reduce_scatter: { then: 'dimension', usage: 'reduce_scatter(x, axis, N)' },
-  all_to_all: { then: 'move', usage: 'all_to_all(x, axis, N -> M)' },
-  shift: { then: 'nothing', usage: 'shift(x, axis)' },
-  broadcast: { then: 'nothing', usage: 'broadcast(x, axis)' },
+  all_gather: { last: 'nothing', usage: 'all_gather(x, axis)' },
+  all_reduce: { last: 'nothing', usage: 'all_reduce(x, axis)' },
+  reduce_scatter: { last: 'dimension', usage: 'reduce_scatter(x, axis, N)' },
+  all_to_all: { last: 'move', usage: 'all_to_all(x, axis, N -> M)' },
+  shift: { last: 'nothing', usage: 'shift(x, axis)' },
+  broadcast: { last: 'nothing', usage: 'broadcast(x, axis)' },
 };
 
 export const collectiveNames = Object.keys(rules) as readonly CallableCollective[];
@@ -46,8 +46,8 @@ export function inferCollective(
   const [first, second, third, ...more] = node.arguments;
   const value = positional(first);
   const axes = axesOf(positional(second));
-  const fits = rule.then === 'nothing' ? third === undefined : third !== undefined && more.length === 0;
-  const rightKind = rule.then === 'nothing' || (rule.then === 'move') === (third?.kind === 'move');
+  const fits = rule.last === 'nothing' ? third === undefined : third !== undefined && more.length === 0;
+  const rightKind = rule.last === 'nothing' || (rule.last === 'move') === (third?.kind === 'move');
   const sizes = explicitSizes(context, node, collective, []);
   if (value === undefined || axes === undefined || !fits || !rightKind || sizes === undefined) {
     if (sizes !== undefined) reportUsage(context, node, collective, rule);
@@ -58,7 +58,8 @@ export function inferCollective(
   const known = axes.filter((axis) => requireAxis(axis, scope));
   const typed = context.infer(context, value, expected);
   if (known.length < axes.length || hasError(typed.type)) return errorExpression(node.span);
-  const dims = third === undefined ? [] : third.kind === 'move' ? [third.from, third.to] : [sizeExpression(third.value)];
+  const dims =
+    third === undefined ? [] : third.kind === 'move' ? [third.from, third.to] : [sizeExpression(third.value)];
   const found = dims.map((dim) => dim !== undefined && hasDimension(context, dim, typed));
   if (!found.every((ok) => ok)) return errorExpression(node.span);
   return {
@@ -162,7 +163,14 @@ export function inferReshard(
   }
   const placed = dims.flatMap(({ placement }) => (placement.kind === 'axes' ? placement.axes : []));
   const axes = [...placed, ...node.pending.map(({ axis }) => axis.name)];
-  return { kind: 'collective', collective: 'reshard', value, axes, type: withDims(value.type, dims), span: node.span };
+  return {
+    kind: 'collective',
+    collective: 'reshard',
+    value,
+    axes,
+    type: withDims(value.type, dims),
+    span: node.span,
+  };
 }
 
 // ── the per-device view ────────────────────────────────────────────────────────────────────────────────────
@@ -204,7 +212,8 @@ export function inferRing(
   const known = requireAxis(node.axis, typeScope(context));
   const travelling = node.travelling.flatMap((name) => localNamed(context, name) ?? []);
   const state = loopState(context, node.state, node.initial, expected);
-  if (!known || state === undefined || travelling.length < node.travelling.length) return errorExpression(node.span);
+  if (!known || state === undefined || travelling.length < node.travelling.length)
+    return errorExpression(node.span);
   const turns = parameter(node.axis.name);
   const { source } = node;
   const step = source && { id: newIndex(context), name: source.name, range: turns };

@@ -120,7 +120,10 @@ function expectRanges(
   group.forEach((index, i) => {
     const range = sizes[i];
     if (known[i] !== undefined || range === undefined) return;
-    const because = { span: index.span, message: `${index.name.name} runs over ${showName(range)}, as is expected here` };
+    const because = {
+      span: index.span,
+      message: `${index.name.name} runs over ${showName(range)}, as is expected here`,
+    };
     entries.set(index, { ...entries.get(index)!, range, because });
   });
   if (known.some((range) => range === undefined)) return;
@@ -162,7 +165,9 @@ function reportUnknownRange(context: Context, index: SingleIndex): void {
     at: span,
     label: 'it subscripts no dimension by itself, and no type is expected here',
     help: [`write its range: ${name} < ${sizes[0] ?? 'N'}`],
-    fixes: sizes.slice(0, 3).map((size) => insertFix(`write ${name} < ${size}`, span.file, span.end, ` < ${size}`)),
+    fixes: sizes
+      .slice(0, 3)
+      .map((size) => insertFix(`write ${name} < ${size}`, span.file, span.end, ` < ${size}`)),
   });
 }
 
@@ -186,9 +191,11 @@ export function comprehend(
   expected: Type | undefined,
   element: (inner: Context, expected: Type | undefined) => TypedExpression,
 ): TypedExpression {
-  const dims = expected === undefined || expected.kind === 'tuple' || expected.kind === 'error' ? [] : expected.dims;
+  const dims =
+    expected === undefined || expected.kind === 'tuple' || expected.kind === 'error' ? [] : expected.dims;
   const bound = bindIndices(context, indices, body, dims.length >= indices.length ? dims : []);
-  const rest = expected !== undefined && dims.length >= indices.length ? dropDims(expected, indices.length) : undefined;
+  const rest =
+    expected !== undefined && dims.length >= indices.length ? dropDims(expected, indices.length) : undefined;
   const value = element(bound.context, rest);
   if (!bound.complete || hasError(value.type)) return errorExpression(span);
   return {
@@ -297,4 +304,3 @@ function oneDimensionOnly(context: Context, node: ReductionNode): TypedExpressio
   });
   return errorExpression(node.span);
 }
-

@@ -17,7 +17,15 @@ export function inferIf(context: Context, node: IfNode, expected: Type | undefin
   if (!known || hasError(then.type) || hasError(otherwise.type)) return errorExpression(node.span);
   const joined = join(context, then, otherwise);
   if (joined === undefined) return branchesDiffer(context, node, then, otherwise);
-  return { kind: 'if', condition, then: joined[0], otherwise: joined[1], type: joined[0].type, span: node.span };
+  return {
+    kind: 'if',
+    condition,
+    // biome-ignore lint/suspicious/noThenProperty: the branch of the tree's own `if`, never awaited
+    then: joined[0],
+    otherwise: joined[1],
+    type: joined[0].type,
+    span: node.span,
+  };
 }
 
 function checkCondition(context: Context, condition: TypedExpression): boolean {
@@ -71,7 +79,8 @@ function join(
 ): readonly [TypedExpression, TypedExpression] | undefined {
   const one = left.type;
   const other = right.type;
-  if (one.kind !== 'tensor' || other.kind !== 'tensor') return sameType(context, one, other) ? [left, right] : undefined;
+  if (one.kind !== 'tensor' || other.kind !== 'tensor')
+    return sameType(context, one, other) ? [left, right] : undefined;
   if (!sameDims(context, one.dims, other.dims)) return undefined;
   if (sameElement(one.element, other.element) && one.element.kind !== 'float') return [left, right];
   const arithmetic = arithmeticOf(one.element);
@@ -81,7 +90,11 @@ function join(
 
 function sameType(context: Context, left: Type, right: Type): boolean {
   if (left.kind === 'tensor') {
-    return right.kind === 'tensor' && sameElement(left.element, right.element) && sameDims(context, left.dims, right.dims);
+    return (
+      right.kind === 'tensor' &&
+      sameElement(left.element, right.element) &&
+      sameDims(context, left.dims, right.dims)
+    );
   }
   if (left.kind === 'record') {
     return (

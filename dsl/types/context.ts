@@ -13,11 +13,7 @@ import { errorType } from './types.ts';
  * `expected` is what the surroundings ask for: literals take its dtype, indices their ranges from its dims. It is a
  * wish and not checked; `convert` checks. Sizes in it that are not known yet say nothing (`isKnown`).
  */
-export type Infer = (
-  context: Context,
-  expression: Expression,
-  expected: Type | undefined,
-) => TypedExpression;
+export type Infer = (context: Context, expression: Expression, expected: Type | undefined) => TypedExpression;
 
 export interface Context {
   readonly module: ModuleScope;

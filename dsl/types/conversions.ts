@@ -12,8 +12,8 @@ import {
   dtypeElement,
   hasError,
   isFloat,
-  isKnown,
   isInteger,
+  isKnown,
   sameElement,
   showElement,
   showName,
@@ -57,13 +57,16 @@ export function convert(context: Context, value: TypedExpression, wanted: Wanted
       from.record === to.record && from.sizes.every((size, i) => sizesAgree(context, size, to.sizes[i]!));
     return same ? value : differ(context, value, wanted);
   }
-  if (from.kind === 'tensor' && to.kind === 'tensor') return convertElements(context, value, from, to, wanted);
+  if (from.kind === 'tensor' && to.kind === 'tensor')
+    return convertElements(context, value, from, to, wanted);
   return value;
 }
 
 /** Equal up to placements. */
 export function sameDims(context: Context, left: readonly Dim[], right: readonly Dim[]): boolean {
-  return left.length === right.length && left.every((dim, i) => sizesAgree(context, dim.size, right[i]!.size));
+  return (
+    left.length === right.length && left.every((dim, i) => sizesAgree(context, dim.size, right[i]!.size))
+  );
 }
 
 function sizesAgree(context: Context, left: Dim['size'], right: Dim['size']): boolean {
@@ -106,7 +109,9 @@ function convertTuple(
     type: part,
   }));
   const pattern: TypedPattern = { kind: 'tuple', elements: locals };
-  const parts = locals.map(({ local, type: part }): TypedExpression => ({ kind: 'local', local, type: part, span }));
+  const parts = locals.map(
+    ({ local, type: part }): TypedExpression => ({ kind: 'local', local, type: part, span }),
+  );
   const body: TypedExpression = { kind: 'tuple', elements: parts.map(element), type, span };
   return { kind: 'let', pattern, value, body, type, span };
 }
@@ -121,7 +126,8 @@ function convertElements(
   const source = from.element;
   const target = to.element;
   if (sameElement(source, target)) return { ...value, type: { ...from, dims: to.dims } };
-  if (target.kind === 'float') return isFloat(source) ? value : mixed(context, value, from, dtypeElement('f32'), wanted);
+  if (target.kind === 'float')
+    return isFloat(source) ? value : mixed(context, value, from, dtypeElement('f32'), wanted);
   if (target.kind === 'ix') return toIndex(context, value, from, target, wanted);
   const result = { ...cast(value, target), type: { ...to } };
   if (isFloat(source) && isFloat(target)) {
@@ -150,8 +156,7 @@ function toIndex(
   wanted: Wanted,
 ): TypedExpression {
   if (!isKnown(target.range)) return value;
-  const fits =
-    from.element.kind === 'ix' && atMost(context.facts, from.element.range, target.range);
+  const fits = from.element.kind === 'ix' && atMost(context.facts, from.element.range, target.range);
   if (fits || isInRange(context, value, target.range)) return cast(value, target);
   if (!isInteger(from.element)) return differ(context, value, wanted);
   const range = showName(target.range);

@@ -23,11 +23,7 @@ const table: { readonly [K in ExpressionKind]: (expression: Node<K>) => readonly
   reduction: ({ body }) => [body],
   if: ({ condition, then, otherwise }) => [condition, then, otherwise],
   block: ({ bindings, result }) => [...bindings.map(({ value }) => value), result],
-  loop: ({ items, initial, body }) => [
-    ...(items.kind === 'rows' ? [items.sequence] : []),
-    initial,
-    body,
-  ],
+  loop: ({ items, initial, body }) => [...(items.kind === 'rows' ? [items.sequence] : []), initial, body],
   reshard: ({ value }) => [value],
   perDevice: ({ body }) => [body],
   ring: ({ initial, body }) => [initial, body],

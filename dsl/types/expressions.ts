@@ -56,7 +56,8 @@ function inferNumber(context: Context, node: Node<'number'>, expected: Type | un
   const { span } = node;
   const wanted = wantedArithmetic(expected);
   const dtype = isIntegerLiteral(node.text) && wanted !== 'f32' ? (wanted === 'u32' ? 'u32' : 'i32') : 'f32';
-  if (dtype === 'f32' || value <= largestInteger[dtype]) return { kind: 'constant', value, type: scalarOf(dtype), span };
+  if (dtype === 'f32' || value <= largestInteger[dtype])
+    return { kind: 'constant', value, type: scalarOf(dtype), span };
   context.report({
     code: 'E0316',
     message: `${node.text} is more than the largest ${dtype}`,
@@ -85,7 +86,8 @@ function inferName(context: Context, node: Node<'name'>, expected: Type | undefi
     case 'size':
       return { kind: 'size', size: entry.size, type: scalarOf(wantedArithmetic(expected) ?? 'i32'), span };
     case undefined:
-      if (name === 'inf') return { kind: 'constant', value: Number.POSITIVE_INFINITY, type: scalarOf('f32'), span };
+      if (name === 'inf')
+        return { kind: 'constant', value: Number.POSITIVE_INFINITY, type: scalarOf('f32'), span };
       return unknownName(context, node);
   }
 }
@@ -126,7 +128,11 @@ function globalKind(context: Context, name: string): string | undefined {
 
 function inferField(context: Context, node: Node<'field'>): TypedExpression {
   const { base: written, name, span } = node;
-  if (written.kind === 'name' && !context.scope.has(written.name) && context.module.modules.has(written.name)) {
+  if (
+    written.kind === 'name' &&
+    !context.scope.has(written.name) &&
+    context.module.modules.has(written.name)
+  ) {
     context.report({
       code: 'E0208',
       message: `${written.name}.${name.name} is of a module, not a value`,

@@ -3,7 +3,7 @@
  * the expected type. First the text of the body is searched for subscripts of values whose types are known at once;
  * only if that finds nothing is the body checked on trial to see what the index meets.
  */
-import type { Expression, IndexPattern, LetPattern } from '../syntax/tree.ts';
+import type { Expression, ExpressionKind, IndexPattern, LetPattern } from '../syntax/tree.ts';
 import type { Context } from './context.ts';
 import { childExpressions } from './expression-children.ts';
 import { equalSizes } from './obligations.ts';
@@ -38,12 +38,21 @@ export function findRanges(
   const missing = open.filter((index) => !found.has(index));
   return missing.length === 0 || context.trial
     ? found
-    : new Map([...found, ...rangesByUse(context, missing, usesOnTrial(context, missing, body, entries, found))]);
+    : new Map([
+        ...found,
+        ...rangesByUse(context, missing, usesOnTrial(context, missing, body, entries, found)),
+      ]);
 }
 
 /** Only what can be read off the text: for deciding whether an argument needs to know what is expected of it. */
-export function rangesReadOff(context: Context, open: readonly SingleIndex[], body: Expression): Set<SingleIndex> {
-  return new Set(rangesByUse({ ...context, report: silent }, open, usesInText(context, open, body, new Map())).keys());
+export function rangesReadOff(
+  context: Context,
+  open: readonly SingleIndex[],
+  body: Expression,
+): Set<SingleIndex> {
+  return new Set(
+    rangesByUse({ ...context, report: silent }, open, usesInText(context, open, body, new Map())).keys(),
+  );
 }
 
 /** For a group over an expected dimension: the ranges that its size gives to those without one. */
@@ -58,7 +67,11 @@ export function rangesExpected(
 
 type Uses = ReadonlyMap<string, readonly IndexUse[]>;
 
-function rangesByUse(context: Context, open: readonly SingleIndex[], uses: Uses): Map<SingleIndex, FoundRange> {
+function rangesByUse(
+  context: Context,
+  open: readonly SingleIndex[],
+  uses: Uses,
+): Map<SingleIndex, FoundRange> {
   const found = new Map<SingleIndex, FoundRange>();
   for (const index of open) {
     const all = (uses.get(index.name.name) ?? []).filter(({ size }) => isKnown(size));
@@ -81,8 +94,12 @@ function reportDisagreement(context: Context, index: SingleIndex, first: IndexUs
     at: span,
     label: 'which of the two?',
     secondary: [first.because, second.because],
-    help: [`write the range, ${name} < ${bounds[0]}; if the sizes are equal, state it: where ${bounds.join(' == ')}`],
-    fixes: bounds.map((bound) => insertFix(`let ${name} range over ${bound}`, span.file, span.end, ` < ${bound}`)),
+    help: [
+      `write the range, ${name} < ${bounds[0]}; if the sizes are equal, state it: where ${bounds.join(' == ')}`,
+    ],
+    fixes: bounds.map((bound) =>
+      insertFix(`let ${name} range over ${bound}`, span.file, span.end, ` < ${bound}`),
+    ),
   });
 }
 
@@ -109,7 +126,8 @@ function usesInText(
   const names = new Set(open.map(({ name }) => name.name));
   const uses = new Map<string, IndexUse[]>();
   const ranges = new Map<string, Size>();
-  for (const [index, entry] of entries) if (entry.range !== undefined) ranges.set(index.name.name, entry.range);
+  for (const [index, entry] of entries)
+    if (entry.range !== undefined) ranges.set(index.name.name, entry.range);
   const note = (name: string, use: IndexUse): void => {
     uses.set(name, [...(uses.get(name) ?? []), use]);
   };
@@ -120,41 +138,45 @@ function usesInText(
   return uses;
 }
 
+type Node<K extends ExpressionKind> = Extract<Expression, { kind: K }>;
+
+/** The kinds that bind names, and subscripts; all others are only looked through. */
+const searches: { readonly [K in ExpressionKind]?: (node: Node<K>, state: Search) => void } = {
+  subscript: (node, state) => {
+    noteSubscripts(node, state);
+    for (const child of childExpressions(node)) search(child, state);
+  },
+  comprehension: ({ indices, body }, state) => search(body, hide(state, boundNames(indices))),
+  reduction: ({ indices, body }, state) => search(body, hide(state, boundNames(indices))),
+  loop: ({ items, initial, state: carried, body }, state) => {
+    if (items.kind === 'rows') search(items.sequence, state);
+    search(initial, state);
+    const item = items.kind === 'rows' ? patternNames(items.pattern) : [items.index.name];
+    search(body, hide(state, [...item, ...patternNames(carried)]));
+  },
+  ring: ({ initial, source, state: carried, body }, state) => {
+    search(initial, state);
+    search(body, hide(state, [...(source === undefined ? [] : [source.name]), ...patternNames(carried)]));
+  },
+  block: ({ bindings, result }, state) => {
+    let inner = state;
+    for (const { pattern, value } of bindings) {
+      search(value, pattern.kind === 'element' ? hide(inner, boundNames(pattern.indices)) : inner);
+      const type = pattern.kind === 'name' ? quickType(value, inner) : undefined;
+      inner = hide(inner, patternNames(pattern));
+      if (pattern.kind === 'name') {
+        inner = { ...inner, known: new Map([...inner.known, [pattern.name.name, type]]) };
+      }
+    }
+    search(result, inner);
+  },
+};
+
 function search(expression: Expression, state: Search): void {
   if (state.names.size === 0) return;
-  switch (expression.kind) {
-    case 'subscript':
-      noteSubscripts(expression, state);
-      break;
-    case 'comprehension':
-    case 'reduction':
-      return search(expression.body, hide(state, boundNames(expression.indices)));
-    case 'loop': {
-      if (expression.items.kind === 'rows') search(expression.items.sequence, state);
-      search(expression.initial, state);
-      const { items } = expression;
-      const item = items.kind === 'rows' ? patternNames(items.pattern) : [items.index.name];
-      return search(expression.body, hide(state, [...item, ...patternNames(expression.state)]));
-    }
-    case 'ring': {
-      search(expression.initial, state);
-      const source = expression.source === undefined ? [] : [expression.source.name];
-      return search(expression.body, hide(state, [...source, ...patternNames(expression.state)]));
-    }
-    case 'block': {
-      let inner = state;
-      for (const { pattern, value } of expression.bindings) {
-        search(value, pattern.kind === 'element' ? hide(inner, boundNames(pattern.indices)) : inner);
-        const type = pattern.kind === 'name' ? quickType(value, inner) : undefined;
-        inner = hide(inner, patternNames(pattern));
-        if (pattern.kind === 'name') inner = { ...inner, known: new Map([...inner.known, [pattern.name.name, type]]) };
-      }
-      return search(expression.result, inner);
-    }
-    default:
-      break;
-  }
-  for (const child of childExpressions(expression)) search(child, state);
+  const special = searches[expression.kind] as ((node: Expression, state: Search) => void) | undefined;
+  if (special !== undefined) special(expression, state);
+  else for (const child of childExpressions(expression)) search(child, state);
 }
 
 /** Without the names that are bound again further in. */
@@ -199,13 +221,19 @@ function noteSplit(
   state: Search,
 ): void {
   if (state.ranges.size === 0 && dim.factors === undefined) return;
-  const known = tuple.elements.map((element) => (element.kind === 'name' ? rangeOf(element.name, state) : undefined));
+  const known = tuple.elements.map((element) =>
+    element.kind === 'name' ? rangeOf(element.name, state) : undefined,
+  );
   const sizes = splitSizes(state.context, dim, known);
   tuple.elements.forEach((element, i) => {
     const size = sizes[i];
     if (element.kind !== 'name' || !state.names.has(element.name) || size === undefined) return;
     const because = useLabel(state.context, element, size, target);
-    state.note(element.name, { size, part: true, because: { ...because, message: `${because.message} in part` } });
+    state.note(element.name, {
+      size,
+      part: true,
+      because: { ...because, message: `${because.message} in part` },
+    });
   });
 }
 

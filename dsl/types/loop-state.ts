@@ -3,7 +3,7 @@ import type { Expression, LetPattern } from '../syntax/tree.ts';
 import type { Context } from './context.ts';
 import { cast, convert } from './conversions.ts';
 import { isFlexible } from './flexible.ts';
-import { bindPattern, type BoundPattern } from './patterns.ts';
+import { type BoundPattern, bindPattern } from './patterns.ts';
 import { replaceFix, silent } from './report.ts';
 import type { Type, TypedExpression } from './typed.ts';
 import { dtypeElement, hasError, showElement, showType } from './types.ts';

@@ -22,7 +22,8 @@ interface Items {
 export function inferLoop(context: Context, node: LoopNode, expected: Type | undefined): TypedExpression {
   const step = newIndex(context);
   const items = loopItems(context, node, step);
-  const first = node.loop === 'fold' ? expected : expected?.kind === 'tuple' ? expected.elements[0] : undefined;
+  const first =
+    node.loop === 'fold' ? expected : expected?.kind === 'tuple' ? expected.elements[0] : undefined;
   const state = loopState(context, node.state, node.initial, first);
   if (items === undefined || state === undefined) return errorExpression(node.span);
   const inner = { ...context, scope: extend(context.scope, [...items.entries, ...state.entries]) };
@@ -43,7 +44,8 @@ export function inferLoop(context: Context, node: LoopNode, expected: Type | und
   }
   const raw = inner.infer(inner, node.body, undefined);
   if (hasError(raw.type)) return errorExpression(node.span);
-  const output = raw.type.kind === 'tuple' && raw.type.elements.length === 2 ? raw.type.elements[1] : undefined;
+  const output =
+    raw.type.kind === 'tuple' && raw.type.elements.length === 2 ? raw.type.elements[1] : undefined;
   if (output === undefined) return notAPair(context, raw);
   const body = sameState(context, raw, state, 'scan', { kind: 'tuple', elements: [initial.type, output] });
   if (body === undefined) return errorExpression(node.span);
@@ -63,7 +65,11 @@ function loopItems(context: Context, node: LoopNode, step: IndexId): Items | und
   }
   const sequence = context.infer(context, items.sequence, undefined);
   const [leading] = dimsOf(sequence.type);
-  const bound = bindPattern(context, items.pattern, leading === undefined ? errorType : dropDims(sequence.type, 1));
+  const bound = bindPattern(
+    context,
+    items.pattern,
+    leading === undefined ? errorType : dropDims(sequence.type, 1),
+  );
   if (hasError(sequence.type)) return undefined;
   if (leading === undefined) {
     context.report({

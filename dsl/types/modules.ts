@@ -30,7 +30,10 @@ export interface LoadedProgram {
   readonly belowPrelude: ReadonlySet<string>;
 }
 
-export type Parse = (source: Source) => { readonly module: Module; readonly diagnostics: readonly Diagnostic[] };
+export type Parse = (source: Source) => {
+  readonly module: Module;
+  readonly diagnostics: readonly Diagnostic[];
+};
 
 /** One parse for each text, so that re-checking a file after a fix does not parse the library again. */
 export function cachingParse(): Parse {
@@ -44,7 +47,12 @@ export function cachingParse(): Parse {
   };
 }
 
-export function loadProgram(entry: Source, loader: ModuleLoader, report: Report, parseText: Parse): LoadedProgram {
+export function loadProgram(
+  entry: Source,
+  loader: ModuleLoader,
+  report: Report,
+  parseText: Parse,
+): LoadedProgram {
   const loaded = new Map<string, LoadedModule>();
   const underWay: string[] = [];
 
@@ -97,7 +105,8 @@ function reportUnknownModule(declaration: Import, loader: ModuleLoader, report: 
   const close = kind === 'name' ? closestName(text, loader.standardNames) : undefined;
   report({
     code: 'E0202',
-    message: kind === 'name' ? `the standard library has no module ${text}` : `there is no file ${text} to import`,
+    message:
+      kind === 'name' ? `the standard library has no module ${text}` : `there is no file ${text} to import`,
     at: span,
     help: [
       kind === 'file'

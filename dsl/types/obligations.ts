@@ -52,7 +52,12 @@ export function isNatural(facts: Facts, size: Size): boolean {
 export function whereFix(declaration: FunctionDeclaration, clause: string): Fix {
   const last = declaration.facts.at(-1);
   return last === undefined
-    ? insertFix(`state it: where ${clause}`, declaration.span.file, declaration.result.span.end, ` where ${clause}`)
+    ? insertFix(
+        `state it: where ${clause}`,
+        declaration.span.file,
+        declaration.result.span.end,
+        ` where ${clause}`,
+      )
     : insertFix(`state it: where …, ${clause}`, declaration.span.file, last.span.end, `, ${clause}`);
 }
 

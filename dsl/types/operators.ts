@@ -8,7 +8,9 @@ import type { Type, TypedExpression } from './typed.ts';
 import { scalarOf } from './types.ts';
 
 /** `swap`: a > b is b < a. */
-const operators: { readonly [O in BinaryOperator]: { readonly function: ScalarFunction; readonly swap?: true } } = {
+const operators: {
+  readonly [O in BinaryOperator]: { readonly function: ScalarFunction; readonly swap?: true };
+} = {
   '+': { function: 'add' },
   '-': { function: 'sub' },
   '*': { function: 'mul' },

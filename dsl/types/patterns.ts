@@ -31,7 +31,9 @@ export function bindPattern(context: Context, pattern: LetPattern, type: Type): 
       return bindPattern(context, { kind: 'name', name: pattern.name, span: pattern.span }, errorType);
     case 'tuple': {
       const parts = partsOf(context, pattern, type);
-      const bound = pattern.elements.map((element, i) => bindPattern(context, element, parts[i] ?? errorType));
+      const bound = pattern.elements.map((element, i) =>
+        bindPattern(context, element, parts[i] ?? errorType),
+      );
       return {
         pattern: { kind: 'tuple', elements: bound.map((part) => part.pattern) },
         entries: bound.flatMap(({ entries }) => entries),

@@ -48,7 +48,9 @@ function inferTogether(
   const { signature } = scalarFunctions[name];
   const hint = operandHint(signature, expected);
   const flexible = operands.map((operand) => isFlexible(context, operand));
-  const typed = operands.map((operand, i) => (flexible[i] ? undefined : context.infer(context, operand, hint)));
+  const typed = operands.map((operand, i) =>
+    flexible[i] ? undefined : context.infer(context, operand, hint),
+  );
   const firm = typed.find((value) => value?.type.kind === 'tensor')?.type;
   const own = firm?.kind === 'tensor' ? arithmeticOf(firm.element) : undefined;
   const wanted = signature === 'float' ? 'f32' : (own ?? wantedArithmetic(hint));
@@ -131,9 +133,7 @@ export function commonDims(
       { span: first.span, message: `this is ${showType(first.type)}` },
       { span: other.span, message: `this is ${showType(other.type)}` },
     ],
-    help: [
-      'write it with indices to say which dimensions go together: for i, j: a[i, j] … b[j]',
-    ],
+    help: ['write it with indices to say which dimensions go together: for i, j: a[i, j] … b[j]'],
   });
   return undefined;
 }
@@ -177,7 +177,8 @@ function mixedOperands(
 ): TypedExpression {
   const { signature } = scalarFunctions[name];
   const integers = operands.filter((_, i) => !isFloat(types[i]!.element));
-  if (name === 'div' && integers.length === operands.length) return integerDivision(context, written, operands);
+  if (name === 'div' && integers.length === operands.length)
+    return integerDivision(context, written, operands);
   const floats = integers.length < operands.length;
   const toCast = signature === 'integer' ? operands.filter((_, i) => isFloat(types[i]!.element)) : integers;
   const target = signature === 'integer' ? 'i32' : floats || signature === 'float' ? 'f32' : 'i32';
@@ -188,8 +189,13 @@ function mixedOperands(
         ? `${written.name} is for floats`
         : `${written.name} has operands of different kinds`,
     at: written.span,
-    secondary: operands.map((operand) => ({ span: operand.span, message: `this is ${showType(operand.type)}` })),
-    help: [`cast to ${target}: ${toCast.map((operand) => `${target}(${context.text(operand.span)})`).join(', ')}`],
+    secondary: operands.map((operand) => ({
+      span: operand.span,
+      message: `this is ${showType(operand.type)}`,
+    })),
+    help: [
+      `cast to ${target}: ${toCast.map((operand) => `${target}(${context.text(operand.span)})`).join(', ')}`,
+    ],
     fixes: [
       {
         message: `cast to ${target}`,

@@ -5,19 +5,24 @@ import type { FunctionInfo } from './typed.ts';
 
 export type Calls = ReadonlyMap<string, ReadonlyMap<string, Span>>;
 
-export function reportRecursion(functions: ReadonlyMap<string, FunctionInfo>, calls: Calls, report: Report): void {
+export function reportRecursion(
+  functions: ReadonlyMap<string, FunctionInfo>,
+  calls: Calls,
+  report: Report,
+): void {
   const done = new Set<string>();
-  for (const start of functions.keys()) visit(start, calls, done, (circle, at) => {
-    const names = circle.map((id) => functions.get(id)?.name ?? id);
-    report({
-      code: 'E0210',
-      message: circle.length === 2 ? `${names[0]} calls itself` : `${names[0]} calls itself through others`,
-      at,
-      label: 'this call closes the circle',
-      notes: [names.join(' calls ')],
-      help: ['a program is a finite graph: repeat with fold or scan'],
+  for (const start of functions.keys())
+    visit(start, calls, done, (circle, at) => {
+      const names = circle.map((id) => functions.get(id)?.name ?? id);
+      report({
+        code: 'E0210',
+        message: circle.length === 2 ? `${names[0]} calls itself` : `${names[0]} calls itself through others`,
+        at,
+        label: 'this call closes the circle',
+        notes: [names.join(' calls ')],
+        help: ['a program is a finite graph: repeat with fold or scan'],
+      });
     });
-  });
 }
 
 /** Depth first without recursion: chains of calls may be long. */

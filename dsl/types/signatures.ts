@@ -159,7 +159,10 @@ function reportUnfixed(
   axes: ReadonlyMap<string, Span>,
   report: Report,
 ): void {
-  const factSizes = declaration.facts.flatMap(({ left, right }) => [...namesOfSize(left), ...namesOfSize(right)]);
+  const factSizes = declaration.facts.flatMap(({ left, right }) => [
+    ...namesOfSize(left),
+    ...namesOfSize(right),
+  ]);
   for (const { name, span } of [...namesOfType(declaration.result), ...factSizes]) {
     if (names.has(name) || axes.has(name) || !isSizeName(name)) continue;
     names.add(name);

@@ -46,12 +46,14 @@ export function solveArguments(
   callable: Callable,
   given: readonly (Expression | undefined)[],
 ): SolvedArguments | undefined {
-  const beforehand = callable.known.map(({ name, size, firm }): Equation => ({
-    pattern: parameter(name),
-    actual: size,
-    argument: undefined,
-    firm,
-  }));
+  const beforehand = callable.known.map(
+    ({ name, size, firm }): Equation => ({
+      pattern: parameter(name),
+      actual: size,
+      argument: undefined,
+      firm,
+    }),
+  );
   const typed = given.map((): TypedExpression | undefined => undefined);
   const later = given.map((argument) => argument !== undefined && needsExpectation(context, argument));
   for (const round of [false, true]) {
@@ -77,7 +79,10 @@ function needsExpectation(context: Context, argument: Expression): boolean {
       const open = indexGroups(argument.indices)
         .flat()
         .filter(({ bound }) => bound === undefined);
-      return rangesReadOff(context, open, argument.body).size < open.length || needsExpectation(context, argument.body);
+      return (
+        rangesReadOff(context, open, argument.body).size < open.length ||
+        needsExpectation(context, argument.body)
+      );
     }
     case 'unary':
       return needsExpectation(context, argument.operand);
@@ -90,7 +95,9 @@ function needsExpectation(context: Context, argument: Expression): boolean {
     case 'block':
       return needsExpectation(context, argument.result);
     case 'call':
-      return argument.arguments.some((inner) => inner.kind === 'value' && needsExpectation(context, inner.value));
+      return argument.arguments.some(
+        (inner) => inner.kind === 'value' && needsExpectation(context, inner.value),
+      );
     default:
       return false;
   }
@@ -98,11 +105,17 @@ function needsExpectation(context: Context, argument: Expression): boolean {
 
 // ── equations ──────────────────────────────────────────────────────────────────────────────────────────────
 
-function equationsOf(callable: Callable, typed: readonly (TypedExpression | undefined)[]): readonly Equation[] {
+function equationsOf(
+  callable: Callable,
+  typed: readonly (TypedExpression | undefined)[],
+): readonly Equation[] {
   return typed.flatMap((value, argument) =>
     value === undefined
       ? []
-      : typeEquations(callable.parameters[argument]!.type, value.type).map((equation) => ({ ...equation, argument })),
+      : typeEquations(callable.parameters[argument]!.type, value.type).map((equation) => ({
+          ...equation,
+          argument,
+        })),
   );
 }
 
@@ -159,7 +172,9 @@ function partialValues(callable: Callable, all: readonly Equation[]): ReadonlyMa
       continue;
     }
     const open = new Set(solution.unknowns);
-    equations = equations.filter(({ pattern }) => ![...sizeParameters(pattern)].some((name) => open.has(name)));
+    equations = equations.filter(
+      ({ pattern }) => ![...sizeParameters(pattern)].some((name) => open.has(name)),
+    );
   }
 }
 
@@ -255,7 +270,9 @@ function sizeReasons(
   typed: readonly TypedExpression[],
   position: number,
 ): readonly Label[] {
-  const names = new Set(dimsOf(callable.parameters[position]!.type).flatMap(({ size }) => [...sizeParameters(size)]));
+  const names = new Set(
+    dimsOf(callable.parameters[position]!.type).flatMap(({ size }) => [...sizeParameters(size)]),
+  );
   return [...names].flatMap((name) => {
     const value = values.get(name);
     const giver = callable.parameters.findIndex(
@@ -279,8 +296,12 @@ function reportUndetermined(
     code: 'E0407',
     message: `the arguments of ${callable.name} do not fix the size ${list}`,
     at: node.span,
-    secondary: callable.parameters.map(({ name, type, span }) => ({ span, message: `${name} is ${showType(type)}` })),
-    help: [`declare it in brackets where ${callable.name} is defined, and give it here: ${callable.name}[${list}](…)`],
+    secondary: callable.parameters.map(({ name, type, span }) => ({
+      span,
+      message: `${name} is ${showType(type)}`,
+    })),
+    help: [
+      `declare it in brackets where ${callable.name} is defined, and give it here: ${callable.name}[${list}](…)`,
+    ],
   });
 }
-

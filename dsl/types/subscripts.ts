@@ -117,7 +117,10 @@ export function splitSizes(
 ): readonly (Size | undefined)[] {
   const missing = known.filter((size) => size === undefined).length;
   if (missing === 1) {
-    const product = known.reduce<Size>((all, size) => (size === undefined ? all : multiplySizes(all, size)), natural(1));
+    const product = known.reduce<Size>(
+      (all, size) => (size === undefined ? all : multiplySizes(all, size)),
+      natural(1),
+    );
     const rest = divideExactly(dim.size, product);
     if (rest !== undefined) return known.map((size) => size ?? rest);
   }
@@ -138,13 +141,19 @@ function inferSplit(
   const typed = tuple.elements.map((element, i) =>
     open[i] === undefined
       ? context.infer(context, element, scalarOf('i32'))
-      : ({ kind: 'index', index: open[i].index, type: errorType, span: element.span } satisfies TypedExpression),
+      : ({
+          kind: 'index',
+          index: open[i].index,
+          type: errorType,
+          span: element.span,
+        } satisfies TypedExpression),
   );
   if (typed.some((value, i) => open[i] === undefined && hasError(value.type))) {
     return { kind: 'at', value: errorExpression(tuple.span) };
   }
   const wrong = typed.findIndex(({ type }, i) => open[i] === undefined && !isScalarInteger(type));
-  if (wrong >= 0) return { kind: 'at', value: notAnIndex(context, tuple.elements[wrong]!, typed[wrong]!.type) };
+  if (wrong >= 0)
+    return { kind: 'at', value: notAnIndex(context, tuple.elements[wrong]!, typed[wrong]!.type) };
   const ranges = typed.map(({ type }) =>
     type.kind === 'tensor' && type.element.kind === 'ix' ? type.element.range : undefined,
   );
@@ -180,7 +189,9 @@ function splitByFactors(
   const { factors } = dim;
   if (factors?.length !== values.length) return undefined;
   const fits = values.every((value, i) => hasError(value.type) || isInRange(context, value, factors[i]!));
-  return fits ? { kind: 'split', parts: values.map((value, i) => ({ value, size: factors[i]! })) } : undefined;
+  return fits
+    ? { kind: 'split', parts: values.map((value, i) => ({ value, size: factors[i]! })) }
+    : undefined;
 }
 
 function isScalarInteger(type: Type): boolean {
@@ -233,7 +244,8 @@ function outOfRange(
 ): TypedExpression {
   const entry = value.kind === 'name' ? context.scope.get(value.name) : undefined;
   const because = entry?.kind === 'index' ? [entry.because] : [];
-  const known = typed.type.kind === 'tensor' && typed.type.element.kind === 'ix' ? typed.type.element.range : undefined;
+  const known =
+    typed.type.kind === 'tensor' && typed.type.element.kind === 'ix' ? typed.type.element.range : undefined;
   const name = showName(size);
   const wrapped = `clamp_index[${name}](${context.text(value.span)})`;
   context.report({
@@ -265,7 +277,8 @@ function doesNotSplit(
   target: Target,
 ): TypedSubscript {
   const parts = typed.map(({ type }, i) => {
-    const range = type.kind === 'tensor' && type.element.kind === 'ix' ? showName(type.element.range) : undefined;
+    const range =
+      type.kind === 'tensor' && type.element.kind === 'ix' ? showName(type.element.range) : undefined;
     return `${context.text(tuple.elements[i]!.span)} ${range === undefined ? 'has no range of its own' : `is below ${range}`}`;
   });
   const size = showName(target.dim.size);

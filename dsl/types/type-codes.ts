@@ -47,22 +47,26 @@ const codes = {
   },
   E0208: {
     title: 'Not a value',
-    explanation: 'Functions, records and modules are named to call them, to build a record or to reach into them.',
+    explanation:
+      'Functions, records and modules are named to call them, to build a record or to reach into them.',
     example: 'fn g(x: f32) -> f32 = x\nfn f(x: f32) -> f32 = g',
   },
   E0209: {
     title: 'Not a function',
-    explanation: 'Only functions, records, casts and builtins are called; a tensor is subscripted with brackets.',
+    explanation:
+      'Only functions, records, casts and builtins are called; a tensor is subscripted with brackets.',
     example: 'fn f(x: f32[D]) -> f32[D] = for d: x(d)',
   },
   E0210: {
     title: 'Recursion',
-    explanation: 'A function may not call itself, directly or through others: programs are finite graphs. Use fold.',
+    explanation:
+      'A function may not call itself, directly or through others: programs are finite graphs. Use fold.',
     example: 'fn f(x: f32) -> f32 = f(x)',
   },
   E0211: {
     title: 'Unknown size',
-    explanation: 'Size parameters begin with a capital and come from the signature; other sizes are axes and numbers.',
+    explanation:
+      'Size parameters begin with a capital and come from the signature; other sizes are axes and numbers.',
     example: 'fn f(x: f32[d]) -> f32[d] = x',
   },
   E0212: {
@@ -72,7 +76,8 @@ const codes = {
   },
   E0301: {
     title: 'Types differ',
-    explanation: 'The value is of one type where another is asked for, and no implicit conversion leads there.',
+    explanation:
+      'The value is of one type where another is asked for, and no implicit conversion leads there.',
     example: 'fn f(x: f32[D]) -> bool[D] = x',
   },
   E0302: {
@@ -97,12 +102,14 @@ const codes = {
   },
   E0306: {
     title: 'Operand of the wrong kind',
-    explanation: 'Arithmetic is on numbers, and / or / not on bools; records and tuples are taken apart first.',
+    explanation:
+      'Arithmetic is on numbers, and / or / not on bools; records and tuples are taken apart first.',
     example: 'fn f(x: bool) -> bool = x + x',
   },
   E0307: {
     title: 'Condition is not one bool',
-    explanation: '`if` chooses between two values by one bool. To choose element by element, write it under `for`.',
+    explanation:
+      '`if` chooses between two values by one bool. To choose element by element, write it under `for`.',
     example: 'fn f(x: f32[D]) -> f32[D] = if x > 0 then x else x',
   },
   E0308: {
@@ -117,7 +124,8 @@ const codes = {
   },
   E0310: {
     title: '`float` stands for a parameter’s storage only',
-    explanation: '`float` accepts any float storage, so it can say nothing of what is produced. Results name theirs.',
+    explanation:
+      '`float` accepts any float storage, so it can say nothing of what is produced. Results name theirs.',
     example: 'fn f(x: float[D]) -> float[D] = x',
   },
   E0311: {
@@ -152,17 +160,20 @@ const codes = {
   },
   E0401: {
     title: 'Shapes differ',
-    explanation: 'Arithmetic is element by element between equal shapes; a scalar extends, nothing else broadcasts.',
+    explanation:
+      'Arithmetic is element by element between equal shapes; a scalar extends, nothing else broadcasts.',
     example: 'fn f(x: f32[N], y: f32[M]) -> f32[N] = x + y',
   },
   E0402: {
     title: 'Shape of an argument',
     explanation: 'The shapes of the arguments must fit the parameters, one value for each size parameter.',
-    example: 'fn dot(x: f32[D], y: f32[D]) -> f32 = sum d: x[d] * y[d]\nfn f(x: f32[N], y: f32[M]) -> f32 = dot(x, y)',
+    example:
+      'fn dot(x: f32[D], y: f32[D]) -> f32 = sum d: x[d] * y[d]\nfn f(x: f32[N], y: f32[M]) -> f32 = dot(x, y)',
   },
   E0403: {
     title: 'Uses of an index disagree',
-    explanation: 'An index has one range; the dimensions that it subscripts must have that size, or it is written.',
+    explanation:
+      'An index has one range; the dimensions that it subscripts must have that size, or it is written.',
     example: 'fn f(x: f32[N], y: f32[M]) -> f32 = sum i: x[i] * y[i]',
   },
   E0404: {
@@ -172,12 +183,14 @@ const codes = {
   },
   E0405: {
     title: 'Subscript may be out of range',
-    explanation: 'Every look-up is proved to be inside its dimension, by the ranges of its indices and the where clauses.',
+    explanation:
+      'Every look-up is proved to be inside its dimension, by the ranges of its indices and the where clauses.',
     example: 'fn f(x: f32[N]) -> f32[N] = for i: x[i + 1]',
   },
   E0406: {
     title: 'A required fact is not known',
-    explanation: 'The called function states in `where` what must be true of its sizes; the caller must know it.',
+    explanation:
+      'The called function states in `where` what must be true of its sizes; the caller must know it.',
     example: 'fn f(x: f32[E]) -> f32[4] { let (best, pick) = top_k[4](x)  best }',
   },
   E0407: {

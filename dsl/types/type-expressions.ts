@@ -4,8 +4,8 @@ import type {
   DimExpression,
   FunctionDeclaration,
   Identifier,
-  PendingExpression,
   Path,
+  PendingExpression,
   SizeExpression,
   Fact as SyntaxFact,
   TypeExpression,
@@ -172,7 +172,11 @@ function builtinElement(
       code: 'E0411',
       message: `${name.name} takes ${takes === 1 ? 'the size that it indexes' : 'no sizes in parentheses'}`,
       at: name.span,
-      help: [takes === 1 ? 'write ix(N) for an index into a dimension of size N' : 'dims stand in brackets: f32[N]'],
+      help: [
+        takes === 1
+          ? 'write ix(N) for an index into a dimension of size N'
+          : 'dims stand in brackets: f32[N]',
+      ],
     });
     return 'error';
   }
@@ -190,7 +194,10 @@ function builtinElement(
   return 'error';
 }
 
-export function recordNamed(path: Path, scope: Pick<TypeScope, 'module' | 'report'>): RecordEntry | undefined {
+export function recordNamed(
+  path: Path,
+  scope: Pick<TypeScope, 'module' | 'report'>,
+): RecordEntry | undefined {
   const { module } = scope;
   const { qualifier, name } = path;
   if (qualifier === undefined) {
@@ -234,11 +241,10 @@ export function reportUnknownModuleName(name: Identifier, module: ModuleScope, r
     code: 'E0201',
     message: `no module is imported as ${name.name}`,
     at: name.span,
-    help: [close === undefined ? `add \`import ${name.name}\` at the top of the file` : `did you mean ${close}?`],
-    fixes:
-      close === undefined
-        ? [importFix(name, module)]
-        : [replaceFix(`use ${close}`, name.span, close)],
+    help: [
+      close === undefined ? `add \`import ${name.name}\` at the top of the file` : `did you mean ${close}?`,
+    ],
+    fixes: close === undefined ? [importFix(name, module)] : [replaceFix(`use ${close}`, name.span, close)],
   });
 }
 
@@ -310,4 +316,3 @@ export function requireAxis(axis: Identifier, scope: Pick<TypeScope, 'axes' | 'r
 function count(amount: number, noun: string): string {
   return `${amount} ${noun}${amount === 1 ? '' : 's'}`;
 }
-

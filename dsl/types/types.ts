@@ -1,6 +1,14 @@
 /** Types as values: making them, comparing them up to placements, and showing them as they are written. */
 import { type Dtype, dtypeFacts } from './dtype.ts';
-import { natural, parameter, type Size, sameSize, showSize, sizeParameters, substituteSizes } from './size.ts';
+import {
+  natural,
+  parameter,
+  type Size,
+  sameSize,
+  showSize,
+  sizeParameters,
+  substituteSizes,
+} from './size.ts';
 import type { Dim, ElementType, Type } from './typed.ts';
 
 export type TensorType = Extract<Type, { kind: 'tensor' }>;
@@ -99,7 +107,8 @@ export function mapSizes(type: Type, change: (size: Size) => Size): Type {
     case 'tensor':
       return {
         kind: 'tensor',
-        element: type.element.kind === 'ix' ? { kind: 'ix', range: change(type.element.range) } : type.element,
+        element:
+          type.element.kind === 'ix' ? { kind: 'ix', range: change(type.element.range) } : type.element,
         dims: type.dims.map(dim),
       };
     case 'record':
@@ -122,7 +131,9 @@ export function fieldType(record: RecordType, name: string): Type | undefined {
   const field = record.record.fields.find((candidate) => candidate.name === name);
   if (field === undefined) return undefined;
   const values = new Map(
-    record.record.parameters.map((parameterName, i) => [parameterName, record.sizes[i] ?? natural(0)] as const),
+    record.record.parameters.map(
+      (parameterName, i) => [parameterName, record.sizes[i] ?? natural(0)] as const,
+    ),
   );
   return prependDims(record.dims, substituteType(field.type, values));
 }
