@@ -47,6 +47,8 @@ export interface StoreOptions {
   readonly reduction?: Reduction;
   /** An axis for each factor of a product dimension (the default), or one for each dimension. */
   readonly factored?: boolean;
+  /** In the innermost graph even if it could be computed outside. */
+  readonly inside?: boolean;
 }
 
 /** A tensor of the graph whose leading axes are index variables, and the value of the others. */
@@ -79,7 +81,6 @@ export interface GraphBuilder {
   readonly leaveLoop: () => readonly Node[];
   /** Whether the tensor is the result of a node of the innermost graph. */
   readonly isOwnResult: (tensor: TensorId) => boolean;
-  readonly defineLoop: (node: LoopNode) => void;
   readonly snapshot: () => Snapshot;
   /** Takes back the nodes made since. */
   readonly restore: (snapshot: Snapshot) => void;
@@ -121,13 +122,13 @@ export function graphBuilder(): GraphBuilder {
     return Math.max(0, ...levelsRead, ...[...counters].map((loop) => loops.get(loop)!.level));
   }
 
-  function define(
-    node: Node,
-    level = levelOf(
-      readsOf(node),
-      nodeScalars(node).flatMap((s) => [...countersOf(s)]),
-    ),
-  ): void {
+  /** The level of the outermost graph in which the node can be computed. */
+  function outermost(node: Node): number {
+    const own = nodeScalars(node).flatMap((scalar) => [...countersOf(scalar)]);
+    return levelOf(readsOf(node), node.kind === 'loop' ? countersIn(node) : own);
+  }
+
+  function define(node: Node, level = outermost(node)): void {
     levels[level]!.nodes.push(node);
     for (const tensor of results(node)) tensors.get(tensor.id)!.level = level;
   }
@@ -192,7 +193,7 @@ export function graphBuilder(): GraphBuilder {
     const type = isArg ? 'i32' : scalarType(renumbered);
     const natural = reduction ? type : storedDtype(renumbered);
     const tensor = newTensor(options.name, options.dtype ?? natural, shape, true);
-    define({
+    const node: Node = {
       kind: 'compute',
       result: tensor,
       body: renumbered,
@@ -202,7 +203,8 @@ export function graphBuilder(): GraphBuilder {
         finish: reduction.finish?.(reduced(type)),
       },
       grouped: undefined,
-    });
+    };
+    define(node, options.inside ? levels.length - 1 : outermost(node));
     const axes = value.axes.map((each) => axis(each.extent, each.factors));
     const subscripts = axes.map((each, position) =>
       arithmetic.split(iterator(each.iterator), factorsOf[position]!),
@@ -253,10 +255,6 @@ export function graphBuilder(): GraphBuilder {
       const known = tensors.get(id)!;
       return known.ofNode && known.level === levels.length - 1;
     },
-    defineLoop: (node) => {
-      const counters = counterLoops(node.body).filter((loop) => loop !== node.loop);
-      define(node, levelOf(readsOf(node), counters));
-    },
     snapshot: () => levels.map((level) => level.nodes.length),
     restore: (snapshot) => {
       levels.length = snapshot.length;
@@ -271,11 +269,12 @@ export function storedDtype(scalar: Scalar): Dtype {
   return scalar.op === 'load' || scalar.op === 'round' ? scalar.dtype : scalarType(scalar);
 }
 
-/** The loops whose steps are used in the graph, those of its own loops included. */
-function counterLoops(graph: Graph): LoopId[] {
-  return graph.nodes.flatMap((node) =>
-    node.kind === 'loop'
-      ? counterLoops(node.body).filter((loop) => loop !== node.loop)
-      : nodeScalars(node).flatMap((scalar) => [...countersOf(scalar)]),
+/** The other loops whose steps are used in the loop. */
+function countersIn(node: LoopNode): LoopId[] {
+  const used = node.body.nodes.flatMap((inner) =>
+    inner.kind === 'loop'
+      ? countersIn(inner)
+      : nodeScalars(inner).flatMap((scalar) => [...countersOf(scalar)]),
   );
+  return used.filter((loop) => loop !== node.loop);
 }

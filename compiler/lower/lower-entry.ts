@@ -1,33 +1,45 @@
-/** An entry at given sizes as an index graph. Functions are inlined; sizes are numbers from here on. */
+/** Typed program to index graph: functions are inlined, sizes are numbers. */
 import type { Diagnostic } from '../../dsl/diagnostics/diagnostic.ts';
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import { evaluateSize } from '../../dsl/types/size.ts';
-import type { LocalId, Type, TypedProgram } from '../../dsl/types/typed.ts';
-import { fieldType, prependDims } from '../../dsl/types/types.ts';
+import type { ElementType, FunctionInfo, Type, TypedProgram } from '../../dsl/types/typed.ts';
+import { fieldType } from '../../dsl/types/types.ts';
 import type { Graph, GraphInput, GraphOutput } from '../graph/graph.ts';
 import { apply, integer, iterator, load } from '../graph/scalar.ts';
-import { assertWellFormed } from '../graph/well-formed.ts';
-import { describeEntry, type EntryTensor, entryOf, resultPath, solveEntrySizes, tensorsOf } from './entry.ts';
+import { describeFunction, tensorsOfType } from './describe-entry.ts';
+import { brokenSizes, missingSizes, unknownEntry } from './entry-problems.ts';
 import { type GraphBuilder, graphBuilder } from './graph-builder.ts';
 import { lowerExpression } from './lower-expression.ts';
 import { dtypeOfElement, type Lowering, type Scope } from './lowering.ts';
 import type { TensorValue, Value } from './value.ts';
 
 export interface LowerOptions {
+  /** A number for every size parameter of the entry; mesh axes that have none are of size 1. */
   readonly sizes: ReadonlyMap<string, number>;
-  /** What `float` inputs are, by path; f32 where nothing is said. */
+  /** What inputs of element type `float` are stored as, by path; f32 where nothing is said. */
   readonly inputDtypes: ReadonlyMap<string, Dtype>;
 }
 
-export function lowerEntry(
+export type LowerResult = { readonly graph: Graph } | { readonly diagnostics: readonly Diagnostic[] };
+
+/** The graph of an entry of a program without errors. */
+export function lowerEntry(program: TypedProgram, entry: string, options: LowerOptions): LowerResult {
+  const info = program.entries.get(entry);
+  if (info === undefined) return { diagnostics: [unknownEntry(program, entry)] };
+  const sizes = new Map([...program.axes.map((axis) => [axis, 1] as const), ...options.sizes]);
+  const missing = info.sizes.filter((name) => !sizes.has(name));
+  if (missing.length > 0) return { diagnostics: missingSizes(info, missing) };
+  const broken = brokenSizes(info, sizes);
+  if (broken.length > 0) return { diagnostics: broken };
+  return { graph: lowerFunction(program, info, sizes, options.inputDtypes) };
+}
+
+function lowerFunction(
   program: TypedProgram,
-  entry: string,
-  options: LowerOptions,
-): { readonly graph: Graph } | { readonly diagnostics: readonly Diagnostic[] } {
-  const solved = solveEntrySizes(program, entry, new Map(), options.sizes);
-  if (solved.kind === 'rejected') return { diagnostics: solved.diagnostics };
-  const { sizes } = solved;
-  const info = entryOf(program, entry);
+  info: FunctionInfo,
+  sizes: ReadonlyMap<string, number>,
+  inputDtypes: ReadonlyMap<string, Dtype>,
+): Graph {
   const builder = graphBuilder();
   const lowering: Lowering = {
     program,
@@ -35,39 +47,25 @@ export function lowerEntry(
     lower: (expression, scope) => lowerExpression(expression, scope, lowering),
   };
   const inputs = new Map(
-    describeEntry(program, entry).inputs.map((input) => [
-      input.path,
-      declareInput(builder, input, sizes, options.inputDtypes),
-    ]),
+    describeFunction(info).inputs.map(({ path, element, dims }): [string, GraphInput] => {
+      const dtype = storageOf(element, inputDtypes.get(path));
+      const shape = dims.map((dim) => evaluateSize(dim, sizes)!);
+      return [path, { path, tensor: builder.input(path, dtype, shape) }];
+    }),
   );
-  const locals = info.parameters.map(({ name, type, local }): [LocalId, Value] => [
-    local,
-    inputValue(builder, name, type, inputs),
-  ]);
+  const locals = info.parameters.map(
+    ({ name, type, local }) => [local, inputValue(builder, name, type, inputs)] as const,
+  );
   const scope: Scope = { sizes, locals: new Map(locals), indices: new Map() };
   const result = lowering.lower(info.body, scope);
-  const outputs = giveOutputs(builder, result, info.result);
-  const graph = builder.graph(entry, [...inputs.values()], outputs);
-  assertWellFormed(graph, 'lowering');
-  return { graph };
+  const outputs = storeOutputs(builder, result, info.result);
+  return builder.graph(info.name, [...inputs.values()], outputs);
 }
 
-function declareInput(
-  builder: GraphBuilder,
-  { path, element, dims }: EntryTensor,
-  sizes: ReadonlyMap<string, number>,
-  dtypes: ReadonlyMap<string, Dtype>,
-): GraphInput {
-  const shape = dims.map((size) => {
-    const extent = evaluateSize(size, sizes);
-    if (extent === undefined || extent < 0) throw new Error(`a dimension of ${path} has no extent`);
-    return extent;
-  });
-  const dtype = element.kind === 'float' ? (dtypes.get(path) ?? 'f32') : dtypeOfElement(element);
-  return { path, tensor: builder.input(path, dtype, shape) };
+function storageOf(element: ElementType, given: Dtype | undefined): Dtype {
+  return element.kind === 'float' ? (given ?? 'f32') : dtypeOfElement(element);
 }
 
-/** The value of a parameter, made of the inputs whose paths begin with its own. */
 function inputValue(
   builder: GraphBuilder,
   path: string,
@@ -76,88 +74,64 @@ function inputValue(
 ): Value {
   switch (type.kind) {
     case 'tensor':
-      return builder.view(inputTensor(inputs, path), []);
-    case 'key':
-      return { kind: 'key', words: [keyWord(builder, path, inputs, 0), keyWord(builder, path, inputs, 1)] };
+      return builder.view(inputs.get(path)!.tensor, []);
+    case 'key': {
+      const words = builder.view(inputs.get(path)!.tensor, []);
+      const word = (position: number): TensorValue => {
+        const axes = words.axes.slice(0, -1).map((axis) => builder.axis(axis.extent));
+        const subscripts = [...axes.map((axis) => iterator(axis.iterator)), integer(position)];
+        return { kind: 'tensor', axes, body: load(inputs.get(path)!.tensor, subscripts) };
+      };
+      return { kind: 'key', words: [word(0), word(1)] };
+    }
     case 'record': {
       const fields = type.record.fields.map(({ name }) => {
-        const field = fieldType({ ...type, dims: [] }, name);
-        if (field === undefined) throw new Error(`the record ${type.record.name} has no field ${name}`);
-        const stacked = prependDims(type.dims, field);
-        return [name, inputValue(builder, `${path}.${name}`, stacked, inputs)] as const;
+        return [name, inputValue(builder, `${path}.${name}`, fieldType(type, name)!, inputs)] as const;
       });
       return { kind: 'record', fields: new Map(fields) };
     }
-    case 'tuple':
-      return {
-        kind: 'tuple',
-        elements: type.elements.map((element, position) =>
-          inputValue(builder, `${path}.${position}`, element, inputs),
-        ),
-      };
+    case 'tuple': {
+      const elements = type.elements.map((element, position) =>
+        inputValue(builder, `${path}.${position}`, element, inputs),
+      );
+      return { kind: 'tuple', elements };
+    }
     case 'error':
       throw new Error('a program with errors is not lowered');
   }
 }
 
-function inputTensor(inputs: ReadonlyMap<string, GraphInput>, path: string): GraphInput['tensor'] {
-  const input = inputs.get(path);
-  if (input === undefined) throw new Error(`there is no input ${path}`);
-  return input.tensor;
-}
-
-function keyWord(
-  builder: GraphBuilder,
-  path: string,
-  inputs: ReadonlyMap<string, GraphInput>,
-  word: number,
-): TensorValue {
-  const tensor = inputTensor(inputs, path);
-  const axes = tensor.shape.slice(0, -1).map((extent) => builder.axis(extent));
-  const subscripts = [...axes.map((axis) => iterator(axis.iterator)), integer(word)];
-  return { kind: 'tensor', axes, body: load(tensor, subscripts) };
-}
-
-/** Each output is a tensor of its own, of its declared dtype and shape: also where an input is handed through. */
-function giveOutputs(builder: GraphBuilder, result: Value, type: Type): readonly GraphOutput[] {
-  const described = tensorsOf(resultPath, type);
-  const values = joinKeys(builder, result);
+/** One tensor of its own for each part of the result, of the declared dtype and shape. */
+function storeOutputs(builder: GraphBuilder, result: Value, type: Type): readonly GraphOutput[] {
+  const described = tensorsOfType('out', type);
   const given = new Set<number>();
-  return described.map(({ path, element }, position): GraphOutput => {
-    const value = values[position];
-    if (value === undefined) throw new Error(`the result has no part ${path}`);
-    const dtype = dtypeOfElement(element);
-    const found = builder.tensorFor(value, { name: path, dtype, leading: [] });
+  return outputLeaves(builder, result).map((leaf, position) => {
+    const { path, element } = described[position]!;
+    const options = { name: path, dtype: dtypeOfElement(element), leading: [] };
+    const found = builder.tensorFor(leaf, options);
     const own = builder.isOwnResult(found.id) && !given.has(found.id);
-    const { tensor } = own
-      ? { tensor: found }
-      : builder.store(value, { name: path, dtype, leading: [], factored: false });
+    const tensor = own ? found : builder.store(leaf, { ...options, factored: false }).tensor;
     given.add(tensor.id);
     return { path, tensor: tensor.id };
   });
 }
 
-/** The leaves of a result, the two words of a key as one tensor. */
-function joinKeys(builder: GraphBuilder, value: Value): readonly TensorValue[] {
+/** The words of a key are its last dimension. */
+function outputLeaves(builder: GraphBuilder, value: Value): readonly TensorValue[] {
   switch (value.kind) {
     case 'tensor':
       return [value];
     case 'key': {
       const [first, second] = value.words;
-      const axes = first.axes.map(({ extent, factors }) => builder.axis(extent, factors));
       const word = builder.axis(2);
-      const subscripts = axes.map((axis) => iterator(axis.iterator));
-      const body = apply(
-        'select',
-        apply('eq', iterator(word.iterator), integer(0)),
-        builder.at(first, subscripts),
-        builder.at(second, subscripts),
-      );
-      return [{ kind: 'tensor', axes: [...axes, word], body }];
+      const subscripts = first.axes.map((axis) => iterator(axis.iterator));
+      const isFirst = apply('eq', iterator(word.iterator), integer(0));
+      const body = apply('select', isFirst, first.body, builder.at(second, subscripts));
+      return [{ kind: 'tensor', axes: [...first.axes, word], body }];
     }
     case 'record':
-      return [...value.fields.values()].flatMap((field) => joinKeys(builder, field));
+      return [...value.fields.values()].flatMap((field) => outputLeaves(builder, field));
     case 'tuple':
-      return value.elements.flatMap((element) => joinKeys(builder, element));
+      return value.elements.flatMap((element) => outputLeaves(builder, element));
   }
 }

@@ -101,7 +101,9 @@ function finishLoop(
   const give = (leaf: TensorValue, name: string, dtype: Dtype, leading: readonly number[]): Tensor => {
     const found = builder.tensorFor(leaf, { name, dtype, leading });
     const own = builder.isOwnResult(found.id) && !outputs.includes(found);
-    const tensor = own ? found : builder.store(leaf, { name, dtype, leading, factored: false }).tensor;
+    const tensor = own
+      ? found
+      : builder.store(leaf, { name, dtype, leading, factored: false, inside: true }).tensor;
     outputs.push(tensor);
     return tensor;
   };
@@ -127,7 +129,7 @@ function finishLoop(
     nodes,
     outputs: outputs.map((tensor) => ({ path: tensor.name, tensor: tensor.id })),
   };
-  builder.defineLoop({
+  builder.define({
     kind: 'loop',
     loop: body.loop,
     count,
