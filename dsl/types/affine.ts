@@ -3,6 +3,7 @@
  * polynomial as a size parameter with a name of its own (`#3`), of which only the range is known.
  */
 import type { Context } from './context.ts';
+import type { Fact } from './facts.ts';
 import { isNatural } from './obligations.ts';
 import {
   addSizes,
@@ -152,6 +153,14 @@ export function isInRange(context: Context, value: TypedExpression, size: Size):
   if (affine === undefined) return false;
   const room = subtractSizes(subtractSizes(size, one), affine);
   return proveAtLeastZero(context, affine) && proveAtLeastZero(context, room);
+}
+
+/** The fact about sizes that would keep the value below `size`, when it is at least 0 and that is what is missing. */
+export function upperFact(context: Context, value: TypedExpression, size: Size): Fact | undefined {
+  const affine = affineOf(context, value);
+  if (affine === undefined || !isAtLeastZero(context, affine)) return undefined;
+  const largest = extreme(context, affine, 'max');
+  return largest === undefined ? undefined : { relation: '<=', left: addSizes(largest, one), right: size };
 }
 
 /** What a condition tells, as polynomials that are at least 0 where it is (or is not) true. */

@@ -1,10 +1,10 @@
 /** `for i, (g, r): e`, `sum d: e`, and the indices that they bind. */
 import type { Span } from '../diagnostics/diagnostic.ts';
 import type { Expression, IndexPattern, ReductionName } from '../syntax/tree.ts';
-import { type Context, errorExpression, newIndex } from './context.ts';
+import { type Context, errorExpression, factScope, newIndex } from './context.ts';
 import { toArithmetic } from './conversions.ts';
 import { findRanges, indexGroups, rangesExpected, type SingleIndex } from './index-ranges.ts';
-import { equalSizes } from './obligations.ts';
+import { equalSizes, factFixes } from './obligations.ts';
 import { insertFix } from './report.ts';
 import { extend, type IndexEntry } from './scope.ts';
 import { reportDuplicates } from './signatures.ts';
@@ -34,7 +34,7 @@ export interface BoundIndices {
   readonly context: Context;
   readonly groups: readonly IndexGroup[];
   readonly dims: readonly Dim[];
-  /** Whether every index has a range; if not, that was reported (or is being found out on trial). */
+  /** Whether every index has a range, the expected one; if not, that was reported (or is being tried out). */
   readonly complete: boolean;
 }
 
@@ -54,14 +54,18 @@ export function bindIndices(
   );
   const entries = new Map(all.map((index) => [index, writtenRange(context, index)] as const));
   const open = all.filter((index) => index.bound === undefined);
-  for (const [index, { size, because }] of findRanges(context, open, body, entries)) {
+  const found = findRanges(context, open, body, entries);
+  for (const [index, { size, because }] of found) {
     entries.set(index, { ...entries.get(index)!, range: size, because });
   }
-  groups.forEach((group, i) => {
-    expectRanges(context, group, patterns[i]!.span, expected[i], entries);
-  });
+  const meet = groups.map((group, i) =>
+    group.some((index) => found.has(index) && found.get(index)?.size === undefined)
+      ? true
+      : expectRanges(context, group, patterns[i]!.span, expected[i], entries),
+  );
   for (const index of open) {
-    if (entries.get(index)?.range === undefined && !context.trial) reportUnknownRange(context, index);
+    const unknown = entries.get(index)?.range === undefined && !found.has(index);
+    if (unknown && !context.trial) reportUnknownRange(context, index);
   }
   const typed = groups.map((group) =>
     group.flatMap((index) => {
@@ -79,7 +83,7 @@ export function bindIndices(
     },
     groups: typed,
     dims: typed.map(groupDim),
-    complete: all.every((index) => entries.get(index)?.range !== undefined),
+    complete: meet.every((met) => met) && all.every((index) => entries.get(index)?.range !== undefined),
   };
 }
 
@@ -106,15 +110,15 @@ function writtenRange(context: Context, index: SingleIndex): IndexEntry {
   };
 }
 
-/** Fills in what the uses left open, and compares the rest with what is expected. */
+/** Fills in what the uses left open, and compares the rest with what is expected; false when it is another. */
 function expectRanges(
   context: Context,
   group: readonly SingleIndex[],
   span: Span,
   dim: Dim | undefined,
   entries: Map<SingleIndex, IndexEntry>,
-): void {
-  if (dim === undefined || !isKnown(dim.size)) return;
+): boolean {
+  if (dim === undefined || !isKnown(dim.size)) return true;
   const known = group.map((index) => entries.get(index)?.range);
   const sizes = rangesExpected(context, dim, known);
   group.forEach((index, i) => {
@@ -126,10 +130,11 @@ function expectRanges(
     };
     entries.set(index, { ...entries.get(index)!, range, because });
   });
-  if (known.some((range) => range === undefined)) return;
+  if (known.some((range) => range === undefined)) return true;
   const found = product(known.filter((range) => range !== undefined));
-  if (equalSizes(context.facts, found, dim.size)) return;
+  if (equalSizes(context.facts, found, dim.size)) return true;
   reportUnexpectedRange(context, group, span, found, dim.size, entries);
+  return false;
 }
 
 function reportUnexpectedRange(
@@ -152,7 +157,10 @@ function reportUnexpectedRange(
     help: [
       `write the range, ${names}${bound}, or state that the sizes are equal: where ${showName(found)} == ${showName(wanted)}`,
     ],
-    fixes: unbounded ? [insertFix(`write ${names}${bound}`, span.file, first.name.span.end, bound)] : [],
+    fixes: [
+      ...(unbounded ? [insertFix(`write ${names}${bound}`, span.file, first.name.span.end, bound)] : []),
+      ...factFixes(factScope(context), { relation: '==', left: found, right: wanted }),
+    ],
   });
 }
 

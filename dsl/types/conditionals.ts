@@ -1,12 +1,24 @@
 /** `if c then a else b`: one bool chooses between two values of one type. */
+
+import type { Fix } from '../diagnostics/diagnostic.ts';
 import type { Expression } from '../syntax/tree.ts';
 import { guardsOf } from './affine.ts';
 import { type Context, errorExpression } from './context.ts';
 import { cast, sameDims } from './conversions.ts';
 import { isFlexible } from './flexible.ts';
 import { equalSizes } from './obligations.ts';
+import { insertFix, replaceFix } from './report.ts';
 import type { Type, TypedExpression } from './typed.ts';
-import { arithmeticOf, dtypeElement, hasError, sameElement, scalarOf, showType } from './types.ts';
+import {
+  arithmeticOf,
+  dtypeElement,
+  hasError,
+  isFloat,
+  isInteger,
+  sameElement,
+  scalarOf,
+  showType,
+} from './types.ts';
 
 type IfNode = Extract<Expression, { kind: 'if' }>;
 
@@ -127,6 +139,21 @@ function branchesDiffer(
     at: node.span,
     secondary: [then, otherwise].map(({ span, type }) => ({ span, message: `this is ${showType(type)}` })),
     help: ['make the two of one type: cast one, or repeat a scalar with `for i: …`'],
+    fixes: branchFixes(context, then, otherwise),
   });
   return errorExpression(node.span);
+}
+
+/** A scalar repeated along the other's dimension; an integer cast to the other's float. */
+function branchFixes(context: Context, then: TypedExpression, otherwise: TypedExpression): readonly Fix[] {
+  return [[then, otherwise] as const, [otherwise, then] as const].flatMap(([branch, other]) => {
+    if (branch.type.kind !== 'tensor' || other.type.kind !== 'tensor') return [];
+    const { span } = branch;
+    if (branch.type.dims.length < other.type.dims.length) {
+      const names = other.type.dims.map((_, i) => `i${i}`).join(', ');
+      return [insertFix('repeat the scalar', span.file, span.start, `for ${names}: `)];
+    }
+    const mixed = isInteger(branch.type.element) && isFloat(other.type.element);
+    return mixed ? [replaceFix('cast to f32', span, `f32(${context.text(span)})`)] : [];
+  });
 }

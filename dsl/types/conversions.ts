@@ -1,14 +1,16 @@
 /** Implicit conversions: where a value of one type may stand for another, and what is said when it may not. */
 import type { Fix, Label } from '../diagnostics/diagnostic.ts';
 import { isInRange } from './affine.ts';
-import { type Context, errorExpression, newLocal } from './context.ts';
+import { type Context, errorExpression, factScope, newLocal } from './context.ts';
 import { dtypeFacts } from './dtype.ts';
-import { atMost, equalSizes } from './obligations.ts';
+import type { Fact } from './facts.ts';
+import { atMost, equalSizes, factFixes, mayHold, showFact } from './obligations.ts';
 import { insertFix, replaceFix } from './report.ts';
 import type { TypeCode } from './type-codes.ts';
 import type { Dim, ElementType, Type, TypedExpression, TypedPattern } from './typed.ts';
 import {
   arithmeticOf,
+  dimsOf,
   dtypeElement,
   hasError,
   isFloat,
@@ -226,8 +228,12 @@ function shapesDiffer(context: Context, value: TypedExpression, wanted: Wanted):
     at: value.span,
     label: `this is ${showType(value.type)}`,
     secondary: wanted.because,
-    help: [wanted.help ?? shapeHelp(value.type, wanted.type)],
-    fixes: lessDims(value.type, wanted.type) ? [repeatFix(value)] : [],
+    help: [wanted.help ?? shapeHelp(context, value.type, wanted.type)],
+    fixes: lessDims(value.type, wanted.type)
+      ? [repeatFix(value)]
+      : unequalSizes(context, value.type, wanted.type)
+          .slice(0, 1)
+          .flatMap((fact) => factFixes(factScope(context), fact)),
   });
   return errorExpression(value.span);
 }
@@ -242,12 +248,26 @@ function lessDims(from: Type, to: Type): boolean {
   return from.kind === 'tensor' && to.kind === 'tensor' && from.dims.length + 1 === to.dims.length;
 }
 
-function shapeHelp(from: Type, to: Type): string {
+/** The pairs of sizes that would have to be equal, when the number of dimensions is right. */
+export function unequalSizes(context: Context, from: Type, to: Type): readonly Fact[] {
+  const wanted = dimsOf(to);
+  const dims = dimsOf(from);
+  if (wanted.length !== dims.length) return [];
+  return dims.flatMap(({ size }, i) => {
+    const right = wanted[i]!.size;
+    return sizesAgree(context, size, right) ? [] : [{ relation: '==' as const, left: size, right }];
+  });
+}
+
+function shapeHelp(context: Context, from: Type, to: Type): string {
   if (from.kind === 'tensor' && to.kind === 'tensor') {
     if (from.dims.length < to.dims.length) return 'write `for i: …` to make the missing dimension';
     if (from.dims.length > to.dims.length) return 'subscript the surplus dimension, or reduce over it';
   }
-  return 'make the two sizes the same in the signature, or state that they are equal: where N == M';
+  const [fact] = unequalSizes(context, from, to);
+  return fact !== undefined && mayHold(context.facts, fact)
+    ? `make the two sizes the same in the signature, or state that they are equal: where ${showFact(fact)}`
+    : 'the sizes are different numbers: change one of the two';
 }
 
 function differ(context: Context, value: TypedExpression, wanted: Wanted): TypedExpression {

@@ -4,9 +4,9 @@
  * only if that finds nothing is the body checked on trial to see what the index meets.
  */
 import type { Expression, ExpressionKind, IndexPattern, LetPattern } from '../syntax/tree.ts';
-import type { Context } from './context.ts';
+import { type Context, factScope } from './context.ts';
 import { childExpressions } from './expression-children.ts';
-import { equalSizes } from './obligations.ts';
+import { equalSizes, factFixes } from './obligations.ts';
 import { insertFix, silent } from './report.ts';
 import { extend, type IndexEntry, type IndexUse, type Scope } from './scope.ts';
 import type { Size } from './size.ts';
@@ -22,9 +22,9 @@ export function indexGroups(patterns: readonly IndexPattern[]): readonly (readon
 }
 
 export interface FoundRange {
-  readonly size: Size;
+  /** Undefined when its uses disagree, which was reported. */
+  readonly size: Size | undefined;
   readonly because: IndexEntry['because'];
-  readonly from: 'use' | 'expected';
 }
 
 /** What each unbounded index was found to range over; reports indices whose uses disagree. */
@@ -80,7 +80,7 @@ function rangesByUse(
     if (use === undefined) continue;
     const other = whole.find(({ size }) => !equalSizes(context.facts, size, use.size));
     if (other !== undefined) reportDisagreement(context, index, use, other);
-    found.set(index, { size: use.size, because: use.because, from: 'use' });
+    found.set(index, { size: other === undefined ? use.size : undefined, because: use.because });
   }
   return found;
 }
@@ -97,9 +97,12 @@ function reportDisagreement(context: Context, index: SingleIndex, first: IndexUs
     help: [
       `write the range, ${name} < ${bounds[0]}; if the sizes are equal, state it: where ${bounds.join(' == ')}`,
     ],
-    fixes: bounds.map((bound) =>
-      insertFix(`let ${name} range over ${bound}`, span.file, span.end, ` < ${bound}`),
-    ),
+    fixes: [
+      ...bounds.map((bound) =>
+        insertFix(`let ${name} range over ${bound}`, span.file, span.end, ` < ${bound}`),
+      ),
+      ...factFixes(factScope(context), { relation: '==', left: first.size, right: second.size }),
+    ],
   });
 }
 

@@ -3,7 +3,7 @@ import type { Fix, Label, Span } from '../diagnostics/diagnostic.ts';
 import type { FunctionDeclaration } from '../syntax/tree.ts';
 import { type Fact, type Facts, prove } from './facts.ts';
 import { insertFix, type Report } from './report.ts';
-import { natural, type Size, sameSize } from './size.ts';
+import { natural, type Size, sameSize, sizeParameters } from './size.ts';
 import type { TypeCode } from './type-codes.ts';
 import { isKnown, showName } from './types.ts';
 
@@ -26,15 +26,40 @@ export interface Requirement {
 export function require(scope: FactScope, fact: Fact, requirement: Requirement): boolean {
   if (!isKnown(fact.left) || !isKnown(fact.right) || prove(scope.facts, fact)) return true;
   const clause = showFact(fact);
-  const hasNames = fact.left.terms.concat(fact.right.terms).some(({ atoms }) => atoms.length > 0);
   scope.report({
     ...requirement,
-    help: hasNames
+    help: mayHold(scope.facts, fact)
       ? [`add \`where ${clause}\` to the function, which its callers then have to show`]
       : [`${clause} does not hold: change one of the two sizes`],
-    fixes: hasNames && scope.declaration !== undefined ? [whereFix(scope.declaration, clause)] : [],
+    fixes: factFixes(scope, fact),
   });
   return false;
+}
+
+/** The `where` clause that states the fact, unless it is about numbers only or never true. */
+export function factFixes(scope: Pick<FactScope, 'facts' | 'declaration'>, fact: Fact): readonly Fix[] {
+  return scope.declaration !== undefined && mayHold(scope.facts, fact)
+    ? [whereFix(scope.declaration, showFact(fact))]
+    : [];
+}
+
+/** Whether there is something to state: a fact about size parameters that does not contradict what is known. */
+export function mayHold(facts: Facts, fact: Fact): boolean {
+  const { left, right } = fact;
+  if (sizeParameters(left).size + sizeParameters(right).size === 0) return false;
+  const below = (small: Size, large: Size): boolean =>
+    prove(facts, { relation: '<', left: small, right: large });
+  switch (fact.relation) {
+    case '<=':
+      return !below(right, left);
+    case '<':
+      return !prove(facts, { relation: '<=', left: right, right: left });
+    case '==':
+      return !below(left, right) && !below(right, left);
+    case '|':
+    case '%':
+      return true;
+  }
 }
 
 export function equalSizes(facts: Facts, left: Size, right: Size): boolean {
@@ -49,7 +74,7 @@ export function isNatural(facts: Facts, size: Size): boolean {
   return prove(facts, { relation: '<=', left: natural(0), right: size });
 }
 
-export function whereFix(declaration: FunctionDeclaration, clause: string): Fix {
+function whereFix(declaration: FunctionDeclaration, clause: string): Fix {
   const last = declaration.facts.at(-1);
   return last === undefined
     ? insertFix(

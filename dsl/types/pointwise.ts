@@ -1,9 +1,10 @@
 /** Pointwise functions on scalars and tensors: operand types, elementwise shapes, a scalar extends. */
 import type { Span } from '../diagnostics/diagnostic.ts';
 import type { Expression } from '../syntax/tree.ts';
-import { type Context, errorExpression } from './context.ts';
-import { cast, sameDims } from './conversions.ts';
+import { type Context, errorExpression, factScope } from './context.ts';
+import { cast, sameDims, unequalSizes } from './conversions.ts';
 import { isFlexible, wantedArithmetic } from './flexible.ts';
+import { factFixes, showFact } from './obligations.ts';
 import { replaceFix } from './report.ts';
 import { type ScalarFunction, type ScalarSignature, scalarFunctions } from './scalar-functions.ts';
 import type { Dim, Type, TypedExpression } from './typed.ts';
@@ -125,6 +126,7 @@ export function commonDims(
   const { dims } = first.type;
   const other = others.find(({ type }) => type.kind === 'tensor' && !sameDims(context, dims, type.dims));
   if (other === undefined) return dims;
+  const sizes = unequalSizes(context, first.type, other.type);
   context.report({
     code: 'E0401',
     message: `${written.name} is element by element, and the shapes differ`,
@@ -133,7 +135,12 @@ export function commonDims(
       { span: first.span, message: `this is ${showType(first.type)}` },
       { span: other.span, message: `this is ${showType(other.type)}` },
     ],
-    help: ['write it with indices to say which dimensions go together: for i, j: a[i, j] … b[j]'],
+    help: [
+      sizes.length === 0
+        ? 'write it with indices to say which dimensions go together: for i, j: a[i, j] … b[j]'
+        : `only equal shapes go together: is ${showFact(sizes[0]!)}?`,
+    ],
+    fixes: sizes.slice(0, 1).flatMap((fact) => factFixes(factScope(context), fact)),
   });
   return undefined;
 }

@@ -37,7 +37,7 @@ export interface ModuleScope {
   readonly bareFunctions: Map<string, FunctionSignature>;
   readonly bareRecords: Map<string, RecordEntry>;
   readonly axes: Map<string, Span>;
-  /** Where another import may be put. */
+  /** Where another import may be put: after the module's name, or 0. */
   readonly importPosition: number;
   /** Some declarations were lost to syntax errors, so that a name may be missing for that reason alone. */
   readonly incomplete: boolean;

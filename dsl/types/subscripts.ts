@@ -1,9 +1,9 @@
 /** `x[i, :, (g, r)]`: rows, columns, product dimensions and look-ups, each proved to be in range. */
 import type { Label } from '../diagnostics/diagnostic.ts';
 import type { Expression, Subscript } from '../syntax/tree.ts';
-import { isInRange } from './affine.ts';
-import { type Context, errorExpression } from './context.ts';
-import { atMost, equalSizes } from './obligations.ts';
+import { isInRange, upperFact } from './affine.ts';
+import { type Context, errorExpression, factScope } from './context.ts';
+import { atMost, equalSizes, factFixes, mayHold, showFact } from './obligations.ts';
 import { replaceFix } from './report.ts';
 import type { IndexEntry } from './scope.ts';
 import { divideExactly, multiplySizes, natural, type Size } from './size.ts';
@@ -204,7 +204,10 @@ function tooMany(context: Context, node: SubscriptNode, type: Type): TypedExpres
   const dims = dimsOf(type).length;
   context.report({
     code: 'E0308',
-    message: `${node.subscripts.length} subscripts for a value with ${dims === 1 ? '1 dimension' : `${dims} dimensions`}`,
+    message:
+      dims === 0
+        ? `a ${type.kind === 'tuple' ? 'tuple' : 'value without dimensions'} takes no subscripts`
+        : `${node.subscripts.length} subscripts for a value with ${dims === 1 ? '1 dimension' : `${dims} dimensions`}`,
     at: node.subscripts[dims]?.span ?? node.span,
     label: 'this one is too many',
     secondary: [{ span: node.base.span, message: `this is ${showType(type)}` }],
@@ -212,7 +215,7 @@ function tooMany(context: Context, node: SubscriptNode, type: Type): TypedExpres
       type.kind === 'tuple'
         ? 'take the tuple apart: let (a, b) = …'
         : dims === 0
-          ? 'a scalar has no subscripts'
+          ? 'leave the brackets out'
           : 'leave it out, or write two indices of a product dimension as (g, r)',
     ],
   });
@@ -246,6 +249,7 @@ function outOfRange(
   const because = entry?.kind === 'index' ? [entry.because] : [];
   const known =
     typed.type.kind === 'tensor' && typed.type.element.kind === 'ix' ? typed.type.element.range : undefined;
+  const fact = upperFact(context, typed, size);
   const name = showName(size);
   const wrapped = `clamp_index[${name}](${context.text(value.span)})`;
   context.report({
@@ -261,11 +265,14 @@ function outOfRange(
       { span: target.base.span, message: `dimension ${target.position + 1} has size ${name}` },
     ],
     help: [
-      known === undefined
+      fact === undefined || !mayHold(context.facts, fact)
         ? `guard it with \`if\`, choose ranges that keep it inside, or clamp it: ${wrapped}`
-        : `state \`where ${showName(known)} <= ${name}\` if it is so, or clamp it: ${wrapped}`,
+        : `state \`where ${showFact(fact)}\` if it is so, or clamp it: ${wrapped}`,
     ],
-    fixes: [replaceFix(`clamp it into range`, value.span, wrapped)],
+    fixes: [
+      ...(fact === undefined ? [] : factFixes(factScope(context), fact)),
+      replaceFix(`clamp it into range`, value.span, wrapped),
+    ],
   });
   return errorExpression(value.span);
 }

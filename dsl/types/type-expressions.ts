@@ -203,7 +203,7 @@ export function recordNamed(
   if (qualifier === undefined) {
     const record = findRecord(module, name.name);
     if (record !== undefined || module.incomplete) return record;
-    const names = [...module.records.keys(), ...module.bareRecords.keys(), ...dtypes, 'ix', 'key'];
+    const names = [...module.records.keys(), ...module.bareRecords.keys(), ...dtypes, 'float', 'ix', 'key'];
     reportUnknownType(name, names, scope.report);
     return undefined;
   }
@@ -249,8 +249,9 @@ export function reportUnknownModuleName(name: Identifier, module: ModuleScope, r
 }
 
 function importFix(name: Identifier, module: ModuleScope): Fix {
-  const text = `\nimport ${name.name}\n`;
-  return insertFix(`import ${name.name}`, module.path, module.importPosition, text);
+  const line = `import ${name.name}`;
+  const text = module.importPosition === 0 ? `${line}\n\n` : `\n\n${line}`;
+  return insertFix(line, module.path, module.importPosition, text);
 }
 
 function reportUnknownSize(node: SizeNode<'name'>, scope: TypeScope): void {
