@@ -1,9 +1,9 @@
 /** What can be wrong with the sizes of an entry, as diagnostics. */
 import type { Diagnostic } from '../../dsl/diagnostics/diagnostic.ts';
 import { decide } from '../../dsl/types/facts.ts';
-import { evaluateSize, showSize, sizeParameters } from '../../dsl/types/size.ts';
-import type { FunctionInfo, TypedFact, TypedProgram } from '../../dsl/types/typed.ts';
-import { describeFunction, type EntryTensor } from './describe-entry.ts';
+import { evaluateSize, type Size, showSize, sizeParameters } from '../../dsl/types/size.ts';
+import type { FunctionInfo, Type, TypedFact } from '../../dsl/types/typed.ts';
+import { dimsOf, fieldType } from '../../dsl/types/types.ts';
 import type { LowerCode } from './lower-codes.ts';
 
 export function problem(code: LowerCode, info: FunctionInfo, message: string, help: string): Diagnostic {
@@ -19,33 +19,29 @@ export function problem(code: LowerCode, info: FunctionInfo, message: string, he
   };
 }
 
-export function unknownEntry(program: TypedProgram, entry: string): Diagnostic {
-  const names = [...program.entries.keys()];
-  return {
-    severity: 'error',
-    code: 'E0601',
-    message: `there is no entry ${entry}`,
-    primary: { span: { file: '', start: 0, end: 0 }, message: '' },
-    secondary: [],
-    notes: [],
-    help: [names.length === 0 ? 'write an export fn' : `the entries are ${names.join(', ')}`],
-    fixes: [],
-  };
-}
-
 export function missingSizes(info: FunctionInfo, names: readonly string[]): Diagnostic[] {
   return names.map((name) =>
     problem('E0602', info, `the size ${name} of ${info.name} is not known`, `give it: --size ${name}=…`),
   );
 }
 
-/** Everything that the numbers break: facts, and sizes of inputs and outputs that are no natural numbers. */
+/** Everything that the numbers break: facts, and dimensions that are no natural numbers. */
 export function brokenSizes(info: FunctionInfo, sizes: ReadonlyMap<string, number>): Diagnostic[] {
-  const { inputs, outputs } = describeFunction(info);
+  const types = [...info.parameters.map(({ type }) => type), info.result];
+  const dims = new Map(types.flatMap(sizesIn).map((size) => [size.key, size]));
   return [
     ...info.facts.flatMap((fact) => (decide(fact, sizes) ? [] : [brokenFact(info, fact, sizes)])),
-    ...[...inputs, ...outputs].flatMap((tensor) => unnaturalDims(info, tensor, sizes)),
+    ...[...dims.values()].flatMap((size) => unnaturalSize(info, size, sizes)),
   ];
+}
+
+/** The sizes that a type is written with. */
+function sizesIn(type: Type): readonly Size[] {
+  if (type.kind === 'tuple') return type.elements.flatMap(sizesIn);
+  const dims = dimsOf(type).map(({ size }) => size);
+  if (type.kind === 'record')
+    return [...type.sizes, ...type.record.fields.flatMap(({ name }) => sizesIn(fieldType(type, name)!))];
+  return type.kind === 'tensor' && type.element.kind === 'ix' ? [type.element.range, ...dims] : dims;
 }
 
 const relationTexts: { readonly [R in TypedFact['relation']]: (left: string, right: string) => string } = {
@@ -72,16 +68,12 @@ function brokenFact(info: FunctionInfo, fact: TypedFact, sizes: ReadonlyMap<stri
   };
 }
 
-function unnaturalDims(
-  info: FunctionInfo,
-  { path, dims }: EntryTensor,
-  sizes: ReadonlyMap<string, number>,
-): Diagnostic[] {
-  const wrong = dims.filter((dim) => !((evaluateSize(dim, sizes) ?? -1) >= 0));
-  return wrong.map((dim) => {
-    const what = `the size ${showSize(dim)} of ${path} is not a natural number for ${given(sizeParameters(dim), sizes)}`;
-    return problem('E0604', info, what, 'choose sizes for which it is one');
-  });
+function unnaturalSize(info: FunctionInfo, size: Size, sizes: ReadonlyMap<string, number>): Diagnostic[] {
+  const value = evaluateSize(size, sizes);
+  if (value !== undefined && value >= 0) return [];
+  const values = given(sizeParameters(size), sizes);
+  const message = `the size ${showSize(size)} in the type of ${info.name} is not a natural number for ${values}`;
+  return [problem('E0604', info, message, 'choose sizes for which it is one')];
 }
 
 /** `S=3, D=4` */

@@ -1,10 +1,10 @@
 /** An entry as the outside sees it: tensors by path, and the sizes that their shapes fix. */
 import type { Diagnostic } from '../../dsl/diagnostics/diagnostic.ts';
-import { decide } from '../../dsl/types/facts.ts';
-import { evaluateSize, natural, parameter, type Size, showSize } from '../../dsl/types/size.ts';
-import type { Dim, ElementType, FunctionInfo, Type, TypedProgram } from '../../dsl/types/typed.ts';
-import { fieldType, prependDims } from '../../dsl/types/types.ts';
-import { solveSizes } from '../../dsl/types/unify-sizes.ts';
+import { evaluateSize, natural, type Size, showSize, substituteSizes } from '../../dsl/types/size.ts';
+import type { ElementType, FunctionInfo, Type, TypedProgram } from '../../dsl/types/typed.ts';
+import { dimsOf, fieldType } from '../../dsl/types/types.ts';
+import { type SizeEquation, solveSizes } from '../../dsl/types/unify-sizes.ts';
+import { brokenSizes, missingSizes, problem } from './entry-problems.ts';
 
 /** One tensor of an entry's parameters or result. A `key` is a u32 tensor with a last dimension of 2. */
 export interface EntryTensor {
@@ -19,17 +19,6 @@ export interface EntryDescription {
   readonly outputs: readonly EntryTensor[];
 }
 
-/** The path of an entry's result. */
-export const resultPath = 'out';
-
-export function describeEntry(program: TypedProgram, entry: string): EntryDescription {
-  const { parameters, result } = entryOf(program, entry);
-  return {
-    inputs: parameters.flatMap(({ name, type }) => tensorsOf(name, type)),
-    outputs: tensorsOf(resultPath, result),
-  };
-}
-
 /** Throws (an internal error) when there is none: the caller has chosen among the program's entries. */
 export function entryOf(program: TypedProgram, entry: string): FunctionInfo {
   const found = program.entries.get(entry);
@@ -37,19 +26,24 @@ export function entryOf(program: TypedProgram, entry: string): FunctionInfo {
   return found;
 }
 
-/** The tensors of a value of the type, in the order in which lowering lists its leaves. */
+export function describeEntry(program: TypedProgram, entry: string): EntryDescription {
+  const { parameters, result } = entryOf(program, entry);
+  return {
+    inputs: parameters.flatMap(({ name, type }) => tensorsOf(name, type)),
+    outputs: tensorsOf('out', result),
+  };
+}
+
+/** The tensors of a value of the type: an array of records is a record of stacked tensors. */
 export function tensorsOf(path: string, type: Type): readonly EntryTensor[] {
+  const dims = dimsOf(type).map(({ size }) => size);
   switch (type.kind) {
     case 'tensor':
-      return [{ path, element: type.element, dims: sizesOf(type.dims) }];
+      return [{ path, element: type.element, dims }];
     case 'key':
-      return [{ path, element: { kind: 'dtype', dtype: 'u32' }, dims: [...sizesOf(type.dims), natural(2)] }];
+      return [{ path, element: { kind: 'dtype', dtype: 'u32' }, dims: [...dims, natural(2)] }];
     case 'record':
-      return type.record.fields.flatMap(({ name }) => {
-        const field = fieldType({ ...type, dims: [] }, name);
-        if (field === undefined) throw new Error(`the record ${type.record.name} has no field ${name}`);
-        return tensorsOf(`${path}.${name}`, prependDims(type.dims, field));
-      });
+      return type.record.fields.flatMap(({ name }) => tensorsOf(`${path}.${name}`, fieldType(type, name)!));
     case 'tuple':
       return type.elements.flatMap((element, position) => tensorsOf(`${path}.${position}`, element));
     case 'error':
@@ -57,17 +51,16 @@ export function tensorsOf(path: string, type: Type): readonly EntryTensor[] {
   }
 }
 
-function sizesOf(dims: readonly Dim[]): readonly Size[] {
-  return dims.map(({ size }) => size);
-}
+// ── sizes ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 export type EntrySizes =
   | { readonly kind: 'sizes'; readonly sizes: ReadonlyMap<string, number> }
   | { readonly kind: 'rejected'; readonly diagnostics: readonly Diagnostic[] };
 
 /**
- * The values of the entry's size parameters: those given, and those that follow from the shapes of its inputs, by path
- * (inputs may be missing). Mesh axes have size 1. What is missing, contradictory, or against a `where` is a diagnostic.
+ * A value for each of the entry's size parameters and mesh axes (1): those given, and those that follow from the
+ * shapes of its inputs, by path (an input without a shape says nothing). What is missing, contradictory, or against a
+ * `where` is a diagnostic.
  */
 export function solveEntrySizes(
   program: TypedProgram,
@@ -76,118 +69,71 @@ export function solveEntrySizes(
   given: ReadonlyMap<string, number>,
 ): EntrySizes {
   const info = entryOf(program, entry);
-  const unknownName = [...given.keys()].find(
+  const strangers = [...given.keys()].filter(
     (name) => !info.sizes.includes(name) && !program.axes.includes(name),
   );
-  if (unknownName !== undefined) {
-    const known = info.sizes.length > 0 ? `its sizes are ${info.sizes.join(', ')}` : 'it has no sizes';
-    return rejected(info, 'E0420', `${entry} has no size ${unknownName}`, known, 'leave it out');
-  }
-  const known = new Map<string, number>([...program.axes.map((axis) => [axis, 1] as const), ...given]);
-  const equations: { readonly path: string; readonly pattern: Size; readonly actual: Size }[] = [];
-  for (const { path, dims } of describeEntry(program, entry).inputs) {
-    const shape = shapes.get(path);
-    if (shape === undefined) continue;
-    if (shape.length !== dims.length) {
-      const message = `${path} has ${shape.length} dimensions, not ${dims.length}`;
-      return rejected(
-        info,
-        'E0421',
-        message,
-        `it is declared [${dims.map(showSize).join(', ')}]`,
-        'give it so',
-      );
-    }
-    dims.forEach((pattern, axis) => {
-      equations.push({ path: `${path} (dimension ${axis})`, pattern, actual: natural(shape[axis] ?? 0) });
-    });
-  }
-  return solveNumbers(info, known, equations);
-}
-
-function solveNumbers(
-  info: FunctionInfo,
-  known: Map<string, number>,
-  equations: readonly { readonly path: string; readonly pattern: Size; readonly actual: Size }[],
-): EntrySizes {
-  const unknowns = new Set(info.sizes.filter((name) => !known.has(name)));
-  const fixed = new Map([...known].map(([name, value]) => [name, natural(value)]));
-  const pinned = [...fixed].map(([name, actual]) => ({ path: name, pattern: parameter(name), actual }));
-  const all = [...pinned, ...equations];
-  const solution = solveSizes(all, new Set([...unknowns, ...known.keys()]));
-  switch (solution.kind) {
-    case 'mismatch': {
-      const { pattern, actual } = solution;
-      const message = `${all[solution.equation]?.path} is ${showSize(actual)}, but should be ${showSize(pattern)}`;
-      return rejected(info, 'E0422', message, 'sizes come from the inputs and --size', 'make them agree');
-    }
-    case 'undetermined':
-    case 'solved':
-      break;
-  }
-  const values = new Map(known);
-  if (solution.kind === 'solved') {
-    for (const [name, size] of solution.values) {
-      const value = evaluateSize(size, new Map());
-      if (value !== undefined) values.set(name, value);
-    }
-  }
-  const missing = info.sizes.filter((name) => !values.has(name));
-  if (missing.length > 0) {
-    const example = missing.map((name) => `${name}=8`).join(',');
+  if (strangers.length > 0) return rejected(strangers.map((name) => strangerSize(info, name)));
+  const known = new Map([...program.axes.map((axis) => [axis, 1] as const), ...given]);
+  const inputs = describeEntry(program, entry).inputs.filter(({ path }) => shapes.has(path));
+  const misshapen = inputs.filter(({ path, dims }) => dims.length !== shapes.get(path)!.length);
+  if (misshapen.length > 0)
     return rejected(
-      info,
-      'E0423',
-      `the size${missing.length > 1 ? 's' : ''} ${missing.join(', ')} of ${info.name} ${missing.length > 1 ? 'are' : 'is'} not known`,
-      'no input fixes what is missing',
-      `give --size ${example}`,
+      misshapen.map((input) => wrongShape(info, input, shapes, 'another number of dimensions')),
     );
+
+  const fixed = new Map([...known].map(([name, value]) => [name, natural(value)]));
+  const equations = inputs.flatMap((input) =>
+    input.dims.map((dim, axis): SizeEquation & { readonly input: EntryTensor } => ({
+      pattern: substituteSizes(dim, fixed),
+      actual: natural(shapes.get(input.path)![axis]!),
+      input,
+    })),
+  );
+  const unknowns = new Set(info.sizes.filter((name) => !known.has(name)));
+  const solution = solveSizes(equations, unknowns);
+  if (solution.kind === 'undetermined') return rejected(missingSizes(info, solution.unknowns));
+  if (solution.kind === 'mismatch') {
+    const { equation, pattern, actual } = solution;
+    const why = `${showSize(actual)} is not ${showSize(pattern)}`;
+    return rejected([wrongShape(info, equations[equation]!.input, shapes, why)]);
   }
-  return checkFacts(info, values);
+  return naturalSizes(info, known, solution.values);
 }
 
-function checkFacts(info: FunctionInfo, sizes: ReadonlyMap<string, number>): EntrySizes {
-  const broken = info.facts.find((fact) => decide(fact, sizes) !== true);
-  if (broken === undefined) return { kind: 'sizes', sizes };
-  const { left, right, relation, span } = broken;
-  const value = (size: Size) => evaluateSize(size, sizes) ?? 'no number';
-  return {
-    kind: 'rejected',
-    diagnostics: [
-      {
-        severity: 'error',
-        code: 'E0424',
-        message: `${info.name} wants ${showSize(left)} ${relation} ${showSize(right)}`,
-        primary: { span, message: `here ${value(left)} ${relation} ${value(right)}` },
-        secondary: [],
-        notes: [],
-        help: ['choose sizes for which it holds'],
-        fixes: [],
-      },
-    ],
-  };
-}
-
-function rejected(
+function naturalSizes(
   info: FunctionInfo,
-  code: Diagnostic['code'],
-  message: string,
-  label: string,
-  help: string,
+  known: ReadonlyMap<string, number>,
+  values: ReadonlyMap<string, Size>,
 ): EntrySizes {
-  return {
-    kind: 'rejected',
-    diagnostics: [
-      {
-        severity: 'error',
-        code,
-        message,
-        primary: { span: info.span, message: label },
-        secondary: [],
-        notes: [],
-        help: [help],
-        fixes: [],
-      },
-    ],
-  };
+  const sizes = new Map(known);
+  for (const [name, size] of values) {
+    const value = evaluateSize(size, new Map());
+    if (value === undefined || value < 0) {
+      const message = `the inputs give ${name} = ${showSize(size)}, which is not a natural number`;
+      return rejected([problem('E0605', info, message, 'give inputs that fit the types of the parameters')]);
+    }
+    sizes.set(name, value);
+  }
+  const broken = brokenSizes(info, sizes);
+  return broken.length > 0 ? rejected(broken) : { kind: 'sizes', sizes };
+}
+
+function rejected(diagnostics: readonly Diagnostic[]): EntrySizes {
+  return { kind: 'rejected', diagnostics };
+}
+
+function strangerSize(info: FunctionInfo, name: string): Diagnostic {
+  const sizes = info.sizes.length === 0 ? 'it has none' : `its sizes are ${info.sizes.join(', ')}`;
+  return problem('E0601', info, `${info.name} has no size ${name}`, sizes);
+}
+
+function wrongShape(
+  info: FunctionInfo,
+  { path, dims }: EntryTensor,
+  shapes: ReadonlyMap<string, readonly number[]>,
+  why: string,
+): Diagnostic {
+  const declared = `[${dims.map(showSize).join(', ')}]`;
+  const message = `${path} has the shape [${shapes.get(path)!.join(', ')}], which does not fit ${declared}: ${why}`;
+  return problem('E0605', info, message, 'give inputs and sizes that fit the types of the parameters');
 }

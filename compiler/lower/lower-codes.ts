@@ -2,9 +2,8 @@
 
 export const lowerCodes = {
   E0601: {
-    title: 'No such entry',
-    explanation:
-      'What is compiled or run is a function of the file itself: an `export fn`, or any where none is exported.',
+    title: 'No such size',
+    explanation: 'A size that is given is one that the entry has, or a mesh axis of the program.',
   },
   E0602: {
     title: 'Size not given',

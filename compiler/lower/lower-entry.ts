@@ -2,12 +2,12 @@
 import type { Diagnostic } from '../../dsl/diagnostics/diagnostic.ts';
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import { evaluateSize } from '../../dsl/types/size.ts';
-import type { ElementType, FunctionInfo, Type, TypedProgram } from '../../dsl/types/typed.ts';
+import type { ElementType, Type, TypedProgram } from '../../dsl/types/typed.ts';
 import { fieldType } from '../../dsl/types/types.ts';
 import type { Graph, GraphInput, GraphOutput } from '../graph/graph.ts';
 import { apply, integer, iterator, load } from '../graph/scalar.ts';
-import { describeFunction, tensorsOfType } from './describe-entry.ts';
-import { brokenSizes, missingSizes, unknownEntry } from './entry-problems.ts';
+import { assertWellFormed } from '../graph/well-formed.ts';
+import { describeEntry, entryOf, solveEntrySizes, tensorsOf } from './entry.ts';
 import { type GraphBuilder, graphBuilder } from './graph-builder.ts';
 import { lowerExpression } from './lower-expression.ts';
 import { dtypeOfElement, type Lowering, type Scope } from './lowering.ts';
@@ -24,22 +24,9 @@ export type LowerResult = { readonly graph: Graph } | { readonly diagnostics: re
 
 /** The graph of an entry of a program without errors. */
 export function lowerEntry(program: TypedProgram, entry: string, options: LowerOptions): LowerResult {
-  const info = program.entries.get(entry);
-  if (info === undefined) return { diagnostics: [unknownEntry(program, entry)] };
-  const sizes = new Map([...program.axes.map((axis) => [axis, 1] as const), ...options.sizes]);
-  const missing = info.sizes.filter((name) => !sizes.has(name));
-  if (missing.length > 0) return { diagnostics: missingSizes(info, missing) };
-  const broken = brokenSizes(info, sizes);
-  if (broken.length > 0) return { diagnostics: broken };
-  return { graph: lowerFunction(program, info, sizes, options.inputDtypes) };
-}
-
-function lowerFunction(
-  program: TypedProgram,
-  info: FunctionInfo,
-  sizes: ReadonlyMap<string, number>,
-  inputDtypes: ReadonlyMap<string, Dtype>,
-): Graph {
+  const solved = solveEntrySizes(program, entry, new Map(), options.sizes);
+  if (solved.kind === 'rejected') return { diagnostics: solved.diagnostics };
+  const { sizes } = solved;
   const builder = graphBuilder();
   const lowering: Lowering = {
     program,
@@ -47,19 +34,22 @@ function lowerFunction(
     lower: (expression, scope) => lowerExpression(expression, scope, lowering),
   };
   const inputs = new Map(
-    describeFunction(info).inputs.map(({ path, element, dims }): [string, GraphInput] => {
-      const dtype = storageOf(element, inputDtypes.get(path));
+    describeEntry(program, entry).inputs.map(({ path, element, dims }): [string, GraphInput] => {
+      const dtype = storageOf(element, options.inputDtypes.get(path));
       const shape = dims.map((dim) => evaluateSize(dim, sizes)!);
       return [path, { path, tensor: builder.input(path, dtype, shape) }];
     }),
   );
+  const info = entryOf(program, entry);
   const locals = info.parameters.map(
     ({ name, type, local }) => [local, inputValue(builder, name, type, inputs)] as const,
   );
   const scope: Scope = { sizes, locals: new Map(locals), indices: new Map() };
   const result = lowering.lower(info.body, scope);
   const outputs = storeOutputs(builder, result, info.result);
-  return builder.graph(info.name, [...inputs.values()], outputs);
+  const graph = builder.graph(entry, [...inputs.values()], outputs);
+  assertWellFormed(graph, 'lowering');
+  return { graph };
 }
 
 function storageOf(element: ElementType, given: Dtype | undefined): Dtype {
@@ -103,7 +93,7 @@ function inputValue(
 
 /** One tensor of its own for each part of the result, of the declared dtype and shape. */
 function storeOutputs(builder: GraphBuilder, result: Value, type: Type): readonly GraphOutput[] {
-  const described = tensorsOfType('out', type);
+  const described = tensorsOf('out', type);
   const given = new Set<number>();
   return outputLeaves(builder, result).map((leaf, position) => {
     const { path, element } = described[position]!;
