@@ -1,6 +1,7 @@
 /**
  * Integer values as polynomials over sizes and indices, and the proof that they stay in range. An index stands in a
- * polynomial as a size parameter with a name of its own (`#3`), of which only the range is known.
+ * polynomial as a size parameter with a name of its own (`#3`), of which only the range is known; an integer of any
+ * value likewise (`#v3`), without a range.
  */
 import type { Context } from './context.ts';
 import type { Fact } from './facts.ts';
@@ -31,6 +32,19 @@ function nameIndex(context: Context, name: string, range: Size): Size {
   return parameter(name);
 }
 
+/** An i32 of which nothing is known but what conditions say. */
+function anyInteger(value: Extract<TypedExpression, { kind: 'local' }>): Size | undefined {
+  const { type } = value;
+  const integer = type.kind === 'tensor' && type.element.kind === 'dtype' && type.element.dtype === 'i32';
+  return integer ? parameter(`${anyMark}${value.local}`) : undefined;
+}
+
+const anyMark = '#v';
+
+function hasAny(size: Size): boolean {
+  return [...sizeParameters(size)].some((name) => name.startsWith(anyMark));
+}
+
 /** The value of an integer expression as a polynomial; undefined when it is not one. */
 export function affineOf(context: Context, value: TypedExpression): Size | undefined {
   const { type } = value;
@@ -52,7 +66,7 @@ function affineNode(context: Context, value: TypedExpression): Size | undefined 
         ? nameIndex(context, `#${value.index}`, value.type.element.range)
         : undefined;
     case 'local':
-      return context.body.affineLocals.get(value.local);
+      return context.body.affineLocals.get(value.local) ?? anyInteger(value);
     case 'cast':
       return keepsInteger(value) ? affineOf(context, value.operand) : undefined;
     case 'apply':
@@ -141,10 +155,18 @@ function isAtLeastZero(context: Context, polynomial: Size): boolean {
   return least !== undefined && isNatural(context.facts, least);
 }
 
-/** 0 ≤ polynomial, by the ranges of the indices, or by them and one of the enclosing conditions. */
+/**
+ * 0 ≤ polynomial, by the ranges of the indices, or by them and one of the enclosing conditions. Sums with an integer
+ * of any value may wrap: for them a condition must be on the very value, up to a size.
+ */
 function proveAtLeastZero(context: Context, polynomial: Size): boolean {
   if (isAtLeastZero(context, polynomial)) return true;
-  return context.guards.some((guard) => isAtLeastZero(context, subtractSizes(polynomial, guard)));
+  return context.guards.some((guard) => {
+    const difference = subtractSizes(polynomial, guard);
+    return hasAny(polynomial)
+      ? !hasIndex(difference) && isNatural(context.facts, difference)
+      : isAtLeastZero(context, difference);
+  });
 }
 
 /** Whether an integer value is certainly in [0, size). */
@@ -175,7 +197,7 @@ export function guardsOf(context: Context, condition: TypedExpression, holds: bo
   }
   const small = affineOf(context, left);
   const large = affineOf(context, right);
-  if (small === undefined || large === undefined) return [];
+  if (small === undefined || large === undefined || (hasAny(small) && hasAny(large))) return [];
   switch (condition.function) {
     case 'lt':
       return [holds ? subtractSizes(subtractSizes(large, small), one) : subtractSizes(small, large)];

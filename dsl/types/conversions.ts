@@ -11,6 +11,7 @@ import type { Dim, ElementType, Type, TypedExpression, TypedPattern } from './ty
 import {
   arithmeticOf,
   dimsOf,
+  dropDims,
   dtypeElement,
   hasError,
   isFloat,
@@ -158,6 +159,12 @@ function toIndex(
   wanted: Wanted,
 ): TypedExpression {
   if (!isKnown(target.range)) return value;
+  if (value.kind === 'comprehension' && value.body.type.kind === 'tensor') {
+    const { groups, body } = value;
+    const type = dropDims(wanted.type, groups.length);
+    const element = convert(context, body, { ...wanted, type, asker: `an element of ${wanted.asker}` });
+    return hasError(element.type) ? element : { ...value, body: element, type: { ...from, element: target } };
+  }
   const fits = from.element.kind === 'ix' && atMost(context.facts, from.element.range, target.range);
   if (fits || isInRange(context, value, target.range)) return cast(value, target);
   if (!isInteger(from.element)) return differ(context, value, wanted);

@@ -12,7 +12,7 @@ import { extend, type IndexEntry, type IndexUse, type Scope } from './scope.ts';
 import type { Size } from './size.ts';
 import { splitSizes, useLabel } from './subscripts.ts';
 import type { Dim, Type } from './typed.ts';
-import { dimsOf, fieldType, isKnown, showName, withDims } from './types.ts';
+import { dimsOf, fieldType, hasError, isKnown, showName, withDims } from './types.ts';
 
 export type SingleIndex = Extract<IndexPattern, { kind: 'index' }>;
 
@@ -22,7 +22,7 @@ export function indexGroups(patterns: readonly IndexPattern[]): readonly (readon
 }
 
 export interface FoundRange {
-  /** Undefined when its uses disagree, which was reported. */
+  /** Undefined when that is not worth a report: its uses disagree, or the body has errors of its own. */
   readonly size: Size | undefined;
   readonly because: IndexEntry['because'];
 }
@@ -36,12 +36,22 @@ export function findRanges(
 ): Map<SingleIndex, FoundRange> {
   const found = rangesByUse(context, open, usesInText(context, open, body, entries));
   const missing = open.filter((index) => !found.has(index));
-  return missing.length === 0 || context.trial
-    ? found
-    : new Map([
-        ...found,
-        ...rangesByUse(context, missing, usesOnTrial(context, missing, body, entries, found)),
-      ]);
+  if (missing.length === 0 || context.trial) return found;
+  const { uses, failed } = usesOnTrial(context, missing, body, entries, found);
+  for (const [index, range] of rangesByUse(context, missing, uses)) found.set(index, range);
+  if (failed || mentionsError(context, body)) {
+    for (const index of missing) {
+      if (!found.has(index)) found.set(index, { size: undefined, because: entries.get(index)!.because });
+    }
+  }
+  return found;
+}
+
+/** Whether a value is used whose own error was reported where it was bound. */
+function mentionsError(context: Context, expression: Expression): boolean {
+  const entry = expression.kind === 'name' ? context.scope.get(expression.name) : undefined;
+  if (entry?.kind === 'local' && hasError(entry.type)) return true;
+  return childExpressions(expression).some((child) => mentionsError(context, child));
 }
 
 /** Only what can be read off the text: for deciding whether an argument needs to know what is expected of it. */
@@ -279,7 +289,7 @@ function usesOnTrial(
   body: Expression,
   entries: ReadonlyMap<SingleIndex, IndexEntry>,
   found: ReadonlyMap<SingleIndex, FoundRange>,
-): Uses {
+): { readonly uses: Uses; readonly failed: boolean } {
   const uses = new Map<string, IndexUse[]>();
   const scoped: (readonly [string, IndexEntry])[] = [...entries].map(([index, entry]) => {
     const { name } = index.name;
@@ -290,6 +300,10 @@ function usesOnTrial(
     return [name, { ...entry, range, noteUse: open.includes(index) ? noteUse : undefined }] as const;
   });
   const scope: Scope = extend(context.scope, scoped);
-  context.infer({ ...context, scope, report: silent, trial: true }, body, undefined);
-  return uses;
+  let failed = false;
+  const report = (): void => {
+    failed = true;
+  };
+  context.infer({ ...context, scope, report, trial: true }, body, undefined);
+  return { uses, failed };
 }
