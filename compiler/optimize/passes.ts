@@ -3,6 +3,10 @@ import type { Graph } from '../graph/graph.ts';
 import { assertWellFormed } from '../graph/well-formed.ts';
 import { commonSubexpressions } from './cse.ts';
 import { deadCode } from './dead-code.ts';
+import { fuseEpilogues } from './epilogue.ts';
+import { fuse, inlineViews } from './inline.ts';
+import { recoverAttention } from './recover-attention.ts';
+import { recoverExperts } from './recover-experts.ts';
 import { simplify } from './simplify.ts';
 
 export interface Pass {
@@ -13,8 +17,18 @@ export interface Pass {
 
 export const passes: readonly Pass[] = [
   { name: 'simplify', run: simplify },
+  { name: 'inline-views', run: inlineViews },
+  { name: 'simplify-views', run: simplify },
   { name: 'common-subexpressions', run: commonSubexpressions },
   { name: 'dead-code', run: deadCode },
+  { name: 'fuse-epilogues', run: fuseEpilogues },
+  { name: 'recover-attention', run: recoverAttention },
+  { name: 'recover-experts', run: recoverExperts },
+  { name: 'fuse', run: fuse },
+  { name: 'fuse-more-epilogues', run: fuseEpilogues },
+  { name: 'simplify-fused', run: simplify },
+  { name: 'common-subexpressions-again', run: commonSubexpressions },
+  { name: 'dead-code-again', run: deadCode },
 ];
 
 export interface OptimizeOptions {

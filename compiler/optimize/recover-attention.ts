@@ -17,9 +17,8 @@ import {
 import { type Use, uses } from '../graph/uses.ts';
 import { factorsOf, product as productOf } from './contraction.ts';
 import { createInterner } from './expressions/interner.ts';
-import { substituteReduced } from './expressions/substitute.ts';
 import { asStored, inlineInScalar } from './inline.ts';
-import { extentsOf, inLoopsFirst, loopCounts } from './nodes.ts';
+import { boundsOf, inLoopsFirst, loopCounts } from './nodes.ts';
 import { simplifierOf, type Simplifier } from './simplify.ts';
 import { workOf } from './work.ts';
 
@@ -31,7 +30,7 @@ export function recoverAttention(graph: Graph): Graph {
       if (node.kind !== 'compute') return node;
       definitions.set(node.result.id, node);
       const interner = createInterner();
-      const simplifier = simplifierOf([...extentsOf(node)], loopCounts(outer), interner);
+      const simplifier = simplifierOf(boundsOf(node, loopCounts(outer)), interner);
       return recovered(node, { definitions, readers, simplify: simplifier }) ?? node;
     });
     return { ...inner, nodes };
@@ -58,7 +57,8 @@ function recovered(node: ComputeNode, around: Surroundings): SoftmaxSumNode | un
     if (around.readers.get(weight.tensor)?.length !== 1) continue;
     const softmax = softmaxOf(inlineInScalar(weight, map), streamed, around);
     if (softmax === undefined) continue;
-    const { scoreBody, scoreExtents, logit } = scoreOf(softmax.x, streamed, around);
+    const readers = new Set([...softmax.parts, weight.tensor]);
+    const { scoreBody, scoreExtents, logit } = scoreOf(softmax.x, streamed, readers, around);
     const used = new Set(
       [scoreBody, logit, softmax.visible ?? boolean(true)].flatMap((scalar) => [...iteratorsOf(scalar)]),
     );
@@ -80,6 +80,8 @@ function recovered(node: ComputeNode, around: Surroundings): SoftmaxSumNode | un
 // ── the softmax ────────────────────────────────────────────────────────────────────────────────────────────
 
 interface Softmax {
+  /** The largest logit and the sum of exponentials. */
+  readonly parts: readonly TensorId[];
   readonly x: Scalar;
   readonly visible: Scalar | undefined;
 }
@@ -106,7 +108,8 @@ function softmaxOf(weight: Scalar, streamed: number, around: Surroundings): Soft
     around.simplify(visible === undefined ? value : apply('select', visible, value, float(hidden)));
   const isTop = top.body === masked(x, Number.NEGATIVE_INFINITY);
   const isTotal = total.body === masked(exponential, 0);
-  return isTop && isTotal ? { x, visible } : undefined;
+  const parts = [top.load.tensor, total.load.tensor];
+  return isTop && isTotal ? { parts, x, visible } : undefined;
 }
 
 /** `select(c, value, otherwise)` taken apart: the conditions under which the expression is `value`. */
@@ -184,13 +187,14 @@ function unfolded(scalar: Scalar, { definitions }: Surroundings): Scalar {
 // ── the score ──────────────────────────────────────────────────────────────────────────────────────────────
 
 /** x as a function of a sum that only this softmax reads, or of itself. */
-function scoreOf(x: Scalar, streamed: number, { definitions, readers, simplify }: Surroundings) {
+function scoreOf(x: Scalar, streamed: number, softmax: ReadonlySet<TensorId>, around: Surroundings) {
+  const { definitions, simplify } = around;
   const sums = loadsOf(x).flatMap((load) => {
     const node = definitions.get(load.tensor);
     return node?.reduce?.combiner === 'sum' && node.body.op === 'apply' ? [{ load, node }] : [];
   });
   const [sum] = sums;
-  if (sum === undefined || sums.length > 1 || !readersAre(sum.node, definitions, readers))
+  if (sum === undefined || sums.length > 1 || !feedsOnly(sum.node, softmax, around))
     return { scoreBody: x, scoreExtents: [], logit: reduced('f32') };
   const { load, node } = sum;
   const { extents, finish } = node.reduce!;
@@ -205,4 +209,15 @@ function scoreOf(x: Scalar, streamed: number, { definitions, readers, simplify }
     scoreExtents: extents,
     logit: simplify(substituteLoads(x, (part) => (part === load ? score : part))),
   };
+}
+
+/** Whether all that reads the node, maps between followed, are these tensors' nodes. */
+function feedsOnly(node: ComputeNode, allowed: ReadonlySet<TensorId>, around: Surroundings): boolean {
+  const readers = around.readers.get(node.result.id) ?? [];
+  return readers.every((use) => {
+    if (use.kind !== 'node' || use.node.kind !== 'compute') return false;
+    const reader = use.node;
+    if (allowed.has(reader.result.id)) return true;
+    return reader.reduce === undefined && feedsOnly(reader, allowed, around);
+  });
 }

@@ -1,9 +1,9 @@
 /** Simplifies every expression of a graph by the tables of rules, and reductions over one position or none. */
 import type { Graph, Node } from '../graph/graph.ts';
 import { mapNodeScalars } from '../graph/uses.ts';
-import { createInterner } from './expressions/interner.ts';
-import { rangeAnalysis } from './expressions/ranges.ts';
-import { createRewriter, indexRules } from './expressions/rewriter.ts';
+import { createInterner, type Interner } from './expressions/interner.ts';
+import { type Bounds, rangeAnalysis } from './expressions/ranges.ts';
+import { createRewriter, indexRules, type Rewriter } from './expressions/rewriter.ts';
 import { boundsOf, inLoopsFirst, loopCounts } from './nodes.ts';
 import { simplifyReduction, simplifyStore } from './reductions.ts';
 import { arithmeticRules } from './rules/arithmetic.ts';
@@ -21,13 +21,20 @@ export const ruleTables = {
 
 const rules = indexRules(Object.values(ruleTables).flat());
 
+/** Brings expressions over one node's axes into a normal form in which equal ones are the same object. */
+export type Simplifier = Rewriter;
+
+export function simplifierOf(bounds: Bounds, interner: Interner): Simplifier {
+  return createRewriter(rules, { interner, range: rangeAnalysis(bounds) });
+}
+
 export function simplify(graph: Graph): Graph {
   const interner = createInterner();
   return inLoopsFirst(graph, (inner, outer) => {
     const loops = loopCounts(outer);
     const nodes = inner.nodes.map((node): Node => {
       const reduced = node.kind === 'compute' ? simplifyReduction(node) : node;
-      const rewrite = createRewriter(rules, { interner, range: rangeAnalysis(boundsOf(reduced, loops)) });
+      const rewrite = simplifierOf(boundsOf(reduced, loops), interner);
       const simpler = mapNodeScalars(reduced, rewrite);
       return simpler.kind === 'compute' ? simplifyStore(simplifyReduction(simpler)) : simpler;
     });

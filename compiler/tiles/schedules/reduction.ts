@@ -8,12 +8,13 @@
 import { type Dtype, dtypeFacts } from '../../../dsl/types/dtype.ts';
 import type { Arithmetic, ComputeNode, Scalar } from '../../graph/graph.ts';
 import { mapScalar, scalarType } from '../../graph/scalar.ts';
-import { combine, identityOf, identityValue, isBetter, isPositional } from '../combiners.ts';
+import { combine, identityOf, identityValue, isBetter, isPositional, nowhere } from '../combiners.ts';
 import { lowerScalar } from '../lower-scalar.ts';
 import { type AxisGroup, groupIterators, innermostStrides } from '../merge-axes.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import { define, loop, reduceTiles, register, spread, store, update } from '../tile-builder.ts';
 import {
+  apply,
   below,
   both,
   constant,
@@ -33,6 +34,10 @@ import { mergedGroups, scheduleMap } from './map.ts';
 import { splitReduction } from './split-reduction.ts';
 
 export type ReductionNode = ComputeNode & { readonly reduce: NonNullable<ComputeNode['reduce']> };
+
+export function isReduction(node: ComputeNode): node is ReductionNode {
+  return node.reduce !== undefined;
+}
 
 export function scheduleReduction(node: ReductionNode, context: ScheduleContext): readonly ScheduledStep[] {
   if (elementCount(node.result) === 0) return [];
@@ -118,7 +123,8 @@ interface Layout {
 
 function reductionKernel(reduction: Reduction, context: ScheduleContext) {
   const { node, outputs, count } = reduction;
-  const layout = reduction.direction === 'columns' ? columnLayout(reduction, context) : rowLayout(reduction, context);
+  const layout =
+    reduction.direction === 'columns' ? columnLayout(reduction, context) : rowLayout(reduction, context);
   const groups = Math.ceil(count / layout.tile);
   const resultAxis = layout.axes[0]!;
   const flat = sum(product(grid(0, groups), constant(layout.tile)), coordinate(0, layout.tile));
@@ -166,7 +172,10 @@ function rowLayout({ node, count, reduced }: Reduction, { device, tensors }: Sch
     : Math.min(largest, Math.max(1, 2 ** Math.floor(Math.log2(inner / vector))));
   const wanted = 2 ** Math.ceil(Math.log2(Math.ceil(count / perRow)));
   const rows = Math.min(wanted, device.software ? (count > 4096 ? 64 : 8) : Math.max(1, largest / columns));
-  const axes = [spread(rows * perRow, 'rows', perRow), spread(columns * vector, 'columns', Math.min(4, vector))];
+  const axes = [
+    spread(rows * perRow, 'rows', perRow),
+    spread(columns * vector, 'columns', Math.min(4, vector)),
+  ];
   return { threads: { rows, columns }, axes, tile: rows * perRow };
 }
 
@@ -184,11 +193,12 @@ function accumulation(
   const { node, dtype, reduced } = reduction;
   const { combiner } = node.reduce;
   const place = layout.axes.map((axis, at) => coordinate(at, axis.extent));
-  const walk = (step: (iterators: readonly TileExpression[], mask: TileExpression | undefined) => TileStatement[]) =>
-    reducedLoops(reduced, layout.axes[1]!.extent, step);
+  const walk = (
+    step: (iterators: readonly TileExpression[], mask: TileExpression | undefined) => TileStatement[],
+  ) => reducedLoops(reduced, layout.axes[1]!.extent, step);
   const best = element('best', dtype, place);
+  const identity = identityOf(combiner, dtype);
   if (!isPositional(combiner)) {
-    const identity = identityOf(combiner, dtype);
     return [
       define(register('best', dtype, layout.axes), identity),
       ...walk((iterators, mask) => [
@@ -197,27 +207,33 @@ function accumulation(
       reduceTiles(combiner, ['best'], ['result']),
     ];
   }
-  const identity = identityOf(combiner, dtype);
   const where = element('where', 'i32', place);
   const candidate = element('candidate', dtype, place);
   return [
     define(register('best', dtype, layout.axes), identity),
-    define(register('where', 'i32', layout.axes), constant(0)),
+    define(register('where', 'i32', layout.axes), constant(nowhere)),
     ...walk((iterators, mask) => {
-      const isTaken = both(mask, isBetter(combiner, candidate, best, dtype))!;
+      const position = flatten(iterators, node.reduce.extents);
+      const own = { value: candidate, position };
+      const isTaken = both(mask, isBetter(combiner, own, { value: best, position: where }))!;
       return [
         define(register('candidate', dtype, layout.axes), value(iterators)),
-        update('where', masked(isTaken, positionOf(node, iterators), where)),
-        update('best', masked(both(mask, isBetter(combiner, candidate, best, dtype)), candidate, best)),
+        define(register('taken', 'bool', layout.axes), isTaken),
+        update('best', masked(element('taken', 'bool', place), candidate, best)),
+        update('where', masked(element('taken', 'bool', place), position, where)),
       ];
     }),
-    reduceTiles(combiner, ['best', 'where'], ['best_value', 'result']),
+    reduceTiles(combiner, ['best', 'where'], ['best_value', 'place']),
+    // Where there is nothing but NaN, the first.
+    define(
+      register('result', 'i32', layout.axes.slice(0, 1)),
+      masked(
+        apply('eq', 'bool', element('place', 'i32', place.slice(0, 1)), constant(nowhere)),
+        constant(0),
+        element('place', 'i32', place.slice(0, 1)),
+      ),
+    ),
   ];
-}
-
-/** The flat position in the reduced box. */
-function positionOf(node: ReductionNode, iterators: readonly TileExpression[]): TileExpression {
-  return flatten(iterators, node.reduce.extents);
 }
 
 /** Loops over the reduced axes, the last one `width` at a time by the tile's axis 1. */

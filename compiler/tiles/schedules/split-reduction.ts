@@ -1,6 +1,6 @@
 /** Long reductions with few results: in two kernels, so that the whole device takes part. */
 import type { ComputeNode, Scalar } from '../../graph/graph.ts';
-import { apply, constant as scalarConstant, integer, mapScalar, scalarType } from '../../graph/scalar.ts';
+import { apply, integer, mapScalar, constant as scalarConstant, scalarType } from '../../graph/scalar.ts';
 import { identityValue, isPositional } from '../combiners.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import { elementCount, type ScheduleContext } from './context.ts';
@@ -135,9 +135,7 @@ function splitPositional(
       combiner,
       extents: [parts],
       finish:
-        finish === undefined
-          ? chosen
-          : mapScalar(finish, (part) => (part.op === 'reduced' ? chosen : part)),
+        finish === undefined ? chosen : mapScalar(finish, (part) => (part.op === 'reduced' ? chosen : part)),
     },
   };
   return [...context.node(first), ...context.node(second)];

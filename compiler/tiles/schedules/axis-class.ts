@@ -1,0 +1,52 @@
+/** A set of a node's axes run through by one flat index: rows, columns, a batch, what is reduced. */
+import type { Scalar } from '../../graph/graph.ts';
+import { groupIterators } from '../merge-axes.ts';
+import { type TileExpression, unflatten } from '../tile-expression.ts';
+import type { ScheduleContext } from './context.ts';
+import { mergedGroups } from './map.ts';
+
+export interface AxisClass {
+  readonly axes: readonly number[];
+  /** Product of the axes' extents: 1 for none. */
+  readonly extent: number;
+  /** Whether the flat index is one axis, or axes that every access runs through as one. */
+  readonly isFlat: boolean;
+  /** The iterators of `axes`, in their order, at a flat index. */
+  readonly iterators: (flat: TileExpression) => readonly TileExpression[];
+}
+
+/** `extents` has all axes of the node, `scalars` all that is evaluated along them. */
+export function axisClass(
+  axes: readonly number[],
+  extents: readonly number[],
+  scalars: readonly Scalar[],
+  context: ScheduleContext,
+): AxisClass {
+  const own = axes.map((axis) => extents[axis]!);
+  const extent = own.reduce((product, each) => product * each, 1);
+  const [first] = axes;
+  const isRun = first !== undefined && axes.every((axis, place) => axis === first + place);
+  if (!isRun) return { axes, extent, isFlat: axes.length === 0, iterators: (flat) => unflatten(flat, own) };
+  const groups = mergedGroups(scalars, extents, first, first + axes.length, context);
+  const sizes = groups.map((group) => group.extent);
+  return {
+    axes,
+    extent,
+    isFlat: groups.length === 1,
+    iterators: (flat) => groupIterators(groups, unflatten(flat, sizes)),
+  };
+}
+
+/** The iterators of a node by axis, each class at its flat index. */
+export function iteratorsAt(
+  rank: number,
+  classes: readonly (readonly [AxisClass, TileExpression])[],
+  missing: TileExpression,
+): readonly TileExpression[] {
+  const found: TileExpression[] = Array.from({ length: rank }, () => missing);
+  for (const [{ axes, iterators }, flat] of classes) {
+    const values = iterators(flat);
+    for (const [place, axis] of axes.entries()) found[axis] = values[place]!;
+  }
+  return found;
+}

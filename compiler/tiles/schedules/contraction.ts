@@ -1,0 +1,411 @@
+/**
+ * Contractions: a tile of the result is accumulated in registers, `into[m, n] += left[m, k] · right[k, n]`, over blocks of
+ * the reduced axes. Both factors are whole expressions (a prologue costs no kernel), `finish` is the epilogue. Two ways to
+ * feed the accumulators, chosen by device:
+ *   - from registers: each invocation loads its part of both factors itself; where subgroups are of fixed size the rows of
+ *     `left` are dealt out to the lanes and broadcast. No workgroup memory, no barriers: best on a software adapter;
+ *   - staged: all invocations together bring blocks of both factors into workgroup memory.
+ *
+ * A grouped contraction takes its rows from the order that `route` made: a workgroup has rows of one expert, found from
+ * the offsets, and reads that expert's weights alone.
+ */
+import { dtypeFacts } from '../../../dsl/types/dtype.ts';
+import type { ComputeNode, GroupedLookup, Scalar } from '../../graph/graph.ts';
+import { iterator, load as loadScalar, mapScalar } from '../../graph/scalar.ts';
+import type { Contraction } from '../../optimize/contraction.ts';
+import { lowerScalar } from '../lower-scalar.ts';
+import type { ScheduledStep } from '../scheduled.ts';
+import { define, loop, multiplyAccumulate, register, shared, spread, store, update } from '../tile-builder.ts';
+import {
+  apply,
+  below,
+  both,
+  constant,
+  coordinate,
+  difference,
+  element,
+  flatten,
+  grid,
+  load,
+  masked,
+  product,
+  quotient,
+  sum,
+  type TileExpression,
+} from '../tile-expression.ts';
+import type { TileAxis, TileStatement } from '../tile-program.ts';
+import { type AxisClass, axisClass, iteratorsAt } from './axis-class.ts';
+import { elementCount, type ScheduleContext } from './context.ts';
+import { innermostStrides } from '../merge-axes.ts';
+import { type ReductionNode, scheduleReduction } from './reduction.ts';
+
+export function scheduleContraction(
+  node: ReductionNode,
+  contraction: Contraction,
+  context: ScheduleContext,
+): readonly ScheduledStep[] {
+  if (elementCount(node.result) === 0) return [];
+  const problem = analyse(node, contraction, context);
+  if (!isWorthTiling(problem)) return scheduleReduction(node, context);
+  if (dtypeFacts[node.result.dtype].bits < 32 && !ownsWords(problem)) {
+    const { name, shape } = node.result;
+    const wide = context.temporary(`${name}_wide`, { dtype: 'f32', shape });
+    const packed: ComputeNode = {
+      kind: 'compute',
+      result: node.result,
+      body: loadScalar(wide, shape.map((_, axis) => iterator(axis))),
+      reduce: undefined,
+      grouped: undefined,
+    };
+    return [...scheduleContraction({ ...node, result: wide }, contraction, context), ...context.node(packed)];
+  }
+  return [context.kernel(contractionKernel(problem, chooseTiles(problem, context), context))];
+}
+
+// ── the problem ────────────────────────────────────────────────────────────────────────────────────────────
+
+interface Problem {
+  readonly node: ReductionNode;
+  readonly contraction: Contraction;
+  readonly batch: AxisClass;
+  readonly rows: AxisClass;
+  readonly columns: AxisClass;
+  readonly reduced: AxisClass;
+  /** Whether neighbours of `right` in memory lie along columns (`kn`) or along the reduced axis (`nk`). */
+  readonly rightOrder: 'kn' | 'nk';
+}
+
+function analyse(node: ReductionNode, contraction: Contraction, context: ScheduleContext): Problem {
+  const extents = [...node.result.shape, ...node.reduce.extents];
+  const scalars = node.reduce.finish === undefined ? [node.body] : [node.body, node.reduce.finish];
+  const classOf = (axes: readonly number[]) => axisClass(axes, extents, scalars, context);
+  const [column, depth] = [contraction.columns.at(-1), contraction.reduced.at(-1)];
+  const neighbours = (axis: number | undefined) =>
+    axis === undefined ? 0 : innermostStrides(contraction.right, extents, axis, context.tensors);
+  return {
+    node,
+    contraction,
+    batch: classOf(contraction.batch),
+    rows: classOf(contraction.rows),
+    columns: classOf(contraction.columns),
+    reduced: classOf(contraction.reduced),
+    rightOrder: neighbours(depth) > neighbours(column) ? 'nk' : 'kn',
+  };
+}
+
+/** Thin products are reductions: there is nothing to share. */
+function isWorthTiling({ node, rows, columns, reduced }: Problem): boolean {
+  if (node.grouped !== undefined) return reduced.extent > 0 && columns.extent >= 4;
+  return rows.extent >= 4 && columns.extent >= 4 && reduced.extent >= 4;
+}
+
+/** Whether runs of four results, stored by one invocation, are whole aligned words of the tensor. */
+function ownsWords({ node, columns }: Problem): boolean {
+  const last = node.result.shape.length - 1;
+  return columns.isFlat && columns.axes.at(-1) === last && columns.extent % 4 === 0;
+}
+
+// ── tiles ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+interface Tiles {
+  readonly staging: 'registers' | 'shared';
+  /** Invocations of a workgroup. */
+  readonly threadRows: number;
+  readonly threadColumns: number;
+  /** Extents of a workgroup's tile. */
+  readonly rows: number;
+  readonly columns: number;
+  readonly depth: number;
+}
+
+function chooseTiles({ rows, columns, node }: Problem, { device }: ScheduleContext): Tiles {
+  const powerFor = (extent: number, most: number) =>
+    Math.min(most, 2 ** Math.ceil(Math.log2(Math.max(1, extent))));
+  if (device.software) {
+    const lanes = device.subgroupSize ?? 1;
+    const most = node.grouped === undefined ? 32 : 16;
+    const perColumn = columns.extent >= 64 && lanes <= 4 ? 8 : 4;
+    const threadColumns = Math.max(lanes, powerFor(columns.extent / perColumn, 16));
+    return {
+      staging: 'registers',
+      threadRows: 1,
+      threadColumns,
+      rows: Math.max(lanes, powerFor(rows.extent, most)),
+      columns: threadColumns * perColumn,
+      depth: 4,
+    };
+  }
+  const threadColumns = powerFor(columns.extent / 4, 16);
+  const threadRows = powerFor(rows.extent / 4, Math.min(16, device.maxInvocationsPerWorkgroup / threadColumns));
+  return {
+    staging: 'shared',
+    threadRows,
+    threadColumns,
+    rows: threadRows * 4,
+    columns: threadColumns * 4,
+    depth: 16,
+  };
+}
+
+// ── the kernel ─────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Where a workgroup's rows come from. */
+interface Rows {
+  readonly grid: number;
+  readonly prepare: readonly TileStatement[];
+  /** The flat row for each row of the tile. */
+  readonly flat: (axis: number) => TileExpression;
+  readonly mask: (axis: number) => TileExpression | undefined;
+  /** How far the reduced axes go: nothing is done for a workgroup without rows. */
+  readonly depth: TileExpression;
+  readonly right: Scalar;
+  /** Iterators beyond the node's own that `right` uses. */
+  readonly extra: readonly TileExpression[];
+}
+
+function contractionKernel(problem: Problem, tiles: Tiles, context: ScheduleContext) {
+  const { node, contraction, batch, rows, columns, reduced } = problem;
+  const rank = node.result.shape.length;
+  const total = rank + node.reduce.extents.length;
+  const source =
+    node.grouped === undefined
+      ? plainRows(problem, tiles)
+      : groupedRows(problem, tiles, node.grouped, total);
+  const groups = Math.ceil(columns.extent / tiles.columns);
+  const column = (axis: number) =>
+    sum(product(grid(2, groups), constant(tiles.columns)), coordinate(axis, tiles.columns));
+  const at = (row: TileExpression, col: TileExpression, depth: TileExpression) => [
+    ...iteratorsAt(
+      total,
+      [
+        [batch, grid(0, batch.extent)],
+        [rows, row],
+        [columns, col],
+        [reduced, depth],
+      ],
+      constant(0),
+    ),
+    ...source.extra,
+  ];
+  const lowered = (scalar: Scalar, iterators: readonly TileExpression[], value?: TileExpression) =>
+    lowerScalar(scalar, {
+      tensors: context.tensors,
+      iterators,
+      ...(value === undefined ? {} : { reduced: value }),
+    });
+  const zero = constant(0, 'f32');
+  const isReal = (depth: TileExpression) => below(depth, constant(reduced.extent));
+  const left = (rowAxis: number, depth: TileExpression) =>
+    masked(
+      isReal(depth),
+      lowered(contraction.left, at(source.flat(rowAxis), constant(0), depth)),
+      zero,
+    );
+  const right = (columnAxis: number, depth: TileExpression) =>
+    masked(isReal(depth), lowered(source.right, at(constant(0), column(columnAxis), depth)), zero);
+
+  const layout = layoutOf(tiles, context);
+  const value = element('sum', 'f32', [coordinate(0, tiles.rows), coordinate(1, tiles.columns)]);
+  const outputs = at(source.flat(0), column(1), constant(0));
+  const { finish } = node.reduce;
+  const full = problem.reduced.extent % tiles.depth === 0;
+  return {
+    name: `${node.grouped === undefined ? 'contract' : 'grouped'}_${node.result.name}`,
+    grid: [batch.extent, source.grid, groups],
+    threads: { rows: tiles.threadRows, columns: tiles.threadColumns },
+    body: [
+      ...source.prepare,
+      define(register('sum', 'f32', [layout.rows, layout.columns]), zero),
+      loop(
+        'k',
+        {
+          from: constant(0),
+          to: source.depth,
+          step: tiles.depth,
+          range: {
+            low: 0,
+            high: full
+              ? reduced.extent - tiles.depth
+              : Math.floor((reduced.extent - 1) / tiles.depth) * tiles.depth,
+          },
+          multipleOf: tiles.depth,
+        },
+        (k) => feed[tiles.staging](problem, tiles, layout, k, left, right),
+      ),
+      store(
+        node.result,
+        [layout.rows, layout.columns],
+        flatten(outputs.slice(0, rank), node.result.shape),
+        finish === undefined ? value : lowered(finish, outputs, value),
+        both(source.mask(0), below(column(1), constant(columns.extent))),
+      ),
+    ],
+  };
+}
+
+interface Layout {
+  readonly rows: TileAxis;
+  readonly columns: TileAxis;
+  /** The rows of `left` as an invocation loads them itself. */
+  readonly dealtRows: TileAxis;
+}
+
+function layoutOf(tiles: Tiles, { device }: ScheduleContext): Layout {
+  const columns = spread(tiles.columns, 'columns', 4);
+  if (tiles.staging === 'shared') {
+    const rows = spread(tiles.rows, 'rows', 4);
+    return { rows, columns, dealtRows: rows };
+  }
+  const rows = spread(tiles.rows, 'whole');
+  return { rows, columns, dealtRows: device.subgroupSize === undefined ? rows : spread(tiles.rows, 'lanes') };
+}
+
+type Factor = (axis: number, depth: TileExpression) => TileExpression;
+type Feed = (
+  problem: Problem,
+  tiles: Tiles,
+  layout: Layout,
+  k: TileExpression,
+  left: Factor,
+  right: Factor,
+) => readonly TileStatement[];
+
+const feed: { readonly [S in Tiles['staging']]: Feed } = {
+  registers: ({ rightOrder }, { depth }, layout, k, left, right) => {
+    const deep = spread(depth, 'whole', depth % 4 === 0 ? 4 : 1);
+    const along = sum(k, coordinate(1, depth));
+    return [
+      define(register('left', 'f32', [layout.dealtRows, deep]), left(0, along)),
+      rightOrder === 'kn'
+        ? define(
+            register('right', 'f32', [spread(depth, 'whole'), layout.columns]),
+            right(1, sum(k, coordinate(0, depth))),
+          )
+        : define(
+            register('right', 'f32', [spread(layout.columns.extent, 'columns', 4), deep]),
+            right(0, along),
+          ),
+      multiplyAccumulate('sum', 'left', 'right', rightOrder),
+    ];
+  },
+  shared: ({ rightOrder }, tiles, layout, k, left, right) => {
+    const step = 4;
+    const deep = spread(tiles.depth, 'whole', 4);
+    const along = sum(k, coordinate(1, tiles.depth));
+    const bounds = {
+      from: constant(0),
+      to: constant(tiles.depth),
+      step,
+      range: { low: 0, high: tiles.depth - step },
+      multipleOf: step,
+    };
+    return [
+      define(shared('lefts', 'f32', [spread(tiles.rows, 'whole'), deep]), left(0, along)),
+      rightOrder === 'kn'
+        ? define(
+            shared('rights', 'f32', [spread(tiles.depth, 'whole'), spread(tiles.columns, 'whole', 4)]),
+            right(1, sum(k, coordinate(0, tiles.depth))),
+          )
+        : define(shared('rights', 'f32', [spread(tiles.columns, 'whole'), deep]), right(0, along)),
+      loop('kk', bounds, (kk) => [
+        define(
+          register('left', 'f32', [layout.rows, spread(step, 'whole', 4)]),
+          element('lefts', 'f32', [coordinate(0, tiles.rows), sum(kk, coordinate(1, step))]),
+        ),
+        rightOrder === 'kn'
+          ? define(
+              register('right', 'f32', [spread(step, 'whole'), layout.columns]),
+              element('rights', 'f32', [sum(kk, coordinate(0, step)), coordinate(1, tiles.columns)]),
+            )
+          : define(
+              register('right', 'f32', [layout.columns, spread(step, 'whole', 4)]),
+              element('rights', 'f32', [coordinate(0, tiles.columns), sum(kk, coordinate(1, step))]),
+            ),
+        multiplyAccumulate('sum', 'left', 'right', rightOrder),
+      ]),
+    ];
+  },
+};
+
+// ── rows ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+function plainRows({ contraction, rows, reduced }: Problem, tiles: Tiles): Rows {
+  const groups = Math.ceil(rows.extent / tiles.rows);
+  const flat = (axis: number) => sum(product(grid(1, groups), constant(tiles.rows)), coordinate(axis, tiles.rows));
+  return {
+    grid: groups,
+    prepare: [],
+    flat,
+    mask: (axis) => below(flat(axis), constant(rows.extent)),
+    depth: constant(reduced.extent),
+    right: contraction.right,
+    extra: [],
+  };
+}
+
+/**
+ * Experts have whole tiles of rows, counted through in order: workgroup g has tile g of them. There are at most
+ * rows / tile + experts.
+ */
+function groupedRows(
+  { contraction, rows, reduced }: Problem,
+  tiles: Tiles,
+  grouped: GroupedLookup,
+  expertAxis: number,
+): Rows {
+  const { experts, offsets, order } = grouped;
+  const groups = Math.min(rows.extent, Math.ceil(rows.extent / tiles.rows) + experts);
+  const scalarTile = (name: string) => register(name, 'i32', [spread(1, 'whole')]);
+  const read = (name: string) => element(name, 'i32', [constant(0)]);
+  const offsetOf = (place: TileExpression) => load(offsets, 'i32', place);
+  const group = grid(1, groups);
+  const bounds = {
+    from: constant(0),
+    to: constant(experts),
+    step: 1,
+    range: { low: 0, high: experts - 1 },
+  };
+  const prepare: TileStatement[] = [
+    define(scalarTile('expert'), constant(0)),
+    define(scalarTile('start'), constant(0)),
+    define(scalarTile('end'), constant(0)),
+    define(scalarTile('tiles'), constant(0)),
+    loop('e', bounds, (e) => {
+      const count = difference(offsetOf(sum(e, constant(1))), offsetOf(e));
+      const after = sum(read('tiles'), quotient(sum(count, constant(tiles.rows - 1)), tiles.rows));
+      const isHere = apply(
+        'and',
+        'bool',
+        apply('le', 'bool', read('tiles'), group),
+        apply('lt', 'bool', group, after),
+      );
+      const begin = sum(offsetOf(e), product(difference(group, read('tiles')), constant(tiles.rows)));
+      return [
+        update('expert', masked(isHere, e, read('expert'))),
+        update('start', masked(isHere, begin, read('start'))),
+        update('end', masked(isHere, offsetOf(sum(e, constant(1))), read('end'))),
+        update('tiles', after),
+      ];
+    }),
+  ];
+  const position = (axis: number) => sum(read('start'), coordinate(axis, tiles.rows));
+  const isLookup = (part: Scalar) =>
+    part.op === 'load' &&
+    part.tensor === grouped.pick &&
+    part.subscripts.every(
+      (subscript, place) => subscript.op === 'iterator' && subscript.axis === grouped.axes[place],
+    );
+  return {
+    grid: groups,
+    prepare,
+    flat: (axis) => load(order, 'i32', position(axis)),
+    mask: (axis) => apply('lt', 'bool', position(axis), read('end')),
+    depth: masked(
+      apply('lt', 'bool', read('start'), read('end')),
+      constant(reduced.extent),
+      constant(0),
+    ),
+    right: mapScalar(contraction.right, (part) => (isLookup(part) ? iterator(expertAxis) : part)),
+    extra: [read('expert')],
+  };
+}

@@ -1,0 +1,70 @@
+/** Prefix reductions: each invocation walks along one row, keeping what it has so far. */
+import { dtypeFacts } from '../../../dsl/types/dtype.ts';
+import type { ComputeNode } from '../../graph/graph.ts';
+import { iterator, load as loadScalar } from '../../graph/scalar.ts';
+import { combine, identityOf } from '../combiners.ts';
+import { define, loop, register, spread, store, update } from '../tile-builder.ts';
+import {
+  arithmeticOfDtype,
+  below,
+  constant,
+  coordinate,
+  element,
+  grid,
+  load,
+  product,
+  sum,
+} from '../tile-expression.ts';
+import { elementCount, type NodeSchedule } from './context.ts';
+
+export const schedulePrefix: NodeSchedule<'prefix'> = (node, context) => {
+  const count = elementCount(node.result);
+  if (count === 0) return [];
+  if (dtypeFacts[node.result.dtype].bits < 32) {
+    // Neighbours of a row share words: first in f32 or i32, then packed.
+    const dtype = arithmeticOfDtype(node.result.dtype);
+    const wide = context.temporary(`${node.result.name}_wide`, { dtype, shape: node.result.shape });
+    const packed: ComputeNode = {
+      kind: 'compute',
+      result: node.result,
+      body: loadScalar(
+        wide,
+        wide.shape.map((_, axis) => iterator(axis)),
+      ),
+      reduce: undefined,
+      grouped: undefined,
+    };
+    return [...schedulePrefix({ ...node, result: wide }, context), ...context.node(packed)];
+  }
+  const source = context.tensors(node.source);
+  const length = node.result.shape.at(-1) ?? 1;
+  const rows = count / length;
+  const invocations = Math.min(64, 2 ** Math.ceil(Math.log2(rows)));
+  const groups = Math.ceil(rows / invocations);
+  const axis = spread(invocations, 'threads');
+  const row = sum(product(grid(0, groups), constant(invocations)), coordinate(0, invocations));
+  const dtype = arithmeticOfDtype(node.result.dtype);
+  const soFar = element('so_far', dtype, [coordinate(0, invocations)]);
+  return [
+    context.kernel({
+      name: `prefix_${node.result.name}`,
+      grid: [groups],
+      threads: { rows: 1, columns: invocations },
+      body: [
+        define(register('so_far', dtype, [axis]), identityOf(node.combiner, dtype)),
+        loop(
+          'i',
+          { from: constant(0), to: constant(length), step: 1, range: { low: 0, high: length - 1 } },
+          (place) => {
+            const at = sum(product(row, constant(length)), place);
+            const next = load(source.id, source.dtype, at);
+            return [
+              update('so_far', combine(node.combiner, soFar, next, dtype)),
+              store(node.result, [axis], at, soFar, below(row, constant(rows))),
+            ];
+          },
+        ),
+      ],
+    }),
+  ];
+};

@@ -1,0 +1,346 @@
+/**
+ * Softmax-weighted sums, streamed (Milakov and Gimelshein 2018; Dao et al. 2022): each invocation has one row with its
+ * accumulator in registers, and meets the streamed axis in blocks. It keeps the largest logit so far, the sum of
+ * exponentials and the weighted sum of values, rescaled when the largest changes. No score reaches memory.
+ *
+ * Where the score is a product of a factor of the row and one of the streamed position, the row's factor is held in
+ * registers and a block of the other is dealt out to the lanes of a subgroup and broadcast. What `visible` says of the
+ * last position that a row sees bounds the loop, so that the masked half of causal attention is not computed.
+ */
+import { dtypeFacts } from '../../../dsl/types/dtype.ts';
+import type { ComputeNode, Scalar, SoftmaxSumNode } from '../../graph/graph.ts';
+import { iterator, iteratorsOf, load as loadScalar } from '../../graph/scalar.ts';
+import { factorsOf, product as productOf } from '../../optimize/contraction.ts';
+import { lowerScalar } from '../lower-scalar.ts';
+import { define, loop, multiplyAccumulate, reduceTiles, register, spread, store, update, whole } from '../tile-builder.ts';
+import {
+  apply,
+  below,
+  both,
+  constant,
+  coordinate,
+  element,
+  grid,
+  masked,
+  minimum,
+  product,
+  sum,
+  type TileExpression,
+} from '../tile-expression.ts';
+import type { TileAxis, TileStatement } from '../tile-program.ts';
+import { type AxisClass, axisClass, iteratorsAt } from './axis-class.ts';
+import { elementCount, type NodeSchedule, type ScheduleContext } from './context.ts';
+
+/** Stands below every logit that matters, and leaves room for differences: exp(hidden − x) is 0 without infinities. */
+const hidden = -1e30;
+
+/** Components of values that one invocation accumulates: more are split over the grid. */
+const mostComponents = 128;
+
+export const scheduleSoftmaxSum: NodeSchedule<'softmaxSum'> = (node, context) => {
+  if (elementCount(node.result) === 0) return [];
+  if (node.extent === 0) return context.node(zeros(node));
+  if (dtypeFacts[node.result.dtype].bits < 32) {
+    const { name, shape } = node.result;
+    const wide = context.temporary(`${name}_wide`, { dtype: 'f32', shape });
+    const packed: ComputeNode = {
+      kind: 'compute',
+      result: node.result,
+      body: loadScalar(wide, shape.map((_, axis) => iterator(axis))),
+      reduce: undefined,
+      grouped: undefined,
+    };
+    return [...scheduleSoftmaxSum({ ...node, result: wide }, context), ...context.node(packed)];
+  }
+  return [context.kernel(streamingKernel(node, context))];
+};
+
+function zeros({ result }: SoftmaxSumNode): ComputeNode {
+  const body: Scalar = { op: 'constant', dtype: 'f32', value: 0 };
+  return { kind: 'compute', result, body, reduce: undefined, grouped: undefined };
+}
+
+interface Score {
+  /** Varies with the row; undefined when the score is no product that comes apart. */
+  readonly ofRow: Scalar;
+  readonly ofStream: Scalar;
+}
+
+/** The score's factors, when each varies either with the row alone or with the streamed axis. */
+function separate(node: SoftmaxSumNode): Score | undefined {
+  const streamed = node.result.shape.length;
+  const isOfStream = (factor: Scalar) => iteratorsOf(factor).has(streamed);
+  const factors = factorsOf(node.scoreBody);
+  const ofRow = factors.filter((factor) => !isOfStream(factor));
+  const ofStream = factors.filter(isOfStream);
+  if (ofRow.length === 0 || ofStream.length === 0 || node.scoreExtents.length !== 1) return undefined;
+  return { ofRow: productOf(ofRow), ofStream: productOf(ofStream) };
+}
+
+function streamingKernel(node: SoftmaxSumNode, context: ScheduleContext) {
+  const { device } = context;
+  const { shape } = node.result;
+  const rank = shape.length;
+  const extents = [...shape, node.extent, ...node.scoreExtents];
+  const scalars = [node.scoreBody, node.logit, node.value, ...(node.visible ? [node.visible] : [])];
+  const depth = node.scoreExtents[0] ?? 1;
+  const separated = depth <= mostComponents && depth % 4 === 0 ? separate(node) : undefined;
+  const ofStreams = separated === undefined ? [node.scoreBody, node.value] : [separated.ofStream, node.value];
+  const rowAxes = shape.map((_, axis) => axis).filter((axis) => !node.valueAxes.includes(axis));
+  // Rows of one workgroup meet the same keys and values, so axes that those vary with are the grid's.
+  const isShared = (axis: number) => !ofStreams.some((scalar) => iteratorsOf(scalar).has(axis));
+  const batch = axisClass(rowAxes.filter((axis) => !isShared(axis)), extents, scalars, context);
+  const rows = axisClass(rowAxes.filter(isShared), extents, scalars, context);
+  const values = axisClass(node.valueAxes, extents, [node.value], context);
+
+  const lanes = separated !== undefined ? device.subgroupSize : undefined;
+  const threads = Math.max(lanes ?? 1, rowThreads(rows.extent, batch.extent, context));
+  const block = lanes ?? 4;
+  const components = Math.min(mostComponents, Math.ceil(values.extent / 4) * 4);
+  const groups = { rows: Math.ceil(rows.extent / threads), values: Math.ceil(values.extent / components) };
+
+  const rowAxis = spread(threads, 'threads');
+  const first = product(grid(1, groups.rows), constant(threads));
+  const row = sum(first, coordinate(0, threads));
+  const value = sum(product(grid(2, groups.values), constant(components)), coordinate(1, components));
+  const at = (flats: { row?: TileExpression; value?: TileExpression; u?: TileExpression; depth?: TileExpression }) => {
+    const outputs = iteratorsAt(
+      rank,
+      [
+        [batch, grid(0, batch.extent)],
+        [rows, flats.row ?? constant(0)],
+        [values, flats.value ?? constant(0)],
+      ],
+      constant(0),
+    );
+    return [...outputs, flats.u ?? constant(0), flats.depth ?? constant(0)];
+  };
+  const lowered = (scalar: Scalar, iterators: readonly TileExpression[], reduced?: TileExpression) =>
+    lowerScalar(scalar, { tensors: context.tensors, iterators, ...(reduced === undefined ? {} : { reduced }) });
+
+  const bound = minimum(constant(node.extent), lastVisible(node, rows, at, first, threads, context));
+  const keys: TileAxis = spread(block, 'whole', block % 4 === 0 ? 4 : 1);
+  const dealt: TileAxis = lanes === undefined ? spread(block, 'whole') : spread(block, 'lanes');
+  const wholeValues: TileAxis = whole(components);
+  const own = [coordinate(0, threads)];
+  const pair = [coordinate(0, threads), coordinate(1, block)];
+
+  const stream = (start: TileExpression): TileStatement[] => {
+    const u = (axis: number) => sum(start, coordinate(axis, block));
+    const isReal = (place: TileExpression) => below(place, constant(node.extent));
+    const logit = lowered(node.logit, at({ row, u: u(1) }), element('score', 'f32', pair));
+    const visible = node.visible === undefined ? undefined : lowered(node.visible, at({ row, u: u(1) }));
+    const mask = both(visible, isReal(u(1)));
+    return [
+      ...scoreTiles(node, separated, { rowAxis, keys, dealt, threads, block, row, u, isReal, at, lowered }),
+      define(register('logit', 'f32', [rowAxis, keys]), masked(mask, logit, constant(hidden, 'f32'))),
+      reduceTiles('max', ['logit'], ['block_top']),
+      define(
+        register('top', 'f32', [rowAxis]),
+        apply('max', 'f32', element('block_top', 'f32', own), element('so_far', 'f32', own)),
+      ),
+      define(
+        register('keep', 'f32', [rowAxis]),
+        apply(
+          'exp',
+          'f32',
+          apply('sub', 'f32', element('so_far', 'f32', own), element('top', 'f32', own)),
+        ),
+      ),
+      define(
+        register('p', 'f32', [rowAxis, keys]),
+        masked(
+          mask,
+          apply('exp', 'f32', apply('sub', 'f32', element('logit', 'f32', pair), element('top', 'f32', own))),
+          constant(0, 'f32'),
+        ),
+      ),
+      reduceTiles('sum', ['p'], ['block_total']),
+      update(
+        'total',
+        apply(
+          'add',
+          'f32',
+          apply('mul', 'f32', element('total', 'f32', own), element('keep', 'f32', own)),
+          element('block_total', 'f32', own),
+        ),
+      ),
+      update(
+        'sum',
+        apply(
+          'mul',
+          'f32',
+          element('sum', 'f32', [coordinate(0, threads), coordinate(1, components)]),
+          element('keep', 'f32', own),
+        ),
+      ),
+      define(
+        register('values', 'f32', [dealt, wholeValues]),
+        masked(isReal(u(0)), lowered(node.value, at({ value, u: u(0) })), constant(0, 'f32')),
+      ),
+      multiplyAccumulate('sum', 'p', 'values', 'kn'),
+      update('so_far', element('top', 'f32', own)),
+    ];
+  };
+
+  const total = element('total', 'f32', own);
+  const result = element('sum', 'f32', [coordinate(0, threads), coordinate(1, components)]);
+  const outputs = at({ row, value });
+  const offset = lowerOffset(node, outputs);
+  return {
+    name: `attend_${node.result.name}`,
+    grid: [batch.extent, groups.rows, groups.values],
+    threads: { rows: 1, columns: threads },
+    body: [
+      define(register('so_far', 'f32', [rowAxis]), constant(hidden, 'f32')),
+      define(register('total', 'f32', [rowAxis]), constant(0, 'f32')),
+      define(register('sum', 'f32', [rowAxis, wholeValues]), constant(0, 'f32')),
+      ...(separated === undefined
+        ? []
+        : [
+            define(
+              register('of_row', 'f32', [rowAxis, whole(depth)]),
+              lowered(separated.ofRow, at({ row, depth: coordinate(1, depth) })),
+            ),
+          ]),
+      loop(
+        'u',
+        {
+          from: constant(0),
+          to: bound,
+          step: block,
+          range: { low: 0, high: Math.floor((node.extent - 1) / block) * block },
+          multipleOf: block,
+        },
+        stream,
+      ),
+      store(
+        node.result,
+        [rowAxis, wholeValues],
+        offset,
+        apply(
+          'select',
+          'f32',
+          apply('lt', 'bool', constant(0, 'f32'), total),
+          apply('div', 'f32', result, total),
+          constant(0, 'f32'),
+        ),
+        both(below(row, constant(rows.extent)), below(value, constant(values.extent))),
+      ),
+    ],
+  };
+}
+
+function rowThreads(rows: number, batch: number, { device }: ScheduleContext): number {
+  const largest = device.software ? 8 : 64;
+  const wanted = 2 ** Math.ceil(Math.log2(Math.max(1, rows)));
+  return Math.max(1, Math.min(largest, wanted, batch > 0 ? largest : 1));
+}
+
+interface Streaming {
+  readonly rowAxis: TileAxis;
+  readonly keys: TileAxis;
+  readonly dealt: TileAxis;
+  readonly threads: number;
+  readonly block: number;
+  readonly row: TileExpression;
+  readonly u: (axis: number) => TileExpression;
+  readonly isReal: (place: TileExpression) => TileExpression | undefined;
+  readonly at: (flats: {
+    row?: TileExpression;
+    u?: TileExpression;
+    depth?: TileExpression;
+  }) => readonly TileExpression[];
+  readonly lowered: (scalar: Scalar, iterators: readonly TileExpression[]) => TileExpression;
+}
+
+/** Defines the tile `score` of a block: by a product of tiles, or position by position. */
+function scoreTiles(node: SoftmaxSumNode, separated: Score | undefined, parts: Streaming): TileStatement[] {
+  const { rowAxis, keys, dealt, threads, block, row, u, isReal, at, lowered } = parts;
+  const score = register('score', 'f32', [rowAxis, keys]);
+  if (separated !== undefined) {
+    const depth = node.scoreExtents[0]!;
+    return [
+      define(score, constant(0, 'f32')),
+      define(
+        register('of_stream', 'f32', [dealt, whole(depth)]),
+        masked(
+          isReal(u(0)),
+          lowered(separated.ofStream, at({ u: u(0), depth: coordinate(1, depth) })),
+          constant(0, 'f32'),
+        ),
+      ),
+      multiplyAccumulate('score', 'of_row', 'of_stream', 'nk'),
+    ];
+  }
+  if (node.scoreExtents.length === 0) return [define(score, lowered(node.scoreBody, at({ row, u: u(1) })))];
+  const before = element('score', 'f32', [coordinate(0, threads), coordinate(1, block)]);
+  const nest = (indices: readonly TileExpression[]): TileStatement[] => {
+    const extent = node.scoreExtents[indices.length];
+    if (extent === undefined) {
+      const iterators = [...at({ row, u: u(1) }).slice(0, node.result.shape.length + 1), ...indices];
+      return [update('score', apply('add', 'f32', before, lowered(node.scoreBody, iterators)))];
+    }
+    const bounds = { from: constant(0), to: constant(extent), step: 1, range: { low: 0, high: extent - 1 } };
+    return [loop(`r${indices.length}`, bounds, (variable) => nest([...indices, variable]))];
+  };
+  return node.scoreExtents.includes(0)
+    ? [define(score, constant(0, 'f32'))]
+    : [define(score, constant(0, 'f32')), ...nest([])];
+}
+
+/** The result's flat offset. */
+function lowerOffset(node: SoftmaxSumNode, outputs: readonly TileExpression[]): TileExpression {
+  const { shape } = node.result;
+  let stride = elementCount(node.result);
+  return sum(
+    ...shape.map((extent, axis) => {
+      stride /= extent;
+      return product(outputs[axis]!, constant(stride));
+    }),
+  );
+}
+
+/**
+ * One more than the last position that any row of the workgroup sees, as far as a conjunct `u <= f(row)` of `visible`
+ * tells, for an f that grows with the row: its value at the workgroup's last row.
+ */
+function lastVisible(
+  node: SoftmaxSumNode,
+  rows: AxisClass,
+  at: (flats: { row: TileExpression }) => readonly TileExpression[],
+  first: TileExpression,
+  threads: number,
+  context: ScheduleContext,
+): TileExpression {
+  const everything = constant(node.extent);
+  if (node.visible === undefined || rows.axes.length === 0) return everything;
+  const streamed = node.result.shape.length;
+  const last = minimum(sum(first, constant(threads - 1)), constant(rows.extent - 1));
+  const [growing] = rows.axes;
+  for (const conjunct of conjuncts(node.visible)) {
+    if (conjunct.op !== 'apply' || (conjunct.function !== 'le' && conjunct.function !== 'lt')) continue;
+    const [left, right] = conjunct.operands;
+    if (left?.op !== 'iterator' || left.axis !== streamed || right === undefined) continue;
+    if (!growsWith(right, growing!, rows.axes)) continue;
+    const limit = lowerScalar(right, { tensors: context.tensors, iterators: at({ row: last }) });
+    return conjunct.function === 'le' ? sum(limit, constant(1)) : limit;
+  }
+  return everything;
+}
+
+function conjuncts(condition: Scalar): readonly Scalar[] {
+  return condition.op === 'apply' && condition.function === 'and'
+    ? condition.operands.flatMap(conjuncts)
+    : [condition];
+}
+
+/** A sum of the slowest row axis, constants and values that are the same for all rows. */
+function growsWith(scalar: Scalar, axis: number, rowAxes: readonly number[]): boolean {
+  if (scalar.op === 'iterator') return scalar.axis === axis || !rowAxes.includes(scalar.axis);
+  if (scalar.op === 'constant' || scalar.op === 'counter') return true;
+  if (scalar.op === 'apply' && scalar.function === 'add') {
+    return scalar.operands.every((operand) => growsWith(operand, axis, rowAxes));
+  }
+  return scalar.op === 'load' && scalar.subscripts.length === 0;
+}
