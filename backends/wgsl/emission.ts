@@ -76,7 +76,8 @@ export function sharers(over: Spread, threads: ThreadShape, subgroupSize: number
     case 'threads':
       return threads.rows * threads.columns;
     case 'lanes':
-      if (subgroupSize === undefined) throw new Error('a tile over lanes on a device without fixed subgroups');
+      if (subgroupSize === undefined)
+        throw new Error('a tile over lanes on a device without fixed subgroups');
       return subgroupSize;
   }
 }

@@ -188,7 +188,9 @@ function powerOfTwoForm(
     emission.writer.compute('i32', operand.width, [operand], ([text]) => write(text!));
   if (Number.isInteger(bits)) {
     const shift = operand.width === 4 ? `vec4u(${bits}u)` : `${bits}u`;
-    return compute((text) => (isDivision ? `${text} >> ${shift}` : `${text} & ${mask(divisor - 1, operand)}`));
+    return compute((text) =>
+      isDivision ? `${text} >> ${shift}` : `${text} & ${mask(divisor - 1, operand)}`,
+    );
   }
   if (intervalOf(a).low < 0) return undefined;
   return compute((text) => `${text} ${isDivision ? '/' : '%'} ${divisor}`);

@@ -1,6 +1,7 @@
 /** What each pointwise function is in WGSL: one table, which misses a function only if it does not compile. */
-import type { ScalarFunction } from '../../dsl/types/scalar-functions.ts';
+
 import type { Arithmetic } from '../../compiler/graph/graph.ts';
+import type { ScalarFunction } from '../../dsl/types/scalar-functions.ts';
 import { type HelperName, helperCall } from './helpers.ts';
 import { typeText } from './wgsl-text.ts';
 
@@ -49,7 +50,8 @@ export const functionRules: { readonly [F in ScalarFunction]: Rule } = {
   neg: { write: ({ dtype }, a) => (dtype === 'u32' ? `~${a} + 1u` : `-${a}`) },
   abs: call('abs'),
   sign: {
-    write: ({ dtype, width }, a) => (dtype === 'u32' ? `min(${a}, ${typeText('u32', width)}(1u))` : `sign(${a})`),
+    write: ({ dtype, width }, a) =>
+      dtype === 'u32' ? `min(${a}, ${typeText('u32', width)}(1u))` : `sign(${a})`,
   },
   min: call2('min'),
   max: call2('max'),
@@ -57,8 +59,8 @@ export const functionRules: { readonly [F in ScalarFunction]: Rule } = {
   log: call('log'),
   sqrt: call('sqrt'),
   rsqrt: call('inverseSqrt'),
-  sin: call('sin'),
-  cos: call('cos'),
+  sin: helper('exact_sin', 1),
+  cos: helper('exact_cos', 1),
   tanh: helper('safe_tanh', 1),
   erf: helper('erf', 1),
   pow: helper('real_pow', 2),

@@ -40,6 +40,31 @@ const table = {
     text: 'fn safe_tanh(x: F) -> F { return tanh(clamp(x, F(-10.0), F(10.0))); }',
   },
   /**
+   * sin and cos to about 1e-7 for angles up to some ten thousand, where the builtins promise 2^-11 within ±π only:
+   * the angle less the nearest multiple of π/2 in three parts of 11 bits (Cody and Waite, 1980), then Taylor's series.
+   */
+  exact_sin: {
+    widths: bothWidths,
+    text: `fn exact_sin(x: F) -> F { return quarter_turns(x, I(0)); }`,
+  },
+  exact_cos: {
+    widths: bothWidths,
+    text: `fn exact_cos(x: F) -> F { return quarter_turns(x, I(1)); }`,
+  },
+  quarter_turns: {
+    widths: bothWidths,
+    text: `fn quarter_turns(x: F, ahead: I) -> F {
+  let turns = round(x * 0.63661977236758);
+  let r = ((x - turns * 1.5703125) - turns * 0.0004837512969970703) - turns * 0.00000007549790126404332;
+  let s = r * r;
+  let sine = r + r * s * (-0.16666666666 + s * (0.00833333333 + s * (-0.00019841270 + s * 0.00000275573)));
+  let cosine = 1.0 + s * (-0.5 + s * (0.04166666666 + s * (-0.00138888889 + s * (0.00002480159 + s * -0.00000027557))));
+  let quarter = I(turns) + ahead;
+  let value = select(sine, cosine, (quarter & I(1)) != I(0));
+  return select(value, -value, (quarter & I(2)) != I(0));
+}`,
+  },
+  /**
    * erf to about 1e-7: Taylor's series up to 1; beyond, 1 − t·exp(−x² + P(t)) with t = 1 / (1 + x/2)
    * (Numerical Recipes, 3rd edition, §6.2.2, `erfcc`; relative error below 1.2e-7).
    */
@@ -205,6 +230,8 @@ const calls: { readonly [N in HelperName]?: readonly { name: HelperName; scalar:
   real_pow: [{ name: 'float_of_bits', scalar: true }],
   f8e4m3_value: [{ name: 'float_of_bits', scalar: true }],
   f8e5m2_value: [{ name: 'f16_value', scalar: false }],
+  exact_sin: [{ name: 'quarter_turns', scalar: false }],
+  exact_cos: [{ name: 'quarter_turns', scalar: false }],
 };
 
 const typeNames: readonly (readonly [RegExp, Arithmetic])[] = [

@@ -14,4 +14,6 @@ export interface WgslKernel {
   readonly grid: readonly [number, number, number];
   readonly bindings: readonly TileBuffer[];
   readonly counters: readonly LoopId[];
+  /** Optional WebGPU features that the code enables. */
+  readonly features: readonly 'subgroups'[];
 }

@@ -1,7 +1,7 @@
 /** Integers as sums of multiples of values: written so that each part is added in the outermost block that knows it. */
 import type { Emission } from './emission.ts';
-import type { Value } from './writer.ts';
 import { literal } from './wgsl-text.ts';
+import type { Value } from './writer.ts';
 
 export interface Linear {
   readonly constant: number;
@@ -72,7 +72,12 @@ export function sumOf(emission: Emission, linear: Linear): Value {
     if (total === undefined)
       total = coefficient > 0 ? scaled : writer.compute('i32', 1, [scaled], ([text]) => `-${text}`);
     else
-      total = writer.compute('i32', 1, [total, scaled], ([a, b]) => `${a} ${coefficient > 0 ? '+' : '-'} ${b}`);
+      total = writer.compute(
+        'i32',
+        1,
+        [total, scaled],
+        ([a, b]) => `${a} ${coefficient > 0 ? '+' : '-'} ${b}`,
+      );
   }
   const { constant } = linear;
   if (total === undefined) return literal(constant, 'i32');

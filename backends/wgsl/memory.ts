@@ -1,20 +1,22 @@
 /** Reading and writing storage buffers: single elements and four neighbours, of any dtype. */
-import type { Dtype } from '../../dsl/types/dtype.ts';
-import { dtypeFacts } from '../../dsl/types/dtype.ts';
+
 import type { TensorId } from '../../compiler/graph/graph.ts';
 import type { TileExpression } from '../../compiler/tiles/tile-expression.ts';
+import type { Dtype } from '../../dsl/types/dtype.ts';
+import { dtypeFacts } from '../../dsl/types/dtype.ts';
 import type { Buffer, Emission } from './emission.ts';
 import { helper } from './emission.ts';
 import { component, compose, emit, linear, type Point } from './expressions.ts';
 import { divisorOf, laneStride } from './lanes.ts';
-import { type Linear, linearValue, plus, linearConstant, quarter, sumOf } from './linear.ts';
+import { type Linear, linearConstant, linearValue, plus, quarter, sumOf } from './linear.ts';
 import { elementsPerWord, narrowCodes } from './storage.ts';
 import { components } from './wgsl-text.ts';
 import type { Value } from './writer.ts';
 
 function bufferOf(emission: Emission, tensor: TensorId): Buffer {
   const buffer = emission.buffers.get(tensor);
-  if (buffer === undefined) throw new Error(`${emission.program.name} uses tensor ${tensor} without a buffer`);
+  if (buffer === undefined)
+    throw new Error(`${emission.program.name} uses tensor ${tensor} without a buffer`);
   return buffer;
 }
 
@@ -184,7 +186,12 @@ function encode(emission: Emission, dtype: Dtype, value: Value): Value {
       return writer.compute('u32', width, [value], ([text]) => `${name}(${text})`);
     }
     case 'unsigned':
-      return writer.compute('u32', width, [value], ([text]) => `${text} & ${width === 1 ? '255u' : 'vec4u(255u)'}`);
+      return writer.compute(
+        'u32',
+        width,
+        [value],
+        ([text]) => `${text} & ${width === 1 ? '255u' : 'vec4u(255u)'}`,
+      );
     case 'signed': {
       const [type, bits] = width === 1 ? ['u32', '255u'] : ['vec4u', 'vec4u(255u)'];
       return writer.compute('u32', width, [value], ([text]) => `bitcast<${type}>(${text}) & ${bits}`);
@@ -249,9 +256,7 @@ export function storeValue(
         base === undefined
           ? linearValue(component(places!, lane), 1)
           : plus(base, linearConstant(lane * stride!));
-      guarded(mask && component(mask, lane), () =>
-        storeSingle(emission, buffer, at, component(value, lane)),
-      );
+      guarded(mask && component(mask, lane), () => storeSingle(emission, buffer, at, component(value, lane)));
     }
   }
   buffer.version++;

@@ -17,20 +17,15 @@ const byFunction =
   (name: 'add' | 'mul' | 'max' | 'min' | 'or' | 'and'): Merge =>
   (emission, [left], [right]) => [applyFunction(emission, name, left!.dtype, [left!, right!])];
 
-/** The better value with its position; of equals (and of NaNs) the lower position. */
+/** The better value with its position; of equals the lower position. */
 const byPosition =
   (better: '>' | '<'): Merge =>
   (emission, [value, position], [otherValue, otherPosition]) => {
-    const { writer } = emission;
-    const takesOther = writer.compute(
+    const takesOther = emission.writer.compute(
       'bool',
       1,
       [value!, position!, otherValue!, otherPosition!],
-      ([a, i, b, j]) =>
-        value!.dtype === 'f32'
-          ? `(${b} ${better} ${a}) | ((${b} != ${b}) & (${a} == ${a})) | ` +
-            `(((${b} == ${a}) | ((${b} != ${b}) & (${a} != ${a}))) & (${j} < ${i}))`
-          : `(${b} ${better} ${a}) | ((${b} == ${a}) & (${j} < ${i}))`,
+      ([a, i, b, j]) => `(${b} ${better} ${a}) | ((${b} == ${a}) & (${j} < ${i}))`,
     );
     const pick = (mine: Value, other: Value) =>
       applyFunction(emission, 'select', mine.dtype, [takesOther, other, mine]);
@@ -48,10 +43,7 @@ const merges: { readonly [C in Combiner]: Merge } = {
   argmin: byPosition('<'),
 };
 
-export function emitReduce(
-  emission: Emission,
-  statement: TileStatement & { readonly kind: 'reduce' },
-): void {
+export function emitReduce(emission: Emission, statement: TileStatement & { readonly kind: 'reduce' }): void {
   const states = statement.from.map((name) => tileState(emission, name));
   const [source] = states;
   if (source === undefined) throw new Error(`${emission.program.name} reduces nothing`);
@@ -67,7 +59,15 @@ export function emitReduce(
   });
   for (const [at, name] of statement.into.entries()) {
     const tile: Tile = { name, dtype: states[at]!.tile.dtype, space: 'register', axes };
-    declareRegisters(emission, tile, registersOf(emission, tile, results.map((entry) => entry[at]!)));
+    declareRegisters(
+      emission,
+      tile,
+      registersOf(
+        emission,
+        tile,
+        results.map((entry) => entry[at]!),
+      ),
+    );
   }
 }
 
@@ -76,7 +76,8 @@ function outerIndices(state: TileState): number[][] {
   return state.fragment
     .slice(0, -1)
     .reduce<number[][]>(
-      (places, extent) => places.flatMap((place) => Array.from({ length: extent }, (_, at) => [...place, at])),
+      (places, extent) =>
+        places.flatMap((place) => Array.from({ length: extent }, (_, at) => [...place, at])),
       [[]],
     );
 }
@@ -147,8 +148,7 @@ function reduceAcross(
       ),
     );
   const put = (entry: Entry) => {
-    for (const [part, value] of entry.entries())
-      writer.statement(`${arrays[part]}[thread] = ${value.text};`);
+    for (const [part, value] of entry.entries()) writer.statement(`${arrays[part]}[thread] = ${value.text};`);
     bumpScratch(emission);
   };
   barrier(emission);

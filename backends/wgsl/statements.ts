@@ -1,12 +1,7 @@
 /** Writes the statements of a tile program: one rule for each kind. */
 import { allStatements } from '../../compiler/tiles/tile-builder.ts';
-import type {
-  Tile,
-  TileAxis,
-  TileStatement,
-  TileStatementKind,
-} from '../../compiler/tiles/tile-program.ts';
 import type { TileExpression } from '../../compiler/tiles/tile-expression.ts';
+import type { Tile, TileAxis, TileStatement, TileStatementKind } from '../../compiler/tiles/tile-program.ts';
 import { enterLoop, leaveBranch, prepareShared, sharedReads } from './barriers.ts';
 import {
   type Emission,
@@ -71,7 +66,9 @@ export function registerPoints(emission: Emission, domain: Domain): Point[] {
   const fragment = domain.axes.map((axis) => fragmentExtent(emission, axis));
   for (const [axis, extent] of fragment.entries())
     if (!Number.isInteger(extent))
-      throw new Error(`${emission.program.name}: axis ${axis} of ${domain.axes[axis]!.extent} is not dealt out evenly`);
+      throw new Error(
+        `${emission.program.name}: axis ${axis} of ${domain.axes[axis]!.extent} is not dealt out evenly`,
+      );
   const points: Point[] = [];
   const visit = (indices: readonly number[]): void => {
     const axis = indices.length;
@@ -115,7 +112,8 @@ export function declareRegisters(emission: Emission, tile: Tile, values: readonl
   const mutable = updatedTiles(emission.program.body).has(tile.name);
   const { writer } = emission;
   const registers = values.map((value, at): Value => {
-    if (!mutable) return value;
+    // What a variable is now, not what it will be.
+    if (!mutable) return value.mutable ? copyOf(emission, value) : value;
     const name = `${tile.name}_${at}`;
     writer.statement(`var ${name} = ${typeText(tile.dtype, width)}(${value.text});`);
     return { text: name, key: name, dtype: tile.dtype, width, depth: writer.depth(), mutable: true };
@@ -128,6 +126,10 @@ export function declareRegisters(emission: Emission, tile: Tile, values: readonl
     mutable,
     version: 0,
   });
+}
+
+function copyOf(emission: Emission, value: Value): Value {
+  return emission.writer.compute(value.dtype, value.width, [value], ([text]) => `${text}`);
 }
 
 const updatedIn = new WeakMap<readonly TileStatement[], ReadonlySet<string>>();
@@ -180,7 +182,9 @@ function fillShared(emission: Emission, tile: Tile, value: TileExpression): void
   const readsItself = old !== undefined && sharedReads(emission, [value]).has(tile.name);
   emission.tiles.set(tile.name, state);
   if (readsItself && rounds > unrolledUnits)
-    throw new Error(`${program.name} updates the shared tile ${tile.name} from itself, with too few invocations`);
+    throw new Error(
+      `${program.name} updates the shared tile ${tile.name} from itself, with too few invocations`,
+    );
   const thread = linearValue(invocationIndex(emission, 'threads'), 1);
   if (rounds > unrolledUnits) {
     const name = `unit_${tile.name}`;
@@ -193,7 +197,9 @@ function fillShared(emission: Emission, tile: Tile, value: TileExpression): void
     state.version++;
     return;
   }
-  const list = Array.from({ length: rounds }, (_, round) => plus(thread, linearConstant(round * invocations)));
+  const list = Array.from({ length: rounds }, (_, round) =>
+    plus(thread, linearConstant(round * invocations)),
+  );
   const values = list.map((unit) => emitFull(emission, value, unitPoint(emission, domain, unit)));
   if (readsItself) {
     writer.statement('workgroupBarrier();');
@@ -223,9 +229,7 @@ function unitPoint(emission: Emission, domain: Domain, unit: Linear): Point {
   for (let axis = steps.length - 1; axis >= 0; axis--) {
     const extent = steps[axis]!;
     const place = axis === 0 ? rest : writer.compute('i32', 1, [rest], ([text]) => `${text} % ${extent}`);
-    places.unshift(
-      times(linearValue(place, 1), axis === steps.length - 1 ? domain.width : 1),
-    );
+    places.unshift(times(linearValue(place, 1), axis === steps.length - 1 ? domain.width : 1));
     if (axis > 0) rest = writer.compute('i32', 1, [rest], ([text]) => `${text} / ${extent}`);
   }
   return { domain, width: domain.width, coordinates: places, fragment: undefined };
@@ -300,4 +304,3 @@ function oneHolder(emission: Emission, domain: Domain): string | undefined {
   if (!spreads.has('threads') && !spreads.has('columns') && columns > 1) conditions.push('column == 0');
   return conditions.length === 0 ? undefined : conditions.join(' && ');
 }
-

@@ -11,7 +11,8 @@ type ElementExpression = TileExpression & { readonly op: 'element' };
 
 export function tileState(emission: Emission, name: string): TileState {
   const state = emission.tiles.get(name);
-  if (state === undefined) throw new Error(`${emission.program.name} uses tile ${name} before its definition`);
+  if (state === undefined)
+    throw new Error(`${emission.program.name} uses tile ${name} before its definition`);
   return state;
 }
 
@@ -42,7 +43,9 @@ function readRegister(
   }
   const parts = lanes.map((indices) => registerAt(emission, state, indices, indices.at(-1) ?? 0));
   const [only] = parts;
-  return parts.length === 1 || parts.every((part) => part.key === only!.key) ? only! : compose(emission, parts);
+  return parts.length === 1 || parts.every((part) => part.key === only!.key)
+    ? only!
+    : compose(emission, parts);
 }
 
 /** Which of the invocation's elements along `axis` a subscript means; along `lanes`, the place in the whole axis. */
@@ -62,7 +65,8 @@ function fragmentIndex(
     const domainAxis = point.domain.axes[subscript.axis]!;
     const isLast = subscript.axis === point.domain.axes.length - 1;
     const index = point.fragment[subscript.axis]! + (isLast ? lane : 0);
-    if (sameSpread(domainAxis, spread) || (domainAxis.over === 'whole' && spread.over === 'lanes')) return index;
+    if (sameSpread(domainAxis, spread) || (domainAxis.over === 'whole' && spread.over === 'lanes'))
+      return index;
   }
   throw new Error(
     `${emission.program.name} reads tile ${state.tile.name} along axis ${axis} at a place that another invocation may have`,

@@ -2,7 +2,12 @@
 import type { Arithmetic } from '../../compiler/graph/graph.ts';
 import type { Value } from './writer.ts';
 
-const scalarTypes: { readonly [A in Arithmetic]: string } = { f32: 'f32', i32: 'i32', u32: 'u32', bool: 'bool' };
+const scalarTypes: { readonly [A in Arithmetic]: string } = {
+  f32: 'f32',
+  i32: 'i32',
+  u32: 'u32',
+  bool: 'bool',
+};
 const vectorTypes: { readonly [A in Arithmetic]: string } = {
   f32: 'vec4f',
   i32: 'vec4i',

@@ -112,29 +112,38 @@ function renderBlock(
   uses: ReadonlyMap<string, number>,
   inlined: Map<string, string>,
 ): string[] {
+  return lines.flatMap((line) => renderLine(line, indent, uses, inlined));
+}
+
+function renderLine(
+  line: Line,
+  indent: string,
+  uses: ReadonlyMap<string, number>,
+  inlined: Map<string, string>,
+): string[] {
   const fill = (text: string) => text.replace(nameOfValue, (name) => inlined.get(name) ?? name);
-  return lines.flatMap((line) => {
-    switch (line.kind) {
-      case 'text':
-        return [`${indent}${fill(line.text)}`];
-      case 'block':
-        return [
-          `${indent}${fill(line.head)} {`,
-          ...renderBlock(line.lines, `${indent}  `, uses, inlined),
-          `${indent}}`,
-        ];
-      case 'let': {
-        const text = fill(line.text);
-        const count = uses.get(line.name) ?? 0;
-        if (count === 0) return [];
-        if (line.inline && count === 1 && text.length <= longestInline) {
-          inlined.set(line.name, /^[\w.]+(\(.*\)|\[.*\])?$/.test(text) && balanced(text) ? text : `(${text})`);
-          return [];
-        }
-        return [`${indent}let ${line.name} = ${text};`];
-      }
+  switch (line.kind) {
+    case 'text':
+      return [`${indent}${fill(line.text)}`];
+    case 'block': {
+      const inner = renderBlock(line.lines, `${indent}  `, uses, inlined);
+      return [`${indent}${fill(line.head)} {`, ...inner, `${indent}}`];
     }
-  });
+    case 'let': {
+      const text = fill(line.text);
+      const count = uses.get(line.name) ?? 0;
+      if (count === 0) return [];
+      if (!line.inline || count > 1 || text.length > longestInline)
+        return [`${indent}let ${line.name} = ${text};`];
+      inlined.set(line.name, isSingleTerm(text) ? text : `(${text})`);
+      return [];
+    }
+  }
+}
+
+/** Whether `text` needs no parentheses around it: a name, or one call or subscript. */
+function isSingleTerm(text: string): boolean {
+  return /^[\w.]+(\(.*\)|\[.*\])?$/.test(text) && balanced(text);
 }
 
 /** Whether `text` is one call or subscript, rather than several side by side. */

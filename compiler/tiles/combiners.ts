@@ -42,10 +42,18 @@ export function isPositional(combiner: Combiner): boolean {
   return combiner === 'argmax' || combiner === 'argmin';
 }
 
-/** Whether `value` is to replace the best so far: strictly better, or the first NaN. */
-export function isBetter(combiner: Combiner, value: TileExpression, best: TileExpression, dtype: Arithmetic) {
-  const strictly = combiner === 'argmax' ? apply('lt', 'bool', best, value) : apply('lt', 'bool', value, best);
-  if (dtype !== 'f32') return strictly;
-  const firstNaN = apply('and', 'bool', apply('ne', 'bool', value, value), apply('eq', 'bool', best, best));
-  return apply('or', 'bool', strictly, firstNaN);
+/** The position that stands for none so far: behind all others. */
+export const nowhere = 2 ** 31 - 1;
+
+/** Whether a value is to replace the best so far: it is better, or as good and before it. No NaN ever is. */
+export function isBetter(
+  combiner: Combiner,
+  own: { readonly value: TileExpression; readonly position: TileExpression },
+  best: { readonly value: TileExpression; readonly position: TileExpression },
+): TileExpression {
+  const [low, high] = combiner === 'argmax' ? [best, own] : [own, best];
+  const isStrict = apply('lt', 'bool', low.value, high.value);
+  const isEqual = apply('eq', 'bool', own.value, best.value);
+  const isBefore = apply('lt', 'bool', own.position, best.position);
+  return apply('or', 'bool', isStrict, apply('and', 'bool', isEqual, isBefore));
 }

@@ -18,7 +18,12 @@ export interface AxisGroup {
 /** A stand-in for iterator `axis`, for `mergeAxes` to look for. */
 export function placeholder(axis: number, extent: number): TileExpression {
   if (extent === 1) return constant(0);
-  return { op: 'variable', name: `axis${axis}`, range: { low: 0, high: Math.max(0, extent - 1) }, multipleOf: 1 };
+  return {
+    op: 'variable',
+    name: `axis${axis}`,
+    range: { low: 0, high: Math.max(0, extent - 1) },
+    multipleOf: 1,
+  };
 }
 
 /**
@@ -123,8 +128,11 @@ function addStrides(
       return;
     }
     if (offset.function === 'mul' && a && b) {
-      if (b.op === 'constant') return addStrides(a, factor * b.value, found, visit);
-      if (a.op === 'constant') return addStrides(b, factor * a.value, found, visit);
+      const [scale, scaled] = b.op === 'constant' ? [b, a] : [a, b];
+      if (scale.op === 'constant') {
+        addStrides(scaled, factor * scale.value, found, visit);
+        return;
+      }
     }
   }
   visit(offset);

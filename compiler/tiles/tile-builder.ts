@@ -158,11 +158,7 @@ export function expressionsOf(statement: TileStatement): readonly TileExpression
     case 'when':
       return [statement.condition];
     case 'store':
-      return [
-        statement.offset,
-        statement.value,
-        ...(statement.mask === undefined ? [] : [statement.mask]),
-      ];
+      return [statement.offset, statement.value, ...(statement.mask === undefined ? [] : [statement.mask])];
     case 'multiplyAccumulate':
     case 'reduce':
       return [];

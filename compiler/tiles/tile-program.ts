@@ -93,7 +93,7 @@ export type TileStatement =
     }
   /**
    * Reduces the last axis of register tiles, defining register tiles of the other axes that every invocation along it
-   * has. `argmax` and `argmin` reduce a pair (values, i32 positions; the lowest on ties, a NaN before all else).
+   * has. `argmax` and `argmin` reduce a pair (values, i32 positions; the lowest position on ties).
    */
   | {
       readonly kind: 'reduce';

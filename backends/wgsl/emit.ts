@@ -1,7 +1,7 @@
 /** Tile program to WGSL. */
 import type { Tensor, TensorId } from '../../compiler/graph/graph.ts';
-import { allStatements } from '../../compiler/tiles/tile-builder.ts';
 import type { DeviceProfile } from '../../compiler/tiles/device-profile.ts';
+import { allStatements } from '../../compiler/tiles/tile-builder.ts';
 import type { TileProgram } from '../../compiler/tiles/tile-program.ts';
 import { type Buffer, type Emission, widthOf } from './emission.ts';
 import { helperTexts } from './helpers.ts';
@@ -23,7 +23,7 @@ export function emitWgsl(
 ): WgslKernel {
   // The first pass declares all buffers in vectors of four and finds where that is of use.
   const trial = write(program, tensors, device, () => true);
-  const { code, grid } = write(program, tensors, device, (id) => trial.wide.has(id));
+  const { code, grid, features } = write(program, tensors, device, (id) => trial.wide.has(id));
   return {
     name: program.name,
     code,
@@ -31,6 +31,7 @@ export function emitWgsl(
     grid,
     bindings: program.buffers,
     counters: program.counters,
+    features,
   };
 }
 
@@ -39,7 +40,7 @@ function write(
   tensors: (id: TensorId) => Tensor,
   device: DeviceProfile,
   wantsFour: (id: TensorId) => boolean,
-): { code: string; grid: readonly [number, number, number]; wide: ReadonlySet<TensorId> } {
+): Pick<WgslKernel, 'code' | 'grid' | 'features'> & { readonly wide: ReadonlySet<TensorId> } {
   const buffers = new Map(
     program.buffers.map(({ tensor: id, access }): [TensorId, Buffer] => {
       const tensor = tensors(id);
@@ -48,7 +49,7 @@ function write(
       return [
         id,
         {
-          name: `${identifier(tensor.name)}_${id}`,
+          name: `${identifier(tensor.name)}_t${id}`,
           tensor,
           view: isFour ? 'four' : 'single',
           wide: { used: false },
@@ -107,6 +108,7 @@ function write(
   return {
     code,
     grid,
+    features: emission.usesSubgroups ? ['subgroups'] : [],
     wide: new Set([...buffers].flatMap(([id, buffer]) => (buffer.wide.used ? [id] : []))),
   };
 }
