@@ -240,6 +240,7 @@ function keyCode<V>(body: Scalar, frame: Frame<V>, compiler: ScalarCompiler<V>):
  */
 export function softmaxSumCode<V>(node: SoftmaxSumNode, result: Slot<V>, frame: Frame<V>): () => void {
   const { algebra, axes } = frame;
+  if (node.result.shape.includes(0)) return () => {};
   const { add, sub, mul, div, max, exp } = algebra.functions;
   const compiler = compileScalars(frame, nodeScalars(node));
   const rank = node.result.shape.length;
