@@ -56,8 +56,9 @@ export function renderDiagnostic(
   const fixes = diagnostic.fixes
     .map(({ message }) => message)
     .filter((message) => !diagnostic.help.includes(message));
+  const code = paint(diagnostic.severity, `${diagnostic.severity}[${diagnostic.code}]`);
   return [
-    `${paint(diagnostic.severity, `${diagnostic.severity}[${diagnostic.code}]`)}: ${paint('strong', printable(diagnostic.message))}`,
+    `${code}: ${paint('strong', printable(diagnostic.message))}`,
     ...snippets,
     ...diagnostic.notes.map((note) => remark(gutter, 'note', note, paint)),
     ...[...diagnostic.help, ...fixes].map((help) => remark(gutter, 'help', help, paint)),
