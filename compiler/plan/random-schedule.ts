@@ -24,9 +24,9 @@ export function randomSchedule(choose: (below: number) => number): ScheduledProg
   let tensorCount = 0;
   let loopCount = 0;
   const pick = <T>(from: readonly T[]): T => from[choose(from.length)]!;
-  const create = (type: { dtype: Dtype; shape: readonly number[] }): Tensor => {
+  const create = ({ dtype, shape }: { dtype: Dtype; shape: readonly number[] }): Tensor => {
     const id = tensorCount++;
-    return { id, name: `t${id}`, ...type };
+    return { id, name: `t${id}`, dtype, shape };
   };
 
   const kernel = (visible: Tensor[], loops: readonly number[], result: Tensor): ScheduledStep => {
@@ -57,8 +57,11 @@ export function randomSchedule(choose: (below: number) => number): ScheduledProg
       // Mostly what is newest: a value computed in this step.
       return choose(3) === 0 ? pick(alike) : alike.at(-1)!;
     });
-    const collected = Array.from({ length: choose(3) }, () => pick(body));
-    const count = choose(5);
+    // Collected again and again, a tensor would grow without end.
+    const small = body.filter((tensor) => tensor.shape.length < 2);
+    const collected = Array.from({ length: choose(3) }, () => pick(small));
+    // What an empty tensor holds is no one's concern.
+    const count = choose(5) + (collected.length > 0 ? 1 : 0);
     const results = [
       ...initial.map((tensor) => create(tensor)),
       ...collected.map(({ dtype, shape }) => create({ dtype, shape: [count, ...shape] })),
