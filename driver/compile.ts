@@ -125,7 +125,7 @@ export const showStage: {
 } = {
   graph: (lowered) => printGraph(lowered.graph),
   optimized: (lowered) => printGraph(lowered.optimized),
-  tiles: (_, { schedule }) => programsOf(schedule.steps).map(printTileProgram).join('\n\n'),
+  tiles: (_, { schedule }) => programsOf(schedule.steps).map((program) => printTileProgram(program)).join('\n\n'),
   wgsl: (_, { kernels }) => kernels.map(({ name, code }) => `// ${name}\n${code}`).join('\n\n'),
   plan: (_, compiled) => JSON.stringify(compiled.package.manifest, undefined, 2),
 };

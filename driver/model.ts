@@ -1,0 +1,144 @@
+/**
+ * The TypeScript API: `load` a Ricci file, call its entries with tensors. Each entry is compiled once for each set of
+ * shapes and dtypes it is called with, and stays on the device.
+ */
+import type { Graph } from '../compiler/graph/graph.ts';
+import { describeEntry, type EntryTensor, solveEntrySizes } from '../compiler/lower/entry.ts';
+import { renderDiagnostic } from '../dsl/diagnostics/render-terminal.ts';
+import type { Dtype } from '../dsl/types/dtype.ts';
+import { evaluateSize } from '../dsl/types/size.ts';
+import { UserError } from '../runtime/errors.ts';
+import { openAdapter } from '../runtime/webgpu/adapter.ts';
+import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
+import { loadPackage, type LoadedPackage } from '../runtime/webgpu/execute.ts';
+import type { TensorData } from '../runtime/weights/tensor-data.ts';
+import { type Checked, checkFile, chooseEntry, compileFor, type Lowered, lower, type Rejected } from './compile.ts';
+import { checkInputs, flattenInputs, type ModelInputs } from './inputs.ts';
+import { runReference } from './run-reference.ts';
+
+export type { ModelInputs } from './inputs.ts';
+export type { Key, Scalar, Tensor } from './tensors.ts';
+export { key, scalar, tensor, valuesOf } from './tensors.ts';
+
+export type Target = 'wgsl' | 'reference';
+
+export interface LoadOptions {
+  /** `wgsl` (the default) runs on WebGPU, `reference` on the float64 evaluator. */
+  readonly target?: Target;
+  /** Which WebGPU adapter: hardware if there is one, by default. */
+  readonly adapter?: 'auto' | 'hardware' | 'software';
+  /** Hears, in single lines, what may take a while or is worth knowing. */
+  readonly report?: (line: string) => void;
+}
+
+export type ModelOutputs = { readonly out: TensorData } & { readonly [path: string]: TensorData };
+
+export interface Model {
+  /**
+   * Runs an entry. Sizes that the shapes of the inputs do not fix are given in `sizes`.
+   * @throws UserError when the inputs are not those that the entry takes, or the program does not fit the device.
+   */
+  readonly call: (
+    entry: string,
+    inputs: ModelInputs,
+    sizes?: Readonly<Record<string, number>>,
+  ) => Promise<ModelOutputs>;
+  /** Gives the device back. */
+  readonly close: () => void;
+}
+
+/** A call of one entry, with generated declarations: `load<Entries>(…)`. */
+type Calls = Readonly<Record<string, (...inputs: never) => Promise<unknown>>>;
+
+/**
+ * Reads and checks a Ricci file; its entries become methods.
+ * @throws UserError when the file cannot be read or has errors (all of them are in the message).
+ */
+export async function load<Entries extends object = Calls>(
+  path: string,
+  options: LoadOptions = {},
+): Promise<Model & Entries> {
+  const checked = accepted(checkFile(path));
+  const instances = new Map<string, Promise<Instance>>();
+  let opening: Promise<OpenedDevice> | undefined;
+  const open = () => {
+    opening ??= openWith(options);
+    return opening;
+  };
+
+  const call: Model['call'] = async (entryName, inputs, given = {}) => {
+    const entry = chooseEntry(checked.program, path, entryName);
+    const tensors = flattenInputs(inputs);
+    const { sizes, wanted } = solve(checked, entry, tensors, given);
+    const dtypes = new Map([...tensors].map(([name, { dtype }]) => [name, dtype]));
+    checkInputs(wanted, tensors, sizes);
+    const key = JSON.stringify([entry, [...sizes], [...dtypes]]);
+    const known = instances.get(key) ?? makeInstance(checked, entry, sizes, dtypes, options, open);
+    instances.set(key, known);
+    const outputs = await (await known).run(tensors);
+    return Object.fromEntries(outputs) as ModelOutputs;
+  };
+  const close = () => {
+    void opening?.then((device) => device.destroy()).catch(() => undefined);
+  };
+  const entries = [...checked.program.entries.keys()].map((name) => [
+    name,
+    (inputs: ModelInputs, sizes?: Readonly<Record<string, number>>) => call(name, inputs, sizes),
+  ]);
+  return { ...Object.fromEntries(entries), call, close } as Model & Entries;
+}
+
+async function openWith({ adapter = 'auto', report = () => undefined }: LoadOptions): Promise<OpenedDevice> {
+  return openDevice(await openAdapter({ kind: adapter, report }));
+}
+
+/** An entry compiled for one set of shapes. */
+interface Instance {
+  readonly run: (inputs: ReadonlyMap<string, TensorData>) => Promise<ReadonlyMap<string, TensorData>>;
+}
+
+async function makeInstance(
+  checked: Checked,
+  entry: string,
+  sizes: ReadonlyMap<string, number>,
+  inputDtypes: ReadonlyMap<string, Dtype>,
+  { target = 'wgsl' }: LoadOptions,
+  open: () => Promise<OpenedDevice>,
+): Promise<Instance> {
+  const lowered: Lowered = accepted(lower(checked, { entry, sizes, inputDtypes }));
+  if (target === 'reference') {
+    const graph: Graph = lowered.graph;
+    return { run: async (inputs) => runReference(graph, inputs) };
+  }
+  const device = await open();
+  const { package: compiled } = compileFor(lowered, { entry, sizes, inputDtypes }, device.profile);
+  const loaded: LoadedPackage = await loadPackage(compiled, device);
+  return { run: (inputs) => loaded.run(inputs) };
+}
+
+/** The entry's sizes, from the shapes of the inputs and those given, and what it takes at them. */
+function solve(
+  checked: Checked,
+  entry: string,
+  tensors: ReadonlyMap<string, TensorData>,
+  given: Readonly<Record<string, number>>,
+): { readonly sizes: ReadonlyMap<string, number>; readonly wanted: readonly EntryTensor[] } {
+  const shapes = new Map([...tensors].map(([name, { shape }]) => [name, shape]));
+  const solved = solveEntrySizes(checked.program, entry, shapes, new Map(Object.entries(given)));
+  if (!('sizes' in solved)) throw rejection({ ...solved, kind: 'rejected', sources: checked.sources });
+  const { inputs } = describeEntry(checked.program, entry);
+  const lost = inputs.find(({ dims }) => dims.some((size) => evaluateSize(size, solved.sizes) === undefined));
+  if (lost !== undefined) throw new Error(`the shape of ${lost.path} is not known`);
+  return { sizes: solved.sizes, wanted: inputs };
+}
+
+function accepted<T extends { readonly kind: string }>(outcome: T | Rejected): Exclude<T, Rejected> {
+  if (outcome.kind === 'rejected') throw rejection(outcome as Rejected);
+  return outcome as Exclude<T, Rejected>;
+}
+
+/** Diagnostics as one error, for programs that call the API. */
+function rejection({ diagnostics, sources }: Rejected): UserError {
+  const text = diagnostics.map((each) => renderDiagnostic(each, sources, { colour: false })).join('\n');
+  return new UserError('wrong-input', text, 'mend the program, or give it other sizes');
+}

@@ -1,0 +1,24 @@
+/** The reference evaluator on tensors as files hold them. */
+import { evaluateGraph } from '../compiler/graph/evaluate.ts';
+import { float64 } from '../compiler/graph/float64.ts';
+import type { Graph } from '../compiler/graph/graph.ts';
+import { tensorFromValues, tensorValues, type TensorData } from '../runtime/weights/tensor-data.ts';
+
+/** The outputs by path. `inputs` has a value of the right dtype and shape for each input of the graph. */
+export function runReference(
+  graph: Graph,
+  inputs: ReadonlyMap<string, TensorData>,
+): ReadonlyMap<string, TensorData> {
+  const values = graph.inputs.map(({ path, tensor }) => {
+    const data = inputs.get(path);
+    if (data === undefined) throw new Error(`no value for the input ${path}`);
+    return [tensor.id, { dtype: tensor.dtype, shape: tensor.shape, data: tensorValues(data) }] as const;
+  });
+  const outputs = evaluateGraph(graph, new Map(values), float64);
+  return new Map(
+    [...outputs].map(([path, { dtype, shape, data }]) => [
+      path,
+      tensorFromValues(dtype, shape, Float64Array.from(data as ArrayLike<number>)),
+    ]),
+  );
+}
