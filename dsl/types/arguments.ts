@@ -113,7 +113,7 @@ function unknownParameter(
     help: [
       close === undefined ? `its parameters are ${wanted.parameters.join(', ')}` : `did you mean ${close}?`,
     ],
-    fixes: close === undefined ? [] : [replaceFix(`use ${close}`, name.span, close)],
+    fixes: close === undefined ? [] : [replaceFix(`did you mean ${close}?`, name.span, close)],
   });
 }
 

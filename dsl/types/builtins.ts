@@ -90,7 +90,10 @@ function vector(
       label: `this is ${showType(type)}`,
       help: ['cast it to a float: f32(…)'],
       fixes: [
-        { message: 'cast to f32', edits: [{ span: raw.span, text: `f32(${context.text(raw.span)})` }] },
+        {
+          message: 'cast it to a float: f32(…)',
+          edits: [{ span: raw.span, text: `f32(${context.text(raw.span)})` }],
+        },
       ],
     });
     return undefined;
@@ -264,7 +267,7 @@ function reportInteger(call: BuiltinCall, value: TypedExpression, parameter: str
     help: ['cast it: i32(…)'],
     fixes: [
       {
-        message: 'cast to i32',
+        message: 'cast it: i32(…)',
         edits: [{ span: value.span, text: `i32(${call.context.text(value.span)})` }],
       },
     ],

@@ -69,7 +69,7 @@ function callInModule(
       message: `${qualifier.name} has no function ${name.name}`,
       at: name.span,
       help: [close === undefined ? `${qualifier.name} has ${all}` : `did you mean ${close}?`],
-      fixes: close === undefined ? [] : [replaceFix(`use ${close}`, name.span, close)],
+      fixes: close === undefined ? [] : [replaceFix(`did you mean ${close}?`, name.span, close)],
     });
   }
   return looseCall(context, node);
@@ -209,7 +209,13 @@ function notAFunction(context: Context, node: CallNode, type: Type): TypedExpres
     at: node.callee.span,
     label: `this is ${showType(type)}`,
     help: [`a tensor is subscripted with brackets: ${text}[${inside}]`],
-    fixes: [replaceFix('use brackets', node.span, `${text}[${inside}]`)],
+    fixes: [
+      replaceFix(
+        `a tensor is subscripted with brackets: ${text}[${inside}]`,
+        node.span,
+        `${text}[${inside}]`,
+      ),
+    ],
   });
   return errorExpression(node.span);
 }
@@ -231,7 +237,7 @@ function unknownFunction(
           ? 'define it with fn, or import the module that has it'
           : `did you mean ${close}?`,
       ],
-      fixes: close === undefined ? [] : [replaceFix(`use ${close}`, callee.span, close)],
+      fixes: close === undefined ? [] : [replaceFix(`did you mean ${close}?`, callee.span, close)],
     });
   }
   return looseCall(context, node);

@@ -4,7 +4,7 @@ import type { Expression, IndexPattern, ReductionName } from '../syntax/tree.ts'
 import { type Context, errorExpression, factScope, newIndex } from './context.ts';
 import { toArithmetic } from './conversions.ts';
 import { findRanges, indexGroups, rangesExpected, type SingleIndex } from './index-ranges.ts';
-import { equalSizes, factFixes } from './obligations.ts';
+import { equalSizes, factFixes, mayHold, stateHelp } from './obligations.ts';
 import { insertFix } from './report.ts';
 import { extend, type IndexEntry } from './scope.ts';
 import { reportDuplicates } from './signatures.ts';
@@ -149,17 +149,18 @@ function reportUnexpectedRange(
   const [first] = group;
   const unbounded = group.length === 1 && first !== undefined && first.bound === undefined;
   const bound = ` < ${showName(wanted)}`;
+  const equal = { relation: '==', left: found, right: wanted } as const;
   context.report({
     code: 'E0403',
     message: `${names} runs over ${showName(found)}, where a dimension of size ${showName(wanted)} is expected`,
     at: span,
     secondary: group.map((index) => entries.get(index)!.because),
-    help: [
-      `write the range, ${names}${bound}, or state that the sizes are equal: where ${showName(found)} == ${showName(wanted)}`,
-    ],
+    help: [`write the range: ${names}${bound}`, ...(mayHold(context.facts, equal) ? [stateHelp(equal)] : [])],
     fixes: [
-      ...(unbounded ? [insertFix(`write ${names}${bound}`, span.file, first.name.span.end, bound)] : []),
-      ...factFixes(factScope(context), { relation: '==', left: found, right: wanted }),
+      ...(unbounded
+        ? [insertFix(`write the range: ${names}${bound}`, span.file, first.name.span.end, bound)]
+        : []),
+      ...factFixes(factScope(context), equal),
     ],
   });
 }
@@ -175,7 +176,7 @@ function reportUnknownRange(context: Context, index: SingleIndex): void {
     help: [`write its range: ${name} < ${sizes[0] ?? 'N'}`],
     fixes: sizes
       .slice(0, 3)
-      .map((size) => insertFix(`write ${name} < ${size}`, span.file, span.end, ` < ${size}`)),
+      .map((size) => insertFix(`write its range: ${name} < ${size}`, span.file, span.end, ` < ${size}`)),
   });
 }
 
@@ -294,7 +295,7 @@ function reductionBody(
     fixes: castable
       ? [
           {
-            message: 'cast to f32',
+            message: 'cast it to a float: f32(…)',
             edits: [{ span: node.body.span, text: `f32(${context.text(node.body.span)})` }],
           },
         ]

@@ -4,7 +4,7 @@ import { isInRange } from './affine.ts';
 import { type Context, errorExpression, factScope, newLocal } from './context.ts';
 import { dtypeFacts } from './dtype.ts';
 import type { Fact } from './facts.ts';
-import { atMost, equalSizes, factFixes, mayHold, showFact } from './obligations.ts';
+import { atMost, equalSizes, factFixes, mayHold, stateHelp } from './obligations.ts';
 import { insertFix, replaceFix } from './report.ts';
 import type { TypeCode } from './type-codes.ts';
 import type { Dim, ElementType, Type, TypedExpression, TypedPattern } from './typed.ts';
@@ -202,7 +202,7 @@ function narrowing(
     at: value.span,
     label: `this is ${showType(from)}`,
     secondary: wanted.because,
-    help: [`write the cast: ${name}(…)`],
+    help: [wrapFix(context, value, name).message],
     fixes: [wrapFix(context, value, name)],
   });
   return errorExpression(value.span);
@@ -222,7 +222,7 @@ function mixed(
     at: value.span,
     label: `this is ${showType(from)}`,
     secondary: wanted.because,
-    help: [`integers and floats convert by a cast only: ${name}(…)`],
+    help: [wrapFix(context, value, name).message],
     fixes: [wrapFix(context, value, name)],
   });
   return errorExpression(value.span);
@@ -273,7 +273,7 @@ function shapeHelp(context: Context, from: Type, to: Type): string {
   }
   const [fact] = unequalSizes(context, from, to);
   return fact !== undefined && mayHold(context.facts, fact)
-    ? `make the two sizes the same in the signature, or state that they are equal: where ${showFact(fact)}`
+    ? stateHelp(fact)
     : 'the sizes are different numbers: change one of the two';
 }
 

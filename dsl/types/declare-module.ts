@@ -120,6 +120,6 @@ function reportMissing(name: Identifier, declaration: Import, names: ModuleScope
     message: `${declaration.from.text} has no ${name.name}`,
     at: name.span,
     help: [close === undefined ? `it has ${all.join(', ')}` : `did you mean ${close}?`],
-    fixes: close === undefined ? [] : [replaceFix(`import ${close}`, name.span, close)],
+    fixes: close === undefined ? [] : [replaceFix(`did you mean ${close}?`, name.span, close)],
   });
 }

@@ -114,7 +114,7 @@ function unknownName(context: Context, node: Node<'name'>): TypedExpression {
       message: `there is no ${name} here`,
       at: span,
       help: [close === undefined ? 'define it with let, or make it a parameter' : `did you mean ${close}?`],
-      fixes: close === undefined ? [] : [replaceFix(`use ${close}`, span, close)],
+      fixes: close === undefined ? [] : [replaceFix(`did you mean ${close}?`, span, close)],
     });
   }
   return errorExpression(span);
@@ -154,7 +154,7 @@ function inferField(context: Context, node: Node<'field'>): TypedExpression {
     at: name.span,
     secondary: [{ span: base.span, message: `this is ${showType(base.type)}` }],
     help: [close === undefined ? `its fields are ${fields.join(', ')}` : `did you mean ${close}?`],
-    fixes: close === undefined ? [] : [replaceFix(`use ${close}`, name.span, close)],
+    fixes: close === undefined ? [] : [replaceFix(`did you mean ${close}?`, name.span, close)],
   });
   return errorExpression(span);
 }

@@ -1,5 +1,6 @@
 /** Candidate fixes are offered only after they were tried: the file is edited, checked again, and must get better. */
-import type { Diagnostic, Edit, Fix, Source } from '../diagnostics/diagnostic.ts';
+import { applyFix } from '../diagnostics/apply-fix.ts';
+import type { Diagnostic, Fix, Source } from '../diagnostics/diagnostic.ts';
 
 /** Fixes are tried for the first few errors only, so that checking a bad file stays quick. */
 const errorsWithFixes = 6;
@@ -22,15 +23,6 @@ export function verifyFixes(
     const [first] = fix.edits;
     const text = first === undefined ? undefined : sources.get(first.span.file);
     if (first === undefined || text === undefined) return false;
-    return recheck({ path: first.span.file, text: applyEdits(text, fix.edits) }).length < before;
+    return recheck({ path: first.span.file, text: applyFix(text, fix) }).length < before;
   }
-}
-
-/** The edits are of one file and do not overlap. */
-export function applyEdits(text: string, edits: readonly Edit[]): string {
-  return [...edits]
-    .sort((left, right) => right.span.start - left.span.start)
-    .reduce((result, { span, text: replacement }) => {
-      return result.slice(0, span.start) + replacement + result.slice(span.end);
-    }, text);
 }

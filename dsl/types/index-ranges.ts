@@ -6,7 +6,7 @@
 import type { Expression, ExpressionKind, IndexPattern, LetPattern } from '../syntax/tree.ts';
 import { type Context, factScope } from './context.ts';
 import { childExpressions } from './expression-children.ts';
-import { equalSizes, factFixes } from './obligations.ts';
+import { equalSizes, factFixes, mayHold, stateHelp } from './obligations.ts';
 import { insertFix, silent } from './report.ts';
 import { extend, type IndexEntry, type IndexUse, type Scope } from './scope.ts';
 import type { Size } from './size.ts';
@@ -98,6 +98,7 @@ function rangesByUse(
 function reportDisagreement(context: Context, index: SingleIndex, first: IndexUse, second: IndexUse): void {
   const { name, span } = index.name;
   const bounds = [first, second].map(({ size }) => showName(size));
+  const equal = { relation: '==', left: first.size, right: second.size } as const;
   context.report({
     code: 'E0403',
     message: `${name} would range over ${bounds[0]} and over ${bounds[1]}`,
@@ -105,13 +106,14 @@ function reportDisagreement(context: Context, index: SingleIndex, first: IndexUs
     label: 'which of the two?',
     secondary: [first.because, second.because],
     help: [
-      `write the range, ${name} < ${bounds[0]}; if the sizes are equal, state it: where ${bounds.join(' == ')}`,
+      `write the range: ${name} < ${bounds[0]}`,
+      ...(mayHold(context.facts, equal) ? [stateHelp(equal)] : []),
     ],
     fixes: [
       ...bounds.map((bound) =>
-        insertFix(`let ${name} range over ${bound}`, span.file, span.end, ` < ${bound}`),
+        insertFix(`write the range: ${name} < ${bound}`, span.file, span.end, ` < ${bound}`),
       ),
-      ...factFixes(factScope(context), { relation: '==', left: first.size, right: second.size }),
+      ...factFixes(factScope(context), equal),
     ],
   });
 }

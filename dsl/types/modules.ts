@@ -115,6 +115,6 @@ function reportUnknownModule(declaration: Import, loader: ModuleLoader, report: 
           ? `its modules are ${loader.standardNames.join(', ')}; a file of yours is imported as "./${text}.ricci"`
           : `did you mean ${close}?`,
     ],
-    fixes: close === undefined ? [] : [replaceFix(`import ${close}`, span, close)],
+    fixes: close === undefined ? [] : [replaceFix(`did you mean ${close}?`, span, close)],
   });
 }

@@ -25,12 +25,11 @@ export interface Requirement {
 /** Whether the fact is known; if not, it is reported. */
 export function require(scope: FactScope, fact: Fact, requirement: Requirement): boolean {
   if (!isKnown(fact.left) || !isKnown(fact.right) || prove(scope.facts, fact)) return true;
-  const clause = showFact(fact);
   scope.report({
     ...requirement,
     help: mayHold(scope.facts, fact)
-      ? [`add \`where ${clause}\` to the function, which its callers then have to show`]
-      : [`${clause} does not hold: change one of the two sizes`],
+      ? [stateHelp(fact)]
+      : [`${showFact(fact)} does not hold: change one of the two sizes`],
     fixes: factFixes(scope, fact),
   });
   return false;
@@ -39,7 +38,7 @@ export function require(scope: FactScope, fact: Fact, requirement: Requirement):
 /** The `where` clause that states the fact, unless it is about numbers only or never true. */
 export function factFixes(scope: Pick<FactScope, 'facts' | 'declaration'>, fact: Fact): readonly Fix[] {
   return scope.declaration !== undefined && mayHold(scope.facts, fact)
-    ? [whereFix(scope.declaration, showFact(fact))]
+    ? [whereFix(scope.declaration, fact)]
     : [];
 }
 
@@ -74,16 +73,17 @@ export function isNatural(facts: Facts, size: Size): boolean {
   return prove(facts, { relation: '<=', left: natural(0), right: size });
 }
 
-function whereFix(declaration: FunctionDeclaration, clause: string): Fix {
+/** The way out when a fact is missing. */
+export function stateHelp(fact: Fact): string {
+  return `add \`where ${showFact(fact)}\` to the function, which its callers then have to show`;
+}
+
+function whereFix(declaration: FunctionDeclaration, fact: Fact): Fix {
   const last = declaration.facts.at(-1);
+  const { file } = declaration.span;
   return last === undefined
-    ? insertFix(
-        `state it: where ${clause}`,
-        declaration.span.file,
-        declaration.result.span.end,
-        ` where ${clause}`,
-      )
-    : insertFix(`state it: where …, ${clause}`, declaration.span.file, last.span.end, `, ${clause}`);
+    ? insertFix(stateHelp(fact), file, declaration.result.span.end, ` where ${showFact(fact)}`)
+    : insertFix(stateHelp(fact), file, last.span.end, `, ${showFact(fact)}`);
 }
 
 /** As it is written after `where`. */

@@ -4,7 +4,7 @@ import type { Expression } from '../syntax/tree.ts';
 import { type Context, errorExpression, factScope } from './context.ts';
 import { cast, sameDims, unequalSizes } from './conversions.ts';
 import { isFlexible, wantedArithmetic } from './flexible.ts';
-import { factFixes, showFact } from './obligations.ts';
+import { factFixes } from './obligations.ts';
 import { replaceFix } from './report.ts';
 import { type ScalarFunction, type ScalarSignature, scalarFunctions } from './scalar-functions.ts';
 import type { Dim, Type, TypedExpression } from './typed.ts';
@@ -54,7 +54,7 @@ function inferTogether(
   );
   const firm = typed.find((value) => value?.type.kind === 'tensor')?.type;
   const own = firm?.kind === 'tensor' ? arithmeticOf(firm.element) : undefined;
-  const wanted = signature === 'float' ? 'f32' : (own ?? wantedArithmetic(hint));
+  const wanted = own ?? (signature === 'float' ? 'f32' : wantedArithmetic(hint));
   const flexibleHint = wanted === undefined || wanted === 'bool' ? undefined : scalarOf(wanted);
   return operands.map((operand, i) => typed[i] ?? context.infer(context, operand, flexibleHint));
 }
@@ -138,7 +138,7 @@ export function commonDims(
     help: [
       sizes.length === 0
         ? 'write it with indices to say which dimensions go together: for i, j: a[i, j] … b[j]'
-        : `only equal shapes go together: is ${showFact(sizes[0]!)}?`,
+        : 'only equal shapes go together, and a scalar with any',
     ],
     fixes: sizes.slice(0, 1).flatMap((fact) => factFixes(factScope(context), fact)),
   });
@@ -169,7 +169,13 @@ function wrongOperand(
     ],
     fixes:
       !wantsBool && isBool
-        ? [replaceFix('count it as 0 or 1', operand.span, `f32(${context.text(operand.span)})`)]
+        ? [
+            replaceFix(
+              'turn the bool into a number: f32(…), or if … then 1 else 0',
+              operand.span,
+              `f32(${context.text(operand.span)})`,
+            ),
+          ]
         : [],
   });
   return errorExpression(written.span);
@@ -189,6 +195,8 @@ function mixedOperands(
   const floats = integers.length < operands.length;
   const toCast = signature === 'integer' ? operands.filter((_, i) => isFloat(types[i]!.element)) : integers;
   const target = signature === 'integer' ? 'i32' : floats || signature === 'float' ? 'f32' : 'i32';
+  const casts = toCast.map((operand) => `${target}(${context.text(operand.span)})`);
+  const castHelp = `cast to ${target}: ${casts.join(', ')}`;
   context.report({
     code: signature === 'bool' || types.some(isBoolTensor) ? 'E0306' : 'E0303',
     message:
@@ -200,16 +208,11 @@ function mixedOperands(
       span: operand.span,
       message: `this is ${showType(operand.type)}`,
     })),
-    help: [
-      `cast to ${target}: ${toCast.map((operand) => `${target}(${context.text(operand.span)})`).join(', ')}`,
-    ],
+    help: [castHelp],
     fixes: [
       {
-        message: `cast to ${target}`,
-        edits: toCast.map((operand) => ({
-          span: operand.span,
-          text: `${target}(${context.text(operand.span)})`,
-        })),
+        message: castHelp,
+        edits: toCast.map(({ span }, i) => ({ span, text: casts[i]! })),
       },
     ],
   });
@@ -231,10 +234,10 @@ function integerDivision(
     message: '`/` divides floats, and these are integers',
     at: written.span,
     secondary: operands.map(({ span, type }) => ({ span, message: `this is ${showType(type)}` })),
-    help: [`floordiv(${left}, ${right}) rounds down; f32(${left}) / f32(${right}) gives a float`],
+    help: [`to round down: floordiv(${left}, ${right})`, `as floats: f32(${left}) / f32(${right})`],
     fixes: [
-      replaceFix('divide and round down', written.span, `floordiv(${left}, ${right})`),
-      replaceFix('divide as floats', written.span, `f32(${left}) / f32(${right})`),
+      replaceFix(`to round down: floordiv(${left}, ${right})`, written.span, `floordiv(${left}, ${right})`),
+      replaceFix(`as floats: f32(${left}) / f32(${right})`, written.span, `f32(${left}) / f32(${right})`),
     ],
   });
   return errorExpression(written.span);

@@ -169,15 +169,16 @@ function reportUnfixed(
     const last = declaration.sizes.at(-1);
     const nameEnd = declaration.name.span.end;
     const file = declaration.span.file;
+    const help = `declare it in brackets, ${declaration.name.name}[${name}](…): callers then give it`;
     report({
       code: 'E0407',
       message: `no argument fixes the size ${name}`,
       at: span,
-      help: [`declare it in brackets, ${declaration.name.name}[${name}](…): callers then give it`],
+      help: [help],
       fixes: [
         last === undefined
-          ? insertFix(`declare ${name} in brackets`, file, nameEnd, `[${name}]`)
-          : insertFix(`declare ${name} in brackets`, file, last.span.end, `, ${name}`),
+          ? insertFix(help, file, nameEnd, `[${name}]`)
+          : insertFix(help, file, last.span.end, `, ${name}`),
       ],
     });
   }

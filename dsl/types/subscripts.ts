@@ -3,7 +3,7 @@ import type { Label } from '../diagnostics/diagnostic.ts';
 import type { Expression, Subscript } from '../syntax/tree.ts';
 import { isInRange, upperFact } from './affine.ts';
 import { type Context, errorExpression, factScope } from './context.ts';
-import { atMost, equalSizes, factFixes, mayHold, showFact } from './obligations.ts';
+import { atMost, equalSizes, factFixes, mayHold, stateHelp } from './obligations.ts';
 import { replaceFix } from './report.ts';
 import type { IndexEntry } from './scope.ts';
 import { divideExactly, multiplySizes, natural, type Size } from './size.ts';
@@ -266,12 +266,12 @@ function outOfRange(
     ],
     help: [
       fact === undefined || !mayHold(context.facts, fact)
-        ? `guard it with \`if\`, choose ranges that keep it inside, or clamp it: ${wrapped}`
-        : `state \`where ${showFact(fact)}\` if it is so, or clamp it: ${wrapped}`,
+        ? 'guard it with `if`, or choose ranges that keep it inside'
+        : stateHelp(fact),
     ],
     fixes: [
       ...(fact === undefined ? [] : factFixes(factScope(context), fact)),
-      replaceFix(`clamp it into range`, value.span, wrapped),
+      replaceFix(`clamp it into range: ${wrapped}`, value.span, wrapped),
     ],
   });
   return errorExpression(value.span);

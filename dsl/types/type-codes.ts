@@ -6,7 +6,7 @@
 export interface CodeExplanation {
   readonly title: string;
   readonly explanation: string;
-  readonly example: string;
+  readonly example?: string;
 }
 
 const codes = {
@@ -72,7 +72,6 @@ const codes = {
   E0212: {
     title: 'Nested too deeply',
     explanation: 'Expressions are nested at most some hundreds deep. Name the parts with let.',
-    example: '',
   },
   E0301: {
     title: 'Types differ',
@@ -231,7 +230,7 @@ const codes = {
   E0503: {
     title: 'Collective does not fit its value',
     explanation: 'A collective names an axis and dimensions that its value has.',
-    example: 'fn f(x: f32[S@sp, D]) -> f32[S, D] = all_to_all(x, sp, S -> K)',
+    example: 'fn f[K](x: f32[S@sp, D]) -> f32[S, D] = all_to_all(x, sp, S -> K)',
   },
   E0504: {
     title: 'Only inside per_device',

@@ -230,7 +230,7 @@ function reportUnknownType(name: Identifier, candidates: Iterable<string>, repor
         ? 'types are f32, bf16, f16, i32, u32, bool …, ix(N), key, and the records in scope'
         : `did you mean ${close}?`,
     ],
-    fixes: close === undefined ? [] : [replaceFix(`use ${close}`, name.span, close)],
+    fixes: close === undefined ? [] : [replaceFix(`did you mean ${close}?`, name.span, close)],
   });
 }
 
@@ -244,14 +244,17 @@ export function reportUnknownModuleName(name: Identifier, module: ModuleScope, r
     help: [
       close === undefined ? `add \`import ${name.name}\` at the top of the file` : `did you mean ${close}?`,
     ],
-    fixes: close === undefined ? [importFix(name, module)] : [replaceFix(`use ${close}`, name.span, close)],
+    fixes:
+      close === undefined
+        ? [importFix(name, module)]
+        : [replaceFix(`did you mean ${close}?`, name.span, close)],
   });
 }
 
 function importFix(name: Identifier, module: ModuleScope): Fix {
   const line = `import ${name.name}`;
   const text = module.importPosition === 0 ? `${line}\n\n` : `\n\n${line}`;
-  return insertFix(line, module.path, module.importPosition, text);
+  return insertFix(`add \`${line}\` at the top of the file`, module.path, module.importPosition, text);
 }
 
 function reportUnknownSize(node: SizeNode<'name'>, scope: TypeScope): void {
@@ -266,7 +269,7 @@ function reportUnknownSize(node: SizeNode<'name'>, scope: TypeScope): void {
         ? 'a size is a number, a size parameter of the signature (with a capital), or a mesh axis'
         : `did you mean ${close}?`,
     ],
-    fixes: close === undefined ? [] : [replaceFix(`use ${close}`, node.span, close)],
+    fixes: close === undefined ? [] : [replaceFix(`did you mean ${close}?`, node.span, close)],
   });
 }
 
@@ -308,7 +311,7 @@ export function requireAxis(axis: Identifier, scope: Pick<TypeScope, 'axes' | 'r
           ? `declare it with \`mesh (${[...scope.axes.keys(), axis.name].join(', ')})\`, or place a parameter over it`
           : `did you mean ${close}?`,
       ],
-      fixes: close === undefined ? [] : [replaceFix(`use ${close}`, axis.span, close)],
+      fixes: close === undefined ? [] : [replaceFix(`did you mean ${close}?`, axis.span, close)],
     });
   }
   return false;

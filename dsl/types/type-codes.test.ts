@@ -1,0 +1,31 @@
+import { describe, expect, it } from 'vitest';
+import { moduleLoader } from '../../driver/module-loader.ts';
+import { checkProgram, type ModuleLoader } from './check.ts';
+import { type TypeCode, typeCodes } from './type-codes.ts';
+
+const path = '/self.ricci';
+
+function codesOf(text: string): readonly string[] {
+  const source = { path, text };
+  const loader: ModuleLoader = {
+    ...moduleLoader,
+    file: (_, relative) => (relative === './self.ricci' ? source : undefined),
+  };
+  return checkProgram(source, loader).diagnostics.map(({ code }) => code);
+}
+
+describe('the example of', () => {
+  const examples = (Object.keys(typeCodes) as TypeCode[]).flatMap((code) => {
+    const { example } = typeCodes[code];
+    return example === undefined ? [] : [[code, example] as const];
+  });
+
+  it.each(examples)('%s has that error and no other', (code, example) => {
+    expect([...new Set(codesOf(example))]).toEqual([code]);
+  });
+});
+
+it('bodies nested too deeply are an error', () => {
+  const chain = Array.from({ length: 400 }, () => 'x').join(' + ');
+  expect(codesOf(`fn f(x: f32) -> f32 = ${chain}`)).toEqual(['E0212']);
+});
