@@ -123,3 +123,24 @@ export function testNumbers(shape: readonly number[], seed = 1): TestTensor {
     return (state >>> 11) / 2 ** 20 - 1;
   });
 }
+
+/** Throws with the first element that differs by more than `tolerance`, relative to numbers above 1. */
+export function expectClose(found: TestTensor | undefined, wanted: TestTensor, tolerance = 1e-9): void {
+  if (found === undefined) throw new Error('there is no such output');
+  if (`${found.shape}` !== `${wanted.shape}`)
+    throw new Error(`shape [${found.shape}], not [${wanted.shape}]`);
+  for (const [position, value] of wanted.data.entries()) {
+    const difference = Math.abs(found.data[position]! - value);
+    const same =
+      Object.is(found.data[position], value) || difference <= tolerance * Math.max(1, Math.abs(value));
+    if (!same) throw new Error(`element ${position} is ${found.data[position]}, not ${value}`);
+  }
+}
+
+export function range(count: number): number[] {
+  return Array.from({ length: count }, (_, position) => position);
+}
+
+export function sum(count: number, term: (position: number) => number): number {
+  return range(count).reduce((total, position) => total + term(position), 0);
+}
