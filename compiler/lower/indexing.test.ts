@@ -1,6 +1,16 @@
 /** Comprehensions, subscripts and reductions against loops written out, at sizes 0, 1, primes and products. */
 import { expect, test } from 'vitest';
-import { at, expectClose, lowerText, range, runText, sum, tabulate, testNumbers } from './testing.ts';
+import {
+  at,
+  evaluateForTest,
+  expectClose,
+  lowerText,
+  range,
+  runText,
+  sum,
+  tabulate,
+  testNumbers,
+} from './testing.ts';
 
 const sizes = [
   [0, 3, 2],
@@ -160,4 +170,29 @@ test('reductions over nothing', () => {
   expect(value('sum j: x[j]', 'u32')).toBe(0);
   expect(value('any j: x[j]', 'bool')).toBe(0);
   expect(value('all j: x[j]', 'bool')).toBe(1);
+});
+
+test('what is made in parts and read by the whole is stored by the whole', () => {
+  const text = `
+    fn f(x: f32[S, 2 * P], y: f32[S, 2 * P]) -> f32[S, S] {
+      let a = for s: turned(x[s])
+      let b = for s: turned(y[s])
+      for s, u: sum d: a[s, d] * b[u, d]
+    }
+    fn turned(x: f32[2 * P]) -> f32[2 * P] = for (half < 2, j < P): if half == 0 then -x[(1, j)] else exp(x[(0, j)])`;
+  const x = testNumbers([4, 6], 1);
+  const y = testNumbers([4, 6], 2);
+  const graph = lowerText(text, 'f', { x, y });
+  const shapes = graph.nodes.map((node) => node.kind === 'compute' && node.result.shape);
+  expect(shapes).toEqual([
+    [4, 6],
+    [4, 6],
+    [4, 4],
+  ]);
+  const turned = (t: typeof x, s: number, d: number) =>
+    d < 3 ? -at(t, s, d + 3) : Math.exp(at(t, s, d - 3));
+  expectClose(
+    evaluateForTest(graph, { x, y }).out,
+    tabulate([4, 4], (s, u) => sum(6, (d) => turned(x, s, d) * turned(y, u, d))),
+  );
 });

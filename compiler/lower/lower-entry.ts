@@ -11,6 +11,7 @@ import { describeEntry, entryOf, solveEntrySizes, tensorsOf } from './entry.ts';
 import { type GraphBuilder, graphBuilder } from './graph-builder.ts';
 import { lowerExpression } from './lower-expression.ts';
 import { dtypeOfElement, type Lowering, type Scope } from './lowering.ts';
+import { mergeAxes } from './merge-axes.ts';
 import type { TensorValue, Value } from './value.ts';
 
 export interface LowerOptions {
@@ -47,7 +48,7 @@ export function lowerEntry(program: TypedProgram, entry: string, options: LowerO
   const scope: Scope = { sizes, locals: new Map(locals), indices: new Map() };
   const result = lowering.lower(info.body, scope);
   const outputs = storeOutputs(builder, result, info.result);
-  const graph = builder.graph(entry, [...inputs.values()], outputs);
+  const graph = mergeAxes(builder.graph(entry, [...inputs.values()], outputs));
   assertWellFormed(graph, 'lowering');
   return { graph };
 }
