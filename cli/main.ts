@@ -6,7 +6,6 @@ import { packageRoot } from '../driver/package-root.ts';
 import { addCheck } from './commands/check.ts';
 import { addCompile } from './commands/compile.ts';
 import { addDeclare } from './commands/declare.ts';
-import { addExplain } from './commands/explain.ts';
 import { addFormat } from './commands/format.ts';
 import { addRun } from './commands/run.ts';
 import { reportFailure } from './exit.ts';
@@ -20,7 +19,7 @@ const command = new Command('ricci')
   .exitOverride()
   .showHelpAfterError('(add --help for the options)');
 
-for (const add of [addCheck, addFormat, addExplain, addCompile, addRun, addDeclare]) add(command);
+for (const add of [addCheck, addFormat, addCompile, addRun, addDeclare]) add(command);
 for (const each of command.commands) each.exitOverride().showHelpAfterError('(add --help for the options)');
 
 try {

@@ -1,0 +1,41 @@
+/** Inputs from a seed: the same for the same seed, path and shape, on every machine. */
+import { threefry2x32 } from '../compiler/graph/threefry.ts';
+import type { EntryTensor } from '../compiler/lower/entry.ts';
+import { type Dtype, dtypeFacts } from '../dsl/types/dtype.ts';
+import { evaluateSize } from '../dsl/types/size.ts';
+import { UserError } from '../runtime/errors.ts';
+import { tensorFromValues, type TensorData } from '../runtime/weights/tensor-data.ts';
+
+/** Floats uniform in [−1, 1), indices uniform in their range, bools even, other integers below 16. */
+export function randomInput(
+  { path, element, dims }: EntryTensor,
+  sizes: ReadonlyMap<string, number>,
+  seed: number,
+): TensorData {
+  const shape = dims.map((size) => evaluateSize(size, sizes) ?? 0);
+  const count = shape.reduce((product, extent) => product * extent, 1);
+  const words = wordsOf(path, seed);
+  const dtype: Dtype = element.kind === 'dtype' ? element.dtype : element.kind === 'ix' ? 'i32' : 'f32';
+  const range = element.kind === 'ix' ? (evaluateSize(element.range, sizes) ?? 0) : 16;
+  if (element.kind === 'ix' && range === 0 && count > 0) {
+    throw new UserError('wrong-input', `${path} indexes a dimension of size 0`, 'choose sizes of at least 1');
+  }
+  const value = (word: number) =>
+    dtypeFacts[dtype].class === 'float'
+      ? (word >>> 8) / 2 ** 23 - 1
+      : dtypeFacts[dtype].class === 'bool'
+        ? word & 1
+        : word % range;
+  const isKey = element.kind === 'dtype' && element.dtype === 'u32' && shape.at(-1) === 2;
+  const values = Float64Array.from({ length: count }, (_, place) => {
+    const word = words(place);
+    return isKey ? word : value(word);
+  });
+  return tensorFromValues(dtype, shape, values);
+}
+
+/** Random words by position, different for each path. */
+function wordsOf(path: string, seed: number): (place: number) => number {
+  const hash = [...path].reduce((sum, letter) => Math.imul(sum ^ letter.charCodeAt(0), 16777619), 2166136261);
+  return (place) => threefry2x32(seed >>> 0, hash >>> 0, place, 0)[0] >>> 0;
+}
