@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import { elementCount } from '../../compiler/plan/storage-bytes.ts';
 import { type Dtype, dtypeFacts } from '../../dsl/types/dtype.ts';
 import { UserError } from '../errors.ts';
-import { malformed, withFile, writeWhole } from './files.ts';
+import { malformed, withFile } from './files.ts';
 import { type TensorData, tensorFromValues, tensorValues } from './tensor-data.ts';
 
 /** An element type of NumPy: which of ours it becomes, and how to read one where its bytes must be turned around. */
@@ -151,17 +151,12 @@ const numpyNames = new Map<Dtype, string>(
 );
 
 /**
- * Version 1, row-major. bf16 and f8, which NumPy lacks, are written as f32, which holds them exactly. The file appears
- * whole or not at all.
- * @throws UserError `file-access`.
+ * A file of version 1, row-major. bf16 and f8, which NumPy lacks, are written as f32, which holds them exactly.
+ * @throws UserError `file-access` when the shape is too long for the format.
  */
-export function writeNpy(file: string, tensor: TensorData): void {
-  writeWhole(file, [encodeNpy(tensor)]);
-}
-
-export function encodeNpy(tensor: TensorData): Uint8Array {
+export function npyBytes(tensor: TensorData): Uint8Array {
   const name = numpyNames.get(tensor.dtype);
-  if (name === undefined) return encodeNpy(tensorFromValues('f32', tensor.shape, tensorValues(tensor)));
+  if (name === undefined) return npyBytes(tensorFromValues('f32', tensor.shape, tensorValues(tensor)));
   const { shape } = tensor;
   const shapeText = shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(', ')})`;
   const descr = `${dtypeFacts[tensor.dtype].bits === 8 ? '|' : '<'}${name}`;
