@@ -53,9 +53,12 @@ export function emitReduce(emission: Emission, statement: TileStatement & { read
   const { over } = reduced;
   const results = outerIndices(source).map((indices) => {
     const local = reduceLocally(emission, states, indices, merge);
-    return sharers(over, emission.program.threads, emission.subgroupSize) === 1 || over === 'whole'
-      ? local
-      : reduceAcross(emission, local, over, merge);
+    if (over === 'whole' || sharers(over, emission.program.threads, emission.subgroupSize) === 1)
+      return local;
+    const inSubgroup = isOneSubgroup(emission) ? subgroupBuiltins[statement.combiner] : undefined;
+    return inSubgroup === undefined
+      ? reduceAcross(emission, local, over, merge)
+      : [reduceSubgroup(emission, inSubgroup, local[0]!)];
   });
   for (const [at, name] of statement.into.entries()) {
     const tile: Tile = { name, dtype: states[at]!.tile.dtype, space: 'register', axes };
@@ -69,6 +72,28 @@ export function emitReduce(emission: Emission, statement: TileStatement & { read
       ),
     );
   }
+}
+
+/** Reductions over a subgroup that WGSL has, of floats and integers. */
+const subgroupBuiltins: { readonly [C in Combiner]: string | undefined } = {
+  sum: 'subgroupAdd',
+  prod: 'subgroupMul',
+  max: 'subgroupMax',
+  min: 'subgroupMin',
+  any: undefined,
+  all: undefined,
+  argmax: undefined,
+  argmin: undefined,
+};
+
+/** Whether the workgroup is one subgroup, whichever way invocations are dealt out to subgroups. */
+function isOneSubgroup({ program, subgroupSize }: Emission): boolean {
+  return program.threads.rows * program.threads.columns === subgroupSize;
+}
+
+function reduceSubgroup(emission: Emission, builtin: string, value: Value): Value {
+  emission.usesSubgroups = true;
+  return emission.writer.compute(value.dtype, 1, [value], ([text]) => `${builtin}(${text})`);
 }
 
 /** The places of an invocation's elements along all axes but the last. */

@@ -76,6 +76,24 @@ export function innermostStrides(
   return strides.filter((of) => of.get(`axis${axis}`) === 1).length;
 }
 
+/** How many loads that vary along two axes have neighbours in memory along the one, and along the other. */
+export function neighbouringLoads(
+  body: Scalar,
+  extents: readonly number[],
+  axis: number,
+  other: number,
+  tensors: (id: TensorId) => Tensor,
+): { readonly along: number; readonly across: number } {
+  const iterators = extents.map((extent, at) => placeholder(at, extent));
+  const { strides } = findUses([lowerScalar(body, { tensors, iterators })]);
+  const [first, second] = [`axis${axis}`, `axis${other}`];
+  const both = strides.filter((of) => of.has(first) && of.has(second));
+  return {
+    along: both.filter((of) => of.get(first) === 1).length,
+    across: both.filter((of) => of.get(second) === 1).length,
+  };
+}
+
 interface Uses {
   /** Axes used other than linearly in an offset. */
   readonly irregular: ReadonlySet<string>;

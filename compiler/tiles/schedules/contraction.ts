@@ -14,8 +14,18 @@ import type { ComputeNode, GroupedLookup, Scalar } from '../../graph/graph.ts';
 import { iterator, load as loadScalar, mapScalar } from '../../graph/scalar.ts';
 import type { Contraction } from '../../optimize/contraction.ts';
 import { lowerScalar } from '../lower-scalar.ts';
+import { innermostStrides } from '../merge-axes.ts';
 import type { ScheduledStep } from '../scheduled.ts';
-import { define, loop, multiplyAccumulate, register, shared, spread, store, update } from '../tile-builder.ts';
+import {
+  define,
+  loop,
+  multiplyAccumulate,
+  register,
+  shared,
+  spread,
+  store,
+  update,
+} from '../tile-builder.ts';
 import {
   apply,
   below,
@@ -36,8 +46,8 @@ import {
 import type { TileAxis, TileStatement } from '../tile-program.ts';
 import { type AxisClass, axisClass, iteratorsAt } from './axis-class.ts';
 import { elementCount, type ScheduleContext } from './context.ts';
-import { innermostStrides } from '../merge-axes.ts';
 import { type ReductionNode, scheduleReduction } from './reduction.ts';
+import { isThin, thinKernel } from './thin-contraction.ts';
 
 export function scheduleContraction(
   node: ReductionNode,
@@ -46,25 +56,30 @@ export function scheduleContraction(
 ): readonly ScheduledStep[] {
   if (elementCount(node.result) === 0) return [];
   const problem = analyse(node, contraction, context);
-  if (!isWorthTiling(problem)) return scheduleReduction(node, context);
+  const thin = isThin(problem);
+  if (!thin && !isWorthTiling(problem, context)) return scheduleReduction(node, context);
   if (dtypeFacts[node.result.dtype].bits < 32 && !ownsWords(problem)) {
     const { name, shape } = node.result;
     const wide = context.temporary(`${name}_wide`, { dtype: 'f32', shape });
     const packed: ComputeNode = {
       kind: 'compute',
       result: node.result,
-      body: loadScalar(wide, shape.map((_, axis) => iterator(axis))),
+      body: loadScalar(
+        wide,
+        shape.map((_, axis) => iterator(axis)),
+      ),
       reduce: undefined,
       grouped: undefined,
     };
     return [...scheduleContraction({ ...node, result: wide }, contraction, context), ...context.node(packed)];
   }
+  if (thin) return [context.kernel(thinKernel(problem, context))];
   return [context.kernel(contractionKernel(problem, chooseTiles(problem, context), context))];
 }
 
 // ── the problem ────────────────────────────────────────────────────────────────────────────────────────────
 
-interface Problem {
+export interface Problem {
   readonly node: ReductionNode;
   readonly contraction: Contraction;
   readonly batch: AxisClass;
@@ -93,10 +108,14 @@ function analyse(node: ReductionNode, contraction: Contraction, context: Schedul
   };
 }
 
-/** Thin products are reductions: there is nothing to share. */
-function isWorthTiling({ node, rows, columns, reduced }: Problem): boolean {
+/** Of few rows there is nothing to share, but four steps at a time are better than one. */
+function isWorthTiling(
+  { node, rows, columns, reduced, rightOrder }: Problem,
+  { device }: ScheduleContext,
+): boolean {
   if (node.grouped !== undefined) return reduced.extent > 0 && columns.extent >= 4;
-  return rows.extent >= 4 && columns.extent >= 4 && reduced.extent >= 4;
+  const isWide = columns.extent >= 4 && reduced.extent >= 4;
+  return isWide && (rows.extent >= 4 || (device.software && rightOrder === 'kn' && columns.extent >= 64));
 }
 
 /** Whether runs of four results, stored by one invocation, are whole aligned words of the tensor. */
@@ -118,25 +137,40 @@ interface Tiles {
   readonly depth: number;
 }
 
-function chooseTiles({ rows, columns, node }: Problem, { device }: ScheduleContext): Tiles {
+/**
+ * The block of results that one invocation of a software adapter accumulates: larger ones load less for each
+ * multiply-add, but leave fewer invocations and take long to compile.
+ */
+function softwareBlock(results: number, lanes: number): { readonly rows: number; readonly columns: number } {
+  const columns = lanes <= 4 ? 8 : 4;
+  if (results >= 2 ** 18) return { rows: 32, columns };
+  if (results >= 2 ** 16) return { rows: 16, columns };
+  return results >= 2 ** 14 ? { rows: 16, columns: 4 } : { rows: 8, columns: 4 };
+}
+
+function chooseTiles({ batch, rows, columns, node }: Problem, { device }: ScheduleContext): Tiles {
   const powerFor = (extent: number, most: number) =>
     Math.min(most, 2 ** Math.ceil(Math.log2(Math.max(1, extent))));
   if (device.software) {
     const lanes = device.subgroupSize ?? 1;
-    const most = node.grouped === undefined ? 32 : 16;
-    const perColumn = columns.extent >= 64 && lanes <= 4 ? 8 : 4;
+    const block = softwareBlock(batch.extent * rows.extent * columns.extent, lanes);
+    const most = node.grouped === undefined ? block.rows : Math.min(16, block.rows);
+    const perColumn = columns.extent >= 64 ? block.columns : 4;
     const threadColumns = Math.max(lanes, powerFor(columns.extent / perColumn, 16));
     return {
       staging: 'registers',
       threadRows: 1,
       threadColumns,
-      rows: Math.max(lanes, powerFor(rows.extent, most)),
+      rows: rows.extent < lanes ? rows.extent : powerFor(rows.extent, most),
       columns: threadColumns * perColumn,
       depth: 4,
     };
   }
   const threadColumns = powerFor(columns.extent / 4, 16);
-  const threadRows = powerFor(rows.extent / 4, Math.min(16, device.maxInvocationsPerWorkgroup / threadColumns));
+  const threadRows = powerFor(
+    rows.extent / 4,
+    Math.min(16, device.maxInvocationsPerWorkgroup / threadColumns),
+  );
   return {
     staging: 'shared',
     threadRows,
@@ -168,9 +202,7 @@ function contractionKernel(problem: Problem, tiles: Tiles, context: ScheduleCont
   const rank = node.result.shape.length;
   const total = rank + node.reduce.extents.length;
   const source =
-    node.grouped === undefined
-      ? plainRows(problem, tiles)
-      : groupedRows(problem, tiles, node.grouped, total);
+    node.grouped === undefined ? plainRows(problem, tiles) : groupedRows(problem, tiles, node.grouped, total);
   const groups = Math.ceil(columns.extent / tiles.columns);
   const column = (axis: number) =>
     sum(product(grid(2, groups), constant(tiles.columns)), coordinate(axis, tiles.columns));
@@ -196,11 +228,7 @@ function contractionKernel(problem: Problem, tiles: Tiles, context: ScheduleCont
   const zero = constant(0, 'f32');
   const isReal = (depth: TileExpression) => below(depth, constant(reduced.extent));
   const left = (rowAxis: number, depth: TileExpression) =>
-    masked(
-      isReal(depth),
-      lowered(contraction.left, at(source.flat(rowAxis), constant(0), depth)),
-      zero,
-    );
+    masked(isReal(depth), lowered(contraction.left, at(source.flat(rowAxis), constant(0), depth)), zero);
   const right = (columnAxis: number, depth: TileExpression) =>
     masked(isReal(depth), lowered(source.right, at(constant(0), column(columnAxis), depth)), zero);
 
@@ -257,7 +285,9 @@ function layoutOf(tiles: Tiles, { device }: ScheduleContext): Layout {
     return { rows, columns, dealtRows: rows };
   }
   const rows = spread(tiles.rows, 'whole');
-  return { rows, columns, dealtRows: device.subgroupSize === undefined ? rows : spread(tiles.rows, 'lanes') };
+  const lanes = device.subgroupSize;
+  const isDealt = lanes !== undefined && tiles.rows % lanes === 0;
+  return { rows, columns, dealtRows: isDealt ? spread(tiles.rows, 'lanes') : rows };
 }
 
 type Factor = (axis: number, depth: TileExpression) => TileExpression;
@@ -331,7 +361,8 @@ const feed: { readonly [S in Tiles['staging']]: Feed } = {
 
 function plainRows({ contraction, rows, reduced }: Problem, tiles: Tiles): Rows {
   const groups = Math.ceil(rows.extent / tiles.rows);
-  const flat = (axis: number) => sum(product(grid(1, groups), constant(tiles.rows)), coordinate(axis, tiles.rows));
+  const flat = (axis: number) =>
+    sum(product(grid(1, groups), constant(tiles.rows)), coordinate(axis, tiles.rows));
   return {
     grid: groups,
     prepare: [],
@@ -400,11 +431,7 @@ function groupedRows(
     prepare,
     flat: (axis) => load(order, 'i32', position(axis)),
     mask: (axis) => apply('lt', 'bool', position(axis), read('end')),
-    depth: masked(
-      apply('lt', 'bool', read('start'), read('end')),
-      constant(reduced.extent),
-      constant(0),
-    ),
+    depth: masked(apply('lt', 'bool', read('start'), read('end')), constant(reduced.extent), constant(0)),
     right: mapScalar(contraction.right, (part) => (isLookup(part) ? iterator(expertAxis) : part)),
     extra: [read('expert')],
   };

@@ -10,7 +10,7 @@ import type { Arithmetic, ComputeNode, Scalar } from '../../graph/graph.ts';
 import { mapScalar, scalarType } from '../../graph/scalar.ts';
 import { combine, identityOf, identityValue, isBetter, isPositional, nowhere } from '../combiners.ts';
 import { lowerScalar } from '../lower-scalar.ts';
-import { type AxisGroup, groupIterators, innermostStrides } from '../merge-axes.ts';
+import { type AxisGroup, groupIterators, neighbouringLoads } from '../merge-axes.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import { define, loop, reduceTiles, register, spread, store, update } from '../tile-builder.ts';
 import {
@@ -95,7 +95,7 @@ function analyse(node: ReductionNode, context: ScheduleContext): Reduction {
   };
 }
 
-/** Along whichever axis more loads have neighbours. */
+/** Along whichever axis more loads have neighbours, of those that vary along both. */
 function directionOf(
   node: ReductionNode,
   extents: readonly number[],
@@ -103,12 +103,16 @@ function directionOf(
   reduced: readonly AxisGroup[],
   context: ScheduleContext,
 ): 'columns' | 'rows' {
-  const neighbours = (axis: number | undefined) =>
-    axis === undefined ? 0 : innermostStrides(node.body, extents, axis, context.tensors);
-  const column = outputs.at(-1);
-  const row = reduced.at(-1);
-  if (column === undefined || column.extent % 4 !== 0) return 'rows';
-  return neighbours(column.carrier) > neighbours(row?.carrier) ? 'columns' : 'rows';
+  const [column, row] = [outputs.at(-1), reduced.at(-1)];
+  if (column === undefined || row === undefined || column.extent % 4 !== 0) return 'rows';
+  const { along, across } = neighbouringLoads(
+    node.body,
+    extents,
+    column.carrier,
+    row.carrier,
+    context.tensors,
+  );
+  return along > across ? 'columns' : 'rows';
 }
 
 // ── kernels ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -162,20 +166,45 @@ function columnLayout({ count }: Reduction, { device }: ScheduleContext): Layout
   return { threads: { rows: 1, columns: invocations }, axes, tile };
 }
 
-function rowLayout({ node, count, reduced }: Reduction, { device, tensors }: ScheduleContext): Layout {
+function rowLayout(reduction: Reduction, context: ScheduleContext): Layout {
+  return context.device.software ? softwareRows(reduction, context) : workgroupRows(reduction, context);
+}
+
+/** How many neighbours an invocation reads at a time along a reduced axis. */
+function vectorOf(extent: number, most: number): number {
+  for (let vector = most; vector > 1; vector /= 2) if (vector !== 2 && extent % vector === 0) return vector;
+  return 1;
+}
+
+/**
+ * A workgroup of one subgroup (of one invocation, where they are of no fixed size) has several results at once: what they
+ * share is loaded once.
+ */
+function softwareRows({ count, reduced, node }: Reduction, { device }: ScheduleContext): Layout {
   const inner = reduced.at(-1)?.extent ?? 1;
-  const vector = inner % 16 === 0 ? 16 : inner % 4 === 0 ? 4 : 1;
+  const subgroup = device.subgroupSize ?? 1;
+  const columns = isPositional(node.reduce.combiner) || inner < 4 * subgroup ? 1 : subgroup;
+  const vector = vectorOf(inner / columns, 4);
+  if (columns === 1) {
+    const rows = Math.min(count > 4096 ? 64 : 16, 2 ** Math.ceil(Math.log2(Math.ceil(count / 4))));
+    const axes = [spread(rows * 4, 'rows', 4), spread(vector, 'whole', vector)];
+    return { threads: { rows, columns }, axes, tile: rows * 4 };
+  }
+  const rows = count >= 32 ? 8 : 4;
+  const axes = [spread(rows, 'whole', 4), spread(columns * vector, 'columns', vector)];
+  return { threads: { rows: 1, columns }, axes, tile: rows };
+}
+
+/** Rows of invocations, each with one result (four, where an invocation has to store whole words). */
+function workgroupRows({ node, count, reduced }: Reduction, { device, tensors }: ScheduleContext): Layout {
+  const inner = reduced.at(-1)?.extent ?? 1;
+  const vector = vectorOf(inner, 4);
   const perRow = wordsOf(tensors(node.result.id).dtype) ? 1 : 4;
   const largest = Math.min(256, device.maxInvocationsPerWorkgroup);
-  const columns = device.software
-    ? 1
-    : Math.min(largest, Math.max(1, 2 ** Math.floor(Math.log2(inner / vector))));
+  const columns = Math.min(largest, Math.max(1, 2 ** Math.floor(Math.log2(inner / vector))));
   const wanted = 2 ** Math.ceil(Math.log2(Math.ceil(count / perRow)));
-  const rows = Math.min(wanted, device.software ? (count > 4096 ? 64 : 8) : Math.max(1, largest / columns));
-  const axes = [
-    spread(rows * perRow, 'rows', perRow),
-    spread(columns * vector, 'columns', Math.min(4, vector)),
-  ];
+  const rows = Math.min(wanted, Math.max(1, largest / columns));
+  const axes = [spread(rows * perRow, 'rows', perRow), spread(columns * vector, 'columns', vector)];
   return { threads: { rows, columns }, axes, tile: rows * perRow };
 }
 

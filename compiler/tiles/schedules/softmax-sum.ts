@@ -12,7 +12,17 @@ import type { ComputeNode, Scalar, SoftmaxSumNode } from '../../graph/graph.ts';
 import { iterator, iteratorsOf, load as loadScalar } from '../../graph/scalar.ts';
 import { factorsOf, product as productOf } from '../../optimize/contraction.ts';
 import { lowerScalar } from '../lower-scalar.ts';
-import { define, loop, multiplyAccumulate, reduceTiles, register, spread, store, update, whole } from '../tile-builder.ts';
+import {
+  define,
+  loop,
+  multiplyAccumulate,
+  reduceTiles,
+  register,
+  spread,
+  store,
+  update,
+  whole,
+} from '../tile-builder.ts';
 import {
   apply,
   below,
@@ -46,7 +56,10 @@ export const scheduleSoftmaxSum: NodeSchedule<'softmaxSum'> = (node, context) =>
     const packed: ComputeNode = {
       kind: 'compute',
       result: node.result,
-      body: loadScalar(wide, shape.map((_, axis) => iterator(axis))),
+      body: loadScalar(
+        wide,
+        shape.map((_, axis) => iterator(axis)),
+      ),
       reduce: undefined,
       grouped: undefined,
     };
@@ -89,7 +102,12 @@ function streamingKernel(node: SoftmaxSumNode, context: ScheduleContext) {
   const rowAxes = shape.map((_, axis) => axis).filter((axis) => !node.valueAxes.includes(axis));
   // Rows of one workgroup meet the same keys and values, so axes that those vary with are the grid's.
   const isShared = (axis: number) => !ofStreams.some((scalar) => iteratorsOf(scalar).has(axis));
-  const batch = axisClass(rowAxes.filter((axis) => !isShared(axis)), extents, scalars, context);
+  const batch = axisClass(
+    rowAxes.filter((axis) => !isShared(axis)),
+    extents,
+    scalars,
+    context,
+  );
   const rows = axisClass(rowAxes.filter(isShared), extents, scalars, context);
   const values = axisClass(node.valueAxes, extents, [node.value], context);
 
@@ -103,7 +121,12 @@ function streamingKernel(node: SoftmaxSumNode, context: ScheduleContext) {
   const first = product(grid(1, groups.rows), constant(threads));
   const row = sum(first, coordinate(0, threads));
   const value = sum(product(grid(2, groups.values), constant(components)), coordinate(1, components));
-  const at = (flats: { row?: TileExpression; value?: TileExpression; u?: TileExpression; depth?: TileExpression }) => {
+  const at = (flats: {
+    row?: TileExpression;
+    value?: TileExpression;
+    u?: TileExpression;
+    depth?: TileExpression;
+  }) => {
     const outputs = iteratorsAt(
       rank,
       [
@@ -116,7 +139,11 @@ function streamingKernel(node: SoftmaxSumNode, context: ScheduleContext) {
     return [...outputs, flats.u ?? constant(0), flats.depth ?? constant(0)];
   };
   const lowered = (scalar: Scalar, iterators: readonly TileExpression[], reduced?: TileExpression) =>
-    lowerScalar(scalar, { tensors: context.tensors, iterators, ...(reduced === undefined ? {} : { reduced }) });
+    lowerScalar(scalar, {
+      tensors: context.tensors,
+      iterators,
+      ...(reduced === undefined ? {} : { reduced }),
+    });
 
   const bound = minimum(constant(node.extent), lastVisible(node, rows, at, first, threads, context));
   const keys: TileAxis = spread(block, 'whole', block % 4 === 0 ? 4 : 1);
@@ -141,11 +168,7 @@ function streamingKernel(node: SoftmaxSumNode, context: ScheduleContext) {
       ),
       define(
         register('keep', 'f32', [rowAxis]),
-        apply(
-          'exp',
-          'f32',
-          apply('sub', 'f32', element('so_far', 'f32', own), element('top', 'f32', own)),
-        ),
+        apply('exp', 'f32', apply('sub', 'f32', element('so_far', 'f32', own), element('top', 'f32', own))),
       ),
       define(
         register('p', 'f32', [rowAxis, keys]),

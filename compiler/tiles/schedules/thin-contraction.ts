@@ -1,0 +1,134 @@
+/**
+ * Contractions of a few rows with weights whose neighbours lie along the reduced axis, as when decoding token by token:
+ * the weights are read once, and that is the time it takes. Each invocation has all rows and several columns, and shares
+ * the reduced axis with its neighbours, so that what they read together is one piece of memory.
+ */
+import { lowerScalar } from '../lower-scalar.ts';
+import { define, loop, reduceTiles, register, spread, store, update } from '../tile-builder.ts';
+import {
+  apply,
+  below,
+  constant,
+  coordinate,
+  element,
+  flatten,
+  grid,
+  masked,
+  product,
+  sum,
+  type TileExpression,
+} from '../tile-expression.ts';
+import type { TileAxis } from '../tile-program.ts';
+import { iteratorsAt } from './axis-class.ts';
+import type { KernelParts, ScheduleContext } from './context.ts';
+import type { Problem } from './contraction.ts';
+
+/** More rows than this are worth tiles of their own. */
+const mostRows = 3;
+
+export function isThin({ node, rows, columns, reduced, rightOrder }: Problem): boolean {
+  return (
+    node.grouped === undefined &&
+    rightOrder === 'nk' &&
+    rows.extent <= mostRows &&
+    columns.extent >= 4 &&
+    reduced.extent >= 16
+  );
+}
+
+interface Layout {
+  readonly rows: TileAxis;
+  readonly columns: TileAxis;
+  readonly depth: TileAxis;
+  readonly threads: KernelParts['threads'];
+}
+
+function layoutOf({ rows, reduced }: Problem, { device }: ScheduleContext): Layout {
+  const row = spread(rows.extent, 'whole');
+  if (device.software) {
+    const lanes = device.subgroupSize ?? 1;
+    return {
+      rows: row,
+      columns: spread(8, 'whole', 4),
+      depth: spread(lanes * 4, 'columns', 4),
+      threads: { rows: 1, columns: lanes },
+    };
+  }
+  const columns = Math.min(64, 2 ** Math.floor(Math.log2(reduced.extent / 4)));
+  const threadRows = Math.max(1, Math.min(256, device.maxInvocationsPerWorkgroup) / columns);
+  return {
+    rows: row,
+    columns: spread(threadRows * 4, 'rows', 4),
+    depth: spread(columns * 4, 'columns', 4),
+    threads: { rows: threadRows, columns },
+  };
+}
+
+export function thinKernel(problem: Problem, context: ScheduleContext): KernelParts {
+  const { node, contraction, batch, rows, columns, reduced } = problem;
+  const layout = layoutOf(problem, context);
+  const rank = node.result.shape.length;
+  const width = layout.columns.extent;
+  const step = layout.depth.extent;
+  const groups = Math.ceil(columns.extent / width);
+  const row = (axis: number) => coordinate(axis, rows.extent);
+  const column = (axis: number) => sum(product(grid(1, groups), constant(width)), coordinate(axis, width));
+  const at = (depth: TileExpression) =>
+    iteratorsAt(
+      rank + node.reduce.extents.length,
+      [
+        [batch, grid(0, batch.extent)],
+        [rows, row(0)],
+        [columns, column(1)],
+        [reduced, depth],
+      ],
+      constant(0),
+    );
+  const { tensors } = context;
+  const place = [row(0), coordinate(1, width), coordinate(2, step)];
+  const soFar = element('partial', 'f32', place);
+  const zero = constant(0, 'f32');
+  const total = element('sum', 'f32', place.slice(0, 2));
+  const outputs = at(constant(0));
+  const { finish } = node.reduce;
+  const last = Math.floor((reduced.extent - 1) / step) * step;
+  return {
+    name: `contract_${node.result.name}`,
+    grid: [batch.extent, groups],
+    threads: layout.threads,
+    body: [
+      define(register('partial', 'f32', [layout.rows, layout.columns, layout.depth]), zero),
+      loop(
+        'k',
+        {
+          from: constant(0),
+          to: constant(reduced.extent),
+          step,
+          range: { low: 0, high: last },
+          multipleOf: step,
+        },
+        (k) => {
+          const depth = sum(k, coordinate(2, step));
+          const iterators = at(depth);
+          const [left, right] = [contraction.left, contraction.right].map((factor) =>
+            lowerScalar(factor, { tensors, iterators }),
+          );
+          const term = masked(
+            below(depth, constant(reduced.extent)),
+            apply('mul', 'f32', left!, right!),
+            zero,
+          );
+          return [update('partial', apply('add', 'f32', soFar, term))];
+        },
+      ),
+      reduceTiles('sum', ['partial'], ['sum']),
+      store(
+        node.result,
+        [layout.rows, layout.columns],
+        flatten(outputs.slice(0, rank), node.result.shape),
+        finish === undefined ? total : lowerScalar(finish, { tensors, iterators: outputs, reduced: total }),
+        below(column(1), constant(columns.extent)),
+      ),
+    ],
+  };
+}
