@@ -1,0 +1,65 @@
+/** Every small program, at sizes from 0 up, means the same on the evaluator, after the optimizer, and as WGSL. */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { dtypeFacts } from '../dsl/types/dtype.ts';
+import { type Checked, checkFile } from '../driver/compile.ts';
+import { openAdapter } from '../runtime/webgpu/adapter.ts';
+import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
+import { instancesOf } from './instances.ts';
+import { distance, type Runs, runEntry } from './run-entry.ts';
+
+const folder = join(import.meta.dirname, 'programs');
+const files = readdirSync(folder).filter((name) => name.endsWith('.ricci'));
+
+/** Constants are folded in f32, the evaluator computes in float64: some ulps of f32, times the longest chain. */
+const foldedTolerance = 1e-6;
+/** f32 on the device: sums of up to a few hundred terms and functions of a few ulps. */
+const deviceTolerance = 2e-5;
+
+let device: OpenedDevice;
+beforeAll(async () => {
+  device = await openDevice(await openAdapter());
+});
+afterAll(() => device.destroy());
+
+function accept(file: string): Checked {
+  const outcome = checkFile(join(folder, file));
+  if (outcome.kind === 'rejected') {
+    throw new Error(outcome.diagnostics.map(({ code, message }) => `${code} ${message}`).join('\n'));
+  }
+  return outcome;
+}
+
+/** A result in a narrow type may fall on the other side of a rounding: one ulp of the narrow type. */
+function toleranceOf(runs: Runs): number {
+  const ulps = [...runs.written.values()].map(({ dtype }) =>
+    dtypeFacts[dtype].class === 'float' && dtype !== 'f32' ? 2 ** -dtypeFacts[dtype].mantissa : 0,
+  );
+  return Math.max(deviceTolerance, ...ulps);
+}
+
+describe.each(files)('%s', (file) => {
+  const checked = accept(file);
+  const entries = [...checked.program.entries.values()].filter(({ exported }) => exported);
+  test.each(entries.map(({ name }) => name))('%s', async (entry) => {
+    const instances = instancesOf(checked.program, entry);
+    expect(instances.length).toBeGreaterThan(0);
+    for (const sizes of instances) {
+      const runs = await runEntry(checked, entry, sizes, 7, device);
+      const at = JSON.stringify([...sizes]);
+      expect(distance(runs.written, runs.optimized), `optimized, ${at}`).toBeLessThanOrEqual(foldedTolerance);
+      expect(distance(runs.written, runs.wgsl), `wgsl, ${at}`).toBeLessThanOrEqual(toleranceOf(runs));
+    }
+  });
+});
+
+test('the comparison sees a wrong element', async () => {
+  const checked = accept('contractions.ricci');
+  const sizes = new Map([['M', 5], ['K', 7], ['N', 3]]); // biome-ignore format: one thing
+  const runs = await runEntry(checked, 'matmul', sizes, 7, device);
+  const [path, tensor] = [...runs.wgsl][0] ?? expect.unreachable();
+  const bytes = Uint8Array.from(tensor.bytes);
+  bytes[4 * 4 + 2] ^= 0x40;
+  expect(distance(runs.written, new Map([[path, { ...tensor, bytes }]]))).toBeGreaterThan(deviceTolerance);
+});

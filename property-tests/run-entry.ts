@@ -1,0 +1,69 @@
+/** An entry at given sizes on the reference evaluator (as written, and optimized) and on a WebGPU device, side by side. */
+import { describeEntry } from '../compiler/lower/entry.ts';
+import { type Checked, compileFor, lower } from '../driver/compile.ts';
+import { randomInput } from '../driver/random-inputs.ts';
+import { runReference } from '../driver/run-reference.ts';
+import type { OpenedDevice } from '../runtime/webgpu/device.ts';
+import { loadPackage } from '../runtime/webgpu/execute.ts';
+import { type TensorData, tensorValues } from '../runtime/weights/tensor-data.ts';
+
+type Tensors = ReadonlyMap<string, TensorData>;
+
+export interface Runs {
+  readonly written: Tensors;
+  readonly optimized: Tensors;
+  readonly wgsl: Tensors;
+}
+
+export async function runEntry(
+  checked: Checked,
+  entry: string,
+  sizes: ReadonlyMap<string, number>,
+  seed: number,
+  device: OpenedDevice,
+): Promise<Runs> {
+  const instance = { entry, sizes, inputDtypes: new Map() };
+  const { inputs: wanted } = describeEntry(checked.program, entry);
+  const inputs = new Map(wanted.map((each) => [each.path, randomInput(each, sizes, seed)]));
+  const lowered = lower(checked, instance);
+  if (lowered.kind === 'rejected') throw new Error(lowered.diagnostics.map(({ message }) => message).join('; '));
+  const compiled = compileFor(lowered, instance, device.profile);
+  const loaded = await loadPackage(compiled.package, device);
+  try {
+    return {
+      written: runReference(lowered.graph, inputs),
+      optimized: runReference(lowered.optimized, inputs),
+      wgsl: await loaded.run(inputs),
+    };
+  } finally {
+    loaded.destroy();
+  }
+}
+
+/**
+ * How far `found` is from `wanted`, relative to the largest element of each output: the greatest over all outputs.
+ * Infinite where shapes differ, or where one has a NaN or an infinity that the other has not.
+ */
+export function distance(wanted: Tensors, found: Tensors): number {
+  return Math.max(
+    0,
+    ...[...wanted].map(([path, tensor]) => {
+      const other = found.get(path);
+      if (other === undefined || `${other.shape}` !== `${tensor.shape}` || other.dtype !== tensor.dtype) {
+        return Number.POSITIVE_INFINITY;
+      }
+      return tensorDistance(tensorValues(tensor), tensorValues(other));
+    }),
+  );
+}
+
+function tensorDistance(wanted: Float64Array, found: Float64Array): number {
+  const finite = wanted.filter(Number.isFinite);
+  const scale = finite.reduce((largest, value) => Math.max(largest, Math.abs(value)), 1);
+  return wanted.reduce((worst, value, place) => {
+    const other = found[place] ?? Number.NaN;
+    if (Object.is(value, other) || value === other || (Number.isNaN(value) && Number.isNaN(other))) return worst;
+    const apart = Math.abs(value - other) / scale;
+    return Math.max(worst, Number.isNaN(apart) ? Number.POSITIVE_INFINITY : apart);
+  }, 0);
+}
