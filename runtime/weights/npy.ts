@@ -67,7 +67,7 @@ export function parseNpy(bytes: Uint8Array, file: string): TensorData {
     );
   const rowMajor = fortran ? fromFortranOrder(data, shape, type.bytes) : data;
   if (type.convert !== undefined) return converted(rowMajor, shape, type, order === '<', file);
-  const littleEndian = order === '>' ? reversed(rowMajor, type.bytes) : rowMajor.slice();
+  const littleEndian = order === '>' ? reversed(rowMajor, type.bytes) : new Uint8Array(rowMajor);
   // Any byte but 0 is true in NumPy.
   const ours = type.dtype === 'bool' ? littleEndian.map((byte) => (byte === 0 ? 0 : 1)) : littleEndian;
   return { dtype: type.dtype, shape, bytes: ours };

@@ -8,13 +8,11 @@ import { malformed, readRange, withFile, writeWhole } from './files.ts';
 import { fileDtypes, type HeaderTensor, maxHeaderBytes, parseHeader } from './safetensors-header.ts';
 import { type TensorData, tensorFromValues } from './tensor-data.ts';
 
-/** Tensors in files: their types are known at once, their elements are read when asked for. */
+/** Tensors in files: all headers are checked at once, elements are read when asked for. */
 export interface TensorSource {
-  /** By name, in the order of the names. `dtype` is undefined for types that cannot be read. */
-  readonly tensors: ReadonlyMap<
-    string,
-    { readonly dtype: Dtype | undefined; readonly shape: readonly number[] }
-  >;
+  /** In alphabetical order. */
+  readonly names: readonly string[];
+  readonly has: (name: string) => boolean;
   readonly metadata: ReadonlyMap<string, string>;
   /** @throws UserError when there is no such tensor, or its elements are of a type that cannot be read. */
   readonly read: (name: string) => TensorData;
@@ -42,11 +40,8 @@ function openFile(file: string): TensorSource {
   try {
     const { tensors, metadata, dataStart } = withFile(file, 'read', () => readHeader(file, handle));
     return {
-      tensors: new Map(
-        [...tensors]
-          .sort(([left], [right]) => (left < right ? -1 : 1))
-          .map(([name, { fileDtype, shape }]) => [name, { dtype: fileDtypes.get(fileDtype)!.dtype, shape }]),
-      ),
+      names: [...tensors.keys()].sort(),
+      has: (name) => tensors.has(name),
       metadata,
       read: (name) => {
         const tensor = tensors.get(name);
@@ -122,18 +117,16 @@ function openIndex(index: string): TensorSource {
     for (const source of opened.values()) source.close();
   };
   try {
-    const tensors = new Map<string, { dtype: Dtype | undefined; shape: readonly number[] }>();
     const metadata = new Map<string, string>();
-    for (const [name, file] of [...places].sort(([left], [right]) => (left < right ? -1 : 1))) {
+    for (const [name, file] of places) {
       const source = opened.get(file) ?? openFile(path.join(path.dirname(index), file));
       opened.set(file, source);
-      const tensor = source.tensors.get(name);
-      if (tensor === undefined) throw malformed(index, `${file} has no tensor ${name}`);
-      tensors.set(name, tensor);
+      if (!source.has(name)) throw malformed(index, `${file} has no tensor ${name}`);
       for (const [key, text] of source.metadata) metadata.set(key, text);
     }
     return {
-      tensors,
+      names: [...places.keys()].sort(),
+      has: (name) => places.has(name),
       metadata,
       read: (name) => {
         const file = places.get(name);
