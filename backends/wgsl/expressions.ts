@@ -139,7 +139,21 @@ function emitApply(
   const shift = powerOfTwoForm(emission, expression, point);
   if (shift !== undefined) return shift;
   const operands = operandsOf(expression).map((operand) => emit(emission, operand, point));
-  return applyFunction(emission, expression.function, expression.dtype, operands);
+  const [first, ...rest] = expression.operands;
+  if (first?.op !== 'constant' || first.dtype !== 'f32' || rest.some((operand) => operand.op !== 'constant'))
+    return applyFunction(emission, expression.function, expression.dtype, operands);
+  return applyFunction(emission, expression.function, expression.dtype, [
+    runtimeFloat(emission, first.value),
+    ...operands.slice(1),
+  ]);
+}
+
+/** A constant that compilers do not evaluate with: 0 / 0 and the like are errors at compile time, NaN at run time. */
+function runtimeFloat(emission: Emission, value: number): Value {
+  helper(emission, 'float_of_bits', 1);
+  const bits = new Uint32Array(new Float32Array([value]).buffer)[0] ?? 0;
+  const text = `float_of_bits(0x${bits.toString(16).padStart(8, '0')}u)`;
+  return { text, key: text, dtype: 'f32', width: 1, depth: 0 };
 }
 
 /** A pointwise function of values, the scalar ones extended where there are vectors. */
@@ -149,6 +163,9 @@ export function applyFunction(
   dtype: Arithmetic,
   operands: readonly Value[],
 ): Value {
+  const [left, right] = operands;
+  if ((name === 'ne' || name === 'eq') && left?.dtype === 'f32' && left.key === right?.key)
+    return isNaNOf(emission, left, name === 'ne');
   const rule = functionRules[name];
   const width = operands.some((operand) => operand.width === 4) ? 4 : 1;
   if (rule.scalarOnly && width === 4) {
@@ -168,6 +185,14 @@ export function applyFunction(
     const [a = '', b = '', c = '', d = ''] = texts.map((text, at) => splat(text, operands[at]!, width));
     return rule.write(form, a, b, c, d);
   });
+}
+
+/** `x != x`, or `x == x`, as a program asks whether it is NaN. */
+function isNaNOf(emission: Emission, value: Value, isWanted: boolean): Value {
+  const name = helper(emission, 'is_nan', value.width);
+  return emission.writer.compute('bool', value.width, [value], ([text]) =>
+    isWanted ? `${name}(${text})` : `!${name}(${text})`,
+  );
 }
 
 /** Division by a power of two is a shift (rounding down as wanted); by anything, plain where nothing is negative. */

@@ -1,6 +1,6 @@
 /**
  * Functions in WGSL that emitted kernels call; a kernel carries those that it uses. Those that exist for scalars and
- * vectors are written once, over the types `F` (floats), `I` and `U`.
+ * vectors are written once, over the types `F` (floats), `I`, `U` and `B`.
  */
 import type { Arithmetic } from '../../compiler/graph/graph.ts';
 import { typeText } from './wgsl-text.ts';
@@ -19,6 +19,11 @@ const table = {
   float_of_bits: {
     widths: scalarOnly,
     text: 'fn float_of_bits(bits: u32) -> f32 { return bitcast<f32>(bits); }',
+  },
+  /** By its bits: compilers may take `x != x` for false. */
+  is_nan: {
+    widths: bothWidths,
+    text: 'fn is_nan(x: F) -> B { return (bitcast<U>(x) & U(0x7fffffffu)) > U(0x7f800000u); }',
   },
   floor_div: {
     widths: bothWidths,
@@ -99,7 +104,7 @@ const table = {
     text: `fn to_i32(x: F) -> I {
   let inside = clamp(x, F(-2147483648.0), F(2147483520.0));
   let top = select(I(inside), I(2147483647), x >= F(2147483648.0));
-  return select(I(0), top, x == x);
+  return select(top, I(0), is_nan(x));
 }`,
   },
   to_u32: {
@@ -107,7 +112,7 @@ const table = {
     text: `fn to_u32(x: F) -> U {
   let inside = clamp(x, F(0.0), F(4294967040.0));
   let top = select(U(inside), U(4294967295u), x >= F(4294967296.0));
-  return select(U(0u), top, x == x);
+  return select(top, U(0u), is_nan(x));
 }`,
   },
   /** Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC'11). */
@@ -227,6 +232,8 @@ export function helperCall({ name, width }: HelperUse): string {
 
 /** Which helpers a helper calls, for those that call any. */
 const calls: { readonly [N in HelperName]?: readonly { name: HelperName; scalar: boolean }[] } = {
+  to_i32: [{ name: 'is_nan', scalar: false }],
+  to_u32: [{ name: 'is_nan', scalar: false }],
   real_pow: [{ name: 'float_of_bits', scalar: true }],
   f8e4m3_value: [{ name: 'float_of_bits', scalar: true }],
   f8e5m2_value: [{ name: 'f16_value', scalar: false }],
@@ -238,6 +245,7 @@ const typeNames: readonly (readonly [RegExp, Arithmetic])[] = [
   [/\bF\b/g, 'f32'],
   [/\bI\b/g, 'i32'],
   [/\bU\b/g, 'u32'],
+  [/\bB\b/g, 'bool'],
 ];
 
 /** The text of all helpers used, and of those that they use, each once. */
