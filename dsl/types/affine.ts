@@ -144,8 +144,9 @@ function extreme(context: Context, polynomial: Size, which: 'min' | 'max'): Size
   const range = context.body.indexRanges.get(name);
   const split = splitAt(polynomial, name);
   if (range === undefined || split === undefined) return undefined;
-  const rises = isAtLeastZero(context, split.slope);
-  if (!rises && !isAtLeastZero(context, subtractSizes(zero, split.slope))) return undefined;
+  const falls = split.slope.terms.every(({ coefficient }) => coefficient < 0);
+  const rises = !falls && isAtLeastZero(context, split.slope);
+  if (!falls && !rises && !isAtLeastZero(context, subtractSizes(zero, split.slope))) return undefined;
   const end = rises === (which === 'max') ? subtractSizes(range, one) : zero;
   return extreme(context, substituteSizes(polynomial, new Map([[name, end]])), which);
 }

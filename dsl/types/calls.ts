@@ -75,10 +75,11 @@ function callInModule(
   return looseCall(context, node);
 }
 
-/** Looks at the arguments for errors of their own. */
+/** Looks at the arguments for errors of their own; that nothing fixes their ranges is none of them. */
 function looseCall(context: Context, node: CallNode): TypedExpression {
+  const loose = { ...context, trial: true };
   for (const argument of node.arguments) {
-    if (argument.kind === 'value') context.infer(context, argument.value, undefined);
+    if (argument.kind === 'value') context.infer(loose, argument.value, undefined);
   }
   return errorExpression(node.span);
 }

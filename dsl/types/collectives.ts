@@ -6,7 +6,7 @@ import { sameDims } from './conversions.ts';
 import { loopState, sameState } from './loop-state.ts';
 import { equalSizes } from './obligations.ts';
 import { extend, type IndexEntry } from './scope.ts';
-import { parameter, type Size } from './size.ts';
+import { parameter, sameSize } from './size.ts';
 import { checkPlacements, dimsFrom, requireAxis, sizeOf } from './type-expressions.ts';
 import { typeScope } from './type-scope.ts';
 import type { Type, TypedExpression } from './typed.ts';
@@ -109,8 +109,9 @@ function hasDimension(context: Context, dimension: SizeExpression, value: TypedE
   const size = sizeOf(dimension, typeScope(context));
   if (size === undefined) return false;
   const dims = dimsOf(value.type);
-  const isPart = (candidate: Size): boolean => equalSizes(context.facts, candidate, size);
-  if (dims.some((dim) => isPart(dim.size) || dim.factors?.some(isPart))) return true;
+  const parts = dims.flatMap((dim) => [dim.size, ...(dim.factors ?? [])]);
+  if (parts.some((part) => sameSize(part, size))) return true;
+  if (parts.some((part) => equalSizes(context.facts, part, size))) return true;
   context.report({
     code: 'E0503',
     message: `the value has no dimension of size ${showName(size)}`,

@@ -102,9 +102,13 @@ function convertTuple(
   const element = (part: TypedExpression, i: number): TypedExpression =>
     convert(context, part, { ...wanted, type: to[i]!, asker: `part ${i + 1} of ${wanted.asker}` });
   const type = wanted.type;
-  if (value.kind === 'tuple') return { ...value, type, elements: value.elements.map(element) };
-  if (from.every((part, i) => showType(part) === showType(to[i]!))) return value;
   const { span } = value;
+  if (value.kind === 'tuple') {
+    const elements = value.elements.map(element);
+    return elements.some((part) => hasError(part.type))
+      ? errorExpression(span)
+      : { ...value, type, elements };
+  }
   const locals = from.map((part, i) => ({
     kind: 'local' as const,
     local: newLocal(context),
@@ -112,10 +116,12 @@ function convertTuple(
     type: part,
   }));
   const pattern: TypedPattern = { kind: 'tuple', elements: locals };
-  const parts = locals.map(
-    ({ local, type: part }): TypedExpression => ({ kind: 'local', local, type: part, span }),
-  );
-  const body: TypedExpression = { kind: 'tuple', elements: parts.map(element), type, span };
+  const elements = locals
+    .map(({ local, type: part }): TypedExpression => ({ kind: 'local', local, type: part, span }))
+    .map(element);
+  if (elements.some((part) => hasError(part.type))) return errorExpression(span);
+  if (elements.every(({ kind }) => kind === 'local')) return { ...value, type };
+  const body: TypedExpression = { kind: 'tuple', elements, type, span };
   return { kind: 'let', pattern, value, body, type, span };
 }
 

@@ -70,7 +70,10 @@ export function atMost(facts: Facts, left: Size, right: Size): boolean {
 }
 
 export function isNatural(facts: Facts, size: Size): boolean {
-  return prove(facts, { relation: '<=', left: natural(0), right: size });
+  return (
+    size.terms.every(({ coefficient }) => coefficient > 0) ||
+    prove(facts, { relation: '<=', left: natural(0), right: size })
+  );
 }
 
 /** The way out when a fact is missing. */
