@@ -6,12 +6,15 @@
 import fc from 'fast-check';
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import type { TensorValue } from './algebra.ts';
+import { type Choose, pick, readTape } from './choice-tape.ts';
 import type { ComputeNode, Graph, LoopId, Node, Scalar, Tensor, TensorId } from './graph.ts';
 import { combiners, results } from './graph.ts';
 import { randomScalar, randomSubscripts, type ScalarScope } from './random-scalar.ts';
 import { roundTo } from './rounding.ts';
-import { apply, arithmeticOf, constant, convert, iterators, load, reduced } from './scalar.ts';
+import { apply, arithmeticOf, constant, convert, load, reduced } from './scalar.ts';
 import { elementCount } from './tensor-type.ts';
+import { threefry2x32 } from './threefry.ts';
+import { readsOf } from './uses.ts';
 
 export interface RandomProgram {
   readonly graph: Graph;
@@ -20,26 +23,16 @@ export interface RandomProgram {
 
 /** Well-formed graphs with inputs on which they run without a load out of range. */
 export function randomPrograms(): fc.Arbitrary<RandomProgram> {
-  const tape = fc.array(fc.nat(2 ** 16), { minLength: 20, maxLength: 600 });
+  const choice = fc.noBias(fc.nat(2 ** 16));
+  const tape = fc.array(choice, { minLength: 300, maxLength: 1200, size: 'max' });
   return tape.map((choices) => programFrom(readTape(choices)));
 }
 
-/** A choice of a number below `bound`, 0 being the simplest. */
-export type Choose = (bound: number) => number;
-
-/** Beyond its end the tape says 0. */
-export function readTape(tape: readonly number[]): Choose {
-  let next = 0;
-  return (bound) => (tape[next++] ?? 0) % bound;
-}
-
-export function pick<T>(choose: Choose, from: readonly T[]): T {
-  return from[choose(from.length)]!;
-}
-
 /** From simple to awkward. */
-const sizes = [2, 3, 1, 5, 0] as const;
+const sizes = [2, 3, 5, 1, 2, 3, 5, 2, 3, 0] as const;
 const inputDtypes = ['f32', 'i32', 'bf16', 'bool', 'f16', 'u8', 'i8', 'u32'] as const;
+/** Every graph has something to compute with and something to look up by. */
+const firstDtypes = ['f32', 'i32'] as const;
 const resultDtypes: { readonly [A in 'f32' | 'i32' | 'u32' | 'bool']: readonly Dtype[] } = {
   f32: ['f32', 'f32', 'bf16', 'f16'],
   i32: ['i32', 'i32', 'i8'],
@@ -54,6 +47,7 @@ interface Maker {
 }
 
 function programFrom(choose: Choose): RandomProgram {
+  const seed = choose(2 ** 16);
   let tensors = 0;
   let loops = 0;
   const maker: Maker = {
@@ -61,13 +55,16 @@ function programFrom(choose: Choose): RandomProgram {
     newTensor: (name, dtype, shape) => ({ id: tensors++, name, dtype, shape }),
     newLoop: () => loops++,
   };
-  const inputs = Array.from({ length: 1 + choose(3) }, (_, position) =>
-    maker.newTensor(`x${position}`, pick(choose, inputDtypes), randomShape(choose, 3)),
-  );
+  const inputs = Array.from({ length: 2 + choose(3) }, (_, position) => {
+    const name = `x${position}`;
+    const first = firstDtypes[position];
+    if (first === undefined) return maker.newTensor(name, pick(choose, inputDtypes), randomShape(choose, 3));
+    return maker.newTensor(name, first, [3, 2, 5].slice(choose(2)));
+  });
   const nodes = randomNodes(maker, inputs, [], 1 + choose(5));
-  const defined = nodes.flatMap(results);
-  // The last one always, and now and then one that others read too.
-  const given = defined.filter((_, position) => position === defined.length - 1 || choose(3) === 1);
+  // What nobody reads, and now and then something that is read too.
+  const read = new Set(nodes.flatMap((node) => [...readsOf(node)]));
+  const given = nodes.flatMap(results).filter(({ id }) => !read.has(id) || choose(4) === 1);
   const graph: Graph = {
     name: 'random',
     inputs: inputs.map((tensor) => ({ path: tensor.name, tensor })),
@@ -76,24 +73,25 @@ function programFrom(choose: Choose): RandomProgram {
   };
   return {
     graph,
-    inputs: new Map(inputs.map((tensor) => [tensor.id, randomValue(choose, tensor)])),
+    inputs: new Map(inputs.map((tensor) => [tensor.id, randomValue(seed, tensor)])),
   };
 }
 
 function randomShape(choose: Choose, rank: number): readonly number[] {
-  return Array.from({ length: choose(rank + 1) }, () => pick(choose, sizes));
+  return Array.from({ length: (choose(rank + 1) + 1) % (rank + 1) }, () => pick(choose, sizes));
 }
 
-/** Quarters, small and of both signs: sums and products of a few are exact in f32, and none ties with −0. */
-function randomValue(choose: Choose, tensor: Tensor): TensorValue<number> {
-  const type = arithmeticOf(tensor.dtype);
+/** Quarters, small and of both signs: sums and products of a few are exact in f32. Not from the tape, which may end. */
+function randomValue(seed: number, tensor: Tensor): TensorValue<number> {
   const draw = {
-    f32: () => roundTo(tensor.dtype, (choose(33) - 16) / 4 + 0),
-    i32: () => choose(9) - 3,
-    u32: () => choose(9),
-    bool: () => choose(2),
-  }[type];
-  const data = Float64Array.from({ length: elementCount(tensor) }, draw);
+    f32: (bits: number) => roundTo(tensor.dtype, ((bits % 33) - 16) / 4),
+    i32: (bits: number) => (bits % 9) - 3,
+    u32: (bits: number) => bits % 9,
+    bool: (bits: number) => bits % 2,
+  }[arithmeticOf(tensor.dtype)];
+  const data = Float64Array.from({ length: elementCount(tensor) }, (_, position) =>
+    draw(threefry2x32(seed, tensor.id, position, 0)[0]),
+  );
   return { dtype: tensor.dtype, shape: tensor.shape, data };
 }
 
@@ -285,9 +283,10 @@ function randomLoop(around: Surroundings): readonly Node[] {
     randomCompute({ maker, tensors: inside, loops }, shape, dtype),
   );
   // A state may also be handed on as it is.
-  const nodes = [...first, ...next.slice(choose(next.length + 1) === 0 ? 0 : 1)];
+  const changing = next.filter(() => choose(4) !== 3);
+  const nodes = [...first, ...changing];
   const given = states.map((state, position) =>
-    nodes.includes(next[position]!) ? next[position]!.result : state,
+    changing.includes(next[position]!) ? next[position]!.result : state,
   );
   const collected = first.flatMap(results).slice(0, choose(2));
   const outputs = [...given, ...collected];
@@ -309,10 +308,4 @@ function randomLoop(around: Surroundings): readonly Node[] {
       ],
     },
   ];
-}
-
-/** A node that copies a tensor: the simplest that is not a no-op. */
-export function copyOf(source: Tensor, result: Tensor): ComputeNode {
-  const body = load(source, iterators(source.shape.length));
-  return { kind: 'compute', result, body, reduce: undefined, grouped: undefined };
 }

@@ -1,6 +1,6 @@
 /** Random scalar expressions whose loads are in range wherever they are evaluated. */
+import { type Choose, pick } from './choice-tape.ts';
 import type { Arithmetic, LoopId, Scalar, Tensor } from './graph.ts';
-import { type Choose, pick } from './random-graph.ts';
 import {
   apply,
   arithmeticOf,
@@ -29,24 +29,37 @@ type MakeScalar = (scope: ScalarScope, depth: number) => Scalar;
 export function randomScalar(scope: ScalarScope, type: Arithmetic, depth: number): Scalar {
   const again = scope.made.filter((scalar) => scalarType(scalar) === type);
   if (again.length > 0 && scope.choose(6) === 5) return pick(scope.choose, again);
-  const forms = depth === 0 ? leaves[type] : [...leaves[type], ...compounds[type]];
+  const forms = [...(depth < 3 ? leaves[type] : []), ...(depth > 0 ? compounds[type] : [])];
   const scalar = pick(scope.choose, forms)(scope, depth - 1);
   scope.made.push(scalar);
   return scalar;
 }
 
+/** Loads several times, so that they are chosen more often. */
 const leaves: { readonly [A in Arithmetic]: readonly MakeScalar[] } = {
   f32: [
+    (scope, depth) => randomLoad(scope, 'f32', depth),
+    (scope, depth) => randomLoad(scope, 'f32', depth),
     (scope, depth) => randomLoad(scope, 'f32', depth),
     (scope) => constant('f32', pick(scope.choose, [1, 0, -2, 0.5])),
   ],
   i32: [
     randomIterator,
+    randomIterator,
+    (scope, depth) => randomLoad(scope, 'i32', depth),
     (scope) => integer(scope.choose(5) - 1),
     (scope, depth) => randomLoad(scope, 'i32', depth),
   ],
-  u32: [(scope) => constant('u32', scope.choose(4)), (scope, depth) => randomLoad(scope, 'u32', depth)],
-  bool: [(scope) => constant('bool', scope.choose(2)), (scope, depth) => randomLoad(scope, 'bool', depth)],
+  u32: [
+    (scope, depth) => randomLoad(scope, 'u32', depth),
+    (scope) => convert('u32', randomIterator(scope)),
+    (scope) => constant('u32', scope.choose(4)),
+  ],
+  bool: [
+    (scope, depth) => randomLoad(scope, 'bool', depth),
+    (scope) => apply('le', randomIterator(scope), randomIterator(scope)),
+    (scope) => constant('bool', scope.choose(2)),
+  ],
 };
 
 /** Functions are kept where they are tame: no poles, no overflow. */
@@ -133,7 +146,8 @@ function randomIterator(scope: ScalarScope): Scalar {
 function randomLoad(scope: ScalarScope, type: Arithmetic, depth: number): Scalar {
   const tensors = scope.tensors.filter(({ dtype }) => arithmeticOf(dtype) === type);
   if (tensors.length === 0) return constant(type, 1);
-  const tensor = pick(scope.choose, tensors);
+  // The later ones more often than the others, so that nodes depend on nodes.
+  const tensor = pick(scope.choose, scope.choose(3) > 0 ? tensors : tensors.slice(-2));
   const subscripts = randomSubscripts(scope, tensor, depth);
   return subscripts === undefined ? constant(type, 1) : load(tensor, subscripts);
 }
@@ -152,13 +166,14 @@ function randomSubscript(scope: ScalarScope, extent: number, depth: number): Sca
   const { choose, axes } = scope;
   const fitting = axes.filter((own) => own.extent <= extent);
   if (extent === 0) return fitting.length === 0 ? undefined : iterator(pick(choose, fitting).axis);
-  const form = choose(4);
-  if (form < 2 && fitting.length > 0) {
-    const { axis, extent: own } = pick(choose, fitting);
+  const form = choose(5);
+  if (form < 3 && fitting.length > 0) {
+    // The last one more often than the others: it is the one reduced over.
+    const { axis, extent: own } = pick(choose, choose(2) === 0 ? fitting.slice(-1) : fitting);
     const shift = choose(extent - own + 1);
     return shift === 0 ? iterator(axis) : apply('add', iterator(axis), integer(shift));
   }
-  if (form === 2 || depth <= 0) return integer(choose(extent));
+  if (form === 3 || depth <= 0) return integer(choose(extent));
   const any = randomScalar(scope, 'i32', Math.min(depth - 1, 2));
   if (choose(2) === 0) return apply('mod', any, integer(extent));
   return apply('min', apply('max', any, integer(0)), integer(extent - 1));
