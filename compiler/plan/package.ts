@@ -135,7 +135,7 @@ export function parseManifest(value: unknown, file: string): Manifest {
   const version = (value as { version?: unknown } | null)?.version;
   if (typeof version === 'number' && version !== packageVersion)
     throw malformed(file, `version ${version} is not version ${packageVersion}, the one this program reads`);
-  const parsed = manifestSchema.safeParse(value);
+  const parsed = withinStack(file, () => manifestSchema.safeParse(value));
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     throw malformed(file, `${fieldText(issue?.path ?? [])}: ${issue?.message ?? 'is not valid'}`);
@@ -143,6 +143,16 @@ export function parseManifest(value: unknown, file: string): Manifest {
   const fault = referenceFault(parsed.data);
   if (fault !== undefined) throw malformed(file, fault);
   return parsed.data;
+}
+
+/** The schema of steps is recursive, and so is its check. */
+function withinStack<T>(file: string, check: () => T): T {
+  try {
+    return check();
+  } catch (error) {
+    if (error instanceof RangeError) throw malformed(file, 'steps: nested too deeply');
+    throw error;
+  }
 }
 
 function malformed(file: string, reason: string): UserError {

@@ -19,8 +19,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) w
     for (var lane = 0u; lane < 4u; lane++) {
       let at = word * 4u + lane;
       if (at >= first && at < end) {
-        let from = at - first;
-        let byte = (source[from / 4u] >> (8u * (from % 4u))) & 0xffu;
+        let position = at - first;
+        let byte = (source[position / 4u] >> (8u * (position % 4u))) & 0xffu;
         value = (value & ~(0xffu << (8u * lane))) | (byte << (8u * lane));
       }
     }
