@@ -5,8 +5,8 @@ import { expandSteps } from './expand.ts';
 import type { Kernel } from './kernel.ts';
 import { type LaunchStep, type Manifest, parseManifest } from './package.ts';
 import { planPackage } from './plan-package.ts';
-import { applySymbolic, randomSchedule, type Symbolic, symbolicOutputs } from './random-schedule.ts';
 import { bytesText } from './storage-bytes.ts';
+import { applySymbolic, randomSchedule, type Symbolic, symbolicOutputs } from './testing.ts';
 
 const device: DeviceProfile = {
   name: 'test device',
