@@ -11,7 +11,9 @@ import { addRun } from './commands/run.ts';
 import { reportFailure } from './exit.ts';
 import { createOutput } from './output.ts';
 
-const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string };
+const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as {
+  version: string;
+};
 
 const command = new Command('ricci')
   .description('A typed functional dataflow language for models, and its compiler')

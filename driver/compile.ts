@@ -1,7 +1,7 @@
 /** One way through: text, typed program, index graph, tile programs, kernels, executable package. */
 import { emitWgsl } from '../backends/wgsl/emit.ts';
-import { printGraph } from '../compiler/graph/print.ts';
 import type { Graph, Tensor, TensorId } from '../compiler/graph/graph.ts';
+import { printGraph } from '../compiler/graph/print.ts';
 import { lowerEntry } from '../compiler/lower/lower-entry.ts';
 import { optimize } from '../compiler/optimize/passes.ts';
 import type { Kernel } from '../compiler/plan/kernel.ts';
@@ -10,8 +10,8 @@ import { planPackage } from '../compiler/plan/plan-package.ts';
 import { allTensors } from '../compiler/plan/storages.ts';
 import type { DeviceProfile } from '../compiler/tiles/device-profile.ts';
 import { printTileProgram } from '../compiler/tiles/print.ts';
-import type { Schedule, ScheduledStep } from '../compiler/tiles/scheduled.ts';
 import { scheduleGraph } from '../compiler/tiles/schedule-graph.ts';
+import type { Schedule, ScheduledStep } from '../compiler/tiles/scheduled.ts';
 import type { TileProgram } from '../compiler/tiles/tile-program.ts';
 import type { Diagnostic } from '../dsl/diagnostics/diagnostic.ts';
 import { checkProgram } from '../dsl/types/check.ts';
@@ -125,7 +125,10 @@ export const showStage: {
 } = {
   graph: (lowered) => printGraph(lowered.graph),
   optimized: (lowered) => printGraph(lowered.optimized),
-  tiles: (_, { schedule }) => programsOf(schedule.steps).map((program) => printTileProgram(program)).join('\n\n'),
+  tiles: (_, { schedule }) =>
+    programsOf(schedule.steps)
+      .map((program) => printTileProgram(program))
+      .join('\n\n'),
   wgsl: (_, { kernels }) => kernels.map(({ name, code }) => `// ${name}\n${code}`).join('\n\n'),
   plan: (_, compiled) => JSON.stringify(compiled.package.manifest, undefined, 2),
 };

@@ -66,7 +66,9 @@ function typeText(type: Type, outer: readonly Dim[]): string {
     case 'tensor': {
       const dims = [...outer, ...type.dims];
       const element = elementText(type.element);
-      return dims.length === 0 ? `Scalar<${element}>` : `Tensor<${element}, [${dims.map(dimText).join(', ')}]>`;
+      return dims.length === 0
+        ? `Scalar<${element}>`
+        : `Tensor<${element}, [${dims.map(dimText).join(', ')}]>`;
     }
     case 'key': {
       const dims = [...outer, ...type.dims].map(dimText);

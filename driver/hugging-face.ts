@@ -178,7 +178,9 @@ function readStacked(source: TensorSource, pattern: string, extents: Extents): T
   const names = placeholders.reduce(
     (patterns, placeholder) =>
       patterns.flatMap((each) =>
-        Array.from({ length: extents[placeholder] }, (_, place) => each.replace(`{${placeholder}}`, `${place}`)),
+        Array.from({ length: extents[placeholder] }, (_, place) =>
+          each.replace(`{${placeholder}}`, `${place}`),
+        ),
       ),
     [pattern],
   );

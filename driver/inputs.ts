@@ -1,10 +1,10 @@
 /** What an entry is given: matched against what it takes, by path. */
 import type { EntryTensor } from '../compiler/lower/entry.ts';
+import { dtypeFacts } from '../dsl/types/dtype.ts';
 import { evaluateSize } from '../dsl/types/size.ts';
 import type { ElementType } from '../dsl/types/typed.ts';
-import { dtypeFacts } from '../dsl/types/dtype.ts';
 import { UserError } from '../runtime/errors.ts';
-import { checkTensorBytes, tensorValues, type TensorData } from '../runtime/weights/tensor-data.ts';
+import { checkTensorBytes, type TensorData, tensorValues } from '../runtime/weights/tensor-data.ts';
 
 /** Tensors by name; records as nested objects, or flat by path (`experts.gate`). */
 export interface ModelInputs {
@@ -46,7 +46,11 @@ export function checkInputs(
     }
     const found = `${tensor.dtype}[${tensor.shape.join(', ')}]`;
     if (!accepts(element, tensor) || `${tensor.shape}` !== `${shape}`) {
-      throw new UserError('wrong-input', `the input ${path} is ${found}, not ${expected}`, `give it as ${expected}`);
+      throw new UserError(
+        'wrong-input',
+        `the input ${path} is ${found}, not ${expected}`,
+        `give it as ${expected}`,
+      );
     }
     checkTensorBytes(`the input ${path}`, tensor);
     if (element.kind === 'ix') checkRange(path, tensor, evaluateSize(element.range, sizes) ?? 0);

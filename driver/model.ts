@@ -10,9 +10,17 @@ import { evaluateSize } from '../dsl/types/size.ts';
 import { UserError } from '../runtime/errors.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
-import { loadPackage, type LoadedPackage } from '../runtime/webgpu/execute.ts';
+import { type LoadedPackage, loadPackage } from '../runtime/webgpu/execute.ts';
 import type { TensorData } from '../runtime/weights/tensor-data.ts';
-import { type Checked, checkFile, chooseEntry, compileFor, type Lowered, lower, type Rejected } from './compile.ts';
+import {
+  type Checked,
+  checkFile,
+  chooseEntry,
+  compileFor,
+  type Lowered,
+  lower,
+  type Rejected,
+} from './compile.ts';
 import { checkInputs, flattenInputs, type ModelInputs } from './inputs.ts';
 import { runReference } from './run-reference.ts';
 

@@ -4,7 +4,7 @@ import type { EntryTensor } from '../compiler/lower/entry.ts';
 import { type Dtype, dtypeFacts } from '../dsl/types/dtype.ts';
 import { evaluateSize } from '../dsl/types/size.ts';
 import { UserError } from '../runtime/errors.ts';
-import { tensorFromValues, type TensorData } from '../runtime/weights/tensor-data.ts';
+import { type TensorData, tensorFromValues } from '../runtime/weights/tensor-data.ts';
 
 /** Floats uniform in [−1, 1), indices uniform in their range, bools even, other integers below 16. */
 export function randomInput(

@@ -2,7 +2,7 @@
 import { evaluateGraph } from '../compiler/graph/evaluate.ts';
 import { float64 } from '../compiler/graph/float64.ts';
 import type { Graph } from '../compiler/graph/graph.ts';
-import { tensorFromValues, tensorValues, type TensorData } from '../runtime/weights/tensor-data.ts';
+import { type TensorData, tensorFromValues, tensorValues } from '../runtime/weights/tensor-data.ts';
 
 /** The outputs by path. `inputs` has a value of the right dtype and shape for each input of the graph. */
 export function runReference(

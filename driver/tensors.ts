@@ -1,6 +1,6 @@
 /** Tensors as a TypeScript program makes and reads them. Their types carry dtype and shape. */
 import type { Dtype } from '../dsl/types/dtype.ts';
-import { tensorFromValues, tensorValues, type TensorData } from '../runtime/weights/tensor-data.ts';
+import { type TensorData, tensorFromValues, tensorValues } from '../runtime/weights/tensor-data.ts';
 
 /** A tensor whose dtype and shape its type knows: what generated declarations speak of. */
 export interface Tensor<D extends Dtype = Dtype, S extends readonly number[] = readonly number[]>

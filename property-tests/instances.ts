@@ -21,7 +21,8 @@ export function instancesOf(program: TypedProgram, entry: string): readonly Read
     const given = new Map(names.map((name, place) => [name, pool[place % pool.length] ?? 1]));
     for (const axis of program.axes) given.delete(axis);
     const solved = solveEntrySizes(program, entry, new Map(), given);
-    if (solved.kind === 'sizes' && hasInputs(program, entry, solved.sizes)) found.set(JSON.stringify([...solved.sizes]), solved.sizes);
+    if (solved.kind === 'sizes' && hasInputs(program, entry, solved.sizes))
+      found.set(JSON.stringify([...solved.sizes]), solved.sizes);
   }
   return [...found.values()];
 }

@@ -26,7 +26,8 @@ export async function runEntry(
   const { inputs: wanted } = describeEntry(checked.program, entry);
   const inputs = new Map(wanted.map((each) => [each.path, randomInput(each, sizes, seed)]));
   const lowered = lower(checked, instance);
-  if (lowered.kind === 'rejected') throw new Error(lowered.diagnostics.map(({ message }) => message).join('; '));
+  if (lowered.kind === 'rejected')
+    throw new Error(lowered.diagnostics.map(({ message }) => message).join('; '));
   const compiled = compileFor(lowered, instance, device.profile);
   const loaded = await loadPackage(compiled.package, device);
   try {
@@ -62,7 +63,8 @@ function tensorDistance(wanted: Float64Array, found: Float64Array): number {
   const scale = finite.reduce((largest, value) => Math.max(largest, Math.abs(value)), 1);
   return wanted.reduce((worst, value, place) => {
     const other = found[place] ?? Number.NaN;
-    if (Object.is(value, other) || value === other || (Number.isNaN(value) && Number.isNaN(other))) return worst;
+    if (Object.is(value, other) || value === other || (Number.isNaN(value) && Number.isNaN(other)))
+      return worst;
     const apart = Math.abs(value - other) / scale;
     return Math.max(worst, Number.isNaN(apart) ? Number.POSITIVE_INFINITY : apart);
   }, 0);

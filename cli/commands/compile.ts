@@ -1,8 +1,8 @@
 import { type Command, Option } from 'commander';
 import { writePackage } from '../../compiler/plan/package-files.ts';
 import { compileFor, lower, showStage } from '../../driver/compile.ts';
-import { stages, type Stage } from '../../driver/stages.ts';
 import { readSource } from '../../driver/module-loader.ts';
+import { type Stage, stages } from '../../driver/stages.ts';
 import { format } from '../../dsl/syntax/format.ts';
 import { parse } from '../../dsl/syntax/parse.ts';
 import { UserError } from '../../runtime/errors.ts';
@@ -36,7 +36,11 @@ export function addCompile(command: Command): void {
     .action(async (file: string, options: CompileOptions) => {
       const output = createOutput(options.json === true);
       if (options.output === undefined && options.show === undefined) {
-        throw new UserError('wrong-input', 'nothing to do', 'give -o DIR to write a package, or --show STAGE');
+        throw new UserError(
+          'wrong-input',
+          'nothing to do',
+          'give -o DIR to write a package, or --show STAGE',
+        );
       }
       const { checked, instance } = prepareEntry(file, options, output);
       if (options.show === 'tree') {

@@ -1,13 +1,13 @@
 /** The options by which several commands name an entry, its sizes and its inputs. */
-import { Command, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { describeEntry, type EntryTensor, solveEntrySizes } from '../../compiler/lower/entry.ts';
-import type { Dtype } from '../../dsl/types/dtype.ts';
 import { type Checked, checkFile, chooseEntry, type Instance, type Rejected } from '../../driver/compile.ts';
 import { randomInput } from '../../driver/random-inputs.ts';
+import type { Dtype } from '../../dsl/types/dtype.ts';
 import { UserError } from '../../runtime/errors.ts';
 import { readNpy } from '../../runtime/weights/npy.ts';
 import { openSafetensors } from '../../runtime/weights/safetensors.ts';
-import { tensorFromValues, type TensorData } from '../../runtime/weights/tensor-data.ts';
+import { type TensorData, tensorFromValues } from '../../runtime/weights/tensor-data.ts';
 import { Ended, exitStatus } from '../exit.ts';
 import { parseAssignments, parseNamed, parseSeed } from '../options.ts';
 import type { Output } from '../output.ts';
@@ -113,7 +113,8 @@ function readInputs(options: EntryOptions, wanted: readonly EntryTensor[]): Map<
       );
     }
     const isNumber = value.trim() !== '' && Number.isFinite(Number(value));
-    const dtype = tensor.element.kind === 'dtype' ? tensor.element.dtype : tensor.element.kind === 'ix' ? 'i32' : 'f32';
+    const dtype =
+      tensor.element.kind === 'dtype' ? tensor.element.dtype : tensor.element.kind === 'ix' ? 'i32' : 'f32';
     found.set(path, isNumber ? tensorFromValues(dtype, [], [Number(value)]) : readNpy(value));
   }
   return found;

@@ -1,8 +1,8 @@
-import { writeFileBeside } from '../../driver/write-file.ts';
 import type { Command } from 'commander';
+import { readSource } from '../../driver/module-loader.ts';
+import { writeFileBeside } from '../../driver/write-file.ts';
 import { format } from '../../dsl/syntax/format.ts';
 import { parse } from '../../dsl/syntax/parse.ts';
-import { readSource } from '../../driver/module-loader.ts';
 import { UserError } from '../../runtime/errors.ts';
 import { Ended, exitStatus } from '../exit.ts';
 import { createOutput } from '../output.ts';

@@ -1,13 +1,13 @@
 import { existsSync, statSync } from 'node:fs';
 import { type Command, Option } from 'commander';
-import { isPackage, readPackage } from '../../compiler/plan/package-files.ts';
 import type { Package } from '../../compiler/plan/package.ts';
-import { natural } from '../../dsl/types/size.ts';
+import { isPackage, readPackage } from '../../compiler/plan/package-files.ts';
 import { compileFor, lower } from '../../driver/compile.ts';
 import { checkInputs } from '../../driver/inputs.ts';
 import { randomInput } from '../../driver/random-inputs.ts';
 import { runReference } from '../../driver/run-reference.ts';
 import { writeFileBeside } from '../../driver/write-file.ts';
+import { natural } from '../../dsl/types/size.ts';
 import { UserError } from '../../runtime/errors.ts';
 import { openAdapter } from '../../runtime/webgpu/adapter.ts';
 import { openDevice } from '../../runtime/webgpu/device.ts';
@@ -29,7 +29,10 @@ type Tensors = ReadonlyMap<string, TensorData>;
 
 export function addRun(command: Command): void {
   withEntryOptions(
-    command.command('run').description('run an entry of a file, or a compiled package').argument('<file>', 'a .ricci file or a package directory'),
+    command
+      .command('run')
+      .description('run an entry of a file, or a compiled package')
+      .argument('<file>', 'a .ricci file or a package directory'),
   )
     .addOption(new Option('--target <target>', 'where to run').choices(['wgsl', 'reference']).default('wgsl'))
     .addOption(
@@ -82,7 +85,10 @@ async function runPackage(pkg: Package, options: RunOptions, output: Output): Pr
   if (options.random !== undefined) {
     for (const { path, dtype, shape, below } of pkg.manifest.inputs) {
       if (inputs.has(path)) continue;
-      const element = below === undefined ? ({ kind: 'dtype', dtype } as const) : ({ kind: 'ix', range: natural(below) } as const);
+      const element =
+        below === undefined
+          ? ({ kind: 'dtype', dtype } as const)
+          : ({ kind: 'ix', range: natural(below) } as const);
       inputs.set(path, randomInput({ path, element, dims: shape.map(natural) }, new Map(), options.random));
     }
   }
@@ -103,7 +109,11 @@ async function runOn(
   const missing = pkg.manifest.inputs.find(({ path }) => !inputs.has(path));
   if (missing !== undefined) {
     const type = `${missing.dtype}[${missing.shape.join(', ')}]`;
-    throw new UserError('wrong-input', `the input ${missing.path} is missing`, `give it as ${type}, or --random`);
+    throw new UserError(
+      'wrong-input',
+      `the input ${missing.path} is missing`,
+      `give it as ${type}, or --random`,
+    );
   }
   const loaded = await loadPackage(pkg, opened);
   try {
@@ -133,7 +143,11 @@ function writeResults(path: string, results: Tensors): void {
   if (!path.endsWith('.npy')) writeSafetensors(path, results);
   else if (results.size === 1 && only !== undefined) writeFileBeside(path, npyBytes(only));
   else {
-    throw new UserError('wrong-input', `${path}: there are ${results.size} results`, 'write them to a .safetensors file');
+    throw new UserError(
+      'wrong-input',
+      `${path}: there are ${results.size} results`,
+      'write them to a .safetensors file',
+    );
   }
 }
 

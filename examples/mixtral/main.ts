@@ -8,9 +8,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readCheckpoint } from '../../driver/hugging-face.ts';
-import { type ModelInputs, load, scalar, tensor, valuesOf } from '../../driver/model.ts';
-import { packageRoot } from '../../driver/package-root.ts';
+import { load, type ModelInputs, scalar, tensor, valuesOf } from '../../driver/model.ts';
 import { standardLibrary } from '../../driver/module-loader.ts';
+import { packageRoot } from '../../driver/package-root.ts';
 import { makeCheckpoint } from './make-checkpoint.ts';
 
 const [file = join(packageRoot, 'LICENSE'), count = '64'] = process.argv.slice(2);
@@ -23,7 +23,9 @@ if (!existsSync(file)) {
 const text = readFileSync(file);
 const bytes = text.subarray(0, Number(count));
 if (!(bytes.length > 0)) {
-  say(`error: no bytes to read in ${file}\n  = help: give a file that is not empty, and how many bytes of it (64)`);
+  say(
+    `error: no bytes to read in ${file}\n  = help: give a file that is not empty, and how many bytes of it (64)`,
+  );
   process.exit(1);
 }
 
@@ -44,7 +46,10 @@ try {
     wgsl: await logitsOn('wgsl'),
     reference: await logitsOn('reference'),
   };
-  const [kernels, reference] = [logits['wgsl'] ?? new Float64Array(), logits['reference'] ?? new Float64Array()];
+  const [kernels, reference] = [
+    logits['wgsl'] ?? new Float64Array(),
+    logits['reference'] ?? new Float64Array(),
+  ];
   report(predictions(kernels), predictions(reference), relativeDistance(kernels, reference));
 
   async function logitsOn(target: 'wgsl' | 'reference'): Promise<Float64Array> {

@@ -7,7 +7,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TensorData } from '../../runtime/weights/tensor-data.ts';
-import { writeShardedSafetensors } from '../../runtime/weights/safetensors.ts';
+import { writeShardedSafetensors } from '../../runtime/weights/write-sharded.ts';
 
 /** Hugging Face's names for what the model's sizes are; see `MixtralConfig` in transformers. */
 export const config = {
@@ -67,7 +67,10 @@ export function makeCheckpoint(folder: string, text: Uint8Array): void {
   });
 
   mkdirSync(folder, { recursive: true });
-  writeShardedSafetensors(folder, [new Map([...outer, ...(layers[0] ?? [])]), new Map(layers.slice(1).flat())]);
+  writeShardedSafetensors(folder, [
+    new Map([...outer, ...(layers[0] ?? [])]),
+    new Map(layers.slice(1).flat()),
+  ]);
   writeFileSync(join(folder, 'config.json'), `${JSON.stringify(config, undefined, 2)}\n`);
 }
 
@@ -89,8 +92,9 @@ function head(text: Uint8Array): TensorData {
     totals[lane] = (totals[lane] ?? 0) + 1;
   }
   const scale = 1 / Math.sqrt(lanes);
-  return bfloat16([config.vocab_size, lanes], (place) =>
-    scale * Math.log((counts[place] ?? 0) / (totals[place % lanes] ?? 1)),
+  return bfloat16(
+    [config.vocab_size, lanes],
+    (place) => scale * Math.log((counts[place] ?? 0) / (totals[place % lanes] ?? 1)),
   );
 }
 
