@@ -4,7 +4,7 @@ import { apply, float, iterator, load, reduced } from '../../compiler/graph/scal
 import type { DeviceProfile } from '../../compiler/tiles/device-profile.ts';
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import { graphOf, reduceNode, tensor } from './graph-building.ts';
-import { expectAgreement } from './graph-testing.ts';
+import { expectAgreement } from './testing.ts';
 
 const profiles = {
   software: (profile: DeviceProfile): DeviceProfile => profile,

@@ -14,7 +14,7 @@ import {
 } from '../../compiler/graph/scalar.ts';
 import { type Dtype, dtypes } from '../../dsl/types/dtype.ts';
 import { graphOf, mapNode, tensor } from './graph-building.ts';
-import { compileGraph, expectAgreement, kernelsOf, runGraph, testDevice } from './graph-testing.ts';
+import { compileGraph, expectAgreement, kernelsOf, runGraph, testDevice } from './testing.ts';
 
 const shapes = [[], [1], [4], [7], [3, 5], [2, 8], [4, 3, 8], [1, 6, 1], [257], [13, 64], [0, 3]];
 

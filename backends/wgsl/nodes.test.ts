@@ -15,7 +15,7 @@ import {
 import type { DeviceProfile } from '../../compiler/tiles/device-profile.ts';
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import { graphOf, mapNode, reduceNode, tensor } from './graph-building.ts';
-import { expectAgreement, sampleValues } from './graph-testing.ts';
+import { expectAgreement, sampleValues } from './testing.ts';
 
 const profiles = {
   software: (profile: DeviceProfile): DeviceProfile => profile,

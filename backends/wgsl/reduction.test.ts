@@ -4,7 +4,7 @@ import { apply, convert, float, iterator, load, reduced } from '../../compiler/g
 import type { DeviceProfile } from '../../compiler/tiles/device-profile.ts';
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import { graphOf, reduceNode, tensor } from './graph-building.ts';
-import { expectAgreement } from './graph-testing.ts';
+import { expectAgreement } from './testing.ts';
 
 /** Reductions as on a GPU, by workgroups with barriers; run on whatever device there is. */
 const asOnGpu = (profile: DeviceProfile): DeviceProfile => ({ ...profile, software: false });
