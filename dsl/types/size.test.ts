@@ -148,8 +148,11 @@ describe('overflow', () => {
 });
 
 test('substitution is evaluation in two steps', () => {
+  // Small, so that no power of the expanded replacement leaves 2^53 where the sum of all does not.
+  const replacements = sizeSamples(1, ['+', '-', '*']);
+  const smallValues = fc.constantFrom(...allValues(4));
   fc.assert(
-    fc.property(expressions, polynomials, randomValues, ({ size, value }, replacement, values) => {
+    fc.property(expressions, replacements, smallValues, ({ size, value }, replacement, values) => {
       const inner = replacement.value(values);
       fc.pre(inner !== undefined && inner >= 0);
       const expected = value(new Map([...values, ['A', inner!]]));

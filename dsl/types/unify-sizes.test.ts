@@ -113,6 +113,16 @@ describe('solveSizes', () => {
       ['G', 'R'],
       '0: 4 * R is not 13',
     ],
+    ['a negative number', [equation(addSizes(N, natural(2)), natural(1))], ['N'], '0: N + 2 is not 1'],
+    [
+      'a negative number where a factor is 0',
+      [
+        equation(addSizes(groups, multiplySizes(natural(4), G)), multiplySizes(natural(3), K)),
+        equation(G, K),
+      ],
+      ['G', 'R'],
+      '0: K * R + 4 * K is not 3 * K',
+    ],
     [
       'a factor 0 of something',
       [equation(groups, natural(3)), equation(G, natural(0))],

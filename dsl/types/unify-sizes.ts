@@ -4,6 +4,7 @@ import { decide } from './facts.ts';
 import type { Size, SizeTerm } from './size.ts';
 import {
   addSizes,
+  asNatural,
   divideExactly,
   multiplySizes,
   natural,
@@ -124,6 +125,10 @@ function isolate(pattern: Size, name: string, actual: Size): Solved | undefined 
   const obligations: Fact[] = [];
   if (product.terms.some((term) => term.coefficient < 0)) {
     obligations.push({ relation: '<=', left: rest, right: actual });
+  }
+  // A factor that may be 0 says nothing about the sign of the value.
+  if (asNatural(factor) === undefined && value.terms.some((term) => term.coefficient < 0)) {
+    obligations.push({ relation: '<=', left: natural(0), right: value });
   }
   if (!divideExactly(product, factor)) obligations.push({ relation: '|', left: factor, right: product });
   if (atom.kind === 'parameter') return { name, value, obligations };
