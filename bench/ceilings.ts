@@ -1,5 +1,6 @@
 /** What the adapter can do at most: multiply-adds from registers, and bytes copied by a kernel. */
 import type { OpenedDevice } from '../runtime/webgpu/device.ts';
+import { bufferUsage } from '../runtime/webgpu/usage.ts';
 import { medianTime } from './timing.ts';
 
 export interface Ceilings {
@@ -57,7 +58,7 @@ async function timeKernel(
     layout: 'auto',
     compute: { module: device.createShaderModule({ code }), entryPoint: 'main' },
   });
-  const buffers = bytes.map((size) => device.createBuffer({ size, usage: GPUBufferUsage.STORAGE }));
+  const buffers = bytes.map((size) => device.createBuffer({ size, usage: bufferUsage.storage }));
   const group = device.createBindGroup({
     layout: pipeline.getBindGroupLayout(0),
     entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
