@@ -23,7 +23,7 @@ export interface Output {
 const jsonVersion = 1;
 
 export function createOutput(json: boolean): Output {
-  const colour = !json && process.stderr.isTTY === true && !process.env['NO_COLOR'];
+  const colour = !json && process.stderr.isTTY === true && !process.env.NO_COLOR;
   const print = (object: Readonly<Record<string, unknown>>) =>
     process.stdout.write(`${JSON.stringify({ version: jsonVersion, ...object })}\n`);
   return {

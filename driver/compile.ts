@@ -2,6 +2,7 @@
 import { emitWgsl } from '../backends/wgsl/emit.ts';
 import type { Graph, Tensor, TensorId } from '../compiler/graph/graph.ts';
 import { printGraph } from '../compiler/graph/print.ts';
+import { describeEntry } from '../compiler/lower/entry.ts';
 import { lowerEntry } from '../compiler/lower/lower-entry.ts';
 import { optimize } from '../compiler/optimize/passes.ts';
 import type { Kernel } from '../compiler/plan/kernel.ts';
@@ -16,6 +17,7 @@ import type { TileProgram } from '../compiler/tiles/tile-program.ts';
 import type { Diagnostic } from '../dsl/diagnostics/diagnostic.ts';
 import { checkProgram } from '../dsl/types/check.ts';
 import type { Dtype } from '../dsl/types/dtype.ts';
+import { evaluateSize } from '../dsl/types/size.ts';
 import type { TypedProgram } from '../dsl/types/typed.ts';
 import { UserError } from '../runtime/errors.ts';
 import { moduleLoader, readSource } from './module-loader.ts';
@@ -75,6 +77,8 @@ export interface Lowered {
   readonly kind: 'lowered';
   readonly graph: Graph;
   readonly optimized: Graph;
+  /** For inputs of type ix(n), by path: n. */
+  readonly below: ReadonlyMap<string, number>;
 }
 
 /** The index graph of one entry at given sizes, as written and as optimized. */
@@ -83,7 +87,16 @@ export function lower(checked: Checked, { entry, sizes, inputDtypes }: Instance)
   if ('diagnostics' in lowered) {
     return { kind: 'rejected', diagnostics: lowered.diagnostics, sources: checked.sources };
   }
-  return { kind: 'lowered', graph: lowered.graph, optimized: optimize(lowered.graph) };
+  const below = describeEntry(checked.program, entry).inputs.flatMap(({ path, element }) => {
+    const range = element.kind === 'ix' ? evaluateSize(element.range, sizes) : undefined;
+    return range === undefined ? [] : [[path, range] as const];
+  });
+  return {
+    kind: 'lowered',
+    graph: lowered.graph,
+    optimized: optimize(lowered.graph),
+    below: new Map(below),
+  };
 }
 
 export interface Compiled {
@@ -110,6 +123,7 @@ export function compileFor(lowered: Lowered, instance: Instance, device: DeviceP
     kernels,
     package: planPackage(lowered.optimized, schedule, kernels, device, {
       sizes: Object.fromEntries(instance.sizes),
+      below: lowered.below,
     }),
   };
 }

@@ -198,7 +198,7 @@ function readStacked(source: TensorSource, pattern: string, extents: Extents): T
     );
   }
   const bytes = new Uint8Array(parts.length * first.bytes.byteLength);
-  parts.forEach((part, place) => bytes.set(part.bytes, place * first.bytes.byteLength));
+  for (const [place, part] of parts.entries()) bytes.set(part.bytes, place * first.bytes.byteLength);
   return { dtype: first.dtype, shape: [...leading, ...first.shape], bytes };
 }
 

@@ -21,7 +21,7 @@ export function flattenInputs(inputs: ModelInputs, prefix = ''): Map<string, Ten
 }
 
 function isTensor(value: TensorData | ModelInputs): value is TensorData {
-  return value['bytes'] instanceof Uint8Array;
+  return value.bytes instanceof Uint8Array;
 }
 
 /** @throws UserError saying which input is missing, unknown or wrong, what was expected and what was found. */

@@ -46,10 +46,7 @@ try {
     wgsl: await logitsOn('wgsl'),
     reference: await logitsOn('reference'),
   };
-  const [kernels, reference] = [
-    logits['wgsl'] ?? new Float64Array(),
-    logits['reference'] ?? new Float64Array(),
-  ];
+  const [kernels, reference] = [logits.wgsl ?? new Float64Array(), logits.reference ?? new Float64Array()];
   report(predictions(kernels), predictions(reference), relativeDistance(kernels, reference));
 
   async function logitsOn(target: 'wgsl' | 'reference'): Promise<Float64Array> {
