@@ -4,7 +4,7 @@ import { dtypeFacts } from '../dsl/types/dtype.ts';
 import { evaluateSize } from '../dsl/types/size.ts';
 import type { ElementType } from '../dsl/types/typed.ts';
 import { UserError } from '../runtime/errors.ts';
-import { checkTensorBytes, type TensorData, tensorValues } from '../runtime/weights/tensor-data.ts';
+import { checkIndices, checkTensorBytes, type TensorData } from '../runtime/weights/tensor-data.ts';
 
 /** Tensors by name; records as nested objects, or flat by path (`experts.gate`). */
 export interface ModelInputs {
@@ -53,7 +53,8 @@ export function checkInputs(
       );
     }
     checkTensorBytes(`the input ${path}`, tensor);
-    if (element.kind === 'ix') checkRange(path, tensor, evaluateSize(element.range, sizes) ?? 0);
+    if (element.kind === 'ix')
+      checkIndices(`the input ${path}`, tensor, evaluateSize(element.range, sizes) ?? 0);
   }
 }
 
@@ -66,17 +67,6 @@ function accepts(element: ElementType, { dtype }: TensorData): boolean {
     case 'ix':
       return dtype === 'i32';
   }
-}
-
-function checkRange(path: string, tensor: TensorData, range: number): void {
-  const values = tensorValues(tensor);
-  const place = values.findIndex((value) => value < 0 || value >= range);
-  if (place < 0) return;
-  throw new UserError(
-    'wrong-input',
-    `the input ${path} has ${values[place]} at position ${place}: an index into a dimension of ${range}`,
-    `give values from 0 to ${range - 1}`,
-  );
 }
 
 export function showElement(element: ElementType): string {

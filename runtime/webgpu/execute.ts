@@ -4,7 +4,7 @@ import { checkLimits } from '../../compiler/plan/limits.ts';
 import type { Package, PackageInput } from '../../compiler/plan/package.ts';
 import { bufferBytes, bytesText, packedBytes, typeText } from '../../compiler/plan/storage-bytes.ts';
 import { UserError } from '../errors.ts';
-import { checkTensorBytes, type TensorData } from '../weights/tensor-data.ts';
+import { checkIndices, checkTensorBytes, type TensorData } from '../weights/tensor-data.ts';
 import type { OpenedDevice } from './device.ts';
 import { encodeCommands, recordCommands } from './encode.ts';
 import { createPipelines } from './pipelines.ts';
@@ -208,6 +208,7 @@ function checkInput(path: string, tensor: TensorData, expected: PackageInput | u
       'give it as the entry declares it, or compile for these sizes',
     );
   checkTensorBytes(`the input ${path}`, tensor);
+  if (expected.below !== undefined) checkIndices(`the input ${path}`, tensor, expected.below);
 }
 
 /** WebGPU writes whole words, from memory that no other thread writes. */

@@ -189,3 +189,15 @@ export function checkTensorBytes(what: string, tensor: TensorData): void {
       'give all elements, packed, in row-major order',
     );
 }
+
+/** @throws UserError `wrong-input` when an element does not index a dimension of size `range`. */
+export function checkIndices(what: string, tensor: TensorData, range: number): void {
+  const values = tensorValues(tensor);
+  const place = values.findIndex((value) => value < 0 || value >= range);
+  if (place < 0) return;
+  throw new UserError(
+    'wrong-input',
+    `${what} has ${values[place]} at position ${place}, which does not index a dimension of ${range}`,
+    range === 0 ? 'choose a size of at least 1' : `give values from 0 to ${range - 1}`,
+  );
+}
