@@ -2,7 +2,7 @@
 import type { Tensor, TensorId } from '../../compiler/graph/graph.ts';
 import type { DeviceProfile } from '../../compiler/tiles/device-profile.ts';
 import { allStatements } from '../../compiler/tiles/tile-builder.ts';
-import type { TileProgram } from '../../compiler/tiles/tile-program.ts';
+import type { ThreadShape, TileProgram } from '../../compiler/tiles/tile-program.ts';
 import { type Buffer, type Emission, widthOf } from './emission.ts';
 import { helperTexts } from './helpers.ts';
 import type { WgslKernel } from './kernel.ts';
@@ -74,6 +74,7 @@ function write(
   const grid = emitGrid(emission, device.maxWorkgroupsPerDimension);
   emitStatements(emission, program.body);
   const { rows, columns } = program.threads;
+  const body = emission.writer.render();
   const code = [
     ...(emission.usesSubgroups ? ['enable subgroups;', ''] : []),
     ...program.buffers.map(({ tensor: id, access }, binding) => {
@@ -95,13 +96,11 @@ function write(
     ...(emission.usesSubgroups ? ['  @builtin(subgroup_invocation_id) subgroup_lane: u32,'] : []),
     ') {',
     '  let thread = i32(invocation);',
-    ...(rows === 1
-      ? ['  let row = 0;', '  let column = thread;']
-      : columns === 1
-        ? ['  let row = thread;', '  let column = 0;']
-        : [`  let row = thread / ${columns};`, `  let column = thread % ${columns};`]),
+    ...threadPlace(program.threads)
+      .filter(({ name }) => new RegExp(`\\b${name}\\b`).test(body))
+      .map(({ name, value }) => `  let ${name} = ${value};`),
     ...(emission.usesSubgroups ? ['  let lane = i32(subgroup_lane);'] : []),
-    emission.writer.render(),
+    body,
     '}',
     '',
   ].join('\n');
@@ -111,6 +110,14 @@ function write(
     features: emission.usesSubgroups ? ['subgroups'] : [],
     wide: new Set([...buffers].flatMap(([id, buffer]) => (buffer.wide.used ? [id] : []))),
   };
+}
+
+/** An invocation's row and column, from its number. */
+function threadPlace({ rows, columns }: ThreadShape): { readonly name: string; readonly value: string }[] {
+  return [
+    { name: 'row', value: rows === 1 ? '0' : columns === 1 ? 'thread' : `thread / ${columns}` },
+    { name: 'column', value: columns === 1 ? '0' : rows === 1 ? 'thread' : `thread % ${columns}` },
+  ];
 }
 
 /**

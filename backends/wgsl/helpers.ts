@@ -42,7 +42,7 @@ const table = {
   /** Beyond 10, tanh is 1 in f32, and a builtin by exponentials may overflow. */
   safe_tanh: {
     widths: bothWidths,
-    text: 'fn safe_tanh(x: F) -> F { return tanh(clamp(x, F(-10.0), F(10.0))); }',
+    text: 'fn safe_tanh(x: F) -> F { return select(tanh(clamp(x, F(-10.0), F(10.0))), x, is_nan(x)); }',
   },
   /**
    * sin and cos to about 1e-7 for angles up to some ten thousand, where the builtins promise 2^-11 within ±π only:
@@ -83,7 +83,7 @@ const table = {
   let t = 1.0 / (1.0 + 0.5 * a);
   let p = -s - 1.26551223 + t * (1.00002368 + t * (0.37409196 + t * (0.09678418 + t * (-0.18628806 + t * (0.27886807
     + t * (-1.13520398 + t * (1.48851587 + t * (-0.82215223 + t * 0.17087277))))))));
-  return select(sign(x) * (1.0 - t * exp(p)), near, a < F(1.0));
+  return select(select(sign(x) * (1.0 - t * exp(p)), near, a < F(1.0)), x, is_nan(x));
 }`,
   },
   /** WGSL's `pow` is for positive bases: a negative one has a real power where the exponent is an integer. */
@@ -232,6 +232,8 @@ export function helperCall({ name, width }: HelperUse): string {
 
 /** Which helpers a helper calls, for those that call any. */
 const calls: { readonly [N in HelperName]?: readonly { name: HelperName; scalar: boolean }[] } = {
+  safe_tanh: [{ name: 'is_nan', scalar: false }],
+  erf: [{ name: 'is_nan', scalar: false }],
   to_i32: [{ name: 'is_nan', scalar: false }],
   to_u32: [{ name: 'is_nan', scalar: false }],
   real_pow: [{ name: 'float_of_bits', scalar: true }],

@@ -51,14 +51,14 @@ export function emitReduce(emission: Emission, statement: TileStatement & { read
   const axes = source.tile.axes.slice(0, -1);
   const reduced = source.tile.axes.at(-1)!;
   const { over } = reduced;
+  const count = sharers(over, emission.program.threads, emission.subgroupSize);
+  const builtin = isOneSubgroup(emission, count) ? subgroupBuiltins[statement.combiner] : undefined;
   const results = outerIndices(source).map((indices) => {
     const local = reduceLocally(emission, states, indices, merge);
-    if (over === 'whole' || sharers(over, emission.program.threads, emission.subgroupSize) === 1)
-      return local;
-    const inSubgroup = isOneSubgroup(emission) ? subgroupBuiltins[statement.combiner] : undefined;
-    return inSubgroup === undefined
+    if (over === 'whole' || count === 1) return local;
+    return builtin === undefined
       ? reduceAcross(emission, local, over, merge)
-      : [reduceSubgroup(emission, inSubgroup, local[0]!)];
+      : [reduceSubgroup(emission, builtin, local[0]!)];
   });
   for (const [at, name] of statement.into.entries()) {
     const tile: Tile = { name, dtype: states[at]!.tile.dtype, space: 'register', axes };
@@ -86,9 +86,9 @@ const subgroupBuiltins: { readonly [C in Combiner]: string | undefined } = {
   argmin: undefined,
 };
 
-/** Whether the workgroup is one subgroup, whichever way invocations are dealt out to subgroups. */
-function isOneSubgroup({ program, subgroupSize }: Emission): boolean {
-  return program.threads.rows * program.threads.columns === subgroupSize;
+/** Whether the `count` invocations are a subgroup, whichever way the device deals them out: they are the workgroup. */
+function isOneSubgroup({ program, subgroupSize }: Emission, count: number): boolean {
+  return count === subgroupSize && program.threads.rows * program.threads.columns === count;
 }
 
 function reduceSubgroup(emission: Emission, builtin: string, value: Value): Value {

@@ -1,13 +1,6 @@
 /** Cuts a graph into kernels: one schedule for each kind of node, chosen by one table. */
-import {
-  type Graph,
-  type LoopId,
-  type Node,
-  type NodeKind,
-  results,
-  type Tensor,
-  type TensorId,
-} from '../graph/graph.ts';
+import type { Graph, LoopId, Node, NodeKind, Tensor, TensorId, TensorType } from '../graph/graph.ts';
+import { allTensors } from '../graph/uses.ts';
 import { contractionOf } from '../optimize/contraction.ts';
 import type { DeviceProfile } from './device-profile.ts';
 import type { Schedule, ScheduledStep } from './scheduled.ts';
@@ -19,6 +12,7 @@ import { schedulePrefix } from './schedules/prefix.ts';
 import { type ReductionNode, scheduleReduction } from './schedules/reduction.ts';
 import { scheduleRoute } from './schedules/route.ts';
 import { scheduleSoftmaxSum } from './schedules/softmax-sum.ts';
+import { splitBuffers } from './split-buffers.ts';
 import { program } from './tile-builder.ts';
 
 const scheduleCompute: NodeSchedule<'compute'> = (node, context) => {
@@ -30,9 +24,8 @@ const scheduleCompute: NodeSchedule<'compute'> = (node, context) => {
     : scheduleContraction(reduction, contraction, context);
 };
 
-type Schedules = { readonly [K in Exclude<NodeKind, 'loop'>]: NodeSchedule<K> };
-
-const schedules: Schedules = {
+/** How each kind of node becomes kernels; loops are the nodes of their bodies. */
+const schedules: { readonly [K in Exclude<NodeKind, 'loop'>]: NodeSchedule<K> } = {
   compute: scheduleCompute,
   softmaxSum: scheduleSoftmaxSum,
   order: scheduleOrder,
@@ -42,39 +35,32 @@ const schedules: Schedules = {
 
 /** The kernels of a graph in launch order. Deterministic; nothing is measured or allocated. */
 export function scheduleGraph(graph: Graph, device: DeviceProfile): Schedule {
-  const tensors = tensorsOf(graph);
+  const tensors = new Map(allTensors(graph));
   const temporaries: Tensor[] = [];
-  const names = new Map<string, number>();
+  const names = new Set<string>();
   let nextId = Math.max(-1, ...tensors.keys()) + 1;
 
-  const tensor = (id: TensorId): Tensor => {
+  const tensorOf = (id: TensorId): Tensor => {
     const found = tensors.get(id);
     if (found === undefined) throw new Error(`scheduling: tensor ${id} is in no graph`);
     return found;
   };
 
-  /** `map_h`, then `map_h_1` … */
-  const uniqueName = (wanted: string): string => {
-    const plain = wanted.replace(/[^A-Za-z0-9]+/g, '_').replace(/_+$/, '');
-    const count = names.get(plain) ?? 0;
-    names.set(plain, count + 1);
-    if (count === 0) return plain;
-    return uniqueName(`${plain}_${count}`);
+  const temporary = (name: string, { dtype, shape }: TensorType): Tensor => {
+    const made: Tensor = { id: nextId++, name, dtype, shape };
+    tensors.set(made.id, made);
+    temporaries.push(made);
+    return made;
   };
 
   const contextIn = (enclosing: readonly LoopId[]): ScheduleContext => {
     const context: ScheduleContext = {
       device,
-      tensors: tensor,
-      temporary: (name, { dtype, shape }) => {
-        const made: Tensor = { id: nextId++, name, dtype, shape };
-        tensors.set(made.id, made);
-        temporaries.push(made);
-        return made;
-      },
+      tensors: tensorOf,
+      temporary,
       kernel: (parts) => ({
         kind: 'kernel',
-        program: program({ ...parts, name: uniqueName(parts.name), enclosing }),
+        program: program({ ...parts, name: uniqueName(parts.name, names), enclosing }),
       }),
       node: (node) => scheduleNode(node, context, enclosing),
     };
@@ -92,19 +78,27 @@ export function scheduleGraph(graph: Graph, device: DeviceProfile): Schedule {
       const steps = node.body.nodes.flatMap((each) => scheduleNode(each, bodyContext, inside));
       return [{ kind: 'loop', loop: node, steps }];
     }
-    const schedule = schedules[node.kind] as NodeSchedule<typeof node.kind>;
-    return schedule(node, context);
+    const { before, node: fitting } = splitBuffers(node, device.maxStorageBuffersPerStage, temporary);
+    return [...before, fitting].flatMap((each) => scheduleWhole(each, context));
   };
 
   const context = contextIn([]);
   return { steps: graph.nodes.flatMap((node) => scheduleNode(node, context, [])), temporaries };
 }
 
-function tensorsOf(graph: Graph): Map<TensorId, Tensor> {
-  const found = new Map<TensorId, Tensor>(graph.inputs.map(({ tensor }) => [tensor.id, tensor]));
-  for (const node of graph.nodes) {
-    for (const tensor of results(node)) found.set(tensor.id, tensor);
-    if (node.kind === 'loop') for (const [id, tensor] of tensorsOf(node.body)) found.set(id, tensor);
-  }
-  return found;
+function scheduleWhole<K extends Exclude<NodeKind, 'loop'>>(
+  node: Node & { readonly kind: K },
+  context: ScheduleContext,
+): readonly ScheduledStep[] {
+  const schedule: NodeSchedule<K> = schedules[node.kind];
+  return schedule(node, context);
+}
+
+/** An identifier that no other kernel has: `map_h`, then `map_h_1` … */
+function uniqueName(wanted: string, taken: Set<string>): string {
+  const plain = wanted.replace(/[^A-Za-z0-9]+/g, '_').replace(/_+$/, '');
+  let name = plain;
+  for (let copy = 1; taken.has(name); copy++) name = `${plain}_${copy}`;
+  taken.add(name);
+  return name;
 }
