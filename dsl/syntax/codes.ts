@@ -72,11 +72,13 @@ export const syntaxCodes = {
   },
   E0113: {
     title: 'block without a result',
-    explanation: 'A block is `let`s and then one expression, its value. There are no statements and no `return`.',
+    explanation:
+      'A block is `let`s and then one expression, its value. There are no statements and no `return`.',
   },
   E0114: {
     title: 'semicolon',
-    explanation: 'Nothing ends with `;`: a `let` ends where the next begins or where the expression cannot go on.',
+    explanation:
+      'Nothing ends with `;`: a `let` ends where the next begins or where the expression cannot go on.',
   },
 } as const satisfies Record<DiagnosticCode, CodeFacts>;
 

@@ -7,7 +7,7 @@ import {
 } from 'chevrotain';
 import type { Span } from '../diagnostics/diagnostic.ts';
 import { type Problem, problemAt, tokenSpan } from './problem.ts';
-import { vocabulary } from './tokens.ts';
+import { marks, vocabulary } from './tokens.ts';
 import type { Identifier } from './tree.ts';
 
 /** How deep expressions, types and sizes may nest within one another: what the stack of any host takes easily. */
@@ -126,18 +126,16 @@ export class GrammarBase extends EmbeddedActionsParser {
         this.MANY8({
           GATE: () => this.LA(2).tokenType !== close,
           DEF: () => {
-            this.CONSUME8(this.comma);
+            this.CONSUME8(marks.comma);
             elements.push(element());
           },
         });
-        this.OPTION9(() => this.CONSUME9(this.comma));
+        this.OPTION9(() => this.CONSUME9(marks.comma));
       },
     });
     this.CONSUME8(close, { ERR_MSG: `\`,\` or ${describe(close)} ${within}` });
     return elements;
   }
-
-  private readonly comma = vocabulary.find((type) => type.name === 'mark ,')!;
 }
 
 const largestF32 = 3.4028234663852886e38;

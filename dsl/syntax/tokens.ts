@@ -199,10 +199,7 @@ const lexed: readonly TokenType[] = [
   foreignMark,
   ...Object.values(marks).filter(
     (type) =>
-      type !== marks.algebraic &&
-      type !== marks.numeric &&
-      type !== marks.unequal &&
-      type !== marks.equal,
+      type !== marks.algebraic && type !== marks.numeric && type !== marks.unequal && type !== marks.equal,
   ),
 ];
 
