@@ -12,14 +12,23 @@
  */
 import type { ComputeNode, Graph, Node, Scalar, SoftmaxSumNode, TensorId } from '../graph/graph.ts';
 import {
-  apply, boolean, float, iterator, iteratorsOf, type Load, loadsOf, reduced, substituteIterators, substituteLoads,
+  apply,
+  boolean,
+  float,
+  iterator,
+  iteratorsOf,
+  type Load,
+  loadsOf,
+  reduced,
+  substituteIterators,
+  substituteLoads,
 } from '../graph/scalar.ts';
 import { type Use, uses } from '../graph/uses.ts';
 import { factorsOf, product as productOf } from './contraction.ts';
 import { createInterner } from './expressions/interner.ts';
 import { asStored, inlineInScalar } from './inline.ts';
 import { boundsOf, inLoopsFirst, loopCounts } from './nodes.ts';
-import { simplifierOf, type Simplifier } from './simplify.ts';
+import { type Simplifier, simplifierOf } from './simplify.ts';
 import { workOf } from './work.ts';
 
 export function recoverAttention(graph: Graph): Graph {
@@ -46,7 +55,8 @@ interface Surroundings {
 
 function recovered(node: ComputeNode, around: Surroundings): SoftmaxSumNode | undefined {
   const { reduce, result } = node;
-  if (reduce?.combiner !== 'sum' || reduce.extents.length !== 1 || reduce.finish !== undefined) return undefined;
+  if (reduce?.combiner !== 'sum' || reduce.extents.length !== 1 || reduce.finish !== undefined)
+    return undefined;
   const streamed = result.shape.length;
   const factors = factorsOf(node.body);
   for (const weight of factors) {
@@ -153,7 +163,8 @@ function reductionBehind(scalar: Scalar, combiner: 'max' | 'sum', streamed: numb
     const node = around.definitions.get(load.tensor);
     if (node?.reduce?.combiner !== combiner || node.reduce.extents.length !== 1) continue;
     if (node.reduce.finish !== undefined || node.result.dtype !== 'f32') continue;
-    if (!isOrGuards(scalar, load) || load.subscripts.some((part) => iteratorsOf(part).has(streamed))) continue;
+    if (!isOrGuards(scalar, load) || load.subscripts.some((part) => iteratorsOf(part).has(streamed)))
+      continue;
     const rank = node.result.shape.length;
     const body = substituteIterators(node.body, (axis) =>
       axis === rank ? iterator(streamed) : load.subscripts[axis]!,
