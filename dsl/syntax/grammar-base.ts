@@ -34,7 +34,7 @@ const expectations: IParserErrorMessageProvider = {
     `${customUserDescription ?? 'something else'}${after(previous)}`,
   buildEarlyExitMessage: ({ customUserDescription, previous }) =>
     `${customUserDescription ?? 'more'}${after(previous)}`,
-  buildNotAllInputParsedMessage: () => 'a new declaration',
+  buildNotAllInputParsedMessage: () => 'the end of the declaration',
 };
 
 function describe(type: TokenType): string {
