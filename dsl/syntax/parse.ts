@@ -8,7 +8,7 @@ import { balance } from './balance.ts';
 import { classify } from './classify.ts';
 import { documentationBefore } from './documentation.ts';
 import { Grammar, type ModuleName } from './grammar.ts';
-import { maximumNesting, NestingError } from './grammar-base.ts';
+import { NestingError } from './grammar-base.ts';
 import { lex } from './lex.ts';
 import { type Problem, problem, problemAt } from './problem.ts';
 import { segmentsOf } from './segments.ts';
@@ -82,7 +82,7 @@ function parseSegment(
     };
   } catch (error) {
     if (!(error instanceof NestingError)) throw error;
-    return { declaration: undefined, problems: [...unbalanced, tooDeep(error.token, file)] };
+    return { declaration: undefined, problems: [...unbalanced, tooDeep(error, file)] };
   }
 }
 
@@ -109,8 +109,8 @@ function misplaced({ span }: ModuleName): Problem {
   });
 }
 
-function tooDeep(token: IToken, file: string): Problem {
-  return problemAt('E0103', token, file, `this is nested more than ${maximumNesting} deep`, {
+function tooDeep({ token, message }: NestingError, file: string): Problem {
+  return problemAt('E0103', token, file, message, {
     help: ['give parts of it names with `let`, or move them into functions'],
   });
 }
