@@ -15,27 +15,44 @@ export class Ended extends Error {
   }
 }
 
+/** The command line is wrong by itself, whatever is in the files that it names. */
+export class UsageError extends Error {
+  readonly help: string;
+  constructor(message: string, help: string) {
+    super(message);
+    this.help = help;
+  }
+}
+
 /** Says what went wrong, if it was not said yet, and gives the status to exit with. */
 export function reportFailure(error: unknown, output: Output): ExitStatus {
   if (error instanceof Ended) return error.status;
-  if (error instanceof CommanderError) return error.exitCode === 0 ? exitStatus.fine : exitStatus.usage;
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return exitStatus.fine;
+    // As text, the parser of the command line has said it.
+    const message = error.message.replace(/^error: /, '');
+    if (output.json) output.failure({ code: 'usage', message, help: 'see --help for the options' });
+    return exitStatus.usage;
+  }
+  if (error instanceof UsageError) {
+    output.failure({ code: 'usage', message: error.message, help: error.help });
+    return exitStatus.usage;
+  }
   if (isUserError(error)) {
     output.failure({ code: error.code, message: error.message, help: error.help });
     return exitStatus.diagnostic;
   }
   if (isSystemError(error)) {
-    output.failure({
-      code: 'file-access',
-      message: error.message,
-      help: systemHelp[error.code] ?? 'check the path and its permissions',
-    });
+    const help = systemHelp[error.code] ?? 'check the path and its permissions';
+    output.failure({ code: 'file-access', message: error.message, help });
     return exitStatus.diagnostic;
   }
-  const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const [message, stack] = error instanceof Error ? [error.message, error.stack] : [String(error), undefined];
   output.failure({
     code: 'internal',
-    message: `internal error: ${detail}`,
-    help: 'this is a fault of ricci, not of your program: please report it with the file that shows it',
+    message: `internal error: ${message}`,
+    help: 'this is a fault of ricci, not of your program: please report it, with what --json says and the file',
+    ...(stack === undefined ? {} : { stack }),
   });
   return exitStatus.internal;
 }

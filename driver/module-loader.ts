@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Source } from '../dsl/diagnostics/diagnostic.ts';
 import type { ModuleLoader } from '../dsl/types/check.ts';
+import { UserError } from '../runtime/errors.ts';
 import { packageRoot } from './package-root.ts';
 
 export const standardLibrary: string = join(packageRoot, 'stdlib');
@@ -17,6 +18,26 @@ export const moduleLoader: ModuleLoader = {
   standard: (name) =>
     standardNames.includes(name) ? readSource(join(standardLibrary, `${name}.ricci`)) : undefined,
   file: (fromPath, relative) => readSource(resolve(dirname(fromPath), relative)),
+};
+
+/**
+ * The file that the user named.
+ * @throws UserError `file-access`, saying why it cannot be read.
+ */
+export function requireSource(path: string): Source {
+  try {
+    return { path, text: readFileSync(path, 'utf8') };
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const reason = reasons[code ?? ''] ?? `cannot be read: ${message}`;
+    throw new UserError('file-access', `${path}: ${reason}`, 'give the path of a .ricci file');
+  }
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EISDIR: 'is a directory',
+  EACCES: 'there is no permission to read it',
 };
 
 /** The file's text, or undefined when there is none to read. */

@@ -85,17 +85,13 @@ function inserted(type: TokenType, offset: number): IToken {
 
 function neverClosed({ token, close }: Open, offset: number, file: string): Problem {
   const partner = String(close.PATTERN);
+  const closeIt = `close it with \`${partner}\``;
   return problemAt('E0102', token, file, `this \`${token.image}\` is never closed`, {
     secondary: [
       { span: { file, start: offset, end: offset }, message: `\`${partner}\` is missing here at the latest` },
     ],
-    help: [`close it with \`${partner}\``],
-    fixes: [
-      {
-        message: `write \`${partner}\``,
-        edits: [{ span: { file, start: offset, end: offset }, text: partner }],
-      },
-    ],
+    help: [closeIt],
+    fixes: [{ message: closeIt, edits: [{ span: { file, start: offset, end: offset }, text: partner }] }],
   });
 }
 

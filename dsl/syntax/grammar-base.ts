@@ -21,8 +21,8 @@ export const maximumChain = 1000;
 /** Thrown out of the parser, which leaves its rules at any depth; caught in `parse.ts`. */
 export class NestingError extends Error {
   readonly token: IToken;
-  constructor(token: IToken) {
-    super('nested too deeply');
+  constructor(token: IToken, message: string) {
+    super(message);
     this.token = token;
   }
 }
@@ -34,7 +34,7 @@ const expectations: IParserErrorMessageProvider = {
     `${customUserDescription ?? 'something else'}${after(previous)}`,
   buildEarlyExitMessage: ({ customUserDescription, previous }) =>
     `${customUserDescription ?? 'more'}${after(previous)}`,
-  buildNotAllInputParsedMessage: () => 'a new declaration',
+  buildNotAllInputParsedMessage: () => 'the end of the declaration',
 };
 
 function describe(type: TokenType): string {
@@ -80,12 +80,16 @@ export class GrammarBase extends EmbeddedActionsParser {
 
   protected enter(): void {
     this.nesting += 1;
-    if (this.nesting > maximumNesting) throw new NestingError(this.LA(1));
+    if (this.nesting > maximumNesting) {
+      throw new NestingError(this.LA(1), `this is nested more than ${maximumNesting} deep`);
+    }
   }
 
   /** For what nests without brackets: operands, prefixes, calls of calls. */
   protected boundChain(length: number): void {
-    if (length > maximumChain) throw new NestingError(this.LA(1));
+    if (length > maximumChain) {
+      throw new NestingError(this.LA(1), `these are more than ${maximumChain} in a row`);
+    }
   }
 
   protected atEnd(): boolean {

@@ -519,15 +519,16 @@ export class ExpressionGrammar extends TypeGrammar {
 
   private reportBehindResult(token: IToken, { result }: Extract<Item, { kind: 'result' }>): void {
     const isReturn = result.kind === 'name' && result.name === 'return';
+    const leaveOut = 'leave `return` out: the last expression of a block is its value';
     this.report(
       problemAt('E0101', token, this.file, `unexpected \`${token.image}\`: the block already has its value`, {
         secondary: [
           { span: result.span, message: isReturn ? '`return` is a name here' : 'this is its value' },
         ],
         help: isReturn
-          ? ['leave `return` out: the last expression of a block is its value']
+          ? [leaveOut]
           : ['a block is `let`s and then one expression; did you mean `let` or an operator?'],
-        fixes: isReturn ? [{ message: 'leave `return` out', edits: [{ span: result.span, text: '' }] }] : [],
+        fixes: isReturn ? [{ message: leaveOut, edits: [{ span: result.span, text: '' }] }] : [],
       }),
     );
   }

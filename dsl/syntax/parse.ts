@@ -8,7 +8,7 @@ import { balance } from './balance.ts';
 import { classify } from './classify.ts';
 import { documentationBefore } from './documentation.ts';
 import { Grammar, type ModuleName } from './grammar.ts';
-import { maximumNesting, NestingError } from './grammar-base.ts';
+import { NestingError } from './grammar-base.ts';
 import { lex } from './lex.ts';
 import { type Problem, problem, problemAt } from './problem.ts';
 import { segmentsOf } from './segments.ts';
@@ -27,7 +27,7 @@ export function parse(source: Source): Parsed {
   const problems: Problem[] = [...lexed.problems];
   const declarations: Declaration[] = [];
   let name: ModuleName | undefined;
-  for (const [order, segment] of segmentsOf(classify(lexed.tokens)).entries()) {
+  for (const [order, segment] of segmentsOf(classify(lexed.tokens), text).entries()) {
     const documentation = documentationBefore(lexed.comments, segment[0]?.startOffset ?? 0, text);
     const parsed = parseSegment(path, segment, documentation, lexed.problems);
     problems.push(...parsed.problems);
@@ -65,13 +65,24 @@ function parseSegment(
       ...grammar.problems,
       ...grammar.errors
         .filter(({ token }) => token.isInsertedInRecovery !== true)
+        .filter(({ name }, order) => order === 0 || name !== 'NotAllInputParsedException')
         .map((error) => syntaxError(error, file)),
     ];
     const own = found.filter(({ primary }) => primary.span.start < trusted);
-    return { declaration, problems: [...unbalanced, ...own] };
+    // Where a bracket that opens is missing, the parser stops first and its partner closes nothing.
+    const unexplained = unbalanced.filter(
+      ({ code, primary }) =>
+        code === 'E0102' || own.every((each) => each.primary.span.start > primary.span.start),
+    );
+    // Half an import would be looked for, and not be found.
+    const isHalfImport = declaration?.kind === 'import' && trusted < declaration.span.end;
+    return {
+      declaration: isHalfImport ? undefined : declaration,
+      problems: [...unexplained, ...own],
+    };
   } catch (error) {
     if (!(error instanceof NestingError)) throw error;
-    return { declaration: undefined, problems: [...unbalanced, tooDeep(error.token, file)] };
+    return { declaration: undefined, problems: [...unbalanced, tooDeep(error, file)] };
   }
 }
 
@@ -91,14 +102,15 @@ function firstWithin(segment: readonly IToken[], lexical: readonly Problem[]): n
 }
 
 function misplaced({ span }: ModuleName): Problem {
+  const remedy = 'move it to the first line, or leave it out';
   return problem('E0111', span, 'the name of the module comes first in its file, once', {
-    help: ['move it to the first line, or leave it out'],
-    fixes: [{ message: 'leave it out', edits: [{ span, text: '' }] }],
+    help: [remedy],
+    fixes: [{ message: remedy, edits: [{ span, text: '' }] }],
   });
 }
 
-function tooDeep(token: IToken, file: string): Problem {
-  return problemAt('E0103', token, file, `this is nested more than ${maximumNesting} deep`, {
+function tooDeep({ token, message }: NestingError, file: string): Problem {
+  return problemAt('E0103', token, file, message, {
     help: ['give parts of it names with `let`, or move them into functions'],
   });
 }

@@ -6,18 +6,12 @@ import { identifier, marks, reserved } from './tokens.ts';
 
 /** The message of the exception is what was expected: see `expectations` in `grammar-base.ts`. */
 export function syntaxError(error: IRecognitionException, file: string): Problem {
-  const {
-    token,
-    message: expected,
-    previousToken,
-  } = error as IRecognitionException & {
-    readonly previousToken?: IToken;
-  };
+  const { token, message: expected } = error;
   const span = tokenSpan(token, file);
-  if (isReserved(token) && expectsName(expected)) return reservedWord(token, expected, span);
+  if (isReserved(token) && expectsName(expected)) return reservedWord(token, span);
   return problem('E0101', span, `expected ${expected}, found ${found(token)}`, {
     notes: formOf(error.context.ruleStack),
-    help: [hintFor(token) ?? `write ${expected} here`],
+    help: [hintFor(token, error.context.ruleStack.at(-1) ?? '') ?? `write ${expected} here`],
   });
 }
 
@@ -35,6 +29,8 @@ const forms: { readonly [rule: string]: string } = {
   reduction: 'sum d: value',
   choice: 'if condition then value else value',
   loop: 'fold layer in layers from h = x: value, fold i < N from h = x: value',
+  block: '{ let name = value … value }',
+  reshard: 'x as [S@sp, D], a placement; a type is converted by a call, f32(x)',
   perDevice: 'per_device sp (q, k, v) { … }',
   ring: 'ring sp (k, v) from acc = value at j { … }',
 };
@@ -58,11 +54,11 @@ function expectsName(expected: string): boolean {
   return /^(a name|the name of|a parameter|a field)/.test(expected);
 }
 
-function reservedWord(token: IToken, expected: string, span: Span): Problem {
+function reservedWord(token: IToken, span: Span): Problem {
   const other = `${token.image}_`;
-  return problem('E0112', span, `\`${token.image}\` is a word of the grammar and cannot be ${expected}`, {
+  return problem('E0112', span, `\`${token.image}\` is a word of the grammar and cannot be a name here`, {
     help: [`name it otherwise, for example \`${other}\``],
-    fixes: [{ message: `write \`${other}\``, edits: [{ span, text: other }] }],
+    fixes: [{ message: `name it otherwise, for example \`${other}\``, edits: [{ span, text: other }] }],
   });
 }
 
@@ -80,12 +76,19 @@ const foreignStarts: { readonly [word: string]: string } = {
   pub: '`export`',
 };
 
-function hintFor(token: IToken): string | undefined {
+/** Rules within which `=` was meant to compare or to bind. */
+const valueRules = new Set(['block', 'choice', 'parenthesized', 'call']);
+
+function hintFor(token: IToken, rule: string): string | undefined {
   const start = foreignStarts[token.image];
-  if (start !== undefined && token.tokenType === identifier) return `write ${start}`;
-  if (token.tokenType === marks.assign) return 'comparing is `==`; a name is bound by `let name = value`';
-  if (token.tokenType === reserved.let) return 'finish what stands before this `let` first';
-  if (token.tokenType === reserved.as)
-    return 'a type is converted by a call, `f32(x)`; `as [ … ]` changes a placement';
-  return token.tokenType === EOF ? 'go on here, or leave out what stands before' : undefined;
+  const { tokenType } = token;
+  if (start !== undefined && tokenType === identifier) return `write ${start}`;
+  if (tokenType === marks.assign && valueRules.has(rule)) {
+    return 'comparing is `==`; a name is bound by `let name = value`';
+  }
+  if (rule === 'fact' && (tokenType === marks.atLeast || tokenType === marks.greater)) {
+    return 'turn it around: `1 <= K`';
+  }
+  if (tokenType === reserved.let) return 'finish what stands before this `let` first';
+  return tokenType === EOF ? 'go on here, or leave out what stands before' : undefined;
 }
