@@ -22,10 +22,12 @@ import {
   type Rejected,
 } from './compile.ts';
 import { checkInputs, flattenInputs, type ModelInputs } from './inputs.ts';
+import { nestOutputs } from './outputs.ts';
 import { runReference } from './run-reference.ts';
 
+export { isUserError, UserError } from '../runtime/errors.ts';
 export type { ModelInputs } from './inputs.ts';
-export type { Key, Scalar, Tensor } from './tensors.ts';
+export type { Float, Key, Scalar, Tensor } from './tensors.ts';
 export { key, scalar, tensor, valuesOf } from './tensors.ts';
 
 export type Target = 'wgsl' | 'reference';
@@ -43,7 +45,8 @@ export type ModelOutputs = { readonly out: TensorData } & { readonly [path: stri
 
 export interface Model {
   /**
-   * Runs an entry. Sizes that the shapes of the inputs do not fix are given in `sizes`.
+   * Runs an entry by its name; the results are by path. Sizes that the shapes of the inputs do not fix are given in
+   * `sizes`. The methods of the entries do the same, with results nested as they are declared.
    * @throws UserError when the inputs are not those that the entry takes, or the program does not fit the device.
    */
   readonly call: (
@@ -55,7 +58,7 @@ export interface Model {
   readonly close: () => void;
 }
 
-/** A call of one entry, with generated declarations: `load<Entries>(…)`. */
+/** A call of one entry, where there are no generated declarations: `load<Entries>(…)`. */
 type Calls = Readonly<Record<string, (...inputs: never) => Promise<unknown>>>;
 
 /**
@@ -91,7 +94,8 @@ export async function load<Entries extends object = Calls>(
   };
   const entries = [...checked.program.entries.keys()].map((name) => [
     name,
-    (inputs: ModelInputs, sizes?: Readonly<Record<string, number>>) => call(name, inputs, sizes),
+    async (inputs: ModelInputs, sizes?: Readonly<Record<string, number>>) =>
+      nestOutputs(await call(name, inputs, sizes)),
   ]);
   return { ...Object.fromEntries(entries), call, close } as Model & Entries;
 }
