@@ -10,7 +10,7 @@ import type { TensorData } from '../../runtime/weights/tensor-data.ts';
 import { Ended, exitStatus } from '../exit.ts';
 import { parseAssignments, parseNamed } from '../options.ts';
 import type { Output } from '../output.ts';
-import { type InputOptions, readInputs } from './given-inputs.ts';
+import { type GivenInputs, type InputOptions, readInputs } from './given-inputs.ts';
 
 export interface EntryOptions extends InputOptions {
   readonly entry?: string;
@@ -82,7 +82,7 @@ export function prepareEntry(
     wanted.map(({ path, element }) => ({ path, dtype: dtypeOf(element) })),
   );
   const inputs = given.tensors;
-  if (complete) refuseMissing(wanted, inputs);
+  if (complete) refuseMissing(wanted, given);
   const shapes = new Map([...inputs].map(([path, { shape }]) => [path, shape]));
   const own = entryOf(checked.program, entry).sizes;
   const configured = [...given.sizes].filter(([name]) => own.includes(name));
@@ -101,14 +101,15 @@ export function prepareEntry(
 }
 
 /** Said before the sizes that they would have fixed are missed. */
-function refuseMissing(wanted: readonly EntryTensor[], given: ReadonlyMap<string, TensorData>): void {
-  const missing = wanted.filter(({ path }) => !given.has(path)).map(({ path }) => path);
+function refuseMissing(wanted: readonly EntryTensor[], { tensors, strangers }: GivenInputs): void {
+  const missing = wanted.filter(({ path }) => !tensors.has(path)).map(({ path }) => path);
   const [first] = missing;
   if (first === undefined) return;
   const verb = missing.length === 1 ? 'the input is missing' : 'inputs are missing';
+  const others = strangers.length === 0 ? '' : `; given, but no inputs: ${strangers.slice(0, 6).join(', ')}`;
   throw new UserError(
     'wrong-input',
-    `${verb}: ${missing.join(', ')}`,
+    `${verb}: ${missing.join(', ')}${others}`,
     `give --inputs FILE.safetensors, --input ${first}=FILE.npy, or --random SEED for random ones`,
   );
 }

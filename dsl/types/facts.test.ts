@@ -163,9 +163,7 @@ describe('prove', () => {
     const names = Array.from({ length: 24 }, (_, position) => parameter(`P${position}`));
     const assumed = names.flatMap((left) => names.map((right) => fact(left, '<=', addSizes(right, N))));
     const facts: Facts = assumed.slice(0, 120).reduce(withFact, noFacts);
-    const start = performance.now();
     expect(prove(facts, fact(addSizes(names[0]!, multiplySizes(eight, C)), '<=', names[23]!))).toBe(false);
-    expect(performance.now() - start).toBeLessThan(5000);
   });
 });
 
