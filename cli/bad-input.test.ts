@@ -13,6 +13,8 @@ const source = `
 export fn f(x: f32[N, 3], w: float[3, M], place: ix(M)[N], count: i32, flag: bool) -> f32[N, M] where M <= 9 =
   for n, m: (sum d: x[n, d] * w[d, m]) + f32(place[n]) + f32(count)
 export fn g(x: f32[N]) -> f32[N] = 2 * x
+export fn square(x: f32[N, N]) -> f32[N] = for n: x[n, n]
+export fn long[N](x: f32) -> f32 = fold i < N from h = x: h + 1
 `;
 
 function counted(dtype: TensorData['dtype'], ...shape: readonly number[]): TensorData {
@@ -133,9 +135,22 @@ describe('files and entries', () => {
     ['a directory', 'explain @folder', 1, /folder: it is a directory/],
     ['a directory that is no package', 'run @folder', 1, /folder: is no package/],
     ['a program with errors', 'explain @wrong.ricci', 1, /E0201.*wrong\.ricci:1:30/s],
-    ['no such entry', 'explain @model.ricci --entry h', 1, /no function h\n.*there are: f, g/],
-    ['several entries', 'explain @model.ricci', 1, /which function.*\n.*--entry: f, g/],
+    ['no such entry', 'explain @model.ricci --entry h', 1, /no function h\n.*there are: f, g, square, long/],
+    ['several entries', 'explain @model.ricci', 1, /which function.*\n.*--entry: f, g, square, long/],
     ['an unknown size', 'explain @model.ricci --entry g --size Q=1', 1, /E0601.*g has no size Q/],
+    ['a mesh', 'explain examples/moe/moe.ricci --size ep=2', 1, /mesh axis ep cannot be 2/],
+    [
+      'an index beyond i32',
+      'explain @model.ricci --entry g --size N=2147483648',
+      1,
+      /index counts to 2147483647/,
+    ],
+    [
+      'many launches',
+      'run @model.ricci --entry long --size N=99999999 --random 1',
+      1,
+      /launch 100000000 kern/,
+    ],
     ['a missing size', 'explain @model.ricci --entry g', 1, /E0602.*size N of g is not known/],
     [
       'a size against a where',
@@ -194,7 +209,12 @@ describe('inputs', () => {
       /count is i32, which has no value 1\.5/,
     ],
     ['a two as a bool', `${run} --input flag=2 --random 1`, 1, /flag is bool.*\n.*true or false/],
-    ['too much', `${run} --size N=9000000000000,M=2 --random 1`, 1, /would take .* TiB, more than/],
+    [
+      'too much',
+      'run @model.ricci --entry square --target reference --size N=2000000000 --random 1',
+      1,
+      /would take .* TiB, more than/,
+    ],
     [
       'compiled with another dtype',
       'compile @model.ricci --entry f --inputs @dtype.safetensors -o @p',

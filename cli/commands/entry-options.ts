@@ -87,6 +87,7 @@ export function prepareEntry(
   const own = entryOf(checked.program, entry).sizes;
   const configured = [...given.sizes].filter(([name]) => own.includes(name));
   const known = new Map([...configured, ...options.size]);
+  refuseMeshes(checked.program.axes, known);
   const solved = solveEntrySizes(checked.program, entry, shapes, known);
   if (solved.kind === 'rejected') {
     output.diagnostics(solved.diagnostics, checked.sources);
@@ -111,6 +112,17 @@ function refuseMissing(wanted: readonly EntryTensor[], { tensors, strangers }: G
     'wrong-input',
     `${verb}: ${missing.join(', ')}${others}`,
     `give --inputs FILE.safetensors, --input ${first}=FILE.npy, or --random SEED for random ones`,
+  );
+}
+
+/** Meshes of several devices are read and kept, and not yet run. */
+function refuseMeshes(axes: readonly string[], sizes: ReadonlyMap<string, number>): void {
+  const axis = axes.find((name) => (sizes.get(name) ?? 1) !== 1);
+  if (axis === undefined) return;
+  throw new UserError(
+    'wrong-input',
+    `the mesh axis ${axis} cannot be ${sizes.get(axis)}: Ricci runs on one device today, where it is 1`,
+    'leave it out',
   );
 }
 

@@ -86,7 +86,8 @@ const pendingWords: { readonly [R in PendingExpression['reduction']]: string } =
 /** `{+tp, max sp}`, right behind the dimensions. */
 export function formatPending(pending: readonly PendingExpression[]): Doc {
   if (pending.length === 0) return '';
-  return `{${pending.map(({ reduction, axis }) => `${pendingWords[reduction]}${axis.name}`).join(', ')}}`;
+  const axes = pending.map(({ reduction, axis }) => `${pendingWords[reduction]}${axis.name}`);
+  return group('{', indent(join([',', line], axes)), '}');
 }
 
 type Node<K extends TypeExpression['kind']> = Extract<TypeExpression, { kind: K }>;
@@ -145,7 +146,7 @@ function formatIndexName({ name, bound }: IndexNode): Doc {
 
 export function formatIndex(index: IndexPattern): Doc {
   if (index.kind === 'index') return formatIndexName(index);
-  return ['(', join(', ', index.parts.map(formatIndexName)), ')'];
+  return group('(', indent(join([',', line], index.parts.map(formatIndexName))), ')');
 }
 
 /** `s, (g < G, r)` */
