@@ -81,6 +81,15 @@ export function stateHelp(fact: Fact): string {
   return `add \`where ${showFact(fact)}\` to the function, which its callers then have to show`;
 }
 
+/** The fix, with the `where` clause for what it asks to be true. */
+export function fixGiven(scope: FactScope, fact: Fact, fix: Fix): Fix {
+  if (scope.declaration === undefined || prove(scope.facts, fact)) return fix;
+  return {
+    message: `${fix.message}, and add \`where ${showFact(fact)}\``,
+    edits: [...fix.edits, ...whereFix(scope.declaration, fact).edits],
+  };
+}
+
 function whereFix(declaration: FunctionDeclaration, fact: Fact): Fix {
   const last = declaration.facts.at(-1);
   const { file } = declaration.span;
