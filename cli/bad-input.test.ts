@@ -93,7 +93,7 @@ beforeAll(() => {
   checkpoint('no-fields', '{"architectures": ["MixtralForCausalLM"]}');
   checkpoint('no-weights', JSON.stringify(config));
   before = readdirSync(folder, { recursive: true, encoding: 'utf8' });
-}, 60_000);
+});
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** `@NAME` is a file of the folder. */

@@ -1,5 +1,4 @@
 /** Writes expressions at a point of the tile being computed: one element, or four neighbours as a vector. */
-import type { Arithmetic } from '../../compiler/graph/graph.ts';
 import {
   arithmeticOf,
   constantValue,
@@ -8,30 +7,21 @@ import {
   type TileExpression,
 } from '../../compiler/tiles/tile-expression.ts';
 import { type Emission, helper, named } from './emission.ts';
-import { functionRules } from './functions.ts';
-import { type Domain, divisorOf, laneStride } from './lanes.ts';
-import { type Linear, linearConstant, linearValue, plus, sumOf, times } from './linear.ts';
+import { divisorOf, laneStride } from './lanes.ts';
+import { type Linear, linearConstant, linearValue, plus, sumOf, times, zero } from './linear.ts';
 import { loadFour, loadSingle, roundTo } from './memory.ts';
-import { readElement } from './tile-elements.ts';
-import { components, literal, splat, typeText } from './wgsl-text.ts';
+import { fromLanes, type Places } from './places.ts';
+import { first, type Point } from './point.ts';
+import { readRegister, readShared, readSharedFour, tileState } from './tile-elements.ts';
+import { applyFunction, component, convert, widen } from './values.ts';
+import { components, literal, splat } from './wgsl-text.ts';
 import type { Value } from './writer.ts';
-
-/** Where in its domain an invocation computes: one register, or one unit of a shared tile. */
-export interface Point {
-  readonly domain: Domain;
-  /** 1 asks for the first of the four neighbours of a domain of vectors. */
-  readonly width: 1 | 4;
-  /** Along each axis. */
-  readonly coordinates: readonly Linear[];
-  /** Along each axis which of the invocation's elements it is; undefined in a shared tile. */
-  readonly fragment: readonly number[] | undefined;
-}
 
 /** The value of `expression`: four wide, or scalar where all four are the same. */
 export function emit(emission: Emission, expression: TileExpression, point: Point): Value {
   if (point.width === 1) return emitScalar(emission, expression, point);
   const stride = laneStride(expression, point.domain);
-  if (stride === undefined) return emitVector(emission, expression, point);
+  if (stride === undefined) return emitOperation(emission, expression, point);
   const base = emitScalar(emission, expression, first(point));
   if (stride === 0) return base;
   const offsets = `vec4i(0, ${stride}, ${2 * stride}, ${3 * stride})`;
@@ -41,20 +31,6 @@ export function emit(emission: Emission, expression: TileExpression, point: Poin
 /** As `emit`, in exactly the point's width. */
 export function emitFull(emission: Emission, expression: TileExpression, point: Point): Value {
   return widen(emission, emit(emission, expression, point), point.width);
-}
-
-export function widen(emission: Emission, value: Value, width: 1 | 4): Value {
-  if (value.width === width) return value;
-  return emission.writer.compute(value.dtype, width, [value], ([text]) => splat(text!, value, width));
-}
-
-const firsts = new WeakMap<Point, Point>();
-
-export function first(point: Point): Point {
-  if (point.width === 1) return point;
-  const known = firsts.get(point) ?? { ...point, width: 1 };
-  firsts.set(point, known);
-  return known;
 }
 
 function emitScalar(emission: Emission, expression: TileExpression, point: Point): Value {
@@ -96,8 +72,15 @@ export function linear(emission: Emission, expression: TileExpression, point: Po
     : linearConstant(Number(known[1]));
 }
 
-function emitVector(emission: Emission, expression: TileExpression, point: Point): Value {
-  return emitOperation(emission, expression, point);
+/** Where the four neighbours at `point` find the element of an array whose place `offset` says. */
+export function placesOf(emission: Emission, offset: TileExpression, point: Point): Places {
+  const stride = laneStride(offset, point.domain);
+  if (stride === undefined) {
+    const places = emit(emission, offset, point);
+    return { kind: 'scattered', each: fromLanes((lane) => linearValue(component(places, lane), 1)) };
+  }
+  const aligned = stride === 1 && divisorOf(offset, point.domain) % 4 === 0;
+  return { kind: 'strided', first: linear(emission, offset, point), stride, aligned };
 }
 
 /** An expression by its outermost operation. */
@@ -117,10 +100,10 @@ function emitOperation(emission: Emission, expression: TileExpression, point: Po
     case 'coordinate':
       return sumOf(emission, point.coordinates[expression.axis]!);
     case 'element':
-      return readElement(emission, expression, point);
+      return emitElement(emission, expression, point);
     case 'load':
       return point.width === 4
-        ? loadFour(emission, expression, point)
+        ? loadFour(emission, expression.tensor, placesOf(emission, expression.offset, point))
         : loadSingle(emission, expression.tensor, linear(emission, expression.offset, point));
     case 'round':
       return roundTo(emission, expression.dtype, emit(emission, expression.operand, point));
@@ -129,6 +112,33 @@ function emitOperation(emission: Emission, expression: TileExpression, point: Po
     case 'apply':
       return emitApply(emission, expression, point);
   }
+}
+
+/** A tile's element: by a number known here in registers, by a computed place in workgroup memory. */
+function emitElement(
+  emission: Emission,
+  expression: TileExpression & { readonly op: 'element' },
+  point: Point,
+): Value {
+  const state = tileState(emission, expression.tile);
+  const { subscripts } = expression;
+  if (state.tile.space !== 'shared') return readRegister(emission, state, subscripts, point);
+  const extents = state.tile.axes.map((axis) => axis.extent);
+  const flat = (parts: readonly Linear[]) =>
+    parts.reduce((total, part, axis) => plus(times(total, extents[axis]!), part), zero);
+  const place = () => flat(subscripts.map((subscript) => linear(emission, subscript, point)));
+  if (point.width === 1) return readShared(emission, state, place());
+  const strides = subscripts.map((subscript) => laneStride(subscript, point.domain));
+  if (strides.every((stride) => stride !== undefined)) {
+    const stride = strides.reduce((total, at, axis) => total * extents[axis]! + at, 0);
+    const last = subscripts.at(-1);
+    const aligned =
+      stride === 1 && strides.at(-1) === 1 && last !== undefined && divisorOf(last, point.domain) % 4 === 0;
+    return readSharedFour(emission, state, { kind: 'strided', first: place(), stride, aligned });
+  }
+  const values = subscripts.map((subscript) => emit(emission, subscript, point));
+  const each = fromLanes((lane) => flat(values.map((value) => linearValue(component(value, lane), 1))));
+  return readSharedFour(emission, state, { kind: 'scattered', each });
 }
 
 function emitApply(
@@ -154,45 +164,6 @@ function runtimeFloat(emission: Emission, value: number): Value {
   const bits = new Uint32Array(new Float32Array([value]).buffer)[0] ?? 0;
   const text = `float_of_bits(0x${bits.toString(16).padStart(8, '0')}u)`;
   return { text, key: text, dtype: 'f32', width: 1, depth: 0 };
-}
-
-/** A pointwise function of values, the scalar ones extended where there are vectors. */
-export function applyFunction(
-  emission: Emission,
-  name: keyof typeof functionRules,
-  dtype: Arithmetic,
-  operands: readonly Value[],
-): Value {
-  const [left, right] = operands;
-  if ((name === 'ne' || name === 'eq') && left?.dtype === 'f32' && left.key === right?.key)
-    return isNaNOf(emission, left, name === 'ne');
-  const rule = functionRules[name];
-  const width = operands.some((operand) => operand.width === 4) ? 4 : 1;
-  if (rule.scalarOnly && width === 4) {
-    const parts = [0, 1, 2, 3].map((lane) =>
-      applyFunction(
-        emission,
-        name,
-        dtype,
-        operands.map((operand) => component(operand, lane)),
-      ),
-    );
-    return compose(emission, parts);
-  }
-  if (rule.helper !== undefined) helper(emission, rule.helper, width);
-  const form = { dtype: operands.at(-1)!.dtype, width } as const;
-  return emission.writer.compute(dtype, width, operands, (texts) => {
-    const [a = '', b = '', c = '', d = ''] = texts.map((text, at) => splat(text, operands[at]!, width));
-    return rule.write(form, a, b, c, d);
-  });
-}
-
-/** `x != x`, or `x == x`, as a program asks whether it is NaN. */
-function isNaNOf(emission: Emission, value: Value, isWanted: boolean): Value {
-  const name = helper(emission, 'is_nan', value.width);
-  return emission.writer.compute('bool', value.width, [value], ([text]) =>
-    isWanted ? `${name}(${text})` : `!${name}(${text})`,
-  );
 }
 
 /** Division by a power of two is a shift (rounding down as wanted); by anything, plain where nothing is negative. */
@@ -223,33 +194,4 @@ function powerOfTwoForm(
 
 function mask(bits: number, operand: Value): string {
   return splat(`${bits}`, { ...operand, width: 1 }, operand.width);
-}
-
-/** Between arithmetic types. */
-export function convert(emission: Emission, dtype: Arithmetic, value: Value): Value {
-  if (value.dtype === dtype) return value;
-  const fromFloat = value.dtype === 'f32' && (dtype === 'i32' || dtype === 'u32');
-  const name = fromFloat
-    ? helper(emission, dtype === 'i32' ? 'to_i32' : 'to_u32', value.width)
-    : typeText(dtype, value.width);
-  return emission.writer.compute(dtype, value.width, [value], ([text]) => `${name}(${text})`);
-}
-
-/** One of four, or the scalar itself. */
-export function component(value: Value, lane: number): Value {
-  if (value.width === 1) return value;
-  const part = `${value.text}.${components[lane]}`;
-  const key = `${value.key}.${components[lane]}`;
-  return { ...value, text: part, key, width: 1 };
-}
-
-/** A vector of four scalars. */
-export function compose(emission: Emission, parts: readonly Value[]): Value {
-  const dtype = parts[0]!.dtype;
-  return emission.writer.compute(
-    dtype,
-    4,
-    parts,
-    ([x, y, z, w]) => `${typeText(dtype, 4)}(${x}, ${y}, ${z}, ${w})`,
-  );
 }

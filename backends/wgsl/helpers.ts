@@ -5,35 +5,22 @@
 import type { Arithmetic } from '../../compiler/graph/graph.ts';
 import { typeText } from './wgsl-text.ts';
 
-interface Helper {
-  /** Of the scalar form; the vector form is called `name_4`. */
-  readonly text: string;
-  readonly widths: readonly (1 | 4)[];
-}
-
-const scalarOnly = [1] as const;
-const bothWidths = [1, 4] as const;
-
 const table = {
   /** A call keeps compilers from evaluating the bits of infinities and NaN at compile time, which is an error. */
   float_of_bits: {
-    widths: scalarOnly,
     text: 'fn float_of_bits(bits: u32) -> f32 { return bitcast<f32>(bits); }',
   },
   /** By its bits: compilers may take `x != x` for false. */
   is_nan: {
-    widths: bothWidths,
     text: 'fn is_nan(x: F) -> B { return (bitcast<U>(x) & U(0x7fffffffu)) > U(0x7f800000u); }',
   },
   floor_div: {
-    widths: bothWidths,
     text: `fn floor_div(a: I, b: I) -> I {
   let q = a / b;
   return select(q, q - I(1), (a < I(0)) & (q * b != a));
 }`,
   },
   floor_mod: {
-    widths: bothWidths,
     text: `fn floor_mod(a: I, b: I) -> I {
   let r = a % b;
   return select(r, r + b, r < I(0));
@@ -41,7 +28,6 @@ const table = {
   },
   /** Beyond 10, tanh is 1 in f32, and a builtin by exponentials may overflow. */
   safe_tanh: {
-    widths: bothWidths,
     text: 'fn safe_tanh(x: F) -> F { return select(tanh(clamp(x, F(-10.0), F(10.0))), x, is_nan(x)); }',
   },
   /**
@@ -49,15 +35,12 @@ const table = {
    * the angle less the nearest multiple of π/2 in three parts of 11 bits (Cody and Waite, 1980), then Taylor's series.
    */
   exact_sin: {
-    widths: bothWidths,
     text: `fn exact_sin(x: F) -> F { return quarter_turns(x, I(0)); }`,
   },
   exact_cos: {
-    widths: bothWidths,
     text: `fn exact_cos(x: F) -> F { return quarter_turns(x, I(1)); }`,
   },
   quarter_turns: {
-    widths: bothWidths,
     text: `fn quarter_turns(x: F, ahead: I) -> F {
   let turns = round(x * 0.63661977236758);
   let r = ((x - turns * 1.5703125) - turns * 0.0004837512969970703) - turns * 0.00000007549790126404332;
@@ -74,7 +57,6 @@ const table = {
    * (Numerical Recipes, 3rd edition, §6.2.2, `erfcc`; relative error below 1.2e-7).
    */
   erf: {
-    widths: bothWidths,
     text: `fn erf(x: F) -> F {
   let a = min(abs(x), F(10.0));
   let s = a * a;
@@ -88,7 +70,6 @@ const table = {
   },
   /** WGSL's `pow` is for positive bases: a negative one has a real power where the exponent is an integer. */
   real_pow: {
-    widths: bothWidths,
     text: `fn real_pow(x: F, y: F) -> F {
   let magnitude = pow(abs(x), y);
   let whole = y == floor(y);
@@ -100,7 +81,6 @@ const table = {
   },
   /** Float to integer: towards zero, saturating, NaN to 0. */
   to_i32: {
-    widths: bothWidths,
     text: `fn to_i32(x: F) -> I {
   let inside = clamp(x, F(-2147483648.0), F(2147483520.0));
   let top = select(I(inside), I(2147483647), x >= F(2147483648.0));
@@ -108,7 +88,6 @@ const table = {
 }`,
   },
   to_u32: {
-    widths: bothWidths,
     text: `fn to_u32(x: F) -> U {
   let inside = clamp(x, F(0.0), F(4294967040.0));
   let top = select(U(inside), U(4294967295u), x >= F(4294967296.0));
@@ -117,7 +96,6 @@ const table = {
   },
   /** Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC'11). */
   threefry: {
-    widths: scalarOnly,
     text: `fn threefry(key0: u32, key1: u32, counter0: u32, counter1: u32) -> vec2u {
   var key = array<u32, 3>(key0, key1, key0 ^ key1 ^ 0x1bd11bdau);
   var rotations = array<u32, 8>(13u, 15u, 26u, 6u, 17u, 29u, 16u, 24u);
@@ -136,7 +114,6 @@ const table = {
   },
   /** The upper half of an f32 after rounding to nearest even. */
   bf16_bits: {
-    widths: bothWidths,
     text: `fn bf16_bits(x: F) -> U {
   let bits = bitcast<U>(x);
   let rounded = (bits + U(0x7fffu) + ((bits >> U(16u)) & U(1u))) >> U(16u);
@@ -144,12 +121,10 @@ const table = {
 }`,
   },
   bf16_value: {
-    widths: bothWidths,
     text: 'fn bf16_value(bits: U) -> F { return bitcast<F>(bits << U(16u)); }',
   },
   /** To nearest even, in integers: `pack2x16float` may round otherwise and is undefined beyond the range. */
   f16_bits: {
-    widths: bothWidths,
     text: `fn f16_bits(x: F) -> U {
   let bits = bitcast<U>(x);
   let sign = (bits >> U(16u)) & U(0x8000u);
@@ -163,7 +138,6 @@ const table = {
 }`,
   },
   f16_value: {
-    widths: bothWidths,
     text: `fn f16_value(bits: U) -> F {
   let magnitude = bits & U(0x7fffu);
   let normal = bitcast<F>((magnitude << U(13u)) + U(0x38000000u));
@@ -176,7 +150,6 @@ const table = {
   },
   /** e4m3 has no infinity: what rounds beyond 448 is NaN. */
   f8e4m3_bits: {
-    widths: bothWidths,
     text: `fn f8e4m3_bits(x: F) -> U {
   let bits = bitcast<U>(x);
   let sign = (bits >> U(24u)) & U(0x80u);
@@ -188,7 +161,6 @@ const table = {
 }`,
   },
   f8e4m3_value: {
-    widths: bothWidths,
     text: `fn f8e4m3_value(bits: U) -> F {
   let magnitude = bits & U(0x7fu);
   let normal = bitcast<F>((magnitude << U(20u)) + U(0x3c000000u));
@@ -199,7 +171,6 @@ const table = {
 }`,
   },
   f8e5m2_bits: {
-    widths: bothWidths,
     text: `fn f8e5m2_bits(x: F) -> U {
   let bits = bitcast<U>(x);
   let sign = (bits >> U(24u)) & U(0x80u);
@@ -213,10 +184,9 @@ const table = {
 }`,
   },
   f8e5m2_value: {
-    widths: bothWidths,
     text: 'fn f8e5m2_value(bits: U) -> F { return f16_value(bits << U(8u)); }',
   },
-} as const satisfies Record<string, Helper>;
+} as const satisfies Record<string, { readonly text: string }>;
 
 export type HelperName = keyof typeof table;
 

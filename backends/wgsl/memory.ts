@@ -1,15 +1,14 @@
 /** Reading and writing storage buffers: single elements and four neighbours, of any dtype. */
 
 import type { TensorId } from '../../compiler/graph/graph.ts';
-import type { TileExpression } from '../../compiler/tiles/tile-expression.ts';
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import { dtypeFacts } from '../../dsl/types/dtype.ts';
 import type { Buffer, Emission } from './emission.ts';
 import { helper } from './emission.ts';
-import { component, compose, emit, linear, type Point } from './expressions.ts';
-import { divisorOf, laneStride } from './lanes.ts';
-import { type Linear, linearConstant, linearValue, plus, quarter, sumOf } from './linear.ts';
+import { type Linear, linearConstant, quarter, sumOf } from './linear.ts';
+import { fromLanes, lanes, type Places, placeOf } from './places.ts';
 import { elementsPerWord, narrowCodes } from './storage.ts';
+import { component, compose } from './values.ts';
 import { components } from './wgsl-text.ts';
 import type { Value } from './writer.ts';
 
@@ -80,31 +79,17 @@ function splitByFour(emission: Emission, offset: Linear): { block: Value; within
   };
 }
 
-/** Four neighbours of the tile being computed, wherever they are: one access where they are neighbours in memory. */
-export function loadFour(
-  emission: Emission,
-  expression: TileExpression & { readonly op: 'load' },
-  point: Point,
-): Value {
-  const { offset, tensor } = expression;
+/** Four neighbours of the tile being computed: one access where they are neighbours in memory. */
+export function loadFour(emission: Emission, tensor: TensorId, places: Places): Value {
   const buffer = bufferOf(emission, tensor);
-  const stride = laneStride(offset, point.domain);
-  if (stride === 1 && divisorOf(offset, point.domain) % 4 === 0 && canBeWide(buffer)) {
+  if (places.kind === 'strided' && places.aligned && canBeWide(buffer)) {
     buffer.wide.used = true;
-    return loadAligned(emission, buffer, linear(emission, offset, point));
+    return loadAligned(emission, buffer, places.first);
   }
-  if (stride !== undefined) {
-    const base = linear(emission, offset, point);
-    const parts = [0, 1, 2, 3].map((lane) =>
-      loadSingle(emission, tensor, plus(base, linearConstant(lane * stride))),
-    );
-    return compose(emission, parts);
-  }
-  const places = emit(emission, offset, point);
-  const parts = [0, 1, 2, 3].map((lane) =>
-    loadSingle(emission, tensor, linearValue(component(places, lane), 1)),
+  return compose(
+    emission,
+    fromLanes((lane) => loadSingle(emission, tensor, placeOf(places, lane))),
   );
-  return compose(emission, parts);
 }
 
 function canBeWide(buffer: Buffer): boolean {
@@ -217,49 +202,51 @@ function storeSingle(emission: Emission, buffer: Buffer, offset: Linear, value: 
   writer.statement(`${buffer.name}[${block.text}][${within.text}] = ${value.text};`);
 }
 
-/**
- * Stores a value, or four neighbours, where `mask` holds (undefined: everywhere).
- * @param stride of the offset along the four; undefined when irregular, with `places` the four offsets.
- */
-export function storeValue(
+/** Stores one value where `mask` holds (undefined: anyhow). */
+export function storeOne(
   emission: Emission,
   tensor: TensorId,
-  offset: TileExpression,
-  point: Point,
+  place: Linear,
   value: Value,
   mask: Value | undefined,
 ): void {
   const buffer = bufferOf(emission, tensor);
-  const { writer } = emission;
-  const perWord = elementsPerWord(buffer.tensor.dtype);
-  const guarded = (condition: Value | undefined, body: () => void) =>
-    condition === undefined ? body() : writer.block(`if (${condition.text})`, body);
-  if (point.width === 1) {
-    if (perWord !== 1) throw new Error(`${emission.program.name} stores part of a word`);
-    guarded(mask, () => storeSingle(emission, buffer, linear(emission, offset, point), value));
-    buffer.version++;
-    return;
-  }
-  const stride = laneStride(offset, point.domain);
-  const aligned = stride === 1 && divisorOf(offset, point.domain) % 4 === 0;
-  if (perWord !== 1 && !aligned) throw new Error(`${emission.program.name} stores unaligned words`);
-  const base = stride === undefined ? undefined : linear(emission, offset, point);
-  if (perWord !== 1) storePacked(emission, buffer, base!, encode(emission, buffer.tensor.dtype, value), mask);
-  else if (aligned && mask?.width !== 4 && canBeWide(buffer)) {
-    buffer.wide.used = true;
-    const { block } = splitByFour(emission, base!);
-    guarded(mask, () => writer.statement(`${buffer.name}[${block.text}] = ${value.text};`));
-  } else {
-    const places = base === undefined ? emit(emission, offset, point) : undefined;
-    for (const lane of [0, 1, 2, 3]) {
-      const at =
-        base === undefined
-          ? linearValue(component(places!, lane), 1)
-          : plus(base, linearConstant(lane * stride!));
-      guarded(mask && component(mask, lane), () => storeSingle(emission, buffer, at, component(value, lane)));
-    }
-  }
+  if (elementsPerWord(buffer.tensor.dtype) !== 1)
+    throw new Error(`${emission.program.name} stores part of a word`);
+  guarded(emission, mask, () => storeSingle(emission, buffer, place, value));
   buffer.version++;
+}
+
+/** Stores four neighbours of the tile, each where its `mask` holds. */
+export function storeFour(
+  emission: Emission,
+  tensor: TensorId,
+  places: Places,
+  value: Value,
+  mask: Value | undefined,
+): void {
+  const buffer = bufferOf(emission, tensor);
+  const aligned = places.kind === 'strided' && places.aligned ? places.first : undefined;
+  if (elementsPerWord(buffer.tensor.dtype) !== 1) {
+    if (aligned === undefined) throw new Error(`${emission.program.name} stores unaligned words`);
+    storePacked(emission, buffer, aligned, encode(emission, buffer.tensor.dtype, value), mask);
+  } else if (aligned !== undefined && mask?.width !== 4 && canBeWide(buffer)) {
+    buffer.wide.used = true;
+    const { block } = splitByFour(emission, aligned);
+    guarded(emission, mask, () =>
+      emission.writer.statement(`${buffer.name}[${block.text}] = ${value.text};`),
+    );
+  } else
+    for (const lane of lanes)
+      guarded(emission, mask && component(mask, lane), () =>
+        storeSingle(emission, buffer, placeOf(places, lane), component(value, lane)),
+      );
+  buffer.version++;
+}
+
+function guarded(emission: Emission, mask: Value | undefined, body: () => void): void {
+  if (mask === undefined) body();
+  else emission.writer.block(`if (${mask.text})`, body);
 }
 
 /** A word is stored when its first element is to be: the last one of a tensor is padded. */
@@ -273,27 +260,21 @@ function storePacked(
   const { writer } = emission;
   const { block } = splitByFour(emission, offset);
   const b = bits.text;
+  const store = (place: string, word: string, condition: Value | undefined) =>
+    guarded(emission, condition, () => writer.statement(`${buffer.name}${place} = ${word};`));
+  const firstMask = mask && component(mask, 0);
   if (elementsPerWord(buffer.tensor.dtype) === 4) {
-    const store = () =>
-      writer.statement(
-        `${buffer.name}[${block.text}] = ${b}.x | (${b}.y << 8u) | (${b}.z << 16u) | (${b}.w << 24u);`,
-      );
-    if (mask === undefined) store();
-    else writer.block(`if (${component(mask, 0).text})`, store);
+    store(`[${block.text}]`, `${b}.x | (${b}.y << 8u) | (${b}.z << 16u) | (${b}.w << 24u)`, firstMask);
     return;
   }
-  const words = [`${b}.x | (${b}.y << 16u)`, `${b}.z | (${b}.w << 16u)`];
+  const words = [`${b}.x | (${b}.y << 16u)`, `${b}.z | (${b}.w << 16u)`] as const;
   if (buffer.view === 'four' && mask?.width !== 4) {
     buffer.wide.used = true;
-    const store = () => writer.statement(`${buffer.name}[${block.text}] = vec2u(${words.join(', ')});`);
-    if (mask === undefined) store();
-    else writer.block(`if (${mask.text})`, store);
+    store(`[${block.text}]`, `vec2u(${words.join(', ')})`, mask);
     return;
   }
-  for (const half of [0, 1]) {
+  for (const half of [0, 1] as const) {
     const place = buffer.view === 'four' ? `[${block.text}][${half}]` : `[${block.text} * 2 + ${half}]`;
-    const store = () => writer.statement(`${buffer.name}${place} = ${words[half]};`);
-    if (mask === undefined) store();
-    else writer.block(`if (${component(mask, 2 * half).text})`, store);
+    store(place, words[half], mask && component(mask, 2 * half));
   }
 }

@@ -1,8 +1,8 @@
 /** `into[m, n] += Σ_k left[m, k] · right[k, n]` on registers, unrolled. */
 import type { TileStatement } from '../../compiler/tiles/tile-program.ts';
 import type { Emission, TileState } from './emission.ts';
-import { component } from './expressions.ts';
 import { registerAt, tileState } from './tile-elements.ts';
+import { component } from './values.ts';
 import { splat, typeText } from './wgsl-text.ts';
 import type { Value } from './writer.ts';
 

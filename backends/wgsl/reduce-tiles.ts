@@ -3,9 +3,9 @@ import type { Arithmetic, Combiner } from '../../compiler/graph/graph.ts';
 import type { Tile, TileStatement } from '../../compiler/tiles/tile-program.ts';
 import { barrier } from './barriers.ts';
 import { type Emission, invocationIndex, sharers, type TileState, widthOf } from './emission.ts';
-import { applyFunction, compose } from './expressions.ts';
-import { declareRegisters } from './statements.ts';
+import { declareRegisters } from './register-tiles.ts';
 import { registerAt, tileState } from './tile-elements.ts';
+import { applyFunction, compose } from './values.ts';
 import type { Value } from './writer.ts';
 
 /** One value, or a value and its position. */
@@ -201,7 +201,7 @@ function reduceAcross(
 
 function scratch(emission: Emission, dtype: Arithmetic, size: number, part: number): string {
   const name = `scratch_${dtype}_${part}`;
-  emission.scratch.set(name, `var<workgroup> ${name}: array<${dtype}, ${size}>;`);
+  emission.scratch.set(name, { name, dtype, width: 1, count: size });
   return name;
 }
 

@@ -2,12 +2,11 @@
 import type { TileExpression } from '../../compiler/tiles/tile-expression.ts';
 import type { TileAxis } from '../../compiler/tiles/tile-program.ts';
 import type { Emission, TileState } from './emission.ts';
-import { component, compose, emit, linear, type Point } from './expressions.ts';
-import { divisorOf, laneStride } from './lanes.ts';
-import { type Linear, linearConstant, linearValue, plus, sumOf, times } from './linear.ts';
+import { type Linear, sumOf } from './linear.ts';
+import { fromLanes, type Places, placeOf } from './places.ts';
+import type { Point } from './point.ts';
+import { component, compose } from './values.ts';
 import type { Value } from './writer.ts';
-
-type ElementExpression = TileExpression & { readonly op: 'element' };
 
 export function tileState(emission: Emission, name: string): TileState {
   const state = emission.tiles.get(name);
@@ -16,25 +15,16 @@ export function tileState(emission: Emission, name: string): TileState {
   return state;
 }
 
-export function readElement(emission: Emission, expression: ElementExpression, point: Point): Value {
-  const state = tileState(emission, expression.tile);
-  return state.tile.space === 'shared'
-    ? readShared(emission, state, expression, point)
-    : readRegister(emission, state, expression, point);
-}
-
 // ── registers ──────────────────────────────────────────────────────────────────────────────────────────────
 
-function readRegister(
+export function readRegister(
   emission: Emission,
   state: TileState,
-  expression: ElementExpression,
+  subscripts: readonly TileExpression[],
   point: Point,
 ): Value {
   const lanes = (point.width === 4 ? [0, 1, 2, 3] : [0]).map((lane) =>
-    expression.subscripts.map((subscript, axis) =>
-      fragmentIndex(emission, state, subscript, axis, point, lane),
-    ),
+    subscripts.map((subscript, axis) => fragmentIndex(emission, state, subscript, axis, point, lane)),
   );
   if (point.width === 4 && state.width === 4) {
     const last = lanes.map((indices) => indices.at(-1)!);
@@ -113,41 +103,17 @@ export function registerAt(
 
 // ── workgroup memory ───────────────────────────────────────────────────────────────────────────────────────
 
-function readShared(
-  emission: Emission,
-  state: TileState,
-  expression: ElementExpression,
-  point: Point,
-): Value {
-  const extents = state.tile.axes.map((axis) => axis.extent);
-  const place = (at: Point): Linear =>
-    expression.subscripts.reduce<Linear>(
-      (total, subscript, axis) => plus(times(total, extents[axis]!), linear(emission, subscript, at)),
-      linearConstant(0),
-    );
-  if (point.width === 1) return sharedAt(emission, state, place(point), 1);
-  const strides = expression.subscripts.map((subscript) => laneStride(subscript, point.domain));
-  if (strides.every((stride) => stride !== undefined)) {
-    const stride = strides.reduce((total, at, axis) => total * extents[axis]! + at, 0);
-    const last = expression.subscripts.at(-1);
-    const aligned = last !== undefined && divisorOf(last, point.domain) % 4 === 0;
-    if (stride === 1 && strides.at(-1) === 1 && aligned && state.width === 4)
-      return sharedAt(emission, state, place(point), 4);
-    const parts = [0, 1, 2, 3].map((lane) =>
-      sharedAt(emission, state, plus(place(point), linearConstant(lane * stride)), 1),
-    );
-    return compose(emission, parts);
-  }
-  const subscripts = expression.subscripts.map((subscript) => emit(emission, subscript, point));
-  const parts = [0, 1, 2, 3].map((lane) => {
-    const offset = subscripts.reduce<Linear>(
-      (total, subscript, axis) =>
-        plus(times(total, extents[axis]!), linearValue(component(subscript, lane), 1)),
-      linearConstant(0),
-    );
-    return sharedAt(emission, state, offset, 1);
-  });
-  return compose(emission, parts);
+export function readShared(emission: Emission, state: TileState, place: Linear): Value {
+  return sharedAt(emission, state, place, 1);
+}
+
+export function readSharedFour(emission: Emission, state: TileState, places: Places): Value {
+  if (places.kind === 'strided' && places.aligned && state.width === 4)
+    return sharedAt(emission, state, places.first, 4);
+  return compose(
+    emission,
+    fromLanes((lane) => readShared(emission, state, placeOf(places, lane))),
+  );
 }
 
 function sharedAt(emission: Emission, state: TileState, offset: Linear, width: 1 | 4): Value {

@@ -29,3 +29,12 @@ it('bodies nested too deeply are an error', () => {
   const chain = Array.from({ length: 400 }, () => 'x').join(' + ');
   expect(codesOf(`fn f(x: f32) -> f32 = ${chain}`)).toEqual(['E0212']);
 });
+
+it('calls nested too deeply are an error, once, where the limit is passed', () => {
+  const chain = (length: number): string =>
+    ['fn f0(x: f32) -> f32 = x']
+      .concat(Array.from({ length }, (_, n) => `fn f${n + 1}(x: f32) -> f32 = f${n}(x) + 1`))
+      .join('\n');
+  expect(codesOf(chain(190))).toEqual([]);
+  expect(codesOf(chain(700))).toEqual(['E0212']);
+});

@@ -71,7 +71,9 @@ const codes = {
   },
   E0212: {
     title: 'Nested too deeply',
-    explanation: 'Expressions are nested at most some hundreds deep. Name the parts with let.',
+    explanation:
+      'Expressions are nested at most some hundreds deep, the functions that they call included. Name the parts with let; ' +
+      'what is done many times over is a fold.',
   },
   E0301: {
     title: 'Types differ',
