@@ -1,5 +1,6 @@
 /** How the command ends: 0 fine, 1 a diagnostic or a failed property, 2 wrong usage, 70 an internal error. */
 import { CommanderError } from 'commander';
+import { fileReason } from '../compiler/plan/file-reason.ts';
 import { isUserError } from '../runtime/errors.ts';
 import type { Output } from './output.ts';
 
@@ -43,8 +44,8 @@ export function reportFailure(error: unknown, output: Output): ExitStatus {
     return exitStatus.diagnostic;
   }
   if (isSystemError(error)) {
-    const help = systemHelp[error.code] ?? 'check the path and its permissions';
-    output.failure({ code: 'file-access', message: error.message, help });
+    const message = `${error.path ?? error.syscall}: ${fileReason(error)}`;
+    output.failure({ code: 'file-access', message, help: 'check the path and its permissions' });
     return exitStatus.diagnostic;
   }
   const [message, stack] = error instanceof Error ? [error.message, error.stack] : [String(error), undefined];
@@ -58,17 +59,10 @@ export function reportFailure(error: unknown, output: Output): ExitStatus {
 }
 
 interface SystemError extends Error {
-  readonly code: string;
   readonly syscall: string;
+  readonly path?: string;
 }
 
 function isSystemError(error: unknown): error is SystemError {
   return error instanceof Error && 'syscall' in error && 'code' in error;
 }
-
-const systemHelp: Readonly<Record<string, string>> = {
-  ENOSPC: 'the disk is full: nothing half-written was left; free some room and run again',
-  EACCES: 'there is no permission for that path',
-  ENOENT: 'there is no such file or directory',
-  EROFS: 'the file system is read-only',
-};

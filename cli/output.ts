@@ -2,6 +2,7 @@
 import type { Diagnostic } from '../dsl/diagnostics/diagnostic.ts';
 import { diagnosticsToJson } from '../dsl/diagnostics/render-json.ts';
 import { renderDiagnostic } from '../dsl/diagnostics/render-terminal.ts';
+import { painter } from '../dsl/diagnostics/terminal-style.ts';
 import { createProgress, type ProgressLine } from './progress.ts';
 import { processStreams, type Streams } from './streams.ts';
 
@@ -30,6 +31,7 @@ const jsonVersion = 1;
 
 export function createOutput(json: boolean, streams: Streams = processStreams): Output {
   const { out, err } = streams;
+  const paint = painter(streams.colour);
   const line = createProgress(err, () => performance.now());
   const print = (object: Readonly<Record<string, unknown>>) =>
     out.write(`${JSON.stringify({ version: jsonVersion, ...object })}\n`);
@@ -50,7 +52,7 @@ export function createOutput(json: boolean, streams: Streams = processStreams): 
     },
     failure: (failure) => {
       if (json) print({ error: failure });
-      else say(`error: ${failure.message}\n  = help: ${failure.help}`);
+      else say(`${paint('error', 'error')}: ${failure.message}\n  = help: ${failure.help}`);
     },
     progress: (text) => {
       if (!json) say(text);

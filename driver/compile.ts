@@ -22,6 +22,7 @@ import type { Dtype } from '../dsl/types/dtype.ts';
 import { evaluateSize } from '../dsl/types/size.ts';
 import type { TypedProgram } from '../dsl/types/typed.ts';
 import { UserError } from '../runtime/errors.ts';
+import { checkElements, checkExtents } from './index-limits.ts';
 import { moduleLoader, requireSource } from './module-loader.ts';
 import { type Progress, silent } from './progress.ts';
 import { showSignature } from './signature.ts';
@@ -81,7 +82,10 @@ export interface Lowered {
   readonly below: ReadonlyMap<string, number>;
 }
 
-/** The index graph of one entry at given sizes, as written and as optimized. */
+/**
+ * The index graph of one entry at given sizes, as written and as optimized.
+ * @throws UserError when an index would not fit in an i32.
+ */
 export function lower(
   checked: Checked,
   { entry, sizes, inputDtypes }: Instance,
@@ -92,6 +96,7 @@ export function lower(
   if ('diagnostics' in lowered) {
     return { kind: 'rejected', diagnostics: lowered.diagnostics, sources: checked.sources };
   }
+  checkExtents(lowered.graph);
   const below = describeEntry(checked.program, entry).inputs.flatMap(({ path, element }) => {
     const range = element.kind === 'ix' ? evaluateSize(element.range, sizes) : undefined;
     return range === undefined ? [] : [[path, range] as const];
@@ -136,6 +141,7 @@ export function compileFor(
     sizes: Object.fromEntries(instance.sizes),
     below: lowered.below,
   });
+  checkElements(lowered.optimized, tensors.values());
   progress('planning', 1, 1);
   return { schedule, kernels, package: planned };
 }

@@ -5,7 +5,7 @@ import { type ComputeNode, type Node, results, type Tensor } from '../compiler/g
 import { allTensors } from '../compiler/graph/uses.ts';
 import { entryOf } from '../compiler/lower/entry.ts';
 import { contractionOf } from '../compiler/optimize/contraction.ts';
-import { expandSteps } from '../compiler/plan/expand.ts';
+import { commandCount } from '../compiler/plan/expand.ts';
 import { typeText } from '../compiler/plan/storage-bytes.ts';
 import type { Dtype } from '../dsl/types/dtype.ts';
 import type { OpenedDevice } from '../runtime/webgpu/device.ts';
@@ -79,7 +79,7 @@ export function explainPlan(
   return {
     device: description,
     kernels: manifest.kernels.length,
-    launches: expandSteps(manifest.steps, manifest.slots.length).commands.length,
+    launches: commandCount(manifest.steps),
     peakBytes: manifest.peakBytes,
   };
 }

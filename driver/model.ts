@@ -54,7 +54,7 @@ export interface Model {
     inputs: ModelInputs,
     sizes?: Readonly<Record<string, number>>,
   ) => Promise<ModelOutputs>;
-  /** Gives the device back. */
+  /** Gives the device back. A call after that takes one anew. */
   readonly close: () => void;
 }
 
@@ -73,7 +73,10 @@ export async function load<Entries extends object = Calls>(
   const instances = new Map<string, Promise<Instance>>();
   let opening: Promise<OpenedDevice> | undefined;
   const open = () => {
-    opening ??= openWith(options);
+    opening ??= openWith(options).catch((error: unknown) => {
+      opening = undefined;
+      throw error;
+    });
     return opening;
   };
 
@@ -84,13 +87,19 @@ export async function load<Entries extends object = Calls>(
     const dtypes = new Map([...tensors].map(([name, { dtype }]) => [name, dtype]));
     checkInputs(wanted, tensors, sizes);
     const key = JSON.stringify([entry, [...sizes], [...dtypes]]);
-    const known = instances.get(key) ?? makeInstance(checked, entry, sizes, dtypes, options, open);
-    instances.set(key, known);
-    const outputs = await (await known).run(tensors);
-    return Object.fromEntries(outputs) as ModelOutputs;
+    const making = instances.get(key) ?? makeInstance(checked, entry, sizes, dtypes, options, open);
+    instances.set(key, making);
+    const instance = await making.catch((error: unknown) => {
+      // What failed once, for want of memory say, may go well another time.
+      instances.delete(key);
+      throw error;
+    });
+    return Object.fromEntries(await instance.run(tensors)) as ModelOutputs;
   };
   const close = () => {
     void opening?.then((device) => device.destroy()).catch(() => undefined);
+    opening = undefined;
+    instances.clear();
   };
   const entries = [...checked.program.entries.keys()].map((name) => [
     name,

@@ -1,6 +1,7 @@
 /** Where `import` finds its text: the standard library of this package, and files beside the importing one. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import { fileReason } from '../compiler/plan/file-reason.ts';
 import type { Source } from '../dsl/diagnostics/diagnostic.ts';
 import type { ModuleLoader } from '../dsl/types/check.ts';
 import { UserError } from '../runtime/errors.ts';
@@ -28,17 +29,10 @@ export function requireSource(path: string): Source {
   try {
     return { path, text: readFileSync(path, 'utf8') };
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    const reason = reasons[code ?? ''] ?? `cannot be read: ${message}`;
-    throw new UserError('file-access', `${path}: ${reason}`, 'give the path of a .ricci file');
+    const message = `cannot read ${path}: ${fileReason(error)}`;
+    throw new UserError('file-access', message, 'give the path of a .ricci file');
   }
 }
-
-const reasons: Readonly<Record<string, string>> = {
-  ENOENT: 'there is no such file',
-  EISDIR: 'is a directory',
-  EACCES: 'there is no permission to read it',
-};
 
 /** The file's text, or undefined when there is none to read. */
 export function readSource(path: string): Source | undefined {

@@ -1,5 +1,5 @@
 /** What is known while one kernel is written. */
-import type { Tensor, TensorId } from '../../compiler/graph/graph.ts';
+import type { Arithmetic, Tensor, TensorId } from '../../compiler/graph/graph.ts';
 import type { Spread, ThreadShape, Tile, TileAxis, TileProgram } from '../../compiler/tiles/tile-program.ts';
 import { type HelperName, type HelperUse, helperCall } from './helpers.ts';
 import type { View } from './storage.ts';
@@ -11,8 +11,8 @@ export interface Emission {
   readonly buffers: ReadonlyMap<TensorId, Buffer>;
   readonly tiles: Map<string, TileState>;
   readonly helpers: Map<string, HelperUse>;
-  /** Workgroup memory of reductions, by element type and size. */
-  readonly scratch: Map<string, string>;
+  /** Workgroup memory of reductions, by name. */
+  readonly scratch: Map<string, WorkgroupArray>;
   readonly barriers: BarrierState;
   /** The block in which each loop's variable is known. */
   readonly loopDepths: Map<string, number>;
@@ -44,6 +44,14 @@ export interface TileState {
   /** Updated after its definition, so in variables. */
   readonly mutable: boolean;
   version: number;
+}
+
+/** An array in workgroup memory. */
+export interface WorkgroupArray {
+  readonly name: string;
+  readonly dtype: Arithmetic;
+  readonly width: 1 | 4;
+  readonly count: number;
 }
 
 /** Which shared tiles were read or written since the last barrier. */

@@ -3,7 +3,7 @@ import type { Tensor, TensorId } from '../../compiler/graph/graph.ts';
 import type { DeviceProfile } from '../../compiler/tiles/device-profile.ts';
 import { allStatements } from '../../compiler/tiles/tile-builder.ts';
 import type { ThreadShape, TileProgram } from '../../compiler/tiles/tile-program.ts';
-import { type Buffer, type Emission, widthOf } from './emission.ts';
+import { type Buffer, type Emission, type WorkgroupArray, widthOf } from './emission.ts';
 import { helperTexts } from './helpers.ts';
 import type { WgslKernel } from './kernel.ts';
 import { emitStatements } from './statements.ts';
@@ -23,7 +23,9 @@ export function emitWgsl(
 ): WgslKernel {
   // The first pass declares all buffers in vectors of four and finds where that is of use.
   const trial = write(program, tensors, device, () => true);
-  const { code, grid, features } = write(program, tensors, device, (id) => trial.wide.has(id));
+  const { code, grid, workgroupBytes, features } = write(program, tensors, device, (id) =>
+    trial.wide.has(id),
+  );
   return {
     name: program.name,
     code,
@@ -31,6 +33,7 @@ export function emitWgsl(
     grid,
     bindings: program.buffers,
     counters: program.counters,
+    workgroupBytes,
     features,
   };
 }
@@ -40,7 +43,9 @@ function write(
   tensors: (id: TensorId) => Tensor,
   device: DeviceProfile,
   wantsFour: (id: TensorId) => boolean,
-): Pick<WgslKernel, 'code' | 'grid' | 'features'> & { readonly wide: ReadonlySet<TensorId> } {
+): Pick<WgslKernel, 'code' | 'grid' | 'workgroupBytes' | 'features'> & {
+  readonly wide: ReadonlySet<TensorId>;
+} {
   const buffers = new Map(
     program.buffers.map(({ tensor: id, access }): [TensorId, Buffer] => {
       const tensor = tensors(id);
@@ -75,6 +80,7 @@ function write(
   emitStatements(emission, program.body);
   const { rows, columns } = program.threads;
   const body = emission.writer.render();
+  const workgroupArrays = [...sharedArrays(program), ...emission.scratch.values()];
   const code = [
     ...(emission.usesSubgroups ? ['enable subgroups;', ''] : []),
     ...program.buffers.map(({ tensor: id, access }, binding) => {
@@ -85,8 +91,10 @@ function write(
     ...(program.counters.length > 0
       ? [`@group(0) @binding(${program.buffers.length}) var<uniform> counters: vec4<u32>;`]
       : []),
-    ...sharedDeclarations(program),
-    ...emission.scratch.values(),
+    ...workgroupArrays.map(
+      ({ name, dtype, width, count }) =>
+        `var<workgroup> ${name}: array<${typeText(dtype, width)}, ${count}>;`,
+    ),
     '',
     ...helperTexts(emission.helpers.values()).flatMap((text) => [text, '']),
     `@compute @workgroup_size(${columns}, ${rows}, 1)`,
@@ -107,6 +115,10 @@ function write(
   return {
     code,
     grid,
+    workgroupBytes: workgroupArrays.reduce(
+      (total, { width, count }) => total + scalarBytes * width * count,
+      0,
+    ),
     features: emission.usesSubgroups ? ['subgroups'] : [],
     wide: new Set([...buffers].flatMap(([id, buffer]) => (buffer.wide.used ? [id] : []))),
   };
@@ -148,13 +160,16 @@ function emitGrid(emission: Emission, limit: number): readonly [number, number, 
   return [across, down, 1];
 }
 
-function sharedDeclarations(program: TileProgram): string[] {
+/** Of each arithmetic type, in memory. */
+const scalarBytes = 4;
+
+function sharedArrays(program: TileProgram): WorkgroupArray[] {
   return allStatements(program.body).flatMap((statement) => {
     if (statement.kind !== 'define' || statement.tile.space !== 'shared') return [];
     const { name, dtype, axes } = statement.tile;
     const width = widthOf(axes);
     const count = axes.reduce((total, axis) => total * axis.extent, 1) / width;
-    return [`var<workgroup> ${sharedName(name)}: array<${typeText(dtype, width)}, ${count}>;`];
+    return [{ name: sharedName(name), dtype, width, count }];
   });
 }
 

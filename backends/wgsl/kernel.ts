@@ -14,6 +14,8 @@ export interface WgslKernel {
   readonly grid: readonly [number, number, number];
   readonly bindings: readonly TileBuffer[];
   readonly counters: readonly LoopId[];
+  /** Of workgroup memory. */
+  readonly workgroupBytes: number;
   /** Optional WebGPU features that the code enables. */
   readonly features: readonly 'subgroups'[];
 }

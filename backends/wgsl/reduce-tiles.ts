@@ -206,7 +206,7 @@ function reduceAcross(
 
 function scratch(emission: Emission, dtype: Arithmetic, size: number, part: number): string {
   const name = `scratch_${dtype}_${part}`;
-  emission.scratch.set(name, `var<workgroup> ${name}: array<${dtype}, ${size}>;`);
+  emission.scratch.set(name, { name, dtype, width: 1, count: size });
   return name;
 }
 

@@ -10,7 +10,7 @@ import type { TensorData } from '../../runtime/weights/tensor-data.ts';
 import { Ended, exitStatus } from '../exit.ts';
 import { parseAssignments, parseNamed } from '../options.ts';
 import type { Output } from '../output.ts';
-import { type InputOptions, readInputs } from './given-inputs.ts';
+import { type GivenInputs, type InputOptions, readInputs } from './given-inputs.ts';
 
 export interface EntryOptions extends InputOptions {
   readonly entry?: string;
@@ -82,11 +82,12 @@ export function prepareEntry(
     wanted.map(({ path, element }) => ({ path, dtype: dtypeOf(element) })),
   );
   const inputs = given.tensors;
-  if (complete) refuseMissing(wanted, inputs);
+  if (complete) refuseMissing(wanted, given);
   const shapes = new Map([...inputs].map(([path, { shape }]) => [path, shape]));
   const own = entryOf(checked.program, entry).sizes;
   const configured = [...given.sizes].filter(([name]) => own.includes(name));
   const known = new Map([...configured, ...options.size]);
+  refuseMeshes(checked.program.axes, known);
   const solved = solveEntrySizes(checked.program, entry, shapes, known);
   if (solved.kind === 'rejected') {
     output.diagnostics(solved.diagnostics, checked.sources);
@@ -101,15 +102,27 @@ export function prepareEntry(
 }
 
 /** Said before the sizes that they would have fixed are missed. */
-function refuseMissing(wanted: readonly EntryTensor[], given: ReadonlyMap<string, TensorData>): void {
-  const missing = wanted.filter(({ path }) => !given.has(path)).map(({ path }) => path);
+function refuseMissing(wanted: readonly EntryTensor[], { tensors, strangers }: GivenInputs): void {
+  const missing = wanted.filter(({ path }) => !tensors.has(path)).map(({ path }) => path);
   const [first] = missing;
   if (first === undefined) return;
   const verb = missing.length === 1 ? 'the input is missing' : 'inputs are missing';
+  const others = strangers.length === 0 ? '' : `; given, but no inputs: ${strangers.slice(0, 6).join(', ')}`;
   throw new UserError(
     'wrong-input',
-    `${verb}: ${missing.join(', ')}`,
+    `${verb}: ${missing.join(', ')}${others}`,
     `give --inputs FILE.safetensors, --input ${first}=FILE.npy, or --random SEED for random ones`,
+  );
+}
+
+/** Meshes of several devices are read and kept, and not yet run. */
+function refuseMeshes(axes: readonly string[], sizes: ReadonlyMap<string, number>): void {
+  const axis = axes.find((name) => (sizes.get(name) ?? 1) !== 1);
+  if (axis === undefined) return;
+  throw new UserError(
+    'wrong-input',
+    `the mesh axis ${axis} cannot be ${sizes.get(axis)}: Ricci runs on one device today, where it is 1`,
+    'leave it out',
   );
 }
 

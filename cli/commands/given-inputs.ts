@@ -22,6 +22,8 @@ export interface InputOptions {
 
 export interface GivenInputs {
   readonly tensors: Map<string, TensorData>;
+  /** Tensors of the `--inputs` file that are no inputs. */
+  readonly strangers: readonly string[];
   /** What a checkpoint's configuration fixes. */
   readonly sizes: ReadonlyMap<string, number>;
 }
@@ -33,12 +35,10 @@ export function readInputs(options: InputOptions, wanted: readonly WantedInput[]
     ...(checkpoint === undefined ? [] : checkpointInputs(options.checkpoint ?? '', checkpoint, wanted)),
     ...[...options.input].map(([path, value]) => [path, readInput(path, value, wanted)] as const),
   ]);
-  if (options.inputs !== undefined) {
-    for (const [path, tensor] of fileInputs(options.inputs, wanted, tensors)) {
-      if (!options.input.has(path)) tensors.set(path, tensor);
-    }
-  }
-  return { tensors, sizes: checkpoint?.sizes ?? new Map() };
+  const inFile =
+    options.inputs === undefined ? undefined : fileInputs(options.inputs, wanted, new Set(tensors.keys()));
+  for (const [path, tensor] of inFile?.tensors ?? []) if (!options.input.has(path)) tensors.set(path, tensor);
+  return { tensors, strangers: inFile?.strangers ?? [], sizes: checkpoint?.sizes ?? new Map() };
 }
 
 function pathsOf(wanted: readonly WantedInput[]): string {
@@ -70,8 +70,8 @@ function checkpointInputs(
 function fileInputs(
   file: string,
   wanted: readonly WantedInput[],
-  given: ReadonlyMap<string, TensorData>,
-): ReadonlyMap<string, TensorData> {
+  given: ReadonlySet<string>,
+): Pick<GivenInputs, 'tensors' | 'strangers'> {
   const source = openSafetensors(file);
   try {
     const known = new Set(wanted.map(({ path }) => path));
@@ -94,7 +94,7 @@ function fileInputs(
         `the inputs are ${pathsOf(wanted)}`,
       );
     }
-    return new Map(names.map((name) => [name, source.read(name)]));
+    return { tensors: new Map(names.map((name) => [name, source.read(name)])), strangers };
   } finally {
     source.close();
   }
@@ -106,9 +106,11 @@ function readInput(path: string, value: string, wanted: readonly WantedInput[]):
     throw new UserError('wrong-input', `there is no input ${path}`, `the inputs are ${pathsOf(wanted)}`);
   }
   const { dtype = 'f32' } = input;
-  const number = Number(value);
+  const number = dtype === 'bool' ? (truth[value] ?? Number(value)) : Number(value);
   return Number.isNaN(number) ? asWanted(readNpy(value), dtype) : scalarInput(path, dtype, number);
 }
+
+const truth: Readonly<Record<string, number>> = { true: 1, false: 0 };
 
 function scalarInput(path: string, dtype: Dtype, number: number): TensorData {
   const tensor = tensorFromValues(dtype, [], [number]);
@@ -116,7 +118,7 @@ function scalarInput(path: string, dtype: Dtype, number: number): TensorData {
   throw new UserError(
     'wrong-input',
     `the input ${path} is ${typeText(tensor)}, which has no value ${number}`,
-    dtype === 'bool' ? 'give 0 or 1' : 'give a whole number that fits',
+    dtype === 'bool' ? 'give true or false' : 'give a whole number that fits',
   );
 }
 

@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import type { EntryTensor } from '../../compiler/lower/entry.ts';
 import type { Package } from '../../compiler/plan/package.ts';
 import { isPackage, readPackage } from '../../compiler/plan/package-files.ts';
+import { typeText } from '../../compiler/plan/storage-bytes.ts';
 import { compileFor, lower } from '../../driver/compile.ts';
 import { checkInputs } from '../../driver/inputs.ts';
 import { randomInput } from '../../driver/random-inputs.ts';
@@ -154,7 +155,9 @@ async function runOn(
     output.advance('compiling kernels', done, total),
   );
   try {
+    output.advance('running', 0, 1);
     const results = await loaded.run(inputs);
+    output.advance('running', 1, 1);
     if (options.trace !== undefined) writeFileBeside(options.trace, traceText(await loaded.time()));
     return results;
   } finally {
@@ -190,9 +193,8 @@ function writeResults(path: string, results: Tensors): void {
 function report(results: Tensors, file: string | undefined, output: Output): void {
   const described = [...results].map(([path, tensor]) => ({ path, tensor, values: tensorValues(tensor) }));
   const lines = described.map(({ path, tensor, values }) => {
-    const type = `${tensor.dtype}[${tensor.shape.join(', ')}]`;
     const shown = [...values.subarray(0, 8)].map((value) => Number(value.toPrecision(6)));
-    return `${path}: ${type} = ${shown.join(' ')}${values.length > 8 ? ' …' : ''}`;
+    return `${path}: ${typeText(tensor)} = ${shown.join(' ')}${values.length > 8 ? ' …' : ''}`;
   });
   output.data([...lines, ...(file === undefined ? [] : [`written to ${file}`])].join('\n'), {
     outputs: described.map(({ path, tensor, values }) => ({

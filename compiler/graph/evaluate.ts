@@ -46,6 +46,7 @@ export function evaluateGraph<V>(
     bind(machine.slot(tensor.id), value.data);
   }
   const run = graph.nodes.map((node) => nodeCode(node, machine));
+  onNode(done, total);
   for (const step of run) step();
   return new Map(graph.outputs.map(({ path, tensor }) => [path, tensorValueOf(machine.slot(tensor))]));
 }

@@ -18,6 +18,8 @@ export interface Kernel {
    * uniform `vec4<u32>` that holds their steps in this order.
    */
   readonly counters: readonly LoopId[];
+  /** Of workgroup memory; none when left out. */
+  readonly workgroupBytes?: number;
   /** Optional WebGPU features that the code enables, such as `shader-f16`. */
   readonly features?: readonly string[];
 }

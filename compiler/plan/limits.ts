@@ -10,6 +10,7 @@ const limits: { readonly [L in Limit]: (profile: DeviceProfile) => number } = {
   storageBuffersPerStage: (profile) => profile.maxStorageBuffersPerStage,
   bindingBytes: (profile) => profile.maxBindingBytes,
   bufferBytes: (profile) => profile.maxBufferBytes,
+  workgroupBytes: (profile) => profile.maxWorkgroupBytes,
   invocationsPerWorkgroup: (profile) => profile.maxInvocationsPerWorkgroup,
   workgroupsPerDimension: (profile) => profile.maxWorkgroupsPerDimension,
 };
@@ -21,6 +22,8 @@ const limitText: { readonly [L in Limit]: (needed: number, offered: number) => s
     `its largest tensor takes ${bytesText(needed)}, and a kernel of the device reaches ${bytesText(offered)}`,
   bufferBytes: (needed, offered) =>
     `its largest tensor takes ${bytesText(needed)}, and a buffer of the device holds ${bytesText(offered)}`,
+  workgroupBytes: (needed, offered) =>
+    `a kernel of it takes ${bytesText(needed)} of workgroup memory, and the device has ${bytesText(offered)}`,
   invocationsPerWorkgroup: (needed, offered) =>
     `a kernel of it has workgroups of ${needed}, and the device allows ${offered}`,
   workgroupsPerDimension: (needed, offered) =>

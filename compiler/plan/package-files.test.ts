@@ -47,6 +47,7 @@ const manifest: Manifest = {
     storageBuffersPerStage: 2,
     bindingBytes: 12,
     bufferBytes: 12,
+    workgroupBytes: 0,
     invocationsPerWorkgroup: 64,
     workgroupSize: [64, 1, 1],
     workgroupsPerDimension: 1,

@@ -108,6 +108,7 @@ const manifestSchema = z.strictObject({
     storageBuffersPerStage: natural,
     bindingBytes: natural,
     bufferBytes: natural,
+    workgroupBytes: natural,
     invocationsPerWorkgroup: natural,
     workgroupSize: extent3,
     workgroupsPerDimension: natural,

@@ -204,6 +204,7 @@ describe('planning', () => {
     );
     expect(() => chain(1, [4], { grid: [70_000, 1, 1] })).toThrow('70000 workgroups in a dimension');
     expect(() => chain(1, [4], { workgroupSize: [1, 1, 128] })).toThrow('workgroups of 128 along z');
+    expect(() => chain(1, [4], { workgroupBytes: 20_000 })).toThrow('of workgroup memory');
     expect(() => chain(1, [4], { workgroupSize: [32, 32, 1] })).toThrow('workgroups of 1024');
   });
 

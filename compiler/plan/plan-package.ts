@@ -150,6 +150,7 @@ function requirements(
     storageBuffersPerStage: most(kernels.map((kernel) => kernel.bindings.length)),
     bindingBytes: largestSlot,
     bufferBytes: largestSlot,
+    workgroupBytes: most(kernels.map((kernel) => kernel.workgroupBytes ?? 0)),
     invocationsPerWorkgroup: most(
       kernels.map(({ workgroupSize: [width, height, depth] }) => width * height * depth),
     ),

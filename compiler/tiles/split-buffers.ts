@@ -95,7 +95,7 @@ function bestPart(node: Node, extents: readonly number[], limit: number): Scalar
   const all = tensorsIn(scalars).size;
   let best: { part: Scalar; size: number; gain: number } | undefined;
   for (const part of new Set(scalars.flatMap(subexpressions))) {
-    if (part.op === 'load' || usesReduced(part) || readsLookup(node, part)) continue;
+    if (usesReduced(part) || readsLookup(node, part)) continue;
     const inside = tensorsOf(part).size;
     if (inside < 2 || inside + 1 > limit) continue;
     const stored: Scalar = { op: 'constant', dtype: scalarType(part), value: 0 };

@@ -42,7 +42,9 @@ function classified(tokens: readonly IToken[], place: number): TokenType | undef
     case marks.leftBracket:
       return isBehind && endsOperand(tokens, place - 1) ? subscriptBracket : undefined;
     case marks.leftBrace:
-      return isBehind && opensPending(tokens[place + 1], tokens[place + 2]) ? pendingBrace : undefined;
+      return isBehind && endsOperand(tokens, place - 1) && opensPending(tokens[place + 1], tokens[place + 2])
+        ? pendingBrace
+        : undefined;
     case contextual.ring:
       return is(tokens[place + 1], identifier) && before?.tokenType !== marks.dot ? ringHead : undefined;
     default:

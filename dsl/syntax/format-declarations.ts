@@ -1,7 +1,20 @@
 /** Declarations, one layout a kind. */
-import { broken, choice, type Doc, hardLine, indent, isHard, line } from './document.ts';
+import { broken, choice, type Doc, hardLine, indent, isHard } from './document.ts';
 import { type Context, formatBlock, formatExpression, guarded } from './format-expressions.ts';
-import { bareList, hanging, type Item, list, type Part, parts, setIn, statements } from './format-layout.ts';
+import {
+  bareList,
+  curly,
+  hanging,
+  type Item,
+  list,
+  type Part,
+  type PartDoc,
+  parts,
+  round,
+  setIn,
+  square,
+  statements,
+} from './format-layout.ts';
 import { formatFacts, formatSize, formatType, nameItem } from './format-types.ts';
 import { checkedNeedsParentheses } from './parentheses.ts';
 import type {
@@ -25,17 +38,17 @@ const layouts: { readonly [K in Declaration['kind']]: (context: Context, declara
     return [
       `import ${source}`,
       alias === undefined ? '' : ` as ${alias.name}`,
-      names.length === 0 ? '' : [' ', list(comments, '(', elements, ')')],
+      names.length === 0 ? '' : [' ', list(comments, round, elements)],
     ];
   },
   mesh: ({ comments }, { axes, span }) => [
     'mesh ',
-    list(comments, '(', { items: axes.map(nameItem), from: span.start, until: span.end }, ')'),
+    list(comments, round, { items: axes.map(nameItem), from: span.start, until: span.end }),
   ],
   record: (context, { name, sizes, fields, exported, span }) => {
     const { comments } = context;
     const until = fields[0]?.name.span.start ?? span.end;
-    const parameters = list(comments, '(', { items: sizes.map(nameItem), from: name.span.end, until }, ')');
+    const parameters = list(comments, round, { items: sizes.map(nameItem), from: name.span.end, until });
     const head = [
       exported ? 'export ' : '',
       `type ${name.name}`,
@@ -44,7 +57,7 @@ const layouts: { readonly [K in Declaration['kind']]: (context: Context, declara
     ];
     const items = fields.map((field): Item => typedItem(context, field.name, field.type));
     const from = sizes.at(-1)?.span.end ?? name.span.end;
-    return [...head, list(comments, '{', { items, from, until: span.end }, '}', line)];
+    return [...head, list(comments, curly, { items, from, until: span.end })];
   },
   function: (context, declaration) => formatFunction(context, declaration),
   property: (context, declaration) => formatProperty(context, declaration),
@@ -82,11 +95,11 @@ function formatSignature(context: Context, declaration: FunctionDeclaration): Do
   const { name, exported, auto, sizes, parameters, result, facts } = declaration;
   const start = `${exported ? 'export ' : ''}${auto ? 'auto ' : ''}fn ${name.name}`;
   const untilParameters = parameters[0]?.span.start ?? result.span.start;
-  const brackets = { items: sizes.map(nameItem), from: name.span.end, until: untilParameters };
-  const head: Doc = [start, sizes.length === 0 ? '' : list(comments, '[', brackets, ']')];
+  const inBrackets = { items: sizes.map(nameItem), from: name.span.end, until: untilParameters };
+  const head: Doc = [start, sizes.length === 0 ? '' : list(comments, square, inBrackets)];
   const items = parameters.map((parameter) => typedItem(context, parameter.name, parameter.type));
   const from = sizes.at(-1)?.span.end ?? name.span.end;
-  const inParentheses = list(comments, '(', { items, from, until: result.span.start }, ')');
+  const inParentheses = list(comments, round, { items, from, until: result.span.start });
   const arrow: Doc = ['-> ', formatType(comments, result)];
   const where = facts.length === 0 ? '' : formatFacts(comments, facts, result.span.end);
   const behind = where === '' ? '' : [' ', where];
@@ -113,8 +126,13 @@ function formatProperty(context: Context, declaration: PropertyDeclaration): Doc
   if (facts.length > 0) {
     clauses.push(formatFacts(comments, facts, quantifiers.at(-1)?.span.end ?? name.span.end));
   }
-  const items = checks.map((check): Item => ({ place: check.span, doc: () => formatCheck(context, check) }));
-  clauses.push(statements(comments, { items, from: span.start, until: span.end }));
+  const items = checks.map((check, position): Item => {
+    const { start, end } = check.span;
+    // What is behind the last check is behind the property.
+    const place = position < checks.length - 1 ? { start, end } : { start, end: start };
+    return { place, doc: () => formatCheck(context, check) };
+  });
+  clauses.push(statements(comments, { items, from: span.start, until: span.start }));
   return [`property ${name.name}`, indent(...clauses.map((clause) => [hardLine, clause]))];
 }
 
@@ -133,7 +151,7 @@ const quantifierLayouts: {
       }),
     );
     if (items.length === 0) return 'mesh';
-    return ['mesh ', list(comments, '{', { items, from: span.start, until: span.end }, '}', line)];
+    return ['mesh ', list(comments, curly, { items, from: span.start, until: span.end })];
   },
   target: () => 'target',
 };
@@ -156,5 +174,6 @@ function formatCheck(context: Context, check: Check): Doc {
   });
   const sides = [side('check ', left), ...(right === undefined ? [] : [side(`${relation} `, right)])];
   const docs = parts(context.comments, span.start, sides);
-  return setIn(label === undefined ? docs : [...docs, { doc: `label "${label}"`, isAlone: true }]);
+  const shown: PartDoc = { doc: `label "${label}"`, trailing: '', isAlone: true };
+  return setIn(label === undefined ? docs : [...docs, shown]);
 }

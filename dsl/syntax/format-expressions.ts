@@ -12,7 +12,18 @@ import {
   softLine,
 } from './document.ts';
 import type { Comments, Place } from './format-comments.ts';
-import { hanging, type Item, list, type Part, parts, setIn, statements } from './format-layout.ts';
+import {
+  hanging,
+  type Item,
+  list,
+  type Part,
+  parts,
+  round,
+  setIn,
+  singleton,
+  square,
+  statements,
+} from './format-layout.ts';
 import {
   axisNames,
   formatDims,
@@ -21,6 +32,7 @@ import {
   formatPending,
   formatSize,
   formatType,
+  nameItem,
   sizeItem,
 } from './format-types.ts';
 import { precedence } from './operators.ts';
@@ -66,24 +78,23 @@ const layouts: { readonly [K in ExpressionKind]: (context: Context, expression: 
   subscript: (context, { base, subscripts, span }) => {
     const head = guarded(context, base, baseNeedsParentheses(base));
     const items = subscripts.map((subscript) => subscriptItem(context, subscript));
-    return [head, list(context.comments, '[', { items, from: base.span.end, until: span.end }, ']')];
+    return [head, list(context.comments, square, { items, from: base.span.end, until: span.end })];
   },
   call: (context, { callee, sizes, arguments: given, span }) => {
     const head = guarded(context, callee, calleeNeedsParentheses(callee));
     const { comments } = context;
     const until = given[0]?.span.start ?? span.end;
-    const brackets = { items: sizes.map(sizeItem), from: callee.span.end, until };
+    const elements = { items: sizes.map(sizeItem), from: callee.span.end, until };
     return [
       head,
-      sizes.length === 0 ? '' : list(comments, '[', brackets, ']'),
+      sizes.length === 0 ? '' : list(comments, square, elements),
       formatArguments(context, given, { start: sizes.at(-1)?.span.end ?? callee.span.end, end: span.end }),
     ];
   },
   tuple: (context, { elements, span }) => {
     const items = elements.map((element) => expressionItem(context, element));
-    // `(a)` is `a`.
-    const close = elements.length === 1 ? ',)' : ')';
-    return list(context.comments, '(', { items, from: span.start, until: span.end }, close);
+    const brackets = elements.length === 1 ? singleton : round;
+    return list(context.comments, brackets, { items, from: span.start, until: span.end });
   },
   comprehension: (context, { indices, body, span }) =>
     headed(context, ['for ', formatIndices(indices), ':'], body, span.start),
@@ -107,15 +118,15 @@ const layouts: { readonly [K in ExpressionKind]: (context: Context, expression: 
   ],
   perDevice: (context, { axes, captures, body, span }) => [
     `per_device ${axisNames(axes)} `,
-    names(captures),
+    names(context, captures, span.start),
     ' ',
     braced(context, body, span.start),
   ],
   ring: (context, { axis, travelling, state, initial, source, body, span }) => {
+    const head: Doc = [`ring ${axis.name} `, names(context, travelling, span.start)];
     const from: Doc = ['from ', formatPattern(state), ' = ', enclosed(context, initial)];
     const at = source === undefined ? '' : ` at ${source.name}`;
-    const head = group(`ring ${axis.name} `, names(travelling), indent(line, from, at));
-    return [head, ' ', braced(context, body, span.start)];
+    return [group(head, indent(line, from, at)), ' ', braced(context, body, span.start)];
   },
   error: ({ text }, { span }) => text.slice(span.start, span.end),
 };
@@ -139,9 +150,10 @@ function expressionItem(context: Context, expression: Expression): Item {
   return { place: expression.span, doc: () => formatExpression(context, expression) };
 }
 
-/** Captured names are few and short, and never broken. */
-function names(identifiers: readonly Identifier[]): string {
-  return `(${identifiers.map(({ name }) => name).join(', ')})`;
+/** `(q, k, v)` */
+function names({ comments }: Context, identifiers: readonly Identifier[], from: number): Doc {
+  const until = identifiers.at(-1)?.span.end ?? from;
+  return list(comments, round, { items: identifiers.map(nameItem), from, until });
 }
 
 function isContinued(operator: BinaryOperator, left: Expression): left is Node<'binary'> {
@@ -234,7 +246,7 @@ function formatIf(context: Context, expression: Node<'if'>): Doc {
   const last: Part = { prefix: 'else ', ...expressionItem(context, cases.at(-1)!.otherwise) };
   const branches = (node: Node<'if'>) => [conditionPart(context, node), thenPart(context, node)];
   if (cases.length === 1) return setIn(parts(comments, span.start, [...branches(expression), last]));
-  const [first, ...others] = parts(comments, span.start, [
+  const docs = parts(comments, span.start, [
     ...cases.map((node, position) => ({
       prefix: position === 0 ? '' : 'else ',
       place: { start: node.span.start, end: node.then.span.end },
@@ -242,7 +254,12 @@ function formatIf(context: Context, expression: Node<'if'>): Doc {
     })),
     last,
   ]);
-  return group(first?.doc ?? '', ...others.map(({ doc }) => [line, doc]));
+  return group(
+    ...join(
+      line,
+      docs.map(({ doc, trailing }) => [doc, trailing]),
+    ),
+  );
 }
 
 function conditionPart(context: Context, { condition }: Node<'if'>): Part {
@@ -264,7 +281,7 @@ function formatArguments(context: Context, given: readonly Argument[], { start, 
   const items = given.map(
     (argument): Item => ({ place: argument.span, doc: () => formatArgument(context, argument, start) }),
   );
-  return list(context.comments, '(', { items, from: start, until: end }, ')');
+  return list(context.comments, round, { items, from: start, until: end });
 }
 
 function formatArgument(context: Context, argument: Argument, from: number): Doc {

@@ -43,31 +43,45 @@ interface Elements {
   readonly until: number;
 }
 
+interface Brackets {
+  readonly open: string;
+  readonly close: string;
+  /** What is inside the brackets on either side. */
+  readonly padding: Doc;
+  /** What is behind the last element. */
+  readonly lastComma: Doc;
+}
+
+const trailingComma = whenBroken(',');
+export const round: Brackets = { open: '(', close: ')', padding: softLine, lastComma: trailingComma };
+export const square: Brackets = { open: '[', close: ']', padding: softLine, lastComma: trailingComma };
+export const curly: Brackets = { open: '{', close: '}', padding: line, lastComma: trailingComma };
+/** `(a,)`, as `(a)` is `a`. */
+export const singleton: Brackets = { ...round, lastComma: ',' };
+
 /** `a, b, c` in brackets; if they do not fit on a line, each on its own with a comma behind it. */
-export function list(
-  comments: Comments,
-  open: string,
-  elements: Elements,
-  close: string,
-  padding = softLine,
-): Doc {
+export function list(comments: Comments, brackets: Brackets, elements: Elements): Doc {
+  const { open, close, padding, lastComma } = brackets;
   if (elements.items.length === 0) return [open, close];
-  return group(open, indent(padding, lines(comments, elements, whenBroken(','))), padding, close);
+  return group(open, indent(padding, lines(comments, elements, lastComma)), padding, close);
 }
 
-/** `a, b, c` without brackets, behind a word. */
+/** `a, b, c` without brackets, behind a word. Comments behind the last are left to what follows, which is on its line. */
 export function bareList(comments: Comments, keyword: string, elements: Elements): Doc {
-  return group(keyword, indent(line, lines(comments, elements, '')));
+  return group(keyword, indent(line, lines(comments, elements)));
 }
 
-function lines(comments: Comments, { items, from, until }: Elements, lastComma: Doc): Doc {
+function lines(comments: Comments, { items, from, until }: Elements, lastComma?: Doc): Doc {
   const elements = items.map(({ place, doc }, position) => {
-    const isLast = position === items.length - 1;
     const leading = above(comments.before(place.start, from));
     const element = doc();
-    const trailing = behind(comments.through(place, from, isLast ? behindLast : betweenItems));
-    return [leading, element, isLast ? lastComma : ',', trailing];
+    if (position < items.length - 1) {
+      return [leading, element, ',', behind(comments.through(place, from, betweenItems))];
+    }
+    if (lastComma === undefined) return [leading, element];
+    return [leading, element, lastComma, behind(comments.through(place, from, behindLast))];
   });
+  if (lastComma === undefined) return join(line, elements);
   const rest = comments.before(until, from).map((comment) => [hardLine, remark(commentText(comment))]);
   return [...join(line, elements), ...rest];
 }
@@ -79,6 +93,8 @@ export interface Part extends Item {
 
 export interface PartDoc {
   readonly doc: Doc;
+  /** The comments behind it, on lines of their own from the second on. */
+  readonly trailing: Doc;
   /** Whether it has no comments above and behind it. */
   readonly isAlone: boolean;
 }
@@ -93,7 +109,8 @@ export function parts(comments: Comments, from: number, all: readonly Part[]): r
     const isLast = position === all.length - 1;
     const trailing = isLast ? [] : comments.through(place, from, behindPart);
     return {
-      doc: [above(leading), prefix, content, behind(trailing)],
+      doc: [above(leading), prefix, content],
+      trailing: behind(trailing),
       isAlone: leading.length === 0 && trailing.length === 0,
     };
   });
@@ -101,7 +118,8 @@ export function parts(comments: Comments, from: number, all: readonly Part[]): r
 
 /** All on one line, or every part but the first on a line of its own, set in. */
 export function setIn([first, ...others]: readonly PartDoc[]): Doc {
-  return group(first?.doc ?? '', indent(...others.map(({ doc }) => [line, doc])));
+  const below = others.map(({ doc, trailing }) => [line, doc, trailing]);
+  return group(first?.doc ?? '', indent(first?.trailing ?? '', ...below));
 }
 
 interface Lines extends Elements {
@@ -121,34 +139,44 @@ export interface Neighbours {
   readonly asWritten: boolean;
 }
 
-/** One below the other, with at most one blank line where the author had any. */
+/**
+ * One below the other, with at most one blank line where the author had any. One comment stays behind an item; more of
+ * them, from inside it, go below, apart from what is said about the next.
+ */
 export function statements(comments: Comments, lines: Lines): Doc {
   const { items, from, until, mayTrail, isBlankBetween } = lines;
   const docs: Doc[] = [];
-  let above: Pick<Neighbours, 'previous' | 'trailing'> | undefined;
   let end = from;
+  let above: Pick<Neighbours, 'previous' | 'trailing'> | undefined;
+  let loose: readonly Comment[] = [];
   const addLine = (doc: Doc, place: Place, isBlank = comments.isBlankBetween(end, place.start)) => {
     if (docs.length > 0) docs.push(hardLine, isBlank ? hardLine : '');
     docs.push(doc);
     end = Math.max(end, place.end);
   };
-  const addComment = (comment: Comment, isBlank?: boolean) =>
-    addLine(remark(commentText(comment)), comment.span, isBlank);
+  const addComments = (own: readonly Comment[], isBlank?: boolean) => {
+    for (const [position, comment] of [...loose, ...own].entries()) {
+      const isApart = loose.length > 0 && position === loose.length;
+      addLine(remark(commentText(comment)), comment.span, position === 0 ? isBlank : isApart || undefined);
+    }
+  };
   for (const { place, doc } of items) {
-    const leading = comments.before(place.start, from);
+    const own = comments.before(place.start, from);
     const next = doc();
-    const trailing = comments.through(place, from, /^[ \t]*$/, mayTrail);
-    const [first, ...others] = leading;
-    const asWritten = comments.isBlankBetween(end, first?.span.start ?? place.start);
+    const behindIt = comments.through(place, from, /^[ \t]*$/, mayTrail);
+    const leading = [...loose, ...own];
+    const asWritten = comments.isBlankBetween(end, leading[0]?.span.start ?? place.start);
     const isBlank =
       above === undefined ? asWritten : isBlankBetween?.({ ...above, leading, next, asWritten });
-    if (first !== undefined) addComment(first, isBlank);
-    for (const comment of others) addComment(comment);
-    addLine([next, behind(trailing)], place, first === undefined ? isBlank : undefined);
+    addComments(own, isBlank);
+    const isApart = loose.length > 0 && own.length === 0;
+    const trailing = behindIt.slice(0, 1);
+    addLine([next, behind(trailing)], place, leading.length === 0 ? isBlank : isApart || undefined);
     end = Math.max(end, ...trailing.map(({ span }) => span.end));
     above = { previous: next, trailing };
+    loose = behindIt.slice(1);
   }
-  for (const comment of comments.before(until, from)) addComment(comment);
+  addComments(comments.before(until, from));
   return docs;
 }
 

@@ -1,7 +1,7 @@
 /** Sizes, types, facts, and the patterns that name indices and values. */
 import { type Doc, group, indent, join, line } from './document.ts';
 import type { Comments } from './format-comments.ts';
-import { bareList, type Item, list } from './format-layout.ts';
+import { bareList, type Item, list, round, square } from './format-layout.ts';
 import { leftSizeNeedsParentheses, rightSizeNeedsParentheses } from './parentheses.ts';
 import type {
   DimExpression,
@@ -78,7 +78,7 @@ function formatDim({ size, placement }: DimExpression): Doc {
 
 export function formatDims(comments: Comments, dims: readonly DimExpression[], until: number): Doc {
   const items = dims.map((dim): Item => ({ place: dim.span, doc: () => formatDim(dim) }));
-  return list(comments, '[', { items, from: dims[0]?.span.start ?? until, until }, ']');
+  return list(comments, square, { items, from: dims[0]?.span.start ?? until, until });
 }
 
 const pendingWords: { readonly [R in PendingExpression['reduction']]: string } = { sum: '+', max: 'max ' };
@@ -86,7 +86,8 @@ const pendingWords: { readonly [R in PendingExpression['reduction']]: string } =
 /** `{+tp, max sp}`, right behind the dimensions. */
 export function formatPending(pending: readonly PendingExpression[]): Doc {
   if (pending.length === 0) return '';
-  return `{${pending.map(({ reduction, axis }) => `${pendingWords[reduction]}${axis.name}`).join(', ')}}`;
+  const axes = pending.map(({ reduction, axis }) => `${pendingWords[reduction]}${axis.name}`);
+  return group('{', indent(join([',', line], axes)), '}');
 }
 
 type Node<K extends TypeExpression['kind']> = Extract<TypeExpression, { kind: K }>;
@@ -101,14 +102,14 @@ const types: {
     const range = { items: sizes.map(sizeItem), from: span.start, until };
     return [
       name,
-      sizes.length === 0 ? '' : list(comments, '(', range, ')'),
+      sizes.length === 0 ? '' : list(comments, round, range),
       dims.length === 0 ? '' : formatDims(comments, dims, beforePending),
       formatPending(pending),
     ];
   },
   tuple: (comments, { elements, span }) => {
     const items = elements.map((type): Item => ({ place: type.span, doc: () => formatType(comments, type) }));
-    return list(comments, '(', { items, from: span.start, until: span.end }, ')');
+    return list(comments, round, { items, from: span.start, until: span.end });
   },
 };
 
@@ -145,7 +146,7 @@ function formatIndexName({ name, bound }: IndexNode): Doc {
 
 export function formatIndex(index: IndexPattern): Doc {
   if (index.kind === 'index') return formatIndexName(index);
-  return ['(', join(', ', index.parts.map(formatIndexName)), ')'];
+  return group('(', indent(join([',', line], index.parts.map(formatIndexName))), ')');
 }
 
 /** `s, (g < G, r)` */

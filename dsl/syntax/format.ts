@@ -31,12 +31,13 @@ export function format(module: Module, text: string): string {
   }));
   const { name } = module;
   if (name !== undefined) items.unshift({ place: name.span, doc: () => `module ${name.name}` });
+  const documentation = new Set(module.declarations.flatMap((each) => documentationComments(module, each)));
   const isOneLine = (doc: Doc) => !render(doc, pageWidth).includes('\n');
   const doc = statements(comments, {
     items,
     from: 0,
     until: Number.POSITIVE_INFINITY,
-    mayTrail: (comment) => !isDocumentation(comment),
+    mayTrail: (comment) => !documentation.has(comment),
     isBlankBetween: ({ previous, trailing, leading, next, asWritten }: Neighbours) =>
       asWritten ||
       kinds.get(previous) !== kinds.get(next) ||
@@ -50,6 +51,13 @@ export function format(module: Module, text: string): string {
 
 function isDocumentation({ kind }: Comment): boolean {
   return kind === 'documentation';
+}
+
+/** The comments that are the documentation of a declaration: the last ones before it, as many as it has lines. */
+function documentationComments({ comments }: Module, declaration: Declaration): readonly Comment[] {
+  if (!('documentation' in declaration) || declaration.documentation === undefined) return [];
+  const before = comments.filter(({ span }) => span.end <= declaration.span.start);
+  return before.slice(-declaration.documentation.split('\n').length);
 }
 
 /** Of a tree that was not parsed: there it is no comment. */

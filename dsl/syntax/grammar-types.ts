@@ -8,6 +8,7 @@ import {
   marks,
   numberLiteral,
   pendingBrace,
+  reductionHead,
   sizeFactorOperator,
   sizeTermOperator,
 } from './tokens.ts';
@@ -243,6 +244,14 @@ export class TypeGrammar extends GrammarBase {
           {
             ALT: () => {
               this.CONSUME(contextual.max);
+              return 'max';
+            },
+          },
+          {
+            // `max sp, ` looks like the head of a reduction over two indices.
+            GATE: () => this.LA(1).image === 'max',
+            ALT: () => {
+              this.CONSUME(reductionHead);
               return 'max';
             },
           },

@@ -76,9 +76,9 @@ export function prefixedNeedsParentheses(operator: 'not' | '-', operand: Express
   return strength(operand) < prefixPrecedence['-'] && !isNegation;
 }
 
-/** In front of `.name` or `[…]`. A number's point would be read as part of it. */
+/** In front of `.name` or `[…]`, which stand right behind a word or a bracket. */
 export function baseNeedsParentheses(base: Expression): boolean {
-  return strength(base) < atom || base.kind === 'number';
+  return strength(base) < atom || base.kind === 'number' || base.kind === 'boolean';
 }
 
 /** In front of `(…)`. What stands in brackets there is sizes, so a subscript is kept apart. */

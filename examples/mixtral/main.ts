@@ -7,6 +7,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileReason } from '../../compiler/plan/file-reason.ts';
 import { type Checkpoint, readCheckpoint } from '../../driver/hugging-face.ts';
 import {
   isUserError,
@@ -59,8 +60,11 @@ function readText(): { readonly text: Uint8Array; readonly bytes: Uint8Array } {
   try {
     text = readFileSync(file);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new UserError('file-access', `cannot read ${file}: ${reason}`, 'give the path of a text file');
+    throw new UserError(
+      'file-access',
+      `cannot read ${file}: ${fileReason(error)}`,
+      'give the path of a text file',
+    );
   }
   const length = Number(count);
   if (!Number.isSafeInteger(length) || length < 1) {

@@ -221,3 +221,90 @@ describe('loading', () => {
     });
   });
 });
+
+// ── failures ───────────────────────────────────────────────────────────────────────────────────────────────
+
+describe('a device that fails', () => {
+  test('by being lost ends the run that is under way, and each one after it', async () => {
+    const own = await openDevice(await openAdapter());
+    const loaded = await loadPackage(trivial('out[i] = in0[i];'), own);
+    const inputs = new Map([['x', words([1, 2, 3, 4])]]);
+    const running = loaded.run(inputs);
+    own.destroy();
+    await expect(running).rejects.toMatchObject({ name: 'UserError', code: 'device-lost' });
+    await expect(loaded.run(inputs)).rejects.toMatchObject({ code: 'device-lost' });
+  });
+
+  test('to give memory is an error that says for how much, and what it gave is given back', async () => {
+    const count = { made: 0, destroyed: 0 };
+    const own = await openDevice(outOfMemoryAt('slot 1', await openAdapter(), count));
+    await expect(loadPackage(trivial('out[i] = in0[i];'), own)).rejects.toMatchObject({
+      name: 'UserError',
+      code: 'out-of-memory',
+      message: 'the device has no memory left for 48 bytes of tensors: not a byte',
+    });
+    expect(count).toEqual({ made: 3, destroyed: 3 });
+    own.destroy();
+  });
+
+  test('to dispatch what it is given says which run', async () => {
+    const pkg = trivial('out[i] = in0[i];');
+    const own = await openDevice(await openAdapter());
+    const loaded = await loadPackage(pkg, own);
+    loaded.destroy();
+    await expect(loaded.run(new Map([['x', words([1, 2, 3, 4])]]))).rejects.toMatchObject({
+      code: 'device-refused',
+      message: expect.stringMatching(/^the device refused a run of entry: .*destroyed/s),
+    });
+    own.destroy();
+  });
+});
+
+interface BufferCount {
+  made: number;
+  destroyed: number;
+}
+
+/** The adapter, its device out of memory for the buffer called `label`, as Dawn would report it. */
+function outOfMemoryAt(label: string, adapter: GPUAdapter, count: BufferCount): GPUAdapter {
+  const wrapDevice = (device: GPUDevice): GPUDevice => {
+    const filters: GPUErrorFilter[] = [];
+    let isOut = false;
+    return overriding(device, {
+      createBuffer: (descriptor: GPUBufferDescriptor) => {
+        isOut ||= descriptor.label === label;
+        const buffer = device.createBuffer(descriptor);
+        count.made++;
+        const destroy = buffer.destroy.bind(buffer);
+        buffer.destroy = () => {
+          count.destroyed++;
+          return destroy();
+        };
+        return buffer;
+      },
+      pushErrorScope: (filter: GPUErrorFilter) => {
+        filters.push(filter);
+        device.pushErrorScope(filter);
+      },
+      popErrorScope: async () => {
+        const error = await device.popErrorScope();
+        return filters.pop() === 'out-of-memory' && isOut ? { message: 'not a byte' } : error;
+      },
+    });
+  };
+  return overriding(adapter, {
+    requestDevice: async (descriptor?: GPUDeviceDescriptor) =>
+      wrapDevice(await adapter.requestDevice(descriptor)),
+  });
+}
+
+/** `target` with some of its methods replaced. */
+function overriding<T extends object>(target: T, methods: Readonly<Record<string, unknown>>): T {
+  return new Proxy(target, {
+    get: (_, name) => {
+      if (typeof name === 'string' && name in methods) return methods[name];
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}

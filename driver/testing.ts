@@ -1,0 +1,52 @@
+/** For tests: programs written out in a test, compiled for any device. */
+import type { DeviceProfile } from '../compiler/tiles/device-profile.ts';
+import { checkProgram } from '../dsl/types/check.ts';
+import type { Dtype } from '../dsl/types/dtype.ts';
+import { type Checked, type Compiled, compileFor, type Lowered, lower } from './compile.ts';
+import { moduleLoader } from './module-loader.ts';
+
+/** What every WebGPU adapter offers at least: the default limits of the standard. */
+export const leastDevice: DeviceProfile = {
+  name: 'the least device',
+  software: false,
+  maxStorageBuffersPerStage: 8,
+  maxBindingBytes: 2 ** 27,
+  maxBufferBytes: 2 ** 28,
+  maxWorkgroupBytes: 16_384,
+  maxInvocationsPerWorkgroup: 256,
+  maxWorkgroupSize: [256, 256, 64],
+  maxWorkgroupsPerDimension: 65_535,
+  f16: false,
+  subgroupSize: undefined,
+};
+
+export function checkText(text: string): Checked {
+  const { program, diagnostics, sources } = checkProgram({ path: 'test.ricci', text }, moduleLoader);
+  if (diagnostics.some(({ severity }) => severity === 'error'))
+    throw new Error(diagnostics.map(({ message }) => message).join('\n'));
+  return { kind: 'checked', program, sources };
+}
+
+export interface CompiledEntry {
+  readonly lowered: Lowered;
+  readonly compiled: Compiled;
+}
+
+/** @param dtypes of `float` inputs, by path */
+export function compileEntry(
+  checked: Checked,
+  entry: string,
+  sizes: Readonly<Record<string, number>> | ReadonlyMap<string, number>,
+  device: DeviceProfile,
+  dtypes: Readonly<Record<string, Dtype>> = {},
+): CompiledEntry {
+  const instance = {
+    entry,
+    sizes: sizes instanceof Map ? sizes : new Map(Object.entries(sizes)),
+    inputDtypes: new Map(Object.entries(dtypes)),
+  };
+  const lowered = lower(checked, instance);
+  if (lowered.kind === 'rejected')
+    throw new Error(lowered.diagnostics.map(({ message }) => message).join('\n'));
+  return { lowered, compiled: compileFor(lowered, instance, device) };
+}
