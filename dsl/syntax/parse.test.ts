@@ -198,7 +198,10 @@ fn h() -> f32 = 1`;
   });
 
   test('what is nested too deeply, with and without brackets', () => {
-    const nested = (depth: number): string => `fn f() -> f32 = ${'('.repeat(depth)}1${')'.repeat(depth)}`;
+    const nested = (depth: number): string => `fn f() -> f32 = ${'g('.repeat(depth)}1${')'.repeat(depth)}`;
+    const inParentheses = (depth: number): string => nested(depth).replaceAll('g(', '(');
+    expect(codes(inParentheses(2 * maximumNesting - 1))).toEqual([]);
+    expect(codes(inParentheses(2 * maximumNesting))).toEqual(['E0103']);
     const chained = (length: number): string => `fn f() -> f32 = 1${' + 1'.repeat(length)}`;
     expect(codes(nested(maximumNesting - 1))).toEqual([]);
     expect(codes(nested(maximumNesting))).toEqual(['E0103']);
