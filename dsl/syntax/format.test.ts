@@ -143,7 +143,7 @@ describe('shipped sources', () => {
       fc.property(fc.constantFrom(...sources), choices, ({ text }, choices) => {
         expect(formatted(relaidOut(text, choices))).toBe(formatted(text));
       }),
-      { numRuns: 200 },
+      { numRuns: 100 },
     );
   });
 
@@ -152,7 +152,7 @@ describe('shipped sources', () => {
       fc.property(fc.constantFrom(...sources), choices, ({ text }, choices) => {
         check(commented(text, choices));
       }),
-      { numRuns: 400 },
+      { numRuns: 150 },
     );
   });
 
@@ -186,7 +186,7 @@ describe('random trees', () => {
       fc.property(randomModules, choices, (module, choices) => {
         check(commented(format(module, ''), choices));
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     );
   });
 });
