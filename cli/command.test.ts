@@ -127,6 +127,12 @@ describe('compile', () => {
     expect(answer).toMatchObject({ stage, text: expect.stringMatching(/pair|kernel|fn/) });
   });
 
+  test('the tree of a file that is not well-typed', async () => {
+    const { status, stdout } = await ricci('compile @wrong.ricci --show tree');
+    expect({ status, stdout }).toEqual({ status: 0, stdout: 'export fn f(x: f32) -> f32 = y\n' });
+    expect((await ricci('compile @wrong.ricci --show types')).stderr).toContain('E0201');
+  });
+
   test('a package runs as its file does', async () => {
     const compiled = await json('compile @m.ricci --entry pair --size N=4 -o @pair.package');
     expect(compiled).toMatchObject({ package: at('pair.package'), kernels: expect.any(Number) });
