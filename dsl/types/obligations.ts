@@ -27,12 +27,16 @@ export function require(scope: FactScope, fact: Fact, requirement: Requirement):
   if (!isKnown(fact.left) || !isKnown(fact.right) || prove(scope.facts, fact)) return true;
   scope.report({
     ...requirement,
-    help: mayHold(scope.facts, fact)
-      ? [stateHelp(fact)]
-      : [`${showFact(fact)} does not hold: change one of the two sizes`],
+    help: [wayOut(scope, fact)],
     fixes: factFixes(scope, fact),
   });
   return false;
+}
+
+function wayOut(scope: FactScope, fact: Fact): string {
+  if (!mayHold(scope.facts, fact)) return `${showFact(fact)} does not hold: change one of the two sizes`;
+  if (scope.declaration !== undefined) return stateHelp(fact);
+  return 'a record states no facts: make this size one of its parameters';
 }
 
 /** The `where` clause that states the fact, unless it is about numbers only or never true. */
