@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['{dsl,compiler,backends,runtime,cli,property-tests,examples,bench,driver,tests}/**/*.test.ts'],
-    testTimeout: 60_000,
+    testTimeout: 300_000,
     pool: 'forks',
     maxWorkers: 2,
   },

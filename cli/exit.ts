@@ -1,5 +1,6 @@
 /** How the command ends: 0 fine, 1 a diagnostic or a failed property, 2 wrong usage, 70 an internal error. */
 import { CommanderError } from 'commander';
+import { fileReason } from '../compiler/plan/file-reason.ts';
 import { isUserError } from '../runtime/errors.ts';
 import type { Output } from './output.ts';
 
@@ -15,43 +16,53 @@ export class Ended extends Error {
   }
 }
 
+/** The command line is wrong by itself, whatever is in the files that it names. */
+export class UsageError extends Error {
+  readonly help: string;
+  constructor(message: string, help: string) {
+    super(message);
+    this.help = help;
+  }
+}
+
 /** Says what went wrong, if it was not said yet, and gives the status to exit with. */
 export function reportFailure(error: unknown, output: Output): ExitStatus {
   if (error instanceof Ended) return error.status;
-  if (error instanceof CommanderError) return error.exitCode === 0 ? exitStatus.fine : exitStatus.usage;
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return exitStatus.fine;
+    // As text, the parser of the command line has said it.
+    const message = error.message.replace(/^error: /, '');
+    if (output.json) output.failure({ code: 'usage', message, help: 'see --help for the options' });
+    return exitStatus.usage;
+  }
+  if (error instanceof UsageError) {
+    output.failure({ code: 'usage', message: error.message, help: error.help });
+    return exitStatus.usage;
+  }
   if (isUserError(error)) {
     output.failure({ code: error.code, message: error.message, help: error.help });
     return exitStatus.diagnostic;
   }
   if (isSystemError(error)) {
-    output.failure({
-      code: 'file-access',
-      message: error.message,
-      help: systemHelp[error.code] ?? 'check the path and its permissions',
-    });
+    const message = `${error.path ?? error.syscall}: ${fileReason(error)}`;
+    output.failure({ code: 'file-access', message, help: 'check the path and its permissions' });
     return exitStatus.diagnostic;
   }
-  const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const [message, stack] = error instanceof Error ? [error.message, error.stack] : [String(error), undefined];
   output.failure({
     code: 'internal',
-    message: `internal error: ${detail}`,
-    help: 'this is a fault of ricci, not of your program: please report it with the file that shows it',
+    message: `internal error: ${message}`,
+    help: 'this is a fault of ricci, not of your program: please report it, with what --json says and the file',
+    ...(stack === undefined ? {} : { stack }),
   });
   return exitStatus.internal;
 }
 
 interface SystemError extends Error {
-  readonly code: string;
   readonly syscall: string;
+  readonly path?: string;
 }
 
 function isSystemError(error: unknown): error is SystemError {
   return error instanceof Error && 'syscall' in error && 'code' in error;
 }
-
-const systemHelp: Readonly<Record<string, string>> = {
-  ENOSPC: 'the disk is full: nothing half-written was left; free some room and run again',
-  EACCES: 'there is no permission for that path',
-  ENOENT: 'there is no such file or directory',
-  EROFS: 'the file system is read-only',
-};

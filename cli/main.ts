@@ -1,31 +1,22 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { Command } from 'commander';
-import { packageRoot } from '../driver/package-root.ts';
-import { addCheck } from './commands/check.ts';
-import { addCompile } from './commands/compile.ts';
-import { addDeclare } from './commands/declare.ts';
-import { addFormat } from './commands/format.ts';
-import { addRun } from './commands/run.ts';
-import { reportFailure } from './exit.ts';
-import { createOutput } from './output.ts';
+import { runCommand } from './command.ts';
+import { exitStatus } from './exit.ts';
 
-const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as {
-  version: string;
-};
+/** The reader of a pipe has left; what is written after that finds the stream destroyed. */
+const readerLeft = ['EPIPE', 'ERR_STREAM_DESTROYED'];
 
-const command = new Command('ricci')
-  .description('A typed functional dataflow language for models, and its compiler')
-  .version(version)
-  .exitOverride()
-  .showHelpAfterError('(add --help for the options)');
-
-for (const add of [addCheck, addFormat, addCompile, addRun, addDeclare]) add(command);
-for (const each of command.commands) each.exitOverride().showHelpAfterError('(add --help for the options)');
-
-try {
-  await command.parseAsync();
-} catch (error) {
-  process.exitCode = reportFailure(error, createOutput(process.argv.includes('--json')));
+/**
+ * A reader that has seen enough (`ricci explain … | head -1`) is no failure: the work goes on, to write what it writes
+ * and to end with its own status. Anything else that happens to the stream is said, once, on the other one.
+ */
+function endOnBrokenStream(name: string, stream: NodeJS.WriteStream): void {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (readerLeft.includes(error.code ?? '')) return;
+    if (stream !== process.stderr) process.stderr.write(`error: cannot write to ${name}: ${error.message}\n`);
+    process.exit(exitStatus.diagnostic);
+  });
 }
+
+endOnBrokenStream('standard output', process.stdout);
+endOnBrokenStream('standard error', process.stderr);
+process.exitCode = await runCommand(process.argv.slice(2));

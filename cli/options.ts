@@ -8,10 +8,12 @@ export function parseAssignments(text: string, before: ReadonlyMap<string, numbe
     const match = /^\s*([A-Za-z_]\w*)\s*=\s*(\d+)\s*$/.exec(part);
     const [, name, digits] = match ?? [];
     if (name === undefined || digits === undefined) {
-      throw new InvalidArgumentError(`'${part}' is not NAME=NUMBER, as in S=128,B=2`);
+      throw new InvalidArgumentError(`'${part}' is not NAME=NUMBER, as in S=128,B=2.`);
     }
-    if (!Number.isSafeInteger(Number(digits))) throw new InvalidArgumentError(`${digits} is too large`);
-    all.set(name, Number(digits));
+    const value = Number(digits);
+    if (!Number.isSafeInteger(value)) throw new InvalidArgumentError(`${digits} is too large.`);
+    if (all.has(name)) throw new InvalidArgumentError(`${name} is given twice.`);
+    all.set(name, value);
   }
   return all;
 }
@@ -19,14 +21,18 @@ export function parseAssignments(text: string, before: ReadonlyMap<string, numbe
 /** `NAME=VALUE`, repeated. */
 export function parseNamed(text: string, before: ReadonlyMap<string, string>): Map<string, string> {
   const at = text.indexOf('=');
-  if (at < 1) throw new InvalidArgumentError(`'${text}' is not NAME=FILE.npy or NAME=NUMBER`);
-  return new Map(before).set(text.slice(0, at).trim(), text.slice(at + 1).trim());
+  const [name, value] = [text.slice(0, at).trim(), text.slice(at + 1).trim()];
+  if (at < 1 || name === '' || value === '') {
+    throw new InvalidArgumentError(`'${text}' is not NAME=FILE.npy or NAME=NUMBER.`);
+  }
+  if (before.has(name)) throw new InvalidArgumentError(`${name} is given twice.`);
+  return new Map(before).set(name, value);
 }
 
 export function parseSeed(text: string): number {
   const seed = Number(text);
-  if (!/^\d+$/.test(text) || !Number.isSafeInteger(seed)) {
-    throw new InvalidArgumentError(`'${text}' is not a whole number`);
+  if (!/^\d+$/.test(text) || seed >= 2 ** 32) {
+    throw new InvalidArgumentError(`'${text}' is not a whole number below 2^32.`);
   }
   return seed;
 }

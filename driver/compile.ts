@@ -15,13 +15,18 @@ import { scheduleGraph } from '../compiler/tiles/schedule-graph.ts';
 import type { Schedule, ScheduledStep } from '../compiler/tiles/scheduled.ts';
 import type { TileProgram } from '../compiler/tiles/tile-program.ts';
 import type { Diagnostic } from '../dsl/diagnostics/diagnostic.ts';
+import { format } from '../dsl/syntax/format.ts';
+import { parse } from '../dsl/syntax/parse.ts';
 import { checkProgram } from '../dsl/types/check.ts';
 import type { Dtype } from '../dsl/types/dtype.ts';
 import { evaluateSize } from '../dsl/types/size.ts';
 import type { TypedProgram } from '../dsl/types/typed.ts';
 import { UserError } from '../runtime/errors.ts';
-import { moduleLoader, readSource } from './module-loader.ts';
-import type { Stage } from './stages.ts';
+import { checkElements, checkExtents } from './index-limits.ts';
+import { moduleLoader, requireSource } from './module-loader.ts';
+import { type Progress, silent } from './progress.ts';
+import { showSignature } from './signature.ts';
+import type { DeviceStage, GraphStage, SourceStage } from './stages.ts';
 
 /** What is wrong with a program, and the texts to show it in. */
 export interface Rejected {
@@ -41,11 +46,7 @@ export interface Checked {
  * @throws UserError when the file cannot be read.
  */
 export function checkFile(path: string): Checked | Rejected {
-  const source = readSource(path);
-  if (source === undefined) {
-    throw new UserError('file-access', `${path}: cannot be read`, 'give the path of a .ricci file');
-  }
-  const { program, diagnostics, sources } = checkProgram(source, moduleLoader);
+  const { program, diagnostics, sources } = checkProgram(requireSource(path), moduleLoader);
   return diagnostics.some(({ severity }) => severity === 'error')
     ? { kind: 'rejected', diagnostics, sources }
     : { kind: 'checked', program, sources };
@@ -81,22 +82,29 @@ export interface Lowered {
   readonly below: ReadonlyMap<string, number>;
 }
 
-/** The index graph of one entry at given sizes, as written and as optimized. */
-export function lower(checked: Checked, { entry, sizes, inputDtypes }: Instance): Lowered | Rejected {
+/**
+ * The index graph of one entry at given sizes, as written and as optimized.
+ * @throws UserError when an index would not fit in an i32.
+ */
+export function lower(
+  checked: Checked,
+  { entry, sizes, inputDtypes }: Instance,
+  progress: Progress = silent,
+): Lowered | Rejected {
+  progress('lowering', 0, 1);
   const lowered = lowerEntry(checked.program, entry, { sizes, inputDtypes });
   if ('diagnostics' in lowered) {
     return { kind: 'rejected', diagnostics: lowered.diagnostics, sources: checked.sources };
   }
+  checkExtents(lowered.graph);
   const below = describeEntry(checked.program, entry).inputs.flatMap(({ path, element }) => {
     const range = element.kind === 'ix' ? evaluateSize(element.range, sizes) : undefined;
     return range === undefined ? [] : [[path, range] as const];
   });
-  return {
-    kind: 'lowered',
-    graph: lowered.graph,
-    optimized: optimize(lowered.graph),
-    below: new Map(below),
-  };
+  progress('optimizing', 0, 1);
+  const optimized = optimize(lowered.graph);
+  progress('optimizing', 1, 1);
+  return { kind: 'lowered', graph: lowered.graph, optimized, below: new Map(below) };
 }
 
 export interface Compiled {
@@ -109,7 +117,13 @@ export interface Compiled {
  * Kernels and plan for a device.
  * @throws UserError when the program cannot fit the device; nothing was allocated then.
  */
-export function compileFor(lowered: Lowered, instance: Instance, device: DeviceProfile): Compiled {
+export function compileFor(
+  lowered: Lowered,
+  instance: Instance,
+  device: DeviceProfile,
+  progress: Progress = silent,
+): Compiled {
+  progress('scheduling', 0, 1);
   const schedule = scheduleGraph(lowered.optimized, device);
   const tensors = allTensors(lowered.optimized, schedule);
   const tensor = (id: TensorId): Tensor => {
@@ -117,15 +131,19 @@ export function compileFor(lowered: Lowered, instance: Instance, device: DeviceP
     if (found === undefined) throw new Error(`the schedule names tensor ${id}, which is in no graph`);
     return found;
   };
-  const kernels = programsOf(schedule.steps).map((program) => emitWgsl(program, tensor, device));
-  return {
-    schedule,
-    kernels,
-    package: planPackage(lowered.optimized, schedule, kernels, device, {
-      sizes: Object.fromEntries(instance.sizes),
-      below: lowered.below,
-    }),
-  };
+  const programs = programsOf(schedule.steps);
+  const kernels = programs.map((program, done) => {
+    progress('writing kernels', done, programs.length);
+    return emitWgsl(program, tensor, device);
+  });
+  progress('planning', 0, 1);
+  const planned = planPackage(lowered.optimized, schedule, kernels, device, {
+    sizes: Object.fromEntries(instance.sizes),
+    below: lowered.below,
+  });
+  checkElements(lowered.optimized, tensors.values());
+  progress('planning', 1, 1);
+  return { schedule, kernels, package: planned };
 }
 
 /** Every kernel of a schedule, those in loops too. */
@@ -133,16 +151,34 @@ export function programsOf(steps: readonly ScheduledStep[]): readonly TileProgra
   return steps.flatMap((step) => (step.kind === 'kernel' ? [step.program] : programsOf(step.steps)));
 }
 
-/** The program as text at each stage that comes after checking. */
-export const showStage: {
-  readonly [S in Exclude<Stage, 'tree'>]: (lowered: Lowered, compiled: Compiled) => string;
-} = {
+export interface Shown {
+  readonly kind: 'shown';
+  readonly text: string;
+}
+
+/** The program as text at each stage, from what it takes to get there. */
+export const showSource: { readonly [S in SourceStage]: (path: string) => Shown | Rejected } = {
+  tree: (path) => {
+    const source = requireSource(path);
+    const { module, diagnostics } = parse(source);
+    if (diagnostics.length > 0)
+      return { kind: 'rejected', diagnostics, sources: new Map([[source.path, source.text]]) };
+    return { kind: 'shown', text: format(module, source.text) };
+  },
+  types: (path) => {
+    const checked = checkFile(path);
+    if (checked.kind === 'rejected') return checked;
+    return { kind: 'shown', text: [...checked.program.entries.values()].map(showSignature).join('\n') };
+  },
+};
+
+export const showGraph: { readonly [S in GraphStage]: (lowered: Lowered) => string } = {
   graph: (lowered) => printGraph(lowered.graph),
   optimized: (lowered) => printGraph(lowered.optimized),
-  tiles: (_, { schedule }) =>
-    programsOf(schedule.steps)
-      .map((program) => printTileProgram(program))
-      .join('\n\n'),
-  wgsl: (_, { kernels }) => kernels.map(({ name, code }) => `// ${name}\n${code}`).join('\n\n'),
-  plan: (_, compiled) => JSON.stringify(compiled.package.manifest, undefined, 2),
+};
+
+export const showDevice: { readonly [S in DeviceStage]: (compiled: Compiled) => string } = {
+  tiles: ({ schedule }) => programsOf(schedule.steps).map(printTileProgram).join('\n\n'),
+  wgsl: ({ kernels }) => kernels.map(({ name, code }) => `// ${name}\n${code}`).join('\n\n'),
+  plan: (compiled) => JSON.stringify(compiled.package.manifest, undefined, 2),
 };

@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { fileReason } from '../compiler/plan/file-reason.ts';
 import { UserError } from '../runtime/errors.ts';
 import { openSafetensors, type TensorSource } from '../runtime/weights/safetensors.ts';
 import type { TensorData } from '../runtime/weights/tensor-data.ts';
@@ -115,19 +116,20 @@ function readConfig(path: string): Config {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
-  } catch {
+  } catch (error) {
     throw new UserError(
       'file-access',
-      `${path}: cannot be read`,
+      `cannot read ${path}: ${fileReason(error)}`,
       'give the folder of a Hugging Face checkpoint, with its config.json',
     );
   }
   const parsed = configSchema.safeParse(parseJson(text, path));
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
+  const field = issue === undefined || issue.path.length === 0 ? '' : `${issue.path.join('.')}: `;
   throw new UserError(
     'malformed-file',
-    `${path}: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'not a model configuration'}`,
+    `${path}: ${field}${issue?.message ?? 'not a model configuration'}`,
     'this is read as a transformers config.json',
   );
 }

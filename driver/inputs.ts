@@ -1,5 +1,6 @@
 /** What an entry is given: matched against what it takes, by path. */
 import type { EntryTensor } from '../compiler/lower/entry.ts';
+import { typeText } from '../compiler/plan/storage-bytes.ts';
 import { dtypeFacts } from '../dsl/types/dtype.ts';
 import { evaluateSize } from '../dsl/types/size.ts';
 import type { ElementType } from '../dsl/types/typed.ts';
@@ -37,25 +38,38 @@ export function checkInputs(
       throw new UserError('wrong-input', `there is no input ${path}`, `the inputs are ${names}`);
     }
   }
-  for (const { path, element, dims } of wanted) {
-    const tensor = given.get(path);
-    const shape = dims.map((size) => evaluateSize(size, sizes) ?? 0);
-    const expected = `${showElement(element)}[${shape.join(', ')}]`;
+  for (const each of wanted) {
+    const tensor = given.get(each.path);
     if (tensor === undefined) {
-      throw new UserError('wrong-input', `the input ${path} is missing`, `give it as ${expected}`);
+      const expected = expectedType(each, sizes);
+      throw new UserError('wrong-input', `the input ${each.path} is missing`, `give it as ${expected}`);
     }
-    const found = `${tensor.dtype}[${tensor.shape.join(', ')}]`;
-    if (!accepts(element, tensor) || `${tensor.shape}` !== `${shape}`) {
-      throw new UserError(
-        'wrong-input',
-        `the input ${path} is ${found}, not ${expected}`,
-        `give it as ${expected}`,
-      );
-    }
-    checkTensorBytes(`the input ${path}`, tensor);
-    if (element.kind === 'ix')
-      checkIndices(`the input ${path}`, tensor, evaluateSize(element.range, sizes) ?? 0);
+    checkInput(each, tensor, sizes);
   }
+}
+
+/** @throws UserError when the tensor is not what the entry takes there. */
+export function checkInput(
+  wanted: EntryTensor,
+  tensor: TensorData,
+  sizes: ReadonlyMap<string, number>,
+): void {
+  const { path, element, dims } = wanted;
+  const expected = expectedType(wanted, sizes);
+  const shape = dims.map((size) => evaluateSize(size, sizes) ?? 0);
+  if (!accepts(element, tensor) || `${tensor.shape}` !== `${shape}`) {
+    const message = `the input ${path} is ${typeText(tensor)}, not ${expected}`;
+    throw new UserError('wrong-input', message, `give it as ${expected}`);
+  }
+  checkTensorBytes(`the input ${path}`, tensor);
+  if (element.kind === 'ix')
+    checkIndices(`the input ${path}`, tensor, evaluateSize(element.range, sizes) ?? 0);
+}
+
+/** `bf16[16, 32]`, as the entry declares it. */
+function expectedType({ element, dims }: EntryTensor, sizes: ReadonlyMap<string, number>): string {
+  const shape = dims.map((size) => evaluateSize(size, sizes) ?? 0);
+  return shape.length === 0 ? showElement(element) : `${showElement(element)}[${shape.join(', ')}]`;
 }
 
 function accepts(element: ElementType, { dtype }: TensorData): boolean {
@@ -69,7 +83,7 @@ function accepts(element: ElementType, { dtype }: TensorData): boolean {
   }
 }
 
-export function showElement(element: ElementType): string {
+function showElement(element: ElementType): string {
   switch (element.kind) {
     case 'dtype':
       return element.dtype;

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { TensorData } from '../runtime/weights/tensor-data.ts';
 import { key, load, type Model, scalar, type Target, tensor, valuesOf } from './model.ts';
 
 const source = `
@@ -10,6 +11,9 @@ export fn scaled(x: f32[M, N], by: Pair(N), c: f32) -> f32[M, N] =
   for m, n: c * x[m, n] * by.left[n] * by.right[n]
 export fn picked(table: f32[V], place: ix(V)[S]) -> f32[S] = for s: table[place[s]]
 export fn drawn[N](seed: key) -> f32[N] = for n: uniform(fold_in(seed, n))
+type Halves(N) = { left: f32[N], right: f32[N] }
+export fn split(x: f32[N]) -> Halves(N) = Halves(left: x, right: 2 * x)
+export fn close(x: f32) -> f32 = x + 1
 export fn pair(x: f32[N]) -> (f32[N], f32) = (2 * x, sum n: x[n])
 `;
 
@@ -61,12 +65,38 @@ test('the same key draws the same numbers on both targets', async () => {
   expect(await draw('wgsl', 3)).not.toEqual(await draw('wgsl', 4));
 });
 
-test('entries are methods of the model', async () => {
+test('entries are methods of the model, with results nested as declared', async () => {
   interface Entries {
-    pair(inputs: object): Promise<object>;
+    pair(inputs: object): Promise<{ out: readonly [TensorData, TensorData] }>;
+    split(inputs: object): Promise<{ out: { left: TensorData; right: TensorData } }>;
   }
   const model = await load<Entries>(file, { target: 'reference' });
-  expect(await model.pair({ x: tensor('f32', [1], [1]) })).toHaveProperty('out.0');
+  const pair = await model.pair({ x: tensor('f32', [1], [1]) });
+  expect(pair.out.map((each) => [...valuesOf(each)])).toEqual([[2], [1]]);
+  const { out } = await model.split({ x: tensor('f32', [2], [3, 4]) });
+  expect([out.left, out.right].map((each) => [...valuesOf(each)])).toEqual([
+    [3, 4],
+    [6, 8],
+  ]);
+});
+
+test("an entry named as the model's own method is called by its name", async () => {
+  const model = await load(file, { target: 'reference' });
+  const { out } = await model.call('close', { x: scalar('f32', 4) });
+  expect([...valuesOf(out)]).toEqual([5]);
+});
+
+test('a closed model takes a device anew', async () => {
+  const model = await load(file);
+  const draw = async () => valuesOf((await model.call('drawn', { seed: key(3) }, { N: 2 })).out);
+  const before = await draw();
+  model.close();
+  expect(await draw()).toEqual(before);
+  model.close();
+});
+
+test('a tensor has as many values as its shape says', () => {
+  expect(() => tensor('f32', [2, 2], [1, 2, 3])).toThrow(/f32\[2, 2\] takes 4 values, not 3/);
 });
 
 const refusals: readonly [string, string, Parameters<Model['call']>[1], RegExp][] = [

@@ -22,10 +22,13 @@ import {
   type Rejected,
 } from './compile.ts';
 import { checkInputs, flattenInputs, type ModelInputs } from './inputs.ts';
+import { nestOutputs } from './outputs.ts';
+import { reservedMethods } from './reserved-methods.ts';
 import { runReference } from './run-reference.ts';
 
+export { isUserError, UserError } from '../runtime/errors.ts';
 export type { ModelInputs } from './inputs.ts';
-export type { Key, Scalar, Tensor } from './tensors.ts';
+export type { Float, Key, Scalar, Tensor } from './tensors.ts';
 export { key, scalar, tensor, valuesOf } from './tensors.ts';
 
 export type Target = 'wgsl' | 'reference';
@@ -43,7 +46,8 @@ export type ModelOutputs = { readonly out: TensorData } & { readonly [path: stri
 
 export interface Model {
   /**
-   * Runs an entry. Sizes that the shapes of the inputs do not fix are given in `sizes`.
+   * Runs an entry by its name; the results are by path. Sizes that the shapes of the inputs do not fix are given in
+   * `sizes`. The methods of the entries do the same, with results nested as they are declared.
    * @throws UserError when the inputs are not those that the entry takes, or the program does not fit the device.
    */
   readonly call: (
@@ -51,11 +55,11 @@ export interface Model {
     inputs: ModelInputs,
     sizes?: Readonly<Record<string, number>>,
   ) => Promise<ModelOutputs>;
-  /** Gives the device back. */
+  /** Gives the device back. A call after that takes one anew. */
   readonly close: () => void;
 }
 
-/** A call of one entry, with generated declarations: `load<Entries>(…)`. */
+/** A call of one entry, where there are no generated declarations: `load<Entries>(…)`. */
 type Calls = Readonly<Record<string, (...inputs: never) => Promise<unknown>>>;
 
 /**
@@ -70,7 +74,10 @@ export async function load<Entries extends object = Calls>(
   const instances = new Map<string, Promise<Instance>>();
   let opening: Promise<OpenedDevice> | undefined;
   const open = () => {
-    opening ??= openWith(options);
+    opening ??= openWith(options).catch((error: unknown) => {
+      opening = undefined;
+      throw error;
+    });
     return opening;
   };
 
@@ -81,17 +88,25 @@ export async function load<Entries extends object = Calls>(
     const dtypes = new Map([...tensors].map(([name, { dtype }]) => [name, dtype]));
     checkInputs(wanted, tensors, sizes);
     const key = JSON.stringify([entry, [...sizes], [...dtypes]]);
-    const known = instances.get(key) ?? makeInstance(checked, entry, sizes, dtypes, options, open);
-    instances.set(key, known);
-    const outputs = await (await known).run(tensors);
-    return Object.fromEntries(outputs) as ModelOutputs;
+    const making = instances.get(key) ?? makeInstance(checked, entry, sizes, dtypes, options, open);
+    instances.set(key, making);
+    const instance = await making.catch((error: unknown) => {
+      // What failed once, for want of memory say, may go well another time.
+      instances.delete(key);
+      throw error;
+    });
+    return Object.fromEntries(await instance.run(tensors)) as ModelOutputs;
   };
   const close = () => {
     void opening?.then((device) => device.destroy()).catch(() => undefined);
+    opening = undefined;
+    instances.clear();
   };
-  const entries = [...checked.program.entries.keys()].map((name) => [
+  const methods = [...checked.program.entries.keys()].filter((name) => !reservedMethods.has(name));
+  const entries = methods.map((name) => [
     name,
-    (inputs: ModelInputs, sizes?: Readonly<Record<string, number>>) => call(name, inputs, sizes),
+    async (inputs: ModelInputs, sizes?: Readonly<Record<string, number>>) =>
+      nestOutputs(await call(name, inputs, sizes)),
   ]);
   return { ...Object.fromEntries(entries), call, close } as Model & Entries;
 }

@@ -1,8 +1,10 @@
 /** Where `import` finds its text: the standard library of this package, and files beside the importing one. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import { fileReason } from '../compiler/plan/file-reason.ts';
 import type { Source } from '../dsl/diagnostics/diagnostic.ts';
 import type { ModuleLoader } from '../dsl/types/check.ts';
+import { UserError } from '../runtime/errors.ts';
 import { packageRoot } from './package-root.ts';
 
 export const standardLibrary: string = join(packageRoot, 'stdlib');
@@ -18,6 +20,19 @@ export const moduleLoader: ModuleLoader = {
     standardNames.includes(name) ? readSource(join(standardLibrary, `${name}.ricci`)) : undefined,
   file: (fromPath, relative) => readSource(resolve(dirname(fromPath), relative)),
 };
+
+/**
+ * The file that the user named.
+ * @throws UserError `file-access`, saying why it cannot be read.
+ */
+export function requireSource(path: string): Source {
+  try {
+    return { path, text: readFileSync(path, 'utf8') };
+  } catch (error) {
+    const message = `cannot read ${path}: ${fileReason(error)}`;
+    throw new UserError('file-access', message, 'give the path of a .ricci file');
+  }
+}
 
 /** The file's text, or undefined when there is none to read. */
 export function readSource(path: string): Source | undefined {

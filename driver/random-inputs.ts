@@ -5,6 +5,7 @@ import { type Dtype, dtypeFacts } from '../dsl/types/dtype.ts';
 import { evaluateSize } from '../dsl/types/size.ts';
 import { UserError } from '../runtime/errors.ts';
 import { type TensorData, tensorFromValues } from '../runtime/weights/tensor-data.ts';
+import { checkMainMemory } from './memory.ts';
 
 /** Floats uniform in [−1, 1), indices uniform in their range, bools even, other integers below 16. */
 export function randomInput(
@@ -14,6 +15,7 @@ export function randomInput(
 ): TensorData {
   const shape = dims.map((size) => evaluateSize(size, sizes) ?? 0);
   const count = shape.reduce((product, extent) => product * extent, 1);
+  checkMainMemory(`the random input ${path}, [${shape.join(', ')}],`, count * Float64Array.BYTES_PER_ELEMENT);
   const words = wordsOf(path, seed);
   const dtype: Dtype = element.kind === 'dtype' ? element.dtype : element.kind === 'ix' ? 'i32' : 'f32';
   const range = element.kind === 'ix' ? (evaluateSize(element.range, sizes) ?? 0) : 16;

@@ -1,4 +1,23 @@
-/** The stages that `ricci compile --show` can print, in the order of the way through. */
+/** The stages that `ricci compile --show` can print, in the order of the way through, by what it takes to get there. */
 
-export const stages = ['tree', 'graph', 'optimized', 'tiles', 'wgsl', 'plan'] as const;
+/** The file alone. */
+export const sourceStages = ['tree', 'types'] as const;
+/** An entry and its sizes. */
+export const graphStages = ['graph', 'optimized'] as const;
+/** A device to compile for. */
+export const deviceStages = ['tiles', 'wgsl', 'plan'] as const;
+
+export const stages = [...sourceStages, ...graphStages, ...deviceStages] as const;
+
+export type SourceStage = (typeof sourceStages)[number];
+export type GraphStage = (typeof graphStages)[number];
+export type DeviceStage = (typeof deviceStages)[number];
 export type Stage = (typeof stages)[number];
+
+export function isSourceStage(stage: Stage | undefined): stage is SourceStage {
+  return (sourceStages as readonly (Stage | undefined)[]).includes(stage);
+}
+
+export function isGraphStage(stage: Stage | undefined): stage is GraphStage {
+  return (graphStages as readonly (Stage | undefined)[]).includes(stage);
+}

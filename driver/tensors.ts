@@ -1,5 +1,7 @@
 /** Tensors as a TypeScript program makes and reads them. Their types carry dtype and shape. */
+import { elementCount, typeText } from '../compiler/plan/storage-bytes.ts';
 import type { Dtype } from '../dsl/types/dtype.ts';
+import { UserError } from '../runtime/errors.ts';
 import { type TensorData, tensorFromValues, tensorValues } from '../runtime/weights/tensor-data.ts';
 
 /** A tensor whose dtype and shape its type knows: what generated declarations speak of. */
@@ -8,6 +10,9 @@ export interface Tensor<D extends Dtype = Dtype, S extends readonly number[] = r
   readonly dtype: D;
   readonly shape: S;
 }
+
+/** What a `float` of Ricci takes. */
+export type Float = 'f32' | 'bf16' | 'f16' | 'f8e4m3' | 'f8e5m2';
 
 export type Scalar<D extends Dtype = Dtype> = Tensor<D, readonly []>;
 
@@ -23,6 +28,14 @@ export function tensor<const D extends Dtype, const S extends readonly number[]>
   shape: S,
   values: ArrayLike<number>,
 ): Tensor<D, S> {
+  const count = elementCount(shape);
+  if (values.length !== count) {
+    throw new UserError(
+      'wrong-input',
+      `${typeText({ dtype, shape })} takes ${count} values, not ${values.length}`,
+      'give all elements in row-major order',
+    );
+  }
   return { ...tensorFromValues(dtype, shape, values), dtype, shape };
 }
 

@@ -1,14 +1,9 @@
-import { randomBytes } from 'node:crypto';
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { writeWhole } from '../runtime/weights/files.ts';
 
-/** Writes beside the old file and renames: a reader sees the old text or the new one, never a half. */
+/**
+ * Writes beside the old file and renames: a reader sees the old text or the new one, never a half.
+ * @throws UserError `file-access`.
+ */
 export function writeFileBeside(path: string, content: string | Uint8Array): void {
-  const temporary = `${path}.${randomBytes(4).toString('hex')}.tmp`;
-  try {
-    writeFileSync(temporary, content);
-    renameSync(temporary, path);
-  } catch (error) {
-    rmSync(temporary, { force: true });
-    throw error;
-  }
+  writeWhole(path, [typeof content === 'string' ? new TextEncoder().encode(content) : content]);
 }

@@ -1,16 +1,11 @@
 /** Every small program, at sizes from 0 up, means the same on the evaluator, after the optimizer, and as WGSL. */
-import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Checked, checkFile } from '../driver/compile.ts';
 import { dtypeFacts } from '../dsl/types/dtype.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
 import { instancesOf } from './instances.ts';
 import { distance, type Runs, runEntry } from './run-entry.ts';
-
-const folder = join(import.meta.dirname, 'programs');
-const files = readdirSync(folder).filter((name) => name.endsWith('.ricci'));
+import { checkSmallProgram, exportedEntries, programFiles } from './small-programs.ts';
 
 /** Constants are folded in f32, the evaluator computes in float64: some ulps of f32, times the longest chain. */
 const foldedTolerance = 1e-6;
@@ -23,14 +18,6 @@ beforeAll(async () => {
 });
 afterAll(() => device.destroy());
 
-function accept(file: string): Checked {
-  const outcome = checkFile(join(folder, file));
-  if (outcome.kind === 'rejected') {
-    throw new Error(outcome.diagnostics.map(({ code, message }) => `${code} ${message}`).join('\n'));
-  }
-  return outcome;
-}
-
 /** A result in a narrow type may fall on the other side of a rounding: one ulp of the narrow type. */
 function toleranceOf(runs: Runs): number {
   const ulps = [...runs.written.values()].map(({ dtype }) =>
@@ -39,10 +26,9 @@ function toleranceOf(runs: Runs): number {
   return Math.max(deviceTolerance, ...ulps);
 }
 
-describe.each(files)('%s', (file) => {
-  const checked = accept(file);
-  const entries = [...checked.program.entries.values()].filter(({ exported }) => exported);
-  test.each(entries.map(({ name }) => name))('%s', async (entry) => {
+describe.each(programFiles)('%s', (file) => {
+  const checked = checkSmallProgram(file);
+  test.each(exportedEntries(checked))('%s', async (entry) => {
     const instances = instancesOf(checked.program, entry);
     expect(instances.length).toBeGreaterThan(0);
     for (const sizes of instances) {
@@ -55,7 +41,7 @@ describe.each(files)('%s', (file) => {
 });
 
 test('the comparison sees a wrong element', async () => {
-  const checked = accept('contractions.ricci');
+  const checked = checkSmallProgram('contractions.ricci');
   const sizes = new Map([['M', 5], ['K', 7], ['N', 3]]); // biome-ignore format: one thing
   const runs = await runEntry(checked, 'matmul', sizes, 7, device);
   const [[path, tensor] = expect.unreachable()] = runs.wgsl;

@@ -166,7 +166,7 @@ function runtimeFloat(emission: Emission, value: number): Value {
   return { text, key: text, dtype: 'f32', width: 1, depth: 0 };
 }
 
-/** Division by a power of two is a shift (rounding down as wanted); by anything, plain where nothing is negative. */
+/** Division by a power of two is a shift (rounding down as wanted); by a positive number, plain where nothing is negative. */
 function powerOfTwoForm(
   emission: Emission,
   expression: TileExpression & { readonly op: 'apply' },
@@ -176,7 +176,7 @@ function powerOfTwoForm(
   if (expression.dtype !== 'i32' || a === undefined || b === undefined) return undefined;
   if (expression.function !== 'floordiv' && expression.function !== 'mod') return undefined;
   const divisor = constantValue(b);
-  if (divisor === undefined) return undefined;
+  if (divisor === undefined || divisor <= 0) return undefined;
   const bits = Math.log2(divisor);
   const isDivision = expression.function === 'floordiv';
   const operand = emit(emission, a, point);

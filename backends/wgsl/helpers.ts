@@ -17,13 +17,13 @@ const table = {
   floor_div: {
     text: `fn floor_div(a: I, b: I) -> I {
   let q = a / b;
-  return select(q, q - I(1), (a < I(0)) & (q * b != a));
+  return select(q, q - I(1), ((a ^ b) < I(0)) & (q * b != a));
 }`,
   },
   floor_mod: {
     text: `fn floor_mod(a: I, b: I) -> I {
   let r = a % b;
-  return select(r, r + b, r < I(0));
+  return select(r, r + b, ((r ^ b) < I(0)) & (r != I(0)));
 }`,
   },
   /** Beyond 10, tanh is 1 in f32, and a builtin by exponentials may overflow. */

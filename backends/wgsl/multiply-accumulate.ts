@@ -64,7 +64,7 @@ function innerProducts(emission: Emission, into: TileState, left: TileState, rig
       for (let n = 0; n < columns; n += width) {
         const products = Array.from({ length: width }, (_, lane) => {
           const b = vectorAt(emission, right, n + lane, k);
-          if (a.width === 1 && b.width === 1) return `${a.text} * ${b.text}`;
+          if (left.width === 1 && right.width === 1) return `${a.text} * ${b.text}`;
           return `dot(${splat(a.text, a, 4)}, ${splat(b.text, b, 4)})`;
         });
         const target = into.registers[Math.floor((m * columns + n) / width)]!;

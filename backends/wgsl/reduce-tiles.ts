@@ -5,7 +5,7 @@ import { barrier } from './barriers.ts';
 import { type Emission, invocationIndex, sharers, type TileState, widthOf } from './emission.ts';
 import { declareRegisters } from './register-tiles.ts';
 import { registerAt, tileState } from './tile-elements.ts';
-import { applyFunction, compose } from './values.ts';
+import { applyFunction, compose, widen } from './values.ts';
 import type { Value } from './writer.ts';
 
 /** One value, or a value and its position. */
@@ -126,7 +126,12 @@ function reduceLocally(
   const entries: Entry[] = [];
   for (let at = 0; at < extent; at += step)
     entries.push(
-      states.map((state) => registerAt(emission, state, [...indices, at], isVector ? undefined : at)),
+      states.map((state) =>
+        // Four equal elements may be kept as one value, and a sum still has four terms of them.
+        isVector
+          ? widen(emission, registerAt(emission, state, [...indices, at], undefined), 4)
+          : registerAt(emission, state, [...indices, at], at),
+      ),
     );
   const total = tree(entries, (left, right) => merge(emission, left, right));
   const [value] = total;

@@ -1,22 +1,28 @@
 import type { Command } from 'commander';
-import { checkFile } from '../../driver/compile.ts';
+import { checkFile, type Rejected } from '../../driver/compile.ts';
 import { Ended, exitStatus } from '../exit.ts';
 import { createOutput } from '../output.ts';
+import type { Streams } from '../streams.ts';
 
-export function addCheck(command: Command): void {
+export function addCheck(command: Command, streams: Streams): void {
   command
     .command('check')
     .description('check types and placements')
     .argument('<file...>', 'Ricci source files')
     .option('--json', 'diagnostics as JSON on standard output')
     .action((files: readonly string[], options: { json?: boolean }) => {
-      const output = createOutput(options.json === true);
-      const outcomes = files.map((file) => ({ file, outcome: checkFile(file) }));
-      for (const { outcome } of outcomes) {
-        if (outcome.kind === 'rejected') output.diagnostics(outcome.diagnostics, outcome.sources);
+      const output = createOutput(options.json === true, streams);
+      const rejected = files
+        .map(checkFile)
+        .filter((outcome): outcome is Rejected => outcome.kind === 'rejected');
+      if (rejected.length > 0) {
+        const sources = new Map(rejected.flatMap((each) => [...each.sources]));
+        output.diagnostics(
+          rejected.flatMap(({ diagnostics }) => diagnostics),
+          sources,
+        );
+        throw new Ended(exitStatus.diagnostic);
       }
-      const rejected = outcomes.filter(({ outcome }) => outcome.kind === 'rejected');
-      if (rejected.length > 0) throw new Ended(exitStatus.diagnostic);
-      output.data('', { checked: files });
+      output.data('', { checked: files, diagnostics: [] });
     });
 }

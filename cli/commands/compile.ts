@@ -1,14 +1,22 @@
 import { type Command, Option } from 'commander';
 import { writePackage } from '../../compiler/plan/package-files.ts';
-import { compileFor, lower, showStage } from '../../driver/compile.ts';
-import { readSource } from '../../driver/module-loader.ts';
-import { type Stage, stages } from '../../driver/stages.ts';
-import { format } from '../../dsl/syntax/format.ts';
-import { parse } from '../../dsl/syntax/parse.ts';
-import { UserError } from '../../runtime/errors.ts';
+import { bytesText } from '../../compiler/plan/storage-bytes.ts';
+import {
+  compileFor,
+  type Instance,
+  type Lowered,
+  lower,
+  showDevice,
+  showGraph,
+  showSource,
+} from '../../driver/compile.ts';
+import { type DeviceStage, isGraphStage, isSourceStage, type Stage, stages } from '../../driver/stages.ts';
 import { openAdapter } from '../../runtime/webgpu/adapter.ts';
 import { openDevice } from '../../runtime/webgpu/device.ts';
-import { createOutput } from '../output.ts';
+import { UsageError } from '../exit.ts';
+import { createOutput, type Output } from '../output.ts';
+import type { Streams } from '../streams.ts';
+import { counted } from '../table.ts';
 import { type EntryOptions, orEnd, prepareEntry, withEntryOptions } from './entry-options.ts';
 
 interface CompileOptions extends EntryOptions {
@@ -18,7 +26,7 @@ interface CompileOptions extends EntryOptions {
   readonly show?: Stage;
 }
 
-export function addCompile(command: Command): void {
+export function addCompile(command: Command, streams: Streams): void {
   withEntryOptions(
     command
       .command('compile')
@@ -32,39 +40,52 @@ export function addCompile(command: Command): void {
         .default('auto'),
     )
     .option('-o, --output <dir>', 'the directory to write')
-    .addOption(new Option('--show <stage>', 'print the program at a stage').choices(stages))
+    .addOption(
+      new Option('--show <stage>', 'print the program at a stage, and write nothing').choices(stages),
+    )
     .action(async (file: string, options: CompileOptions) => {
-      const output = createOutput(options.json === true);
-      if (options.output === undefined && options.show === undefined) {
-        throw new UserError(
-          'wrong-input',
-          'nothing to do',
-          'give -o DIR to write a package, or --show STAGE',
+      const output = createOutput(options.json === true, streams);
+      const { show } = options;
+      if ((options.output === undefined) === (show === undefined)) {
+        throw new UsageError(
+          show === undefined ? 'nothing to do' : '--show writes no package',
+          'give -o DIR to write a package, or --show STAGE to look at a stage',
         );
       }
+      if (isSourceStage(show)) return showText(show, orEnd(showSource[show](file), output).text, output);
       const { checked, instance } = prepareEntry(file, options, output);
-      if (options.show === 'tree') {
-        const source = readSource(file);
-        const text = source === undefined ? '' : format(parse(source).module, source.text);
-        output.data(text, { stage: 'tree', text });
-        return;
-      }
-      const lowered = orEnd(lower(checked, instance), output);
-      const opened = await openDevice(await openAdapter({ kind: options.adapter, report: output.progress }));
-      try {
-        const compiled = compileFor(lowered, instance, opened.profile);
-        if (options.output !== undefined) await writePackage(options.output, compiled.package);
-        const shown = options.show === undefined ? undefined : showStage[options.show](lowered, compiled);
-        const { kernels, peakBytes } = compiled.package.manifest;
-        const summary = `${options.output}: ${kernels.length} kernels, ${peakBytes} bytes of device memory`;
-        output.data(shown ?? summary, {
-          ...(shown === undefined ? {} : { stage: options.show, text: shown }),
-          ...(options.output === undefined ? {} : { package: options.output }),
-          kernels: kernels.length,
-          peakBytes,
-        });
-      } finally {
-        opened.destroy();
-      }
+      const lowered = orEnd(lower(checked, instance, output.advance), output);
+      if (isGraphStage(show)) return showText(show, showGraph[show](lowered), output);
+      await compileOnDevice(lowered, instance, { ...options, show }, output);
     });
+}
+
+async function compileOnDevice(
+  lowered: Lowered,
+  instance: Instance,
+  options: Pick<CompileOptions, 'adapter' | 'output'> & { readonly show: DeviceStage | undefined },
+  output: Output,
+): Promise<void> {
+  const opened = await openDevice(await openAdapter({ kind: options.adapter, report: output.progress }));
+  try {
+    const compiled = compileFor(lowered, instance, opened.profile, output.advance);
+    if (options.show !== undefined) showText(options.show, showDevice[options.show](compiled), output);
+    if (options.output === undefined) return;
+    await writePackage(options.output, compiled.package);
+    const { kernels, peakBytes } = compiled.package.manifest;
+    output.data(
+      `${options.output}: ${counted(kernels.length, 'kernel')}, ${bytesText(peakBytes)} of device memory`,
+      {
+        package: options.output,
+        kernels: kernels.length,
+        peakBytes,
+      },
+    );
+  } finally {
+    opened.destroy();
+  }
+}
+
+function showText(stage: Stage, text: string, output: Output): void {
+  output.data(text, { stage, text });
 }

@@ -1,23 +1,20 @@
 /** The options by which several commands name an entry, its sizes and its inputs. */
 import { type Command, Option } from 'commander';
-import { describeEntry, type EntryTensor, solveEntrySizes } from '../../compiler/lower/entry.ts';
+import { describeEntry, type EntryTensor, entryOf, solveEntrySizes } from '../../compiler/lower/entry.ts';
 import { type Checked, checkFile, chooseEntry, type Instance, type Rejected } from '../../driver/compile.ts';
-import { randomInput } from '../../driver/random-inputs.ts';
+import { checkInput } from '../../driver/inputs.ts';
 import type { Dtype } from '../../dsl/types/dtype.ts';
+import type { ElementType } from '../../dsl/types/typed.ts';
 import { UserError } from '../../runtime/errors.ts';
-import { readNpy } from '../../runtime/weights/npy.ts';
-import { openSafetensors } from '../../runtime/weights/safetensors.ts';
-import { type TensorData, tensorFromValues } from '../../runtime/weights/tensor-data.ts';
+import type { TensorData } from '../../runtime/weights/tensor-data.ts';
 import { Ended, exitStatus } from '../exit.ts';
-import { parseAssignments, parseNamed, parseSeed } from '../options.ts';
+import { parseAssignments, parseNamed } from '../options.ts';
 import type { Output } from '../output.ts';
+import { type GivenInputs, type InputOptions, readInputs } from './given-inputs.ts';
 
-export interface EntryOptions {
+export interface EntryOptions extends InputOptions {
   readonly entry?: string;
   readonly size: ReadonlyMap<string, number>;
-  readonly inputs?: string;
-  readonly input: ReadonlyMap<string, string>;
-  readonly random?: number;
   readonly json?: boolean;
 }
 
@@ -25,17 +22,24 @@ export function withEntryOptions(command: Command): Command {
   return command
     .option('--entry <name>', 'the function; may be left out where there is one export fn')
     .addOption(
-      new Option('--size <sizes>', 'sizes that the inputs do not fix: S=128,B=2')
+      new Option('--size <sizes>', 'sizes that the inputs do not fix: S=128,B=2; repeatable')
         .argParser(parseAssignments)
         .default(new Map(), 'none'),
     )
     .option('--inputs <file>', 'a safetensors file with the inputs by path: x, experts.gate')
+    .option(
+      '--checkpoint <dir>',
+      "a Hugging Face checkpoint: weights and sizes of the standard library's models",
+    )
     .addOption(
-      new Option('--input <path=value>', 'one input: NAME=FILE.npy, or NAME=NUMBER for a scalar; repeatable')
+      new Option(
+        '--input <path=value>',
+        'one input, before all others: NAME=FILE.npy (rounded for bf16 and f8, which npy lacks), or NAME=NUMBER ' +
+          'for a scalar; repeatable',
+      )
         .argParser(parseNamed)
         .default(new Map(), 'none'),
     )
-    .addOption(new Option('--random <seed>', 'random inputs for those not given').argParser(parseSeed))
     .option('--json', 'the result as JSON on standard output');
 }
 
@@ -56,66 +60,79 @@ export interface Prepared {
   readonly checked: Checked;
   readonly instance: Instance;
   readonly wanted: readonly EntryTensor[];
-  /** Those that were given. */
+  /** Those that were given, each of the dtype and shape that the entry takes. */
   readonly inputs: Map<string, TensorData>;
 }
 
-/** Checks the file, reads the inputs that were given, and finds the sizes. */
-export function prepareEntry(file: string, options: EntryOptions, output: Output): Prepared {
+/**
+ * Checks the file, reads the inputs that were given, and finds the sizes.
+ * @param complete whether all inputs must be given, as for a run without random ones.
+ */
+export function prepareEntry(
+  file: string,
+  options: EntryOptions,
+  output: Output,
+  complete: boolean = false,
+): Prepared {
   const checked = orEnd(checkFile(file), output);
   const entry = chooseEntry(checked.program, file, options.entry);
   const { inputs: wanted } = describeEntry(checked.program, entry);
-  const inputs = readInputs(options, wanted);
+  const given = readInputs(
+    options,
+    wanted.map(({ path, element }) => ({ path, dtype: dtypeOf(element) })),
+  );
+  const inputs = given.tensors;
+  if (complete) refuseMissing(wanted, given);
   const shapes = new Map([...inputs].map(([path, { shape }]) => [path, shape]));
-  const solved = solveEntrySizes(checked.program, entry, shapes, options.size);
+  const own = entryOf(checked.program, entry).sizes;
+  const configured = [...given.sizes].filter(([name]) => own.includes(name));
+  const known = new Map([...configured, ...options.size]);
+  refuseMeshes(checked.program.axes, known);
+  const solved = solveEntrySizes(checked.program, entry, shapes, known);
   if (solved.kind === 'rejected') {
     output.diagnostics(solved.diagnostics, checked.sources);
     throw new Ended(exitStatus.diagnostic);
+  }
+  for (const each of wanted) {
+    const tensor = inputs.get(each.path);
+    if (tensor !== undefined) checkInput(each, tensor, solved.sizes);
   }
   const inputDtypes = new Map<string, Dtype>([...inputs].map(([path, { dtype }]) => [path, dtype]));
   return { checked, instance: { entry, sizes: solved.sizes, inputDtypes }, wanted, inputs };
 }
 
-/** Adds random tensors for the inputs that are missing, when a seed was given. */
-export function completeInputs({ wanted, inputs, instance }: Prepared, seed: number | undefined): void {
-  if (seed === undefined) return;
-  for (const tensor of wanted) {
-    if (!inputs.has(tensor.path)) inputs.set(tensor.path, randomInput(tensor, instance.sizes, seed));
-  }
+/** Said before the sizes that they would have fixed are missed. */
+function refuseMissing(wanted: readonly EntryTensor[], { tensors, strangers }: GivenInputs): void {
+  const missing = wanted.filter(({ path }) => !tensors.has(path)).map(({ path }) => path);
+  const [first] = missing;
+  if (first === undefined) return;
+  const verb = missing.length === 1 ? 'the input is missing' : 'inputs are missing';
+  const others = strangers.length === 0 ? '' : `; given, but no inputs: ${strangers.slice(0, 6).join(', ')}`;
+  throw new UserError(
+    'wrong-input',
+    `${verb}: ${missing.join(', ')}${others}`,
+    `give --inputs FILE.safetensors, --input ${first}=FILE.npy, or --random SEED for random ones`,
+  );
 }
 
-function readInputs(options: EntryOptions, wanted: readonly EntryTensor[]): Map<string, TensorData> {
-  const found = new Map<string, TensorData>();
-  if (options.inputs !== undefined) {
-    const source = openSafetensors(options.inputs);
-    try {
-      for (const name of source.names) {
-        if (wanted.some(({ path }) => path === name)) found.set(name, source.read(name));
-      }
-      if (found.size === 0) {
-        throw new UserError(
-          'wrong-input',
-          `${options.inputs}: none of its tensors is an input: ${source.names.slice(0, 6).join(', ')}`,
-          `the inputs are ${wanted.map(({ path }) => path).join(', ')}`,
-        );
-      }
-    } finally {
-      source.close();
-    }
+/** Meshes of several devices are read and kept, and not yet run. */
+function refuseMeshes(axes: readonly string[], sizes: ReadonlyMap<string, number>): void {
+  const axis = axes.find((name) => (sizes.get(name) ?? 1) !== 1);
+  if (axis === undefined) return;
+  throw new UserError(
+    'wrong-input',
+    `the mesh axis ${axis} cannot be ${sizes.get(axis)}: Ricci runs on one device today, where it is 1`,
+    'leave it out',
+  );
+}
+
+function dtypeOf(element: ElementType): Dtype | undefined {
+  switch (element.kind) {
+    case 'dtype':
+      return element.dtype;
+    case 'float':
+      return undefined;
+    case 'ix':
+      return 'i32';
   }
-  for (const [path, value] of options.input) {
-    const tensor = wanted.find((each) => each.path === path);
-    if (tensor === undefined) {
-      throw new UserError(
-        'wrong-input',
-        `there is no input ${path}`,
-        `the inputs are ${wanted.map((each) => each.path).join(', ')}`,
-      );
-    }
-    const isNumber = value.trim() !== '' && Number.isFinite(Number(value));
-    const dtype =
-      tensor.element.kind === 'dtype' ? tensor.element.dtype : tensor.element.kind === 'ix' ? 'i32' : 'f32';
-    found.set(path, isNumber ? tensorFromValues(dtype, [], [Number(value)]) : readNpy(value));
-  }
-  return found;
 }

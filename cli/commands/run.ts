@@ -1,5 +1,6 @@
 import { existsSync, statSync } from 'node:fs';
 import { type Command, Option } from 'commander';
+import type { EntryTensor } from '../../compiler/lower/entry.ts';
 import type { Package } from '../../compiler/plan/package.ts';
 import { isPackage, readPackage } from '../../compiler/plan/package-files.ts';
 import { compileFor, lower } from '../../driver/compile.ts';
@@ -8,32 +9,38 @@ import { randomInput } from '../../driver/random-inputs.ts';
 import { runReference } from '../../driver/run-reference.ts';
 import { writeFileBeside } from '../../driver/write-file.ts';
 import { natural } from '../../dsl/types/size.ts';
+import type { ElementType } from '../../dsl/types/typed.ts';
 import { UserError } from '../../runtime/errors.ts';
 import { openAdapter } from '../../runtime/webgpu/adapter.ts';
-import { openDevice } from '../../runtime/webgpu/device.ts';
+import { type OpenedDevice, openDevice } from '../../runtime/webgpu/device.ts';
 import { loadPackage } from '../../runtime/webgpu/execute.ts';
-import { npyBytes } from '../../runtime/weights/npy.ts';
-import { openSafetensors, writeSafetensors } from '../../runtime/weights/safetensors.ts';
-import { type TensorData, tensorValues } from '../../runtime/weights/tensor-data.ts';
+import type { TensorData } from '../../runtime/weights/tensor-data.ts';
+import { UsageError } from '../exit.ts';
+import { parseSeed } from '../options.ts';
 import { createOutput, type Output } from '../output.ts';
-import { completeInputs, type EntryOptions, orEnd, prepareEntry, withEntryOptions } from './entry-options.ts';
+import type { Streams } from '../streams.ts';
+import { type EntryOptions, orEnd, prepareEntry, withEntryOptions } from './entry-options.ts';
+import { readInputs } from './given-inputs.ts';
+import { checkPlace, checkResultFile, reportResults, writeResults } from './results.ts';
 
 interface RunOptions extends EntryOptions {
   readonly target: 'wgsl' | 'reference';
   readonly adapter: 'auto' | 'hardware' | 'software';
+  readonly random?: number;
   readonly output?: string;
   readonly trace?: string;
 }
 
 type Tensors = ReadonlyMap<string, TensorData>;
 
-export function addRun(command: Command): void {
+export function addRun(command: Command, streams: Streams): void {
   withEntryOptions(
     command
       .command('run')
       .description('run an entry of a file, or a compiled package')
       .argument('<file>', 'a .ricci file or a package directory'),
   )
+    .addOption(new Option('--random <seed>', 'random inputs for those not given').argParser(parseSeed))
     .addOption(new Option('--target <target>', 'where to run').choices(['wgsl', 'reference']).default('wgsl'))
     .addOption(
       new Option('--adapter <kind>', 'which WebGPU adapter')
@@ -43,58 +50,96 @@ export function addRun(command: Command): void {
     .option('-o, --output <file>', 'write the results: .safetensors, or .npy when there is one')
     .option('--trace <file>', "the device's time of each kernel, as JSON for a trace viewer")
     .action(async (file: string, options: RunOptions) => {
-      const output = createOutput(options.json === true);
+      const output = createOutput(options.json === true, streams);
       const isDirectory = existsSync(file) && statSync(file).isDirectory();
-      if (isDirectory && !(await isPackage(file))) {
-        throw new UserError('malformed-file', `${file}: is no package`, 'give what `ricci compile -o` wrote');
+      if (isDirectory) refuseOfPackages(options);
+      if (options.trace !== undefined && options.target === 'reference') {
+        throw new UsageError('--trace times kernels, and the reference has none', 'use --target wgsl');
       }
-      const results = isDirectory
-        ? await runPackage(await readPackage(file), options, output)
-        : await runFile(file, options, output);
+      if (options.trace !== undefined) checkPlace(options.trace);
+      const results = await (isDirectory ? runPackage : runFile)(file, options, output);
       if (options.output !== undefined) writeResults(options.output, results);
-      report(results, options.output, output);
+      reportResults(results, options.output, output);
     });
 }
 
 async function runFile(file: string, options: RunOptions, output: Output): Promise<Tensors> {
-  const prepared = prepareEntry(file, options, output);
-  completeInputs(prepared, options.random);
-  const { checked, instance, wanted, inputs } = prepared;
-  checkInputs(wanted, inputs, instance.sizes);
-  const lowered = orEnd(lower(checked, instance), output);
-  if (options.target === 'reference') return runReference(lowered.graph, inputs);
-  const opened = await openDevice(await openAdapter({ kind: options.adapter, report: output.progress }));
-  try {
-    const compiled = compileFor(lowered, instance, opened.profile);
-    return await runOn(compiled.package, inputs, opened, options);
-  } finally {
-    opened.destroy();
+  const { checked, instance, wanted, inputs } = prepareEntry(
+    file,
+    options,
+    output,
+    options.random === undefined,
+  );
+  const lowered = orEnd(lower(checked, instance, output.advance), output);
+  if (options.output !== undefined) checkResultFile(options.output, lowered.graph.outputs.length);
+  const complete = (): Tensors => {
+    const all = withRandom(wanted, inputs, instance.sizes, options.random);
+    checkInputs(wanted, all, instance.sizes);
+    return all;
+  };
+  if (options.target === 'reference') return runReference(lowered.graph, complete(), output.advance);
+  return onDevice(options, output, async (opened) => {
+    // Before the inputs are made: sizes that the device cannot hold are refused first.
+    const compiled = compileFor(lowered, instance, opened.profile, output.advance);
+    return runOn(compiled.package, complete(), opened, options, output);
+  });
+}
+
+async function runPackage(directory: string, options: RunOptions, output: Output): Promise<Tensors> {
+  if (!(await isPackage(directory))) {
+    throw new UserError(
+      'malformed-file',
+      `${directory}: is no package`,
+      'give what `ricci compile -o` wrote',
+    );
+  }
+  const pkg = await readPackage(directory);
+  if (options.output !== undefined) checkResultFile(options.output, pkg.manifest.outputs.length);
+  const { tensors } = readInputs(options, pkg.manifest.inputs);
+  const wanted = pkg.manifest.inputs.map(({ path, dtype, shape, below }): EntryTensor => {
+    const element: ElementType =
+      below === undefined ? { kind: 'dtype', dtype } : { kind: 'ix', range: natural(below) };
+    return { path, element, dims: shape.map(natural) };
+  });
+  const inputs = withRandom(wanted, tensors, new Map(), options.random);
+  checkInputs(wanted, inputs, new Map());
+  return onDevice(options, output, (opened) => runOn(pkg, inputs, opened, options, output));
+}
+
+/** What a package fixes, or cannot do, is refused rather than passed over. */
+function refuseOfPackages(options: RunOptions): void {
+  const refused = [
+    ...(options.entry === undefined ? [] : ['--entry']),
+    ...(options.size.size === 0 ? [] : ['--size']),
+    ...(options.target === 'reference' ? ['--target reference'] : []),
+  ];
+  if (refused.length > 0) {
+    throw new UsageError(
+      `${refused.join(', ')}: a package has its entry, sizes and target already`,
+      'leave that out, or run the .ricci file',
+    );
   }
 }
 
-async function runPackage(pkg: Package, options: RunOptions, output: Output): Promise<Tensors> {
-  const inputs = new Map<string, TensorData>();
-  if (options.inputs !== undefined) {
-    const source = openSafetensors(options.inputs);
-    try {
-      for (const { path } of pkg.manifest.inputs) if (source.has(path)) inputs.set(path, source.read(path));
-    } finally {
-      source.close();
-    }
-  }
-  if (options.random !== undefined) {
-    for (const { path, dtype, shape, below } of pkg.manifest.inputs) {
-      if (inputs.has(path)) continue;
-      const element =
-        below === undefined
-          ? ({ kind: 'dtype', dtype } as const)
-          : ({ kind: 'ix', range: natural(below) } as const);
-      inputs.set(path, randomInput({ path, element, dims: shape.map(natural) }, new Map(), options.random));
-    }
-  }
-  const opened = await openDevice(await openAdapter({ kind: options.adapter, report: output.progress }));
+/** Adds random tensors for the inputs that are missing, when a seed was given. */
+function withRandom(
+  wanted: readonly EntryTensor[],
+  given: Tensors,
+  sizes: ReadonlyMap<string, number>,
+  seed: number | undefined,
+): Tensors {
+  if (seed === undefined) return given;
+  return new Map(wanted.map((each) => [each.path, given.get(each.path) ?? randomInput(each, sizes, seed)]));
+}
+
+async function onDevice<T>(
+  { adapter }: RunOptions,
+  output: Output,
+  work: (opened: OpenedDevice) => Promise<T>,
+): Promise<T> {
+  const opened = await openDevice(await openAdapter({ kind: adapter, report: output.progress }));
   try {
-    return await runOn(pkg, inputs, opened, options);
+    return await work(opened);
   } finally {
     opened.destroy();
   }
@@ -103,24 +148,18 @@ async function runPackage(pkg: Package, options: RunOptions, output: Output): Pr
 async function runOn(
   pkg: Package,
   inputs: Tensors,
-  opened: Awaited<ReturnType<typeof openDevice>>,
+  opened: OpenedDevice,
   options: RunOptions,
+  output: Output,
 ): Promise<Tensors> {
-  const missing = pkg.manifest.inputs.find(({ path }) => !inputs.has(path));
-  if (missing !== undefined) {
-    const type = `${missing.dtype}[${missing.shape.join(', ')}]`;
-    throw new UserError(
-      'wrong-input',
-      `the input ${missing.path} is missing`,
-      `give it as ${type}, or --random`,
-    );
-  }
-  const loaded = await loadPackage(pkg, opened);
+  const loaded = await loadPackage(pkg, opened, (done, total) =>
+    output.advance('compiling kernels', done, total),
+  );
   try {
+    output.advance('running', 0, 1);
     const results = await loaded.run(inputs);
-    if (options.trace !== undefined) {
-      writeFileBeside(options.trace, traceText(await loaded.time()));
-    }
+    output.advance('running', 1, 1);
+    if (options.trace !== undefined) writeFileBeside(options.trace, traceText(await loaded.time()));
     return results;
   } finally {
     loaded.destroy();
@@ -136,35 +175,4 @@ function traceText(times: readonly { readonly kernel: string; readonly nanosecon
     return event;
   });
   return `${JSON.stringify({ traceEvents })}\n`;
-}
-
-function writeResults(path: string, results: Tensors): void {
-  const [only] = results.values();
-  if (!path.endsWith('.npy')) writeSafetensors(path, results);
-  else if (results.size === 1 && only !== undefined) writeFileBeside(path, npyBytes(only));
-  else {
-    throw new UserError(
-      'wrong-input',
-      `${path}: there are ${results.size} results`,
-      'write them to a .safetensors file',
-    );
-  }
-}
-
-/** Results that are small are shown whole, others by their first elements. */
-function report(results: Tensors, file: string | undefined, output: Output): void {
-  const described = [...results].map(([path, tensor]) => ({ path, tensor, values: tensorValues(tensor) }));
-  const lines = described.map(({ path, tensor, values }) => {
-    const type = `${tensor.dtype}[${tensor.shape.join(', ')}]`;
-    const shown = [...values.subarray(0, 8)].map((value) => Number(value.toPrecision(6)));
-    return `${path}: ${type} = ${shown.join(' ')}${values.length > 8 ? ' …' : ''}`;
-  });
-  output.data([...lines, ...(file === undefined ? [] : [`written to ${file}`])].join('\n'), {
-    outputs: described.map(({ path, tensor, values }) => ({
-      path,
-      dtype: tensor.dtype,
-      shape: tensor.shape,
-      ...(file === undefined ? { values: [...values] } : { file }),
-    })),
-  });
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { graphCost, peakLiveBytes } from './cost.ts';
-import type { Graph, Node, Scalar, Tensor } from './graph.ts';
+import type { Graph, LoopNode, Node, Scalar, Tensor } from './graph.ts';
 import { apply, counter, float, iterator, iterators, load, reduced } from './scalar.ts';
 import { assertWellFormed } from './well-formed.ts';
 
@@ -68,7 +68,7 @@ describe('cost', () => {
     const next: Tensor = { id: 23, name: 'next', dtype: 'f32', shape: [4] };
     const final: Tensor = { id: 24, name: 'final', dtype: 'f32', shape: [4] };
     const body = apply('mul', load(state, [iterator(0)]), load(layers, [counter(0), iterator(0)]));
-    const loop: Node = {
+    const loop: LoopNode = {
       kind: 'loop',
       loop: 0,
       count: 3,
@@ -82,7 +82,14 @@ describe('cost', () => {
       results: [final],
     };
     const graph = graphOf([loop], final, [layers, initial]);
-    expect(graphCost(graph)).toMatchObject({ flops: 12, bytesRead: 3 * 32, bytesWritten: 3 * 16 });
+    expect(graphCost(graph)).toMatchObject({
+      flops: 12,
+      bytesRead: 3 * 32,
+      bytesWritten: 3 * 16,
+      nodes: [
+        { node: loop, flops: 12, step: [{ node: loop.body.nodes[0], flops: 4, bytesRead: 32, step: [] }] },
+      ],
+    });
     // Inputs, the result, the state and the next one.
     expect(peakLiveBytes(graph)).toBe(48 + 16 + 16 + 16 + 16);
   });

@@ -22,6 +22,8 @@ export interface Cost {
 
 export interface NodeCost extends Cost {
   readonly node: Node;
+  /** Of a loop: the nodes of its body, each in one step. Empty for other nodes. */
+  readonly step: readonly NodeCost[];
 }
 
 export interface GraphCost extends Cost {
@@ -36,7 +38,9 @@ export function graphCost(graph: Graph): GraphCost {
 }
 
 function costWithin(graph: Graph, tensors: ReadonlyMap<TensorId, Tensor>): GraphCost {
-  const nodes = graph.nodes.map((node) => ({ node, ...nodeCost(node, tensors) }));
+  const nodes = graph.nodes.map((node) =>
+    node.kind === 'loop' ? loopCost(node, tensors) : { node, step: [], ...nodeCost(node, tensors) },
+  );
   return { nodes, ...nodes.reduce<Cost>(addCosts, nothing) };
 }
 
@@ -67,8 +71,7 @@ interface Evaluation {
   readonly exponentials: number;
 }
 
-function nodeCost(node: Node, tensors: ReadonlyMap<TensorId, Tensor>): Cost {
-  if (node.kind === 'loop') return loopCost(node, tensors);
+function nodeCost(node: Exclude<Node, LoopNode>, tensors: ReadonlyMap<TensorId, Tensor>): Cost {
   const evaluations = evaluationsOf(node);
   const work = evaluations.map(arithmetic).reduce(addCosts, nothing);
   const touched = new Map<TensorId, number>();
@@ -91,9 +94,11 @@ function arithmeticIsFloat(type: TensorType): boolean {
 }
 
 /** A step costs what its nodes cost; tensors from outside that every step reads whole are read by every step. */
-function loopCost(node: LoopNode, tensors: ReadonlyMap<TensorId, Tensor>): Cost {
+function loopCost(node: LoopNode, tensors: ReadonlyMap<TensorId, Tensor>): NodeCost {
   const step = costWithin(node.body, tensors);
   return {
+    node,
+    step: step.nodes,
     flops: step.flops * node.count,
     transcendentals: step.transcendentals * node.count,
     bytesRead: step.bytesRead * node.count,

@@ -28,13 +28,17 @@ import { describeNode } from './well-formed.ts';
 /**
  * The outputs by path. `inputs` has a value for each input of the graph, of its dtype and shape; what they hold must be
  * representable in the dtype. Throws (an internal error, naming node and index) on a load out of range.
+ * @param onNode hears how many nodes were run, of how many, each step of a loop counted.
  */
 export function evaluateGraph<V>(
   graph: Graph,
   inputs: ReadonlyMap<TensorId, TensorValue<V>>,
   algebra: Algebra<V>,
+  onNode: (done: number, total: number) => void = () => undefined,
 ): ReadonlyMap<string, TensorValue<V>> {
-  const machine = createMachine(graph, algebra);
+  const total = runCount(graph);
+  let done = 0;
+  const machine = createMachine(graph, algebra, () => onNode(++done, total));
   for (const { path, tensor } of graph.inputs) {
     const value = inputs.get(tensor.id);
     if (value === undefined) throw new Error(`no value for the input ${path}`);
@@ -42,6 +46,7 @@ export function evaluateGraph<V>(
     bind(machine.slot(tensor.id), value.data);
   }
   const run = graph.nodes.map((node) => nodeCode(node, machine));
+  onNode(done, total);
   for (const step of run) step();
   return new Map(graph.outputs.map(({ path, tensor }) => [path, tensorValueOf(machine.slot(tensor))]));
 }
@@ -53,15 +58,25 @@ function checkValue<V>(path: string, value: TensorValue<V>, wanted: Tensor): voi
     throw new Error(`the input ${path} has ${value.data.length} elements, not ${elementCount(wanted)}`);
 }
 
+/** How many times a node is run, loops run through. */
+function runCount(graph: Graph): number {
+  return graph.nodes.reduce(
+    (sum, node) => sum + (node.kind === 'loop' ? node.count * runCount(node.body) : 1),
+    0,
+  );
+}
+
 // ── state of a run ─────────────────────────────────────────────────────────────────────────────────────────
 
 interface Machine<V> {
   readonly algebra: Algebra<V>;
   readonly slot: (tensor: TensorId) => Slot<V>;
   readonly step: (loop: LoopId) => { value: number };
+  /** Called after each node that is not a loop. */
+  readonly ran: () => void;
 }
 
-function createMachine<V>(graph: Graph, algebra: Algebra<V>): Machine<V> {
+function createMachine<V>(graph: Graph, algebra: Algebra<V>, ran: () => void): Machine<V> {
   const nothing = algebra.createStorage(0);
   const slots = new Map<TensorId, Slot<V>>();
   for (const [id, tensor] of allTensors(graph))
@@ -72,6 +87,7 @@ function createMachine<V>(graph: Graph, algebra: Algebra<V>): Machine<V> {
     algebra,
     slot: (tensor) => slots.get(tensor) ?? missing(`tensor %${tensor}`),
     step: (loop) => steps.get(loop) ?? missing(`loop ${loop}`),
+    ran,
   };
 }
 
@@ -131,6 +147,7 @@ function nodeCode<V>(node: Node, machine: Machine<V>): () => void {
   return () => {
     for (const slot of defined) renew(slot, machine.algebra);
     code();
+    if (node.kind !== 'loop') machine.ran();
   };
 }
 

@@ -259,7 +259,8 @@ export function scalarKey(root: Scalar): string {
   return [...numbers.keys()].join(';');
 }
 
-function partKey(scalar: Scalar, inner: string): string {
+/** Tells an expression apart from all others whose operands are told apart by `inner`. */
+export function partKey(scalar: Scalar, inner: string): string {
   switch (scalar.op) {
     case 'constant':
       // Negative zero is written apart: `1/x` tells it from zero.

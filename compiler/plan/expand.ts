@@ -1,6 +1,7 @@
 /** The launch order with its loops run through: what a device is told to do, one command after the other. */
 import type { LaunchStep } from './package.ts';
 import { wordBytes } from './storage-bytes.ts';
+import { UserError } from './user-error.ts';
 
 /** Bytes from one entry of the uniform buffer to the next: WebGPU's alignment of dynamic offsets. */
 export const uniformStride = 256;
@@ -39,7 +40,26 @@ export interface Expansion {
   readonly finalBuffer: readonly number[];
 }
 
+/** More take minutes to record and gigabytes to hold. */
+export const maxCommands = 2 ** 20;
+
+/** How many commands the steps are, loops run through. */
+export function commandCount(steps: readonly LaunchStep[]): number {
+  return steps.reduce(
+    (sum, step) => sum + (step.kind === 'loop' ? step.count * commandCount(step.steps) : 1),
+    0,
+  );
+}
+
+/** @throws UserError `exceeds-device` when there are more than `maxCommands`. */
 export function expandSteps(steps: readonly LaunchStep[], slotCount: number): Expansion {
+  const count = commandCount(steps);
+  if (count > maxCommands)
+    throw new UserError(
+      'exceeds-device',
+      `the program would launch ${count} kernels and copies, and ${maxCommands} are supported`,
+      'use loops of fewer steps, or --target reference',
+    );
   const commands: Command[] = [];
   const uniforms = new Map<string, { readonly index: number; readonly words: readonly number[] }>();
   const buffer = Array.from({ length: slotCount }, (_, slot) => slot);

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import fs from 'node:fs/promises';
 import path from 'node:path';
+import { fileReason } from './file-reason.ts';
 import { type Package, packageFormat, parseManifest } from './package.ts';
 import { UserError } from './user-error.ts';
 
@@ -29,7 +30,7 @@ export async function writePackage(directory: string, { manifest, code }: Packag
     await fs.rename(old, target).catch(() => undefined);
     throw new UserError(
       'file-access',
-      `cannot write the package ${directory}: ${(error as Error).message}`,
+      `cannot write the package ${directory}: ${fileReason(error)}`,
       'choose a directory that you may write to with -o',
     );
   } finally {
@@ -95,7 +96,7 @@ async function readText(file: string): Promise<string> {
   } catch (error) {
     throw new UserError(
       'file-access',
-      `cannot read ${file}: ${(error as Error).message}`,
+      `cannot read ${file}: ${fileReason(error)}`,
       'name the directory of a package that ricci compile wrote',
     );
   }

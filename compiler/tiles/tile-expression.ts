@@ -126,7 +126,7 @@ function applyInterval(name: ScalarFunction, operands: readonly Interval[]): Int
       if (right.low !== right.high || right.low <= 0) return anyInteger;
       return { low: Math.floor(left.low / right.low), high: Math.floor(left.high / right.low) };
     case 'mod':
-      return right.high > 0 ? { low: 0, high: right.high - 1 } : anyInteger;
+      return right.low > 0 ? { low: 0, high: right.high - 1 } : anyInteger;
     case 'min':
       return { low: Math.min(left.low, right.low), high: Math.min(left.high, right.high) };
     case 'max':

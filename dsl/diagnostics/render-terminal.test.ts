@@ -239,6 +239,16 @@ describe('renderDiagnostic', () => {
     );
   });
 
+  test('of a very long line, the part around the mark', () => {
+    const text = `${'a '.repeat(400)}wrong ${'b '.repeat(400)}`;
+    const shown = render(diagnostic(label('a.ricci', text, 'wrong', 'here')), { 'a.ricci': text });
+    const [, , line = '', mark = ''] = shown.split('\n');
+    expect(line.length).toBeLessThan(180);
+    expect(line).toMatch(/^1 │ …[a ]+wrong [b ]+…$/);
+    expect(mark.indexOf('^')).toBe(line.indexOf('wrong'));
+    expect(mark).toMatch(/\^{5} here$/);
+  });
+
   test('colour adds escape sequences and nothing else', () => {
     const value = diagnostic(label('mlp.ricci', mlp, mlp.slice(10, 90), 'all'), {
       secondary: [label('mlp.ricci', mlp, 'x', 'one')],

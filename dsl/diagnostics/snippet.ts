@@ -11,7 +11,7 @@ import type { LineTable, Range } from './source-position.ts';
 import { lineText } from './source-position.ts';
 import type { Paint, Style } from './terminal-style.ts';
 import type { DisplayedLine } from './terminal-text.ts';
-import { displayLine, printable } from './terminal-text.ts';
+import { excerptLine, printable } from './terminal-text.ts';
 
 export interface Mark {
   readonly range: Range;
@@ -57,7 +57,9 @@ function linesShown({ range }: Mark): readonly number[] {
 }
 
 function renderLine(canvas: Canvas, marks: readonly Mark[], line: number): readonly string[] {
-  const displayed = displayLine(lineText(canvas.table, line));
+  const first = marks.find(({ range }) => range.start.line === line || range.end.line === line);
+  const around = first?.range[first.range.start.line === line ? 'start' : 'end'].column ?? 1;
+  const displayed = excerptLine(lineText(canvas.table, line), around);
   const underlined = marks.filter(({ range }) => range.start.line === line && range.end.line === line);
   const started = canvas.brackets.filter(({ range }) => range.start.line === line);
   const ended = canvas.brackets.filter(({ range }) => range.end.line === line);

@@ -35,6 +35,25 @@ export function displayLine(line: string): DisplayedLine {
   return { text, columns: [...columns, column] };
 }
 
+/** Lines of generated text may be of any length: of those longer than this, a part is shown. */
+const longestShown = 160;
+
+/** The line, or the part of it around an offset with `…` where something is left out; its columns are those of the part. */
+export function excerptLine(line: string, around: number): DisplayedLine {
+  if (line.length <= longestShown) return displayLine(line);
+  const start = Math.max(0, Math.min(around - longestShown / 2, line.length - longestShown));
+  const end = start + longestShown;
+  const [before, after] = [start > 0 ? '…' : '', end < line.length ? '…' : ''];
+  const part = displayLine(line.slice(start, end));
+  const columns = Array.from({ length: line.length + 1 }, (_, offset) => {
+    if (offset < start) return 0;
+    return (
+      before.length + (part.columns[Math.min(offset, end) - start] ?? 0) + (offset > end ? after.length : 0)
+    );
+  });
+  return { text: `${before}${part.text}${after}`, columns };
+}
+
 function characterWidth(character: string): number {
   if (zeroWidth.test(character)) return 0;
   return doubleWidth.test(character) ? 2 : 1;

@@ -1,23 +1,32 @@
 /** What every rule of the grammar needs: spans, reports, the bound on nesting, and human words for what was expected. */
 import {
+  createTokenInstance,
   EmbeddedActionsParser,
+  EOF,
   type IParserErrorMessageProvider,
   type IToken,
+  isRecognitionException,
   type TokenType,
 } from 'chevrotain';
 import type { Span } from '../diagnostics/diagnostic.ts';
 import { type Problem, problemAt, tokenSpan } from './problem.ts';
-import { marks, vocabulary } from './tokens.ts';
+import { marks, reserved, vocabulary } from './tokens.ts';
 import type { Identifier } from './tree.ts';
 
-/** How deep expressions, types and sizes may nest within one another: what the stack of any host takes easily. */
-export const maximumNesting = 200;
+/**
+ * How deep expressions, types and sizes may nest within one another, parentheses not counted; and counted: what the stack
+ * of any host takes. There may be twice as many, since the formatter puts a pair around any operand for clarity.
+ */
+export const maximumNesting = 120;
+const maximumParenthesized = 2 * maximumNesting;
+/** How many operands, prefixes or calls may follow one another: they nest in the tree, though not in the text. */
+export const maximumChain = 1000;
 
 /** Thrown out of the parser, which leaves its rules at any depth; caught in `parse.ts`. */
 export class NestingError extends Error {
   readonly token: IToken;
-  constructor(token: IToken) {
-    super('nested too deeply');
+  constructor(token: IToken, message: string) {
+    super(message);
     this.token = token;
   }
 }
@@ -29,7 +38,7 @@ const expectations: IParserErrorMessageProvider = {
     `${customUserDescription ?? 'something else'}${after(previous)}`,
   buildEarlyExitMessage: ({ customUserDescription, previous }) =>
     `${customUserDescription ?? 'more'}${after(previous)}`,
-  buildNotAllInputParsedMessage: () => 'a new declaration',
+  buildNotAllInputParsedMessage: () => 'the end of the declaration',
 };
 
 function describe(type: TokenType): string {
@@ -44,8 +53,8 @@ function after(previous: IToken | undefined): string {
 export interface CommaList<T> {
   readonly element: () => T;
   readonly close: TokenType;
-  /** What is said to be expected where neither a comma nor the bracket stands. */
-  readonly within: string;
+  /** What an element is called where one is expected. */
+  readonly what: string;
 }
 
 export class GrammarBase extends EmbeddedActionsParser {
@@ -53,7 +62,8 @@ export class GrammarBase extends EmbeddedActionsParser {
   file = '';
   /** What is wrong but does not stop the parser. */
   problems: Problem[] = [];
-  protected nesting = 0;
+  private nesting = 0;
+  private parentheses = 0;
 
   constructor(validate: boolean) {
     super([...vocabulary], {
@@ -70,16 +80,65 @@ export class GrammarBase extends EmbeddedActionsParser {
     this.file = file;
     this.problems = [];
     this.nesting = 0;
-    this.input = [...tokens];
+    this.parentheses = 0;
+    this.input = [...tokens, endOf(tokens)];
   }
 
   protected enter(): void {
     this.nesting += 1;
-    if (this.nesting > maximumNesting) throw new NestingError(this.LA(1));
+    if (this.nesting - this.parentheses > maximumNesting || this.nesting > maximumParenthesized) {
+      throw new NestingError(this.LA(1), `this is nested more than ${maximumNesting} deep`);
+    }
+  }
+
+  /** For what nests without brackets: operands, prefixes, calls of calls. */
+  protected boundChain(length: number): void {
+    if (length > maximumChain) {
+      throw new NestingError(this.LA(1), `these are more than ${maximumChain} in a row`);
+    }
+  }
+
+  protected atEnd(): boolean {
+    return this.LA(1).tokenType === EOF;
+  }
+
+  /**
+   * What `parse` makes, or undefined where the text is no such thing: then the parser stands at the next `let` or closing
+   * brace of this block, or at the end of the declaration.
+   */
+  protected attempt<T>(parse: () => T, resumeAt: 'let' | 'end'): T | undefined {
+    const { nesting, parentheses } = this;
+    try {
+      return parse();
+    } catch (error) {
+      if (!(error instanceof Error) || !isRecognitionException(error)) throw error;
+      this.nesting = nesting;
+      this.parentheses = parentheses;
+      this.skip(resumeAt);
+      return undefined;
+    }
+  }
+
+  private skip(resumeAt: 'let' | 'end'): void {
+    for (let depth = 0; !this.atEnd(); this.SKIP_TOKEN()) {
+      const { tokenType } = this.LA(1);
+      if (tokenType === marks.leftBrace) depth += 1;
+      if (resumeAt === 'end') continue;
+      if (depth === 0 && (tokenType === reserved.let || tokenType === marks.rightBrace)) return;
+      if (tokenType === marks.rightBrace) depth -= 1;
+    }
   }
 
   protected leave(): void {
     this.nesting -= 1;
+  }
+
+  protected enterParentheses(): void {
+    this.parentheses += 1;
+  }
+
+  protected leaveParentheses(): void {
+    this.parentheses -= 1;
   }
 
   protected report(problem: Problem): void {
@@ -100,6 +159,22 @@ export class GrammarBase extends EmbeddedActionsParser {
     return { name: token.image, span: tokenSpan(token, this.file) };
   }
 
+  protected reportFraction(token: IToken): void {
+    this.report(
+      problemAt('E0109', token, this.file, 'a size is a whole number', {
+        help: ['write it without a point and an exponent'],
+      }),
+    );
+  }
+
+  protected reportExpected(token: IToken, expected: string, help: string): void {
+    this.report(
+      problemAt('E0101', token, this.file, `expected ${expected}, found \`${token.image}\``, {
+        help: [help],
+      }),
+    );
+  }
+
   /** The value of a literal, which is reported when too large for what it is. */
   protected checkedNumber(token: IToken): string {
     const value = Number(token.image);
@@ -117,25 +192,26 @@ export class GrammarBase extends EmbeddedActionsParser {
   }
 
   /** `element, element, …` up to and with the closing bracket; a comma may stand before the bracket. Once in a rule. */
-  protected commaList<T>({ element, close, within }: CommaList<T>): T[] {
+  protected commaList<T>({ element, close, what }: CommaList<T>): T[] {
     const elements: T[] = [];
-    this.OPTION8({
-      GATE: () => this.LA(1).tokenType !== close,
+    let mayGoOn = true;
+    this.MANY8({
+      GATE: () => mayGoOn && this.LA(1).tokenType !== close,
       DEF: () => {
         elements.push(element());
-        this.MANY8({
-          GATE: () => this.LA(2).tokenType !== close,
-          DEF: () => {
-            this.CONSUME8(marks.comma);
-            elements.push(element());
-          },
-        });
-        this.OPTION9(() => this.CONSUME9(marks.comma));
+        mayGoOn = this.OPTION8(() => this.CONSUME8(marks.comma)) !== undefined;
       },
     });
-    this.CONSUME8(close, { ERR_MSG: `\`,\` or ${describe(close)} ${within}` });
+    this.CONSUME8(close, { ERR_MSG: `${mayGoOn ? what : '`,`'} or ${describe(close)}` });
     return elements;
   }
+}
+
+/** Where something is missing at the end, it is missing right behind the last token. */
+function endOf(tokens: readonly IToken[]): IToken {
+  const last = tokens.at(-1);
+  const offset = last === undefined ? 0 : last.startOffset + last.image.length;
+  return createTokenInstance(EOF, '', offset, offset, Number.NaN, Number.NaN, Number.NaN, Number.NaN);
 }
 
 const largestF32 = 3.4028234663852886e38;

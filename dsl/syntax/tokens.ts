@@ -180,13 +180,17 @@ const whiteSpace = createToken({ name: 'WhiteSpace', pattern: /[ \t\r\n]+/, grou
 const comment = createToken({ name: 'Comment', pattern: /\/\/[^\r\n]*/, group: 'comments' });
 const semicolon = createToken({ name: 'Semicolon', pattern: /;/, group: 'semicolons' });
 
+/** `forall` before `for`. */
+function longerFirst(left: TokenType, right: TokenType): number {
+  return right.name.length - left.name.length;
+}
+
 /** In the order in which the lexer tries them. */
 const lexed: readonly TokenType[] = [
   whiteSpace,
   comment,
   semicolon,
-  ...Object.values(reserved),
-  ...Object.values(contextual),
+  ...[...Object.values(reserved), ...Object.values(contextual)].sort(longerFirst),
   identifier,
   numberLiteral,
   malformedNumber,

@@ -2,7 +2,7 @@
 import type { Span } from '../diagnostics/diagnostic.ts';
 import { type Context, errorExpression, newBody, newLocal } from './context.ts';
 import { convert } from './conversions.ts';
-import { isDeeperThan } from './expression-children.ts';
+import { depthOf } from './expression-children.ts';
 import { inferExpression } from './expressions.ts';
 import type { Report } from './report.ts';
 import type { Entry, FunctionSignature, ModuleScope } from './scope.ts';
@@ -68,7 +68,7 @@ export function checkBody(
 
 function checkResult(context: Context, signature: FunctionSignature): TypedExpression {
   const { declaration, result } = signature;
-  if (isDeeperThan(declaration.body, depthLimit)) {
+  if (depthOf(declaration.body) > depthLimit) {
     context.report({
       code: 'E0212',
       message: `the body of ${signature.name} is nested more than ${depthLimit} deep`,

@@ -1,7 +1,9 @@
 /** The checker: from source text to the typed program, or to what is wrong with it. */
 import type { Diagnostic, Source, Span } from '../diagnostics/diagnostic.ts';
+import { reportDeepCalls } from './call-depth.ts';
 import { checkBody } from './check-body.ts';
 import { declareModule } from './declare-module.ts';
+import { depthOf } from './expression-children.ts';
 import { verifyFixes } from './fixes.ts';
 import { cachingParse, type LoadedProgram, loadProgram, type ModuleLoader, type Parse } from './modules.ts';
 import { reportRecursion } from './recursion.ts';
@@ -54,6 +56,7 @@ function checkOnce(entry: Source, loader: ModuleLoader, parseText: Parse): Check
   const scopes = new Map<string, ModuleScope>();
   const functions = new Map<string, FunctionInfo>();
   const calls = new Map<string, ReadonlyMap<string, Span>>();
+  const depths = new Map<string, number>();
   for (const module of loaded.modules) {
     const scope = declareModule(module, loaded, scopes, report);
     scopes.set(module.source.path, scope);
@@ -62,9 +65,11 @@ function checkOnce(entry: Source, loader: ModuleLoader, parseText: Parse): Check
       const checked = checkBody(signature, scope, report, text);
       functions.set(signature.id, checked.info);
       calls.set(signature.id, checked.calls);
+      depths.set(signature.id, depthOf(signature.declaration.body));
     }
   }
-  reportRecursion(functions, calls, report);
+  const isAcyclic = reportRecursion(functions, calls, report);
+  if (isAcyclic) reportDeepCalls(depths, calls, report);
   const syntaxErrors = loaded.modules.flatMap((module) => module.syntaxErrors);
   return {
     program: programOf(loaded, scopes, functions, calls),

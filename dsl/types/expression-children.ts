@@ -34,13 +34,14 @@ export function childExpressions(expression: Expression): readonly Expression[] 
   return (table[expression.kind] as (node: Expression) => readonly Expression[])(expression);
 }
 
-/** Whether the expression is nested deeper than `limit`; found without recursion, so for any tree. */
-export function isDeeperThan(expression: Expression, limit: number): boolean {
+/** How deep the expression nests, 1 for a leaf; found without recursion, so for any tree. */
+export function depthOf(expression: Expression): number {
+  let deepest = 0;
   const pending: { expression: Expression; depth: number }[] = [{ expression, depth: 1 }];
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    if (next.depth > limit) return true;
+    deepest = Math.max(deepest, next.depth);
     const depth = next.depth + 1;
     for (const child of childExpressions(next.expression)) pending.push({ expression: child, depth });
   }
-  return false;
+  return deepest;
 }

@@ -27,7 +27,7 @@ import {
 } from './size.ts';
 
 export interface Fact {
-  /** `a | b`: a divides b. `a % b`: b divides a. Zero divides only itself. */
+  /** `a | b`: a divides b, and so is not 0: `b / a` has a value. `a % b`: b divides a. */
   readonly relation: '<=' | '<' | '==' | '|' | '%';
   readonly left: Size;
   readonly right: Size;
@@ -82,7 +82,7 @@ const deciders: { readonly [R in Fact['relation']]: (left: number, right: number
 };
 
 function divides(divisor: number, dividend: number): boolean {
-  return divisor === 0 ? dividend === 0 : dividend % divisor === 0;
+  return divisor > 0 && dividend % divisor === 0;
 }
 
 const one = natural(1);
@@ -92,9 +92,13 @@ const assumptions: { readonly [R in Fact['relation']]: (left: Size, right: Size)
   '<=': (left, right) => ({ nonnegative: [subtractSizes(right, left)], divisions: [] }),
   '<': (left, right) => ({ nonnegative: [subtractSizes(subtractSizes(right, left), one)], divisions: [] }),
   '==': equality,
-  '|': (divisor, dividend) => ({ nonnegative: [], divisions: [{ divisor, dividend }] }),
-  '%': (dividend, divisor) => ({ nonnegative: [], divisions: [{ divisor, dividend }] }),
+  '|': (divisor, dividend) => division(divisor, dividend),
+  '%': (dividend, divisor) => division(divisor, dividend),
 };
+
+function division(divisor: Size, dividend: Size): Facts {
+  return { nonnegative: [subtractSizes(divisor, one)], divisions: [{ divisor, dividend }] };
+}
 
 function equality(left: Size, right: Size): Facts {
   const difference = subtractSizes(left, right);
@@ -112,9 +116,13 @@ const provers: { readonly [R in Fact['relation']]: (facts: Facts, goal: OpenedFa
     isNonnegative(facts, subtractSizes(excess, one)),
   '==': (facts, { left, right, excess }) =>
     isZero(facts, subtractSizes(right, left)) || isZero(facts, excess),
-  '|': (facts, { left, right }) => isDivisible(facts, left, right),
-  '%': (facts, { left, right }) => isDivisible(facts, right, left),
+  '|': (facts, { left, right }) => isDivisor(facts, left, right),
+  '%': (facts, { left, right }) => isDivisor(facts, right, left),
 };
+
+function isDivisor(facts: Facts, divisor: Size, dividend: Size): boolean {
+  return isNonnegative(facts, subtractSizes(divisor, one)) && isDivisible(facts, divisor, dividend);
+}
 
 function isZero(facts: Facts, goal: Size): boolean {
   return (
@@ -132,11 +140,11 @@ function merge(facts: Facts, more: Facts): Facts {
   };
 }
 
-/** A divisor of a positive number is positive and no greater. */
+/** A divisor of a positive number is no greater. */
 function boundsOfDivisors(facts: Facts): readonly Size[] {
   return facts.divisions.flatMap(({ divisor, dividend }) =>
     isNonnegative(facts, divisor) && isNonnegative(facts, subtractSizes(dividend, one))
-      ? [subtractSizes(dividend, divisor), subtractSizes(divisor, one)]
+      ? [subtractSizes(dividend, divisor)]
       : [],
   );
 }
@@ -174,11 +182,10 @@ function open(atom: SizeAtom & { readonly kind: 'quotient' }, definitions: Map<s
   if (!definitions.has(key)) {
     const dividend = openQuotients(atom.numerator, definitions);
     const divisor = openQuotients(atom.denominator, definitions);
-    const defined = merge(equality(multiplySizes(divisor, value), dividend), {
-      nonnegative: [subtractSizes(divisor, one)],
-      divisions: [{ divisor, dividend }],
-    });
-    definitions.set(key, defined);
+    definitions.set(
+      key,
+      merge(equality(multiplySizes(divisor, value), dividend), division(divisor, dividend)),
+    );
   }
   return value;
 }

@@ -5,14 +5,17 @@ import type { FunctionInfo } from './typed.ts';
 
 export type Calls = ReadonlyMap<string, ReadonlyMap<string, Span>>;
 
+/** @returns whether there are none. */
 export function reportRecursion(
   functions: ReadonlyMap<string, FunctionInfo>,
   calls: Calls,
   report: Report,
-): void {
+): boolean {
   const done = new Set<string>();
+  let isAcyclic = true;
   for (const start of functions.keys())
     visit(start, calls, done, (circle, at) => {
+      isAcyclic = false;
       const names = circle.map((id) => functions.get(id)?.name ?? id);
       report({
         code: 'E0210',
@@ -23,6 +26,7 @@ export function reportRecursion(
         help: ['a program is a finite graph: repeat with fold or scan'],
       });
     });
+  return isAcyclic;
 }
 
 /** Depth first without recursion: chains of calls may be long. */

@@ -128,7 +128,7 @@ describe('opening an adapter', () => {
       delete env.VK_ICD_FILENAMES;
       delete env.VK_DRIVER_FILES;
       const results = await Promise.all(
-        [0, 1, 2].map(() => run(process.execPath, [script], { env, timeout: 20_000 })),
+        [0, 1, 2].map(() => run(process.execPath, [script], { env, timeout: 120_000 })),
       );
       expect(results.map((result) => result.stdout)).toEqual(['true\n', 'true\n', 'true\n']);
       const unpacked = fs.existsSync(path.join(cache, 'ricci'))

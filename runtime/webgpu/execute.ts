@@ -34,15 +34,20 @@ export interface LoadedPackage {
 const commandsPerSubmit = 1024;
 
 /**
+ * @param onPipeline hears how many kernels the driver has compiled, of how many.
  * @throws UserError `exceeds-device` before anything is allocated, when the package was compiled for a larger device;
  * `device-refused`, naming the kernel, when one does not compile.
  */
-export async function loadPackage(pkg: Package, opened: OpenedDevice): Promise<LoadedPackage> {
+export async function loadPackage(
+  pkg: Package,
+  opened: OpenedDevice,
+  onPipeline: (done: number, total: number) => void = () => undefined,
+): Promise<LoadedPackage> {
   const { manifest } = pkg;
   const { device, guard } = opened;
   checkLimits(pkg, opened.profile, device.features);
   const { commands, uniforms, finalBuffer } = expandSteps(manifest.steps, manifest.slots.length);
-  const pipelines = await createPipelines(pkg, commands, opened);
+  const pipelines = await createPipelines(pkg, commands, opened, onPipeline);
 
   let peakBytes = 0;
   const allocated: GPUBuffer[] = [];

@@ -15,22 +15,30 @@ export interface KernelPipeline {
 
 type KernelInterface = Pick<PackageKernel, 'name' | 'bindings' | 'counters'>;
 
-/** All at once: drivers compile on several threads. @throws UserError `device-refused`, naming the kernel. */
+/**
+ * All at once: drivers compile on several threads. `onPipeline` hears how many are ready, of how many.
+ * @throws UserError `device-refused`, naming the kernel.
+ */
 export async function createPipelines(
   { manifest, code }: Package,
   commands: readonly Command[],
   opened: OpenedDevice,
+  onPipeline: (done: number, total: number) => void,
 ): Promise<ReadonlyMap<string, KernelPipeline>> {
   const wanted: [KernelInterface, string][] = manifest.kernels.map((kernel) => [
     kernel,
     code.get(kernel.name)!,
   ]);
   if (commands.some((command) => command.kind === 'copyBytes')) wanted.push([copyBytesKernel, copyBytesCode]);
+  let done = 0;
+  onPipeline(done, wanted.length);
   return new Map(
     await Promise.all(
-      wanted.map(
-        async ([kernel, text]) => [kernel.name, await createPipeline(kernel, text, opened)] as const,
-      ),
+      wanted.map(async ([kernel, text]) => {
+        const pipeline = await createPipeline(kernel, text, opened);
+        onPipeline(++done, wanted.length);
+        return [kernel.name, pipeline] as const;
+      }),
     ),
   );
 }

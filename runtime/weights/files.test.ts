@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -6,6 +7,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { packedBytes } from '../../compiler/plan/storage-bytes.ts';
 import { dtypes } from '../../dsl/types/dtype.ts';
 import { UserError } from '../errors.ts';
+import { writeWhole } from './files.ts';
 import { npyBytes, parseNpy } from './npy.ts';
 import { openSafetensors, writeSafetensors } from './safetensors.ts';
 import { type TensorData, tensorFromValues, tensorValues } from './tensor-data.ts';
@@ -57,6 +59,42 @@ function fileWith(header: unknown, dataBytes: number): string {
   fs.writeFileSync(file, Buffer.concat([length, json, Buffer.alloc(dataBytes)]));
   return file;
 }
+
+describe('a file is replaced whole', () => {
+  const bytes = (text: string) => [Buffer.from(text)];
+
+  test('what a link points to, and the link stays', () => {
+    fs.writeFileSync(fileIn('target'), 'old', { mode: 0o640 });
+    fs.symlinkSync('target', fileIn('link'));
+    writeWhole(fileIn('link'), bytes('new'));
+    expect(fs.lstatSync(fileIn('link')).isSymbolicLink()).toBe(true);
+    expect(fs.readFileSync(fileIn('target'), 'utf8')).toBe('new');
+    expect(fs.statSync(fileIn('target')).mode & 0o777).toBe(0o640);
+  });
+
+  test.skipIf(process.platform === 'win32')('but a pipe is written to, and stays a pipe', () => {
+    execFileSync('mkfifo', [fileIn('pipe')]);
+    const reader = fs.openSync(fileIn('pipe'), 'r+');
+    writeWhole(fileIn('pipe'), bytes('through'));
+    const read = Buffer.alloc(7);
+    const isPipe = fs.statSync(fileIn('pipe')).isFIFO();
+    if (isPipe) fs.readSync(reader, read, 0, 7, null);
+    fs.closeSync(reader);
+    expect(isPipe).toBe(true);
+    expect(read.toString()).toBe('through');
+  });
+
+  test('and stays as it was when writing fails', () => {
+    fs.writeFileSync(fileIn('kept'), 'old');
+    const broken = (function* () {
+      yield Buffer.from('half');
+      throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
+    })();
+    expect(() => writeWhole(fileIn('kept'), broken)).toThrow(/cannot write .*kept: the disk is full/);
+    expect(fs.readFileSync(fileIn('kept'), 'utf8')).toBe('old');
+    expect(fs.readdirSync(folder).filter((name) => name.startsWith('kept'))).toEqual(['kept']);
+  });
+});
 
 describe('safetensors', () => {
   test('are read as they were written, and written the same again', () => {

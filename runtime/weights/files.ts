@@ -1,6 +1,7 @@
 /** Reading and writing files so that whatever goes wrong is one error for the user. */
 import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
+import { fileReason } from '../../compiler/plan/file-reason.ts';
 import { UserError } from '../errors.ts';
 
 export function malformed(file: string, reason: string): UserError {
@@ -15,29 +16,43 @@ export function withFile<T>(file: string, verb: 'read' | 'write', work: () => T)
     if (error instanceof UserError) throw error;
     throw new UserError(
       'file-access',
-      `cannot ${verb} ${file}: ${(error as Error).message}`,
+      `cannot ${verb} ${file}: ${fileReason(error)}`,
       verb === 'read' ? 'check the path' : 'choose a place that you may write to',
     );
   }
 }
 
-/** The file is the new one or the old one, never half of either: the pieces are written beside it, then renamed. */
+/**
+ * The file is the new one or the old one, never half of either: the pieces are written beside it, then renamed. A link
+ * stays, and what it points to is replaced. What is no file (`/dev/stdout`, a pipe) is written to as it is.
+ */
 export function writeWhole(file: string, pieces: Iterable<Uint8Array>): void {
-  const beside = `${file}.${randomUUID()}`;
   withFile(file, 'write', () => {
-    try {
-      const handle = fs.openSync(beside, 'wx');
-      try {
-        for (const piece of pieces) writeAll(handle, piece);
-        fs.fsyncSync(handle);
-      } finally {
-        fs.closeSync(handle);
-      }
-      fs.renameSync(beside, file);
-    } finally {
-      fs.rmSync(beside, { force: true });
-    }
+    const old = fs.statSync(file, { throwIfNoEntry: false });
+    if (old !== undefined && !old.isFile()) writePieces(file, 'w', pieces);
+    else replace(old === undefined ? file : fs.realpathSync(file), old?.mode, pieces);
   });
+}
+
+function replace(file: string, mode: number | undefined, pieces: Iterable<Uint8Array>): void {
+  const beside = `${file}.${randomUUID()}`;
+  try {
+    writePieces(beside, 'wx', pieces);
+    if (mode !== undefined) fs.chmodSync(beside, mode);
+    fs.renameSync(beside, file);
+  } finally {
+    fs.rmSync(beside, { force: true });
+  }
+}
+
+function writePieces(file: string, flags: 'w' | 'wx', pieces: Iterable<Uint8Array>): void {
+  const handle = fs.openSync(file, flags);
+  try {
+    for (const piece of pieces) writeAll(handle, piece);
+    if (fs.fstatSync(handle).isFile()) fs.fsyncSync(handle);
+  } finally {
+    fs.closeSync(handle);
+  }
 }
 
 function writeAll(handle: number, bytes: Uint8Array): void {

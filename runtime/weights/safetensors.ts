@@ -66,9 +66,8 @@ function noTensor(file: string, name: string): UserError {
 
 function readHeader(file: string, handle: number) {
   const { size } = fs.fstatSync(handle);
+  if (size < lengthBytes) throw malformed(file, `truncated: ${size} bytes are no safetensors file`);
   const length = readRange(handle, 0, lengthBytes);
-  if (length.byteLength < lengthBytes)
-    throw malformed(file, `truncated: ${size} bytes are no safetensors file`);
   const headerBytes = Number(new DataView(length.buffer).getBigUint64(0, true));
   if (headerBytes > maxHeaderBytes)
     throw malformed(file, `not a safetensors file, or its header is over ${maxHeaderBytes} bytes`);

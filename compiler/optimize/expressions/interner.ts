@@ -3,7 +3,7 @@
  * and a table keyed by object is a table keyed by structure.
  */
 import type { Scalar } from '../../graph/graph.ts';
-import { operands, subexpressions, withOperands } from '../../graph/scalar.ts';
+import { operands, partKey, subexpressions, withOperands } from '../../graph/scalar.ts';
 
 export interface Interner {
   /** The one object with this structure. */
@@ -17,7 +17,8 @@ export function createInterner(): Interner {
   const byKey = new Map<string, Scalar>();
 
   function own(scalar: Scalar): Scalar {
-    const key = localKey(scalar, (operand) => numbers.get(operand)!);
+    const inner = operands(scalar).map((operand) => numbers.get(operand)!);
+    const key = partKey(scalar, inner.join(','));
     const known = byKey.get(key);
     if (known !== undefined) return known;
     byKey.set(key, scalar);
@@ -37,27 +38,4 @@ export function createInterner(): Interner {
   }
 
   return { intern, number: (scalar) => numbers.get(intern(scalar))! };
-}
-
-/** Tells apart all structures whose operands are told apart by `name`. */
-function localKey(scalar: Scalar, name: (operand: Scalar) => number): string {
-  const inner = operands(scalar).map(name).join(',');
-  switch (scalar.op) {
-    case 'constant':
-      // Negative zero is written apart: `1/x` tells it from zero.
-      return `constant ${scalar.dtype} ${Object.is(scalar.value, -0) ? '-0' : scalar.value}`;
-    case 'iterator':
-      return `iterator ${scalar.axis}`;
-    case 'counter':
-      return `counter ${scalar.loop}`;
-    case 'load':
-      return `load ${scalar.tensor} ${scalar.dtype} ${inner}`;
-    case 'apply':
-      return `${scalar.function} ${scalar.dtype} ${inner}`;
-    case 'convert':
-    case 'round':
-      return `${scalar.op} ${scalar.dtype} ${inner}`;
-    case 'reduced':
-      return `reduced ${scalar.dtype}`;
-  }
 }

@@ -9,9 +9,8 @@
  * A grouped contraction takes its rows from the order that `route` made: a workgroup has rows of one expert, found from
  * the offsets, and reads that expert's weights alone.
  */
-import { dtypeFacts } from '../../../dsl/types/dtype.ts';
-import type { ComputeNode, GroupedLookup, Scalar } from '../../graph/graph.ts';
-import { iterator, load as loadScalar, mapScalar } from '../../graph/scalar.ts';
+import type { GroupedLookup, Scalar } from '../../graph/graph.ts';
+import { iterator, mapScalar } from '../../graph/scalar.ts';
 import type { Contraction } from '../../optimize/contraction.ts';
 import { lowerScalar } from '../lower-scalar.ts';
 import { innermostStrides } from '../merge-axes.ts';
@@ -46,6 +45,7 @@ import {
 import type { TileAxis, TileStatement } from '../tile-program.ts';
 import { type AxisClass, axisClass, iteratorsAt } from './axis-class.ts';
 import { elementCount, type ScheduleContext } from './context.ts';
+import { sharesWords, widened } from './narrow-result.ts';
 import { type ReductionNode, scheduleReduction } from './reduction.ts';
 import { isThin, thinKernel } from './thin-contraction.ts';
 
@@ -58,20 +58,10 @@ export function scheduleContraction(
   const problem = analyse(node, contraction, context);
   const thin = isThin(problem);
   if (!thin && !isWorthTiling(problem, context)) return scheduleReduction(node, context);
-  if (dtypeFacts[node.result.dtype].bits < 32 && !ownsWords(problem)) {
-    const { name, shape } = node.result;
-    const wide = context.temporary(`${name}_wide`, { dtype: 'f32', shape });
-    const packed: ComputeNode = {
-      kind: 'compute',
-      result: node.result,
-      body: loadScalar(
-        wide,
-        shape.map((_, axis) => iterator(axis)),
-      ),
-      reduce: undefined,
-      grouped: undefined,
-    };
-    return [...scheduleContraction({ ...node, result: wide }, contraction, context), ...context.node(packed)];
+  if (sharesWords(node.result) && !ownsWords(problem)) {
+    return widened(node.result, context, (wide) =>
+      scheduleContraction({ ...node, result: wide }, contraction, context),
+    );
   }
   if (thin) return [context.kernel(thinKernel(problem, context))];
   return [context.kernel(contractionKernel(problem, chooseTiles(problem, context), context))];

@@ -1,7 +1,4 @@
 /** Prefix reductions: each invocation walks along one row, keeping what it has so far. */
-import { dtypeFacts } from '../../../dsl/types/dtype.ts';
-import type { ComputeNode } from '../../graph/graph.ts';
-import { iterator, load as loadScalar } from '../../graph/scalar.ts';
 import { combine, identityOf } from '../combiners.ts';
 import { define, loop, register, spread, store, update } from '../tile-builder.ts';
 import {
@@ -16,25 +13,13 @@ import {
   sum,
 } from '../tile-expression.ts';
 import { elementCount, type NodeSchedule } from './context.ts';
+import { sharesWords, widened } from './narrow-result.ts';
 
 export const schedulePrefix: NodeSchedule<'prefix'> = (node, context) => {
   const count = elementCount(node.result);
   if (count === 0) return [];
-  if (dtypeFacts[node.result.dtype].bits < 32) {
-    // Neighbours of a row share words: first in f32 or i32, then packed.
-    const dtype = arithmeticOfDtype(node.result.dtype);
-    const wide = context.temporary(`${node.result.name}_wide`, { dtype, shape: node.result.shape });
-    const packed: ComputeNode = {
-      kind: 'compute',
-      result: node.result,
-      body: loadScalar(
-        wide,
-        wide.shape.map((_, axis) => iterator(axis)),
-      ),
-      reduce: undefined,
-      grouped: undefined,
-    };
-    return [...schedulePrefix({ ...node, result: wide }, context), ...context.node(packed)];
+  if (sharesWords(node.result)) {
+    return widened(node.result, context, (wide) => schedulePrefix({ ...node, result: wide }, context));
   }
   const source = context.tensors(node.source);
   const length = node.result.shape.at(-1) ?? 1;

@@ -7,9 +7,8 @@
  * registers and a block of the other is dealt out to the lanes of a subgroup and broadcast. What `visible` says of the
  * last position that a row sees bounds the loop, so that the masked half of causal attention is not computed.
  */
-import { dtypeFacts } from '../../../dsl/types/dtype.ts';
 import type { ComputeNode, Scalar, SoftmaxSumNode } from '../../graph/graph.ts';
-import { iterator, iteratorsOf, load as loadScalar } from '../../graph/scalar.ts';
+import { iteratorsOf } from '../../graph/scalar.ts';
 import { factorsOf, product as productOf } from '../../optimize/contraction.ts';
 import { lowerScalar } from '../lower-scalar.ts';
 import {
@@ -40,6 +39,7 @@ import {
 import type { TileAxis, TileStatement } from '../tile-program.ts';
 import { type AxisClass, axisClass, iteratorsAt } from './axis-class.ts';
 import { elementCount, type NodeSchedule, type ScheduleContext } from './context.ts';
+import { sharesWords, widened } from './narrow-result.ts';
 
 /** Stands below every logit that matters, and leaves room for differences: exp(hidden − x) is 0 without infinities. */
 const hidden = -1e30;
@@ -50,20 +50,8 @@ const mostComponents = 128;
 export const scheduleSoftmaxSum: NodeSchedule<'softmaxSum'> = (node, context) => {
   if (elementCount(node.result) === 0) return [];
   if (node.extent === 0) return context.node(zeros(node));
-  if (dtypeFacts[node.result.dtype].bits < 32) {
-    const { name, shape } = node.result;
-    const wide = context.temporary(`${name}_wide`, { dtype: 'f32', shape });
-    const packed: ComputeNode = {
-      kind: 'compute',
-      result: node.result,
-      body: loadScalar(
-        wide,
-        shape.map((_, axis) => iterator(axis)),
-      ),
-      reduce: undefined,
-      grouped: undefined,
-    };
-    return [...scheduleSoftmaxSum({ ...node, result: wide }, context), ...context.node(packed)];
+  if (sharesWords(node.result)) {
+    return widened(node.result, context, (wide) => scheduleSoftmaxSum({ ...node, result: wide }, context));
   }
   return [context.kernel(streamingKernel(node, context))];
 };

@@ -1,0 +1,20 @@
+/** Where a command writes: the process's own streams, or those of a test. */
+
+export interface TextStream {
+  readonly write: (text: string) => unknown;
+  /** Whether a person looks at it: what is written may be overwritten again. */
+  readonly isTTY?: boolean;
+}
+
+export interface Streams {
+  readonly out: TextStream;
+  readonly err: TextStream;
+  readonly colour: boolean;
+}
+
+/** https://no-color.org: any value but the empty one turns colours off. */
+export const processStreams: Streams = {
+  out: process.stdout,
+  err: process.stderr,
+  colour: process.stderr.isTTY === true && !process.env.NO_COLOR,
+};

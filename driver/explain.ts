@@ -1,0 +1,118 @@
+/** What an entry takes, gives and costs at given sizes, as plain data: exact counts from the graph, before scheduling. */
+import type { Cost, NodeCost } from '../compiler/graph/cost.ts';
+import { graphCost, peakLiveBytes, tensorBytes } from '../compiler/graph/cost.ts';
+import { type ComputeNode, type Node, results, type Tensor } from '../compiler/graph/graph.ts';
+import { allTensors } from '../compiler/graph/uses.ts';
+import { entryOf } from '../compiler/lower/entry.ts';
+import { contractionOf } from '../compiler/optimize/contraction.ts';
+import { commandCount } from '../compiler/plan/expand.ts';
+import { typeText } from '../compiler/plan/storage-bytes.ts';
+import type { Dtype } from '../dsl/types/dtype.ts';
+import type { OpenedDevice } from '../runtime/webgpu/device.ts';
+import type { Checked, Compiled, Instance, Lowered } from './compile.ts';
+import { showInstance, showSignature } from './signature.ts';
+
+export interface Explanation {
+  readonly entry: string;
+  /** As declared, and with numbers for its sizes. */
+  readonly signature: string;
+  readonly instance: string;
+  readonly sizes: Readonly<Record<string, number>>;
+  readonly inputs: readonly ExplainedTensor[];
+  readonly outputs: readonly ExplainedTensor[];
+  readonly nodes: readonly ExplainedNode[];
+  readonly totals: Cost;
+  /** The most bytes of tensors alive at once, inputs and outputs included, on any device. */
+  readonly peakLiveBytes: number;
+}
+
+export interface ExplainedTensor {
+  readonly path: string;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  readonly bytes: number;
+}
+
+export interface ExplainedNode extends Cost {
+  /** In the words of the field: `contraction`, `attention`, `top 2 of 8`. */
+  readonly what: string;
+  readonly result: string;
+  /** `f32[16, 8]`; several for a loop of several states. */
+  readonly type: string;
+  /** Of a loop: the nodes of one step, with the cost of one. */
+  readonly step: readonly ExplainedNode[];
+}
+
+/** What the plan for one device adds. */
+export interface ExplainedPlan {
+  readonly device: string;
+  readonly kernels: number;
+  readonly launches: number;
+  readonly peakBytes: number;
+}
+
+export function explain(checked: Checked, instance: Instance, { optimized }: Lowered): Explanation {
+  const info = entryOf(checked.program, instance.entry);
+  const tensors = allTensors(optimized);
+  const explained = (path: string, tensor: Tensor): ExplainedTensor => {
+    const { dtype, shape } = tensor;
+    return { path, dtype, shape, bytes: tensorBytes(tensor) };
+  };
+  const { nodes, ...totals } = graphCost(optimized);
+  return {
+    entry: instance.entry,
+    signature: showSignature(info),
+    instance: showInstance(info, instance.sizes),
+    sizes: Object.fromEntries(instance.sizes),
+    inputs: optimized.inputs.map(({ path, tensor }) => explained(path, tensor)),
+    outputs: optimized.outputs.map(({ path, tensor }) => explained(path, tensors.get(tensor)!)),
+    nodes: nodes.map(explainNode),
+    totals,
+    peakLiveBytes: peakLiveBytes(optimized),
+  };
+}
+
+export function explainPlan(
+  { package: { manifest } }: Compiled,
+  { description }: OpenedDevice,
+): ExplainedPlan {
+  return {
+    device: description,
+    kernels: manifest.kernels.length,
+    launches: commandCount(manifest.steps),
+    peakBytes: manifest.peakBytes,
+  };
+}
+
+function explainNode({ node, step, ...cost }: NodeCost): ExplainedNode {
+  return {
+    what: describe(node),
+    result: results(node)
+      .map(({ name }) => name)
+      .join(', '),
+    type: results(node).map(typeText).join(', '),
+    ...cost,
+    step: step.map(explainNode),
+  };
+}
+
+const descriptions: { readonly [K in Node['kind']]: (node: Extract<Node, { kind: K }>) => string } = {
+  compute: describeCompute,
+  softmaxSum: ({ extent }) => `attention over ${extent}`,
+  route: ({ experts }) => `route to ${experts} experts`,
+  order: ({ direction, result }) => (direction === 'ascending' ? 'sort' : `top ${result.shape.at(-1) ?? 1}`),
+  prefix: ({ combiner }) => `prefix ${combiner}`,
+  loop: ({ count }) => `loop of ${count} steps`,
+};
+
+function describe(node: Node): string {
+  return (descriptions[node.kind] as (node: Node) => string)(node);
+}
+
+function describeCompute(node: ComputeNode): string {
+  if (node.reduce === undefined) return 'map';
+  const over = node.reduce.extents.join(' × ');
+  if (node.grouped !== undefined)
+    return `contraction over ${over}, grouped by ${node.grouped.experts} experts`;
+  return `${contractionOf(node) === undefined ? node.reduce.combiner : 'contraction'} over ${over}`;
+}
