@@ -14,6 +14,26 @@ const table = {
   is_nan: {
     text: 'fn is_nan(x: F) -> B { return (bitcast<U>(x) & U(0x7fffffffu)) > U(0x7f800000u); }',
   },
+  /** The builtins may give the other operand where one is NaN; every comparison with NaN is false. */
+  nan_max: {
+    text: 'fn nan_max(a: F, b: F) -> F { return select(b, a, (a > b) | is_nan(a)); }',
+  },
+  nan_min: {
+    text: 'fn nan_min(a: F, b: F) -> F { return select(b, a, (a < b) | is_nan(a)); }',
+  },
+  /** The builtins of some drivers give infinities and zeros for NaN, and the logarithm of the least float for zero. */
+  nan_exp: {
+    text: 'fn nan_exp(x: F) -> F { return select(exp(x), x, is_nan(x)); }',
+  },
+  full_log: {
+    text: `fn full_log(x: F) -> F {
+  let ends = select(F(float_of_bits(0x7fc00000u)), F(float_of_bits(0xff800000u)), x == F(0.0));
+  return select(select(ends, x, x > F(3.4028234e38)), log(x), (x > F(0.0)) & (x <= F(3.4028234e38)));
+}`,
+  },
+  nan_sign: {
+    text: 'fn nan_sign(x: F) -> F { return select(sign(x), x, is_nan(x)); }',
+  },
   floor_div: {
     text: `fn floor_div(a: I, b: I) -> I {
   let q = a / b;
@@ -76,7 +96,7 @@ const table = {
   let odd = whole & (abs(y) < F(16777216.0)) & (floor(y * 0.5) * 2.0 != y);
   let signed = select(magnitude, -magnitude, odd & (x < F(0.0)));
   let real = select(signed, F(float_of_bits(0x7fc00000u)), (x < F(0.0)) & !whole);
-  return select(real, F(1.0), y == F(0.0));
+  return select(select(real, x + y, is_nan(x) | is_nan(y)), F(1.0), y == F(0.0));
 }`,
   },
   /** Float to integer: towards zero, saturating, NaN to 0. */
@@ -206,7 +226,15 @@ const calls: { readonly [N in HelperName]?: readonly { name: HelperName; scalar:
   erf: [{ name: 'is_nan', scalar: false }],
   to_i32: [{ name: 'is_nan', scalar: false }],
   to_u32: [{ name: 'is_nan', scalar: false }],
-  real_pow: [{ name: 'float_of_bits', scalar: true }],
+  real_pow: [
+    { name: 'float_of_bits', scalar: true },
+    { name: 'is_nan', scalar: false },
+  ],
+  nan_max: [{ name: 'is_nan', scalar: false }],
+  nan_min: [{ name: 'is_nan', scalar: false }],
+  nan_exp: [{ name: 'is_nan', scalar: false }],
+  full_log: [{ name: 'float_of_bits', scalar: true }],
+  nan_sign: [{ name: 'is_nan', scalar: false }],
   f8e4m3_value: [{ name: 'float_of_bits', scalar: true }],
   f8e5m2_value: [{ name: 'f16_value', scalar: false }],
   exact_sin: [{ name: 'quarter_turns', scalar: false }],
