@@ -51,8 +51,10 @@ const table = {
     text: 'fn safe_tanh(x: F) -> F { return select(tanh(clamp(x, F(-10.0), F(10.0))), x, is_nan(x)); }',
   },
   /**
-   * sin and cos to about 1e-7 for angles up to some ten thousand, where the builtins promise 2^-11 within ±π only:
-   * the angle less the nearest multiple of π/2 in three parts of 11 bits (Cody and Waite, 1980), then Taylor's series.
+   * sin and cos to about 1e-7 for angles up to some ten million, where the builtins promise 2^-11 within ±π only: the
+   * angle less the nearest multiple of π/2 in three parts of 11 bits (Cody and Waite, 1980), then Taylor's series. The
+   * number of quarter turns is taken in two parts of 12 bits, so that the products are exact. Beyond, where neighbours
+   * in f32 are radians apart, the result is at least one of a sine.
    */
   exact_sin: {
     text: `fn exact_sin(x: F) -> F { return quarter_turns(x, I(0)); }`,
@@ -63,7 +65,11 @@ const table = {
   quarter_turns: {
     text: `fn quarter_turns(x: F, ahead: I) -> F {
   let turns = round(x * 0.63661977236758);
-  let r = ((x - turns * 1.5703125) - turns * 0.0004837512969970703) - turns * 0.00000007549790126404332;
+  let high = round(turns * 0.000244140625) * 4096.0;
+  let low = turns - high;
+  let most = (x - high * 1.5703125) - low * 1.5703125;
+  let rest = ((most - high * 0.0004837512969970703) - low * 0.0004837512969970703) - turns * 0.00000007549790126404332;
+  let r = select(clamp(rest, F(-1.6), F(1.6)), rest, is_nan(rest));
   let s = r * r;
   let sine = r + r * s * (-0.16666666666 + s * (0.00833333333 + s * (-0.00019841270 + s * 0.00000275573)));
   let cosine = 1.0 + s * (-0.5 + s * (0.04166666666 + s * (-0.00138888889 + s * (0.00002480159 + s * -0.00000027557))));
@@ -239,6 +245,7 @@ const calls: { readonly [N in HelperName]?: readonly { name: HelperName; scalar:
   f8e5m2_value: [{ name: 'f16_value', scalar: false }],
   exact_sin: [{ name: 'quarter_turns', scalar: false }],
   exact_cos: [{ name: 'quarter_turns', scalar: false }],
+  quarter_turns: [{ name: 'is_nan', scalar: false }],
 };
 
 const typeNames: readonly (readonly [RegExp, Arithmetic])[] = [
