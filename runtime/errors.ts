@@ -1,2 +1,2 @@
-/** The errors of running: defined with the package, which the compiler writes and the runtime reads. */
-export { isUserError, UserError, type UserErrorCode } from '../compiler/plan/user-error.ts';
+/** The errors of running, in the shape of all errors that have no place in the source. */
+export { isUserError, UserError, type UserErrorCode } from '../dsl/diagnostics/user-error.ts';

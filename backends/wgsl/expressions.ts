@@ -13,7 +13,7 @@ import { loadFour, loadSingle, roundTo } from './memory.ts';
 import { fromLanes, type Places } from './places.ts';
 import { first, type Point } from './point.ts';
 import { readRegister, readShared, readSharedFour, tileState } from './tile-elements.ts';
-import { applyFunction, component, convert, widen } from './values.ts';
+import { applyFunction, component, convert, runtimeFloat, widen } from './values.ts';
 import { components, literal, splat } from './wgsl-text.ts';
 import type { Value } from './writer.ts';
 
@@ -156,14 +156,6 @@ function emitApply(
     runtimeFloat(emission, first.value),
     ...operands.slice(1),
   ]);
-}
-
-/** A constant that compilers do not evaluate with: 0 / 0 and the like are errors at compile time, NaN at run time. */
-function runtimeFloat(emission: Emission, value: number): Value {
-  helper(emission, 'float_of_bits', 1);
-  const bits = new Uint32Array(new Float32Array([value]).buffer)[0] ?? 0;
-  const text = `float_of_bits(0x${bits.toString(16).padStart(8, '0')}u)`;
-  return { text, key: text, dtype: 'f32', width: 1, depth: 0 };
 }
 
 /** Division by a power of two is a shift (rounding down as wanted); by a positive number, plain where nothing is negative. */

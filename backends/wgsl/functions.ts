@@ -14,28 +14,42 @@ export interface Rule {
     c: string,
     d: string,
   ) => string;
-  readonly helper?: HelperName;
+  /** What it calls, for operands of a type. */
+  readonly helper?: (dtype: Arithmetic) => HelperName | undefined;
   /** Has no vector form: is done for each of the four by itself. */
   readonly scalarOnly?: true;
 }
 
 const infix = (operator: string): Rule => ({ write: (_, a, b) => `${a} ${operator} ${b}` });
 const call = (name: string): Rule => ({ write: (_, a) => `${name}(${a})` });
-const call2 = (name: string): Rule => ({ write: (_, a, b) => `${name}(${a}, ${b})` });
 const helper = (name: HelperName, operands: 1 | 2): Rule => ({
-  helper: name,
+  helper: () => name,
   write: ({ width }, a, b) => `${helperCall({ name, width })}(${operands === 1 ? a : `${a}, ${b}`})`,
 });
 
 /** u32 needs no rounding towards minus infinity. */
 const flooring = (name: 'floor_div' | 'floor_mod', operator: string): Rule => ({
-  helper: name,
+  helper: (dtype) => (dtype === 'u32' ? undefined : name),
   write: ({ dtype, width }, a, b) =>
     dtype === 'u32' ? `${a} ${operator} ${b}` : `${helperCall({ name, width })}(${a}, ${b})`,
 });
 
+/** NaN of NaN, which the builtins of WGSL do not promise. */
+const extreme = (name: 'nan_max' | 'nan_min', builtin: 'max' | 'min'): Rule => ({
+  helper: (dtype) => (dtype === 'f32' ? name : undefined),
+  write: ({ dtype, width }, a, b) =>
+    dtype === 'f32' ? `${helperCall({ name, width })}(${a}, ${b})` : `${builtin}(${a}, ${b})`,
+});
+
+const signs: { readonly [D in Arithmetic]: Rule['write'] } = {
+  f32: ({ width }, a) => `${helperCall({ name: 'nan_sign', width })}(${a})`,
+  i32: (_, a) => `sign(${a})`,
+  u32: ({ width }, a) => `min(${a}, ${typeText('u32', width)}(1u))`,
+  bool: (_, a) => a,
+};
+
 const threefry = (word: 'x' | 'y'): Rule => ({
-  helper: 'threefry',
+  helper: () => 'threefry',
   scalarOnly: true,
   write: (_, a, b, c, d) => `threefry(${a}, ${b}, ${c}, ${d}).${word}`,
 });
@@ -50,13 +64,13 @@ export const functionRules: { readonly [F in ScalarFunction]: Rule } = {
   neg: { write: ({ dtype }, a) => (dtype === 'u32' ? `~${a} + 1u` : `-${a}`) },
   abs: call('abs'),
   sign: {
-    write: ({ dtype, width }, a) =>
-      dtype === 'u32' ? `min(${a}, ${typeText('u32', width)}(1u))` : `sign(${a})`,
+    helper: (dtype) => (dtype === 'f32' ? 'nan_sign' : undefined),
+    write: (form, ...operands) => signs[form.dtype](form, ...operands),
   },
-  min: call2('min'),
-  max: call2('max'),
-  exp: call('exp'),
-  log: call('log'),
+  min: extreme('nan_min', 'min'),
+  max: extreme('nan_max', 'max'),
+  exp: helper('nan_exp', 1),
+  log: helper('full_log', 1),
   sqrt: call('sqrt'),
   rsqrt: call('inverseSqrt'),
   sin: helper('exact_sin', 1),
@@ -68,7 +82,8 @@ export const functionRules: { readonly [F in ScalarFunction]: Rule } = {
   ceil: call('ceil'),
   round: call('round'),
   eq: infix('=='),
-  ne: infix('!='),
+  // `!=` is false of NaN on some drivers, and `==` on all.
+  ne: { write: (_, a, b) => `!(${a} == ${b})` },
   lt: infix('<'),
   le: infix('<='),
   and: infix('&'),

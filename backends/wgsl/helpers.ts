@@ -14,6 +14,26 @@ const table = {
   is_nan: {
     text: 'fn is_nan(x: F) -> B { return (bitcast<U>(x) & U(0x7fffffffu)) > U(0x7f800000u); }',
   },
+  /** The builtins may give the other operand where one is NaN; every comparison with NaN is false. */
+  nan_max: {
+    text: 'fn nan_max(a: F, b: F) -> F { return select(b, a, (a > b) | is_nan(a)); }',
+  },
+  nan_min: {
+    text: 'fn nan_min(a: F, b: F) -> F { return select(b, a, (a < b) | is_nan(a)); }',
+  },
+  /** The builtins of some drivers give infinities and zeros for NaN, and the logarithm of the least float for zero. */
+  nan_exp: {
+    text: 'fn nan_exp(x: F) -> F { return select(exp(x), x, is_nan(x)); }',
+  },
+  full_log: {
+    text: `fn full_log(x: F) -> F {
+  let ends = select(F(float_of_bits(0x7fc00000u)), F(float_of_bits(0xff800000u)), x == F(0.0));
+  return select(select(ends, x, x > F(3.4028234e38)), log(x), (x > F(0.0)) & (x <= F(3.4028234e38)));
+}`,
+  },
+  nan_sign: {
+    text: 'fn nan_sign(x: F) -> F { return select(sign(x), x, is_nan(x)); }',
+  },
   floor_div: {
     text: `fn floor_div(a: I, b: I) -> I {
   let q = a / b;
@@ -31,8 +51,10 @@ const table = {
     text: 'fn safe_tanh(x: F) -> F { return select(tanh(clamp(x, F(-10.0), F(10.0))), x, is_nan(x)); }',
   },
   /**
-   * sin and cos to about 1e-7 for angles up to some ten thousand, where the builtins promise 2^-11 within ±π only:
-   * the angle less the nearest multiple of π/2 in three parts of 11 bits (Cody and Waite, 1980), then Taylor's series.
+   * sin and cos to about 1e-7 for angles up to some ten million, where the builtins promise 2^-11 within ±π only: the
+   * angle less the nearest multiple of π/2 in three parts of 11 bits (Cody and Waite, 1980), then Taylor's series. The
+   * number of quarter turns is taken in two parts of 12 bits, so that the products are exact. Beyond, where neighbours
+   * in f32 are radians apart, the result is at least one of a sine.
    */
   exact_sin: {
     text: `fn exact_sin(x: F) -> F { return quarter_turns(x, I(0)); }`,
@@ -43,7 +65,11 @@ const table = {
   quarter_turns: {
     text: `fn quarter_turns(x: F, ahead: I) -> F {
   let turns = round(x * 0.63661977236758);
-  let r = ((x - turns * 1.5703125) - turns * 0.0004837512969970703) - turns * 0.00000007549790126404332;
+  let high = round(turns * 0.000244140625) * 4096.0;
+  let low = turns - high;
+  let most = (x - high * 1.5703125) - low * 1.5703125;
+  let rest = ((most - high * 0.0004837512969970703) - low * 0.0004837512969970703) - turns * 0.00000007549790126404332;
+  let r = select(clamp(rest, F(-1.6), F(1.6)), rest, is_nan(rest));
   let s = r * r;
   let sine = r + r * s * (-0.16666666666 + s * (0.00833333333 + s * (-0.00019841270 + s * 0.00000275573)));
   let cosine = 1.0 + s * (-0.5 + s * (0.04166666666 + s * (-0.00138888889 + s * (0.00002480159 + s * -0.00000027557))));
@@ -76,7 +102,7 @@ const table = {
   let odd = whole & (abs(y) < F(16777216.0)) & (floor(y * 0.5) * 2.0 != y);
   let signed = select(magnitude, -magnitude, odd & (x < F(0.0)));
   let real = select(signed, F(float_of_bits(0x7fc00000u)), (x < F(0.0)) & !whole);
-  return select(real, F(1.0), y == F(0.0));
+  return select(select(real, x + y, is_nan(x) | is_nan(y)), F(1.0), y == F(0.0));
 }`,
   },
   /** Float to integer: towards zero, saturating, NaN to 0. */
@@ -206,11 +232,20 @@ const calls: { readonly [N in HelperName]?: readonly { name: HelperName; scalar:
   erf: [{ name: 'is_nan', scalar: false }],
   to_i32: [{ name: 'is_nan', scalar: false }],
   to_u32: [{ name: 'is_nan', scalar: false }],
-  real_pow: [{ name: 'float_of_bits', scalar: true }],
+  real_pow: [
+    { name: 'float_of_bits', scalar: true },
+    { name: 'is_nan', scalar: false },
+  ],
+  nan_max: [{ name: 'is_nan', scalar: false }],
+  nan_min: [{ name: 'is_nan', scalar: false }],
+  nan_exp: [{ name: 'is_nan', scalar: false }],
+  full_log: [{ name: 'float_of_bits', scalar: true }],
+  nan_sign: [{ name: 'is_nan', scalar: false }],
   f8e4m3_value: [{ name: 'float_of_bits', scalar: true }],
   f8e5m2_value: [{ name: 'f16_value', scalar: false }],
   exact_sin: [{ name: 'quarter_turns', scalar: false }],
   exact_cos: [{ name: 'quarter_turns', scalar: false }],
+  quarter_turns: [{ name: 'is_nan', scalar: false }],
 };
 
 const typeNames: readonly (readonly [RegExp, Arithmetic])[] = [

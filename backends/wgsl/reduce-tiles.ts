@@ -2,10 +2,10 @@
 import type { Arithmetic, Combiner } from '../../compiler/graph/graph.ts';
 import type { Tile, TileStatement } from '../../compiler/tiles/tile-program.ts';
 import { barrier } from './barriers.ts';
-import { type Emission, invocationIndex, sharers, type TileState, widthOf } from './emission.ts';
+import { type Emission, helper, invocationIndex, sharers, type TileState, widthOf } from './emission.ts';
 import { declareRegisters } from './register-tiles.ts';
 import { registerAt, tileState } from './tile-elements.ts';
-import { applyFunction, compose, widen } from './values.ts';
+import { applyFunction, compose, runtimeFloat, widen } from './values.ts';
 import type { Value } from './writer.ts';
 
 /** One value, or a value and its position. */
@@ -93,7 +93,13 @@ function isOneSubgroup({ program, subgroupSize }: Emission, count: number): bool
 
 function reduceSubgroup(emission: Emission, builtin: string, value: Value): Value {
   emission.usesSubgroups = true;
-  return emission.writer.compute(value.dtype, 1, [value], ([text]) => `${builtin}(${text})`);
+  const { writer } = emission;
+  const found = writer.compute(value.dtype, 1, [value], ([text]) => `${builtin}(${text})`);
+  if (value.dtype !== 'f32' || (builtin !== 'subgroupMax' && builtin !== 'subgroupMin')) return found;
+  // They may leave out the lanes that have NaN.
+  const isNan = helper(emission, 'is_nan', 1);
+  const someNaN = writer.compute('bool', 1, [value], ([text]) => `subgroupAny(${isNan}(${text}))`);
+  return applyFunction(emission, 'select', 'f32', [someNaN, runtimeFloat(emission, Number.NaN), found]);
 }
 
 /** The places of an invocation's elements along all axes but the last. */

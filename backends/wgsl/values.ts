@@ -34,8 +34,9 @@ export function applyFunction(
     );
     return compose(emission, parts);
   }
-  if (rule.helper !== undefined) helper(emission, rule.helper, width);
   const form = { dtype: operands.at(-1)!.dtype, width } as const;
+  const called = rule.helper?.(form.dtype);
+  if (called !== undefined) helper(emission, called, width);
   return emission.writer.compute(dtype, width, operands, (texts) => {
     const [a = '', b = '', c = '', d = ''] = texts.map((text, at) => splat(text, operands[at]!, width));
     return rule.write(form, a, b, c, d);
@@ -77,4 +78,12 @@ export function compose(emission: Emission, parts: readonly Value[]): Value {
     parts,
     ([x, y, z, w]) => `${typeText(dtype, 4)}(${x}, ${y}, ${z}, ${w})`,
   );
+}
+
+/** A constant that compilers do not evaluate with: 0 / 0 and the like are errors at compile time, NaN at run time. */
+export function runtimeFloat(emission: Emission, value: number): Value {
+  helper(emission, 'float_of_bits', 1);
+  const bits = new Uint32Array(new Float32Array([value]).buffer)[0] ?? 0;
+  const text = `float_of_bits(0x${bits.toString(16).padStart(8, '0')}u)`;
+  return { text, key: text, dtype: 'f32', width: 1, depth: 0 };
 }

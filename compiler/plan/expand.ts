@@ -1,7 +1,8 @@
 /** The launch order with its loops run through: what a device is told to do, one command after the other. */
+
+import { UserError } from '../../dsl/diagnostics/user-error.ts';
 import type { LaunchStep } from './package.ts';
 import { wordBytes } from './storage-bytes.ts';
-import { UserError } from './user-error.ts';
 
 /** Bytes from one entry of the uniform buffer to the next: WebGPU's alignment of dynamic offsets. */
 export const uniformStride = 256;

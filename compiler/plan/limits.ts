@@ -1,8 +1,9 @@
 /** Whether a device can run a package at all: decided before anything is allocated. */
+
+import { UserError } from '../../dsl/diagnostics/user-error.ts';
 import type { DeviceProfile } from '../tiles/device-profile.ts';
 import type { Package, Requirements } from './package.ts';
 import { bytesText } from './storage-bytes.ts';
-import { UserError } from './user-error.ts';
 
 type Limit = Exclude<keyof Requirements, 'features' | 'workgroupSize'>;
 

@@ -2,9 +2,9 @@
 import { randomUUID } from 'node:crypto';
 import fs from 'node:fs/promises';
 import path from 'node:path';
+import { UserError } from '../../dsl/diagnostics/user-error.ts';
 import { fileReason } from './file-reason.ts';
 import { type Package, packageFormat, parseManifest } from './package.ts';
-import { UserError } from './user-error.ts';
 
 const manifestFile = 'manifest.json';
 

@@ -3,10 +3,10 @@
  * file a kernel; this is its form in memory. See `package-files.ts` for reading and writing.
  */
 import { z } from 'zod';
+import { UserError } from '../../dsl/diagnostics/user-error.ts';
 import { dtypes } from '../../dsl/types/dtype.ts';
 import { maxKernelCounters } from './kernel.ts';
 import { bufferBytes, packedBytes } from './storage-bytes.ts';
-import { UserError } from './user-error.ts';
 
 export const packageFormat = 'ricci-package';
 export const packageVersion = 1;

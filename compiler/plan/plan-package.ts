@@ -1,4 +1,6 @@
 /** The last step of compiling: kernels and their order become an executable package. */
+
+import { UserError } from '../../dsl/diagnostics/user-error.ts';
 import type { Graph } from '../graph/graph.ts';
 import type { DeviceProfile } from '../tiles/device-profile.ts';
 import type { Schedule } from '../tiles/scheduled.ts';
@@ -18,7 +20,6 @@ import {
 } from './package.ts';
 import { bufferBytes } from './storage-bytes.ts';
 import { allTensors, assignStorages, type StorageId, type Storages } from './storages.ts';
-import { UserError } from './user-error.ts';
 
 export interface PlanOptions {
   /** The values of the entry's size parameters, for people. */

@@ -2,6 +2,7 @@
  * Nodes that read more tensors than a kernel can have buffers. Fusion knows no limit, so what it put together is taken
  * apart again here: a subexpression becomes a map of its own, whose result is read in its place.
  */
+import { UserError } from '../../dsl/diagnostics/user-error.ts';
 import type { ComputeNode, Node, Scalar, Tensor, TensorType } from '../graph/graph.ts';
 import { results } from '../graph/graph.ts';
 import {
@@ -23,7 +24,7 @@ export interface SplitNode<N extends Node> {
 
 /**
  * The node so that it and the maps before it each touch at most `limit` tensors.
- * @throws an internal error for a limit so small that nothing helps
+ * @throws UserError where one look-up alone reads more than that
  */
 export function splitBuffers<N extends Node>(
   node: N,
@@ -35,8 +36,7 @@ export function splitBuffers<N extends Node>(
   let current = node;
   for (let used = buffersOf(current); used > limit; used = buffersOf(current)) {
     const part = bestPart(current, extents, limit);
-    if (part === undefined)
-      throw new Error(`${results(node)[0]?.name} reads ${used - 1} tensors, and a kernel can have ${limit}`);
+    if (part === undefined) throw tooMany(node, used, limit);
     const axes = [...iteratorsOf(part)].sort((left, right) => left - right);
     const result = temporary(`${results(node)[0]?.name}_part`, {
       dtype: scalarType(part),
@@ -53,6 +53,14 @@ export function splitBuffers<N extends Node>(
     current = mapNodeScalars(current, (scalar) => replacePart(scalar, part, stored));
   }
   return { before, node: current };
+}
+
+function tooMany(node: Node, used: number, limit: number): UserError {
+  return new UserError(
+    'exceeds-device',
+    `one kernel, for ${results(node)[0]?.name}, has to bind ${used} buffers; this device allows ${limit}`,
+    'look up through fewer tensors of indices at once, or use a device that allows more',
+  );
 }
 
 /** Of all axes that the node's scalars run over. */

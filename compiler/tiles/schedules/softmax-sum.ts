@@ -41,8 +41,8 @@ import { type AxisClass, axisClass, iteratorsAt } from './axis-class.ts';
 import { elementCount, type NodeSchedule, type ScheduleContext } from './context.ts';
 import { sharesWords, widened } from './narrow-result.ts';
 
-/** Stands below every logit that matters, and leaves room for differences: exp(hidden − x) is 0 without infinities. */
-const hidden = -1e30;
+/** The lowest finite f32: no finite logit is below it, and exp(hidden − x) is 0, where that of −∞ − (−∞) would be NaN. */
+const hidden = -(2 - 2 ** -23) * 2 ** 127;
 
 /** Components of values that one invocation accumulates: more are split over the grid. */
 const mostComponents = 128;
@@ -196,6 +196,9 @@ function streamingKernel(node: SoftmaxSumNode, context: ScheduleContext) {
 
   const total = element('total', 'f32', own);
   const result = element('sum', 'f32', [coordinate(0, threads), coordinate(1, components)]);
+  const mean = apply('div', 'f32', result, total);
+  // Of a row that sees something, the total is at least the exp(0) of its largest logit, or NaN.
+  const seesNothing = apply('eq', 'bool', total, constant(0, 'f32'));
   const outputs = at({ row, value });
   const offset = lowerOffset(node, outputs);
   return {
@@ -229,13 +232,7 @@ function streamingKernel(node: SoftmaxSumNode, context: ScheduleContext) {
         node.result,
         [rowAxis, wholeValues],
         offset,
-        apply(
-          'select',
-          'f32',
-          apply('lt', 'bool', constant(0, 'f32'), total),
-          apply('div', 'f32', result, total),
-          constant(0, 'f32'),
-        ),
+        node.visible === undefined ? mean : masked(seesNothing, constant(0, 'f32'), mean),
         both(below(row, constant(rows.extent)), below(value, constant(values.extent))),
       ),
     ],
