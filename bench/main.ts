@@ -69,6 +69,7 @@ async function measure({ name, entry, sizes, flops, bytes }: Case, ceilings: Cei
     case: name,
     milliseconds: time.seconds * 1000,
     bestMilliseconds: time.best * 1000,
+    processorMilliseconds: time.processor * 1000,
     gflops: flops / time.seconds / 1e9,
     ofPeak: flops / time.seconds / ceilings.flops,
     ofCopy: bytes / time.seconds / ceilings.bytes,

@@ -4,6 +4,8 @@ export interface Row {
   readonly case: string;
   readonly milliseconds: number;
   readonly bestMilliseconds: number;
+  /** That the process kept cores busy. */
+  readonly processorMilliseconds: number;
   readonly gflops: number;
   /** Fractions of the ceilings: of multiply-adds, and of copying the inputs and outputs once. */
   readonly ofPeak: number;
@@ -27,6 +29,7 @@ const columns: readonly Column[] = [
   { title: 'case', width: 12, text: (row) => row.case },
   { title: 'ms', width: 9, text: (row) => row.milliseconds.toFixed(2) },
   { title: 'best ms', width: 9, text: (row) => row.bestMilliseconds.toFixed(2) },
+  { title: 'cpu ms', width: 9, text: (row) => row.processorMilliseconds.toFixed(2) },
   { title: 'GFLOP/s', width: 9, text: (row) => row.gflops.toFixed(1) },
   { title: 'of peak', width: 8, text: (row) => `${(row.ofPeak * 100).toFixed(0)}%` },
   { title: 'of copy', width: 8, text: (row) => `${(row.ofCopy * 100).toFixed(0)}%` },

@@ -14,6 +14,7 @@ export fn f(x: f32[N, 3], w: float[3, M], place: ix(M)[N], count: i32, flag: boo
   for n, m: (sum d: x[n, d] * w[d, m]) + f32(place[n]) + f32(count)
 export fn g(x: f32[N]) -> f32[N] = 2 * x
 export fn square(x: f32[N, N]) -> f32[N] = for n: x[n, n]
+export fn two(x: f32) -> (f32, f32) = (x, x)
 export fn long[N](x: f32) -> f32 = fold i < N from h = x: h + 1
 `;
 
@@ -43,6 +44,7 @@ const at = (name: string) => join(folder, name);
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'ricci-bad-'));
   mkdirSync(at('folder'));
+  mkdirSync(at('folder.npy'));
   writeFileSync(at('model.ricci'), source);
   writeFileSync(at('wrong.ricci'), 'export fn f(x: f32) -> f32 = y');
   const tensors: Readonly<Record<string, Readonly<Record<string, TensorData>>>> = {
@@ -135,8 +137,13 @@ describe('files and entries', () => {
     ['a directory', 'explain @folder', 1, /folder: it is a directory/],
     ['a directory that is no package', 'run @folder', 1, /folder: is no package/],
     ['a program with errors', 'explain @wrong.ricci', 1, /E0201.*wrong\.ricci:1:30/s],
-    ['no such entry', 'explain @model.ricci --entry h', 1, /no function h\n.*there are: f, g, square, long/],
-    ['several entries', 'explain @model.ricci', 1, /which function.*\n.*--entry: f, g, square, long/],
+    [
+      'no such entry',
+      'explain @model.ricci --entry h',
+      1,
+      /no function h\n.*there are: f, g, square, two, long/,
+    ],
+    ['several entries', 'explain @model.ricci', 1, /which function.*\n.*--entry: f, g, square, two, long/],
     ['an unknown size', 'explain @model.ricci --entry g --size Q=1', 1, /E0601.*g has no size Q/],
     ['a mesh', 'explain examples/moe/moe.ricci --size ep=2', 1, /mesh axis ep cannot be 2/],
     [
@@ -255,7 +262,15 @@ describe('results', () => {
       1,
       /cannot write .*nothing.*no such file or directory\n/,
     ],
-    ['onto a directory', `${run} -o @folder`, 1, /cannot write .*it is a directory/],
+    ['onto a directory', `${run} -o @folder.npy`, 1, /cannot write .*it is a directory/],
+    ['of no known format', `${run} -o @y.txt`, 2, /written as \.safetensors or \.npy/],
+    ['two in a .npy', 'run @model.ricci --entry two --random 1 -o @y.npy', 1, /there are 2 results/],
+    [
+      'a trace into no folder',
+      `${run.replace('reference', 'wgsl')} --trace @nothing/t`,
+      1,
+      /cannot write .*nothing/,
+    ],
     ['below a file', `${run} -o @x.npy/y.npy`, 1, /cannot write .*a part of its path is a file/],
     ['a declaration below a file', 'declare @x.npy/m.ricci', 1, /cannot read .*a part of its path is a file/],
     [

@@ -15,6 +15,7 @@ const source = `
 export fn f[K](x: bf16[N, 3], w: float[3, M]) -> f32[N, M] where K <= N =
   for n, m: f32(K) * (sum d: x[n, d] * w[d, m])
 export fn pair(x: f32[N]) -> (f32[N], f32) = (2 * x, sum n: x[n])
+export fn odd() -> f32[3] = for i < 3: 1 / f32(i) - 1 / f32(i)
 export fn steps(x: f32[N]) -> f32[N] = fold i < 3 from h = x: h + x
 `;
 
@@ -126,6 +127,12 @@ describe('compile', () => {
     expect(answer).toMatchObject({ stage, text: expect.stringMatching(/pair|kernel|fn/) });
   });
 
+  test('the tree of a file that is not well-typed', async () => {
+    const { status, stdout } = await ricci('compile @wrong.ricci --show tree');
+    expect({ status, stdout }).toEqual({ status: 0, stdout: 'export fn f(x: f32) -> f32 = y\n' });
+    expect((await ricci('compile @wrong.ricci --show types')).stderr).toContain('E0201');
+  });
+
   test('a package runs as its file does', async () => {
     const compiled = await json('compile @m.ricci --entry pair --size N=4 -o @pair.package');
     expect(compiled).toMatchObject({ package: at('pair.package'), kernels: expect.any(Number) });
@@ -153,6 +160,11 @@ describe('run', () => {
     expect(written.names).toEqual(['out.0', 'out.1']);
     written.close();
     expect(statSync(at('y.safetensors')).mode & 0o777).toBe(0o600);
+  });
+
+  test('what JSON has no number for is a string', async () => {
+    const answer = await json('run @m.ricci --entry odd --target reference');
+    expect(answer.outputs).toMatchObject([{ path: 'out', values: ['NaN', 0, 0] }]);
   });
 
   test('random inputs are those of the seed', async () => {

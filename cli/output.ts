@@ -4,7 +4,7 @@ import { diagnosticsToJson } from '../dsl/diagnostics/render-json.ts';
 import { renderDiagnostic } from '../dsl/diagnostics/render-terminal.ts';
 import { painter } from '../dsl/diagnostics/terminal-style.ts';
 import { createProgress, type ProgressLine } from './progress.ts';
-import { processStreams, type Streams } from './streams.ts';
+import type { Streams } from './streams.ts';
 
 export interface Failure {
   readonly code: string;
@@ -29,7 +29,7 @@ export interface Output {
 /** The version of every `--json` answer's shape. */
 const jsonVersion = 1;
 
-export function createOutput(json: boolean, streams: Streams = processStreams): Output {
+export function createOutput(json: boolean, streams: Streams): Output {
   const { out, err } = streams;
   const paint = painter(streams.colour);
   const line = createProgress(err, () => performance.now());

@@ -27,6 +27,12 @@ test('a reader that leaves early is no failure', () => {
   expect(stderr).toBe('ended with 0\n');
 });
 
+test('a reader of errors that leaves early does not make them go away', () => {
+  const bad = 'run examples/moe/moe.ricci --size T=4 --random 1';
+  const { stderr } = inShell(`{ { sleep 1; ricci! ${bad} 2>&1; echo "ended with $?" >&3; } | true; } 3>&2`);
+  expect(stderr).toBe('ended with 1\n');
+});
+
 test('a reader that was never there is no failure', () => {
   const { stderr } = inShell(`{ sleep 1; ricci! ${explain}; echo "ended with $?" >&2; } | true`);
   expect(stderr).toBe('ended with 0\n');

@@ -1,4 +1,4 @@
-/** Columns that line up. */
+/** Columns that line up, and counts for people. */
 
 export type Alignment = 'left' | 'right';
 
@@ -23,6 +23,13 @@ export function alignColumns(
 export function countText(count: number): string {
   const prefixes = ['', 'k', 'M', 'G', 'T', 'P', 'E'];
   if (count < 1000) return `${count}`;
-  const exponent = Math.min(prefixes.length - 1, Math.floor(Math.log10(count) / 3));
-  return `${(count / 1000 ** exponent).toPrecision(3)} ${prefixes[exponent]}`;
+  // Rounded first: 999 700 is 1.00 M, not 1000 k.
+  const rounded = Number(count.toPrecision(3));
+  const exponent = Math.min(prefixes.length - 1, Math.floor(Math.log10(rounded) / 3));
+  return `${(rounded / 1000 ** exponent).toPrecision(3)} ${prefixes[exponent]}`;
+}
+
+/** `1 kernel`, `2 kernels`; of nouns that take an s, or the ending given. */
+export function counted(count: number, noun: string, ending: string = 's'): string {
+  return `${count} ${noun}${count === 1 ? '' : ending}`;
 }

@@ -151,13 +151,25 @@ export function programsOf(steps: readonly ScheduledStep[]): readonly TileProgra
   return steps.flatMap((step) => (step.kind === 'kernel' ? [step.program] : programsOf(step.steps)));
 }
 
+export interface Shown {
+  readonly kind: 'shown';
+  readonly text: string;
+}
+
 /** The program as text at each stage, from what it takes to get there. */
-export const showSource: { readonly [S in SourceStage]: (path: string, checked: Checked) => string } = {
+export const showSource: { readonly [S in SourceStage]: (path: string) => Shown | Rejected } = {
   tree: (path) => {
     const source = requireSource(path);
-    return format(parse(source).module, source.text);
+    const { module, diagnostics } = parse(source);
+    if (diagnostics.length > 0)
+      return { kind: 'rejected', diagnostics, sources: new Map([[source.path, source.text]]) };
+    return { kind: 'shown', text: format(module, source.text) };
   },
-  types: (_, { program }) => [...program.entries.values()].map((info) => showSignature(info)).join('\n'),
+  types: (path) => {
+    const checked = checkFile(path);
+    if (checked.kind === 'rejected') return checked;
+    return { kind: 'shown', text: [...checked.program.entries.values()].map(showSignature).join('\n') };
+  },
 };
 
 export const showGraph: { readonly [S in GraphStage]: (lowered: Lowered) => string } = {

@@ -6,6 +6,7 @@
 import { asNatural, parameter, type Size, sameSize } from '../dsl/types/size.ts';
 import type { Dim, ElementType, FunctionInfo, Type, TypedProgram } from '../dsl/types/typed.ts';
 import { fieldType, type RecordType } from '../dsl/types/types.ts';
+import { reservedMethods } from './reserved-methods.ts';
 
 /** What a declaration may import from Ricci. */
 const helpers = ['Float', 'Key', 'Scalar', 'Tensor'] as const;
@@ -17,7 +18,9 @@ const reserved: ReadonlySet<string> = new Set([...helpers, 'NoInfer', 'Promise',
 /** The text of `NAME.ricci.d.ts`: an interface `Entries` for `load<Entries>('NAME.ricci')`. */
 export function declareEntries(program: TypedProgram, file: string): string {
   const used = new Set<Helper>();
-  const entries = [...program.entries.values()].filter(({ exported }) => exported);
+  const entries = [...program.entries.values()].filter(
+    ({ exported, name }) => exported && !reservedMethods.has(name),
+  );
   const methods = entries.flatMap((entry) => declareEntry(entry, used));
   const imports = helpers.filter((helper) => used.has(helper));
   return [

@@ -13,6 +13,7 @@ export fn picked(table: f32[V], place: ix(V)[S]) -> f32[S] = for s: table[place[
 export fn drawn[N](seed: key) -> f32[N] = for n: uniform(fold_in(seed, n))
 type Halves(N) = { left: f32[N], right: f32[N] }
 export fn split(x: f32[N]) -> Halves(N) = Halves(left: x, right: 2 * x)
+export fn close(x: f32) -> f32 = x + 1
 export fn pair(x: f32[N]) -> (f32[N], f32) = (2 * x, sum n: x[n])
 `;
 
@@ -77,6 +78,12 @@ test('entries are methods of the model, with results nested as declared', async 
     [3, 4],
     [6, 8],
   ]);
+});
+
+test("an entry named as the model's own method is called by its name", async () => {
+  const model = await load(file, { target: 'reference' });
+  const { out } = await model.call('close', { x: scalar('f32', 4) });
+  expect([...valuesOf(out)]).toEqual([5]);
 });
 
 test('a closed model takes a device anew', async () => {

@@ -23,6 +23,7 @@ import {
 } from './compile.ts';
 import { checkInputs, flattenInputs, type ModelInputs } from './inputs.ts';
 import { nestOutputs } from './outputs.ts';
+import { reservedMethods } from './reserved-methods.ts';
 import { runReference } from './run-reference.ts';
 
 export { isUserError, UserError } from '../runtime/errors.ts';
@@ -101,7 +102,8 @@ export async function load<Entries extends object = Calls>(
     opening = undefined;
     instances.clear();
   };
-  const entries = [...checked.program.entries.keys()].map((name) => [
+  const methods = [...checked.program.entries.keys()].filter((name) => !reservedMethods.has(name));
+  const entries = methods.map((name) => [
     name,
     async (inputs: ModelInputs, sizes?: Readonly<Record<string, number>>) =>
       nestOutputs(await call(name, inputs, sizes)),

@@ -1,4 +1,7 @@
-/** Integers as sums of multiples of values: written so that each part is added in the outermost block that knows it. */
+/**
+ * Integers as sums of multiples of values: written so that each part is added in the outermost block that knows it.
+ * i32 arithmetic wraps, so coefficients and constants are kept modulo 2^32, in the range of i32.
+ */
 import type { Emission } from './emission.ts';
 import { literal } from './wgsl-text.ts';
 import type { Value } from './writer.ts';
@@ -15,6 +18,8 @@ export interface LinearTerm {
   readonly divisor: number;
 }
 
+const lowest = -(2 ** 31);
+
 export const zero: Linear = { constant: 0, terms: [] };
 
 export function linearConstant(constant: number): Linear {
@@ -29,20 +34,20 @@ export function plus(left: Linear, right: Linear): Linear {
   const terms = new Map<string, LinearTerm>();
   for (const term of [...left.terms, ...right.terms]) {
     const known = terms.get(term.value.key);
-    const coefficient = (known?.coefficient ?? 0) + term.coefficient;
+    const coefficient = ((known?.coefficient ?? 0) + term.coefficient) | 0;
     terms.set(term.value.key, { ...term, coefficient });
   }
   return {
-    constant: left.constant + right.constant,
+    constant: (left.constant + right.constant) | 0,
     terms: [...terms.values()].filter((term) => term.coefficient !== 0),
   };
 }
 
 export function times(linear: Linear, factor: number): Linear {
-  if (factor === 0) return zero;
+  const terms = linear.terms.map((term) => ({ ...term, coefficient: Math.imul(term.coefficient, factor) }));
   return {
-    constant: linear.constant * factor,
-    terms: linear.terms.map((term) => ({ ...term, coefficient: term.coefficient * factor })),
+    constant: Math.imul(linear.constant, factor),
+    terms: terms.filter((term) => term.coefficient !== 0),
   };
 }
 
@@ -68,7 +73,7 @@ export function sumOf(emission: Emission, linear: Linear): Value {
     const scaled =
       Math.abs(coefficient) === 1
         ? value
-        : writer.compute('i32', 1, [value], ([text]) => `${text} * ${Math.abs(coefficient)}`);
+        : writer.compute('i32', 1, [value], ([text]) => `${text} * ${magnitude(coefficient)}`);
     if (total === undefined)
       total = coefficient > 0 ? scaled : writer.compute('i32', 1, [scaled], ([text]) => `-${text}`);
     else
@@ -82,7 +87,12 @@ export function sumOf(emission: Emission, linear: Linear): Value {
   const { constant } = linear;
   if (total === undefined) return literal(constant, 'i32');
   if (constant === 0) return total;
-  return writer.compute('i32', 1, [total], ([text]) =>
-    constant > 0 ? `${text} + ${constant}` : `${text} - ${-constant}`,
-  );
+  return writer.compute('i32', 1, [total], ([text]) => {
+    return `${text} ${constant > 0 ? '+' : '-'} ${magnitude(constant)}`;
+  });
+}
+
+/** What is added or subtracted. The lowest i32 has no magnitude in i32, and is its own negative modulo 2^32. */
+function magnitude(integer: number): string {
+  return integer === lowest ? `(${lowest})` : `${Math.abs(integer)}`;
 }

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { writePackage } from '../../compiler/plan/package-files.ts';
+import { bytesText } from '../../compiler/plan/storage-bytes.ts';
 import {
-  checkFile,
   compileFor,
   type Instance,
   type Lowered,
@@ -16,6 +16,7 @@ import { openDevice } from '../../runtime/webgpu/device.ts';
 import { UsageError } from '../exit.ts';
 import { createOutput, type Output } from '../output.ts';
 import type { Streams } from '../streams.ts';
+import { counted } from '../table.ts';
 import { type EntryOptions, orEnd, prepareEntry, withEntryOptions } from './entry-options.ts';
 
 interface CompileOptions extends EntryOptions {
@@ -51,10 +52,7 @@ export function addCompile(command: Command, streams: Streams): void {
           'give -o DIR to write a package, or --show STAGE to look at a stage',
         );
       }
-      if (isSourceStage(show)) {
-        const checked = orEnd(checkFile(file), output);
-        return showText(show, showSource[show](file, checked), output);
-      }
+      if (isSourceStage(show)) return showText(show, orEnd(showSource[show](file), output).text, output);
       const { checked, instance } = prepareEntry(file, options, output);
       const lowered = orEnd(lower(checked, instance, output.advance), output);
       if (isGraphStage(show)) return showText(show, showGraph[show](lowered), output);
@@ -75,11 +73,14 @@ async function compileOnDevice(
     if (options.output === undefined) return;
     await writePackage(options.output, compiled.package);
     const { kernels, peakBytes } = compiled.package.manifest;
-    output.data(`${options.output}: ${kernels.length} kernels, ${peakBytes} bytes of device memory`, {
-      package: options.output,
-      kernels: kernels.length,
-      peakBytes,
-    });
+    output.data(
+      `${options.output}: ${counted(kernels.length, 'kernel')}, ${bytesText(peakBytes)} of device memory`,
+      {
+        package: options.output,
+        kernels: kernels.length,
+        peakBytes,
+      },
+    );
   } finally {
     opened.destroy();
   }

@@ -14,7 +14,7 @@ import { openAdapter } from '../../runtime/webgpu/adapter.ts';
 import { openDevice } from '../../runtime/webgpu/device.ts';
 import { createOutput, type Output } from '../output.ts';
 import type { Streams } from '../streams.ts';
-import { alignColumns, countText } from '../table.ts';
+import { alignColumns, counted, countText } from '../table.ts';
 import { type EntryOptions, orEnd, prepareEntry, withEntryOptions } from './entry-options.ts';
 
 type PlanFor = 'auto' | 'hardware' | 'software' | 'none';
@@ -93,7 +93,7 @@ function reportText(explanation: Explanation, plan: ExplainedPlan | string): str
 function planText(plan: ExplainedPlan | string): string {
   if (typeof plan === 'string') return `no plan for a device: ${plan}`;
   const { device, kernels, launches, peakBytes } = plan;
-  return `planned on ${device}: ${kernels} kernels, ${launches} launches, ${bytesText(peakBytes)} of device memory`;
+  return `planned on ${device}: ${counted(kernels, 'kernel')}, ${counted(launches, 'launch', 'es')}, ${bytesText(peakBytes)} of device memory`;
 }
 
 function tensorLines(

@@ -3,7 +3,6 @@ import { type Command, Option } from 'commander';
 import type { EntryTensor } from '../../compiler/lower/entry.ts';
 import type { Package } from '../../compiler/plan/package.ts';
 import { isPackage, readPackage } from '../../compiler/plan/package-files.ts';
-import { typeText } from '../../compiler/plan/storage-bytes.ts';
 import { compileFor, lower } from '../../driver/compile.ts';
 import { checkInputs } from '../../driver/inputs.ts';
 import { randomInput } from '../../driver/random-inputs.ts';
@@ -15,15 +14,14 @@ import { UserError } from '../../runtime/errors.ts';
 import { openAdapter } from '../../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/webgpu/device.ts';
 import { loadPackage } from '../../runtime/webgpu/execute.ts';
-import { npyBytes } from '../../runtime/weights/npy.ts';
-import { writeSafetensors } from '../../runtime/weights/safetensors.ts';
-import { type TensorData, tensorValues } from '../../runtime/weights/tensor-data.ts';
+import type { TensorData } from '../../runtime/weights/tensor-data.ts';
 import { UsageError } from '../exit.ts';
 import { parseSeed } from '../options.ts';
 import { createOutput, type Output } from '../output.ts';
 import type { Streams } from '../streams.ts';
 import { type EntryOptions, orEnd, prepareEntry, withEntryOptions } from './entry-options.ts';
 import { readInputs } from './given-inputs.ts';
+import { checkPlace, checkResultFile, reportResults, writeResults } from './results.ts';
 
 interface RunOptions extends EntryOptions {
   readonly target: 'wgsl' | 'reference';
@@ -58,9 +56,10 @@ export function addRun(command: Command, streams: Streams): void {
       if (options.trace !== undefined && options.target === 'reference') {
         throw new UsageError('--trace times kernels, and the reference has none', 'use --target wgsl');
       }
+      if (options.trace !== undefined) checkPlace(options.trace);
       const results = await (isDirectory ? runPackage : runFile)(file, options, output);
       if (options.output !== undefined) writeResults(options.output, results);
-      report(results, options.output, output);
+      reportResults(results, options.output, output);
     });
 }
 
@@ -72,6 +71,7 @@ async function runFile(file: string, options: RunOptions, output: Output): Promi
     options.random === undefined,
   );
   const lowered = orEnd(lower(checked, instance, output.advance), output);
+  if (options.output !== undefined) checkResultFile(options.output, lowered.graph.outputs.length);
   const complete = (): Tensors => {
     const all = withRandom(wanted, inputs, instance.sizes, options.random);
     checkInputs(wanted, all, instance.sizes);
@@ -94,6 +94,7 @@ async function runPackage(directory: string, options: RunOptions, output: Output
     );
   }
   const pkg = await readPackage(directory);
+  if (options.output !== undefined) checkResultFile(options.output, pkg.manifest.outputs.length);
   const { tensors } = readInputs(options, pkg.manifest.inputs);
   const wanted = pkg.manifest.inputs.map(({ path, dtype, shape, below }): EntryTensor => {
     const element: ElementType =
@@ -174,34 +175,4 @@ function traceText(times: readonly { readonly kernel: string; readonly nanosecon
     return event;
   });
   return `${JSON.stringify({ traceEvents })}\n`;
-}
-
-function writeResults(path: string, results: Tensors): void {
-  const [only] = results.values();
-  if (!path.endsWith('.npy')) writeSafetensors(path, results);
-  else if (results.size === 1 && only !== undefined) writeFileBeside(path, npyBytes(only));
-  else {
-    throw new UserError(
-      'wrong-input',
-      `${path}: there are ${results.size} results`,
-      'write them to a .safetensors file',
-    );
-  }
-}
-
-/** Results that are small are shown whole, others by their first elements. */
-function report(results: Tensors, file: string | undefined, output: Output): void {
-  const described = [...results].map(([path, tensor]) => ({ path, tensor, values: tensorValues(tensor) }));
-  const lines = described.map(({ path, tensor, values }) => {
-    const shown = [...values.subarray(0, 8)].map((value) => Number(value.toPrecision(6)));
-    return `${path}: ${typeText(tensor)} = ${shown.join(' ')}${values.length > 8 ? ' …' : ''}`;
-  });
-  output.data([...lines, ...(file === undefined ? [] : [`written to ${file}`])].join('\n'), {
-    outputs: described.map(({ path, tensor, values }) => ({
-      path,
-      dtype: tensor.dtype,
-      shape: tensor.shape,
-      ...(file === undefined ? { values: [...values] } : { file }),
-    })),
-  });
 }

@@ -46,6 +46,12 @@ export function recoverAttention(graph: Graph): Graph {
   });
 }
 
+/**
+ * Weights as few as these, of logits that are there already, are stored as well: those of a token's chosen experts. A
+ * streaming kernel has a row an invocation, which must be worth its while.
+ */
+const fewWeights = 16;
+
 interface Surroundings {
   readonly definitions: ReadonlyMap<TensorId, ComputeNode>;
   readonly readers: ReadonlyMap<TensorId, readonly Use[]>;
@@ -69,6 +75,7 @@ function recovered(node: ComputeNode, around: Surroundings): SoftmaxSumNode | un
     if (softmax === undefined) continue;
     const readers = new Set([...softmax.parts, weight.tensor]);
     const { scoreBody, scoreExtents, logit } = scoreOf(softmax.x, streamed, readers, around);
+    if (scoreExtents.length === 0 && reduce.extents[0]! <= fewWeights) continue;
     const used = new Set(
       [scoreBody, logit, softmax.visible ?? boolean(true)].flatMap((scalar) => [...iteratorsOf(scalar)]),
     );

@@ -6,7 +6,12 @@ test('the error index lists every code of every section', () => {
     {
       title: 'Names',
       codes: {
-        E0202: { title: 'Unknown module', explanation: 'There is none.' },
+        E0202: {
+          title: 'Unknown module',
+          explanation: 'There is none.',
+          example: 'import x',
+          options: '--size N=1',
+        },
         E0201: { title: 'Unknown name', explanation: 'Nothing has it.', example: 'fn f() = y\n' },
       },
     },
@@ -22,13 +27,19 @@ Every diagnostic has a code that keeps its meaning from version to version.
 
 Nothing has it.
 
-\`\`\`ricci
+\`\`\`ricci error
 fn f() = y
 \`\`\`
 
 ### E0202: Unknown module
 
 There is none.
+
+\`\`\`ricci error
+import x
+\`\`\`
+
+Run with \`--size N=1\`.
 
 ## Types
 `);

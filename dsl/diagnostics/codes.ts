@@ -5,7 +5,9 @@ export interface CodeEntry {
   /** The rule, and why it is one; Markdown. */
   readonly explanation: string;
   /** A program that has the error. */
-  readonly example?: string;
+  readonly example: string;
+  /** Where the program alone is right: the options of `ricci run` that are wrong for it. */
+  readonly options?: string;
 }
 
 export interface CodeSection {
@@ -28,7 +30,8 @@ export function renderErrorIndex(sections: readonly CodeSection[]): string {
   return `${[...introduction, ...body].join('\n\n')}\n`;
 }
 
-function renderEntry(code: string, { title, explanation, example }: CodeEntry): readonly string[] {
-  const program = example === undefined ? [] : [`\`\`\`ricci\n${example.trimEnd()}\n\`\`\``];
-  return [`### ${code}: ${title}`, explanation, ...program];
+function renderEntry(code: string, { title, explanation, example, options }: CodeEntry): readonly string[] {
+  const program = `\`\`\`ricci error\n${example.trimEnd()}\n\`\`\``;
+  const run = options === undefined ? [] : [`Run with \`${options}\`.`];
+  return [`### ${code}: ${title}`, explanation, program, ...run];
 }

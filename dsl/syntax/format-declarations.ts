@@ -103,12 +103,18 @@ function formatSignature(context: Context, declaration: FunctionDeclaration): Do
   const arrow: Doc = ['-> ', formatType(comments, result)];
   const where = facts.length === 0 ? '' : formatFacts(comments, facts, result.span.end);
   const behind = where === '' ? '' : [' ', where];
-  const options: Doc[] = [[head, inParentheses, ' ', arrow, behind]];
-  if (where !== '') options.push([head, inParentheses, ' ', arrow, indent(hardLine, where)]);
-  options.push([head, inParentheses, indent(hardLine, arrow, behind)]);
-  const last: Doc = [head, parameters.length > 0 ? broken(inParentheses) : inParentheses, ' ', arrow, behind];
-  if (isHard(options[0] ?? '')) return last;
-  return choice(options[0]!, ...options.slice(1), last);
+  const onOneLine: Doc = [head, inParentheses, ' ', arrow, behind];
+  const factsBelow: Doc = [head, inParentheses, ' ', arrow, indent(hardLine, where)];
+  const resultBelow: Doc = [head, inParentheses, indent(hardLine, arrow, behind)];
+  const spread: Doc = [
+    head,
+    parameters.length > 0 ? broken(inParentheses) : inParentheses,
+    ' ',
+    arrow,
+    behind,
+  ];
+  if (isHard(onOneLine)) return spread;
+  return choice(onOneLine, ...(where === '' ? [] : [factsBelow]), resultBelow, spread);
 }
 
 /** Every clause on a line of its own below the name. */

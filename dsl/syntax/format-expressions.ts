@@ -236,10 +236,9 @@ function formatIf(context: Context, expression: Node<'if'>): Doc {
   const { comments } = context;
   const { then, otherwise, span } = expression;
   if (hugs(then) || hugs(otherwise)) {
-    const [head, branch] = [conditionPart(context, expression), thenPart(context, expression)].map(
-      ({ prefix, doc }): Doc => [prefix, doc()],
-    );
-    return [head ?? '', ' ', branch ?? '', ' else ', formatExpression(context, otherwise)];
+    const head: Doc = ['if ', enclosed(context, expression.condition)];
+    const branch: Doc = [' then ', guarded(context, then, then.kind === 'if')];
+    return [head, branch, ' else ', formatExpression(context, otherwise)];
   }
   const cases = [expression];
   for (let next = otherwise; next.kind === 'if'; next = next.otherwise) cases.push(next);

@@ -4,6 +4,7 @@ import { join, relative, resolve } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { format, pageWidth } from './format.ts';
+import { maximumNesting } from './grammar-base.ts';
 import { parse } from './parse.ts';
 import { randomModules } from './random-tree.ts';
 import type { Module } from './tree.ts';
@@ -143,7 +144,7 @@ describe('shipped sources', () => {
       fc.property(fc.constantFrom(...sources), choices, ({ text }, choices) => {
         expect(formatted(relaidOut(text, choices))).toBe(formatted(text));
       }),
-      { numRuns: 200 },
+      { numRuns: 100 },
     );
   });
 
@@ -152,7 +153,7 @@ describe('shipped sources', () => {
       fc.property(fc.constantFrom(...sources), choices, ({ text }, choices) => {
         check(commented(text, choices));
       }),
-      { numRuns: 400 },
+      { numRuns: 150 },
     );
   });
 
@@ -186,7 +187,15 @@ describe('random trees', () => {
       fc.property(randomModules, choices, (module, choices) => {
         check(commented(format(module, ''), choices));
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     );
   });
+});
+
+test('what nests as deeply as may be can be read again, with the parentheses that are put for clarity', () => {
+  const repeated = (head: string): string => `fn f() -> f32 = ${head.repeat(maximumNesting - 1)}1\n`;
+  for (const head of ['1 + sum i: ', '1 + if a then b else ', 'not for i: ']) {
+    keepsTree(format, repeated(head));
+    isIdempotent(format, repeated(head));
+  }
 });

@@ -13,8 +13,12 @@ import { type Problem, problemAt, tokenSpan } from './problem.ts';
 import { marks, reserved, vocabulary } from './tokens.ts';
 import type { Identifier } from './tree.ts';
 
-/** How deep expressions, types and sizes may nest within one another: what the stack of any host takes easily. */
-export const maximumNesting = 200;
+/**
+ * How deep expressions, types and sizes may nest within one another, parentheses not counted; and counted: what the stack
+ * of any host takes. There may be twice as many, since the formatter puts a pair around any operand for clarity.
+ */
+export const maximumNesting = 120;
+const maximumParenthesized = 2 * maximumNesting;
 /** How many operands, prefixes or calls may follow one another: they nest in the tree, though not in the text. */
 export const maximumChain = 1000;
 
@@ -58,7 +62,8 @@ export class GrammarBase extends EmbeddedActionsParser {
   file = '';
   /** What is wrong but does not stop the parser. */
   problems: Problem[] = [];
-  protected nesting = 0;
+  private nesting = 0;
+  private parentheses = 0;
 
   constructor(validate: boolean) {
     super([...vocabulary], {
@@ -75,12 +80,13 @@ export class GrammarBase extends EmbeddedActionsParser {
     this.file = file;
     this.problems = [];
     this.nesting = 0;
+    this.parentheses = 0;
     this.input = [...tokens, endOf(tokens)];
   }
 
   protected enter(): void {
     this.nesting += 1;
-    if (this.nesting > maximumNesting) {
+    if (this.nesting - this.parentheses > maximumNesting || this.nesting > maximumParenthesized) {
       throw new NestingError(this.LA(1), `this is nested more than ${maximumNesting} deep`);
     }
   }
@@ -101,12 +107,13 @@ export class GrammarBase extends EmbeddedActionsParser {
    * brace of this block, or at the end of the declaration.
    */
   protected attempt<T>(parse: () => T, resumeAt: 'let' | 'end'): T | undefined {
-    const nesting = this.nesting;
+    const { nesting, parentheses } = this;
     try {
       return parse();
     } catch (error) {
       if (!(error instanceof Error) || !isRecognitionException(error)) throw error;
       this.nesting = nesting;
+      this.parentheses = parentheses;
       this.skip(resumeAt);
       return undefined;
     }
@@ -124,6 +131,14 @@ export class GrammarBase extends EmbeddedActionsParser {
 
   protected leave(): void {
     this.nesting -= 1;
+  }
+
+  protected enterParentheses(): void {
+    this.parentheses += 1;
+  }
+
+  protected leaveParentheses(): void {
+    this.parentheses -= 1;
   }
 
   protected report(problem: Problem): void {

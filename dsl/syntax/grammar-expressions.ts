@@ -119,6 +119,7 @@ export class ExpressionGrammar extends TypeGrammar {
     'parenthesized',
     (): Expression => {
       const open = this.CONSUME(marks.leftParen);
+      this.ACTION(() => this.enterParentheses());
       const elements = [this.SUBRULE(this.expression)];
       this.MANY({
         GATE: () => !is(this.LA(2), marks.rightParen),
@@ -129,6 +130,7 @@ export class ExpressionGrammar extends TypeGrammar {
       });
       const comma = this.OPTION(() => this.CONSUME2(marks.comma));
       this.CONSUME(marks.rightParen, { ERR_MSG: '`,` or `)`' });
+      this.ACTION(() => this.leaveParentheses());
       return this.ACTION((): Expression => {
         const span = this.spanFrom(open);
         const [only] = elements;

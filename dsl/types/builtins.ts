@@ -4,7 +4,7 @@ import type { CallNode } from './arguments.ts';
 import { type Context, factScope } from './context.ts';
 import { cast, convert, sameDims, toArithmetic } from './conversions.ts';
 import { require } from './obligations.ts';
-import { addSizes, type Size } from './size.ts';
+import { addSizes, natural, type Size } from './size.ts';
 import type { Builtin, Dim, ElementType, Type, TypedExpression } from './typed.ts';
 import {
   arithmeticOf,
@@ -278,5 +278,11 @@ function checkClampIndex(call: BuiltinCall): Checked {
   const value = integerArgument(call, call.given[0]!, 'i');
   const [range] = call.sizes;
   if (value === undefined || range === undefined) return undefined;
-  return { arguments: [value], type: tensor({ kind: 'ix', range }, dimsOf(value.type)) };
+  const fact = { relation: '<=', left: natural(1), right: range } as const;
+  const any = require(factScope(call.context), fact, {
+    code: 'E0406',
+    message: `there is no index into a dimension of size 0, which ${showName(range)} may be`,
+    at: call.node.callee.span,
+  });
+  return any ? { arguments: [value], type: tensor({ kind: 'ix', range }, dimsOf(value.type)) } : undefined;
 }

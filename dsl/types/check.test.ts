@@ -113,7 +113,7 @@ describe('subscripts in range', () => {
     ['fn f(x: f32[N]) -> f32[N] = for i: { let j = N - 1 - i  x[j] }'],
     ['fn f(x: f32[V, D], t: ix(V)[S]) -> f32[S, D] = for s: x[t[s]]'],
     ['fn f(x: f32[2 * P]) -> f32[P] = for j < P: x[(0, j)] + x[(1, j)]'],
-    ['fn f(x: f32[N], i: i32) -> f32 = x[clamp_index[N](i)]'],
+    ['fn f(x: f32[N], i: i32) -> f32 where 1 <= N = x[clamp_index[N](i)]'],
   ])('%s', (text) => {
     accepted(text);
   });

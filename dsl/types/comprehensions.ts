@@ -4,7 +4,7 @@ import type { Expression, IndexPattern, ReductionName } from '../syntax/tree.ts'
 import { type Context, errorExpression, factScope, newIndex } from './context.ts';
 import { toArithmetic } from './conversions.ts';
 import { findRanges, indexGroups, rangesExpected, type SingleIndex } from './index-ranges.ts';
-import { equalSizes, factFixes, mayHold, stateHelp } from './obligations.ts';
+import { equalSizes, factFixes, mayHold, require, stateHelp } from './obligations.ts';
 import { insertFix } from './report.ts';
 import { extend, type IndexEntry } from './scope.ts';
 import { reportDuplicates } from './signatures.ts';
@@ -253,9 +253,20 @@ export function inferReduction(
     if (bound.groups.length !== 1 || position === undefined || body.type.dims.length > 0) {
       return oneDimensionOnly(context, node);
     }
+    if (!hasPosition(context, node, groupDim(position).size)) return errorExpression(node.span);
   }
   const type = rule.gives === 'position' ? indexType(groupDim(position!).size) : body.type;
   return { kind: 'reduction', reduction: node.reduction, groups: bound.groups, body, type, span: node.span };
+}
+
+/** Whether there is a position to give: among nothing there is none. */
+function hasPosition(context: Context, node: ReductionNode, size: Size): boolean {
+  const fact = { relation: '<=', left: natural(1), right: size } as const;
+  return require(factScope(context), fact, {
+    code: 'E0406',
+    message: `${node.reduction} gives one of ${showName(size)} positions, of which there may be none`,
+    at: node.span,
+  });
 }
 
 function bodyExpected(rule: ReductionRule, expected: Type | undefined): Type | undefined {

@@ -4,8 +4,9 @@ import { isInRange } from './affine.ts';
 import { type Context, errorExpression, factScope, newLocal } from './context.ts';
 import { dtypeFacts } from './dtype.ts';
 import type { Fact } from './facts.ts';
-import { atMost, equalSizes, factFixes, mayHold, stateHelp } from './obligations.ts';
+import { atMost, equalSizes, factFixes, fixGiven, mayHold, stateHelp } from './obligations.ts';
 import { insertFix, replaceFix } from './report.ts';
+import { natural } from './size.ts';
 import type { TypeCode } from './type-codes.ts';
 import type { Dim, ElementType, Type, TypedExpression, TypedPattern } from './typed.ts';
 import {
@@ -182,7 +183,16 @@ function toIndex(
     label: `this is ${showType(from)}`,
     secondary: wanted.because,
     help: [`clamp_index[${range}](…) brings any integer into range`],
-    fixes: from.dims.length === 0 ? [wrapFix(context, value, `clamp_index[${range}]`)] : [],
+    fixes:
+      from.dims.length === 0
+        ? [
+            fixGiven(
+              factScope(context),
+              { relation: '<=', left: natural(1), right: target.range },
+              wrapFix(context, value, `clamp_index[${range}]`),
+            ),
+          ]
+        : [],
   });
   return errorExpression(value.span);
 }

@@ -27,12 +27,16 @@ export function require(scope: FactScope, fact: Fact, requirement: Requirement):
   if (!isKnown(fact.left) || !isKnown(fact.right) || prove(scope.facts, fact)) return true;
   scope.report({
     ...requirement,
-    help: mayHold(scope.facts, fact)
-      ? [stateHelp(fact)]
-      : [`${showFact(fact)} does not hold: change one of the two sizes`],
+    help: [wayOut(scope, fact)],
     fixes: factFixes(scope, fact),
   });
   return false;
+}
+
+function wayOut(scope: FactScope, fact: Fact): string {
+  if (!mayHold(scope.facts, fact)) return `${showFact(fact)} does not hold: change one of the two sizes`;
+  if (scope.declaration !== undefined) return stateHelp(fact);
+  return 'a record states no facts: make this size one of its parameters';
 }
 
 /** The `where` clause that states the fact, unless it is about numbers only or never true. */
@@ -79,6 +83,15 @@ export function isNatural(facts: Facts, size: Size): boolean {
 /** The way out when a fact is missing. */
 export function stateHelp(fact: Fact): string {
   return `add \`where ${showFact(fact)}\` to the function, which its callers then have to show`;
+}
+
+/** The fix, with the `where` clause for what it asks to be true. */
+export function fixGiven(scope: FactScope, fact: Fact, fix: Fix): Fix {
+  if (scope.declaration === undefined || prove(scope.facts, fact)) return fix;
+  return {
+    message: `${fix.message}, and add \`where ${showFact(fact)}\``,
+    edits: [...fix.edits, ...whereFix(scope.declaration, fact).edits],
+  };
 }
 
 function whereFix(declaration: FunctionDeclaration, fact: Fact): Fix {

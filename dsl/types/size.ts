@@ -139,6 +139,11 @@ export function substituteSizes(size: Size, values: ReadonlyMap<string, Size>): 
 
 /** Rebuilds a size with another size for each of its atoms. */
 export function mapAtoms(size: Size, replace: (atom: SizeAtom) => Size): Size {
+  const [term] = size.terms;
+  // Most sizes are a number or one parameter, of which there is nothing to multiply or add.
+  if (term === undefined || (size.terms.length === 1 && term.atoms.length === 0)) return size;
+  if (size.terms.length === 1 && term.atoms.length === 1 && term.coefficient === 1)
+    return replace(term.atoms[0]!);
   return sumOf(
     size.terms.map((term) =>
       term.atoms.reduce(

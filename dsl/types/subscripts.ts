@@ -3,7 +3,7 @@ import type { Label } from '../diagnostics/diagnostic.ts';
 import type { Expression, Subscript } from '../syntax/tree.ts';
 import { isInRange, upperFact } from './affine.ts';
 import { type Context, errorExpression, factScope } from './context.ts';
-import { atMost, equalSizes, factFixes, mayHold, stateHelp } from './obligations.ts';
+import { atMost, equalSizes, factFixes, fixGiven, mayHold, stateHelp } from './obligations.ts';
 import { replaceFix } from './report.ts';
 import type { IndexEntry } from './scope.ts';
 import { divideExactly, multiplySizes, natural, type Size } from './size.ts';
@@ -271,7 +271,11 @@ function outOfRange(
     ],
     fixes: [
       ...(fact === undefined ? [] : factFixes(factScope(context), fact)),
-      replaceFix(`clamp it into range: ${wrapped}`, value.span, wrapped),
+      fixGiven(
+        factScope(context),
+        { relation: '<=', left: natural(1), right: size },
+        replaceFix(`clamp it into range: ${wrapped}`, value.span, wrapped),
+      ),
     ],
   });
   return errorExpression(value.span);

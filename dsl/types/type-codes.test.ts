@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { moduleLoader } from '../../driver/module-loader.ts';
+import { syntaxCodes } from '../syntax/codes.ts';
 import { checkProgram, type ModuleLoader } from './check.ts';
-import { type TypeCode, typeCodes } from './type-codes.ts';
+import { typeCodes } from './type-codes.ts';
 
 const path = '/self.ricci';
 
@@ -14,20 +15,14 @@ function codesOf(text: string): readonly string[] {
   return checkProgram(source, loader).diagnostics.map(({ code }) => code);
 }
 
-describe('the example of', () => {
-  const examples = (Object.keys(typeCodes) as TypeCode[]).flatMap((code) => {
-    const { example } = typeCodes[code];
-    return example === undefined ? [] : [[code, example] as const];
-  });
+const examples = Object.entries({ ...syntaxCodes, ...typeCodes }).map(
+  ([code, { example }]) => [code, example] as const,
+);
 
+describe('the example of', () => {
   it.each(examples)('%s has that error and no other', (code, example) => {
     expect([...new Set(codesOf(example))]).toEqual([code]);
   });
-});
-
-it('bodies nested too deeply are an error', () => {
-  const chain = Array.from({ length: 400 }, () => 'x').join(' + ');
-  expect(codesOf(`fn f(x: f32) -> f32 = ${chain}`)).toEqual(['E0212']);
 });
 
 it('calls nested too deeply are an error, once, where the limit is passed', () => {

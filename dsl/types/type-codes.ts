@@ -3,11 +3,7 @@
  * ranges and facts, E05xx placements. A code keeps its meaning for ever; `example` is a program that has the error.
  */
 
-export interface CodeExplanation {
-  readonly title: string;
-  readonly explanation: string;
-  readonly example?: string;
-}
+import type { CodeEntry } from '../diagnostics/codes.ts';
 
 const codes = {
   E0201: {
@@ -74,6 +70,7 @@ const codes = {
     explanation:
       'Expressions are nested at most some hundreds deep, the functions that they call included. Name the parts with let; ' +
       'what is done many times over is a fold.',
+    example: `fn f(x: f32) -> f32 = ${'x + '.repeat(300)}x`,
   },
   E0301: {
     title: 'Types differ',
@@ -239,7 +236,7 @@ const codes = {
     explanation: '`shift` moves blocks between devices, so it makes sense in the per-device view only.',
     example: 'fn f(x: f32[S@sp]) -> f32[S@sp] = shift(x, sp)',
   },
-} as const satisfies { readonly [code: `E0${string}`]: CodeExplanation };
+} as const satisfies { readonly [code: `E0${string}`]: CodeEntry };
 
 export type TypeCode = keyof typeof codes;
-export const typeCodes: { readonly [C in TypeCode]: CodeExplanation } = codes;
+export const typeCodes: { readonly [C in TypeCode]: CodeEntry } = codes;

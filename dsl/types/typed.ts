@@ -160,7 +160,8 @@ export type TypedNode =
   /**
    * Over all the groups at once. The result has the dims of the body: a tensor-valued body is reduced elementwise.
    * `argmax`/`argmin` have a scalar body, one group, and type ix(range of the group); ties give the lowest index.
-   * Over nothing: sum 0, prod 1, max −∞ (lowest), min +∞ (highest), any false, all true, mean and arg… are errors.
+   * Over nothing: sum 0, prod 1, max −∞ (lowest), min +∞ (highest), any false, all true, mean NaN; arg… has a range
+   * that is proved not to be 0.
    */
   | {
       readonly kind: 'reduction';
@@ -248,7 +249,7 @@ export type TypedNode =
  * - `uniform(k: key) → f32` in [0, 1), `normal(k: key) → f32`; with an expected type f32[…], one draw an element,
  *   with the element's row-major position as the counter;
  * - `random_bits(k: key) → u32` likewise.
- * - `clamp_index[N](i: integer) → ix(N)`: into [0, N).
+ * - `clamp_index[N](i: integer) → ix(N)`: into [0, N), N ≥ 1.
  */
 export const builtins = [
   'softmax', 'top_k', 'sort', 'cumsum', 'cumprod', 'cummax', 'concat',
