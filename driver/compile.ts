@@ -147,7 +147,7 @@ export function compileFor(
 }
 
 /** Every kernel of a schedule, those in loops too. */
-export function programsOf(steps: readonly ScheduledStep[]): readonly TileProgram[] {
+function programsOf(steps: readonly ScheduledStep[]): readonly TileProgram[] {
   return steps.flatMap((step) => (step.kind === 'kernel' ? [step.program] : programsOf(step.steps)));
 }
 

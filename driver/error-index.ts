@@ -10,7 +10,7 @@ function typeSection(title: string, prefix: string): CodeSection {
   return { title, codes: Object.fromEntries(codes) };
 }
 
-export const codeSections: readonly CodeSection[] = [
+const codeSections: readonly CodeSection[] = [
   { title: 'Syntax', codes: syntaxCodes },
   typeSection('Names and modules', 'E02'),
   typeSection('Types and arguments', 'E03'),

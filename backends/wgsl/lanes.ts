@@ -123,6 +123,6 @@ function findDivisor(expression: TileExpression, domain: Domain): number {
   }
 }
 
-export function gcd(a: number, b: number): number {
+function gcd(a: number, b: number): number {
   return b === 0 ? a : gcd(b, a % b);
 }

@@ -25,12 +25,6 @@ export function printGraph(graph: Graph): string {
   return `${[`graph ${graph.name}`, ...inputs, ...nodes, ...outputs].join('\n')}\n`;
 }
 
-/** One node, in as many lines as it takes. `tensors` gives names to what it reads. */
-export function printNode(node: Node, tensors: ReadonlyMap<TensorId, Tensor> = new Map()): string {
-  const own = allTensors({ name: '', inputs: [], nodes: [node], outputs: [] });
-  return nodeLines(node, namesOf(new Map([...tensors, ...own]))).join('\n');
-}
-
 /** `f32[4, 8]`, `i32` */
 export function printType(type: Pick<Tensor, 'dtype' | 'shape'>): string {
   return type.shape.length === 0 ? type.dtype : `${type.dtype}[${type.shape.join(', ')}]`;

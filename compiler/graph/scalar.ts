@@ -184,11 +184,6 @@ export function subexpressions(root: Scalar): Scalar[] {
   return order;
 }
 
-/** Calls `visit` on each distinct object once, operands before what uses them. */
-export function walkScalar(root: Scalar, visit: (scalar: Scalar) => void): void {
-  for (const scalar of subexpressions(root)) visit(scalar);
-}
-
 /**
  * Rebuilds the expression from the leaves up: `rewrite` gets each subexpression with its operands already rewritten
  * and gives what stands in its place. Sharing is kept; without a change the same object comes back.

@@ -24,7 +24,7 @@ export function boundsOf(node: Node, loops: ReadonlyMap<LoopId, number>): Bounds
 }
 
 /** Inputs of the graph and results of its nodes, not those inside loops. */
-export function definedIn(graph: Graph): readonly TensorId[] {
+function definedIn(graph: Graph): readonly TensorId[] {
   return [
     ...graph.inputs.map((input) => input.tensor.id),
     ...graph.nodes.flatMap((node) => results(node).map((tensor) => tensor.id)),

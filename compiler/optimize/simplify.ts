@@ -12,7 +12,7 @@ import { indexRules as rulesOfIndices } from './rules/indices.ts';
 import { logicRules } from './rules/logic.ts';
 
 /** Every table of rules, by topic. */
-export const ruleTables = {
+const ruleTables = {
   arithmetic: arithmeticRules,
   indices: rulesOfIndices,
   logic: logicRules,

@@ -42,7 +42,7 @@ export interface Expansion {
 }
 
 /** More take minutes to record and gigabytes to hold. */
-export const maxCommands = 2 ** 20;
+const maxCommands = 2 ** 20;
 
 /** How many commands the steps are, loops run through. */
 export function commandCount(steps: readonly LaunchStep[]): number {

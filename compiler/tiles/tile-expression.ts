@@ -52,7 +52,7 @@ export interface Interval {
 }
 
 /** What any i32 may be. */
-export const anyInteger: Interval = { low: -(2 ** 31), high: 2 ** 31 - 1 };
+const anyInteger: Interval = { low: -(2 ** 31), high: 2 ** 31 - 1 };
 
 export function arithmeticOf(expression: TileExpression): Arithmetic {
   switch (expression.op) {

@@ -1,23 +1,20 @@
 /** Something that the user's files, sizes or machine cannot do. One shape for everything after the front end. */
 
-export const userErrorCodes = [
+export type UserErrorCode =
   /** A file is not what it says it is. */
-  'malformed-file',
+  | 'malformed-file'
   /** A file or directory cannot be read or written. */
-  'file-access',
+  | 'file-access'
   /** The inputs given are not those that the entry takes. */
-  'wrong-input',
+  | 'wrong-input'
   /** The program needs more than the device has. */
-  'exceeds-device',
+  | 'exceeds-device'
   /** There is no device of the kind asked for. */
-  'no-device',
-  'out-of-memory',
-  'device-lost',
+  | 'no-device'
+  | 'out-of-memory'
+  | 'device-lost'
   /** The device refused what it was given: a fault of the compiler, reported with the device's own words. */
-  'device-refused',
-] as const;
-
-export type UserErrorCode = (typeof userErrorCodes)[number];
+  | 'device-refused';
 
 /** The command prints `message` and `help` and ends with exit status 1; it is never a stack trace. */
 export class UserError extends Error {

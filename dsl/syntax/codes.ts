@@ -81,7 +81,7 @@ export const syntaxCodes = {
   E0113: {
     title: 'Block without a result',
     explanation:
-      'A block is `let`s and then one expression, its value. There are no statements and no `return`.',
+      'A block is `let`s and then one expression, its value. There are no statements and no `return`. Line breaks mean nothing: a value that begins with a minus is written in parentheses, or it is subtracted from the `let` before it.',
     example: 'fn f(x: f32) -> f32 {\n  let y = x + 1\n}',
   },
   E0114: {

@@ -144,7 +144,7 @@ function formatIndexName({ name, bound }: IndexNode): Doc {
   return bound === undefined ? name.name : [`${name.name} < `, formatSize(bound)];
 }
 
-export function formatIndex(index: IndexPattern): Doc {
+function formatIndex(index: IndexPattern): Doc {
   if (index.kind === 'index') return formatIndexName(index);
   return group('(', indent(join([',', line], index.parts.map(formatIndexName))), ')');
 }

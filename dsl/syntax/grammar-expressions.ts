@@ -513,7 +513,7 @@ export class ExpressionGrammar extends TypeGrammar {
     if (found?.kind === 'result' && behind !== undefined && !isBroken) {
       this.reportBehindResult(behind.first, found);
     }
-    if (found === undefined && !isBroken) this.reportNoResult();
+    if (found === undefined && !isBroken) this.reportNoResult(bindings.at(-1));
     const result: Expression =
       found?.kind === 'result' && behind === undefined ? found.result : { kind: 'error', span };
     return { kind: 'block', bindings, result, span };
@@ -535,13 +535,27 @@ export class ExpressionGrammar extends TypeGrammar {
     );
   }
 
-  private reportNoResult(): void {
+  /** A value that begins with a minus goes on where the last `let` ended: line breaks mean nothing. */
+  private reportNoResult(last: Binding | undefined): void {
+    const taken = last && lastSubtraction(last.value);
     this.report(
       problemAt('E0113', this.LA(0), this.file, 'this block has no value', {
-        help: ['end it with the expression that is its value'],
+        secondary: taken ? [{ span: taken.right.span, message: 'subtracted in the last `let`' }] : [],
+        help: [
+          'end it with the expression that is its value',
+          ...(taken
+            ? ['if that is what is subtracted here, write it with its minus in parentheses: (-x)']
+            : []),
+        ],
       }),
     );
   }
+}
+
+/** The last `left - right` of a chain of operators. */
+function lastSubtraction(expression: Expression): Extract<Expression, { kind: 'binary' }> | undefined {
+  if (expression.kind !== 'binary') return undefined;
+  return expression.operator === '-' ? expression : lastSubtraction(expression.left);
 }
 
 function isFunctionName(expression: Expression): boolean {

@@ -191,6 +191,7 @@ fn h() -> f32 = 1`;
     ['a text that is not closed', 'import "./a', ['E0107']],
     ['the name of the module in the middle', 'fn f() -> f32 = 1\nmodule a', ['E0111']],
     ['no value', 'fn f() -> f32 { let a = 1 }', ['E0113']],
+    ['a value that the let before it takes', 'fn f() -> f32 {\n  let a = 1\n  -a\n}', ['E0113']],
     ['two values', 'fn f() -> f32 { 1 2 }', ['E0101']],
     ['no declaration', 'x = 3', ['E0101']],
   ])('%s', (_, text, expected) => {

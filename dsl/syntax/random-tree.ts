@@ -299,7 +299,7 @@ const innerKinds = (Object.keys(expressionKinds) as Written[]).filter(
 );
 
 /** Every kind in equal measure, so that every pair of one within another comes up. */
-export const randomExpressions: fc.Arbitrary<Expression> = fc.letrec<{ expression: Expression }>((tie) => {
+const randomExpressions: fc.Arbitrary<Expression> = fc.letrec<{ expression: Expression }>((tie) => {
   const arbitrary = (kind: Written): fc.Arbitrary<Expression> => expressionKinds[kind](tie('expression'));
   return {
     expression: fc.oneof(

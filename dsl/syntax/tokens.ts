@@ -13,7 +13,7 @@ export const identifier = createToken({
 });
 
 /** Words that can name nothing but a field or an argument. */
-export const reservedWords = [
+const reservedWords = [
   'and',
   'as',
   'auto',
@@ -44,7 +44,7 @@ export const reservedWords = [
 export type ReservedWord = (typeof reservedWords)[number];
 
 /** Words with a meaning in one place only; anywhere else they are names. */
-export const contextualWords = ['at', 'from', 'label', 'ring', 'target', ...reductionNames] as const;
+const contextualWords = ['at', 'from', 'label', 'ring', 'target', ...reductionNames] as const;
 export type ContextualWord = (typeof contextualWords)[number];
 
 // Operators belong to these categories; one token type may belong to several.

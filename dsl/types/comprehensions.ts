@@ -39,7 +39,7 @@ export interface BoundIndices {
 }
 
 /** Gives each index its range: as written, from its uses in `body`, or from the dimension that is expected of it. */
-export function bindIndices(
+function bindIndices(
   context: Context,
   patterns: readonly IndexPattern[],
   body: Expression,

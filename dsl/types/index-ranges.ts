@@ -208,7 +208,7 @@ function boundNames(patterns: readonly IndexPattern[]): readonly string[] {
   return indexGroups(patterns).flatMap((group) => group.map(({ name }) => name.name));
 }
 
-export function patternNames(pattern: LetPattern): readonly string[] {
+function patternNames(pattern: LetPattern): readonly string[] {
   return pattern.kind === 'tuple' ? pattern.elements.flatMap(patternNames) : [pattern.name.name];
 }
 

@@ -69,7 +69,7 @@ function operandHint(signature: ScalarSignature, expected: Type | undefined): Ty
 }
 
 /** `name(operands)`, with the casts that it needs; errors are reported and give an error. */
-export function applyPointwise(
+function applyPointwise(
   context: Context,
   name: ScalarFunction,
   written: Written,

@@ -11,7 +11,7 @@ export interface SizeSample {
   readonly value: (values: ReadonlyMap<string, number>) => number | undefined;
 }
 
-export const leafSamples: fc.Arbitrary<SizeSample> = fc.oneof(
+const leafSamples: fc.Arbitrary<SizeSample> = fc.oneof(
   { weight: 3, arbitrary: fc.constantFrom(...sizeNames).map(parameterSample) },
   { weight: 1, arbitrary: fc.constantFrom(0, 1, 2, 3, 4, 8).map(naturalSample) },
 );
@@ -41,7 +41,7 @@ const operations: {
   },
 };
 
-export function combineSamples(operator: Operator, left: SizeSample, right: SizeSample): SizeSample {
+function combineSamples(operator: Operator, left: SizeSample, right: SizeSample): SizeSample {
   const operation = operations[operator];
   return {
     size: operation.size(left.size, right.size),

@@ -81,7 +81,7 @@ function inferIndex(context: Context, value: Expression, size: Size, target: Tar
 }
 
 /** An index whose range is being looked for, standing by itself. */
-export function openIndex(context: Context, value: Expression): IndexEntry | undefined {
+function openIndex(context: Context, value: Expression): IndexEntry | undefined {
   const entry = value.kind === 'name' ? context.scope.get(value.name) : undefined;
   return entry?.kind === 'index' && entry.range === undefined ? entry : undefined;
 }

@@ -194,10 +194,7 @@ function builtinElement(
   return 'error';
 }
 
-export function recordNamed(
-  path: Path,
-  scope: Pick<TypeScope, 'module' | 'report'>,
-): RecordEntry | undefined {
+function recordNamed(path: Path, scope: Pick<TypeScope, 'module' | 'report'>): RecordEntry | undefined {
   const { module } = scope;
   const { qualifier, name } = path;
   if (qualifier === undefined) {

@@ -97,7 +97,7 @@ export function withElement(type: TensorType, element: ElementType): TensorType 
   return { ...type, element };
 }
 
-export function mapSizes(type: Type, change: (size: Size) => Size): Type {
+function mapSizes(type: Type, change: (size: Size) => Size): Type {
   const dim = (old: Dim): Dim => ({
     size: change(old.size),
     placement: old.placement,
@@ -148,7 +148,7 @@ export function hasError(type: Type): boolean {
 
 const unknownMark = '?';
 
-export function unknownName(name: string): string {
+function unknownName(name: string): string {
   return unknownMark + name;
 }
 

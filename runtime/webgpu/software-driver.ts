@@ -122,7 +122,7 @@ function unpackInto(folder: string, archive: Buffer): void {
 const tarBlock = 512;
 
 /** The regular files of a ustar archive by base name. */
-export function tarEntries(archive: Uint8Array): ReadonlyMap<string, Uint8Array> {
+function tarEntries(archive: Uint8Array): ReadonlyMap<string, Uint8Array> {
   const text = (start: number, length: number) =>
     Buffer.from(archive.subarray(start, start + length))
       .toString('latin1')

@@ -46,7 +46,7 @@ function mapInvocations(count: number, { device }: ScheduleContext): number {
 }
 
 /** The node's value at a flat position of its result. */
-export function mapBody(node: ComputeNode, flat: TileExpression, context: ScheduleContext): TileExpression {
+function mapBody(node: ComputeNode, flat: TileExpression, context: ScheduleContext): TileExpression {
   const { shape } = node.result;
   const iterators = flatIterators([node.body], shape, shape.length, flat, context);
   return lowerScalar(node.body, { tensors: context.tensors, iterators });
@@ -56,7 +56,7 @@ export function mapBody(node: ComputeNode, flat: TileExpression, context: Schedu
  * The iterators of axes `0 … rank − 1` at a flat position in their box, without divisions where every use of them in
  * `scalars` allows it. `extents` has all of the node's axes.
  */
-export function flatIterators(
+function flatIterators(
   scalars: readonly Scalar[],
   extents: readonly number[],
   rank: number,

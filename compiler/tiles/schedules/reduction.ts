@@ -35,10 +35,6 @@ import { splitReduction } from './split-reduction.ts';
 
 export type ReductionNode = ComputeNode & { readonly reduce: NonNullable<ComputeNode['reduce']> };
 
-export function isReduction(node: ComputeNode): node is ReductionNode {
-  return node.reduce !== undefined;
-}
-
 export function scheduleReduction(node: ReductionNode, context: ScheduleContext): readonly ScheduledStep[] {
   if (elementCount(node.result) === 0) return [];
   if (node.reduce.extents.includes(0)) return scheduleMap(emptyReduction(node), context);
