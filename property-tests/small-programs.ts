@@ -7,7 +7,7 @@ const folder = join(import.meta.dirname, 'programs');
 
 export const programFiles: readonly string[] = readdirSync(folder).filter((name) => name.endsWith('.ricci'));
 
-function programPath(file: string): string {
+export function programPath(file: string): string {
   return join(folder, file);
 }
 
