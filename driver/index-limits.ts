@@ -34,7 +34,7 @@ interface Extent {
 /** What a node runs over beside its results. */
 const ownExtents: { readonly [K in Node['kind']]: (node: Extract<Node, { kind: K }>) => Extent } = {
   compute: ({ reduce }) => ({
-    what: `a ${reduce?.combiner ?? 'map'} over a range`,
+    what: `a reduction by ${reduce?.combiner ?? 'nothing'} over a range`,
     extent: (reduce?.extents ?? []).reduce((product, extent) => product * extent, 1),
   }),
   softmaxSum: ({ extent }) => ({ what: 'a softmax over a range', extent }),

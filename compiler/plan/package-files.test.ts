@@ -109,6 +109,15 @@ describe('a package', () => {
     await writePackage(target, pkg);
     fs.rmSync(path.join(target, 'kernels', 'double.wgsl'));
     expect(await failure(readPackage(target))).toContain('double.wgsl');
+    await writePackage(target, pkg);
+    const kernel = path.join(target, 'kernels', 'double.wgsl');
+    fs.writeFileSync(kernel, '// doub');
+    expect(await failure(readPackage(target))).toContain('not as ricci compile wrote them');
+    await writePackage(target, pkg);
+    const file = path.join(target, 'manifest.json');
+    const edited = fs.readFileSync(file, 'utf8').replace('"count": 2', '"count": 3');
+    fs.writeFileSync(file, edited);
+    expect(await failure(readPackage(target))).toContain('not as ricci compile wrote them');
     fs.writeFileSync(path.join(target, 'manifest.json'), '{');
     expect(await failure(readPackage(target))).toContain('is not JSON');
     fs.writeFileSync(path.join(target, 'manifest.json'), '['.repeat(100_000));

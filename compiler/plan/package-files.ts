@@ -5,6 +5,7 @@ import path from 'node:path';
 import { UserError } from '../../dsl/diagnostics/user-error.ts';
 import { fileReason } from './file-reason.ts';
 import { type Package, packageFormat, parseManifest } from './package.ts';
+import { packageDigest } from './package-digest.ts';
 
 const manifestFile = 'manifest.json';
 
@@ -20,7 +21,7 @@ export async function writePackage(directory: string, { manifest, code }: Packag
   const old = `${beside}.old`;
   try {
     await fs.mkdir(path.join(beside, 'kernels'), { recursive: true });
-    await fs.writeFile(path.join(beside, manifestFile), `${JSON.stringify(manifest, undefined, 2)}\n`);
+    await fs.writeFile(path.join(beside, manifestFile), manifestText({ manifest, code }));
     for (const kernel of manifest.kernels)
       await fs.writeFile(path.join(beside, kernel.file), code.get(kernel.name)!);
     if (replaced) await fs.rename(target, old);
@@ -37,6 +38,12 @@ export async function writePackage(directory: string, { manifest, code }: Packag
     await fs.rm(beside, { recursive: true, force: true });
     await fs.rm(old, { recursive: true, force: true });
   }
+}
+
+/** The manifest and, last, the digest of the package. */
+function manifestText({ manifest, code }: Package): string {
+  const inOrder = new Map(manifest.kernels.map(({ name }) => [name, code.get(name)!]));
+  return `${JSON.stringify({ ...manifest, digest: packageDigest(manifest, inOrder) }, undefined, 2)}\n`;
 }
 
 /** Whether there is a directory that may be replaced: a package, or an empty one. */
@@ -68,7 +75,7 @@ export async function isPackage(directory: string): Promise<boolean> {
 
 /**
  * @throws UserError `file-access` when a file is missing, `malformed-file` when the manifest is not valid, naming
- * its field.
+ * its field, or when anything is not as it was written.
  */
 export async function readPackage(directory: string): Promise<Package> {
   const file = path.join(directory, manifestFile);
@@ -83,11 +90,25 @@ export async function readPackage(directory: string): Promise<Package> {
       'compile the package again',
     );
   }
-  const manifest = parseManifest(value, file);
+  const { digest, contents } = withoutDigest(value);
+  const manifest = parseManifest(contents, file);
   const code = new Map<string, string>();
   for (const kernel of manifest.kernels)
     code.set(kernel.name, await readText(path.join(directory, kernel.file)));
+  if (digest !== packageDigest(contents, code))
+    throw new UserError(
+      'malformed-file',
+      `${directory}: its files are not as ricci compile wrote them`,
+      'compile the package again',
+    );
   return { manifest, code };
+}
+
+function withoutDigest(value: unknown): { readonly digest: unknown; readonly contents: unknown } {
+  if (typeof value !== 'object' || value === null || !('digest' in value))
+    return { digest: undefined, contents: value };
+  const { digest, ...contents } = value;
+  return { digest, contents };
 }
 
 async function readText(file: string): Promise<string> {
