@@ -64,7 +64,8 @@ async function measureBytes(opened: OpenedDevice, perInvocation: number): Promis
   const code = `
 @group(0) @binding(0) var<storage, read> source: array<vec4f>;
 @group(0) @binding(1) var<storage, read_write> copy: array<vec4f>;
-@compute @workgroup_size(64) fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) place: u32) {
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) place: u32) {
   let i = (group.y * ${across} + group.x) * ${64 * perInvocation} + place;
   ${copies.join(' ')}
 }`;

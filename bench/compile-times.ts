@@ -1,4 +1,6 @@
-/** How long the compiler itself takes: from text, in a process that has done so before, and the first time. */
+/**
+ * How long the compiler itself takes: from text, in a process that has done so before, and the first time.
+ */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,7 +18,9 @@ export interface CompileTime extends Timing {
   readonly first: number;
 }
 
-/** In this order, in a process that has compiled nothing: the first times are then what a command waits for. */
+/**
+ * In this order, in a process that has compiled nothing: the first times are then what a command waits for.
+ */
 export async function measureCompiling(profile: DeviceProfile): Promise<readonly CompileTime[]> {
   const modules = moduleLoader.standardNames.map((name) => join(standardLibrary, `${name}.ricci`));
   const checkAll = () => modules.map((path) => accepted(checkFile(path)));

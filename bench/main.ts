@@ -1,7 +1,7 @@
 /**
- * The benchmark: milliseconds, GFLOP/s and the fraction of the adapter's own ceilings for a few workloads, each checked
- * against the reference evaluator in the same run; then how long the compiler takes.
- * `npm run bench -- [CASE… | compile] [--json]`. `RESULTS.md` records what it printed.
+ * The benchmark: milliseconds, GFLOP/s and the fraction of the adapter's own ceilings for a few workloads,
+ * each checked against the reference evaluator in the same run; then how long the compiler takes. `npm run
+ * bench -- [CASE… | compile] [--json]`. `RESULTS.md` records what it printed.
  */
 import { join } from 'node:path';
 import { describeEntry } from '../compiler/lower/entry.ts';

@@ -6,8 +6,8 @@ export interface Timing {
   /** The shortest: what a machine that does nothing else would take, where the median is disturbed. */
   readonly best: number;
   /**
-   * Mean seconds of one run that the process kept cores busy, all of its threads together: a software adapter's work,
-   * whoever else uses the machine.
+   * Mean seconds of one run that the process kept cores busy, all of its threads together: a software
+   * adapter's work, whoever else uses the machine.
    */
   readonly processor: number;
   readonly runs: number;

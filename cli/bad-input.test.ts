@@ -1,4 +1,7 @@
-/** Whatever is wrong with what the command is given is one clear error, the documented exit status, and nothing written. */
+/**
+ * Whatever is wrong with what the command is given is one clear error, the documented exit status, and
+ * nothing written.
+ */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -21,7 +21,8 @@ const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), '
 const commands = [addCheck, addFormat, addExplain, addCompile, addRun, addDeclare];
 
 const exitHelp = `
-Exit status: 0 fine; 1 a diagnostic: the program, its inputs or the machine; 2 wrong usage; 70 an internal error.
+Exit status: 0 fine; 1 a diagnostic: the program, its inputs or the machine; 2 wrong usage; 70 an internal
+error.
 Data goes to standard output, progress and diagnostics to standard error. NO_COLOR turns colours off.`;
 
 /** @param args without the names of node and of the script. Never throws. */

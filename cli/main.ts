@@ -6,8 +6,9 @@ import { exitStatus } from './exit.ts';
 const readerLeft = ['EPIPE', 'ERR_STREAM_DESTROYED'];
 
 /**
- * A reader that has seen enough (`ricci explain … | head -1`) is no failure: the work goes on, to write what it writes
- * and to end with its own status. Anything else that happens to the stream is said, once, on the other one.
+ * A reader that has seen enough (`ricci explain … | head -1`) is no failure: the work goes on, to write what
+ * it writes and to end with its own status. Anything else that happens to the stream is said, once, on the
+ * other one.
  */
 function endOnBrokenStream(name: string, stream: NodeJS.WriteStream): void {
   stream.on('error', (error: NodeJS.ErrnoException) => {

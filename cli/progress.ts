@@ -1,6 +1,6 @@
 /**
- * How far long work has come. On a terminal one line, overwritten and in the end gone; elsewhere a line for each stage
- * that takes long, so that a log says what is going on and short work stays quiet.
+ * How far long work has come. On a terminal one line, overwritten and in the end gone; elsewhere a line for
+ * each stage that takes long, so that a log says what is going on and short work stays quiet.
  */
 import type { TextStream } from './streams.ts';
 

@@ -2,7 +2,10 @@
 
 export type Alignment = 'left' | 'right';
 
-/** Rows of cells as lines: each column as wide as its widest cell, two spaces between, nothing behind the last. */
+/**
+ * Rows of cells as lines: each column as wide as its widest cell, two spaces between, nothing behind the
+ * last.
+ */
 export function alignColumns(
   rows: readonly (readonly string[])[],
   alignments: readonly Alignment[],

@@ -1,7 +1,7 @@
 /**
- * TypeScript declarations for a file's entries, so that a wrong shape is an error in the editor. Each size is a type
- * parameter, which TypeScript infers where it stands first; elsewhere it is `NoInfer`, or two sizes that disagree would
- * be joined to `32 | 33` and accepted.
+ * TypeScript declarations for a file's entries, so that a wrong shape is an error in the editor. Each size is
+ * a type parameter, which TypeScript infers where it stands first; elsewhere it is `NoInfer`, or two sizes
+ * that disagree would be joined to `32 | 33` and accepted.
  */
 import { asNatural, parameter, type Size, sameSize } from '../dsl/types/size.ts';
 import type { Dim, ElementType, FunctionInfo, Type, TypedProgram } from '../dsl/types/typed.ts';

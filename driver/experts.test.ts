@@ -1,4 +1,7 @@
-/** Experts that are looked up: one routing, one grouped product for each weight, and only chosen weights are read. */
+/**
+ * Experts that are looked up: one routing, one grouped product for each weight, and only chosen weights are
+ * read.
+ */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';

@@ -1,4 +1,7 @@
-/** What an entry takes, gives and costs at given sizes, as plain data: exact counts from the graph, before scheduling. */
+/**
+ * What an entry takes, gives and costs at given sizes, as plain data: exact counts from the graph, before
+ * scheduling.
+ */
 import type { Cost, NodeCost } from '../compiler/graph/cost.ts';
 import { graphCost, peakLiveBytes, tensorBytes } from '../compiler/graph/cost.ts';
 import { type ComputeNode, type Node, results, type Tensor } from '../compiler/graph/graph.ts';

@@ -1,6 +1,7 @@
 /**
- * Hugging Face checkpoints as inputs of the standard library's models: which tensor of the checkpoint each parameter
- * is, and which sizes its config.json fixes. One table an architecture; see the checkpoints' own index files.
+ * Hugging Face checkpoints as inputs of the standard library's models: which tensor of the checkpoint each
+ * parameter is, and which sizes its config.json fixes. One table an architecture; see the checkpoints' own
+ * index files.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -38,7 +39,10 @@ type Config = z.infer<typeof configSchema>;
 
 interface Layout {
   readonly module: string;
-  /** Parameter path to tensor name; `{layer}` and `{expert}` become leading dimensions, in the order they stand. */
+  /**
+   * Parameter path to tensor name; `{layer}` and `{expert}` become leading dimensions, in the order they
+   * stand.
+   */
   readonly tensors: Readonly<Record<string, string>>;
 }
 

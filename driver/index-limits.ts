@@ -6,7 +6,9 @@ import { UserError } from '../runtime/errors.ts';
 
 const largestIndex = 2 ** 31 - 1;
 
-/** @throws UserError when a dimension, a loop or what is reduced at once has more points than an i32 counts. */
+/**
+ * @throws UserError when a dimension, a loop or what is reduced at once has more points than an i32 counts.
+ */
 export function checkExtents(graph: Graph): void {
   const extents = [
     ...[...allTensors(graph).values()].flatMap(({ name, shape }) =>

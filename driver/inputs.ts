@@ -25,7 +25,9 @@ function isTensor(value: TensorData | ModelInputs): value is TensorData {
   return value.bytes instanceof Uint8Array;
 }
 
-/** @throws UserError saying which input is missing, unknown or wrong, what was expected and what was found. */
+/**
+ * @throws UserError saying which input is missing, unknown or wrong, what was expected and what was found.
+ */
 export function checkInputs(
   wanted: readonly EntryTensor[],
   given: ReadonlyMap<string, TensorData>,

@@ -1,6 +1,6 @@
 /**
- * The TypeScript API: `load` a Ricci file, call its entries with tensors. Each entry is compiled once for each set of
- * shapes and dtypes it is called with, and stays on the device.
+ * The TypeScript API: `load` a Ricci file, call its entries with tensors. Each entry is compiled once for
+ * each set of shapes and dtypes it is called with, and stays on the device.
  */
 import type { Graph } from '../compiler/graph/graph.ts';
 import { describeEntry, type EntryTensor, solveEntrySizes } from '../compiler/lower/entry.ts';
@@ -46,9 +46,10 @@ export type ModelOutputs = { readonly out: TensorData } & { readonly [path: stri
 
 export interface Model {
   /**
-   * Runs an entry by its name; the results are by path. Sizes that the shapes of the inputs do not fix are given in
-   * `sizes`. The methods of the entries do the same, with results nested as they are declared.
-   * @throws UserError when the inputs are not those that the entry takes, or the program does not fit the device.
+   * Runs an entry by its name; the results are by path. Sizes that the shapes of the inputs do not fix are
+   * given in `sizes`. The methods of the entries do the same, with results nested as they are declared.
+   * @throws UserError when the inputs are not those that the entry takes, or the program does not fit the
+   * device.
    */
   readonly call: (
     entry: string,

@@ -1,4 +1,6 @@
-/** Where `import` finds its text: the standard library of this package, and files beside the importing one. */
+/**
+ * Where `import` finds its text: the standard library of this package, and files beside the importing one.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileReason } from '../compiler/plan/file-reason.ts';

@@ -1,4 +1,7 @@
-/** The stages that `ricci compile --show` can print, in the order of the way through, by what it takes to get there. */
+/**
+ * The stages that `ricci compile --show` can print, in the order of the way through, by what it takes to get
+ * there.
+ */
 
 /** The file alone. */
 export const sourceStages = ['tree', 'types'] as const;

@@ -1,4 +1,7 @@
-/** Every example's README says a command and what it prints: run here, numbers with a point compared within a tolerance. */
+/**
+ * Every example's README says a command and what it prints: run here, numbers with a point compared within a
+ * tolerance.
+ */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';

@@ -1,4 +1,6 @@
-/** Sizes to run an entry at: small, odd and empty ones, kept when they satisfy what the entry asks of them. */
+/**
+ * Sizes to run an entry at: small, odd and empty ones, kept when they satisfy what the entry asks of them.
+ */
 import { describeEntry, solveEntrySizes } from '../compiler/lower/entry.ts';
 import { evaluateSize } from '../dsl/types/size.ts';
 import type { TypedProgram } from '../dsl/types/typed.ts';

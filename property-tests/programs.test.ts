@@ -1,4 +1,6 @@
-/** Every small program, at sizes from 0 up, means the same on the evaluator, after the optimizer, and as WGSL. */
+/**
+ * Every small program, at sizes from 0 up, means the same on the evaluator, after the optimizer, and as WGSL.
+ */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { dtypeFacts } from '../dsl/types/dtype.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
@@ -7,7 +9,9 @@ import { instancesOf } from './instances.ts';
 import { distance, type Runs, runEntry } from './run-entry.ts';
 import { checkSmallProgram, exportedEntries, programFiles } from './small-programs.ts';
 
-/** Constants are folded in f32, the evaluator computes in float64: some ulps of f32, times the longest chain. */
+/**
+ * Constants are folded in f32, the evaluator computes in float64: some ulps of f32, times the longest chain.
+ */
 const foldedTolerance = 1e-6;
 /** f32 on the device: sums of up to a few hundred terms and functions of a few ulps. */
 const deviceTolerance = 2e-5;

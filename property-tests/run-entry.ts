@@ -1,4 +1,7 @@
-/** An entry at given sizes on the reference evaluator (as written, and optimized) and on a WebGPU device, side by side. */
+/**
+ * An entry at given sizes on the reference evaluator (as written, and optimized) and on a WebGPU device, side
+ * by side.
+ */
 import { describeEntry } from '../compiler/lower/entry.ts';
 import { type Checked, compileFor, lower } from '../driver/compile.ts';
 import { randomInput } from '../driver/random-inputs.ts';
@@ -42,8 +45,8 @@ export async function runEntry(
 }
 
 /**
- * How far `found` is from `wanted`, relative to the largest element of each output: the greatest over all outputs.
- * Infinite where shapes differ, or where one has a NaN or an infinity that the other has not.
+ * How far `found` is from `wanted`, relative to the largest element of each output: the greatest over all
+ * outputs. Infinite where shapes differ, or where one has a NaN or an infinity that the other has not.
  */
 export function distance(wanted: Tensors, found: Tensors): number {
   return Math.max(

@@ -1,6 +1,7 @@
 /**
- * What users read is true: complete programs check, programs that show an error have it, commands print what is
- * shown, and the error index is that of the tables. `npm run docs` writes the index and what commands print anew.
+ * What users read is true: complete programs check, programs that show an error have it, commands print what
+ * is shown, and the error index is that of the tables. `npm run docs` writes the index and what commands
+ * print anew.
  *
  * A block ```ricci is a complete program; ```ricci fragment is a part of one, ```ricci error shows an error.
  */
@@ -128,7 +129,10 @@ describe('the guide to the source', () => {
   });
 });
 
-/** What was printed, as it is shown: where a line `…` stands for the middle, with as many lines before and after it. */
+/**
+ * What was printed, as it is shown: where a line `…` stands for the middle, with as many lines before and
+ * after it.
+ */
 function shortened(printed: string, shown: string): string {
   const lines = printed.trimEnd().split('\n');
   const like = shown.trimEnd().split('\n');

@@ -1,6 +1,6 @@
 /**
- * Where barriers go: before a read of a shared tile that was written since the last one, and before a write of one that
- * was read (or written by another mapping of invocations to elements).
+ * Where barriers go: before a read of a shared tile that was written since the last one, and before a write
+ * of one that was read (or written by another mapping of invocations to elements).
  */
 import { allStatements, expressionsOf } from '../../compiler/tiles/tile-builder.ts';
 import { operandsOf, type TileExpression } from '../../compiler/tiles/tile-expression.ts';
@@ -41,7 +41,10 @@ function sharedWrite(emission: Emission, statement: TileStatement): string | und
   return undefined;
 }
 
-/** Puts the barrier that a statement needs before it, and notes what it reads. Writes are noted where they are done. */
+/**
+ * Puts the barrier that a statement needs before it, and notes what it reads. Writes are noted where they are
+ * done.
+ */
 export function prepareShared(emission: Emission, statement: TileStatement): void {
   const reads = sharedReads(emission, expressionsOf(statement));
   const write = sharedWrite(emission, statement);

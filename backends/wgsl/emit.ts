@@ -133,8 +133,9 @@ function threadPlace({ rows, columns }: ThreadShape): { readonly name: string; r
 }
 
 /**
- * Names the workgroup's place along each grid axis. A grid of up to three axes that fit is dispatched as it is; any other
- * is counted through and folded into two dimensions, the workgroups beyond its end doing nothing.
+ * Names the workgroup's place along each grid axis. A grid of up to three axes that fit is dispatched as it
+ * is; any other is counted through and folded into two dimensions, the workgroups beyond its end doing
+ * nothing.
  */
 function emitGrid(emission: Emission, limit: number): readonly [number, number, number] {
   const extents = emission.program.grid;

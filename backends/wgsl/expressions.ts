@@ -158,7 +158,10 @@ function emitApply(
   ]);
 }
 
-/** Division by a power of two is a shift (rounding down as wanted); by a positive number, plain where nothing is negative. */
+/**
+ * Division by a power of two is a shift (rounding down as wanted); by a positive number, plain where nothing
+ * is negative.
+ */
 function powerOfTwoForm(
   emission: Emission,
   expression: TileExpression & { readonly op: 'apply' },

@@ -1,4 +1,6 @@
-/** What each pointwise function is in WGSL: one table, which misses a function only if it does not compile. */
+/**
+ * What each pointwise function is in WGSL: one table, which misses a function only if it does not compile.
+ */
 
 import type { Arithmetic } from '../../compiler/graph/graph.ts';
 import type { ScalarFunction } from '../../dsl/types/scalar-functions.ts';

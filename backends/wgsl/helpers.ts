@@ -1,12 +1,14 @@
 /**
- * Functions in WGSL that emitted kernels call; a kernel carries those that it uses. Those that exist for scalars and
- * vectors are written once, over the types `F` (floats), `I`, `U` and `B`.
+ * Functions in WGSL that emitted kernels call; a kernel carries those that it uses. Those that exist for
+ * scalars and vectors are written once, over the types `F` (floats), `I`, `U` and `B`.
  */
 import type { Arithmetic } from '../../compiler/graph/graph.ts';
 import { typeText } from './wgsl-text.ts';
 
 const table = {
-  /** A call keeps compilers from evaluating the bits of infinities and NaN at compile time, which is an error. */
+  /**
+   * A call keeps compilers from evaluating the bits of infinities and NaN at compile time, which is an error.
+   */
   float_of_bits: {
     text: 'fn float_of_bits(bits: u32) -> f32 { return bitcast<f32>(bits); }',
   },
@@ -21,7 +23,10 @@ const table = {
   nan_min: {
     text: 'fn nan_min(a: F, b: F) -> F { return select(b, a, (a < b) | is_nan(a)); }',
   },
-  /** The builtins of some drivers give infinities and zeros for NaN, and the logarithm of the least float for zero. */
+  /**
+   * The builtins of some drivers give infinities and zeros for NaN, and the logarithm of the least float for
+   * zero.
+   */
   nan_exp: {
     text: 'fn nan_exp(x: F) -> F { return select(exp(x), x, is_nan(x)); }',
   },
@@ -51,10 +56,10 @@ const table = {
     text: 'fn safe_tanh(x: F) -> F { return select(tanh(clamp(x, F(-10.0), F(10.0))), x, is_nan(x)); }',
   },
   /**
-   * sin and cos to about 1e-7 for angles up to some ten million, where the builtins promise 2^-11 within ±π only: the
-   * angle less the nearest multiple of π/2 in three parts of 11 bits (Cody and Waite, 1980), then Taylor's series. The
-   * number of quarter turns is taken in two parts of 12 bits, so that the products are exact. Beyond, where neighbours
-   * in f32 are radians apart, the result is at least one of a sine.
+   * sin and cos to about 1e-7 for angles up to some ten million, where the builtins promise 2^-11 within ±π
+   * only: the angle less the nearest multiple of π/2 in three parts of 11 bits (Cody and Waite, 1980), then
+   * Taylor's series. The number of quarter turns is taken in two parts of 12 bits, so that the products are
+   * exact. Beyond, where neighbours in f32 are radians apart, the result is at least one of a sine.
    */
   exact_sin: {
     text: `fn exact_sin(x: F) -> F { return quarter_turns(x, I(0)); }`,
@@ -68,11 +73,13 @@ const table = {
   let high = round(turns * 0.000244140625) * 4096.0;
   let low = turns - high;
   let most = (x - high * 1.5703125) - low * 1.5703125;
-  let rest = ((most - high * 0.0004837512969970703) - low * 0.0004837512969970703) - turns * 0.00000007549790126404332;
+  let some = (most - high * 0.0004837512969970703) - low * 0.0004837512969970703;
+  let rest = some - turns * 0.00000007549790126404332;
   let r = select(clamp(rest, F(-1.6), F(1.6)), rest, is_nan(rest));
   let s = r * r;
   let sine = r + r * s * (-0.16666666666 + s * (0.00833333333 + s * (-0.00019841270 + s * 0.00000275573)));
-  let cosine = 1.0 + s * (-0.5 + s * (0.04166666666 + s * (-0.00138888889 + s * (0.00002480159 + s * -0.00000027557))));
+  let cosine = 1.0 + s * (-0.5 + s * (0.04166666666 + s * (-0.00138888889
+    + s * (0.00002480159 + s * -0.00000027557))));
   let quarter = I(turns) + ahead;
   let value = select(sine, cosine, (quarter & I(1)) != I(0));
   return select(value, -value, (quarter & I(2)) != I(0));
@@ -86,11 +93,12 @@ const table = {
     text: `fn erf(x: F) -> F {
   let a = min(abs(x), F(10.0));
   let s = a * a;
-  let near = x * (1.1283791671 + s * (-0.3761263890 + s * (0.1128379167 + s * (-0.0268661706 + s * (0.0052239776
-    + s * (-0.0008548327 + s * (0.00012055333 + s * (-0.0000149256 + s * (0.0000016462 + s * -0.00000016366)))))))));
+  let near = x * (1.1283791671 + s * (-0.3761263890 + s * (0.1128379167 + s * (-0.0268661706
+    + s * (0.0052239776 + s * (-0.0008548327 + s * (0.00012055333 + s * (-0.0000149256
+    + s * (0.0000016462 + s * -0.00000016366)))))))));
   let t = 1.0 / (1.0 + 0.5 * a);
-  let p = -s - 1.26551223 + t * (1.00002368 + t * (0.37409196 + t * (0.09678418 + t * (-0.18628806 + t * (0.27886807
-    + t * (-1.13520398 + t * (1.48851587 + t * (-0.82215223 + t * 0.17087277))))))));
+  let p = -s - 1.26551223 + t * (1.00002368 + t * (0.37409196 + t * (0.09678418 + t * (-0.18628806
+    + t * (0.27886807 + t * (-1.13520398 + t * (1.48851587 + t * (-0.82215223 + t * 0.17087277))))))));
   return select(select(sign(x) * (1.0 - t * exp(p)), near, a < F(1.0)), x, is_nan(x));
 }`,
   },

@@ -3,8 +3,8 @@ import type { LoopId } from '../../compiler/graph/graph.ts';
 import type { TileBuffer } from '../../compiler/tiles/tile-program.ts';
 
 /**
- * Entry point `main`. Storage buffers are group 0, bindings 0 … n−1 in the order of `bindings`; with `counters`, binding
- * n is `var<uniform> counters: vec4<u32>`, outermost loop first.
+ * Entry point `main`. Storage buffers are group 0, bindings 0 … n−1 in the order of `bindings`; with
+ * `counters`, binding n is `var<uniform> counters: vec4<u32>`, outermost loop first.
  */
 export interface WgslKernel {
   readonly name: string;

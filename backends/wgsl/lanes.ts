@@ -1,6 +1,6 @@
 /**
- * How integer expressions change along the four neighbours of a vector, and by what they are divisible: what decides
- * whether four loads are one.
+ * How integer expressions change along the four neighbours of a vector, and by what they are divisible: what
+ * decides whether four loads are one.
  */
 import { constantValue, operandsOf, type TileExpression } from '../../compiler/tiles/tile-expression.ts';
 import type { TileAxis } from '../../compiler/tiles/tile-program.ts';
@@ -19,8 +19,8 @@ export function createDomain(axes: readonly TileAxis[], width = widthOf(axes)): 
 }
 
 /**
- * The constant by which an expression grows from each of the four neighbours to the next (0: it is the same for all,
- * whatever its type); undefined where it is irregular.
+ * The constant by which an expression grows from each of the four neighbours to the next (0: it is the same
+ * for all, whatever its type); undefined where it is irregular.
  */
 export function laneStride(expression: TileExpression, domain: Domain): number | undefined {
   if (domain.width === 1) return 0;

@@ -1,6 +1,6 @@
 /**
- * Integers as sums of multiples of values: written so that each part is added in the outermost block that knows it.
- * i32 arithmetic wraps, so coefficients and constants are kept modulo 2^32, in the range of i32.
+ * Integers as sums of multiples of values: written so that each part is added in the outermost block that
+ * knows it. i32 arithmetic wraps, so coefficients and constants are kept modulo 2^32, in the range of i32.
  */
 import type { Emission } from './emission.ts';
 import { literal } from './wgsl-text.ts';
@@ -51,7 +51,10 @@ export function times(linear: Linear, factor: number): Linear {
   };
 }
 
-/** A quarter of `linear`, when each of its terms is known to be a multiple of four (the constant is rounded down). */
+/**
+ * A quarter of `linear`, when each of its terms is known to be a multiple of four (the constant is rounded
+ * down).
+ */
 export function quarter(emission: Emission, linear: Linear): Linear | undefined {
   const terms: LinearTerm[] = [];
   for (const term of linear.terms) {
@@ -64,7 +67,9 @@ export function quarter(emission: Emission, linear: Linear): Linear | undefined 
   return { constant: Math.floor(linear.constant / 4), terms };
 }
 
-/** The sum as a value: the outermost terms first, the constant last, so that neighbours share all but that. */
+/**
+ * The sum as a value: the outermost terms first, the constant last, so that neighbours share all but that.
+ */
 export function sumOf(emission: Emission, linear: Linear): Value {
   const { writer } = emission;
   const ordered = [...linear.terms].sort((a, b) => a.value.depth - b.value.depth);
@@ -92,7 +97,9 @@ export function sumOf(emission: Emission, linear: Linear): Value {
   });
 }
 
-/** What is added or subtracted. The lowest i32 has no magnitude in i32, and is its own negative modulo 2^32. */
+/**
+ * What is added or subtracted. The lowest i32 has no magnitude in i32, and is its own negative modulo 2^32.
+ */
 function magnitude(integer: number): string {
   return integer === lowest ? `(${lowest})` : `${Math.abs(integer)}`;
 }

@@ -53,7 +53,9 @@ function accumulate(
   emission.writer.statement(`${target.text} = fma(${a}, ${b}, ${target.text});`);
 }
 
-/** For each element, the scalar product of a row of `left` and a row of `right`, both with vectors along k. */
+/**
+ * For each element, the scalar product of a row of `left` and a row of `right`, both with vectors along k.
+ */
 function innerProducts(emission: Emission, into: TileState, left: TileState, right: TileState): void {
   const [rows, columns] = into.fragment as [number, number];
   const depth = extentAlong(right, 1);

@@ -15,7 +15,10 @@ export interface Point {
 
 const firsts = new WeakMap<Point, Point>();
 
-/** The first of the point's four neighbours: always the same object, so that what is known of it is found again. */
+/**
+ * The first of the point's four neighbours: always the same object, so that what is known of it is found
+ * again.
+ */
 export function first(point: Point): Point {
   if (point.width === 1) return point;
   const known = firsts.get(point) ?? { ...point, width: 1 };

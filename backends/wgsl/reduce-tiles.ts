@@ -1,4 +1,7 @@
-/** Reductions of a tile along its last axis: within an invocation, then over the invocations that share the axis. */
+/**
+ * Reductions of a tile along its last axis: within an invocation, then over the invocations that share the
+ * axis.
+ */
 import type { Arithmetic, Combiner } from '../../compiler/graph/graph.ts';
 import type { Tile, TileStatement } from '../../compiler/tiles/tile-program.ts';
 import { barrier } from './barriers.ts';
@@ -86,7 +89,10 @@ const subgroupBuiltins: { readonly [C in Combiner]: string | undefined } = {
   argmin: undefined,
 };
 
-/** Whether the `count` invocations are a subgroup, whichever way the device deals them out: they are the workgroup. */
+/**
+ * Whether the `count` invocations are a subgroup, whichever way the device deals them out: they are the
+ * workgroup.
+ */
 function isOneSubgroup({ program, subgroupSize }: Emission, count: number): boolean {
   return count === subgroupSize && program.threads.rows * program.threads.columns === count;
 }

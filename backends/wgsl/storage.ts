@@ -1,6 +1,6 @@
 /**
- * How elements lie in storage buffers. Every tensor is dense, little-endian and packed, as in a safetensors file; what is
- * narrower than a word is read and written as part of 32-bit words.
+ * How elements lie in storage buffers. Every tensor is dense, little-endian and packed, as in a safetensors
+ * file; what is narrower than a word is read and written as part of 32-bit words.
  */
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import { dtypeFacts } from '../../dsl/types/dtype.ts';

@@ -38,7 +38,10 @@ export function readRegister(
     : compose(emission, parts);
 }
 
-/** Which of the invocation's elements along `axis` a subscript means; along `lanes`, the place in the whole axis. */
+/**
+ * Which of the invocation's elements along `axis` a subscript means; along `lanes`, the place in the whole
+ * axis.
+ */
 function fragmentIndex(
   emission: Emission,
   state: TileState,

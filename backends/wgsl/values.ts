@@ -80,7 +80,10 @@ export function compose(emission: Emission, parts: readonly Value[]): Value {
   );
 }
 
-/** A constant that compilers do not evaluate with: 0 / 0 and the like are errors at compile time, NaN at run time. */
+/**
+ * A constant that compilers do not evaluate with: 0 / 0 and the like are errors at compile time, NaN at run
+ * time.
+ */
 export function runtimeFloat(emission: Emission, value: number): Value {
   helper(emission, 'float_of_bits', 1);
   const bits = new Uint32Array(new Float32Array([value]).buffer)[0] ?? 0;

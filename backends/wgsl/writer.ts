@@ -1,6 +1,7 @@
 /**
- * Writes the body of a WGSL function as values: each distinct pure expression is computed once, in the outermost block
- * in which all that it uses is known. (Drivers, software ones above all, do little of this themselves.)
+ * Writes the body of a WGSL function as values: each distinct pure expression is computed once, in the
+ * outermost block in which all that it uses is known. (Drivers, software ones above all, do little of this
+ * themselves.)
  */
 import type { Arithmetic } from '../../compiler/graph/graph.ts';
 

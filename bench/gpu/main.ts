@@ -1,6 +1,7 @@
 /**
- * For a machine with a GPU that is lent for minutes: checks every small program on its adapter against the reference
- * evaluator, in one process, and prints what fails. `node dist/bench/gpu/main.js && node dist/bench/main.js`.
+ * For a machine with a GPU that is lent for minutes: checks every small program on its adapter against the
+ * reference evaluator, in one process, and prints what fails. `node dist/bench/gpu/main.js && node
+ * dist/bench/main.js`.
  */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,7 @@
-/** The inputs that a command line gives, by path: from a safetensors file, a checkpoint, `.npy` files and numbers. */
+/**
+ * The inputs that a command line gives, by path: from a safetensors file, a checkpoint, `.npy` files and
+ * numbers.
+ */
 import { typeText } from '../../compiler/plan/storage-bytes.ts';
 import { type Checkpoint, readCheckpoint } from '../../driver/hugging-face.ts';
 import { closestName } from '../../dsl/types/did-you-mean.ts';
@@ -66,7 +69,9 @@ function checkpointInputs(
   );
 }
 
-/** The tensors of the file that are inputs. A name that is nearly one is a slip, not something to leave out. */
+/**
+ * The tensors of the file that are inputs. A name that is nearly one is a slip, not something to leave out.
+ */
 function fileInputs(
   file: string,
   wanted: readonly WantedInput[],

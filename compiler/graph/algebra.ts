@@ -1,6 +1,7 @@
 /**
- * What the reference evaluator computes with. An algebra says what a float is and what is done with it; integers and
- * bools are the same exact 32-bit values in every algebra, since they address memory, draw random bits and choose.
+ * What the reference evaluator computes with. An algebra says what a float is and what is done with it;
+ * integers and bools are the same exact 32-bit values in every algebra, since they address memory, draw
+ * random bits and choose.
  */
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import type { ScalarFunction } from '../../dsl/types/scalar-functions.ts';
@@ -17,7 +18,9 @@ export interface TensorValue<V> extends TensorType {
   readonly data: Storage<V> | Storage<number>;
 }
 
-/** Functions whose result is no float whatever they are given; they and `select` are not the algebra's affair. */
+/**
+ * Functions whose result is no float whatever they are given; they and `select` are not the algebra's affair.
+ */
 type ExactFunction = 'floordiv' | 'mod' | 'and' | 'or' | 'not' | 'threefry0' | 'threefry1';
 export type Comparison = 'eq' | 'ne' | 'lt' | 'le';
 export type FloatFunction = Exclude<ScalarFunction, ExactFunction | Comparison | 'select'>;
@@ -34,9 +37,15 @@ export interface Algebra<V> {
   /** To a float storage type; also called with `f32` for what is stored in it. */
   readonly round: (dtype: Dtype, value: V) => V;
   readonly fromInteger: (value: number) => V;
-  /** The number that a value stands for: what conversions to integers truncate, and what sorting and argmax order by. */
+  /**
+   * The number that a value stands for: what conversions to integers truncate, and what sorting and argmax
+   * order by.
+   */
   readonly toNumber: (value: V) => number;
-  /** `start + Σ left·right` over `count` elements at the given strides, if that can be done faster than one by one. */
+  /**
+   * `start + Σ left·right` over `count` elements at the given strides, if that can be done faster than one by
+   * one.
+   */
   readonly dot?: (start: V, left: Strided<V>, right: Strided<V>, count: number) => V;
 }
 

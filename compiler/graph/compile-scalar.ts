@@ -1,6 +1,6 @@
 /**
- * Scalar expressions as closures, for the reference evaluator. An expression is compiled once for its node and then
- * run at every point; what occurs several times in it is computed once a point.
+ * Scalar expressions as closures, for the reference evaluator. An expression is compiled once for its node
+ * and then run at every point; what occurs several times in it is computed once a point.
  */
 import type { Algebra, IntegerType, Storage, Strided } from './algebra.ts';
 import type { LoopId, Scalar, Tensor, TensorId } from './graph.ts';
@@ -42,8 +42,9 @@ export interface ScalarCompiler<V> {
   /** Of type i32, u32 or bool. */
   readonly number: (scalar: Scalar) => NumberCode;
   /**
-   * Code that places `strided` on the elements which the load reads as iterator `axis` runs from 0, with the other
-   * iterators where they are; undefined when these elements are not evenly spaced or not surely inside the tensor.
+   * Code that places `strided` on the elements which the load reads as iterator `axis` runs from 0, with the
+   * other iterators where they are; undefined when these elements are not evenly spaced or not surely inside
+   * the tensor.
    */
   readonly strided: (load: Load, axis: number, strided: Strided<V>) => (() => void) | undefined;
 }
@@ -301,7 +302,9 @@ interface Affine {
   readonly terms: ReadonlyMap<number, number>;
 }
 
-/** The expression as a constant plus multiples of iterators, in exact integers; undefined if it is not that. */
+/**
+ * The expression as a constant plus multiples of iterators, in exact integers; undefined if it is not that.
+ */
 function affineOf(root: Scalar): Affine | undefined {
   const found = new Map<Scalar, Affine | undefined>();
   for (const scalar of subexpressions(root)) {
@@ -343,7 +346,9 @@ function sum(left: Affine, right: Affine): Affine {
   return { constant: left.constant + right.constant, terms };
 }
 
-/** Whether it is in [0, bound) at every point. In that range nothing wraps on the way that does not wrap back. */
+/**
+ * Whether it is in [0, bound) at every point. In that range nothing wraps on the way that does not wrap back.
+ */
 function staysBelow({ constant, terms }: Affine, bound: number, extents: readonly number[]): boolean {
   let low = constant;
   let high = constant;

@@ -1,6 +1,6 @@
 /**
- * What a graph costs on any device: arithmetic, bytes that must move at least once, and memory that must be alive at
- * once. Exact counts from the expressions, without regard to how they will be scheduled.
+ * What a graph costs on any device: arithmetic, bytes that must move at least once, and memory that must be
+ * alive at once. Exact counts from the expressions, without regard to how they will be scheduled.
  */
 import { dtypeFacts } from '../../dsl/types/dtype.ts';
 import type { ScalarFunction } from '../../dsl/types/scalar-functions.ts';
@@ -93,7 +93,9 @@ function arithmeticIsFloat(type: TensorType): boolean {
   return dtypeFacts[type.dtype].class === 'float';
 }
 
-/** A step costs what its nodes cost; tensors from outside that every step reads whole are read by every step. */
+/**
+ * A step costs what its nodes cost; tensors from outside that every step reads whole are read by every step.
+ */
 function loopCost(node: LoopNode, tensors: ReadonlyMap<TensorId, Tensor>): NodeCost {
   const step = costWithin(node.body, tensors);
   return {
@@ -171,7 +173,10 @@ function arithmetic({ scalar, extents, combining, exponentials }: Evaluation): C
   return { ...nothing, flops: flops * points, transcendentals: special * points };
 }
 
-/** How many different elements the load can reach, bounded by each subscript's range and by the number of loads. */
+/**
+ * How many different elements the load can reach, bounded by each subscript's range and by the number of
+ * loads.
+ */
 function elementsTouched(load: Load, tensor: Tensor, extents: ReadonlyMap<number, number>): number {
   const points = (scalar: Scalar): number =>
     [...iteratorsOf(scalar)].reduce((product, axis) => product * (extents.get(axis) ?? 1), 1);
@@ -185,8 +190,9 @@ function elementsTouched(load: Load, tensor: Tensor, extents: ReadonlyMap<number
 // ── memory ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 /**
- * The most bytes alive at once when nodes run in order, each tensor living from the node that defines it to its last
- * reader. Inputs and outputs live throughout. States of a loop live twice while it runs: the old and the next.
+ * The most bytes alive at once when nodes run in order, each tensor living from the node that defines it to
+ * its last reader. Inputs and outputs live throughout. States of a loop live twice while it runs: the old and
+ * the next.
  */
 export function peakLiveBytes(graph: Graph): number {
   const tensors = allTensors(graph);

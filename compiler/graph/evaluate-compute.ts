@@ -8,7 +8,10 @@ import { type Load, scalarType, subexpressions } from './scalar.ts';
 import { isFloat, stridesOf } from './tensor-type.ts';
 import { nodeScalars } from './uses.ts';
 
-/** Runs the node; `result` has fresh elements each time. Axes of the frame are the output's, then the reduced ones. */
+/**
+ * Runs the node; `result` has fresh elements each time. Axes of the frame are the output's, then the reduced
+ * ones.
+ */
 export function computeCode<V>(node: ComputeNode, result: Slot<V>, frame: Frame<V>): () => void {
   const compiler = compileScalars(frame, nodeScalars(node));
   const { reduce } = node;
@@ -45,7 +48,10 @@ function nest<V>(frame: Frame<V>, over: readonly number[], inner: () => void): (
 
 const nothingBefore = (): void => {};
 
-/** Stores the value, rounded to the result's dtype, at each point of all its axes; does `before` at each first. */
+/**
+ * Stores the value, rounded to the result's dtype, at each point of all its axes; does `before` at each
+ * first.
+ */
 function storing<V>(
   scalar: Scalar,
   outputAxes: readonly number[],
@@ -235,8 +241,8 @@ function keyCode<V>(body: Scalar, frame: Frame<V>, compiler: ScalarCompiler<V>):
 // ── softmax-weighted sum ───────────────────────────────────────────────────────────────────────────────────
 
 /**
- * Runs the node. The weights of a row are computed once for all the value axes. What is hidden is not looked at: its
- * value may be infinite.
+ * Runs the node. The weights of a row are computed once for all the value axes. What is hidden is not looked
+ * at: its value may be infinite.
  */
 export function softmaxSumCode<V>(node: SoftmaxSumNode, result: Slot<V>, frame: Frame<V>): () => void {
   const { algebra, axes } = frame;

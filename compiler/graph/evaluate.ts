@@ -1,6 +1,6 @@
 /**
- * The reference evaluator: runs the index graph directly, over any algebra. It is the meaning of the language, and
- * every other way of running is compared with it.
+ * The reference evaluator: runs the index graph directly, over any algebra. It is the meaning of the
+ * language, and every other way of running is compared with it.
  */
 import type { Algebra, Storage, TensorValue } from './algebra.ts';
 import type { Frame, Slot } from './compile-scalar.ts';
@@ -26,8 +26,9 @@ import { allNodes, allTensors } from './uses.ts';
 import { describeNode } from './well-formed.ts';
 
 /**
- * The outputs by path. `inputs` has a value for each input of the graph, of its dtype and shape; what they hold must be
- * representable in the dtype. Throws (an internal error, naming node and index) on a load out of range.
+ * The outputs by path. `inputs` has a value for each input of the graph, of its dtype and shape; what they
+ * hold must be representable in the dtype. Throws (an internal error, naming node and index) on a load out of
+ * range.
  * @param onNode hears how many nodes were run, of how many, each step of a loop counted.
  */
 export function evaluateGraph<V>(

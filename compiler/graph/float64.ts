@@ -1,4 +1,6 @@
-/** The algebra of double-precision numbers: the meaning of a program up to roundings far below those of f32. */
+/**
+ * The algebra of double-precision numbers: the meaning of a program up to roundings far below those of f32.
+ */
 import type { Algebra } from './algebra.ts';
 import { roundTo } from './rounding.ts';
 
@@ -63,8 +65,8 @@ function roundTiesToEven(value: number): number {
 }
 
 /**
- * Kummer's series `erf x = 2/√π · e^(−x²) · Σ (2x²)^n x / (2n+1)!!`: all terms have one sign, so nothing cancels and
- * the result is good to a few ulps (DLMF 7.6.2). Beyond 6 it is 1 to the last bit.
+ * Kummer's series `erf x = 2/√π · e^(−x²) · Σ (2x²)^n x / (2n+1)!!`: all terms have one sign, so nothing
+ * cancels and the result is good to a few ulps (DLMF 7.6.2). Beyond 6 it is 1 to the last bit.
  */
 function erf(value: number): number {
   if (Number.isNaN(value) || Math.abs(value) > 6) return Math.sign(value);

@@ -1,10 +1,11 @@
 /**
  * The index graph: what every pass of the compiler reads and writes. Sizes are numbers here.
  *
- * There is one kind of compute node, `out[i…] = finish(reduce r…: body)`: the body is a scalar expression over loads
- * whose subscripts are integer scalar expressions (affine, split and merged by floordiv/mod, or looked up through
- * another tensor). Beside it stand the few nodes that are not comprehensions. Each node defines one or more tensors;
- * nodes are in topological order. `well-formed.ts` states the rules and is run after every pass.
+ * There is one kind of compute node, `out[i…] = finish(reduce r…: body)`: the body is a scalar expression
+ * over loads whose subscripts are integer scalar expressions (affine, split and merged by floordiv/mod, or
+ * looked up through another tensor). Beside it stand the few nodes that are not comprehensions. Each node
+ * defines one or more tensors; nodes are in topological order. `well-formed.ts` states the rules and is run
+ * after every pass.
  */
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import type { ScalarFunction } from '../../dsl/types/scalar-functions.ts';
@@ -46,8 +47,8 @@ export interface GraphOutput {
 // ── scalar expressions ─────────────────────────────────────────────────────────────────────────────────────
 
 /**
- * A scalar expression inside a node. Its type is one of the arithmetic types (`f32`, `i32`, `u32`, `bool`) except
- * right under a `round`: loads of narrow types give f32/i32/u32 values. Indices and counters are i32.
+ * A scalar expression inside a node. Its type is one of the arithmetic types (`f32`, `i32`, `u32`, `bool`)
+ * except right under a `round`: loads of narrow types give f32/i32/u32 values. Indices and counters are i32.
  */
 export type Scalar =
   | { readonly op: 'constant'; readonly dtype: Arithmetic; readonly value: number }
@@ -67,7 +68,9 @@ export type Scalar =
       readonly dtype: Arithmetic;
       readonly operands: readonly Scalar[];
     }
-  /** Conversion between arithmetic types. Float to integer truncates towards zero, saturating; NaN gives 0. */
+  /**
+   * Conversion between arithmetic types. Float to integer truncates towards zero, saturating; NaN gives 0.
+   */
   | { readonly op: 'convert'; readonly dtype: Arithmetic; readonly operand: Scalar }
   /** Round to a narrow storage type and read back: `dtype` is narrow, the value is of its arithmetic type. */
   | { readonly op: 'round'; readonly dtype: Dtype; readonly operand: Scalar }
@@ -77,7 +80,10 @@ export type Scalar =
 export type Arithmetic = 'f32' | 'i32' | 'u32' | 'bool';
 export type LoopId = number & { readonly brand?: 'loop' };
 
-/** `mean` is a sum and a division before it gets here. argmax and argmin give the i32 position, lowest on ties. */
+/**
+ * `mean` is a sum and a division before it gets here. argmax and argmin give the i32 position, lowest on
+ * ties.
+ */
 export const combiners = ['sum', 'prod', 'max', 'min', 'any', 'all', 'argmax', 'argmin'] as const;
 export type Combiner = (typeof combiners)[number];
 
@@ -87,10 +93,11 @@ export type Node = ComputeNode | SoftmaxSumNode | RouteNode | OrderNode | Prefix
 export type NodeKind = Node['kind'];
 
 /**
- * `result[i0…] = finish(reduce over r0…: body)`. Axes 0 … rank−1 are the output's, with extents `result.shape`;
- * axes rank … are reduced, with extents `reduce.extents`. Without `reduce` the node is a map and `finish` absent.
- * The body of a reduction is of the combiner's arithmetic type and accumulated in it (f32 for floats);
- * `finish` (default: the reduced value itself) sees output axes only. What is stored is rounded to `result.dtype`.
+ * `result[i0…] = finish(reduce over r0…: body)`. Axes 0 … rank−1 are the output's, with extents
+ * `result.shape`; axes rank … are reduced, with extents `reduce.extents`. Without `reduce` the node is a map
+ * and `finish` absent. The body of a reduction is of the combiner's arithmetic type and accumulated in it
+ * (f32 for floats); `finish` (default: the reduced value itself) sees output axes only. What is stored is
+ * rounded to `result.dtype`.
  */
 export interface ComputeNode {
   readonly kind: 'compute';
@@ -109,7 +116,8 @@ export interface ComputeNode {
 
 /**
  * The contraction reads a tensor at `[…, pick[i…], …]` where `pick` is the tensor that `route` sorted.
- * `axes` are the output axes that index `pick` in order (its rows and slots); the other output axes index columns.
+ * `axes` are the output axes that index `pick` in order (its rows and slots); the other output axes index
+ * columns.
  */
 export interface GroupedLookup {
   readonly pick: TensorId;
@@ -120,12 +128,13 @@ export interface GroupedLookup {
 }
 
 /**
- * A softmax-weighted sum, streamed: `result[i…] = Σ_u p_u · value`, `p = softmax over visible u of finish(score)`,
- * `score = sum over r…: scoreBody`. Never stores the scores. Rows that see nothing give 0.
+ * A softmax-weighted sum, streamed: `result[i…] = Σ_u p_u · value`, `p = softmax over visible u of
+ * finish(score)`, `score = sum over r…: scoreBody`. Never stores the scores. Rows that see nothing give 0.
  *
  * Axes: output axes 0 … rank−1; the streamed axis u is `rank`; the score's reduced axes follow it.
- * `scoreBody` may use all of them but those in `valueAxes`; `logit` and `visible` likewise without the reduced ones,
- * with `reduced` as the score; `value` uses output axes and u. `valueAxes` are the output axes that only `value` uses.
+ * `scoreBody` may use all of them but those in `valueAxes`; `logit` and `visible` likewise without the
+ * reduced ones, with `reduced` as the score; `value` uses output axes and u. `valueAxes` are the output axes
+ * that only `value` uses.
  */
 export interface SoftmaxSumNode {
   readonly kind: 'softmaxSum';
@@ -142,8 +151,8 @@ export interface SoftmaxSumNode {
 }
 
 /**
- * Groups the flat positions of `pick` (ix values below `experts`) by value: `order` (i32[n]) lists the positions
- * stably sorted by expert, `offsets` (i32[experts + 1]) says where each expert's begin.
+ * Groups the flat positions of `pick` (ix values below `experts`) by value: `order` (i32[n]) lists the
+ * positions stably sorted by expert, `offsets` (i32[experts + 1]) says where each expert's begin.
  */
 export interface RouteNode {
   readonly kind: 'route';
@@ -155,7 +164,8 @@ export interface RouteNode {
 
 /**
  * Positions along the last axis of `source` in order: the first `result.shape.at(-1)` of them, i32.
- * Ties by lowest position; NaN last, whichever the direction. top-k is `descending` with fewer results than entries.
+ * Ties by lowest position; NaN last, whichever the direction. top-k is `descending` with fewer results than
+ * entries.
  */
 export interface OrderNode {
   readonly kind: 'order';
@@ -173,10 +183,10 @@ export interface PrefixNode {
 }
 
 /**
- * `count` steps of `body`, which is a graph: its inputs are the states (in order; `path` is only a name); it may also
- * load any tensor defined before the loop outside, subscripted with `counter(loop)` where it wants the step.
- * Its outputs are the next states, then the collected values. `results` are the final states, then each collected
- * value stacked in a leading axis of `count`.
+ * `count` steps of `body`, which is a graph: its inputs are the states (in order; `path` is only a name); it
+ * may also load any tensor defined before the loop outside, subscripted with `counter(loop)` where it wants
+ * the step. Its outputs are the next states, then the collected values. `results` are the final states, then
+ * each collected value stacked in a leading axis of `count`.
  */
 export interface LoopNode {
   readonly kind: 'loop';

@@ -1,6 +1,7 @@
 /**
- * The graph as text for people: one statement a node, tensors as `name%id`, output axes `i0, i1 …`, reduced ones
- * `r0, r1 …`, the streamed axis of a softmax sum `u`, steps of loops `step0 …`. Equal graphs print equally.
+ * The graph as text for people: one statement a node, tensors as `name%id`, output axes `i0, i1 …`, reduced
+ * ones `r0, r1 …`, the streamed axis of a softmax sum `u`, steps of loops `step0 …`. Equal graphs print
+ * equally.
  */
 import type { ScalarFunction } from '../../dsl/types/scalar-functions.ts';
 import type {

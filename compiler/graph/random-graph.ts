@@ -1,7 +1,7 @@
 /**
- * Small random graphs for property tests: all kinds of nodes, all kinds of subscripts, sizes from nothing to five.
- * A graph is made from a tape of numbers, each a choice; a shorter tape with smaller numbers makes a simpler graph,
- * which is how counterexamples shrink.
+ * Small random graphs for property tests: all kinds of nodes, all kinds of subscripts, sizes from nothing to
+ * five. A graph is made from a tape of numbers, each a choice; a shorter tape with smaller numbers makes a
+ * simpler graph, which is how counterexamples shrink.
  */
 import fc from 'fast-check';
 import type { Dtype } from '../../dsl/types/dtype.ts';
@@ -81,7 +81,10 @@ function randomShape(choose: Choose, rank: number): readonly number[] {
   return Array.from({ length: (choose(rank + 1) + 1) % (rank + 1) }, () => pick(choose, sizes));
 }
 
-/** Quarters, small and of both signs: sums and products of a few are exact in f32. Not from the tape, which may end. */
+/**
+ * Quarters, small and of both signs: sums and products of a few are exact in f32. Not from the tape, which
+ * may end.
+ */
 function randomValue(seed: number, tensor: Tensor): TensorValue<number> {
   const draw = {
     f32: (bits: number) => roundTo(tensor.dtype, ((bits % 33) - 16) / 4),

@@ -108,7 +108,8 @@ const compounds: { readonly [A in Arithmetic]: readonly MakeScalar[] } = {
       const name = pick(scope.choose, ['lt', 'le', 'eq', 'ne'] as const);
       return apply(name, randomScalar(scope, type, depth), randomScalar(scope, type, depth));
     },
-    // Of what is loaded only: what is computed may differ in its last bit from one way of computing to another.
+    // Of what is loaded only: what is computed may differ in its last bit from one way of computing to
+    // another.
     (scope, depth) => apply('lt', randomLoad(scope, 'f32', depth), randomLoad(scope, 'f32', depth)),
     (scope, depth) => binary(scope, 'bool', depth, ['and', 'or']),
     (scope, depth) => apply('not', randomScalar(scope, 'bool', depth)),

@@ -75,7 +75,9 @@ const roundings: { readonly [D in Dtype]: (value: number) => number } = {
   bool: (value) => (value === 0 ? 0 : 1),
 };
 
-/** Floats to the nearest, ties to even; overflow is infinite (NaN for f8e4m3). Integers keep their low bits. */
+/**
+ * Floats to the nearest, ties to even; overflow is infinite (NaN for f8e4m3). Integers keep their low bits.
+ */
 export function roundTo(dtype: Dtype, value: number): number {
   return roundings[dtype](value);
 }

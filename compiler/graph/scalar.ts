@@ -1,6 +1,7 @@
 /**
- * Building, walking and rewriting scalar expressions. Expressions share subexpressions (fusion puts one object in many
- * places) and may be nested deeply, so every walk visits an object once and keeps its own stack instead of recursing.
+ * Building, walking and rewriting scalar expressions. Expressions share subexpressions (fusion puts one
+ * object in many places) and may be nested deeply, so every walk visits an object once and keeps its own
+ * stack instead of recursing.
  */
 import { type Dtype, dtypeFacts } from '../../dsl/types/dtype.ts';
 import {
@@ -113,7 +114,9 @@ export function convert(dtype: Arithmetic, operand: Scalar): Scalar {
   return scalarType(operand) === dtype ? operand : { op: 'convert', dtype, operand };
 }
 
-/** Rounds to a storage type, first converting to its arithmetic type; no rounding where nothing can be lost. */
+/**
+ * Rounds to a storage type, first converting to its arithmetic type; no rounding where nothing can be lost.
+ */
 export function round(dtype: Dtype, operand: Scalar): Scalar {
   const converted = convert(arithmeticOf(dtype), operand);
   return isNarrow(dtype) ? { op: 'round', dtype, operand: converted } : converted;
@@ -185,8 +188,8 @@ export function subexpressions(root: Scalar): Scalar[] {
 }
 
 /**
- * Rebuilds the expression from the leaves up: `rewrite` gets each subexpression with its operands already rewritten
- * and gives what stands in its place. Sharing is kept; without a change the same object comes back.
+ * Rebuilds the expression from the leaves up: `rewrite` gets each subexpression with its operands already
+ * rewritten and gives what stands in its place. Sharing is kept; without a change the same object comes back.
  */
 export function mapScalar(root: Scalar, rewrite: (scalar: Scalar) => Scalar): Scalar {
   const done = new Map<Scalar, Scalar>();
@@ -203,8 +206,8 @@ export function substituteIterators(root: Scalar, replace: (axis: number) => Sca
 }
 
 /**
- * Puts an expression for loads: `replace` sees each load with its subscripts already substituted, and leaves it by
- * giving it back.
+ * Puts an expression for loads: `replace` sees each load with its subscripts already substituted, and leaves
+ * it by giving it back.
  */
 export function substituteLoads(root: Scalar, replace: (load: Load) => Scalar): Scalar {
   return mapScalar(root, (scalar) => (scalar.op === 'load' ? replace(scalar) : scalar));
@@ -236,7 +239,10 @@ export function tensorsOf(root: Scalar): ReadonlySet<TensorId> {
 
 // ── structure ──────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Two expressions have the same key exactly when they are the same tree; as long as the tree has distinct parts. */
+/**
+ * Two expressions have the same key exactly when they are the same tree; as long as the tree has distinct
+ * parts.
+ */
 export function scalarKey(root: Scalar): string {
   const numbers = new Map<string, number>();
   const numberOf = new Map<Scalar, number>();

@@ -1,6 +1,6 @@
 /**
- * Threefry-2x32 with 20 rounds: a counter-based random function (Salmon, Moraes, Dror, Shaw, "Parallel random numbers:
- * as easy as 1, 2, 3", SC'11). Same key and counter, same bits, on every device.
+ * Threefry-2x32 with 20 rounds: a counter-based random function (Salmon, Moraes, Dror, Shaw, "Parallel random
+ * numbers: as easy as 1, 2, 3", SC'11). Same key and counter, same bits, on every device.
  */
 
 const rotations = [13, 15, 26, 6, 17, 29, 16, 24] as const;

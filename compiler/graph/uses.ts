@@ -54,7 +54,10 @@ export function mapNodeScalars<N extends Node>(node: N, change: (scalar: Scalar)
   );
 }
 
-/** The tensors that the node reads, each once. A loop reads its initial states and what its body reads from outside. */
+/**
+ * The tensors that the node reads, each once. A loop reads its initial states and what its body reads from
+ * outside.
+ */
 export function readsOf(node: Node): ReadonlySet<TensorId> {
   switch (node.kind) {
     case 'compute':
@@ -90,8 +93,9 @@ export type Use =
   | { readonly kind: 'output'; readonly output: GraphOutput };
 
 /**
- * For each tensor that is read, the readers in order, nodes of loop bodies included, which stand before their loop
- * node. A tensor that a loop's body reads is used by the inner node and by the loop. Nobody's tensors are absent.
+ * For each tensor that is read, the readers in order, nodes of loop bodies included, which stand before their
+ * loop node. A tensor that a loop's body reads is used by the inner node and by the loop. Nobody's tensors
+ * are absent.
  */
 export function uses(graph: Graph): ReadonlyMap<TensorId, readonly Use[]> {
   const found = new Map<TensorId, Use[]>();

@@ -1,6 +1,6 @@
 /**
- * What every graph must satisfy, as tables of rules: over whole graphs, over nodes, and over the scalar expressions in
- * them. Run after every pass; a fault is a bug of the pass before it.
+ * What every graph must satisfy, as tables of rules: over whole graphs, over nodes, and over the scalar
+ * expressions in them. Run after every pass; a fault is a bug of the pass before it.
  */
 import { dtypeFacts } from '../../dsl/types/dtype.ts';
 import type {

@@ -6,7 +6,10 @@ import { storedDtype } from './graph-builder.ts';
 import type { IndexArithmetic } from './index-arithmetic.ts';
 import { dtypeOfElement, type Scope, sizeOf } from './lowering.ts';
 
-/** Rounds where the type is narrower than what is known of the value; an `ix` is clamped where it may be outside. */
+/**
+ * Rounds where the type is narrower than what is known of the value; an `ix` is clamped where it may be
+ * outside.
+ */
 export function castTo(
   scalar: Scalar,
   element: ElementType,

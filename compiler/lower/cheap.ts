@@ -1,6 +1,6 @@
 /**
- * Which expressions are as well evaluated again as stored and read back. All others are stored where they are named,
- * passed or returned, so that nothing is computed twice; fusion later undoes what does not pay.
+ * Which expressions are as well evaluated again as stored and read back. All others are stored where they are
+ * named, passed or returned, so that nothing is computed twice; fusion later undoes what does not pay.
  */
 import type { ScalarFunction } from '../../dsl/types/scalar-functions.ts';
 import type { Scalar } from '../graph/graph.ts';
@@ -14,8 +14,8 @@ const costly: ReadonlySet<ScalarFunction> = new Set([
 ] as const); // biome-ignore format: one topic a line
 
 /**
- * A load (converted or rounded), so that views and look-ups stay views; expressions of indices and constants; short
- * integer and bool expressions, so that masks and subscripts stay in place.
+ * A load (converted or rounded), so that views and look-ups stay views; expressions of indices and constants;
+ * short integer and bool expressions, so that masks and subscripts stay in place.
  */
 export function isCheap(scalar: Scalar): boolean {
   if (scalar.op === 'convert' || scalar.op === 'round') return isCheap(scalar.operand);

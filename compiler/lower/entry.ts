@@ -58,9 +58,9 @@ export type EntrySizes =
   | { readonly kind: 'rejected'; readonly diagnostics: readonly Diagnostic[] };
 
 /**
- * A value for each of the entry's size parameters and mesh axes (1): those given, and those that follow from the
- * shapes of its inputs, by path (an input without a shape says nothing). What is missing, contradictory, or against a
- * `where` is a diagnostic.
+ * A value for each of the entry's size parameters and mesh axes (1): those given, and those that follow from
+ * the shapes of its inputs, by path (an input without a shape says nothing). What is missing, contradictory,
+ * or against a `where` is a diagnostic.
  */
 export function solveEntrySizes(
   program: TypedProgram,

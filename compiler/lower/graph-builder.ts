@@ -1,7 +1,7 @@
 /**
- * Makes nodes from values. While a graph is made, every index variable has a number of its own, which is put in place
- * of its axis when a node is made; and a node goes into the outermost graph in which all it reads is defined, so that
- * what does not change in a loop is computed before it.
+ * Makes nodes from values. While a graph is made, every index variable has a number of its own, which is put
+ * in place of its axis when a node is made; and a node goes into the outermost graph in which all it reads is
+ * defined, so that what does not change in a loop is computed before it.
  */
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import type {
@@ -74,7 +74,10 @@ export interface GraphBuilder {
   readonly free: (value: TensorValue) => readonly number[];
   /** Makes a compute node for the value. */
   readonly store: (value: TensorValue, options: StoreOptions) => Stored;
-  /** A tensor that holds the value with these leading axes and one axis a dimension: an existing one if there is. */
+  /**
+   * A tensor that holds the value with these leading axes and one axis a dimension: an existing one if there
+   * is.
+   */
   readonly tensorFor: (value: TensorValue, options: StoreOptions) => Tensor;
   readonly enterLoop: (count: number) => LoopId;
   /** The nodes made inside the loop since it was entered. */

@@ -1,9 +1,10 @@
 /**
- * Arithmetic on indices. i32 sums are kept in affine normal form (a constant plus multiples of atoms), so that what a
- * product dimension splits comes together again: `(g * R + r) floordiv R` is `g`, `R * (h floordiv R) + h mod R` is `h`.
+ * Arithmetic on indices. i32 sums are kept in affine normal form (a constant plus multiples of atoms), so
+ * that what a product dimension splits comes together again: `(g * R + r) floordiv R` is `g`, `R * (h
+ * floordiv R) + h mod R` is `h`.
  *
- * i32 arithmetic wraps and is a ring modulo 2^32, so collecting terms is exact there. Division and remainder are
- * simplified only where the interval of the dividend shows that it has not wrapped.
+ * i32 arithmetic wraps and is a ring modulo 2^32, so collecting terms is exact there. Division and remainder
+ * are simplified only where the interval of the dividend shows that it has not wrapped.
  */
 import type { ScalarFunction } from '../../dsl/types/scalar-functions.ts';
 import type { LoopId, Scalar } from '../graph/graph.ts';

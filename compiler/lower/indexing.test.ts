@@ -1,4 +1,6 @@
-/** Comprehensions, subscripts and reductions against loops written out, at sizes 0, 1, primes and products. */
+/**
+ * Comprehensions, subscripts and reductions against loops written out, at sizes 0, 1, primes and products.
+ */
 import { expect, test } from 'vitest';
 import {
   at,

@@ -1,4 +1,7 @@
-/** Folds and scans: one loop node whatever the count, one run for all rows, nothing repeated that does not change. */
+/**
+ * Folds and scans: one loop node whatever the count, one run for all rows, nothing repeated that does not
+ * change.
+ */
 import { expect, test } from 'vitest';
 import type { LoopNode } from '../graph/graph.ts';
 import { allNodes } from '../graph/uses.ts';

@@ -12,8 +12,8 @@ export const lowerCodes = {
   E0602: {
     title: 'Size not given',
     explanation:
-      'A graph is made for sizes that are numbers. The shapes of the inputs give most of them; the others are given ' +
-      'with `--size NAME=NUMBER`.',
+      'A graph is made for sizes that are numbers. The shapes of the inputs give most of them; the others ' +
+      'are given with `--size NAME=NUMBER`.',
     example: 'export fn f(x: f32[N]) -> f32[N] = x',
     options: '--random 1',
   },

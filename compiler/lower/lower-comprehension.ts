@@ -1,4 +1,6 @@
-/** Comprehensions stay values; a reduction becomes a node over exactly the index variables that it depends on. */
+/**
+ * Comprehensions stay values; a reduction becomes a node over exactly the index variables that it depends on.
+ */
 
 import type { ReductionName } from '../../dsl/syntax/tree.ts';
 import type { IndexGroup } from '../../dsl/types/typed.ts';

@@ -1,6 +1,7 @@
 /**
- * `fold` and `scan`: one loop node, whose body is lowered once however many steps there are. A state that depends on
- * index variables of comprehensions around the loop has an axis for each: all those loops run as one.
+ * `fold` and `scan`: one loop node, whose body is lowered once however many steps there are. A state that
+ * depends on index variables of comprehensions around the loop has an axis for each: all those loops run as
+ * one.
  */
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import type { Graph, LoopId, Tensor } from '../graph/graph.ts';
@@ -155,7 +156,9 @@ function collectedTypes(expression: Loop): readonly Dtype[] {
   return leafDtypes(type.elements[1]!);
 }
 
-/** The step comes first in the tensor, before the index variables, and first of the dimensions of the value. */
+/**
+ * The step comes first in the tensor, before the index variables, and first of the dimensions of the value.
+ */
 function stackedView(lowering: Lowering, tensor: Tensor, leading: readonly number[]): TensorValue {
   const { builder } = lowering;
   const [count, ...rest] = tensor.shape;

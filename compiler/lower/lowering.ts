@@ -1,4 +1,7 @@
-/** What the parts of lowering share: the program, the graph being made, and the meaning of names in a function. */
+/**
+ * What the parts of lowering share: the program, the graph being made, and the meaning of names in a
+ * function.
+ */
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import { evaluateSize, type Size, showSize } from '../../dsl/types/size.ts';
 import type {
@@ -29,14 +32,19 @@ export interface Lowering {
   readonly lower: (expression: TypedExpression, scope: Scope) => Value;
 }
 
-/** Throws (an internal error) for a size without a value: the checker and the facts of the entry rule it out. */
+/**
+ * Throws (an internal error) for a size without a value: the checker and the facts of the entry rule it out.
+ */
 export function sizeOf(size: Size, scope: Scope): number {
   const value = evaluateSize(size, scope.sizes);
   if (value === undefined || value < 0) throw new Error(`the size ${showSize(size)} has no value`);
   return value;
 }
 
-/** What an element is stored as. Floats of unsettled storage never name a new tensor: they are read from inputs. */
+/**
+ * What an element is stored as. Floats of unsettled storage never name a new tensor: they are read from
+ * inputs.
+ */
 export function dtypeOfElement(element: ElementType): Dtype {
   if (element.kind === 'dtype') return element.dtype;
   return element.kind === 'ix' ? 'i32' : 'f32';

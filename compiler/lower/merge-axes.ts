@@ -1,7 +1,7 @@
 /**
- * What was made in parts of a product dimension, `for (half, j): …`, and is read by the whole, `x[a]`, is stored with one
- * axis instead of two: the division moves from every reader, where it hides that neighbours are read, to the one map
- * that makes the tensor. Memory is row-major, so the elements lie as before.
+ * What was made in parts of a product dimension, `for (half, j): …`, and is read by the whole, `x[a]`, is
+ * stored with one axis instead of two: the division moves from every reader, where it hides that neighbours
+ * are read, to the one map that makes the tensor. Memory is row-major, so the elements lie as before.
  */
 import type { ComputeNode, Graph, LoopId, Node, Scalar, TensorId } from '../graph/graph.ts';
 import { iterator, type Load, loadsOf, mapScalar, subexpressions } from '../graph/scalar.ts';
@@ -33,7 +33,9 @@ function arithmeticOf(node: Node, loops: ReadonlyMap<LoopId, number>): IndexArit
   return indexArithmetic({ extent: (axis) => extents[axis]!, count: (loop) => loops.get(loop)! });
 }
 
-/** At most one merge for each tensor: where every reader is rid of a division, or at least gets no new one. */
+/**
+ * At most one merge for each tensor: where every reader is rid of a division, or at least gets no new one.
+ */
 function findMerges(graph: Graph): ReadonlyMap<TensorId, Merge> {
   const loops = loopCounts(graph);
   const nodes = allNodes(graph);
@@ -43,7 +45,10 @@ function findMerges(graph: Graph): ReadonlyMap<TensorId, Merge> {
     if (node.kind === 'compute' && node.reduce === undefined && !fixed.has(node.result.id))
       candidates.set(node.result.id, node);
 
-  /** By tensor, for each pair of neighbouring axes: divisions saved, or undefined where some reader would get more. */
+  /**
+   * By tensor, for each pair of neighbouring axes: divisions saved, or undefined where some reader would get
+   * more.
+   */
   const savings = new Map<TensorId, (number | undefined)[]>();
   for (const node of nodes) {
     const arithmetic = arithmeticOf(node, loops);

@@ -1,6 +1,7 @@
 /**
- * Randomness as a function of a key and a counter: threefry2x32 (Salmon et al., SC'11). The first counter word says
- * what the bits are for, so that no two uses of one key see the same bits; the second says which of them.
+ * Randomness as a function of a key and a counter: threefry2x32 (Salmon et al., SC'11). The first counter
+ * word says what the bits are for, so that no two uses of one key see the same bits; the second says which of
+ * them.
  */
 import type { Scalar } from '../graph/graph.ts';
 import { apply, constant, convert, float } from '../graph/scalar.ts';

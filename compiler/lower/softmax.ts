@@ -5,8 +5,9 @@
  *     z[i…]    = sum over u of select(visible, exp(x − m), 0)
  *     p[i…, u] = select(visible, exp(x − m) / z, 0)
  *
- * without the selects when everything is visible. What is hidden is never evaluated. A row that sees something has
- * z ≥ 1, its largest entry giving exp(0); one that sees nothing reads neither m nor z, and is 0.
+ * without the selects when everything is visible. What is hidden is never evaluated. A row that sees
+ * something has z ≥ 1, its largest entry giving exp(0); one that sees nothing reads neither m nor z, and is
+ * 0.
  */
 import type { Scalar } from '../graph/graph.ts';
 import { apply, float, iterator } from '../graph/scalar.ts';

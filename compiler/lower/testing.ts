@@ -1,4 +1,7 @@
-/** For tests: from Ricci source and inputs to outputs, by way of the checker, lowering and the reference evaluator. */
+/**
+ * For tests: from Ricci source and inputs to outputs, by way of the checker, lowering and the reference
+ * evaluator.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Source } from '../../dsl/diagnostics/diagnostic.ts';

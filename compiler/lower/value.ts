@@ -1,9 +1,13 @@
-/** What expressions stand for while they are lowered. Tensors are comprehensions: nothing is stored until it must be. */
+/**
+ * What expressions stand for while they are lowered. Tensors are comprehensions: nothing is stored until it
+ * must be.
+ */
 import type { Scalar } from '../graph/graph.ts';
 
 /**
- * A dimension of a value. `iterator` is a number that no other index variable of the lowering has; the body of the
- * value is written with it. `factors`: how a product dimension is made, major first; [extent] for others.
+ * A dimension of a value. `iterator` is a number that no other index variable of the lowering has; the body
+ * of the value is written with it. `factors`: how a product dimension is made, major first; [extent] for
+ * others.
  */
 export interface Axis {
   readonly iterator: number;
@@ -11,7 +15,10 @@ export interface Axis {
   readonly factors: readonly number[];
 }
 
-/** `for axes: body`. Iterators of the body that are not its axes are index variables of the comprehensions around it. */
+/**
+ * `for axes: body`. Iterators of the body that are not its axes are index variables of the comprehensions
+ * around it.
+ */
 export interface TensorValue {
   readonly kind: 'tensor';
   readonly axes: readonly Axis[];

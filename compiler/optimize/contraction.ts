@@ -1,14 +1,15 @@
 /**
- * Contractions: sums of products that matrix units can run. A pure analysis for the scheduler; the graph keeps the
- * node as it is.
+ * Contractions: sums of products that matrix units can run. A pure analysis for the scheduler; the graph
+ * keeps the node as it is.
  */
 import type { ComputeNode, Scalar } from '../graph/graph.ts';
 import { apply, integer, iteratorsOf, mapScalar } from '../graph/scalar.ts';
 
 /**
- * `result = finish(Σ over reduced: left · right)`. Every output axis is in one of `batch` (both factors vary along it),
- * `rows` (the left factor alone, or neither) and `columns` (the right factor alone); axes are numbered as in the node.
- * Of a grouped node, `rows` are the axes of the lookup, and `right` varies along them through the expert only.
+ * `result = finish(Σ over reduced: left · right)`. Every output axis is in one of `batch` (both factors vary
+ * along it), `rows` (the left factor alone, or neither) and `columns` (the right factor alone); axes are
+ * numbered as in the node. Of a grouped node, `rows` are the axes of the lookup, and `right` varies along
+ * them through the expert only.
  */
 export interface Contraction {
   readonly batch: readonly number[];
@@ -39,8 +40,9 @@ export function product(factors: readonly Scalar[]): Scalar {
 }
 
 /**
- * The contraction that the node is, or undefined. The innermost output axis that not all factors share is a column,
- * so that what is stored together is computed together; factors with that axis are the right one, the others the left.
+ * The contraction that the node is, or undefined. The innermost output axis that not all factors share is a
+ * column, so that what is stored together is computed together; factors with that axis are the right one, the
+ * others the left.
  */
 export function contractionOf(node: ComputeNode): Contraction | undefined {
   const { reduce, result, grouped } = node;

@@ -1,4 +1,7 @@
-/** Common subexpressions of the graph: nodes that compute the same, modulo the order of their axes, become one. */
+/**
+ * Common subexpressions of the graph: nodes that compute the same, modulo the order of their axes, become
+ * one.
+ */
 import type { ComputeNode, Graph, LoopNode, Node, Scalar, Tensor, TensorId } from '../graph/graph.ts';
 import {
   iterator,
@@ -28,7 +31,10 @@ export function commonSubexpressions(graph: Graph): Graph {
   return withoutRepeats(graph, readWhole(graph), new Map());
 }
 
-/** Tensors that are read otherwise than by loads: as sources, states or outputs. Their axes must stay as they are. */
+/**
+ * Tensors that are read otherwise than by loads: as sources, states or outputs. Their axes must stay as they
+ * are.
+ */
 function readWhole(graph: Graph): ReadonlySet<TensorId> {
   const whole = new Set<TensorId>();
   for (const [tensor, readers] of uses(graph)) {

@@ -1,4 +1,7 @@
-/** Drops the nodes whose results nothing reads, and from loops the states and collected values that nothing reads. */
+/**
+ * Drops the nodes whose results nothing reads, and from loops the states and collected values that nothing
+ * reads.
+ */
 import type { Graph, LoopNode, Node, TensorId } from '../graph/graph.ts';
 import { results } from '../graph/graph.ts';
 import { readsOf } from '../graph/uses.ts';
@@ -18,8 +21,8 @@ export function deadCode(graph: Graph): Graph {
 }
 
 /**
- * A state is live when its final value is read, or its value in some step is by what is live; so liveness runs round
- * the loop until it settles.
+ * A state is live when its final value is read, or its value in some step is by what is live; so liveness
+ * runs round the loop until it settles.
  */
 function withoutDeadResults(node: LoopNode, live: ReadonlySet<TensorId>): LoopNode {
   const states = node.initial.length;

@@ -1,6 +1,6 @@
 /**
- * Epilogue fusion: a map that reads a reduction at its own output axes, in any order, and is its only reader becomes
- * the reduction's `finish`, so that the reduced tensor is never stored.
+ * Epilogue fusion: a map that reads a reduction at its own output axes, in any order, and is its only reader
+ * becomes the reduction's `finish`, so that the reduced tensor is never stored.
  */
 import type { ComputeNode, Graph, Node, Scalar, TensorId } from '../graph/graph.ts';
 import {

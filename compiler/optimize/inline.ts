@@ -1,6 +1,7 @@
 /**
- * Fusion of producers into their consumers: a map is substituted where it is loaded. `inlineViews` does it for what
- * costs nothing anywhere (views, gathers, casts, masks); `fuse` for all that repeats no work worth storing.
+ * Fusion of producers into their consumers: a map is substituted where it is loaded. `inlineViews` does it
+ * for what costs nothing anywhere (views, gathers, casts, masks); `fuse` for all that repeats no work worth
+ * storing.
  */
 import { type Dtype, dtypeFacts } from '../../dsl/types/dtype.ts';
 import type { ComputeNode, Graph, LoopNode, Node, Scalar, TensorId } from '../graph/graph.ts';
@@ -16,7 +17,9 @@ import { mapNodeScalars, nodeScalars, readsOf } from '../graph/uses.ts';
 import { evaluationsOf, product } from './nodes.ts';
 import { type Work, workOf } from './work.ts';
 
-/** Tensors that a node may read: with its result, the eight storage buffers that every WebGPU device can bind. */
+/**
+ * Tensors that a node may read: with its result, the eight storage buffers that every WebGPU device can bind.
+ */
 export const mostReads = 7;
 /** Distinct subexpressions of a node's expression, to keep kernels compilable. */
 const mostParts = 400;

@@ -1,4 +1,6 @@
-/** What passes ask of nodes beside `graph/uses.ts`: what bounds their axes, free ids, and going into loops. */
+/**
+ * What passes ask of nodes beside `graph/uses.ts`: what bounds their axes, free ids, and going into loops.
+ */
 import type { Graph, LoopId, Node, Scalar, TensorId } from '../graph/graph.ts';
 import { results } from '../graph/graph.ts';
 import type { Bounds } from './expressions/ranges.ts';
@@ -69,7 +71,9 @@ export function product(extents: readonly number[]): number {
   return extents.reduce((size, extent) => size * extent, 1);
 }
 
-/** How often the node evaluates one of its expressions: once for each position of the axes it is evaluated at. */
+/**
+ * How often the node evaluates one of its expressions: once for each position of the axes it is evaluated at.
+ */
 export function evaluationsOf(node: Node, scalar: Scalar): number {
   const rank = node.kind === 'compute' || node.kind === 'softmaxSum' ? node.result.shape.length : 0;
   const extents = extentsOf(node);

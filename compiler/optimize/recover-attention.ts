@@ -1,14 +1,15 @@
 /**
- * Softmax-weighted sums become one streaming node. Over the axes of the sum and the streamed axis u, the pattern is
+ * Softmax-weighted sums become one streaming node. Over the axes of the sum and the streamed axis u, the
+ * pattern is
  *
  *     top    = max u: select(visible, x, −inf)
  *     total  = sum u: select(visible, exp(x − top), 0)
  *     p      = select(visible, exp(x − top) / total, 0)        guarded or not for rows that see nothing
  *     result = sum u: p · value
  *
- * however the parts are cut into nodes: maps between are unfolded first. x is any expression; where it is computed
- * from a sum that nothing else reads, that sum becomes the score, which is then never stored. Where anything else reads
- * p it is stored anyway, and the sum stays as it is.
+ * however the parts are cut into nodes: maps between are unfolded first. x is any expression; where it is
+ * computed from a sum that nothing else reads, that sum becomes the score, which is then never stored. Where
+ * anything else reads p it is stored anyway, and the sum stays as it is.
  */
 import type { ComputeNode, Graph, Node, Scalar, SoftmaxSumNode, TensorId } from '../graph/graph.ts';
 import {
@@ -47,8 +48,8 @@ export function recoverAttention(graph: Graph): Graph {
 }
 
 /**
- * Weights as few as these, of logits that are there already, are stored as well: those of a token's chosen experts. A
- * streaming kernel has a row an invocation, which must be worth its while.
+ * Weights as few as these, of logits that are there already, are stored as well: those of a token's chosen
+ * experts. A streaming kernel has a row an invocation, which must be worth its while.
  */
 const fewWeights = 16;
 
@@ -190,7 +191,10 @@ function isOrGuards(scalar: Scalar, load: Load): boolean {
   return (then === load && otherwise.op === 'constant') || (otherwise === load && then.op === 'constant');
 }
 
-/** With the maps that it loads from unfolded, and theirs: all that is left are inputs, reductions and other nodes. */
+/**
+ * With the maps that it loads from unfolded, and theirs: all that is left are inputs, reductions and other
+ * nodes.
+ */
 function unfolded(scalar: Scalar, { definitions }: Surroundings): Scalar {
   let current = scalar;
   for (;;) {

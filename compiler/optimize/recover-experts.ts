@@ -1,6 +1,7 @@
 /**
- * Contractions through a looked-up expert, `sum d: x[t, d] * weights[pick[t, k], f, d]`, are marked to run grouped: a
- * `route` node sorts the positions of `pick` by expert, so that each expert's weights are read once for all its rows.
+ * Contractions through a looked-up expert, `sum d: x[t, d] * weights[pick[t, k], f, d]`, are marked to run
+ * grouped: a `route` node sorts the positions of `pick` by expert, so that each expert's weights are read
+ * once for all its rows.
  */
 import type { ComputeNode, Graph, Node, RouteNode, Scalar, Tensor, TensorId } from '../graph/graph.ts';
 import { results } from '../graph/graph.ts';
@@ -67,7 +68,10 @@ function marked(
   return { ...node, body, grouped: { pick, order: order.id, offsets: offsets.id, experts, axes } };
 }
 
-/** Whether the node is a contraction whose columns are the looked-up weights', with enough to do for each expert. */
+/**
+ * Whether the node is a contraction whose columns are the looked-up weights', with enough to do for each
+ * expert.
+ */
 function isWorthGrouping(node: ComputeNode, lookup: Lookup): boolean {
   const { pick } = lookup;
   if (product(pick.shape) < leastPositions) return false;

@@ -1,4 +1,7 @@
-/** Reductions that are less than they seem: over one position, over none, or over an axis that makes no difference. */
+/**
+ * Reductions that are less than they seem: over one position, over none, or over an axis that makes no
+ * difference.
+ */
 import { type Dtype, dtypeFacts } from '../../dsl/types/dtype.ts';
 import type { Arithmetic, Combiner, ComputeNode, Scalar } from '../graph/graph.ts';
 import {
@@ -59,7 +62,10 @@ export function simplifyReduction(node: ComputeNode): ComputeNode {
   return asMap(node, position ? integer(0) : body);
 }
 
-/** Without what storing does anyway: a last rounding to the result's own dtype, a `finish` that changes nothing. */
+/**
+ * Without what storing does anyway: a last rounding to the result's own dtype, a `finish` that changes
+ * nothing.
+ */
 export function simplifyStore(node: ComputeNode): ComputeNode {
   const { reduce, result } = node;
   if (reduce === undefined) return { ...node, body: withoutRounding(node.body, result.dtype) };

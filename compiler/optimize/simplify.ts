@@ -1,4 +1,6 @@
-/** Simplifies every expression of a graph by the tables of rules, and reductions over one position or none. */
+/**
+ * Simplifies every expression of a graph by the tables of rules, and reductions over one position or none.
+ */
 import type { Graph, Node } from '../graph/graph.ts';
 import { mapNodeScalars } from '../graph/uses.ts';
 import { createInterner, type Interner } from './expressions/interner.ts';

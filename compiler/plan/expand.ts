@@ -24,7 +24,9 @@ export type Command =
       readonly toByte: number;
       readonly bytes: number;
     }
-  /** From the start of `from` to bytes that do not begin or end at a word: the uniform is (first byte, bytes). */
+  /**
+   * From the start of `from` to bytes that do not begin or end at a word: the uniform is (first byte, bytes).
+   */
   | {
       readonly kind: 'copyBytes';
       readonly from: number;

@@ -14,8 +14,8 @@ export interface Kernel {
   /** Storage buffers: the n-th is `@group(0) @binding(n)`. */
   readonly bindings: readonly KernelBinding[];
   /**
-   * Loops whose step the kernel reads, at most four. When there are any, `@group(0) @binding(bindings.length)` is a
-   * uniform `vec4<u32>` that holds their steps in this order.
+   * Loops whose step the kernel reads, at most four. When there are any, `@group(0)
+   * @binding(bindings.length)` is a uniform `vec4<u32>` that holds their steps in this order.
    */
   readonly counters: readonly LoopId[];
   /** Of workgroup memory; none when left out. */

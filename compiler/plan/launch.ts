@@ -1,4 +1,6 @@
-/** The launch order: kernels, copies and loops over storages, and from when to when each storage is needed. */
+/**
+ * The launch order: kernels, copies and loops over storages, and from when to when each storage is needed.
+ */
 import type { Graph, LoopNode, Tensor, TensorId } from '../graph/graph.ts';
 import type { Schedule, ScheduledStep } from '../tiles/scheduled.ts';
 import type { Kernel } from './kernel.ts';
@@ -21,8 +23,8 @@ export interface LaunchOrder {
 }
 
 /**
- * A state of a loop lives in two storages, the current and the next value, which swap after each step. What a loop
- * collects is copied to its slice of the result. Kernels with an empty grid are left out.
+ * A state of a loop lives in two storages, the current and the next value, which swap after each step. What a
+ * loop collects is copied to its slice of the result. Kernels with an empty grid are left out.
  */
 export function launchOrder(
   graph: Graph,

@@ -32,8 +32,8 @@ const limitText: { readonly [L in Limit]: (needed: number, offered: number) => s
 };
 
 /**
- * @throws UserError `exceeds-device`, naming the first limit that does not suffice. `features` are the optional
- * features of the device, where they are known; a missing one is then an error too.
+ * @throws UserError `exceeds-device`, naming the first limit that does not suffice. `features` are the
+ * optional features of the device, where they are known; a missing one is then an error too.
  */
 export function checkLimits(
   { manifest }: Pick<Package, 'manifest'>,

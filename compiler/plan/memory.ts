@@ -1,16 +1,18 @@
 /**
- * Which tensors share memory. WebGPU allows no buffer to be read and written by one dispatch, not even in different
- * places, so what is shared is whole buffers ("slots"), each holding one tensor at a time.
+ * Which tensors share memory. WebGPU allows no buffer to be read and written by one dispatch, not even in
+ * different places, so what is shared is whole buffers ("slots"), each holding one tensor at a time.
  */
 
-/** Memory for one purpose, needed from position `start` to position `end` of the launch order, both included. */
+/**
+ * Memory for one purpose, needed from position `start` to position `end` of the launch order, both included.
+ */
 export interface MemoryRequest {
   readonly bytes: number;
   readonly start: number;
   readonly end: number;
   /**
-   * Requests with the same group swap their slots while the program runs, so their slots are of one size: `bytes`
-   * must be equal among them.
+   * Requests with the same group swap their slots while the program runs, so their slots are of one size:
+   * `bytes` must be equal among them.
    */
   readonly swapGroup: number | undefined;
 }
@@ -27,8 +29,8 @@ interface Slot {
 }
 
 /**
- * Greedy by size with best fit (Pisarchyk and Lee, "Efficient memory management for deep neural net inference", 2020):
- * the largest requests choose first, so that no slot ever grows.
+ * Greedy by size with best fit (Pisarchyk and Lee, "Efficient memory management for deep neural net
+ * inference", 2020): the largest requests choose first, so that no slot ever grows.
  */
 export function planMemory(requests: readonly MemoryRequest[]): MemoryPlan {
   const slots: Slot[] = [];

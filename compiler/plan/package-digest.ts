@@ -1,4 +1,7 @@
-/** What a package on disk says of its own contents, so that an edited or damaged one is refused instead of run. */
+/**
+ * What a package on disk says of its own contents, so that an edited or damaged one is refused instead of
+ * run.
+ */
 import { createHash } from 'node:crypto';
 
 /** Of a manifest as JSON has it and of the text of its kernels, by name in the manifest's order. */

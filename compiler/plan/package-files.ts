@@ -10,8 +10,8 @@ import { packageDigest } from './package-digest.ts';
 const manifestFile = 'manifest.json';
 
 /**
- * Writes the package as `directory`, which appears whole or not at all: it is written beside and renamed. Replaces an
- * older package there. The same package gives the same bytes.
+ * Writes the package as `directory`, which appears whole or not at all: it is written beside and renamed.
+ * Replaces an older package there. The same package gives the same bytes.
  * @throws UserError `file-access` when the directory is something else than a package, or cannot be written.
  */
 export async function writePackage(directory: string, { manifest, code }: Package): Promise<void> {
@@ -74,8 +74,8 @@ export async function isPackage(directory: string): Promise<boolean> {
 }
 
 /**
- * @throws UserError `file-access` when a file is missing, `malformed-file` when the manifest is not valid, naming
- * its field, or when anything is not as it was written.
+ * @throws UserError `file-access` when a file is missing, `malformed-file` when the manifest is not valid,
+ * naming its field, or when anything is not as it was written.
  */
 export async function readPackage(directory: string): Promise<Package> {
   const file = path.join(directory, manifestFile);

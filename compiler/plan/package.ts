@@ -1,6 +1,6 @@
 /**
- * The executable package: what the compiler writes and the runtime runs. A directory with `manifest.json` and one text
- * file a kernel; this is its form in memory. See `package-files.ts` for reading and writing.
+ * The executable package: what the compiler writes and the runtime runs. A directory with `manifest.json` and
+ * one text file a kernel; this is its form in memory. See `package-files.ts` for reading and writing.
  */
 import { z } from 'zod';
 import { UserError } from '../../dsl/diagnostics/user-error.ts';

@@ -200,7 +200,8 @@ describe('planning', () => {
 
   test('what does not fit the device is refused with the limit', () => {
     expect(() => chain(1, [2 ** 26])).toThrow(
-      'chain does not fit test device: its largest tensor takes 256 MiB, and a kernel of the device reaches 128 MiB',
+      'chain does not fit test device: its largest tensor takes 256 MiB, and a kernel of the device ' +
+        'reaches 128 MiB',
     );
     expect(() => chain(1, [4], { grid: [70_000, 1, 1] })).toThrow('70000 workgroups in a dimension');
     expect(() => chain(1, [4], { workgroupSize: [1, 1, 128] })).toThrow('workgroups of 128 along z');

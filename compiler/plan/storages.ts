@@ -1,6 +1,7 @@
 /**
- * Which tensors are one and the same piece of memory by construction, before any sharing: a loop's state is its initial
- * value, its value in each step and its result; the next value of a state is written where it will be read.
+ * Which tensors are one and the same piece of memory by construction, before any sharing: a loop's state is
+ * its initial value, its value in each step and its result; the next value of a state is written where it
+ * will be read.
  */
 import type { Graph, LoopNode, Tensor, TensorId, TensorType } from '../graph/graph.ts';
 import { results } from '../graph/graph.ts';

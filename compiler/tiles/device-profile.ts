@@ -1,4 +1,7 @@
-/** What a schedule must respect and may use of a device. Plain data: read off an adapter, or written for a test. */
+/**
+ * What a schedule must respect and may use of a device. Plain data: read off an adapter, or written for a
+ * test.
+ */
 export interface DeviceProfile {
   readonly name: string;
   /** Whether the adapter runs on the CPU: schedules then avoid barriers and workgroup memory. */

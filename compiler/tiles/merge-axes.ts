@@ -1,6 +1,6 @@
 /**
- * Neighbouring axes that every access walks through as if they were one: an elementwise operation on any rank is one on a
- * flat array.
+ * Neighbouring axes that every access walks through as if they were one: an elementwise operation on any rank
+ * is one on a flat array.
  */
 import type { Scalar, Tensor, TensorId } from '../graph/graph.ts';
 import { lowerScalar } from './lower-scalar.ts';
@@ -27,8 +27,8 @@ export function placeholder(axis: number, extent: number): TileExpression {
 }
 
 /**
- * Groups the axes `from … to − 1` so that in all `expressions`, written with `placeholder`s, a group's axes occur only
- * within offsets that are linear in them, with the strides of a row-major box.
+ * Groups the axes `from … to − 1` so that in all `expressions`, written with `placeholder`s, a group's axes
+ * occur only within offsets that are linear in them, with the strides of a row-major box.
  */
 export function mergeAxes(
   expressions: readonly TileExpression[],

@@ -1,6 +1,6 @@
 /**
- * Nodes that read more tensors than a kernel can have buffers. Fusion knows no limit, so what it put together is taken
- * apart again here: a subexpression becomes a map of its own, whose result is read in its place.
+ * Nodes that read more tensors than a kernel can have buffers. Fusion knows no limit, so what it put together
+ * is taken apart again here: a subexpression becomes a map of its own, whose result is read in its place.
  */
 import { UserError } from '../../dsl/diagnostics/user-error.ts';
 import type { ComputeNode, Node, Scalar, Tensor, TensorType } from '../graph/graph.ts';
@@ -121,7 +121,9 @@ function usesReduced(part: Scalar): boolean {
   return subexpressions(part).some((inner) => inner.op === 'reduced');
 }
 
-/** The experts' weights are read by the expert of a whole tile: nothing is to be computed for each row before. */
+/**
+ * The experts' weights are read by the expert of a whole tile: nothing is to be computed for each row before.
+ */
 function readsLookup(node: Node, part: Scalar): boolean {
   const pick = node.kind === 'compute' ? node.grouped?.pick : undefined;
   return pick !== undefined && tensorsOf(part).has(pick);

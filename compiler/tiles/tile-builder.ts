@@ -1,4 +1,7 @@
-/** What schedules write tile programs with: statements as function calls, and the buffers of a program found from them. */
+/**
+ * What schedules write tile programs with: statements as function calls, and the buffers of a program found
+ * from them.
+ */
 import type { Arithmetic, Combiner, LoopId, Tensor, TensorId } from '../graph/graph.ts';
 import { type Interval, operandsOf, type TileExpression } from './tile-expression.ts';
 import type {
@@ -57,7 +60,10 @@ export function when(condition: TileExpression, body: readonly TileStatement[]):
   return { kind: 'when', condition, body };
 }
 
-/** A loop whose variable has the range `range` (for index arithmetic); it counts from a multiple of `multipleOf`. */
+/**
+ * A loop whose variable has the range `range` (for index arithmetic); it counts from a multiple of
+ * `multipleOf`.
+ */
 export function loop(
   name: string,
   bounds: { from: TileExpression; to: TileExpression; step: number; range: Interval; multipleOf?: number },

@@ -1,6 +1,6 @@
 /**
- * Expressions of tile programs: the graph's scalars with other leaves. Constructors fold constants, and know the range
- * of integers, so that index arithmetic written plainly comes out short.
+ * Expressions of tile programs: the graph's scalars with other leaves. Constructors fold constants, and know
+ * the range of integers, so that index arithmetic written plainly comes out short.
  */
 import { type Dtype, dtypeFacts } from '../../dsl/types/dtype.ts';
 import type { ScalarFunction } from '../../dsl/types/scalar-functions.ts';
@@ -27,8 +27,8 @@ export type TileExpression =
       readonly subscripts: readonly TileExpression[];
     }
   /**
-   * `tensor[offset]`, row-major, in its arithmetic type. `range` where it is known of an integer. Out-of-range offsets
-   * may occur only where a `select` discards the value, or a `mask` the store.
+   * `tensor[offset]`, row-major, in its arithmetic type. `range` where it is known of an integer.
+   * Out-of-range offsets may occur only where a `select` discards the value, or a `mask` the store.
    */
   | {
       readonly op: 'load';

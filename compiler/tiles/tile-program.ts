@@ -1,37 +1,41 @@
 /**
  * Tile programs: one kernel each, the meeting point of the back ends.
  *
- * A program runs once for each point of `grid` in a workgroup of `threads.rows × threads.columns` invocations.
- * Its statements work on tiles: small dense values that belong to the whole workgroup. Each axis of a tile says how it
- * is spread over the invocations, and that is all a schedule has to choose:
+ * A program runs once for each point of `grid` in a workgroup of `threads.rows × threads.columns`
+ * invocations. Its statements work on tiles: small dense values that belong to the whole workgroup. Each axis
+ * of a tile says how it is spread over the invocations, and that is all a schedule has to choose:
  *
  *     whole     every invocation has (a copy of) the whole axis
- *     rows      blocks of `block` neighbours are dealt out to thread rows, columns or all threads, round by round:
- *     columns   with 16 columns and block 4, an axis of 128 gives column c the elements 4c…4c+3 and 64+4c…64+4c+3
- *     threads
- *     lanes     as `threads`, over the lanes of a subgroup; reading an element broadcasts it, so each lane loads a part
+ *     rows blocks of `block` neighbours are dealt out to thread rows, columns or all threads, round by round:
+ *     columns with 16 columns and block 4, an axis of 128 gives column c the elements 4c…4c+3 and
+ *     64+4c…64+4c+3 threads lanes as `threads`, over the lanes of a subgroup; reading an element broadcasts
+ *     it, so each lane loads a part
  *               and uses all (every lane of the workgroup must reach that place)
  *
- * A `register` tile lives in the invocations' registers, unrolled; a `shared` one in workgroup memory, where its axes'
- * spread is ignored: all invocations together compute it, whoever needs an element reads it. Barriers are not written:
- * a back end derives them from what reads and writes shared tiles. `block` of the last axis is also its vector width:
- * loads and stores of 4 neighbours become one where the offset is provably a multiple of 4.
+ * A `register` tile lives in the invocations' registers, unrolled; a `shared` one in workgroup memory, where
+ * its axes' spread is ignored: all invocations together compute it, whoever needs an element reads it.
+ * Barriers are not written: a back end derives them from what reads and writes shared tiles. `block` of the
+ * last axis is also its vector width: loads and stores of 4 neighbours become one where the offset is
+ * provably a multiple of 4.
  *
- * How a schedule is written (see `schedules/map.ts` for the smallest, `schedules/reduction.ts` for one with a loop):
+ * How a schedule is written (see `schedules/map.ts` for the smallest, `schedules/reduction.ts` for one with a
+ * loop):
  *
- *     const row = sum(product(grid(0, rows), constant(64)), coordinate(0));     // integer expressions: tile-expression.ts
- *     const body = [
+ *     const row = sum(product(grid(0, rows), constant(64)), coordinate(0)); // integer expressions:
+ *     tile-expression.ts const body = [
  *       define(tile('total', 'f32', [spread(64, 'threads')]), constant(0, 'f32')),
  *       loop('k', constant(0), constant(K), 1, (k) => [
- *         update('total', add(element('total', 'f32', [coordinate(0)]), load(x, sum(product(row, constant(K)), k)))),
+ *         update('total', add(element('total', 'f32', [coordinate(0)]), load(x, sum(product(row,
+ *         constant(K)), k)))),
  *       ]),
- *       store(result, [spread(64, 'threads')], row, element('total', 'f32', [coordinate(0)]), less(row, constant(rows))),
+ *       store(result, [spread(64, 'threads')], row, element('total', 'f32', [coordinate(0)]), less(row,
+ *       constant(rows))),
  *     ];
  *
- * Expressions (`TileExpression`) are pure; a back end hoists what does not change out of loops and computes equal
- * expressions once, so a schedule writes plain index arithmetic. `element` of a register tile takes, for each axis,
- * a `coordinate` of the tile being computed whose axis has the same spread, or a constant (for `whole` and `lanes`).
- * Loop bounds and `when` conditions must be the same in all invocations of a workgroup.
+ * Expressions (`TileExpression`) are pure; a back end hoists what does not change out of loops and computes
+ * equal expressions once, so a schedule writes plain index arithmetic. `element` of a register tile takes,
+ * for each axis, a `coordinate` of the tile being computed whose axis has the same spread, or a constant (for
+ * `whole` and `lanes`). Loop bounds and `when` conditions must be the same in all invocations of a workgroup.
  */
 import type { Arithmetic, Combiner, LoopId, TensorId } from '../graph/graph.ts';
 import type { TileExpression } from './tile-expression.ts';
@@ -65,7 +69,10 @@ export type Spread = 'whole' | 'rows' | 'columns' | 'threads' | 'lanes';
 export interface TileAxis {
   readonly extent: number;
   readonly over: Spread;
-  /** Neighbouring elements that stay together in one invocation. `extent` is a multiple of block × invocations. */
+  /**
+   * Neighbouring elements that stay together in one invocation. `extent` is a multiple of block ×
+   * invocations.
+   */
   readonly block: number;
 }
 
@@ -92,8 +99,8 @@ export type TileStatement =
       readonly rightOrder: 'kn' | 'nk';
     }
   /**
-   * Reduces the last axis of register tiles, defining register tiles of the other axes that every invocation along it
-   * has. `argmax` and `argmin` reduce a pair (values, i32 positions; the lowest position on ties).
+   * Reduces the last axis of register tiles, defining register tiles of the other axes that every invocation
+   * along it has. `argmax` and `argmin` reduce a pair (values, i32 positions; the lowest position on ties).
    */
   | {
       readonly kind: 'reduce';
@@ -112,9 +119,9 @@ export type TileStatement =
     }
   | { readonly kind: 'when'; readonly condition: TileExpression; readonly body: readonly TileStatement[] }
   /**
-   * `tensor[offset] = value` for every coordinate of `axes` at which `mask` holds, rounded to the tensor's dtype. In a
-   * dtype narrower than 32 bits, runs of a word's worth of elements along the last axis must be stored whole: aligned by
-   * construction, and masked only behind the end of the tensor (`words.ts`).
+   * `tensor[offset] = value` for every coordinate of `axes` at which `mask` holds, rounded to the tensor's
+   * dtype. In a dtype narrower than 32 bits, runs of a word's worth of elements along the last axis must be
+   * stored whole: aligned by construction, and masked only behind the end of the tensor (`words.ts`).
    */
   | {
       readonly kind: 'store';

@@ -2,9 +2,9 @@
 import type { Fix } from './diagnostic.ts';
 
 /**
- * The text of `file` after the edits of `fix` to that file; by default the file of the first edit. Spans refer to
- * the text before any edit; insertions at one point keep their order. Throws a RangeError for edits that overlap or
- * lie outside the text: such a fix is a fault of the compiler.
+ * The text of `file` after the edits of `fix` to that file; by default the file of the first edit. Spans
+ * refer to the text before any edit; insertions at one point keep their order. Throws a RangeError for edits
+ * that overlap or lie outside the text: such a fix is a fault of the compiler.
  */
 export function applyFix(text: string, fix: Fix, file: string | undefined = fix.edits[0]?.span.file): string {
   const edits = fix.edits

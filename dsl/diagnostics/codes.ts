@@ -1,4 +1,7 @@
-/** What is said of each diagnostic code. Every stage has a table of its own codes; this makes one document of them. */
+/**
+ * What is said of each diagnostic code. Every stage has a table of its own codes; this makes one document of
+ * them.
+ */
 
 export interface CodeEntry {
   readonly title: string;

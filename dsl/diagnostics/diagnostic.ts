@@ -1,6 +1,6 @@
 /**
- * The one shape in which anything that is wrong with a program reaches a person. Every stage that reads source
- * reports `Diagnostic`s; nothing in the front end throws for bad input.
+ * The one shape in which anything that is wrong with a program reaches a person. Every stage that reads
+ * source reports `Diagnostic`s; nothing in the front end throws for bad input.
  */
 
 /** A half-open range of UTF-16 code units of one source file. `start === end` marks a point. */
@@ -10,7 +10,10 @@ export interface Span {
   readonly end: number;
 }
 
-/** Stable: the code `E0412` means the same for ever. The meaning of each is in `codes.ts` and `docs/errors.md`. */
+/**
+ * Stable: the code `E0412` means the same for ever. The meaning of each is in `codes.ts` and
+ * `docs/errors.md`.
+ */
 export type DiagnosticCode = `E${string}`;
 
 /** A place with a short remark on it, e.g. `bf16[T, D], because of line 6`. */

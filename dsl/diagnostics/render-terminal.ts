@@ -11,8 +11,8 @@ export interface TerminalOptions {
 }
 
 /**
- * The diagnostic as lines without a line break at the end. `sources` has the text of each file by path; of a file
- * that is not there, only the name and the remark are shown.
+ * The diagnostic as lines without a line break at the end. `sources` has the text of each file by path; of a
+ * file that is not there, only the name and the remark are shown.
  */
 export function renderDiagnostic(
   diagnostic: Diagnostic,

@@ -1,6 +1,6 @@
 /**
- * Source lines with marks beneath them. A mark within one line underlines it; one over several lines is a bracket
- * in a margin left of the source, one margin each.
+ * Source lines with marks beneath them. A mark within one line underlines it; one over several lines is a
+ * bracket in a margin left of the source, one margin each.
  *
  *     3 │   let h = sum d:
  *       │ ╭─────────^
@@ -140,8 +140,8 @@ function paintGlyph(canvas: Canvas): (glyph: Glyph) => string {
 }
 
 /**
- * What each margin shows beside a source line (`source`), or beside the rows of a bracket beneath it: brackets drawn
- * before that one have begun or ended by then.
+ * What each margin shows beside a source line (`source`), or beside the rows of a bracket beneath it:
+ * brackets drawn before that one have begun or ended by then.
  */
 function marginGlyphs(canvas: Canvas, line: number, at: Mark | 'source'): readonly Glyph[] {
   return canvas.brackets.map((bracket) => {

@@ -9,7 +9,9 @@ export interface Position {
 
 export interface LineTable {
   readonly text: string;
-  /** Offset of the first character of each line; a text that ends with a line break has an empty last line. */
+  /**
+   * Offset of the first character of each line; a text that ends with a line break has an empty last line.
+   */
   readonly starts: readonly number[];
 }
 

@@ -38,7 +38,10 @@ export function displayLine(line: string): DisplayedLine {
 /** Lines of generated text may be of any length: of those longer than this, a part is shown. */
 const longestShown = 160;
 
-/** The line, or the part of it around an offset with `…` where something is left out; its columns are those of the part. */
+/**
+ * The line, or the part of it around an offset with `…` where something is left out; its columns are those of
+ * the part.
+ */
 export function excerptLine(line: string, around: number): DisplayedLine {
   if (line.length <= longestShown) return displayLine(line);
   const start = Math.max(0, Math.min(around - longestShown / 2, line.length - longestShown));

@@ -1,4 +1,6 @@
-/** Something that the user's files, sizes or machine cannot do. One shape for everything after the front end. */
+/**
+ * Something that the user's files, sizes or machine cannot do. One shape for everything after the front end.
+ */
 
 export type UserErrorCode =
   /** A file is not what it says it is. */

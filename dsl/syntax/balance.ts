@@ -1,6 +1,7 @@
 /**
- * Brackets of one declaration. Each that is never closed gets its partner where that must have been meant at the latest:
- * before a bracket that closes an earlier one, before a `let` inside parentheses, at the end. What closes nothing is left out.
+ * Brackets of one declaration. Each that is never closed gets its partner where that must have been meant at
+ * the latest: before a bracket that closes an earlier one, before a `let` inside parentheses, at the end.
+ * What closes nothing is left out.
  */
 import { createTokenInstance, type IToken, type TokenType } from 'chevrotain';
 import { is } from './classify.ts';

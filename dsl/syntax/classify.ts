@@ -1,7 +1,7 @@
 /**
- * Some tokens mean one thing or another by what stands around them; the grammar needs one token of look-ahead because
- * these have been told apart before it starts: `f(` and `x[` from brackets that open something of their own, `{+tp}` from a
- * block, `sum d:` from a call `sum(…)` or a variable.
+ * Some tokens mean one thing or another by what stands around them; the grammar needs one token of look-ahead
+ * because these have been told apart before it starts: `f(` and `x[` from brackets that open something of
+ * their own, `{+tp}` from a block, `sum d:` from a call `sum(…)` or a variable.
  */
 import type { IToken, TokenType } from 'chevrotain';
 import {
@@ -76,7 +76,10 @@ function isReductionHead(tokens: readonly IToken[], place: number): boolean {
   return is(next, identifier) && mayFollowIndex(tokens, place + 2);
 }
 
-/** `(g, r < R)` and then `:` or `,`: a tuple of indices, and not a value that happens to stand on the next line. */
+/**
+ * `(g, r < R)` and then `:` or `,`: a tuple of indices, and not a value that happens to stand on the next
+ * line.
+ */
 function isIndexTuple(tokens: readonly IToken[], open: number): boolean {
   let depth = 0;
   for (let place = open; place < tokens.length; place++) {

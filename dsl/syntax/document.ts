@@ -1,9 +1,10 @@
 /**
  * A document is a text with all its possible line breaks; `render` picks the ones that keep lines short.
  *
- * After Lindig, "Strictly Pretty" (2000): a group is laid out flat where it fits on the rest of the line, else its own
- * breaks are taken and the groups inside decide for themselves. Two things are added. A `choice` tries whole layouts in
- * order. And a `hard` break inside a group breaks it and every group around it, because flat is then no option.
+ * After Lindig, "Strictly Pretty" (2000): a group is laid out flat where it fits on the rest of the line,
+ * else its own breaks are taken and the groups inside decide for themselves. Two things are added. A `choice`
+ * tries whole layouts in order. And a `hard` break inside a group breaks it and every group around it,
+ * because flat is then no option.
  */
 export type Doc = string | readonly Doc[] | Break | Group | Indent | Choice | WhenBroken | Remark;
 
@@ -64,8 +65,9 @@ export function indent(...content: readonly Doc[]): Doc {
 }
 
 /**
- * The first option of which every line fits; the last one if none does. A break that an option itself takes is
- * `hardLine`; groups inside an option count as flat unless they are hard, and then only up to their first new line.
+ * The first option of which every line fits; the last one if none does. A break that an option itself takes
+ * is `hardLine`; groups inside an option count as flat unless they are hard, and then only up to their first
+ * new line.
  */
 export function choice(...options: readonly [Doc, ...Doc[]]): Doc {
   return { kind: 'choice', options, hard: isHard(options[0]) };
@@ -77,8 +79,9 @@ export function whenBroken(text: string): Doc {
 }
 
 /**
- * A comment up to the end of the line. It takes no room: code is not broken because the remark behind it is long. Nothing
- * may follow it on its line, so it breaks what it is in as a hard break does; a break has to come next.
+ * A comment up to the end of the line. It takes no room: code is not broken because the remark behind it is
+ * long. Nothing may follow it on its line, so it breaks what it is in as a hard break does; a break has to
+ * come next.
  */
 export function remark(text: string): Doc {
   return { kind: 'remark', text, hard: true };
@@ -161,8 +164,9 @@ export function render(doc: Doc, width: number): string {
 }
 
 /**
- * Whether `first` fits, with what follows it up to the next break that may become a new line. Breaks that `first` takes
- * for certain start a new line, which has to fit as well; those inside a hard group end the question.
+ * Whether `first` fits, with what follows it up to the next break that may become a new line. Breaks that
+ * `first` takes for certain start a new line, which has to fit as well; those inside a hard group end the
+ * question.
  */
 function fits(first: Command, rest: readonly Command[], roomOnLine: number, width: number): boolean {
   let room = roomOnLine;

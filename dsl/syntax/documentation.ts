@@ -1,7 +1,9 @@
 /** Documentation comments belong to the declaration right behind them. */
 import type { Comment } from './tree.ts';
 
-/** The `///` lines that end right above `offset`, without slashes; other comments and a blank line end them. */
+/**
+ * The `///` lines that end right above `offset`, without slashes; other comments and a blank line end them.
+ */
 export function documentationBefore(
   comments: readonly Comment[],
   offset: number,

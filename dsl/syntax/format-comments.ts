@@ -1,6 +1,7 @@
 /**
- * Comments on their way through the formatter. The tree is printed in the order of its source, and every place that can
- * hold a comment takes those that come before it: so each is printed once, in order, and none is passed over.
+ * Comments on their way through the formatter. The tree is printed in the order of its source, and every
+ * place that can hold a comment takes those that come before it: so each is printed once, in order, and none
+ * is passed over.
  */
 import type { Comment } from './tree.ts';
 
@@ -12,11 +13,14 @@ export interface Place {
 
 export interface Comments {
   /**
-   * The comments before `position` that are not printed yet, if one of them comes after `from`: comments that lie before
-   * the part that begins there wait for a better place, unless they would be overtaken.
+   * The comments before `position` that are not printed yet, if one of them comes after `from`: comments that
+   * lie before the part that begins there wait for a better place, unless they would be overtaken.
    */
   before(position: number, from: number): readonly Comment[];
-  /** The same up to the end of `place`, with those behind it on its line, where only `punctuation` stands between. */
+  /**
+   * The same up to the end of `place`, with those behind it on its line, where only `punctuation` stands
+   * between.
+   */
   through(
     place: Place,
     from: number,

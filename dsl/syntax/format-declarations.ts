@@ -87,8 +87,8 @@ function formatFunction(context: Context, declaration: FunctionDeclaration): Doc
 }
 
 /**
- * On one line if it fits; else with the facts on a second line; else with the result there too; else with a line for each
- * parameter.
+ * On one line if it fits; else with the facts on a second line; else with the result there too; else with a
+ * line for each parameter.
  */
 function formatSignature(context: Context, declaration: FunctionDeclaration): Doc {
   const { comments } = context;

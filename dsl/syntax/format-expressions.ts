@@ -184,7 +184,10 @@ function operands(context: Context, expression: Node<'binary'>): Part[] {
   ];
 }
 
-/** On one line, or an operand a line. A single short operand and a call stay together: `x + f(` and its arguments. */
+/**
+ * On one line, or an operand a line. A single short operand and a call stay together: `x + f(` and its
+ * arguments.
+ */
 function formatBinary(context: Context, expression: Node<'binary'>): Doc {
   const docs = parts(context.comments, expression.span.start, operands(context, expression));
   if (!endsInBrackets(expression) || !docs.every(({ isAlone }) => isAlone)) return setIn(docs);
@@ -229,8 +232,8 @@ function headed(context: Context, head: Doc, body: Expression, from: number): Do
 }
 
 /**
- * `if c then a else b` on a line; else the branches below the condition, set in; else-ifs one below the other, as cases.
- * Branches that are blocks hang on their words.
+ * `if c then a else b` on a line; else the branches below the condition, set in; else-ifs one below the
+ * other, as cases. Branches that are blocks hang on their words.
  */
 function formatIf(context: Context, expression: Node<'if'>): Doc {
   const { comments } = context;

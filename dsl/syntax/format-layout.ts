@@ -1,4 +1,7 @@
-/** The few shapes that everything is laid out in: lists in brackets, lines under one another, parts of one whole. */
+/**
+ * The few shapes that everything is laid out in: lists in brackets, lines under one another, parts of one
+ * whole.
+ */
 import {
   choice,
   type Doc,
@@ -66,7 +69,10 @@ export function list(comments: Comments, brackets: Brackets, elements: Elements)
   return group(open, indent(padding, lines(comments, elements, lastComma)), padding, close);
 }
 
-/** `a, b, c` without brackets, behind a word. Comments behind the last are left to what follows, which is on its line. */
+/**
+ * `a, b, c` without brackets, behind a word. Comments behind the last are left to what follows, which is on
+ * its line.
+ */
 export function bareList(comments: Comments, keyword: string, elements: Elements): Doc {
   return group(keyword, indent(line, lines(comments, elements)));
 }
@@ -86,7 +92,9 @@ function lines(comments: Comments, { items, from, until }: Elements, lastComma?:
   return [...join(line, elements), ...rest];
 }
 
-/** Part of an expression that may go on the next line: an operand with its operator, a branch with its word. */
+/**
+ * Part of an expression that may go on the next line: an operand with its operator, a branch with its word.
+ */
 export interface Part extends Item {
   readonly prefix: string;
 }
@@ -140,8 +148,8 @@ export interface Neighbours {
 }
 
 /**
- * One below the other, with at most one blank line where the author had any. One comment stays behind an item; more of
- * them, from inside it, go below, apart from what is said about the next.
+ * One below the other, with at most one blank line where the author had any. One comment stays behind an
+ * item; more of them, from inside it, go below, apart from what is said about the next.
  */
 export function statements(comments: Comments, lines: Lines): Doc {
   const { items, from, until, mayTrail, isBlankBetween } = lines;

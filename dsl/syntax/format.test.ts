@@ -1,4 +1,6 @@
-/** The laws of the formatter over random trees, random layouts and the shipped sources; each catches a mutant. */
+/**
+ * The laws of the formatter over random trees, random layouts and the shipped sources; each catches a mutant.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import fc from 'fast-check';
@@ -33,7 +35,8 @@ function commentsOf(text: string): string[] {
   return parsed(text).comments.map(({ kind, text }) => `${kind}:${text.trimEnd()}`);
 }
 
-// ── laws: each throws where it does not hold ─────────────────────────────────────────────────────────────────
+// ── laws: each throws where it does not hold
+// ─────────────────────────────────────────────────────────────────
 
 function keepsTree(formatter: Formatter, text: string): void {
   expect(meaning(parsed(formatted(text, formatter)))).toEqual(meaning(parsed(text)));
@@ -68,7 +71,8 @@ const mutants: { readonly [L in Law]: Formatter } = {
   staysOnPage: (module, text) => format(module, text).replace(/\n +(?=\S)(?![^\n]*\/\/)/g, ' '),
 };
 
-// ── sources ──────────────────────────────────────────────────────────────────────────────────────────────────
+// ── sources
+// ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 const root = resolve(import.meta.dirname, '../..');
 

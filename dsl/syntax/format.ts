@@ -1,7 +1,8 @@
 /**
- * Tree to text, in the one layout that all Ricci is written in: lines of up to 100 columns where possible, two spaces of
- * indentation, and every comment where it was or, if no comment can stand there, at the next place where one can. The
- * author decides where blank lines group bindings and one-line declarations; everything else follows from the tree.
+ * Tree to text, in the one layout that all Ricci is written in: lines of up to 100 columns where possible,
+ * two spaces of indentation, and every comment where it was or, if no comment can stand there, at the next
+ * place where one can. The author decides where blank lines group bindings and one-line declarations;
+ * everything else follows from the tree.
  */
 import { type Doc, hardLine, render } from './document.ts';
 import { createComments } from './format-comments.ts';
@@ -13,7 +14,8 @@ import type { Comment, Declaration, Module } from './tree.ts';
 export const pageWidth = 100;
 
 /**
- * @param module a tree without `error` nodes, that is, parsed without diagnostics, or made by a program; then its spans may
+ * @param module a tree without `error` nodes, that is, parsed without diagnostics, or made by a program; then
+ * its spans may
  *   all be empty, and it has documentation instead of comments
  * @param text what it was parsed from
  */
@@ -53,7 +55,9 @@ function isDocumentation({ kind }: Comment): boolean {
   return kind === 'documentation';
 }
 
-/** The comments that are the documentation of a declaration: the last ones before it, as many as it has lines. */
+/**
+ * The comments that are the documentation of a declaration: the last ones before it, as many as it has lines.
+ */
 function documentationComments({ comments }: Module, declaration: Declaration): readonly Comment[] {
   if (!('documentation' in declaration) || declaration.documentation === undefined) return [];
   const before = comments.filter(({ span }) => span.end <= declaration.span.start);

@@ -1,4 +1,7 @@
-/** What every rule of the grammar needs: spans, reports, the bound on nesting, and human words for what was expected. */
+/**
+ * What every rule of the grammar needs: spans, reports, the bound on nesting, and human words for what was
+ * expected.
+ */
 import {
   createTokenInstance,
   EmbeddedActionsParser,
@@ -14,12 +17,15 @@ import { marks, reserved, vocabulary } from './tokens.ts';
 import type { Identifier } from './tree.ts';
 
 /**
- * How deep expressions, types and sizes may nest within one another, parentheses not counted; and counted: what the stack
- * of any host takes. There may be twice as many, since the formatter puts a pair around any operand for clarity.
+ * How deep expressions, types and sizes may nest within one another, parentheses not counted; and counted:
+ * what the stack of any host takes. There may be twice as many, since the formatter puts a pair around any
+ * operand for clarity.
  */
 export const maximumNesting = 120;
 const maximumParenthesized = 2 * maximumNesting;
-/** How many operands, prefixes or calls may follow one another: they nest in the tree, though not in the text. */
+/**
+ * How many operands, prefixes or calls may follow one another: they nest in the tree, though not in the text.
+ */
 export const maximumChain = 1000;
 
 /** Thrown out of the parser, which leaves its rules at any depth; caught in `parse.ts`. */
@@ -103,8 +109,8 @@ export class GrammarBase extends EmbeddedActionsParser {
   }
 
   /**
-   * What `parse` makes, or undefined where the text is no such thing: then the parser stands at the next `let` or closing
-   * brace of this block, or at the end of the declaration.
+   * What `parse` makes, or undefined where the text is no such thing: then the parser stands at the next
+   * `let` or closing brace of this block, or at the end of the declaration.
    */
   protected attempt<T>(parse: () => T, resumeAt: 'let' | 'end'): T | undefined {
     const { nesting, parentheses } = this;
@@ -191,7 +197,10 @@ export class GrammarBase extends EmbeddedActionsParser {
     return '0';
   }
 
-  /** `element, element, …` up to and with the closing bracket; a comma may stand before the bracket. Once in a rule. */
+  /**
+   * `element, element, …` up to and with the closing bracket; a comma may stand before the bracket. Once in a
+   * rule.
+   */
   protected commaList<T>({ element, close, what }: CommaList<T>): T[] {
     const elements: T[] = [];
     let mayGoOn = true;

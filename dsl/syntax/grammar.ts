@@ -42,7 +42,10 @@ interface Range {
 export class Grammar extends ExpressionGrammar {
   private documentation: string | undefined;
 
-  /** @param validate checks that one token of look-ahead decides everywhere: for tests, since it takes a while. */
+  /**
+   * @param validate checks that one token of look-ahead decides everywhere: for tests, since it takes a
+   * while.
+   */
   constructor(validate = false) {
     super(validate);
     this.performSelfAnalysis();

@@ -1,4 +1,6 @@
-/** Text to tokens and comments. What is no token is reported and left out; positions are those of the text. */
+/**
+ * Text to tokens and comments. What is no token is reported and left out; positions are those of the text.
+ */
 import type { ILexingError, IToken } from 'chevrotain';
 import type { Fix, Source, Span } from '../diagnostics/diagnostic.ts';
 import { type Problem, problem, problemAt, tokenSpan } from './problem.ts';

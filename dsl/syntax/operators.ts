@@ -30,8 +30,9 @@ export interface Operand {
 }
 
 /**
- * `operands[0] operators[0] operands[1] …` as a tree. All binary operators associate to the left; comparisons not at all
- * (reported), nor may `not` stand to the right of an operator that binds tighter than itself (reported).
+ * `operands[0] operators[0] operands[1] …` as a tree. All binary operators associate to the left; comparisons
+ * not at all (reported), nor may `not` stand to the right of an operator that binds tighter than itself
+ * (reported).
  */
 export function climb(
   operands: readonly Operand[],

@@ -1,13 +1,15 @@
 /**
- * Where parentheses go. The tree has none: `(a + b) * c` is a product of a sum. They are put back where the text would
- * mean something else without them, and in a few places where it would not but a reader could think so:
+ * Where parentheses go. The tree has none: `(a + b) * c` is a product of a sum. They are put back where the
+ * text would mean something else without them, and in a few places where it would not but a reader could
+ * think so:
  *
- * - Forms that reach as far right as they can (`for`, `sum`, `if`, `fold` …) are in parentheses wherever they are an
- *   operand, even the last one: `E * (sum e: share[e])`. How far they reach is then seen and not worked out.
- * - So they are between two words or marks of another form (`fold x in (…) from h = (…): …`), and so is an `if` behind
- *   `then`.
- * - `and` under `or`, a comparison or a sum under `not`, and `%` mixed with `*` and `/` are in parentheses, as few
- *   people would swear to their order.
+ * - Forms that reach as far right as they can (`for`, `sum`, `if`, `fold` …) are in parentheses wherever they
+ *   are an operand, even the last one: `E * (sum e: share[e])`. How far they reach is then seen and not
+ *   worked out.
+ * - So they are between two words or marks of another form (`fold x in (…) from h = (…): …`), and so is an
+ *   `if` behind `then`.
+ * - `and` under `or`, a comparison or a sum under `not`, and `%` mixed with `*` and `/` are in parentheses,
+ *   as few people would swear to their order.
  */
 import { comparisonPrecedence, precedence, prefixPrecedence } from './operators.ts';
 import {
@@ -19,7 +21,10 @@ import {
   type SizeExpression,
 } from './tree.ts';
 
-/** How tightly an expression holds together: as `precedence`, with names, calls and brackets above all operators. */
+/**
+ * How tightly an expression holds together: as `precedence`, with names, calls and brackets above all
+ * operators.
+ */
 const atom = 9;
 const open = 0;
 
@@ -105,7 +110,9 @@ export function checkedNeedsParentheses(relation: Check['relation'], side: Expre
 
 const heads: ReadonlySet<string> = new Set([...reductionNames, 'ring']);
 
-/** Whether the last word, a variable, would be read as the head of a form if a name followed it: `sum from`. */
+/**
+ * Whether the last word, a variable, would be read as the head of a form if a name followed it: `sum from`.
+ */
 export function endsInHead(expression: Expression): boolean {
   let last = expression;
   for (let next: Expression | undefined = last; next !== undefined; next = lastPart(last)) last = next;
@@ -130,7 +137,9 @@ function lastPart(expression: Expression): Expression | undefined {
   }
 }
 
-/** Nothing ends a line but its words, so a result that begins with `-` would go on with the binding before it. */
+/**
+ * Nothing ends a line but its words, so a result that begins with `-` would go on with the binding before it.
+ */
 export function resultNeedsParentheses(result: Expression, bindings: number): boolean {
   return bindings > 0 && beginsWithMinus(result);
 }

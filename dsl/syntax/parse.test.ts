@@ -1,4 +1,6 @@
-/** The grammar: what each construct becomes, where parsing goes on after an error, and that no text breaks it. */
+/**
+ * The grammar: what each construct becomes, where parsing goes on after an error, and that no text breaks it.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';

@@ -1,6 +1,7 @@
 /**
- * Text to tree. The tokens are cut where declarations start, brackets are balanced, and each declaration is parsed by itself;
- * inside a block parsing goes on at the next `let`. So one file gives several errors, and none that follows from another.
+ * Text to tree. The tokens are cut where declarations start, brackets are balanced, and each declaration is
+ * parsed by itself; inside a block parsing goes on at the next `let`. So one file gives several errors, and
+ * none that follows from another.
  */
 import type { IToken } from 'chevrotain';
 import type { Diagnostic, Source } from '../diagnostics/diagnostic.ts';
@@ -20,7 +21,10 @@ export interface Parsed {
   readonly diagnostics: readonly Diagnostic[];
 }
 
-/** Never throws for any text. Declarations that could not be read are left out; those read in part have `error` nodes. */
+/**
+ * Never throws for any text. Declarations that could not be read are left out; those read in part have
+ * `error` nodes.
+ */
 export function parse(source: Source): Parsed {
   const { path, text } = source;
   const lexed = lex(source);
@@ -94,7 +98,10 @@ function theGrammar(): Grammar {
   return grammar;
 }
 
-/** Where the first of these problems within the segment is; what the parser says from there on may follow from it. */
+/**
+ * Where the first of these problems within the segment is; what the parser says from there on may follow from
+ * it.
+ */
 function firstWithin(segment: readonly IToken[], lexical: readonly Problem[]): number {
   const start = segment[0]?.startOffset ?? 0;
   const within = lexical.find(({ primary }) => primary.span.start >= start);

@@ -1,6 +1,6 @@
 /**
- * Random modules, as trees that some text stands for: every kind of node, in every place where the grammar takes it. They
- * mean nothing; names and sizes need not fit together. All spans are empty.
+ * Random modules, as trees that some text stands for: every kind of node, in every place where the grammar
+ * takes it. They mean nothing; names and sizes need not fit together. All spans are empty.
  */
 import fc from 'fast-check';
 import type { Span } from '../diagnostics/diagnostic.ts';
@@ -49,7 +49,8 @@ function list<T>(element: fc.Arbitrary<T>, minLength: number, maxLength: number)
   return fc.array(element, { minLength, maxLength });
 }
 
-// ── sizes and types ──────────────────────────────────────────────────────────────────────────────────────────
+// ── sizes and types
+// ──────────────────────────────────────────────────────────────────────────────────────────
 
 const leafSizes: fc.Arbitrary<SizeExpression> = fc.oneof(
   fc.nat(4096).map((value): SizeExpression => ({ kind: 'natural', value, span })),
@@ -111,7 +112,8 @@ const { type: types } = fc.letrec<{ type: TypeExpression }>((tie) => ({
   ),
 }));
 
-// ── patterns ─────────────────────────────────────────────────────────────────────────────────────────────────
+// ── patterns
+// ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 type SingleIndex = Extract<IndexPattern, { kind: 'index' }>;
 
@@ -146,7 +148,8 @@ const { pattern: patterns } = fc.letrec<{ pattern: LetPattern }>((tie) => ({
   ),
 }));
 
-// ── expressions ──────────────────────────────────────────────────────────────────────────────────────────────
+// ── expressions
+// ──────────────────────────────────────────────────────────────────────────────────────────────
 
 type Node<K extends ExpressionKind> = Extract<Expression, { kind: K }>;
 
@@ -310,7 +313,8 @@ const randomExpressions: fc.Arbitrary<Expression> = fc.letrec<{ expression: Expr
   };
 }).expression;
 
-// ── declarations ─────────────────────────────────────────────────────────────────────────────────────────────
+// ── declarations
+// ─────────────────────────────────────────────────────────────────────────────────────────────
 
 const documentation = fc.option(fc.constantFrom('One row.', 'Two\nlines, `code`.'), { nil: undefined });
 

@@ -1,4 +1,7 @@
-/** Cuts the tokens of a file where declarations start, so that what is wrong with one says nothing about the next. */
+/**
+ * Cuts the tokens of a file where declarations start, so that what is wrong with one says nothing about the
+ * next.
+ */
 import type { IToken, TokenType } from 'chevrotain';
 import { is } from './classify.ts';
 import { binaryOperator, marks, reserved } from './tokens.ts';
@@ -23,7 +26,10 @@ export function segmentsOf(tokens: readonly IToken[], text: string): readonly (r
   return cuts.map((cut, order) => tokens.slice(cut, cuts[order + 1] ?? tokens.length));
 }
 
-/** Not a field (`x.type`), an argument (`type: x`), a name that may not be one (`a + type`), or a mesh in a `forall`. */
+/**
+ * Not a field (`x.type`), an argument (`type: x`), a name that may not be one (`a + type`), or a mesh in a
+ * `forall`.
+ */
 function startsDeclaration(tokens: readonly IToken[], place: number, text: string): boolean {
   const token = tokens[place]!;
   const before = tokens[place - 1];

@@ -10,8 +10,8 @@ const sizeOperators: { readonly [O in BinaryOperator]?: SizeOperator } = {
 };
 
 /**
- * The same as a size, or the part of it that is none. Long sums lean to the left and are walked in a loop, so only written
- * nesting costs stack.
+ * The same as a size, or the part of it that is none. Long sums lean to the left and are walked in a loop, so
+ * only written nesting costs stack.
  */
 export function asSize(expression: Expression): { size: SizeExpression } | { culprit: Expression } {
   const spine: Extract<Expression, { kind: 'binary' }>[] = [];

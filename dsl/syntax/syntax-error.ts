@@ -1,4 +1,6 @@
-/** What the parser found, in a sentence: what was expected, what stands there, and what may have been meant. */
+/**
+ * What the parser found, in a sentence: what was expected, what stands there, and what may have been meant.
+ */
 import { EOF, type IRecognitionException, type IToken } from 'chevrotain';
 import type { Span } from '../diagnostics/diagnostic.ts';
 import { type Problem, problem, tokenSpan } from './problem.ts';

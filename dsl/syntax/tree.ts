@@ -1,6 +1,7 @@
 /**
  * The syntax tree: what was written, with the place of each part, and nothing inferred.
- * Comments are kept beside the tree (`Module.comments`) in source order; the formatter puts them back by position.
+ * Comments are kept beside the tree (`Module.comments`) in source order; the formatter puts them back by
+ * position.
  */
 import type { Span } from '../diagnostics/diagnostic.ts';
 
@@ -39,7 +40,10 @@ export type Declaration =
   | FunctionDeclaration
   | PropertyDeclaration;
 
-/** `import attention`, `import "./block.ricci"`, `import attention (causal, attend)`, `import "./b.ricci" as block`. */
+/**
+ * `import attention`, `import "./block.ricci"`, `import attention (causal, attend)`, `import "./b.ricci" as
+ * block`.
+ */
 export interface Import {
   readonly kind: 'import';
   /** A module of the standard library (`name`) or a file beside this one (`file`). */
@@ -124,7 +128,9 @@ export type Quantifier =
     }
   | { readonly kind: 'target'; readonly span: Span };
 
-/** `check a ~= b`, `check a === b`, `check a == b`, or `check e` for a boolean `e`; optionally `label "…"`. */
+/**
+ * `check a ~= b`, `check a === b`, `check a == b`, or `check e` for a boolean `e`; optionally `label "…"`.
+ */
 export interface Check {
   readonly relation: '===' | '==' | '~=' | 'holds';
   readonly left: Expression;
@@ -283,8 +289,9 @@ export type Expression =
       readonly span: Span;
     }
   /**
-   * `fold layer in layers from h = x: body`, `scan x in xs from s = s0: (s2, y)`, `fold i < N from h = x: body`.
-   * The items are rows of the leading dimension of `sequence`, or an index when `count` is given instead.
+   * `fold layer in layers from h = x: body`, `scan x in xs from s = s0: (s2, y)`, `fold i < N from h = x:
+   * body`. The items are rows of the leading dimension of `sequence`, or an index when `count` is given
+   * instead.
    */
   | {
       readonly kind: 'loop';

@@ -1,7 +1,7 @@
 /**
- * Integer values as polynomials over sizes and indices, and the proof that they stay in range. An index stands in a
- * polynomial as a size parameter with a name of its own (`#3`), of which only the range is known; an integer of any
- * value likewise (`#v3`), without a range.
+ * Integer values as polynomials over sizes and indices, and the proof that they stay in range. An index
+ * stands in a polynomial as a size parameter with a name of its own (`#3`), of which only the range is known;
+ * an integer of any value likewise (`#v3`), without a range.
  */
 import type { Context } from './context.ts';
 import type { Fact } from './facts.ts';
@@ -157,8 +157,8 @@ function isAtLeastZero(context: Context, polynomial: Size): boolean {
 }
 
 /**
- * 0 ≤ polynomial, by the ranges of the indices, or by them and one of the enclosing conditions. Sums with an integer
- * of any value may wrap: for them a condition must be on the very value, up to a size.
+ * 0 ≤ polynomial, by the ranges of the indices, or by them and one of the enclosing conditions. Sums with an
+ * integer of any value may wrap: for them a condition must be on the very value, up to a size.
  */
 function proveAtLeastZero(context: Context, polynomial: Size): boolean {
   if (isAtLeastZero(context, polynomial)) return true;
@@ -178,7 +178,10 @@ export function isInRange(context: Context, value: TypedExpression, size: Size):
   return proveAtLeastZero(context, affine) && proveAtLeastZero(context, room);
 }
 
-/** The fact about sizes that would keep the value below `size`, when it is at least 0 and that is what is missing. */
+/**
+ * The fact about sizes that would keep the value below `size`, when it is at least 0 and that is what is
+ * missing.
+ */
 export function upperFact(context: Context, value: TypedExpression, size: Size): Fact | undefined {
   const affine = affineOf(context, value);
   if (affine === undefined || !isAtLeastZero(context, affine)) return undefined;

@@ -19,7 +19,10 @@ export interface ParameterNames {
   readonly declared: Span | undefined;
 }
 
-/** The argument of each parameter, undefined for optional ones left out; reports and gives undefined when wrong. */
+/**
+ * The argument of each parameter, undefined for optional ones left out; reports and gives undefined when
+ * wrong.
+ */
 export function matchArguments(
   node: CallNode,
   wanted: ParameterNames,

@@ -10,7 +10,10 @@ import { parameter } from './size.ts';
 import type { FunctionInfo, TypedExpression } from './typed.ts';
 import { showType } from './types.ts';
 
-/** Deep enough for any program that a person writes, and within the stack of the checker and of what follows it. */
+/**
+ * Deep enough for any program that a person writes, and within the stack of the checker and of what follows
+ * it.
+ */
 const depthLimit = 300;
 
 export interface CheckedBody {

@@ -182,7 +182,8 @@ describe('calls', () => {
 
   it('takes arguments by name, and sizes in brackets', () => {
     accepted(
-      'fn g[K](x: f32[N], s: f32) -> f32[K] where K <= N = for k < K: s * x[k]\nfn f(x: f32[9]) -> f32[2] = g[2](s: 1, x: x)',
+      'fn g[K](x: f32[N], s: f32) -> f32[K] where K <= N = for k < K: s * x[k]\nfn f(x: f32[9]) -> f32[2] ' +
+        '= g[2](s: 1, x: x)',
     );
   });
 
@@ -221,7 +222,8 @@ describe('calls', () => {
 describe('control', () => {
   it('types folds, scans, conditions and blocks', () => {
     accepted(
-      'fn f(xs: f32[L, D]) -> (f32[D], f32[L]) = scan x in xs from s = (for d < D: 0.0): (s + x, sum d: s[d])',
+      'fn f(xs: f32[L, D]) -> (f32[D], f32[L]) = scan x in xs from s = (for d < D: 0.0): (s + x, sum d: ' +
+        's[d])',
     );
     accepted(
       'fn f(x: f32[D]) -> f32[D] = fold i < 3 from (h, n) = (x, 0): (h * 2, n + i)'.replace(

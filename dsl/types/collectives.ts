@@ -1,4 +1,6 @@
-/** What moves data between devices. On values each is the identity, and so it is in types up to placements. */
+/**
+ * What moves data between devices. On values each is the identity, and so it is in types up to placements.
+ */
 import type { Argument, Expression, Identifier, SizeExpression } from '../syntax/tree.ts';
 import { type CallNode, explicitSizes } from './arguments.ts';
 import { type Context, errorExpression, newIndex } from './context.ts';

@@ -38,7 +38,10 @@ export interface BoundIndices {
   readonly complete: boolean;
 }
 
-/** Gives each index its range: as written, from its uses in `body`, or from the dimension that is expected of it. */
+/**
+ * Gives each index its range: as written, from its uses in `body`, or from the dimension that is expected of
+ * it.
+ */
 function bindIndices(
   context: Context,
   patterns: readonly IndexPattern[],
@@ -110,7 +113,9 @@ function writtenRange(context: Context, index: SingleIndex): IndexEntry {
   };
 }
 
-/** Fills in what the uses left open, and compares the rest with what is expected; false when it is another. */
+/**
+ * Fills in what the uses left open, and compares the rest with what is expected; false when it is another.
+ */
 function expectRanges(
   context: Context,
   group: readonly SingleIndex[],
@@ -191,7 +196,10 @@ export function inferComprehension(
   return comprehend(context, indices, body, span, expected, (inner, rest) => inner.infer(inner, body, rest));
 }
 
-/** The tensor of `element`s over the indices; `element` gets the context with the indices and what is expected of it. */
+/**
+ * The tensor of `element`s over the indices; `element` gets the context with the indices and what is expected
+ * of it.
+ */
 export function comprehend(
   context: Context,
   indices: readonly IndexPattern[],

@@ -59,7 +59,10 @@ function checkCondition(context: Context, condition: TypedExpression): boolean {
   return false;
 }
 
-/** Literals and sizes in one branch take the dtype of the other. What the condition tells holds in each branch. */
+/**
+ * Literals and sizes in one branch take the dtype of the other. What the condition tells holds in each
+ * branch.
+ */
 function inferBranches(
   context: Context,
   node: IfNode,

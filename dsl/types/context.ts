@@ -10,8 +10,8 @@ import type { IndexId, LocalId, Type, TypedExpression } from './typed.ts';
 import { errorType } from './types.ts';
 
 /**
- * `expected` is what the surroundings ask for: literals take its dtype, indices their ranges from its dims. It is a
- * wish and not checked; `convert` checks. Sizes in it that are not known yet say nothing (`isKnown`).
+ * `expected` is what the surroundings ask for: literals take its dtype, indices their ranges from its dims.
+ * It is a wish and not checked; `convert` checks. Sizes in it that are not known yet say nothing (`isKnown`).
  */
 export type Infer = (context: Context, expression: Expression, expected: Type | undefined) => TypedExpression;
 
@@ -23,7 +23,9 @@ export interface Context {
   readonly report: Report;
   /** Affine forms (see `affine.ts`) that the enclosing conditions make at least 0. */
   readonly guards: readonly Size[];
-  /** Checking only to learn the ranges of indices: nothing is reported, and nothing tried within the trial. */
+  /**
+   * Checking only to learn the ranges of indices: nothing is reported, and nothing tried within the trial.
+   */
   readonly trial: boolean;
   readonly insidePerDevice: boolean;
   readonly body: BodyState;

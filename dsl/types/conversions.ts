@@ -1,4 +1,6 @@
-/** Implicit conversions: where a value of one type may stand for another, and what is said when it may not. */
+/**
+ * Implicit conversions: where a value of one type may stand for another, and what is said when it may not.
+ */
 import type { Fix, Label } from '../diagnostics/diagnostic.ts';
 import { isInRange } from './affine.ts';
 import { type Context, errorExpression, factScope, newLocal } from './context.ts';
@@ -27,8 +29,8 @@ import {
 } from './types.ts';
 
 /**
- * Where a type is written (a result, an annotated let, the state of a loop's own type) floats are rounded to it;
- * an argument widens only.
+ * Where a type is written (a result, an annotated let, the state of a loop's own type) floats are rounded to
+ * it; an argument widens only.
  */
 export type ConversionPlace = 'written' | 'argument';
 

@@ -1,4 +1,6 @@
-/** The element types, and what is true of each. Narrow floats are storage: arithmetic on them is done in f32. */
+/**
+ * The element types, and what is true of each. Narrow floats are storage: arithmetic on them is done in f32.
+ */
 
 export const dtypes = ['f32', 'bf16', 'f16', 'f8e4m3', 'f8e5m2', 'i32', 'u32', 'i8', 'u8', 'bool'] as const;
 export type Dtype = (typeof dtypes)[number];

@@ -1,10 +1,12 @@
 /**
- * What is known about sizes, and what follows from it. `prove` is sound and incomplete: where it says yes, the fact
- * holds for all natural values of the parameters for which the assumed facts hold and all quotients are defined.
+ * What is known about sizes, and what follows from it. `prove` is sound and incomplete: where it says yes,
+ * the fact holds for all natural values of the parameters for which the assumed facts hold and all quotients
+ * are defined.
  *
- * Inequalities are proved backwards: a negative term of the goal can only be made up for by an assumption that has
- * a negative multiple of it, so such assumptions are subtracted, times a monomial, until no negative term is left.
- * Divisibility is proved likewise, by subtracting multiples of the divisor and of dividends that are known.
+ * Inequalities are proved backwards: a negative term of the goal can only be made up for by an assumption
+ * that has a negative multiple of it, so such assumptions are subtracted, times a monomial, until no negative
+ * term is left. Divisibility is proved likewise, by subtracting multiples of the divisor and of dividends
+ * that are known.
  */
 import type { Size, SizeAtom, SizeTerm } from './size.ts';
 import {
@@ -64,8 +66,8 @@ export function prove(facts: Facts, fact: Fact): boolean {
 }
 
 /**
- * Whether the fact holds for these values. Undefined where a side has no value: a missing parameter, an inexact
- * quotient, an overflow.
+ * Whether the fact holds for these values. Undefined where a side has no value: a missing parameter, an
+ * inexact quotient, an overflow.
  */
 export function decide(fact: Fact, values: ReadonlyMap<string, number>): boolean | undefined {
   const left = evaluateSize(fact.left, values);
@@ -240,8 +242,8 @@ function searchNonnegative(known: readonly Size[], goal: Size, depth: number, se
 }
 
 /**
- * The goal less a multiple of a known nonnegative size, so that `target` goes, or becomes smaller by one use of the
- * known size. The goal follows from any of these.
+ * The goal less a multiple of a known nonnegative size, so that `target` goes, or becomes smaller by one use
+ * of the known size. The goal follows from any of these.
  */
 function remainders(goal: Size, target: SizeTerm, known: Size, term: SizeTerm): readonly Size[] {
   const atoms = term.coefficient < 0 ? withoutAtoms(target.atoms, term.atoms) : undefined;

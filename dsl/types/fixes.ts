@@ -1,4 +1,7 @@
-/** Candidate fixes are offered only after they were tried: the file is edited, checked again, and must get better. */
+/**
+ * Candidate fixes are offered only after they were tried: the file is edited, checked again, and must get
+ * better.
+ */
 import { applyFix } from '../diagnostics/apply-fix.ts';
 import type { Diagnostic, Fix, Source } from '../diagnostics/diagnostic.ts';
 

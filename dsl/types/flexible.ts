@@ -1,6 +1,6 @@
 /**
- * Integer literals, sizes and arithmetic on them have no dtype of their own: they take the one that their use asks
- * for, and i32 when it does not matter.
+ * Integer literals, sizes and arithmetic on them have no dtype of their own: they take the one that their use
+ * asks for, and i32 when it does not matter.
  */
 import type { Expression } from '../syntax/tree.ts';
 import { type Context, factScope } from './context.ts';

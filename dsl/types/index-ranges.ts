@@ -1,7 +1,7 @@
 /**
- * The range of an index that was written without one: from the dimensions that it subscripts by itself, else from
- * the expected type. First the text of the body is searched for subscripts of values whose types are known at once;
- * only if that finds nothing is the body checked on trial to see what the index meets.
+ * The range of an index that was written without one: from the dimensions that it subscripts by itself, else
+ * from the expected type. First the text of the body is searched for subscripts of values whose types are
+ * known at once; only if that finds nothing is the body checked on trial to see what the index meets.
  */
 import type { Expression, ExpressionKind, IndexPattern, LetPattern } from '../syntax/tree.ts';
 import { type Context, factScope } from './context.ts';
@@ -54,7 +54,9 @@ function mentionsError(context: Context, expression: Expression): boolean {
   return childExpressions(expression).some((child) => mentionsError(context, child));
 }
 
-/** Only what can be read off the text: for deciding whether an argument needs to know what is expected of it. */
+/**
+ * Only what can be read off the text: for deciding whether an argument needs to know what is expected of it.
+ */
 export function rangesReadOff(
   context: Context,
   open: readonly SingleIndex[],

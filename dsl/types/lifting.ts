@@ -5,7 +5,9 @@ import { commonDims } from './pointwise.ts';
 import type { TypedExpression } from './typed.ts';
 import { dropDims, indexType, prependDims } from './types.ts';
 
-/** `build` makes the call from scalar arguments; where an argument has dims it is made once for each element. */
+/**
+ * `build` makes the call from scalar arguments; where an argument has dims it is made once for each element.
+ */
 export function liftOverDims(
   context: Context,
   written: { readonly name: string; readonly span: Span },

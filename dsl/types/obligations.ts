@@ -1,4 +1,7 @@
-/** Facts about sizes that must hold: proved from what is known, or reported with the `where` clause that would do. */
+/**
+ * Facts about sizes that must hold: proved from what is known, or reported with the `where` clause that would
+ * do.
+ */
 import type { Fix, Label, Span } from '../diagnostics/diagnostic.ts';
 import type { FunctionDeclaration } from '../syntax/tree.ts';
 import { type Fact, type Facts, prove } from './facts.ts';
@@ -46,7 +49,9 @@ export function factFixes(scope: Pick<FactScope, 'facts' | 'declaration'>, fact:
     : [];
 }
 
-/** Whether there is something to state: a fact about size parameters that does not contradict what is known. */
+/**
+ * Whether there is something to state: a fact about size parameters that does not contradict what is known.
+ */
 export function mayHold(facts: Facts, fact: Fact): boolean {
   const { left, right } = fact;
   if (sizeParameters(left).size + sizeParameters(right).size === 0) return false;

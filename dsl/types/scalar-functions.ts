@@ -1,6 +1,6 @@
 /**
- * The pointwise functions: one table for the checker (signatures), the graph (which applies them), the evaluator
- * and the back ends (which must each have an entry for every name here, or they do not compile).
+ * The pointwise functions: one table for the checker (signatures), the graph (which applies them), the
+ * evaluator and the back ends (which must each have an entry for every name here, or they do not compile).
  */
 
 /**
@@ -58,7 +58,9 @@ const facts = {
   not: { arity: 1, signature: 'bool', callable: false },
   /** Only the chosen branch is evaluated: a load in the other one may be out of range. */
   select: { arity: 3, signature: 'select', callable: false },
-  /** threefry2x32(key0, key1, counter0, counter1), first and second word (Salmon et al., SC'11; 20 rounds). */
+  /**
+   * threefry2x32(key0, key1, counter0, counter1), first and second word (Salmon et al., SC'11; 20 rounds).
+   */
   threefry0: { arity: 4, signature: 'bits', callable: false },
   threefry1: { arity: 4, signature: 'bits', callable: false },
 } as const satisfies Record<string, ScalarFunctionFacts>;

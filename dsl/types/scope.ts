@@ -27,7 +27,9 @@ export interface RecordEntry {
   readonly span: Span;
 }
 
-/** The names of one module. Records and functions of the prelude and of `import m (name)` are under `bare`. */
+/**
+ * The names of one module. Records and functions of the prelude and of `import m (name)` are under `bare`.
+ */
 export interface ModuleScope {
   readonly path: string;
   readonly functions: Map<string, FunctionSignature>;

@@ -152,7 +152,9 @@ function sizeNames(declaration: FunctionDeclaration, axes: ReadonlyMap<string, S
   return names;
 }
 
-/** Sizes that only the result or the facts mention have no value: they are reported, and then taken as given. */
+/**
+ * Sizes that only the result or the facts mention have no value: they are reported, and then taken as given.
+ */
 function reportUnfixed(
   declaration: FunctionDeclaration,
   names: Set<string>,

@@ -1,4 +1,7 @@
-/** Random sizes for property tests, as expressions with a meaning of their own to compare the normal form with. */
+/**
+ * Random sizes for property tests, as expressions with a meaning of their own to compare the normal form
+ * with.
+ */
 import fc from 'fast-check';
 import type { Size } from './size.ts';
 import { addSizes, multiplySizes, natural, parameter, quotient, subtractSizes } from './size.ts';

@@ -1,9 +1,10 @@
 /**
  * Sizes: integer polynomials over size parameters, compared by normal form.
  *
- * A size stands for an integer ≥ 0, but differences of sizes are sizes too, so a polynomial may be negative for some
- * values of its parameters. Coefficients are exact: a result that does not fit 2^53, or that is too long to be a
- * size anyone wrote, is an invalid size, which is equal to nothing and of which nothing can be proved.
+ * A size stands for an integer ≥ 0, but differences of sizes are sizes too, so a polynomial may be negative
+ * for some values of its parameters. Coefficients are exact: a result that does not fit 2^53, or that is too
+ * long to be a size anyone wrote, is an invalid size, which is equal to nothing and of which nothing can be
+ * proved.
  */
 
 /** An atom of a monomial: a size parameter, or an exact quotient that does not simplify. */
@@ -19,7 +20,9 @@ export interface SizeTerm {
 /** A sum of monomials in normal form: sorted, no zero coefficient, equal sizes have equal `key`. */
 export interface Size {
   readonly terms: readonly SizeTerm[];
-  /** Canonical text of the normal form: two sizes are equal as polynomials in their atoms iff their keys are. */
+  /**
+   * Canonical text of the normal form: two sizes are equal as polynomials in their atoms iff their keys are.
+   */
   readonly key: string;
 }
 
@@ -64,7 +67,8 @@ export function multiplySizes(left: Size, right: Size): Size {
 
 /**
  * `numerator / denominator`, exact: it stands for an integer only where the division leaves no remainder.
- * Simplified where that keeps the value; what does not simplify is a quotient atom. Invalid for denominator 0.
+ * Simplified where that keeps the value; what does not simplify is a quotient atom. Invalid for denominator
+ * 0.
  */
 export function quotient(numerator: Size, denominator: Size): Size {
   if (!isValidSize(numerator) || denominator.terms.length === 0) return invalidSize;
@@ -155,8 +159,8 @@ export function mapAtoms(size: Size, replace: (atom: SizeAtom) => Size): Size {
 }
 
 /**
- * The value, which may be negative for a difference. Undefined for a parameter without a value, a quotient that is
- * not a natural number, and a value or an intermediate one beyond 2^53.
+ * The value, which may be negative for a difference. Undefined for a parameter without a value, a quotient
+ * that is not a natural number, and a value or an intermediate one beyond 2^53.
  */
 export function evaluateSize(size: Size, values: ReadonlyMap<string, number>): number | undefined {
   let sum = 0;

@@ -32,13 +32,16 @@ interface Equation {
   readonly pattern: Size;
   readonly actual: Size;
   readonly argument: number | undefined;
-  /** Used only if it has an unknown that no firm equation has: index ranges may be smaller than what they index. */
+  /**
+   * Used only if it has an unknown that no firm equation has: index ranges may be smaller than what they
+   * index.
+   */
   readonly firm: boolean;
 }
 
 /**
- * Checks the arguments, those first that say their own shape, and solves for the sizes. Undefined when something was
- * reported that leaves the call without a type.
+ * Checks the arguments, those first that say their own shape, and solves for the sizes. Undefined when
+ * something was reported that leaves the call without a type.
  */
 export function solveArguments(
   context: Context,

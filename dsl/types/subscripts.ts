@@ -107,8 +107,8 @@ function shorten(text: string): string {
 // ── product dimensions ─────────────────────────────────────────────────────────────────────────────────────
 
 /**
- * The sizes of the parts into which a dimension is split, given those that are known: the missing one by division,
- * several missing ones as the dimension was written.
+ * The sizes of the parts into which a dimension is split, given those that are known: the missing one by
+ * division, several missing ones as the dimension was written.
  */
 export function splitSizes(
   context: Pick<Context, 'facts'>,

@@ -1,6 +1,7 @@
 /**
- * What each code of the checker means: E02xx names and modules, E03xx types and arguments, E04xx sizes, shapes,
- * ranges and facts, E05xx placements. A code keeps its meaning for ever; `example` is a program that has the error.
+ * What each code of the checker means: E02xx names and modules, E03xx types and arguments, E04xx sizes,
+ * shapes, ranges and facts, E05xx placements. A code keeps its meaning for ever; `example` is a program that
+ * has the error.
  */
 
 import type { CodeEntry } from '../diagnostics/codes.ts';
@@ -68,8 +69,8 @@ const codes = {
   E0212: {
     title: 'Nested too deeply',
     explanation:
-      'Expressions are nested at most some hundreds deep, the functions that they call included. Name the parts with let; ' +
-      'what is done many times over is a fold.',
+      'Expressions are nested at most some hundreds deep, the functions that they call included. Name the ' +
+      'parts with let; what is done many times over is a fold.',
     example: `fn f(x: f32) -> f32 = ${'x + '.repeat(300)}x`,
   },
   E0301: {
@@ -166,7 +167,8 @@ const codes = {
     title: 'Shape of an argument',
     explanation: 'The shapes of the arguments must fit the parameters, one value for each size parameter.',
     example:
-      'fn dot(x: f32[D], y: f32[D]) -> f32 = sum d: x[d] * y[d]\nfn f(x: f32[N], y: f32[M]) -> f32 = dot(x, y)',
+      'fn dot(x: f32[D], y: f32[D]) -> f32 = sum d: x[d] * y[d]\nfn f(x: f32[N], y: f32[M]) -> f32 = ' +
+      'dot(x, y)',
   },
   E0403: {
     title: 'Uses of an index disagree',
@@ -182,7 +184,8 @@ const codes = {
   E0405: {
     title: 'Subscript may be out of range',
     explanation:
-      'Every look-up is proved to be inside its dimension, by the ranges of its indices and the where clauses.',
+      'Every look-up is proved to be inside its dimension, by the ranges of its indices and the where ' +
+      'clauses.',
     example: 'fn f(x: f32[N]) -> f32[N] = for i: x[i + 1]',
   },
   E0406: {

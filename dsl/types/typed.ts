@@ -1,7 +1,7 @@
 /**
- * The typed program: what the checker makes of the tree and what lowering reads. Names are resolved, every index has
- * a range, every expression a type, every conversion is a `cast` of its own; nothing is left to infer.
- * A function is checked once, with its sizes symbolic; lowering instantiates it with numbers.
+ * The typed program: what the checker makes of the tree and what lowering reads. Names are resolved, every
+ * index has a range, every expression a type, every conversion is a `cast` of its own; nothing is left to
+ * infer. A function is checked once, with its sizes symbolic; lowering instantiates it with numbers.
  */
 import type { Span } from '../diagnostics/diagnostic.ts';
 import type { ReductionName } from '../syntax/tree.ts';
@@ -28,7 +28,10 @@ export type Placement =
 export interface Dim {
   readonly size: Size;
   readonly placement: Placement;
-  /** The factors of a product dimension as it was written, major first: `G * R` is [G, R]. A remark, not identity. */
+  /**
+   * The factors of a product dimension as it was written, major first: `G * R` is [G, R]. A remark, not
+   * identity.
+   */
   readonly factors?: readonly Size[] | undefined;
 }
 
@@ -99,7 +102,9 @@ export type IndexId = number & { readonly brand?: 'index' };
 
 // ── expressions ────────────────────────────────────────────────────────────────────────────────────────────
 
-/** One index of a comprehension or reduction, with its range. A product dimension binds several, major first. */
+/**
+ * One index of a comprehension or reduction, with its range. A product dimension binds several, major first.
+ */
 export interface TypedIndex {
   readonly id: IndexId;
   readonly name: string;
@@ -158,10 +163,10 @@ export type TypedNode =
       readonly body: TypedExpression;
     }
   /**
-   * Over all the groups at once. The result has the dims of the body: a tensor-valued body is reduced elementwise.
-   * `argmax`/`argmin` have a scalar body, one group, and type ix(range of the group); ties give the lowest index.
-   * Over nothing: sum 0, prod 1, max −∞ (lowest), min +∞ (highest), any false, all true, mean NaN; arg… has a range
-   * that is proved not to be 0.
+   * Over all the groups at once. The result has the dims of the body: a tensor-valued body is reduced
+   * elementwise. `argmax`/`argmin` have a scalar body, one group, and type ix(range of the group); ties give
+   * the lowest index. Over nothing: sum 0, prod 1, max −∞ (lowest), min +∞ (highest), any false, all true,
+   * mean NaN; arg… has a range that is proved not to be 0.
    */
   | {
       readonly kind: 'reduction';
@@ -192,9 +197,9 @@ export type TypedNode =
     }
   | { readonly kind: 'builtin'; readonly builtin: Builtin; readonly arguments: readonly TypedExpression[] }
   /**
-   * A loop of `count` steps carrying a state. Of `rows`, the item is row `step` of each sequence and is bound to
-   * `item`; of a counted loop `step` itself is used. A fold's type is the state's; a scan's body is (state, output)
-   * and its type (state, outputs stacked in a leading dimension of `count`).
+   * A loop of `count` steps carrying a state. Of `rows`, the item is row `step` of each sequence and is bound
+   * to `item`; of a counted loop `step` itself is used. A fold's type is the state's; a scan's body is
+   * (state, output) and its type (state, outputs stacked in a leading dimension of `count`).
    */
   | {
       readonly kind: 'loop';
@@ -207,8 +212,8 @@ export type TypedNode =
       readonly body: TypedExpression;
     }
   /**
-   * A collective or resharding: on values the identity in the global view. Kept for the partitioner; on a single
-   * device it is its first argument.
+   * A collective or resharding: on values the identity in the global view. Kept for the partitioner; on a
+   * single device it is its first argument.
    */
   | {
       readonly kind: 'collective';
@@ -246,8 +251,8 @@ export type TypedNode =
  * - `cumsum`, `cumprod`, `cummax` `(x: number[N]) → t[N]`, inclusive;
  * - `concat(a: t[N, …], b: t[M, …]) → t[N + M, …]`;
  * - `split_key(k: key) → (key, key)`, `fold_in(k: key, i: integer) → key`: threefry2x32(k, (0, i)) and so on;
- * - `uniform(k: key) → f32` in [0, 1), `normal(k: key) → f32`; with an expected type f32[…], one draw an element,
- *   with the element's row-major position as the counter;
+ * - `uniform(k: key) → f32` in [0, 1), `normal(k: key) → f32`; with an expected type f32[…], one draw an
+ *   element, with the element's row-major position as the counter;
  * - `random_bits(k: key) → u32` likewise.
  * - `clamp_index[N](i: integer) → ix(N)`: into [0, N), N ≥ 1.
  */

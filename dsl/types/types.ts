@@ -143,8 +143,8 @@ export function hasError(type: Type): boolean {
 }
 
 // ── sizes not known yet ────────────────────────────────────────────────────────────────────────────────────
-// While a call is being solved, the callee's size parameters stand in expected types under names that begin with
-// `?`, which no source name does. An expected size with one of them says nothing.
+// While a call is being solved, the callee's size parameters stand in expected types under names that begin
+// with `?`, which no source name does. An expected size with one of them says nothing.
 
 const unknownMark = '?';
 

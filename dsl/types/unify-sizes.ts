@@ -18,7 +18,10 @@ import {
   withoutAtoms,
 } from './size.ts';
 
-/** `pattern` is in terms of the callee's size parameters, `actual` of the caller's: equal names are not the same. */
+/**
+ * `pattern` is in terms of the callee's size parameters, `actual` of the caller's: equal names are not the
+ * same.
+ */
 export interface SizeEquation {
   readonly pattern: Size;
   readonly actual: Size;
@@ -36,10 +39,10 @@ export type SizeSolution =
   | { readonly kind: 'undetermined'; readonly unknowns: readonly string[] };
 
 /**
- * Solves for the `unknowns` that occur in the patterns, each from an equation that has no other unknown left and in
- * which it occurs once, until nothing more is found; then compares both sides of every equation by normal form.
- * Divisions without remainder come first: others are obligations. An unknown that would have to be a fraction or
- * negative is a mismatch. A product with a factor 0 says nothing about its other factors.
+ * Solves for the `unknowns` that occur in the patterns, each from an equation that has no other unknown left
+ * and in which it occurs once, until nothing more is found; then compares both sides of every equation by
+ * normal form. Divisions without remainder come first: others are obligations. An unknown that would have to
+ * be a fraction or negative is a mismatch. A product with a factor 0 says nothing about its other factors.
  */
 export function solveSizes(equations: readonly SizeEquation[], unknowns: ReadonlySet<string>): SizeSolution {
   const renaming = new Map([...unknowns].map((name) => [name, parameter(freshName(name))]));

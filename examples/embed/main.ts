@@ -1,6 +1,6 @@
 /**
- * Calls a Ricci file from TypeScript: `npm run embed`. `examples/moe/moe.ricci.d.ts`, which `ricci declare` wrote, types
- * the call: another shape than the entry takes is an error in the editor.
+ * Calls a Ricci file from TypeScript: `npm run embed`. `examples/moe/moe.ricci.d.ts`, which `ricci declare`
+ * wrote, types the call: another shape than the entry takes is an error in the editor.
  */
 import { join } from 'node:path';
 import { isUserError, load, tensor, valuesOf } from 'ricci';

@@ -1,8 +1,10 @@
 /**
- * Makes a small checkpoint in Hugging Face's Mixtral layout: config.json, two safetensors shards and their index.
+ * Makes a small checkpoint in Hugging Face's Mixtral layout: config.json, two safetensors shards and their
+ * index.
  *
- * The model is not trained. Its embedding and head are built from the byte pairs of a text, so that on its own the
- * residual stream predicts the likeliest next byte; attention and experts are small random maps on top of that.
+ * The model is not trained. Its embedding and head are built from the byte pairs of a text, so that on its
+ * own the residual stream predicts the likeliest next byte; attention and experts are small random maps on
+ * top of that.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -81,7 +83,10 @@ function embedding(): TensorData {
   );
 }
 
-/** head[next, lane] = log P(next | lane's byte) by counts with add-one smoothing, scaled for a normed unit vector. */
+/**
+ * head[next, lane] = log P(next | lane's byte) by counts with add-one smoothing, scaled for a normed unit
+ * vector.
+ */
 function head(text: Uint8Array): TensorData {
   const counts = new Float64Array(config.vocab_size * lanes).fill(0.05);
   const totals = new Float64Array(lanes).fill(0.05 * config.vocab_size);

@@ -1,4 +1,6 @@
-/** Every attention of the library against one written out, which differs by what a query sees and by a cap. */
+/**
+ * Every attention of the library against one written out, which differs by what a query sees and by a cap.
+ */
 import { expect, test } from 'vitest';
 import {
   at,

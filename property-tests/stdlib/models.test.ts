@@ -1,4 +1,7 @@
-/** A Llama is a Mixtral with one expert: whole models, block by block. Mixtral itself is written out in models.test.ts of lowering. */
+/**
+ * A Llama is a Mixtral with one expert: whole models, block by block. Mixtral itself is written out in
+ * models.test.ts of lowering.
+ */
 import { expect, test } from 'vitest';
 import {
   expectClose,

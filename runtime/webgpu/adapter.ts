@@ -89,8 +89,8 @@ async function withDriver<T>(manifest: string | undefined, work: () => Promise<T
 const keepLoaded = 0x1000;
 
 /**
- * Dawn loads `libvulkan.so.1` by name. Where the system has none, one that is already in the process under that name
- * serves. Node complains of any library that is not an addon, after it has loaded it.
+ * Dawn loads `libvulkan.so.1` by name. Where the system has none, one that is already in the process under
+ * that name serves. Node complains of any library that is not an addon, after it has loaded it.
  */
 function makeLoaderResident(bundled: string | undefined): void {
   const { RTLD_NOW, RTLD_GLOBAL } = os.constants.dlopen;

@@ -1,6 +1,6 @@
 /**
- * Dawn in Node waits for the GPU by polling from `setImmediate`, which keeps one core busy for as long as anything
- * is awaited. A software adapter needs that core, and a laptop its battery.
+ * Dawn in Node waits for the GPU by polling from `setImmediate`, which keeps one core busy for as long as
+ * anything is awaited. A software adapter needs that core, and a laptop its battery.
  */
 
 const napMilliseconds = 0.05;
@@ -19,8 +19,8 @@ function isDawnPoll(callback: unknown): boolean {
 let installed = false;
 
 /**
- * Makes each of Dawn's polls sleep for 50 µs first. Dawn only polls while a promise of its is pending; callbacks
- * of anyone else run as before.
+ * Makes each of Dawn's polls sleep for 50 µs first. Dawn only polls while a promise of its is pending;
+ * callbacks of anyone else run as before.
  */
 export function calmPolling(): void {
   if (installed) return;

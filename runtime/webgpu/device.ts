@@ -1,4 +1,6 @@
-/** A WebGPU device with all that its adapter offers, what it can do as plain data, and its failures as errors. */
+/**
+ * A WebGPU device with all that its adapter offers, what it can do as plain data, and its failures as errors.
+ */
 import type { DeviceProfile } from '../../compiler/tiles/device-profile.ts';
 import { UserError } from '../errors.ts';
 
@@ -10,8 +12,8 @@ export interface OpenedDevice {
   readonly timestamps: boolean;
   /**
    * Runs `work`, which gives commands to the device, and waits for what it returns.
-   * @throws UserError when the device refused a command, ran out of memory, or was lost meanwhile. `what` is its
-   * subject in the message: `the kernel softmax_scores`.
+   * @throws UserError when the device refused a command, ran out of memory, or was lost meanwhile. `what` is
+   * its subject in the message: `the kernel softmax_scores`.
    */
   readonly guard: <T>(what: string, work: () => T | Promise<T>) => Promise<T>;
   /** Frees all that was made on it. */
@@ -117,7 +119,8 @@ function guardOf(device: GPUDevice): OpenedDevice['guard'] {
   return async (what, work) => {
     if (lost !== undefined) throw lost;
     for (const filter of scopes) device.pushErrorScope(filter);
-    // The scopes see what is issued until they are popped, so `work` must be over before anyone else's begins.
+    // The scopes see what is issued until they are popped, so `work` must be over before anyone else's
+    // begins.
     let outcome: { value: ReturnType<typeof work> } | { thrown: unknown };
     try {
       outcome = { value: work() };
@@ -179,7 +182,8 @@ export function failure(what: string, filter: GPUErrorFilter, message: string): 
       return new UserError(
         'device-refused',
         `the device refused ${what}: ${message.trim()}`,
-        'this is a fault of the compiler or of the driver: please report it; --target reference still runs it',
+        'this is a fault of the compiler or of the driver: please report it; --target reference still runs ' +
+          'it',
       );
   }
 }

@@ -12,8 +12,9 @@ import { type DispatchTime, timeDispatches } from './timestamps.ts';
 import { bufferUsage, mapForReading } from './usage.ts';
 
 /**
- * A package on a device, ready to run: nothing is compiled or allocated after loading. Calls that overlap are run one
- * after the other. Any of them may reject with a UserError (`out-of-memory`, `device-lost`, `device-refused`).
+ * A package on a device, ready to run: nothing is compiled or allocated after loading. Calls that overlap are
+ * run one after the other. Any of them may reject with a UserError (`out-of-memory`, `device-lost`,
+ * `device-refused`).
  */
 export interface LoadedPackage {
   /** Bytes of device memory that it holds. */
@@ -25,7 +26,9 @@ export interface LoadedPackage {
   readonly runOnDevice: () => Promise<void>;
   /** The outputs of the last run. */
   readonly read: () => Promise<Map<string, TensorData>>;
-  /** As `runOnDevice`, with the device's own time of each kernel in launch order. Slower: a pass a dispatch. */
+  /**
+   * As `runOnDevice`, with the device's own time of each kernel in launch order. Slower: a pass a dispatch.
+   */
   readonly time: () => Promise<DispatchTime[]>;
   readonly destroy: () => void;
 }
@@ -35,8 +38,8 @@ const commandsPerSubmit = 1024;
 
 /**
  * @param onPipeline hears how many kernels the driver has compiled, of how many.
- * @throws UserError `exceeds-device` before anything is allocated, when the package was compiled for a larger device;
- * `device-refused`, naming the kernel, when one does not compile.
+ * @throws UserError `exceeds-device` before anything is allocated, when the package was compiled for a larger
+ * device; `device-refused`, naming the kernel, when one does not compile.
  */
 export async function loadPackage(
   pkg: Package,

@@ -44,7 +44,10 @@ export function installedDriverManifests(): string[] {
   });
 }
 
-/** SwiftShader from the npm package, else a Chromium's; undefined where neither is (or not for this processor). */
+/**
+ * SwiftShader from the npm package, else a Chromium's; undefined where neither is (or not for this
+ * processor).
+ */
 export function findSwiftShader(): VulkanDriver | undefined {
   return unpackBundledSwiftShader() ?? chromiumSwiftShader();
 }

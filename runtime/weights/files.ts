@@ -23,8 +23,9 @@ export function withFile<T>(file: string, verb: 'read' | 'write', work: () => T)
 }
 
 /**
- * The file is the new one or the old one, never half of either: the pieces are written beside it, then renamed. A link
- * stays, and what it points to is replaced. What is no file (`/dev/stdout`, a pipe) is written to as it is.
+ * The file is the new one or the old one, never half of either: the pieces are written beside it, then
+ * renamed. A link stays, and what it points to is replaced. What is no file (`/dev/stdout`, a pipe) is
+ * written to as it is.
  */
 export function writeWhole(file: string, pieces: Iterable<Uint8Array>): void {
   withFile(file, 'write', () => {

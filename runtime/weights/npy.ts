@@ -1,4 +1,7 @@
-/** NumPy's .npy files. https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html, versions 1 to 3. */
+/**
+ * NumPy's .npy files. https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html, versions 1 to
+ * 3.
+ */
 import fs from 'node:fs';
 import { elementCount } from '../../compiler/plan/storage-bytes.ts';
 import { type Dtype, dtypeFacts } from '../../dsl/types/dtype.ts';
@@ -6,7 +9,10 @@ import { UserError } from '../errors.ts';
 import { malformed, withFile } from './files.ts';
 import { type TensorData, tensorFromValues, tensorValues } from './tensor-data.ts';
 
-/** An element type of NumPy: which of ours it becomes, and how to read one where its bytes must be turned around. */
+/**
+ * An element type of NumPy: which of ours it becomes, and how to read one where its bytes must be turned
+ * around.
+ */
 interface NumpyType {
   readonly bytes: number;
   readonly dtype: Dtype;
@@ -47,7 +53,8 @@ export function readNpy(file: string): TensorData {
 }
 
 /**
- * float64 is rounded to f32, int64 becomes i32 where all values fit; Fortran order is turned into row-major order.
+ * float64 is rounded to f32, int64 becomes i32 where all values fit; Fortran order is turned into row-major
+ * order.
  * @throws UserError `malformed-file`, naming the file and what is wrong.
  */
 export function parseNpy(bytes: Uint8Array, file: string): TensorData {
@@ -151,7 +158,8 @@ const numpyNames = new Map<Dtype, string>(
 );
 
 /**
- * A file of version 1, row-major. bf16 and f8, which NumPy lacks, are written as f32, which holds them exactly.
+ * A file of version 1, row-major. bf16 and f8, which NumPy lacks, are written as f32, which holds them
+ * exactly.
  * @throws UserError `file-access` when the shape is too long for the format.
  */
 export function npyBytes(tensor: TensorData): Uint8Array {

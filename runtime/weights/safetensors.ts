@@ -170,8 +170,8 @@ const namesOfDtypes = new Map<Dtype, string>(
 );
 
 /**
- * Wider elements first, then by name, as the reference implementation does: the same tensors give the same bytes. The
- * file appears whole or not at all.
+ * Wider elements first, then by name, as the reference implementation does: the same tensors give the same
+ * bytes. The file appears whole or not at all.
  * @throws UserError `file-access`.
  */
 export function writeSafetensors(

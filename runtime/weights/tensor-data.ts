@@ -43,7 +43,10 @@ const f16: FloatFormat = {
   overflow: 0x7c00,
   nan: 0x7e00,
 };
-/** OCP 8-bit floating point, 2023: E4M3 has no infinities, so that 448 is its largest value, and overflow is NaN. */
+/**
+ * OCP 8-bit floating point, 2023: E4M3 has no infinities, so that 448 is its largest value, and overflow is
+ * NaN.
+ */
 const f8e4m3: FloatFormat = {
   mantissaBits: 3,
   bias: 7,
@@ -179,7 +182,10 @@ export function tensorValues(tensor: TensorData): Float64Array {
   return values;
 }
 
-/** @throws UserError `wrong-input` when the bytes are not those of the type. `what` is the subject of the message. */
+/**
+ * @throws UserError `wrong-input` when the bytes are not those of the type. `what` is the subject of the
+ * message.
+ */
 export function checkTensorBytes(what: string, tensor: TensorData): void {
   const expected = packedBytes(tensor);
   if (tensor.bytes.byteLength !== expected)

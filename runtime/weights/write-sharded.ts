@@ -5,7 +5,8 @@ import { writeSafetensors } from './safetensors.ts';
 import type { TensorData } from './tensor-data.ts';
 
 /**
- * Writes `model-00001-of-0000N.safetensors` … and, last, `model.safetensors.index.json` into an existing folder.
+ * Writes `model-00001-of-0000N.safetensors` … and, last, `model.safetensors.index.json` into an existing
+ * folder.
  * @throws UserError when a file cannot be written.
  */
 export function writeShardedSafetensors(

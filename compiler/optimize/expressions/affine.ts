@@ -1,7 +1,8 @@
 /**
- * Affine normal form of i32 expressions: a constant plus whole multiples of distinct atoms (iterators, counters, loads,
- * quotients …). i32 arithmetic wraps, and so is a ring modulo 2^32: collecting terms is exact there. What divides or
- * compares needs more, that the form does not leave i32 on its way: `exactRange` says when it does not.
+ * Affine normal form of i32 expressions: a constant plus whole multiples of distinct atoms (iterators,
+ * counters, loads, quotients …). i32 arithmetic wraps, and so is a ring modulo 2^32: collecting terms is
+ * exact there. What divides or compares needs more, that the form does not leave i32 on its way: `exactRange`
+ * says when it does not.
  */
 import type { Scalar } from '../../graph/graph.ts';
 import { apply, integer } from '../../graph/scalar.ts';
@@ -17,7 +18,10 @@ export interface Affine {
 /** More terms than subscripts have: beyond it an expression is left as it is. */
 const mostTerms = 64;
 
-/** undefined when the expression is not i32, has too many terms, or a coefficient leaves i32. `scalar` is interned. */
+/**
+ * undefined when the expression is not i32, has too many terms, or a coefficient leaves i32. `scalar` is
+ * interned.
+ */
 export function affineOf(scalar: Scalar): Affine | undefined {
   const terms = new Map<Scalar, number>();
   let constant = 0;

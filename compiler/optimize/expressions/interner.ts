@@ -1,6 +1,6 @@
 /**
- * One object for each structure: after interning, two expressions are equal exactly when they are the same object,
- * and a table keyed by object is a table keyed by structure.
+ * One object for each structure: after interning, two expressions are equal exactly when they are the same
+ * object, and a table keyed by object is a table keyed by structure.
  */
 import type { Scalar } from '../../graph/graph.ts';
 import { operands, partKey, subexpressions, withOperands } from '../../graph/scalar.ts';
@@ -8,7 +8,9 @@ import { operands, partKey, subexpressions, withOperands } from '../../graph/sca
 export interface Interner {
   /** The one object with this structure. */
   readonly intern: (scalar: Scalar) => Scalar;
-  /** Number of an interned expression, in order of first appearance: a reproducible order among expressions. */
+  /**
+   * Number of an interned expression, in order of first appearance: a reproducible order among expressions.
+   */
   readonly number: (scalar: Scalar) => number;
 }
 

@@ -1,4 +1,7 @@
-/** Interval analysis of integer and bool expressions, from the extents of the axes and the counts of the loops. */
+/**
+ * Interval analysis of integer and bool expressions, from the extents of the axes and the counts of the
+ * loops.
+ */
 import type { Dtype } from '../../../dsl/types/dtype.ts';
 import type { ScalarFunction } from '../../../dsl/types/scalar-functions.ts';
 import type { LoopId, Scalar } from '../../graph/graph.ts';
@@ -123,8 +126,8 @@ const byFunction: {
 };
 
 /**
- * Gives the interval in which an expression lies. Of floats nothing is claimed. Arithmetic that may leave its dtype
- * (and then wraps) is given the dtype's whole range.
+ * Gives the interval in which an expression lies. Of floats nothing is claimed. Arithmetic that may leave its
+ * dtype (and then wraps) is given the dtype's whole range.
  */
 export function rangeAnalysis(bounds: Bounds): (scalar: Scalar) => Interval {
   const known = new Map<Scalar, Interval>();

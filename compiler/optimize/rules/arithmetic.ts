@@ -69,7 +69,8 @@ export const arithmeticRules: readonly Rule[] = [
     to: ({ x, c }, _, type) => apply('mul', x!, constant(type, wrap(type, -numberOf(c)))),
   },
   {
-    // A power of two and its reciprocal are both exact, so both sides are the one rounding of the same real number.
+    // A power of two and its reciprocal are both exact, so both sides are the one rounding of the same real
+    // number.
     name: 'x / c = x * (1/c) for a power of two',
     types: ['f32'],
     from: call('div', hole('x'), anyConstant('c', [2, 4, 0.5, -8, 3, 2 ** 20])),

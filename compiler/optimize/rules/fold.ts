@@ -1,6 +1,7 @@
 /**
- * What pointwise functions give on constants, where that is one value on every device: integer and logical functions,
- * and the f32 operations that IEEE 754 rounds correctly. The rest (exp, sin, …) are left to the device.
+ * What pointwise functions give on constants, where that is one value on every device: integer and logical
+ * functions, and the f32 operations that IEEE 754 rounds correctly. The rest (exp, sin, …) are left to the
+ * device.
  */
 import type { ScalarFunction } from '../../../dsl/types/scalar-functions.ts';
 import { float64 } from '../../graph/float64.ts';

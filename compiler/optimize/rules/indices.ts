@@ -1,4 +1,7 @@
-/** Index arithmetic: affine normal form, quotients and remainders of split and merged dimensions, known ranges. */
+/**
+ * Index arithmetic: affine normal form, quotients and remainders of split and merged dimensions, known
+ * ranges.
+ */
 
 import type { Scalar } from '../../graph/graph.ts';
 import { apply, boolean, constant, integer } from '../../graph/scalar.ts';
@@ -36,7 +39,9 @@ function rejoinOnce(form: Affine): Affine | undefined {
   return undefined;
 }
 
-/** Whether `scalar` is `whole // divisor`, also where `whole` is itself a quotient and the two were made one. */
+/**
+ * Whether `scalar` is `whole // divisor`, also where `whole` is itself a quotient and the two were made one.
+ */
 function isQuotient(scalar: Scalar, whole: Scalar, divisor: number): boolean {
   if (scalar.op !== 'apply' || scalar.function !== 'floordiv') return false;
   const [dividend, by] = scalar.operands;
@@ -69,7 +74,10 @@ const normalForm: readonly Rule[] = (['add', 'sub', 'mul'] as const).map((operat
   to: ({ x, y }, context) => normalise(apply(operation, x!, y!), context),
 }));
 
-/** `form = divisor * quotient + rest`, rest without the multiples of the divisor and its constant in [0, divisor). */
+/**
+ * `form = divisor * quotient + rest`, rest without the multiples of the divisor and its constant in [0,
+ * divisor).
+ */
 function divide(form: Affine, divisor: number): { readonly quotient: Affine; readonly rest: Affine } {
   const quotient = new Map<Scalar, number>();
   const rest = new Map<Scalar, number>();
@@ -86,7 +94,10 @@ function divide(form: Affine, divisor: number): { readonly quotient: Affine; rea
   };
 }
 
-/** Quotient and remainder of an expression that does not wrap, by a positive constant; as small as ranges allow. */
+/**
+ * Quotient and remainder of an expression that does not wrap, by a positive constant; as small as ranges
+ * allow.
+ */
 function quotientAndRest(scalar: Scalar, by: Scalar, { interner, range }: RuleContext) {
   const divisor = numberOf(by);
   const form = affineOf(scalar);
@@ -113,8 +124,8 @@ function quotientAndRest(scalar: Scalar, by: Scalar, { interner, range }: RuleCo
 }
 
 /**
- * `(a g + rest) // (a b) = g // b` and `(a g + rest) mod (a b) = a (g mod b) + rest` where rest lies in [0, a): a subscript
- * merged from `g` and `rest` and split elsewhere.
+ * `(a g + rest) // (a b) = g // b` and `(a g + rest) mod (a b) = a (g mod b) + rest` where rest lies in [0,
+ * a): a subscript merged from `g` and `rest` and split elsewhere.
  */
 function commonFactor(form: Affine, by: Scalar, { interner, range }: RuleContext) {
   const divisor = numberOf(by);

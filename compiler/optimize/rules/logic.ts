@@ -7,7 +7,9 @@ import {anyConstant,
 
 const bool = ['bool'] as const;
 
-/** `select` evaluates one branch only: a load in the other may be out of range, and must stay in its branch. */
+/**
+ * `select` evaluates one branch only: a load in the other may be out of range, and must stay in its branch.
+ */
 function loads(scalar: Scalar): boolean {
   return loadsOf(scalar).length > 0;
 }

@@ -1,10 +1,11 @@
 /**
- * Rewrite rules of scalar expressions, as data: what a rule matches, what takes its place, and the types that it is for.
- * The test of soundness makes random instances of `from` out of this data, and fails for a rule of which it finds no
- * instance that fires: a rule without a test cannot exist.
+ * Rewrite rules of scalar expressions, as data: what a rule matches, what takes its place, and the types that
+ * it is for. The test of soundness makes random instances of `from` out of this data, and fails for a rule of
+ * which it finds no instance that fires: a rule without a test cannot exist.
  *
- * Exactness: a rule gives the same i32, u32 and bool, and the same f32 bit for bit except for the sign of a zero and
- * the payload of a NaN. So `0 * x` and `x - x` of floats stay as they are, and sums of floats are not reassociated.
+ * Exactness: a rule gives the same i32, u32 and bool, and the same f32 bit for bit except for the sign of a
+ * zero and the payload of a NaN. So `0 * x` and `x - x` of floats stay as they are, and sums of floats are
+ * not reassociated.
  */
 import type { Dtype } from '../../../dsl/types/dtype.ts';
 import type { ScalarFunction } from '../../../dsl/types/scalar-functions.ts';
@@ -41,7 +42,10 @@ export interface RuleContext {
 
 export interface Rule {
   readonly name: string;
-  /** The types of the operands of arithmetic and comparisons in `from` (and of its holes, unless bool by position). */
+  /**
+   * The types of the operands of arithmetic and comparisons in `from` (and of its holes, unless bool by
+   * position).
+   */
   readonly types: readonly Arithmetic[];
   readonly from: Pattern;
   /** undefined: the rule's condition does not hold. */

@@ -1,13 +1,14 @@
 /**
- * Contractions: a tile of the result is accumulated in registers, `into[m, n] += left[m, k] · right[k, n]`, over blocks of
- * the reduced axes. Both factors are whole expressions (a prologue costs no kernel), `finish` is the epilogue. Two ways to
- * feed the accumulators, chosen by device:
- *   - from registers: each invocation loads its part of both factors itself; where subgroups are of fixed size the rows of
- *     `left` are dealt out to the lanes and broadcast. No workgroup memory, no barriers: best on a software adapter;
+ * Contractions: a tile of the result is accumulated in registers, `into[m, n] += left[m, k] · right[k, n]`,
+ * over blocks of the reduced axes. Both factors are whole expressions (a prologue costs no kernel), `finish`
+ * is the epilogue. Two ways to feed the accumulators, chosen by device:
+ *   - from registers: each invocation loads its part of both factors itself; where subgroups are of fixed
+ *     size the rows of `left` are dealt out to the lanes and broadcast. No workgroup memory, no barriers:
+ *     best on a software adapter;
  *   - staged: all invocations together bring blocks of both factors into workgroup memory.
  *
- * A grouped contraction takes its rows from the order that `route` made: a workgroup has rows of one expert, found from
- * the offsets, and reads that expert's weights alone.
+ * A grouped contraction takes its rows from the order that `route` made: a workgroup has rows of one expert,
+ * found from the offsets, and reads that expert's weights alone.
  */
 import type { GroupedLookup, Scalar } from '../../graph/graph.ts';
 import { iterator, mapScalar } from '../../graph/scalar.ts';
@@ -365,8 +366,8 @@ function plainRows({ contraction, rows, reduced }: Problem, tiles: Tiles): Rows 
 }
 
 /**
- * Experts have whole tiles of rows, counted through in order: workgroup g has tile g of them. There are at most
- * rows / tile + experts.
+ * Experts have whole tiles of rows, counted through in order: workgroup g has tile g of them. There are at
+ * most rows / tile + experts.
  */
 function groupedRows(
   { contraction, rows, reduced }: Problem,

@@ -53,8 +53,8 @@ function mapBody(node: ComputeNode, flat: TileExpression, context: ScheduleConte
 }
 
 /**
- * The iterators of axes `0 … rank − 1` at a flat position in their box, without divisions where every use of them in
- * `scalars` allows it. `extents` has all of the node's axes.
+ * The iterators of axes `0 … rank − 1` at a flat position in their box, without divisions where every use of
+ * them in `scalars` allows it. `extents` has all of the node's axes.
  */
 function flatIterators(
   scalars: readonly Scalar[],

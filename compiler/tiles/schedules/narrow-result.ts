@@ -1,4 +1,7 @@
-/** Results whose elements share words: first computed wide, then packed by a kernel in which each word has one owner. */
+/**
+ * Results whose elements share words: first computed wide, then packed by a kernel in which each word has one
+ * owner.
+ */
 import { dtypeFacts } from '../../../dsl/types/dtype.ts';
 import type { Tensor } from '../../graph/graph.ts';
 import { iterator, load } from '../../graph/scalar.ts';

@@ -1,6 +1,7 @@
 /**
- * Sorting and top-k by counting: an entry's rank is the number of entries that come before it, and the entry of rank r
- * is the result's r-th. Two reductions, n² comparisons a row, stable on every device without barriers.
+ * Sorting and top-k by counting: an entry's rank is the number of entries that come before it, and the entry
+ * of rank r is the result's r-th. Two reductions, n² comparisons a row, stable on every device without
+ * barriers.
  */
 import type { ComputeNode, OrderNode, Scalar, TensorType } from '../../graph/graph.ts';
 import { apply, boolean, integer, iterator, load } from '../../graph/scalar.ts';
@@ -38,7 +39,10 @@ export const scheduleOrder: NodeSchedule<'order'> = (node, context) => {
   return [...context.node(counted), ...context.node(chosen)];
 };
 
-/** Whether the entry `left` at `leftPlace` stands before `right`: better, or equal and earlier; NaN behind all else. */
+/**
+ * Whether the entry `left` at `leftPlace` stands before `right`: better, or equal and earlier; NaN behind all
+ * else.
+ */
 function comesBefore(
   direction: OrderNode['direction'],
   type: TensorType,

@@ -1,8 +1,9 @@
 /**
  * Reductions, by where neighbours in memory are:
  *   - down columns: each invocation has four neighbouring results and walks along the reduced axes;
- *   - along rows: each row of invocations has one result (four, where results are narrower than a word) and reads
- *     neighbours, its columns taking turns and meeting in a tree. On a software adapter a row is one invocation.
+ *   - along rows: each row of invocations has one result (four, where results are narrower than a word) and
+ *     reads neighbours, its columns taking turns and meeting in a tree. On a software adapter a row is one
+ *     invocation.
  * A long reduction with few results is split in two first (`split-reduction.ts`).
  */
 import { type Dtype, dtypeFacts } from '../../../dsl/types/dtype.ts';
@@ -173,8 +174,8 @@ function vectorOf(extent: number, most: number): number {
 }
 
 /**
- * A workgroup of one subgroup (of one invocation, where they are of no fixed size) has several results at once: what they
- * share is loaded once.
+ * A workgroup of one subgroup (of one invocation, where they are of no fixed size) has several results at
+ * once: what they share is loaded once.
  */
 function softwareRows({ count, reduced, node }: Reduction, { device }: ScheduleContext): Layout {
   const inner = reduced.at(-1)?.extent ?? 1;

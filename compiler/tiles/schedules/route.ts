@@ -1,6 +1,6 @@
 /**
- * Routing: where each expert's positions begin (how many picks are below it), then each expert, one invocation each,
- * walks over the picks and lists its own in order. Stable, and no atomics.
+ * Routing: where each expert's positions begin (how many picks are below it), then each expert, one
+ * invocation each, walks over the picks and lists its own in order. Stable, and no atomics.
  */
 import type { ComputeNode } from '../../graph/graph.ts';
 import { apply as applyScalar, integer, iterator, load as loadScalar } from '../../graph/scalar.ts';

@@ -1,11 +1,13 @@
 /**
- * Softmax-weighted sums, streamed (Milakov and Gimelshein 2018; Dao et al. 2022): each invocation has one row with its
- * accumulator in registers, and meets the streamed axis in blocks. It keeps the largest logit so far, the sum of
- * exponentials and the weighted sum of values, rescaled when the largest changes. No score reaches memory.
+ * Softmax-weighted sums, streamed (Milakov and Gimelshein 2018; Dao et al. 2022): each invocation has one row
+ * with its accumulator in registers, and meets the streamed axis in blocks. It keeps the largest logit so
+ * far, the sum of exponentials and the weighted sum of values, rescaled when the largest changes. No score
+ * reaches memory.
  *
- * Where the score is a product of a factor of the row and one of the streamed position, the row's factor is held in
- * registers and a block of the other is dealt out to the lanes of a subgroup and broadcast. What `visible` says of the
- * last position that a row sees bounds the loop, so that the masked half of causal attention is not computed.
+ * Where the score is a product of a factor of the row and one of the streamed position, the row's factor is
+ * held in registers and a block of the other is dealt out to the lanes of a subgroup and broadcast. What
+ * `visible` says of the last position that a row sees bounds the loop, so that the masked half of causal
+ * attention is not computed.
  */
 import type { ComputeNode, Scalar, SoftmaxSumNode } from '../../graph/graph.ts';
 import { iteratorsOf } from '../../graph/scalar.ts';
@@ -41,7 +43,10 @@ import { type AxisClass, axisClass, iteratorsAt } from './axis-class.ts';
 import { elementCount, type NodeSchedule, type ScheduleContext } from './context.ts';
 import { sharesWords, widened } from './narrow-result.ts';
 
-/** The lowest finite f32: no finite logit is below it, and exp(hidden − x) is 0, where that of −∞ − (−∞) would be NaN. */
+/**
+ * The lowest finite f32: no finite logit is below it, and exp(hidden − x) is 0, where that of −∞ − (−∞) would
+ * be NaN.
+ */
 const hidden = -(2 - 2 ** -23) * 2 ** 127;
 
 /** Components of values that one invocation accumulates: more are split over the grid. */
@@ -310,8 +315,8 @@ function lowerOffset(node: SoftmaxSumNode, outputs: readonly TileExpression[]): 
 }
 
 /**
- * One more than the last position that any row of the workgroup sees, as far as a conjunct `u <= f(row)` of `visible`
- * tells, for an f that grows with the row: its value at the workgroup's last row.
+ * One more than the last position that any row of the workgroup sees, as far as a conjunct `u <= f(row)` of
+ * `visible` tells, for an f that grows with the row: its value at the workgroup's last row.
  */
 function lastVisible(
   node: SoftmaxSumNode,

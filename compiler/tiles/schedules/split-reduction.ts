@@ -54,7 +54,8 @@ function splitPlain(
     dtype: dtype === 'bool' ? 'u32' : dtype,
     shape: [...shape, parts],
   });
-  // Axes of the first kernel: the output's, the part, then the reduced ones with the chunk in place of its axis.
+  // Axes of the first kernel: the output's, the part, then the reduced ones with the chunk in place of its
+  // axis.
   const position = apply('add', apply('mul', iterator(rank), integer(chunk)), iterator(rank + 1 + axis));
   const iterators = [
     ...shape.map((_, at) => iterator(at)),

@@ -1,7 +1,8 @@
 /**
- * Contractions of a few rows with weights whose neighbours lie along the reduced axis, as when decoding token by token:
- * the weights are read once, and that is the time it takes. Each invocation has all rows and several columns, and shares
- * the reduced axis with its neighbours, so that what they read together is one piece of memory.
+ * Contractions of a few rows with weights whose neighbours lie along the reduced axis, as when decoding token
+ * by token: the weights are read once, and that is the time it takes. Each invocation has all rows and
+ * several columns, and shares the reduced axis with its neighbours, so that what they read together is one
+ * piece of memory.
  */
 import { lowerScalar } from '../lower-scalar.ts';
 import { define, loop, reduceTiles, register, spread, store, update } from '../tile-builder.ts';
