@@ -138,7 +138,8 @@ export function formatExpression(context: Context, expression: Expression): Doc 
 export function guarded(context: Context, expression: Expression, parentheses: boolean): Doc {
   const doc = formatExpression(context, expression);
   if (!parentheses) return doc;
-  if (hugs(expression) && isHard(doc)) return ['(', doc, ')'];
+  if (hugs(expression) && isHard(doc))
+    return choice(['(', doc, ')'], ['(', indent(hardLine, doc), hardLine, ')']);
   return group('(', indent(softLine, doc), softLine, ')');
 }
 

@@ -265,6 +265,13 @@ describe('the whole', () => {
     ).toHaveLength(1);
   });
 
+  it('takes the lowest integer, and none below', () => {
+    accepted(
+      'fn f(x: i32[N]) -> i32[N] = for i: if x[i] == -2147483648 then -2147483648 else x[i] + -2147483648',
+    );
+    expect(check('fn f() -> i32 = -2147483649').errors[0]).toMatch(/^E0316/);
+  });
+
   it('accepts the whole standard library', () => {
     const imports = moduleLoader.standardNames
       .filter((name) => name !== 'prelude')

@@ -1,7 +1,7 @@
 /** `+`, `<`, `and`, `-x` …: operators as pointwise functions. */
 import type { BinaryOperator, Expression } from '../syntax/tree.ts';
 import { type Context, errorExpression } from './context.ts';
-import { flexibleSize, isFlexible, isSizeShaped, wantedArithmetic } from './flexible.ts';
+import { flexibleSize, isFlexible, isIntegerLiteral, isSizeShaped, wantedArithmetic } from './flexible.ts';
 import { inferPointwise } from './pointwise.ts';
 import type { ScalarFunction } from './scalar-functions.ts';
 import type { Type, TypedExpression } from './typed.ts';
@@ -59,7 +59,18 @@ export function inferUnary(
   node: Extract<Expression, { kind: 'unary' }>,
   expected: Type | undefined,
 ): TypedExpression {
+  if (isLowestInteger(node) && (wantedArithmetic(expected) ?? 'i32') === 'i32') {
+    return { kind: 'constant', value: lowestI32, type: scalarOf('i32'), span: node.span };
+  }
   const name = node.operator === '-' ? 'neg' : 'not';
   const written = { name: `\`${node.operator}\``, span: node.span };
   return inferPointwise(context, name, written, [node.operand], expected);
+}
+
+const lowestI32 = -(2 ** 31);
+
+/** `-2147483648` is an i32 although the number behind its minus is none. */
+function isLowestInteger({ operator, operand }: Extract<Expression, { kind: 'unary' }>): boolean {
+  const isWhole = operand.kind === 'number' && isIntegerLiteral(operand.text);
+  return operator === '-' && isWhole && -Number(operand.text) === lowestI32;
 }

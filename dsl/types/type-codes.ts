@@ -154,7 +154,7 @@ const codes = {
   },
   E0316: {
     title: 'Number out of range',
-    explanation: 'Integer literals are at most 2^32 − 1.',
+    explanation: 'Whole numbers are in the range of i32, or of u32 where that is asked for.',
     example: 'fn f() -> i32 = 99999999999',
   },
   E0401: {
