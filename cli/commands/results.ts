@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { fileReason } from '../../compiler/plan/file-reason.ts';
 import { typeText } from '../../compiler/plan/storage-bytes.ts';
 import { writeFileBeside } from '../../driver/write-file.ts';
+import { dtypeFacts } from '../../dsl/types/dtype.ts';
 import { UserError } from '../../runtime/errors.ts';
 import { npyBytes } from '../../runtime/weights/npy.ts';
 import { writeSafetensors } from '../../runtime/weights/safetensors.ts';
@@ -61,7 +62,9 @@ const mostValues = 2 ** 20;
 export function reportResults(results: Tensors, file: string | undefined, output: Output): void {
   const lines = [...results].map(([path, tensor]) => {
     const values = tensorValues(tensor);
-    const shown = [...values.subarray(0, fewValues)].map((value) => Number(value.toPrecision(6)));
+    const isFloat = dtypeFacts[tensor.dtype].class === 'float';
+    const few = [...values.subarray(0, fewValues)];
+    const shown = isFloat ? few.map((value) => Number(value.toPrecision(6))) : few;
     return `${path}: ${typeText(tensor)} = ${shown.join(' ')}${values.length > fewValues ? ' …' : ''}`;
   });
   output.data([...lines, ...(file === undefined ? [] : [`written to ${file}`])].join('\n'), {

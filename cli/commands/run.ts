@@ -8,7 +8,6 @@ import { checkInputs } from '../../driver/inputs.ts';
 import { randomInput } from '../../driver/random-inputs.ts';
 import { runReference } from '../../driver/run-reference.ts';
 import { writeFileBeside } from '../../driver/write-file.ts';
-import { dtypeFacts } from '../../dsl/types/dtype.ts';
 import { natural } from '../../dsl/types/size.ts';
 import type { ElementType } from '../../dsl/types/typed.ts';
 import { UserError } from '../../runtime/errors.ts';
