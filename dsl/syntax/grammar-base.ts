@@ -97,6 +97,18 @@ export class GrammarBase extends EmbeddedActionsParser {
     }
   }
 
+  protected leave(): void {
+    this.nesting -= 1;
+  }
+
+  protected enterParentheses(): void {
+    this.parentheses += 1;
+  }
+
+  protected leaveParentheses(): void {
+    this.parentheses -= 1;
+  }
+
   /** For what nests without brackets: operands, prefixes, calls of calls. */
   protected boundChain(length: number): void {
     if (length > maximumChain) {
@@ -133,18 +145,6 @@ export class GrammarBase extends EmbeddedActionsParser {
       if (depth === 0 && (tokenType === reserved.let || tokenType === marks.rightBrace)) return;
       if (tokenType === marks.rightBrace) depth -= 1;
     }
-  }
-
-  protected leave(): void {
-    this.nesting -= 1;
-  }
-
-  protected enterParentheses(): void {
-    this.parentheses += 1;
-  }
-
-  protected leaveParentheses(): void {
-    this.parentheses -= 1;
   }
 
   protected report(problem: Problem): void {

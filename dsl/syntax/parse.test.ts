@@ -200,6 +200,13 @@ fn h() -> f32 = 1`;
     expect(codes(text)).toEqual(expected);
   });
 
+  test.each(['constructor', 'toString', '__proto__'])('%s is a name like others', (name) => {
+    const { diagnostics } = parse({ path: 'a.ricci', text: `fn f(x: f32) -> f32 = x ${name}` });
+    expect(diagnostics.map(({ help }) => help)).toEqual([
+      ['write an operator between the two, or leave this out'],
+    ]);
+  });
+
   test('what is nested too deeply, with and without brackets', () => {
     const nested = (depth: number): string => `fn f() -> f32 = ${'g('.repeat(depth)}1${')'.repeat(depth)}`;
     const inParentheses = (depth: number): string => nested(depth).replaceAll('g(', '(');

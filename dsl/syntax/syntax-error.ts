@@ -13,7 +13,7 @@ export function syntaxError(error: IRecognitionException, file: string): Problem
   if (isReserved(token) && expectsName(expected)) return reservedWord(token, span);
   return problem('E0101', span, `expected ${expected}, found ${found(token)}`, {
     notes: formOf(error.context.ruleStack),
-    help: [hintFor(token, error.context.ruleStack.at(-1) ?? '') ?? `write ${expected} here`],
+    help: [hintFor(error) ?? `write ${expected} here`],
   });
 }
 
@@ -64,25 +64,28 @@ function reservedWord(token: IToken, span: Span): Problem {
   });
 }
 
-/** How declarations start in other languages. */
-const foreignStarts: { readonly [word: string]: string } = {
-  def: '`fn`',
-  func: '`fn`',
-  function: '`fn`',
-  fun: '`fn`',
-  struct: '`type Name(sizes) = { field: type, … }`',
-  class: '`type Name(sizes) = { field: type, … }`',
-  record: '`type Name(sizes) = { field: type, … }`',
-  const: 'a function without parameters, `fn name() -> type = value`',
-  use: '`import`',
-  pub: '`export`',
-};
+const recordForm = '`type Name(sizes) = { field: type, … }`';
+
+/** How declarations start in other languages. A map, since any name at all is looked up in it. */
+const foreignStarts: ReadonlyMap<string, string> = new Map([
+  ['def', '`fn`'],
+  ['func', '`fn`'],
+  ['function', '`fn`'],
+  ['fun', '`fn`'],
+  ['struct', recordForm],
+  ['class', recordForm],
+  ['record', recordForm],
+  ['const', 'a function without parameters, `fn name() -> type = value`'],
+  ['use', '`import`'],
+  ['pub', '`export`'],
+]);
 
 /** Rules within which `=` was meant to compare or to bind. */
 const valueRules = new Set(['block', 'choice', 'parenthesized', 'call']);
 
-function hintFor(token: IToken, rule: string): string | undefined {
-  const start = foreignStarts[token.image];
+function hintFor({ name, token, context }: IRecognitionException): string | undefined {
+  const start = foreignStarts.get(token.image);
+  const rule = context.ruleStack.at(-1) ?? '';
   const { tokenType } = token;
   if (start !== undefined && tokenType === identifier) return `write ${start}`;
   if (tokenType === marks.assign && valueRules.has(rule)) {
@@ -91,6 +94,7 @@ function hintFor(token: IToken, rule: string): string | undefined {
   if (rule === 'fact' && (tokenType === marks.atLeast || tokenType === marks.greater)) {
     return 'turn it around: `1 <= K`';
   }
+  if (name === 'NotAllInputParsedException') return 'write an operator between the two, or leave this out';
   if (tokenType === reserved.let) return 'finish what stands before this `let` first';
   return tokenType === EOF ? 'go on here, or leave out what stands before' : undefined;
 }
