@@ -30,6 +30,8 @@ interface Uses {
   readonly evaluations: readonly number[];
   /** Whether it is read otherwise than by loads: an output, a state, a source. */
   readonly isWhole: boolean;
+  /** How many times it is computed: the steps of the loops around its node. */
+  readonly turns: number;
 }
 
 type Policy = (producer: ComputeNode, uses: Uses) => boolean;
@@ -52,9 +54,9 @@ function isView(producer: ComputeNode): boolean {
   return work.arithmetic === 0 && work.floatLoads <= 2 && work.integerLoads <= 2;
 }
 
-function isWorthFusing(producer: ComputeNode, { evaluations }: Uses): boolean {
+function isWorthFusing(producer: ComputeNode, { evaluations, turns }: Uses): boolean {
   const work = workOf(producer.body);
-  const elements = product(producer.result.shape);
+  const elements = turns * product(producer.result.shape);
   const total = evaluations.reduce((sum, count) => sum + count, 0);
   if (total <= elements) return true;
   if (work.transcendental > 0) return false;
@@ -127,9 +129,9 @@ export function asStored(tensor: { readonly dtype: Dtype }, value: Scalar): Scal
 }
 
 function usesOf(graph: Graph): ReadonlyMap<TensorId, Uses> {
-  const uses = new Map<TensorId, { evaluations: number[]; isWhole: boolean }>();
+  const uses = new Map<TensorId, { evaluations: number[]; isWhole: boolean; turns: number }>();
   const usesFor = (tensor: TensorId) => {
-    const known = uses.get(tensor) ?? { evaluations: [], isWhole: false };
+    const known = uses.get(tensor) ?? { evaluations: [], isWhole: false, turns: 1 };
     uses.set(tensor, known);
     return known;
   };
@@ -142,6 +144,7 @@ function usesOf(graph: Graph): ReadonlyMap<TensorId, Uses> {
         for (const tensor of node.initial) usesFor(tensor).isWhole = true;
         continue;
       }
+      if (node.kind === 'compute') usesFor(node.result.id).turns = turns;
       for (const tensor of readsOf(node)) if (!loaded.has(tensor)) usesFor(tensor).isWhole = true;
       if (node.kind === 'compute' && node.grouped) usesFor(node.grouped.pick).isWhole = true;
       for (const scalar of nodeScalars(node)) {

@@ -25,6 +25,7 @@ export const passes: readonly Pass[] = [
   { name: 'recover-attention', run: recoverAttention },
   { name: 'recover-experts', run: recoverExperts },
   { name: 'fuse', run: fuse },
+  { name: 'dead-code-fused', run: deadCode },
   { name: 'fuse-more-epilogues', run: fuseEpilogues },
   { name: 'simplify-fused', run: simplify },
   { name: 'common-subexpressions-again', run: commonSubexpressions },

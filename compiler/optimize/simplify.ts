@@ -14,7 +14,7 @@ import { indexRules as rulesOfIndices } from './rules/indices.ts';
 import { logicRules } from './rules/logic.ts';
 
 /** Every table of rules, by topic. */
-const ruleTables = {
+export const ruleTables = {
   arithmetic: arithmeticRules,
   indices: rulesOfIndices,
   logic: logicRules,
