@@ -6,8 +6,8 @@ import { expect, test } from 'vitest';
 const house = [
   'dsl/diagnostics',
   'dsl/syntax',
-  'dsl/types',
   'dsl/placement',
+  'dsl/types',
   'compiler/graph',
   'compiler/lower',
   'compiler/partition',

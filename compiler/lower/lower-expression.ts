@@ -99,6 +99,7 @@ const table: Table = {
   builtin: lowerBuiltin,
   loop: lowerLoop,
   collective: (expression, scope, lowering) => lowering.lower(expression.value, scope),
+  placed: (expression, scope, lowering) => lowering.lower(expression.value, scope),
   perDevice: (expression, scope, lowering) => lowering.lower(expression.body, scope),
   ring: (expression, scope, lowering) => {
     bindPattern(lowering, scope, expression.state, lowering.lower(expression.initial, scope));

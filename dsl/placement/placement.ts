@@ -1,6 +1,6 @@
 /**
- * Where a tensor lives on a mesh of devices. A dimension is cut over an ordered list of mesh axes into as many
- * equal blocks as the axes have devices together; the block of a device is the one whose number its
+ * Where a tensor lives on a mesh of devices. A dimension is cut over an ordered list of mesh axes into as
+ * many equal blocks as the axes have devices together; the block of a device is the one whose number its
  * coordinates write, the first axis being the most significant digit. Over axes that nothing mentions, every
  * device holds the same. A value that is pending over axes is not final: what it stands for is the sum (or
  * the greatest, or the least) of what the devices along them hold.

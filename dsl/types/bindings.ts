@@ -9,6 +9,7 @@ import { extend } from './scope.ts';
 import { typeOf } from './type-expressions.ts';
 import { typeScope } from './type-scope.ts';
 import type { Type, TypedExpression } from './typed.ts';
+import { hasError, saysPlacement } from './types.ts';
 
 export function inferBlock(
   context: Context,
@@ -56,10 +57,12 @@ function inferBinding(
 function annotatedValue(context: Context, binding: Binding, annotated: Type | undefined): TypedExpression {
   const value = context.infer(context, binding.value, annotated);
   if (annotated === undefined || binding.type === undefined) return value;
-  return convert(context, value, {
+  const converted = convert(context, value, {
     type: annotated,
     place: 'written',
     asker: 'the annotated type',
     because: [{ span: binding.type.span, message: 'written here' }],
   });
+  if (hasError(converted.type) || !saysPlacement(annotated)) return converted;
+  return { kind: 'placed', value: converted, to: annotated, type: annotated, span: value.span };
 }

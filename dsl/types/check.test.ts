@@ -238,7 +238,7 @@ describe('control', () => {
     const info = entry('fn f(x: f32[S@sp, G, A]) -> f32[S@sp, G, A] = per_device sp (x) { shift(x, sp) }');
     expect(showType(info.body.type)).toBe('f32[S@sp, G, A]');
     const program = accepted(
-      'mesh (tp)\nfn f(x: f32[S, D]) -> f32[S, D] = (x as [S@tp, D]) + all_reduce(x, tp)',
+      'mesh (tp)\nfn f(x: f32[S, D@tp]) -> f32[S, D] = (x as [S, D]) + all_gather(x, tp)',
     );
     expect(program.axes).toEqual(['tp']);
   });

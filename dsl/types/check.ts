@@ -6,6 +6,7 @@ import { declareModule } from './declare-module.ts';
 import { depthOf } from './expression-children.ts';
 import { verifyFixes } from './fixes.ts';
 import { cachingParse, type LoadedProgram, loadProgram, type ModuleLoader, type Parse } from './modules.ts';
+import { checkPlacement } from './placing/check-placement.ts';
 import { reportRecursion } from './recursion.ts';
 import { diagnosticOf, type Problem } from './report.ts';
 import type { ModuleScope } from './scope.ts';
@@ -71,8 +72,15 @@ function checkOnce(entry: Source, loader: ModuleLoader, parseText: Parse): Check
   const isAcyclic = reportRecursion(functions, calls, report);
   if (isAcyclic) reportDeepCalls(depths, calls, report);
   const syntaxErrors = loaded.modules.flatMap((module) => module.syntaxErrors);
+  const program = programOf(loaded, scopes, functions, calls);
+  const isTyped = problems.length + syntaxErrors.length === 0;
+  // Without an axis everything is on every device.
+  if (isTyped && program.axes.length > 0) {
+    for (const signature of scopes.get(loaded.entry.source.path)?.functions.values() ?? [])
+      checkPlacement(functions.get(signature.id)!, signature, { program, report, text });
+  }
   return {
-    program: programOf(loaded, scopes, functions, calls),
+    program,
     diagnostics: [...syntaxErrors, ...inSourceOrder(problems, loaded).map(diagnosticOf)],
     sources,
   };

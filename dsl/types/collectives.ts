@@ -8,8 +8,8 @@ import { sameDims } from './conversions.ts';
 import { loopState, sameState } from './loop-state.ts';
 import { equalSizes } from './obligations.ts';
 import { extend, type IndexEntry } from './scope.ts';
-import { parameter, sameSize } from './size.ts';
-import { checkPlacements, dimsFrom, requireAxis, sizeOf } from './type-expressions.ts';
+import { parameter, type Size, sameSize } from './size.ts';
+import { checkPlacements, dimsFrom, requireAxis, sizeOf, withPending } from './type-expressions.ts';
 import { typeScope } from './type-scope.ts';
 import type { Type, TypedExpression } from './typed.ts';
 import { dimsOf, hasError, showDims, showName, showType, withDims } from './types.ts';
@@ -62,13 +62,15 @@ export function inferCollective(
   if (known.length < axes.length || hasError(typed.type)) return errorExpression(node.span);
   const dims =
     third === undefined ? [] : third.kind === 'move' ? [third.from, third.to] : [sizeExpression(third.value)];
-  const found = dims.map((dim) => dim !== undefined && hasDimension(context, dim, typed));
-  if (!found.every((ok) => ok)) return errorExpression(node.span);
+  const found = dims.map((dim) => dim && dimensionOf(context, dim, typed));
+  if (found.includes(undefined)) return errorExpression(node.span);
   return {
     kind: 'collective',
     collective,
     value: typed,
     axes: axes.map(({ name }) => name),
+    dims: found.filter((dim) => dim !== undefined),
+    to: undefined,
     type: typed.type,
     span: node.span,
   };
@@ -107,21 +109,43 @@ function sizeExpression(expression: Expression): SizeExpression | undefined {
   }
 }
 
-function hasDimension(context: Context, dimension: SizeExpression, value: TypedExpression): boolean {
+/**
+ * The position of the dimension of that size, or of which it is a factor. Of several the one whose whole size
+ * it is; when that leaves a choice, it is reported.
+ */
+function dimensionOf(
+  context: Context,
+  dimension: SizeExpression,
+  value: TypedExpression,
+): number | undefined {
   const size = sizeOf(dimension, typeScope(context));
-  if (size === undefined) return false;
+  if (size === undefined) return undefined;
   const dims = dimsOf(value.type);
-  const parts = dims.flatMap((dim) => [dim.size, ...(dim.factors ?? [])]);
-  if (parts.some((part) => sameSize(part, size))) return true;
-  if (parts.some((part) => equalSizes(context.facts, part, size))) return true;
-  context.report({
-    code: 'E0503',
-    message: `the value has no dimension of size ${showName(size)}`,
-    at: dimension.span,
-    secondary: [{ span: value.span, message: `this is ${showType(value.type)}` }],
-    help: [`its dimensions are ${showDims(dims) || 'none: it is a scalar'}`],
-  });
-  return false;
+  const isSize = (part: Size) => sameSize(part, size) || equalSizes(context.facts, part, size);
+  const positions = [...dims.keys()];
+  const equal = positions.filter((position) => isSize(dims[position]!.size));
+  const found = equal.length > 0 ? equal : positions.filter((at) => dims[at]!.factors?.some(isSize));
+  if (found.length === 1) return found[0];
+  const { span } = dimension;
+  const secondary = [{ span: value.span, message: `this is ${showType(value.type)}` }];
+  context.report(
+    found.length === 0
+      ? {
+          code: 'E0503',
+          message: `the value has no dimension of size ${showName(size)}`,
+          at: span,
+          secondary,
+          help: [`its dimensions are ${showDims(dims) || 'none: it is a scalar'}`],
+        }
+      : {
+          code: 'E0503',
+          message: `which dimension is meant is not clear: ${found.length} are of size ${showName(size)}`,
+          at: span,
+          secondary,
+          help: ['say with `as [...]` where each dimension is to live'],
+        },
+  );
+  return undefined;
 }
 
 function reportUsage(context: Context, node: CallNode, name: string, rule: CollectiveRule): void {
@@ -166,12 +190,15 @@ export function inferReshard(
   }
   const placed = dims.flatMap(({ placement }) => (placement.kind === 'axes' ? placement.axes : []));
   const axes = [...placed, ...node.pending.map(({ axis }) => axis.name)];
+  const to = withPending(withDims(value.type, dims), node.pending);
   return {
     kind: 'collective',
     collective: 'reshard',
     value,
     axes,
-    type: withDims(value.type, dims),
+    dims: [],
+    to,
+    type: to,
     span: node.span,
   };
 }

@@ -17,6 +17,10 @@ const names = readdirSync(folder)
 /** Files are named without their folder, so that the output is the same everywhere. */
 const loader: ModuleLoader = {
   ...moduleLoader,
+  standard: (name) => {
+    const source = moduleLoader.standard(name);
+    return source && { ...source, path: `stdlib/${name}.ricci` };
+  },
   file: (_, relative) => {
     const path = join(folder, relative);
     return existsSync(path) ? { path: basename(relative), text: readFileSync(path, 'utf8') } : undefined;

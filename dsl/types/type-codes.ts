@@ -239,6 +239,67 @@ const codes = {
     explanation: '`shift` moves blocks between devices, so it makes sense in the per-device view only.',
     example: 'fn f(x: f32[S@sp]) -> f32[S@sp] = shift(x, sp)',
   },
+  E0505: {
+    title: 'Value lives elsewhere',
+    explanation:
+      'A parameter, a result or an annotation says how its dimensions are cut. A value is cut further by ' +
+      'itself, since that moves nothing; to be put together, or cut in another way, it needs a collective.',
+    example: 'fn f(x: f32[S@sp]) -> f32[S] = x',
+  },
+  E0506: {
+    title: 'Cut differently',
+    explanation:
+      'An index takes the longest list of axes that an operand has on it, and every other list must be its ' +
+      'beginning: then each device has what it needs.',
+    example: 'fn f(x: f32[S@sp], y: f32[S@tp]) -> f32[S@sp] = x + y',
+  },
+  E0507: {
+    title: 'One axis for two indices',
+    explanation:
+      'A device has one place along an axis. In one expression an axis can divide the range of one index, or ' +
+      'a pending sum, and not two of them.',
+    example: 'fn f(x: f32[S@sp], y: f32[T@sp]) -> f32[S@sp, T] = for s, t: x[s] * y[t]',
+  },
+  E0508: {
+    title: 'Dimension must be whole',
+    explanation:
+      'softmax, sorting, top-k, running sums, argmax and loops go along a dimension in order, so each device ' +
+      'needs all of it.',
+    example: 'fn f(x: f32[S@sp]) -> f32[S@sp] = softmax(x)',
+  },
+  E0509: {
+    title: 'Value is still pending',
+    explanation:
+      'A sum over a cut range is left pending: each device has its part. What is linear may work on the parts; ' +
+      'everything else needs all_reduce or reduce_scatter first.',
+    example: 'fn f(x: f32[S@sp]) -> f32 = exp(sum s: x[s])',
+  },
+  E0510: {
+    title: 'Nothing to collect',
+    explanation:
+      'all_gather and all_to_all take the last axes off the list of a dimension, all_reduce and ' +
+      'reduce_scatter finish what is pending over an axis. The value must be so.',
+    example: 'mesh (sp)\nfn f(x: f32[S]) -> f32[S] = all_gather(x, sp)',
+  },
+  E0511: {
+    title: 'Devices may not divide the size',
+    explanation:
+      'A dimension is cut into equal blocks, so the devices divide its size; a where clause says so.',
+    example: 'mesh (sp)\nfn f(x: f32[S]) -> f32[S] = (x as [S@sp]) as [S]',
+  },
+  E0512: {
+    title: 'Product dimension cannot be cut so',
+    explanation:
+      'A dimension that is a product is cut over its major factor first: over a minor one only when the major ' +
+      'one is cut to single values.',
+    example: 'fn f(x: f32[(G * R)@tp]) -> f32[G, R] = for g, r: x[(g, r)]',
+  },
+  E0513: {
+    title: 'Loop state moves',
+    explanation: 'From step to step the state of a loop stays cut as it is, and final or pending as it is.',
+    example:
+      'fn f(x: f32[N], w: f32[N@tp, N]) -> f32[N] = fold i < 3 from h = x: for n: sum m: w[m, n] * h[m]',
+  },
 } as const satisfies { readonly [code: `E0${string}`]: CodeEntry };
 
 export type TypeCode = keyof typeof codes;

@@ -119,6 +119,13 @@ export function dimsFrom(dims: readonly DimExpression[], scope: TypeScope): read
   return result.length === dims.length ? result : undefined;
 }
 
+/** The type as it is written with `{+tp}` after it; only a tensor may be pending. */
+export function withPending(type: Type, pending: readonly PendingExpression[]): Type {
+  if (type.kind !== 'tensor' || pending.length === 0) return type;
+  const written = pending.map(({ axis, reduction }) => ({ axis: axis.name, combiner: reduction }));
+  return { ...type, pending: written };
+}
+
 /** `G * R` is [G, R], `G * 2 * P` is [G, 2, P]; anything else is its own only factor. */
 function factorsOf(size: SizeExpression): readonly SizeExpression[] {
   return size.kind === 'binary' && size.operator === '*'
@@ -140,7 +147,7 @@ export function typeOf(expression: TypeExpression, scope: TypeScope, float: Floa
   const element = qualifier === undefined ? builtinElement(name, sizes, scope, float) : undefined;
   if (element === 'error' || dims === undefined) return errorType;
   if (element === 'key') return { kind: 'key', dims };
-  if (element !== undefined) return tensor(element, dims);
+  if (element !== undefined) return withPending(tensor(element, dims), expression.pending);
   const record = recordNamed(expression.path, scope);
   if (record === undefined) return errorType;
   const wanted = record.info.parameters.length;

@@ -4,6 +4,7 @@
  * infer. A function is checked once, with its sizes symbolic; lowering instantiates it with numbers.
  */
 import type { Span } from '../diagnostics/diagnostic.ts';
+import type { PendingCombiner } from '../placement/placement.ts';
 import type { ReductionName } from '../syntax/tree.ts';
 import type { Dtype } from './dtype.ts';
 import type { ScalarFunction } from './scalar-functions.ts';
@@ -25,6 +26,11 @@ export type Placement =
   | { readonly kind: 'axes'; readonly axes: readonly string[] }
   | { readonly kind: 'hole' };
 
+export interface WrittenPending {
+  readonly axis: string;
+  readonly combiner: PendingCombiner;
+}
+
 export interface Dim {
   readonly size: Size;
   readonly placement: Placement;
@@ -36,7 +42,13 @@ export interface Dim {
 }
 
 export type Type =
-  | { readonly kind: 'tensor'; readonly element: ElementType; readonly dims: readonly Dim[] }
+  | {
+      readonly kind: 'tensor';
+      readonly element: ElementType;
+      readonly dims: readonly Dim[];
+      /** As written: `{+tp}`. Like placements a remark, not identity. */
+      readonly pending?: readonly WrittenPending[] | undefined;
+    }
   /** An array (dims) of records; a single record has no dims. Stored as a record of stacked tensors. */
   | {
       readonly kind: 'record';
@@ -87,11 +99,19 @@ export interface FunctionInfo {
   readonly sizes: readonly string[];
   /** How many of `sizes` were written in brackets. */
   readonly explicitSizes: number;
-  readonly parameters: readonly { readonly name: string; readonly type: Type; readonly local: LocalId }[];
+  readonly parameters: readonly Parameter[];
   readonly result: Type;
+  readonly resultSpan: Span;
   readonly facts: readonly TypedFact[];
   readonly body: TypedExpression;
   readonly documentation: string | undefined;
+  readonly span: Span;
+}
+
+export interface Parameter {
+  readonly name: string;
+  readonly type: Type;
+  readonly local: LocalId;
   readonly span: Span;
 }
 
@@ -212,8 +232,8 @@ export type TypedNode =
       readonly body: TypedExpression;
     }
   /**
-   * A collective or resharding: on values the identity in the global view. Kept for the partitioner; on a
-   * single device it is its first argument.
+   * A collective or resharding: on values the identity in the global view. A resharding leads to where `to`
+   * says.
    */
   | {
       readonly kind: 'collective';
@@ -227,7 +247,13 @@ export type TypedNode =
         | 'reshard';
       readonly value: TypedExpression;
       readonly axes: readonly string[];
+      /** Positions: the dimension that a reduce_scatter cuts; of an all_to_all from which and to which. */
+      readonly dims: readonly number[];
+      /** Of a resharding: the type whose placement is wanted. */
+      readonly to: Type | undefined;
     }
+  /** A value that an annotation places: it is brought there without moving data. */
+  | { readonly kind: 'placed'; readonly value: TypedExpression; readonly to: Type }
   /** `per_device axes { body }`; on a mesh where every axis has size 1, its body. */
   | { readonly kind: 'perDevice'; readonly axes: readonly string[]; readonly body: TypedExpression }
   /** One turn of a ring over `axis`: `source` (type ix(axis size)) is the rank whose block is at hand. */

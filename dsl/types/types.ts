@@ -1,4 +1,5 @@
 /** Types as values: making them, comparing them up to placements, and showing them as they are written. */
+import { showPending } from '../placement/placement.ts';
 import { type Dtype, dtypeFacts } from './dtype.ts';
 import {
   natural,
@@ -9,7 +10,7 @@ import {
   sizeParameters,
   substituteSizes,
 } from './size.ts';
-import type { Dim, ElementType, Type } from './typed.ts';
+import type { Dim, ElementType, Type, WrittenPending } from './typed.ts';
 
 export type TensorType = Extract<Type, { kind: 'tensor' }>;
 export type RecordType = Extract<Type, { kind: 'record' }>;
@@ -138,6 +139,13 @@ export function fieldType(record: RecordType, name: string): Type | undefined {
   return prependDims(record.dims, substituteType(field.type, values));
 }
 
+/** Whether an axis, or `?`, is written anywhere in it. */
+export function saysPlacement(type: Type): boolean {
+  if (type.kind === 'tuple') return type.elements.some(saysPlacement);
+  const isPending = type.kind === 'tensor' && (type.pending ?? []).length > 0;
+  return isPending || dimsOf(type).some(({ placement }) => placement.kind !== 'none');
+}
+
 export function hasError(type: Type): boolean {
   return type.kind === 'error' || (type.kind === 'tuple' && type.elements.some(hasError));
 }
@@ -166,7 +174,7 @@ export function isKnown(size: Size): boolean {
 export function showType(type: Type): string {
   switch (type.kind) {
     case 'tensor':
-      return showElement(type.element) + showDims(type.dims);
+      return showElement(type.element) + showDims(type.dims) + showWritten(type.pending ?? []);
     case 'record': {
       const sizes = type.sizes.length === 0 ? '' : `(${type.sizes.map(showName).join(', ')})`;
       return type.record.name + sizes + showDims(type.dims);
@@ -178,6 +186,10 @@ export function showType(type: Type): string {
     case 'error':
       return '?';
   }
+}
+
+function showWritten(pending: readonly WrittenPending[]): string {
+  return showPending(new Map(pending.map(({ axis, combiner }) => [axis, combiner])));
 }
 
 export function showElement(element: ElementType): string {

@@ -1,0 +1,72 @@
+/**
+ * The placement checker: one function at a time, with the functions that it calls gone through at each call,
+ * as their arguments are placed there. Sizes and the numbers of devices stay symbols.
+ */
+import type { Span } from '../../diagnostics/diagnostic.ts';
+import { type Facts, noFacts, withFact } from '../facts.ts';
+import { type Report, silent } from '../report.ts';
+import type { FunctionSignature } from '../scope.ts';
+import { natural, parameter } from '../size.ts';
+import type { FunctionInfo, TypedProgram } from '../typed.ts';
+import { devicesAlong } from './divides.ts';
+import { placeExpression } from './place-expression.ts';
+import type { PlaceScope, Placing } from './placing.ts';
+import { declaredPlacement, dimsIn, requirePlacement } from './required.ts';
+import { judgeTogether } from './together.ts';
+
+export interface PlacementCheck {
+  readonly program: TypedProgram;
+  readonly report: Report;
+  readonly text: (span: Span) => string;
+}
+
+/** Reports what is wrong with where the values of a function live. What is left to the partitioner passes. */
+export function checkPlacement(
+  info: FunctionInfo,
+  { declaration }: FunctionSignature,
+  { program, report, text }: PlacementCheck,
+): void {
+  if (info.auto) return;
+  const facts = factsOf(info, program.axes);
+  const placing = placingOf({ program, facts, report, text, declaration, together: [], judged: new Set() });
+  const scope: PlaceScope = { locals: new Map(), indices: new Map(), sizes: new Map(), call: undefined };
+  for (const { name, type, local, span } of info.parameters)
+    scope.locals.set(local, declaredPlacement(name, type, span));
+  const result = placing.place(info.body, scope);
+  const meeting = { placing, scope, span: resultSpan(info) };
+  requirePlacement(meeting, `the result of ${info.name}`, result, info.result, 'whole');
+  for (const used of placing.together) judgeTogether(used, placing);
+}
+
+function placingOf(parts: Omit<Placing, 'place' | 'quietly'>): Placing {
+  const placing: Placing = {
+    ...parts,
+    place: (expression, scope) => placeExpression(expression, scope, placing),
+    quietly: () => placingOf({ ...parts, report: silent, together: [], judged: new Set() }),
+  };
+  return placing;
+}
+
+/** Of a block its last expression, which is what is given. */
+function resultSpan(info: FunctionInfo): Span {
+  let { body } = info;
+  while (body.kind === 'let') body = body.body;
+  return body.span;
+}
+
+/** A mesh has a device along each axis at least, and divides what the signature says is cut. */
+function factsOf(info: FunctionInfo, axes: readonly string[]): Facts {
+  let facts = noFacts;
+  for (const axis of axes)
+    facts = withFact(facts, { relation: '<=', left: natural(1), right: parameter(axis) });
+  for (const fact of info.facts) facts = withFact(facts, fact);
+  for (const { size, placement } of [...info.parameters.map(({ type }) => type), info.result].flatMap(
+    dimsIn,
+  )) {
+    // The major axes alone divide what all of them divide.
+    const axes = placement.kind === 'axes' ? placement.axes : [];
+    for (let count = 1; count <= axes.length; count++)
+      facts = withFact(facts, { relation: '|', left: devicesAlong(axes.slice(0, count)), right: size });
+  }
+  return facts;
+}

@@ -1,0 +1,122 @@
+/** Where the value of an expression lives: the one rule, kind by kind. */
+import type { TypedExpression } from '../typed.ts';
+import { arithmeticOf } from '../types.ts';
+import { joinIndices, joinTensors, requireFinal } from './joins.ts';
+import { operationName, roles } from './linearity.ts';
+import { bindPlaced, placeTensors, type Typed } from './operands.ts';
+import { placeBuiltin } from './place-builtin.ts';
+import { placeCall } from './place-call.ts';
+import { placeCollective } from './place-collective.ts';
+import { placeComprehension, placeReduction } from './place-comprehension.ts';
+import { placeLoop } from './place-loop.ts';
+import { placeSubscript } from './place-subscript.ts';
+import { type PlacedValue, unknownValue, wholeTensor, wrappedBy, zipTensors } from './placed-value.ts';
+import type { PlaceScope, Placing } from './placing.ts';
+import { requirePlacement } from './required.ts';
+
+type Table = {
+  readonly [K in TypedExpression['kind']]: (
+    expression: Typed<K>,
+    scope: PlaceScope,
+    placing: Placing,
+  ) => PlacedValue;
+};
+
+const table: Table = {
+  constant: () => wholeTensor(0),
+  size: () => wholeTensor(0),
+  local: ({ local }, scope) => scope.locals.get(local) ?? unknownValue,
+  // Each device knows which part of a range is its own.
+  index: ({ index }, scope) => {
+    const variable = scope.indices.get(index);
+    return variable === undefined ? unknownValue : { ...wholeTensor(0), indices: new Set([variable]) };
+  },
+  field: ({ base, name }, scope, placing) => {
+    const value = placing.place(base, scope);
+    return value.kind === 'record' ? (value.fields.get(name) ?? unknownValue) : unknownValue;
+  },
+  subscript: placeSubscript,
+  tuple: ({ elements }, scope, placing) => ({
+    kind: 'tuple',
+    elements: elements.map((element) => placing.place(element, scope)),
+  }),
+  record: ({ fields, type }, scope, placing) => {
+    const names = type.kind === 'record' ? type.record.fields.map(({ name }) => name) : [];
+    const values = fields.map((field, i) => [names[i] ?? '', placing.place(field, scope)] as const);
+    return { kind: 'record', fields: new Map(values) };
+  },
+  apply: placeApply,
+  cast: placeCast,
+  comprehension: placeComprehension,
+  reduction: placeReduction,
+  if: placeIf,
+  let: ({ pattern, value, body }, scope, placing) => {
+    bindPlaced(pattern, placing.place(value, scope), scope);
+    return placing.place(body, scope);
+  },
+  call: placeCall,
+  builtin: placeBuiltin,
+  loop: placeLoop,
+  collective: placeCollective,
+  placed: ({ value, to, span }, scope, placing) =>
+    requirePlacement({ placing, scope, span }, 'the annotated type', placing.place(value, scope), to, 'open'),
+  // What a device does on its own is not followed: its result fits where it is used.
+  perDevice: () => unknownValue,
+  ring: () => unknownValue,
+  error: () => unknownValue,
+};
+
+/** In the checked function itself these can be put into a collective as they are. */
+const wrappable: ReadonlySet<TypedExpression['kind']> = new Set([
+  'local',
+  'field',
+  'call',
+  'collective',
+  'reduction',
+  'comprehension',
+]);
+
+export function placeExpression(
+  expression: TypedExpression,
+  scope: PlaceScope,
+  placing: Placing,
+): PlacedValue {
+  const place = table[expression.kind] as (
+    expression: TypedExpression,
+    scope: PlaceScope,
+    placing: Placing,
+  ) => PlacedValue;
+  const value = place(expression, scope, placing);
+  return scope.call === undefined && wrappable.has(expression.kind) ? wrappedBy(value, expression) : value;
+}
+
+function placeApply({ function: name, operands, span }: Typed<'apply'>, scope: PlaceScope, placing: Placing) {
+  const tensors = placeTensors(operands, scope, placing);
+  if (tensors === undefined) return unknownValue;
+  return joinTensors({ placing, scope, span }, operationName(name), roles[name], tensors) ?? unknownValue;
+}
+
+/** Rounding the parts of a sum is taken for rounding the sum; truncating them is not. */
+function placeCast({ operand, type, span }: Typed<'cast'>, scope: PlaceScope, placing: Placing): PlacedValue {
+  const value = placing.place(operand, scope);
+  if (value.kind !== 'tensor' || type.kind !== 'tensor' || operand.type.kind !== 'tensor') return value;
+  const loses = arithmeticOf(type.element) !== 'f32' && arithmeticOf(operand.type.element) === 'f32';
+  if (!loses) return value;
+  return requireFinal({ placing, scope, span }, 'a cast to an integer', value) ? value : unknownValue;
+}
+
+function placeIf(
+  { condition, then, otherwise, span }: Typed<'if'>,
+  scope: PlaceScope,
+  placing: Placing,
+): PlacedValue {
+  const chosen = placing.place(condition, scope);
+  const branches = [then, otherwise].map((branch) => placing.place(branch, scope));
+  if (chosen.kind !== 'tensor') return unknownValue;
+  const meeting = { placing, scope, span };
+  if (!requireFinal({ ...meeting, span: condition.span }, 'the condition of if', chosen)) return unknownValue;
+  return zipTensors(branches[0]!, branches[1]!, (left, right) => {
+    const joined = joinTensors(meeting, 'if', 'sum', [left, right]);
+    return joined ? { ...joined, indices: joinIndices([chosen, joined]) } : unknownValue;
+  });
+}

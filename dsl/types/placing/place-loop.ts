@@ -1,0 +1,133 @@
+/** Loops: every device goes through all steps, and the state lives at one place from step to step. */
+import { dimsOf, showName } from '../types.ts';
+import { longerCut, sameCut } from './joins.ts';
+import { bindPlaced, type Typed } from './operands.ts';
+import { bindIndex } from './place-comprehension.ts';
+import {
+  axesOfCut,
+  mapTensors,
+  type PlacedTensor,
+  type PlacedValue,
+  tensorsIn,
+  unknownValue,
+  zipTensors,
+} from './placed-value.ts';
+import { origins, type PlaceScope, type Placing, sizeIn } from './placing.ts';
+import { gatherRemedies, listed, needsWhole, reduceRemedies, report, withRemedies } from './problems.ts';
+
+/** Steps of the search for where the state can stay: each cuts a dimension over one more axis at least. */
+const mostRounds = 16;
+
+export function placeLoop(expression: Typed<'loop'>, scope: PlaceScope, placing: Placing): PlacedValue {
+  const { item, step, loop } = expression;
+  if (item !== undefined) {
+    const rows = rowsOf(expression, placing.place(item.sequence, scope), scope, placing);
+    if (rows === undefined) return unknownValue;
+    bindPlaced(item.pattern, rows, scope);
+  }
+  bindIndex(step, scope, true);
+  const state = settled(expression, placing.place(expression.initial, scope), scope, placing);
+  bindPlaced(expression.state, state, scope);
+  const body = placing.place(expression.body, scope);
+  const final = zipTensors(state, nextState(loop, body), (before, after) => {
+    if (joinedState(before, after) === undefined || after.pending.size !== before.pending.size) {
+      reportState(expression, before, after, scope, placing);
+      return unknownValue;
+    }
+    return { ...before, indices: new Set([...before.indices, ...after.indices]) };
+  });
+  if (loop === 'fold') return final;
+  const collected = body.kind === 'tuple' ? (body.elements[1] ?? unknownValue) : unknownValue;
+  const stacked = mapTensors(collected, (tensor) => ({ ...tensor, cuts: [[], ...tensor.cuts] }));
+  return { kind: 'tuple', elements: [final, stacked] };
+}
+
+/** The first state, cut until a step leaves it where it is. */
+function settled(
+  { body, loop, state: pattern }: Typed<'loop'>,
+  initial: PlacedValue,
+  scope: PlaceScope,
+  placing: Placing,
+): PlacedValue {
+  const trial = placing.quietly();
+  let state = initial;
+  for (let round = 0; round < mostRounds; round++) {
+    bindPlaced(pattern, state, scope);
+    const next = nextState(loop, trial.place(body, scope));
+    const joined = zipTensors(state, next, (before, after) => joinedState(before, after) ?? before);
+    if (joined.kind === 'unknown' || sameEverywhere(joined, state)) return state;
+    state = joined;
+  }
+  return state;
+}
+
+function nextState(loop: 'fold' | 'scan', body: PlacedValue): PlacedValue {
+  if (loop === 'fold') return body;
+  return body.kind === 'tuple' ? (body.elements[0] ?? unknownValue) : unknownValue;
+}
+
+/** Each step's row of what the loop goes over, which must be there on every device. */
+function rowsOf(
+  { item, loop }: Typed<'loop'>,
+  sequence: PlacedValue,
+  scope: PlaceScope,
+  placing: Placing,
+): PlacedValue | undefined {
+  const { span, type } = item!.sequence;
+  const cut = tensorsIn(sequence).find(({ cuts }) => (cuts[0] ?? []).length > 0)?.cuts[0];
+  if (cut !== undefined) {
+    const size = dimsOf(type)[0]?.size;
+    const dimension = size === undefined ? 'its rows' : `the dimension ${showName(sizeIn(size, scope))}`;
+    needsWhole(placing, scope, loop, span, cut, dimension);
+    return undefined;
+  }
+  return mapTensors(sequence, (tensor) => ({ ...tensor, cuts: tensor.cuts.slice(1) }));
+}
+
+/** Where both fit without moving data: the longer cut of each dimension. */
+function joinedState(before: PlacedTensor, after: PlacedTensor): PlacedTensor | undefined {
+  const cuts = before.cuts.map((cut, dim) => longerCut(cut, after.cuts[dim]!));
+  const known = cuts.filter((cut) => cut !== undefined);
+  return known.length === cuts.length ? { ...before, cuts: known } : undefined;
+}
+
+function sameEverywhere(left: PlacedValue, right: PlacedValue): boolean {
+  const others = tensorsIn(right);
+  return tensorsIn(left).every((tensor, i) =>
+    tensor.cuts.every((cut, dim) => sameCut(cut, others[i]!.cuts[dim]!)),
+  );
+}
+
+function reportState(
+  { loop, body }: Typed<'loop'>,
+  before: PlacedTensor,
+  after: PlacedTensor,
+  scope: PlaceScope,
+  placing: Placing,
+): void {
+  const dim = before.cuts.findIndex((cut, i) => longerCut(cut, after.cuts[i]!) === undefined);
+  const [left, right] = [before, after].map((tensor) => listed(axesOfCut(tensor.cuts[dim] ?? [])));
+  const [first] = [...after.pending].filter(([axis]) => !before.pending.has(axis));
+  const moved =
+    dim >= 0
+      ? {
+          what: `cut over ${left} before a step and over ${right} after it`,
+          labels: origins(before.cuts[dim]!, after.cuts[dim]!),
+          remedies: gatherRemedies(placing, after.cuts[dim]!),
+        }
+      : first === undefined
+        ? { what: 'pending before a step and final after it', labels: [], remedies: [] }
+        : {
+            what: `final before a step and pending over ${first[0]} after it`,
+            labels: [first[1].because],
+            remedies: reduceRemedies(placing, [first[0]], first[1]),
+          };
+  report(placing, scope, {
+    code: 'E0513',
+    message: `the state of the ${loop} does not stay where it is: ${moved.what}`,
+    span: body.span,
+    remark: 'a step of the loop is here',
+    secondary: moved.labels,
+    ...withRemedies(moved.remedies, 'end the step with a collective that brings the state back'),
+  });
+}

@@ -1,0 +1,58 @@
+/**
+ * What is used together on one device: the axes of the indices, of the dimensions and of what is pending are
+ * all different. Judged where the values meet, and again in the end, when the axes of all indices are known.
+ */
+import type { Label } from '../../diagnostics/diagnostic.ts';
+import type { TypedExpression } from '../typed.ts';
+import {
+  type CutAxis,
+  mapTensors,
+  type PlacedTensor,
+  type PlacedValue,
+  unknownValue,
+} from './placed-value.ts';
+import { type PlaceScope, type Placing, placeOf, type UsedTogether } from './placing.ts';
+import { usedTwice } from './problems.ts';
+
+/** The value, without the tensors that have an axis twice: these are reported. */
+export function useTogether(
+  value: PlacedValue,
+  { span }: TypedExpression,
+  scope: PlaceScope,
+  placing: Placing,
+): PlacedValue {
+  const at = placeOf(span, 'they meet here', scope);
+  return mapTensors(value, (tensor) => {
+    placing.together.push({ tensor, at });
+    return judgeTogether({ tensor, at }, placing) ? tensor : unknownValue;
+  });
+}
+
+interface Use {
+  /** What is cut over the axis. */
+  readonly entry: CutAxis | undefined;
+  readonly label: Label;
+}
+
+/** Whether no axis occurs twice; else that is reported, of the same uses once. */
+export function judgeTogether({ tensor, at }: UsedTogether, placing: Placing): boolean {
+  const twice = [...usesByAxis(tensor)].filter(([, uses]) => uses.length > 1);
+  for (const [axis, uses] of twice) {
+    const labels = uses.map(({ label }) => label);
+    const key = `${axis} ${labels.map(({ span }) => `${span.file} ${span.start}`).join(' ')}`;
+    if (placing.judged.has(key)) continue;
+    placing.judged.add(key);
+    const entries = uses.flatMap(({ entry }) => entry ?? []);
+    usedTwice(placing, at, axis, labels, entries);
+  }
+  return twice.length === 0;
+}
+
+function usesByAxis({ cuts, indices, pending }: PlacedTensor): ReadonlyMap<string, readonly Use[]> {
+  const found = new Map<string, Use[]>();
+  const add = (axis: string, use: Use) => found.set(axis, [...(found.get(axis) ?? []), use]);
+  for (const entry of [...[...indices].flatMap(({ cut }) => cut), ...cuts.flat()])
+    add(entry.axis, { entry, label: entry.because });
+  for (const [axis, { because, cut }] of pending) add(axis, { entry: cut, label: because });
+  return found;
+}
