@@ -238,7 +238,8 @@ export type PlacementChange =
   | { readonly kind: 'all_to_all'; readonly axes: AxisList; readonly from: number; readonly to: number }
   /** Every device along the axes gets what the first holds. */
   | { readonly kind: 'broadcast'; readonly axes: AxisList }
-  | { readonly kind: 'reshard'; readonly to: Placement };
+  /** `to.dims` are those of the dimensions from `first` on; those before and after stay as they are. */
+  | { readonly kind: 'reshard'; readonly first: number; readonly to: Placement };
 
 /**
  * Moves data between the devices of a group: those that differ in the coordinates along `axes` only, `devices`

@@ -128,7 +128,7 @@ test('collectives and exchanges', () => {
       result: moved,
       change: { kind: 'all_to_all', axes: ['tp'], from: 0, to: 1 },
     },
-    { kind: 'collective', source: x.id, result: placed, change: { kind: 'reshard', to } },
+    { kind: 'collective', source: x.id, result: placed, change: { kind: 'reshard', first: 0, to } },
     { ...group, verb: 'all_gather', source: x.id, result: all },
     { ...group, verb: 'reduce_scatter', source: x.id, result: chunk },
   ];

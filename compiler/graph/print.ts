@@ -138,7 +138,8 @@ export function printChange(change: PlacementChange): string {
       return `all_to_all ${showList(change.axes)} from dim ${change.from} to dim ${change.to}`;
     case 'reshard': {
       const dims = change.to.dims.map((list) => showList(list) || 'whole');
-      return `reshard to [${dims.join(', ')}]${showPending(change.to.pending)}`;
+      const at = change.first === 0 ? '' : ` from dim ${change.first}`;
+      return `reshard to [${dims.join(', ')}]${showPending(change.to.pending)}${at}`;
     }
   }
 }

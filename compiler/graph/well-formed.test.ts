@@ -176,7 +176,7 @@ const mutants: readonly (readonly [rule: string, graph: Graph])[] = [
   ['shapes are natural', withMap(float(1), tensor(20, 'f32', [-1]))],
   ['collective types', withExchanges({ result: tensor(21, 'f32', [8, 4]) })],
   ['collective types', withExchanges({ change: { kind: 'reduce_scatter', axes: ['tp'], dim: 2 } })],
-  ['collective types', withExchanges({ change: { kind: 'reshard', to: wholePlacement(1) } })],
+  ['collective types', withExchanges({ change: { kind: 'reshard', first: 1, to: wholePlacement(2) } })],
   ['exchange types', withExchanges({}, { verb: 'all_gather' })],
   ['exchange types', withExchanges({}, { devices: 2 })],
   ['exchange types', withExchanges({}, { verb: 'reduce_scatter' })],

@@ -202,8 +202,6 @@ const nodeRules: Readonly<Record<string, (node: Node, scope: Scope) => Messages>
     yield* expectType('the result', node.result, source);
     for (const dim of dimsOf(node.change))
       if (!isNatural(dim) || dim >= source.shape.length) yield `${printType(source)} has no dim ${dim}`;
-    if (node.change.kind === 'reshard' && node.change.to.dims.length !== source.shape.length)
-      yield `${printType(source)} is placed in ${node.change.to.dims.length} dims`;
   },
   *'exchange types'(node, scope) {
     const source = node.kind === 'exchange' ? scope.tensors.get(node.source) : undefined;
@@ -243,6 +241,8 @@ function dimsOf(change: PlacementChange): readonly number[] {
       return [change.dim];
     case 'all_to_all':
       return [change.from, change.to];
+    case 'reshard':
+      return change.to.dims.map((_, position) => change.first + position);
     default:
       return [];
   }

@@ -8,7 +8,7 @@ import { sameDims } from './conversions.ts';
 import { loopState, sameState } from './loop-state.ts';
 import { equalSizes } from './obligations.ts';
 import { extend, type IndexEntry } from './scope.ts';
-import { parameter, sameSize } from './size.ts';
+import { multiplySizes, parameter, type Size, sameSize } from './size.ts';
 import { checkPlacements, dimsFrom, requireAxis, sizeOf } from './type-expressions.ts';
 import { typeScope } from './type-scope.ts';
 import type { Type, TypedExpression } from './typed.ts';
@@ -62,13 +62,16 @@ export function inferCollective(
   if (known.length < axes.length || hasError(typed.type)) return errorExpression(node.span);
   const dims =
     third === undefined ? [] : third.kind === 'move' ? [third.from, third.to] : [sizeExpression(third.value)];
-  const found = dims.map((dim) => dim !== undefined && hasDimension(context, dim, typed));
-  if (!found.every((ok) => ok)) return errorExpression(node.span);
+  const positions = dims.map((dim) => dim && dimensionNamed(context, dim, typed));
+  const found = positions.filter((position) => position !== undefined);
+  if (found.length < positions.length) return errorExpression(node.span);
   return {
     kind: 'collective',
     collective,
     value: typed,
     axes: axes.map(({ name }) => name),
+    dims: found,
+    to: undefined,
     type: typed.type,
     span: node.span,
   };
@@ -107,21 +110,51 @@ function sizeExpression(expression: Expression): SizeExpression | undefined {
   }
 }
 
-function hasDimension(context: Context, dimension: SizeExpression, value: TypedExpression): boolean {
+/**
+ * The position of the one dimension of that size, or else of the one whose major factors have it together: a
+ * product dimension is cut along these.
+ */
+function dimensionNamed(
+  context: Context,
+  dimension: SizeExpression,
+  value: TypedExpression,
+): number | undefined {
   const size = sizeOf(dimension, typeScope(context));
-  if (size === undefined) return false;
+  if (size === undefined) return undefined;
   const dims = dimsOf(value.type);
-  const parts = dims.flatMap((dim) => [dim.size, ...(dim.factors ?? [])]);
-  if (parts.some((part) => sameSize(part, size))) return true;
-  if (parts.some((part) => equalSizes(context.facts, part, size))) return true;
+  const same = (part: Size): boolean => sameSize(part, size) || equalSizes(context.facts, part, size);
+  const whole = dims.flatMap((dim, position) => (same(dim.size) ? [position] : []));
+  const major = dims.flatMap(({ factors = [] }, position) =>
+    factors.some((_, last) => same(factors.slice(0, last + 1).reduce(multiplySizes))) ? [position] : [],
+  );
+  const found = whole.length > 0 ? whole : major;
+  if (found.length === 1) return found[0];
+  const secondary = [{ span: value.span, message: `this is ${showType(value.type)}` }];
+  if (found.length > 1) {
+    const places = found.map((position) => `dimension ${position + 1}`).join(' or ');
+    context.report({
+      code: 'E0503',
+      message: `${showName(size)} could be ${places}`,
+      at: dimension.span,
+      secondary,
+      help: ['give one of them a size parameter of its own'],
+    });
+    return undefined;
+  }
+  const isMinor = dims.some(({ factors = [] }) => factors.some(same));
   context.report({
     code: 'E0503',
-    message: `the value has no dimension of size ${showName(size)}`,
+    message: isMinor
+      ? `${showName(size)} is no major part of a dimension`
+      : `the value has no dimension of size ${showName(size)}`,
     at: dimension.span,
-    secondary: [{ span: value.span, message: `this is ${showType(value.type)}` }],
-    help: [`its dimensions are ${showDims(dims) || 'none: it is a scalar'}`],
+    secondary,
+    help: [
+      `its dimensions are ${showDims(dims) || 'none: it is a scalar'}`,
+      ...(isMinor ? ['a product dimension is cut along its first factor: name that, or the product'] : []),
+    ],
   });
-  return false;
+  return undefined;
 }
 
 function reportUsage(context: Context, node: CallNode, name: string, rule: CollectiveRule): void {
@@ -164,13 +197,17 @@ export function inferReshard(
     });
     return errorExpression(node.span);
   }
-  const placed = dims.flatMap(({ placement }) => (placement.kind === 'axes' ? placement.axes : []));
-  const axes = [...placed, ...node.pending.map(({ axis }) => axis.name)];
+  const to = {
+    dims: dims.map(({ placement }) => (placement.kind === 'axes' ? placement.axes : [])),
+    pending: new Map(node.pending.map(({ axis, reduction }) => [axis.name, reduction])),
+  };
   return {
     kind: 'collective',
     collective: 'reshard',
     value,
-    axes,
+    axes: [...to.dims.flat(), ...to.pending.keys()],
+    dims: [],
+    to,
     type: withDims(value.type, dims),
     span: node.span,
   };

@@ -227,6 +227,18 @@ export type TypedNode =
         | 'reshard';
       readonly value: TypedExpression;
       readonly axes: readonly string[];
+      /**
+       * Positions among the dims of the value: of reduce_scatter the one that is cut, of all_to_all from and
+       * to; empty for the others.
+       */
+      readonly dims: readonly number[];
+      /** Of reshard: the axes that cut each dim then, major first, and what is left to be combined. */
+      readonly to:
+        | {
+            readonly dims: readonly (readonly string[])[];
+            readonly pending: ReadonlyMap<string, 'sum' | 'max' | 'min'>;
+          }
+        | undefined;
     }
   /** `per_device axes { body }`; on a mesh where every axis has size 1, its body. */
   | { readonly kind: 'perDevice'; readonly axes: readonly string[]; readonly body: TypedExpression }
