@@ -5,11 +5,13 @@
 import type { Cost, NodeCost } from '../compiler/graph/cost.ts';
 import { graphCost, peakLiveBytes, tensorBytes } from '../compiler/graph/cost.ts';
 import { type ComputeNode, type Node, results, type Tensor } from '../compiler/graph/graph.ts';
+import { printChange } from '../compiler/graph/print.ts';
 import { allTensors } from '../compiler/graph/uses.ts';
 import { entryOf } from '../compiler/lower/entry.ts';
 import { contractionOf } from '../compiler/optimize/contraction.ts';
 import { commandCount } from '../compiler/plan/expand.ts';
 import { typeText } from '../compiler/plan/storage-bytes.ts';
+import { showList } from '../dsl/placement/placement.ts';
 import type { Dtype } from '../dsl/types/dtype.ts';
 import type { OpenedDevice } from '../runtime/webgpu/device.ts';
 import type { Checked, Compiled, Instance, Lowered } from './compile.ts';
@@ -106,6 +108,8 @@ const descriptions: { readonly [K in Node['kind']]: (node: Extract<Node, { kind:
   order: ({ direction, result }) => (direction === 'ascending' ? 'sort' : `top ${result.shape.at(-1) ?? 1}`),
   prefix: ({ combiner }) => `prefix ${combiner}`,
   loop: ({ count }) => `loop of ${count} steps`,
+  collective: ({ change }) => printChange(change),
+  exchange: ({ verb, axes }) => `${verb} ${showList(axes)}`,
 };
 
 function describe(node: Node): string {

@@ -44,6 +44,8 @@ const ownExtents: { readonly [K in Node['kind']]: (node: Extract<Node, { kind: K
   order: () => ({ what: 'an order', extent: 1 }),
   prefix: () => ({ what: 'a prefix', extent: 1 }),
   loop: ({ count }) => ({ what: 'a loop', extent: count }),
+  collective: () => ({ what: 'a collective', extent: 1 }),
+  exchange: ({ devices }) => ({ what: 'an exchange', extent: devices }),
 };
 
 function ownExtent(node: Node): Extent {

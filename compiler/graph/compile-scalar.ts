@@ -31,6 +31,8 @@ export interface Frame<V> {
   reducedNumber: number;
   readonly slot: (tensor: TensorId) => Slot<V>;
   readonly step: (loop: LoopId) => { readonly value: number };
+  /** Of the device that runs the node, along an axis of so many devices. */
+  readonly coordinate: (axis: string, devices: number) => number;
 }
 
 type NumberCode = () => number;
@@ -131,6 +133,10 @@ export function compileScalars<V>(frame: Frame<V>, roots: readonly Scalar[]): Sc
       case 'counter': {
         const step = frame.step(scalar.loop);
         return () => step.value;
+      }
+      case 'coordinate': {
+        const value = frame.coordinate(scalar.axis, scalar.devices);
+        return () => value;
       }
       case 'load': {
         const slot = frame.slot(scalar.tensor);

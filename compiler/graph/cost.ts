@@ -140,6 +140,8 @@ function evaluationsOf(node: Exclude<Node, LoopNode>): readonly Evaluation[] {
     case 'route':
     case 'order':
     case 'prefix':
+    case 'collective':
+    case 'exchange':
       return [];
   }
 }

@@ -6,6 +6,8 @@ import type { Algebra, Storage, TensorValue } from './algebra.ts';
 import type { Frame, Slot } from './compile-scalar.ts';
 import { computeCode, softmaxSumCode } from './evaluate-compute.ts';
 import type {
+  CollectiveNode,
+  ExchangeNode,
   Graph,
   LoopId,
   LoopNode,
@@ -28,7 +30,7 @@ import { describeNode } from './well-formed.ts';
 /**
  * The outputs by path. `inputs` has a value for each input of the graph, of its dtype and shape; what they
  * hold must be representable in the dtype. Throws (an internal error, naming node and index) on a load out of
- * range.
+ * range, and on what only the program of one device of a mesh may have.
  * @param onNode hears how many nodes were run, of how many, each step of a loop counted.
  */
 export function evaluateGraph<V>(
@@ -37,19 +39,64 @@ export function evaluateGraph<V>(
   algebra: Algebra<V>,
   onNode: (done: number, total: number) => void = () => undefined,
 ): ReadonlyMap<string, TensorValue<V>> {
+  const alone: DeviceState<V> = {
+    inputs,
+    coordinate: (axis) => {
+      throw new Error(`${graph.name} asks for a coordinate along ${axis}, and runs on one device`);
+    },
+  };
+  const exchange = (node: ExchangeNode): never => {
+    throw new Error(`${describeNode(node)} exchanges, and ${graph.name} runs on one device`);
+  };
+  return evaluateInStep(graph, [alone], algebra, exchange, onNode)[0]!;
+}
+
+/** What is particular to one device. */
+export interface DeviceState<V> {
+  readonly inputs: ReadonlyMap<TensorId, TensorValue<V>>;
+  /** Its place along a mesh axis of so many devices. */
+  readonly coordinate: (axis: string, devices: number) => number;
+}
+
+/** What one device gives to an exchange, and where it gets what comes of it. */
+export interface Share<V> {
+  readonly source: TensorValue<V>;
+  /** Of the type of the node's result, to be filled. */
+  readonly result: TensorValue<V>;
+}
+
+/** Fills the results of all devices, which stand in the order in which they were given. */
+export type Exchange<V> = (node: ExchangeNode, shares: readonly Share<V>[]) => void;
+
+/**
+ * Runs one program on several devices in step: each node on all of them before the next node. The outputs of
+ * each device by path; otherwise as `evaluateGraph`.
+ */
+export function evaluateInStep<V>(
+  graph: Graph,
+  devices: readonly DeviceState<V>[],
+  algebra: Algebra<V>,
+  exchange: Exchange<V>,
+  onNode: (done: number, total: number) => void = () => undefined,
+): readonly ReadonlyMap<string, TensorValue<V>>[] {
   const total = runCount(graph);
   let done = 0;
-  const machine = createMachine(graph, algebra, () => onNode(++done, total));
-  for (const { path, tensor } of graph.inputs) {
-    const value = inputs.get(tensor.id);
-    if (value === undefined) throw new Error(`no value for the input ${path}`);
-    checkValue(path, value, tensor);
-    bind(machine.slot(tensor.id), value.data);
-  }
-  const run = graph.nodes.map((node) => nodeCode(node, machine));
+  const machines = devices.map((device) => createMachine(graph, algebra, device));
+  for (const [position, { inputs }] of devices.entries())
+    for (const { path, tensor } of graph.inputs) {
+      const value = inputs.get(tensor.id);
+      if (value === undefined) throw new Error(`no value for the input ${path}`);
+      checkValue(path, value, tensor);
+      bind(machines[position]!.slot(tensor.id), value.data);
+    }
+  const together = { machines, exchange, ran: () => onNode(++done, total) };
+  const run = graph.nodes.map((node) => nodeCode(node, together));
   onNode(done, total);
   for (const step of run) step();
-  return new Map(graph.outputs.map(({ path, tensor }) => [path, tensorValueOf(machine.slot(tensor))]));
+  return machines.map(
+    (machine) =>
+      new Map(graph.outputs.map(({ path, tensor }) => [path, tensorValueOf(machine.slot(tensor))])),
+  );
 }
 
 function checkValue<V>(path: string, value: TensorValue<V>, wanted: Tensor): void {
@@ -69,15 +116,23 @@ function runCount(graph: Graph): number {
 
 // ── state of a run ─────────────────────────────────────────────────────────────────────────────────────────
 
+/** One device. */
 interface Machine<V> {
   readonly algebra: Algebra<V>;
   readonly slot: (tensor: TensorId) => Slot<V>;
   readonly step: (loop: LoopId) => { value: number };
+  readonly coordinate: (axis: string, devices: number) => number;
+}
+
+/** All devices of a run. */
+interface Together<V> {
+  readonly machines: readonly Machine<V>[];
+  readonly exchange: Exchange<V>;
   /** Called after each node that is not a loop. */
   readonly ran: () => void;
 }
 
-function createMachine<V>(graph: Graph, algebra: Algebra<V>, ran: () => void): Machine<V> {
+function createMachine<V>(graph: Graph, algebra: Algebra<V>, device: DeviceState<V>): Machine<V> {
   const nothing = algebra.createStorage(0);
   const slots = new Map<TensorId, Slot<V>>();
   for (const [id, tensor] of allTensors(graph))
@@ -88,7 +143,7 @@ function createMachine<V>(graph: Graph, algebra: Algebra<V>, ran: () => void): M
     algebra,
     slot: (tensor) => slots.get(tensor) ?? missing(`tensor %${tensor}`),
     step: (loop) => steps.get(loop) ?? missing(`loop ${loop}`),
-    ran,
+    coordinate: device.coordinate,
   };
 }
 
@@ -118,8 +173,10 @@ function renew<V>(slot: Slot<V>, algebra: Algebra<V>): void {
 
 // ── nodes ──────────────────────────────────────────────────────────────────────────────────────────────────
 
+/** Nodes that a device runs by itself. */
+type OwnKind = Exclude<Node['kind'], 'loop' | 'exchange'>;
 type NodeCodes = {
-  readonly [K in Node['kind']]: <V>(node: Extract<Node, { kind: K }>, machine: Machine<V>) => () => void;
+  readonly [K in OwnKind]: <V>(node: Extract<Node, { kind: K }>, machine: Machine<V>) => () => void;
 };
 
 const nodeCodes: NodeCodes = {
@@ -138,18 +195,62 @@ const nodeCodes: NodeCodes = {
   route: routeCode,
   order: orderCode,
   prefix: prefixCode,
-  loop: loopCode,
+  collective: collectiveCode,
 };
 
-/** Runs the node once each time it is called. */
-function nodeCode<V>(node: Node, machine: Machine<V>): () => void {
-  const code = (nodeCodes[node.kind] as (node: Node, machine: Machine<V>) => () => void)(node, machine);
-  const defined = results(node).map((tensor) => machine.slot(tensor.id));
+/** Runs the node once on every device each time it is called. */
+function nodeCode<V>(node: Node, together: Together<V>): () => void {
+  const { machines } = together;
+  const code = codeOfAll(node, together);
+  const defined = machines.flatMap((machine) =>
+    results(node).map((tensor) => ({ machine, slot: machine.slot(tensor.id) })),
+  );
   return () => {
-    for (const slot of defined) renew(slot, machine.algebra);
+    for (const { machine, slot } of defined) renew(slot, machine.algebra);
     code();
-    if (node.kind !== 'loop') machine.ran();
+    if (node.kind !== 'loop') together.ran();
   };
+}
+
+function codeOfAll<V>(node: Node, together: Together<V>): () => void {
+  if (node.kind === 'exchange') return exchangeCode(node, together);
+  if (node.kind === 'loop') {
+    const { body } = node;
+    const steps = body.nodes.map((inner) => nodeCode(inner, together));
+    const loops = together.machines.map((machine) => loopCode(node, machine));
+    return () => {
+      for (const { begin } of loops) begin();
+      for (let step = 0; step < node.count; step++) {
+        for (const { enter } of loops) enter(step);
+        for (const run of steps) run();
+        for (const { leave } of loops) leave(step);
+      }
+      for (const { end } of loops) end();
+    };
+  }
+  const codeOf = nodeCodes[node.kind] as (node: Node, machine: Machine<V>) => () => void;
+  const codes = together.machines.map((machine) => codeOf(node, machine));
+  return () => {
+    for (const code of codes) code();
+  };
+}
+
+function exchangeCode<V>(node: ExchangeNode, { machines, exchange }: Together<V>): () => void {
+  return () =>
+    exchange(
+      node,
+      machines.map((machine) => ({
+        source: tensorValueOf(machine.slot(node.source)),
+        result: tensorValueOf(machine.slot(node.result.id)),
+      })),
+    );
+}
+
+/** The identity. */
+function collectiveCode<V>(node: CollectiveNode, machine: Machine<V>): () => void {
+  const source = machine.slot(node.source);
+  const result = machine.slot(node.result.id);
+  return () => bind(result, dataOf(source));
 }
 
 function frameOf<V>(node: Node, machine: Machine<V>, extents: readonly number[]): Frame<V> {
@@ -163,6 +264,7 @@ function frameOf<V>(node: Node, machine: Machine<V>, extents: readonly number[])
     reducedNumber: 0,
     slot: machine.slot,
     step: machine.step,
+    coordinate: machine.coordinate,
   };
 }
 
@@ -251,23 +353,36 @@ function accumulate<T>(
   }
 }
 
-function loopCode<V>(node: LoopNode, machine: Machine<V>): () => void {
+/** What a device does around the nodes of a loop's body. */
+interface LoopCode {
+  readonly begin: () => void;
+  readonly enter: (step: number) => void;
+  readonly leave: (step: number) => void;
+  readonly end: () => void;
+}
+
+function loopCode<V>(node: LoopNode, machine: Machine<V>): LoopCode {
   const step = machine.step(node.loop);
   const initial = node.initial.map(machine.slot);
   const states = node.body.inputs.map(({ tensor }) => machine.slot(tensor.id));
   const given = node.body.outputs.map(({ tensor }) => machine.slot(tensor));
   const final = node.results.map((tensor) => machine.slot(tensor.id));
-  const body = node.body.nodes.map((inner) => nodeCode(inner, machine));
-  return () => {
-    for (const [position, state] of states.entries()) bind(state, dataOf(initial[position]!));
-    for (step.value = 0; step.value < node.count; step.value++) {
-      for (const run of body) run();
+  return {
+    begin: () => {
+      for (const [position, state] of states.entries()) bind(state, dataOf(initial[position]!));
+    },
+    enter: (at) => {
+      step.value = at;
+    },
+    leave: (at) => {
       for (const [position, slot] of given.entries())
-        if (position >= states.length) collect(slot, final[position]!, step.value);
+        if (position >= states.length) collect(slot, final[position]!, at);
       const next = states.map((_, position) => dataOf(given[position]!));
       for (const [position, state] of states.entries()) bind(state, next[position]!);
-    }
-    for (const [position, state] of states.entries()) bind(final[position]!, dataOf(state));
+    },
+    end: () => {
+      for (const [position, state] of states.entries()) bind(final[position]!, dataOf(state));
+    },
   };
 }
 

@@ -7,6 +7,7 @@
  * defines one or more tensors; nodes are in topological order. `well-formed.ts` states the rules and is run
  * after every pass.
  */
+import type { AxisList, PendingCombiner, Placement } from '../../dsl/placement/placement.ts';
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import type { ScalarFunction } from '../../dsl/types/scalar-functions.ts';
 
@@ -56,6 +57,11 @@ export type Scalar =
   | { readonly op: 'iterator'; readonly axis: number }
   /** The step of the enclosing loop node `loop`. */
   | { readonly op: 'counter'; readonly loop: LoopId }
+  /**
+   * The coordinate of the device at hand along a mesh axis: an i32 in [0, devices). In the program of one
+   * device of a mesh only.
+   */
+  | { readonly op: 'coordinate'; readonly axis: string; readonly devices: number }
   | {
       readonly op: 'load';
       readonly tensor: TensorId;
@@ -89,7 +95,15 @@ export type Combiner = (typeof combiners)[number];
 
 // ── nodes ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-export type Node = ComputeNode | SoftmaxSumNode | RouteNode | OrderNode | PrefixNode | LoopNode;
+export type Node =
+  | ComputeNode
+  | SoftmaxSumNode
+  | RouteNode
+  | OrderNode
+  | PrefixNode
+  | LoopNode
+  | CollectiveNode
+  | ExchangeNode;
 export type NodeKind = Node['kind'];
 
 /**
@@ -197,6 +211,69 @@ export interface LoopNode {
   readonly results: readonly Tensor[];
 }
 
+/**
+ * A change of where a tensor lives, in a program that says what a whole mesh computes. On values it is the
+ * identity, so that leaving it out gives the program of a single device. `result` is of the dtype and shape
+ * of `source`.
+ */
+export interface CollectiveNode {
+  readonly kind: 'collective';
+  readonly source: TensorId;
+  readonly result: Tensor;
+  readonly change: PlacementChange;
+}
+
+/**
+ * `axes` are the minor end of the list they are taken from, major first. Dimensions are positions in the
+ * tensor.
+ */
+export type PlacementChange =
+  /** The axes no longer cut the dimension that they cut. */
+  | { readonly kind: 'all_gather'; readonly axes: AxisList }
+  /** What is pending over the axes is combined, everywhere. */
+  | { readonly kind: 'all_reduce'; readonly axes: AxisList }
+  /** What is pending over the axes is combined, and the axes then cut `dim` further. */
+  | { readonly kind: 'reduce_scatter'; readonly axes: AxisList; readonly dim: number }
+  /** The axes cut dimension `to` further instead of `from`. */
+  | { readonly kind: 'all_to_all'; readonly axes: AxisList; readonly from: number; readonly to: number }
+  /** Every device along the axes gets what the first holds. */
+  | { readonly kind: 'broadcast'; readonly axes: AxisList }
+  /** `to.dims` are those of the dimensions from `first` on; those before and after stay as they are. */
+  | { readonly kind: 'reshard'; readonly first: number; readonly to: Placement };
+
+/**
+ * Moves data between the devices of a group: those that differ in the coordinates along `axes` only, `devices`
+ * many, ranked by these coordinates read as digits, the first axis most significant. In the program of one
+ * device of a mesh only. What is exchanged is always the leading axis or the whole tensor, so that each verb
+ * is one call of a communicator; packing is the business of compute nodes before and after. With P devices:
+ * - `all_gather`: s to [P, …s], in order of rank;
+ * - `all_reduce`: s to s, combined;
+ * - `reduce_scatter`: [P, …s] to s: rank r has chunk r, combined;
+ * - `all_to_all`: [P, …s] to [P, …s]: chunk j goes to rank j, and chunk i of the result came from rank i;
+ * - `shift`: s to s: rank r has what rank r − 1 had, rank 0 what the last had;
+ * - `broadcast`: s to s: what rank 0 had.
+ */
+export interface ExchangeNode {
+  readonly kind: 'exchange';
+  readonly verb: ExchangeVerb;
+  readonly axes: AxisList;
+  readonly devices: number;
+  /** Of all_reduce and reduce_scatter; the others do not look at it. */
+  readonly combiner: PendingCombiner;
+  readonly source: TensorId;
+  readonly result: Tensor;
+}
+
+export const exchangeVerbs = [
+  'all_gather',
+  'all_reduce',
+  'reduce_scatter',
+  'all_to_all',
+  'shift',
+  'broadcast',
+] as const;
+export type ExchangeVerb = (typeof exchangeVerbs)[number];
+
 /** The tensors that a node defines. */
 export function results(node: Node): readonly Tensor[] {
   switch (node.kind) {
@@ -204,6 +281,8 @@ export function results(node: Node): readonly Tensor[] {
     case 'softmaxSum':
     case 'order':
     case 'prefix':
+    case 'collective':
+    case 'exchange':
       return [node.result];
     case 'route':
       return [node.order, node.offsets];

@@ -114,6 +114,34 @@ output out = final%6
 `);
 });
 
+test('collectives and exchanges', () => {
+  const moved: Tensor = { ...x, id: 2, name: 'moved' };
+  const placed: Tensor = { ...x, id: 3, name: 'placed' };
+  const all: Tensor = { ...x, id: 4, name: 'all', shape: [4, 4, 8] };
+  const chunk: Tensor = { ...x, id: 5, name: 'chunk', shape: [8] };
+  const to = { dims: [['dp'], []], pending: new Map([['tp', 'sum' as const]]) };
+  const group = { kind: 'exchange', axes: ['dp', 'tp'], devices: 4, combiner: 'max' } as const;
+  const nodes: Node[] = [
+    {
+      kind: 'collective',
+      source: x.id,
+      result: moved,
+      change: { kind: 'all_to_all', axes: ['tp'], from: 0, to: 1 },
+    },
+    { kind: 'collective', source: x.id, result: placed, change: { kind: 'reshard', first: 0, to } },
+    { ...group, verb: 'all_gather', source: x.id, result: all },
+    { ...group, verb: 'reduce_scatter', source: x.id, result: chunk },
+  ];
+  const graph: Graph = { name: 'g', inputs: [{ path: 'x', tensor: x }], nodes, outputs: [] };
+  const lines = printGraph(graph).split('\n').slice(2, 6);
+  expect(lines.map((line) => line.split(' = ')[1])).toEqual([
+    `all_to_all @tp from dim 0 to dim 1 of x%0`,
+    `reshard to [@dp, whole]{+tp} of x%0`,
+    `exchange all_gather @(dp, tp) of 4: x%0`,
+    `exchange reduce_scatter by max @(dp, tp) of 4: x%0`,
+  ]);
+});
+
 const [i, j, k] = [iterator(0), iterator(1), iterator(2)];
 test.each([
   [apply('sub', i, apply('sub', j, k)), 'i0 - (i1 - i2)'],

@@ -3,12 +3,17 @@
  * ones `r0, r1 …`, the streamed axis of a softmax sum `u`, steps of loops `step0 …`. Equal graphs print
  * equally.
  */
+
+import { showList, showPending } from '../../dsl/placement/placement.ts';
 import type { ScalarFunction } from '../../dsl/types/scalar-functions.ts';
 import type {
+  CollectiveNode,
   ComputeNode,
+  ExchangeNode,
   Graph,
   LoopNode,
   Node,
+  PlacementChange,
   Scalar,
   SoftmaxSumNode,
   Tensor,
@@ -55,6 +60,8 @@ const nodePrinters: NodePrinters = {
   order: (node, names) => [`order ${node.direction} ${names(node.source)}`],
   prefix: (node, names) => [`prefix ${node.combiner} ${names(node.source)}`],
   loop: printLoop,
+  collective: printCollective,
+  exchange: printExchange,
 };
 
 function nodeLines(node: Node, names: Names): string[] {
@@ -112,6 +119,35 @@ function printLoop(node: LoopNode, names: Names): readonly string[] {
       ({ tensor }, position) => `${position < states.length ? 'next' : 'collect'} ${names(tensor)}`,
     ),
   ];
+}
+
+function printCollective(node: CollectiveNode, names: Names): readonly string[] {
+  return [`${printChange(node.change)} of ${names(node.source)}`];
+}
+
+/** `all_gather @tp`, `reduce_scatter @tp to dim 1`, `reshard to [@dp, whole]{+tp}` */
+export function printChange(change: PlacementChange): string {
+  switch (change.kind) {
+    case 'all_gather':
+    case 'all_reduce':
+    case 'broadcast':
+      return `${change.kind} ${showList(change.axes)}`;
+    case 'reduce_scatter':
+      return `reduce_scatter ${showList(change.axes)} to dim ${change.dim}`;
+    case 'all_to_all':
+      return `all_to_all ${showList(change.axes)} from dim ${change.from} to dim ${change.to}`;
+    case 'reshard': {
+      const dims = change.to.dims.map((list) => showList(list) || 'whole');
+      const at = change.first === 0 ? '' : ` from dim ${change.first}`;
+      return `reshard to [${dims.join(', ')}]${showPending(change.to.pending)}${at}`;
+    }
+  }
+}
+
+function printExchange(node: ExchangeNode, names: Names): readonly string[] {
+  const combines = node.verb === 'all_reduce' || node.verb === 'reduce_scatter';
+  const how = combines ? ` by ${node.combiner}` : '';
+  return [`exchange ${node.verb}${how} ${showList(node.axes)} of ${node.devices}: ${names(node.source)}`];
 }
 
 function axisNames(rank: number, inner: string): (axis: number) => string {
@@ -189,6 +225,8 @@ function phraseOf(scalar: Scalar, inner: readonly Phrase[], names: ScalarNames):
       return { text: names.axis(scalar.axis), strength: tightest };
     case 'counter':
       return { text: `step${scalar.loop}`, strength: tightest };
+    case 'coordinate':
+      return { text: `@${scalar.axis}`, strength: tightest };
     case 'load': {
       const subscripts = inner.length === 0 ? '' : `[${list}]`;
       return { text: `${names.tensor(scalar.tensor)}${subscripts}`, strength: tightest };

@@ -41,7 +41,17 @@ test('random graphs cover the language of graphs', () => {
       );
       if (looksUp) covered.add('look-up');
     }
-  const wanted = ['compute', 'softmaxSum', 'route', 'order', 'prefix', 'loop', 'look-up', ...combiners];
+  const wanted = [
+    'compute',
+    'softmaxSum',
+    'route',
+    'order',
+    'prefix',
+    'loop',
+    'collective',
+    'look-up',
+    ...combiners,
+  ];
   for (const what of [...wanted, 'reduction over nothing']) expect(covered).toContain(what);
 });
 

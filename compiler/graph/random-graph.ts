@@ -11,7 +11,7 @@ import type { ComputeNode, Graph, LoopId, Node, Scalar, Tensor, TensorId } from 
 import { combiners, results } from './graph.ts';
 import { randomScalar, randomSubscripts, type ScalarScope } from './random-scalar.ts';
 import { roundTo } from './rounding.ts';
-import { apply, arithmeticOf, constant, convert, load, reduced } from './scalar.ts';
+import { apply, arithmeticOf, constant, convert, iterators, load, reduced } from './scalar.ts';
 import { elementCount } from './tensor-type.ts';
 import { threefry2x32 } from './threefry.ts';
 import { readsOf } from './uses.ts';
@@ -132,6 +132,7 @@ const makers: readonly MakeNodes[] = [
   randomPrefix,
   randomRoute,
   randomSoftmaxSum,
+  randomCollective,
 ];
 
 function scopeOf(around: Surroundings, extents: readonly number[]): ScalarScope {
@@ -181,7 +182,10 @@ function changed(value: Scalar, scope: ScalarScope): Scalar {
   return apply(type === 'bool' ? 'or' : 'add', value, randomScalar(scope, type, 2));
 }
 
-/** The pattern that the compiler looks for: a sum over products of loads, rows looked up now and then. */
+/**
+ * The pattern that the compiler looks for: a sum over products of loads, rows looked up now and then, and
+ * often a map after it.
+ */
 function randomContraction(around: Surroundings): readonly Node[] {
   const { choose, newTensor } = around.maker;
   const shape = randomShape(choose, 3);
@@ -196,7 +200,14 @@ function randomContraction(around: Surroundings): readonly Node[] {
   const body = apply('mul', factor(), factor());
   const result = newTensor('y', pick(choose, resultDtypes.f32), shape);
   const reduce = { combiner: 'sum', extents: [extent], finish: undefined } as const;
-  return [{ kind: 'compute', result, body, reduce, grouped: undefined }];
+  const contraction: Node = { kind: 'compute', result, body, reduce, grouped: undefined };
+  if (choose(2) === 0) return [contraction];
+  const after = apply('tanh', load(result, iterators(shape.length)));
+  const mapped = newTensor('mapped', pick(choose, resultDtypes.f32), shape);
+  return [
+    contraction,
+    { kind: 'compute', result: mapped, body: after, reduce: undefined, grouped: undefined },
+  ];
 }
 
 function randomOrder(around: Surroundings): readonly Node[] {
@@ -270,6 +281,16 @@ function randomSoftmaxSum(around: Surroundings): readonly Node[] {
   function fresh(axes: ScalarScope['axes']): ScalarScope {
     return { ...all, axes, made: [] };
   }
+}
+
+/** Of any tensor: what the mesh axes are does not matter to what is computed. */
+function randomCollective(around: Surroundings): readonly Node[] {
+  const { choose, newTensor } = around.maker;
+  const source = pick(choose, around.tensors);
+  const { dtype, shape } = source;
+  const kind = pick(choose, ['all_gather', 'all_reduce', 'broadcast'] as const);
+  const result = newTensor('moved', dtype, shape);
+  return [{ kind: 'collective', source: source.id, result, change: { kind, axes: ['tp'] } }];
 }
 
 function randomLoop(around: Surroundings): readonly Node[] {

@@ -32,6 +32,7 @@ const typeOf: TypeOf = {
   constant: (scalar) => scalar.dtype,
   iterator: () => 'i32',
   counter: () => 'i32',
+  coordinate: () => 'i32',
   load: (scalar) => arithmeticOf(scalar.dtype),
   apply: (scalar) => scalar.dtype,
   convert: (scalar) => scalar.dtype,
@@ -97,6 +98,11 @@ export function counter(loop: LoopId): Scalar {
   return { op: 'counter', loop };
 }
 
+/** Of the device at hand along a mesh axis with so many devices. */
+export function coordinate(axis: string, devices: number): Scalar {
+  return { op: 'coordinate', axis, devices };
+}
+
 export function load(tensor: Tensor, subscripts: readonly Scalar[]): Load {
   return { op: 'load', tensor: tensor.id, dtype: tensor.dtype, subscripts };
 }
@@ -136,6 +142,7 @@ const operandsOf: OperandsOf = {
   constant: () => none,
   iterator: () => none,
   counter: () => none,
+  coordinate: () => none,
   load: (scalar) => scalar.subscripts,
   apply: (scalar) => scalar.operands,
   convert: (scalar) => [scalar.operand],
@@ -270,6 +277,8 @@ export function partKey(scalar: Scalar, inner: string): string {
       return `iterator ${scalar.axis}`;
     case 'counter':
       return `counter ${scalar.loop}`;
+    case 'coordinate':
+      return `coordinate ${scalar.axis} ${scalar.devices}`;
     case 'load':
       return `load ${scalar.tensor} ${scalar.dtype} ${inner}`;
     case 'apply':

@@ -1,7 +1,7 @@
 /** Who reads what in a graph. */
 import type { Graph, GraphOutput, Node, Scalar, Tensor, TensorId } from './graph.ts';
 import { results } from './graph.ts';
-import { tensorsOf } from './scalar.ts';
+import { substituteLoads, tensorsOf } from './scalar.ts';
 
 type ScalarsOf = { readonly [K in Node['kind']]: (node: Extract<Node, { kind: K }>) => readonly Scalar[] };
 
@@ -13,6 +13,8 @@ const scalarsOf: ScalarsOf = {
   order: () => [],
   prefix: () => [],
   loop: () => [],
+  collective: () => [],
+  exchange: () => [],
 };
 
 /** The scalar expressions of the node itself; a loop's are in the nodes of its body. */
@@ -44,6 +46,8 @@ const mapScalars: MapScalars = {
   order: (node) => node,
   prefix: (node) => node,
   loop: (node) => node,
+  collective: (node) => node,
+  exchange: (node) => node,
 };
 
 /** The node with `change` done to each of its scalar expressions. Nodes of a loop's body are left alone. */
@@ -72,9 +76,44 @@ export function readsOf(node: Node): ReadonlySet<TensorId> {
       return new Set([node.pick]);
     case 'order':
     case 'prefix':
+    case 'collective':
+    case 'exchange':
       return new Set([node.source]);
     case 'loop':
       return new Set([...node.initial, ...outsideReads(node.body)]);
+  }
+}
+
+/** The node with other tensors in place of those that it reads, in loop bodies too. */
+export function renameReads(node: Node, name: (tensor: TensorId) => TensorId): Node {
+  const loading = mapNodeScalars(node, (scalar) =>
+    substituteLoads(scalar, (load) => ({ ...load, tensor: name(load.tensor) })),
+  );
+  switch (loading.kind) {
+    case 'compute': {
+      const { grouped } = loading;
+      if (grouped === undefined) return loading;
+      const { pick, order, offsets } = grouped;
+      return {
+        ...loading,
+        grouped: { ...grouped, pick: name(pick), order: name(order), offsets: name(offsets) },
+      };
+    }
+    case 'softmaxSum':
+      return loading;
+    case 'route':
+      return { ...loading, pick: name(loading.pick) };
+    case 'order':
+    case 'prefix':
+    case 'collective':
+    case 'exchange':
+      return { ...loading, source: name(loading.source) };
+    case 'loop': {
+      const { body } = loading;
+      const nodes = body.nodes.map((inner) => renameReads(inner, name));
+      const outputs = body.outputs.map((output) => ({ ...output, tensor: name(output.tensor) }));
+      return { ...loading, initial: loading.initial.map(name), body: { ...body, nodes, outputs } };
+    }
   }
 }
 

@@ -1,6 +1,9 @@
 import { describe, expect, test } from 'vitest';
+import { wholePlacement } from '../../dsl/placement/placement.ts';
 import type {
+  CollectiveNode,
   ComputeNode,
+  ExchangeNode,
   Graph,
   LoopNode,
   Node,
@@ -15,6 +18,7 @@ import {
   apply,
   constant,
   convert,
+  coordinate,
   counter,
   float,
   integer,
@@ -123,8 +127,31 @@ function withReduction(combiner: 'sum' | 'any' | 'argmax', extents: number[], bo
   return { ...base, nodes: [...base.nodes, node] };
 }
 
+/** With a collective and an exchange at its end. */
+function withExchanges(collective: Partial<CollectiveNode>, exchange: Partial<ExchangeNode> = {}): Graph {
+  const moved: CollectiveNode = {
+    kind: 'collective',
+    source: 0,
+    result: tensor(21, 'f32', [4, 8]),
+    change: { kind: 'all_to_all', axes: ['tp'], from: 0, to: 1 },
+    ...collective,
+  };
+  const sent: ExchangeNode = {
+    kind: 'exchange',
+    verb: 'all_to_all',
+    axes: ['dp', 'tp'],
+    devices: 4,
+    combiner: 'sum',
+    source: 0,
+    result: tensor(22, 'f32', [4, 8]),
+    ...exchange,
+  };
+  return { ...base, nodes: [...base.nodes, moved, sent] };
+}
+
 test('the base graph has no fault', () => {
   expect(checkGraph(base)).toEqual([]);
+  expect(checkGraph(withExchanges({}))).toEqual([]);
   assertWellFormed(base, 'the test');
 });
 
@@ -147,6 +174,14 @@ const mutants: readonly (readonly [rule: string, graph: Graph])[] = [
   ['definitions before uses', withMap(load(moved, [iterator(0), integer(0)]))],
   ['shapes are natural', withNode(attention, { extent: 1.5 })],
   ['shapes are natural', withMap(float(1), tensor(20, 'f32', [-1]))],
+  ['collective types', withExchanges({ result: tensor(21, 'f32', [8, 4]) })],
+  ['collective types', withExchanges({ change: { kind: 'reduce_scatter', axes: ['tp'], dim: 2 } })],
+  ['collective types', withExchanges({ change: { kind: 'reshard', first: 1, to: wholePlacement(2) } })],
+  ['exchange types', withExchanges({}, { verb: 'all_gather' })],
+  ['exchange types', withExchanges({}, { devices: 2 })],
+  ['exchange types', withExchanges({}, { verb: 'reduce_scatter' })],
+  ['exchange types', withExchanges({}, { axes: ['tp', 'tp'] })],
+  ['coordinates are of some devices', withMap(convert('f32', coordinate('tp', 0)))],
   ['compute types', withMap(integer(1))],
   ['compute types', withReduction('any', [3], integer(1))],
   ['compute types', withReduction('sum', [3], float(1))],

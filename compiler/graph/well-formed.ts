@@ -7,10 +7,13 @@ import type {
   Arithmetic,
   Combiner,
   ComputeNode,
+  ExchangeNode,
+  ExchangeVerb,
   Graph,
   LoopId,
   LoopNode,
   Node,
+  PlacementChange,
   Scalar,
   SoftmaxSumNode,
   Tensor,
@@ -193,6 +196,23 @@ const nodeRules: Readonly<Record<string, (node: Node, scope: Scope) => Messages>
     if (type === 'bool') yield 'the source is bool';
     if (type !== arithmeticOf(node.result.dtype)) yield `${source.dtype} to ${node.result.dtype}`;
   },
+  *'collective types'(node, scope) {
+    const source = node.kind === 'collective' ? scope.tensors.get(node.source) : undefined;
+    if (node.kind !== 'collective' || source === undefined) return;
+    yield* expectType('the result', node.result, source);
+    for (const dim of dimsOf(node.change))
+      if (!isNatural(dim) || dim >= source.shape.length) yield `${printType(source)} has no dim ${dim}`;
+  },
+  *'exchange types'(node, scope) {
+    const source = node.kind === 'exchange' ? scope.tensors.get(node.source) : undefined;
+    if (node.kind !== 'exchange' || source === undefined) return;
+    if (!isNatural(node.devices) || node.devices === 0) yield `a group of ${node.devices}`;
+    if (repeated(node.axes).size > 0) yield 'an axis is listed twice';
+    const { dtype, shape } = source;
+    const inChunks = node.verb === 'all_to_all' || node.verb === 'reduce_scatter';
+    if (inChunks && shape[0] !== node.devices) yield `${printType(source)} is not in ${node.devices} chunks`;
+    yield* expectType('the result', node.result, { dtype, shape: exchangedShape[node.verb](node, shape) });
+  },
   *'loop types'(node, scope) {
     if (node.kind === 'loop') yield* loopTypes(node, scope);
   },
@@ -209,9 +229,36 @@ function extentsOf(node: Node): readonly number[] {
     case 'route':
     case 'order':
     case 'prefix':
+    case 'collective':
+    case 'exchange':
       return [];
   }
 }
+
+function dimsOf(change: PlacementChange): readonly number[] {
+  switch (change.kind) {
+    case 'reduce_scatter':
+      return [change.dim];
+    case 'all_to_all':
+      return [change.from, change.to];
+    case 'reshard':
+      return change.to.dims.map((_, position) => change.first + position);
+    default:
+      return [];
+  }
+}
+
+const unchanged = (_: ExchangeNode, shape: readonly number[]): readonly number[] => shape;
+const exchangedShape: {
+  readonly [V in ExchangeVerb]: (node: ExchangeNode, shape: readonly number[]) => readonly number[];
+} = {
+  all_gather: ({ devices }, shape) => [devices, ...shape],
+  all_reduce: unchanged,
+  reduce_scatter: (_, shape) => shape.slice(1),
+  all_to_all: unchanged,
+  shift: unchanged,
+  broadcast: unchanged,
+};
 
 const numbers: readonly Arithmetic[] = ['f32', 'i32', 'u32'];
 const combinerTakes: { readonly [C in Combiner]: readonly Arithmetic[] } = {
@@ -388,6 +435,8 @@ const scalarRules: Readonly<Record<string, (scalar: Scalar, place: ScalarPlace, 
     scalar.op !== 'constant' || constantRange[scalar.dtype](scalar.value),
   'iterators in range': (scalar, place) => scalar.op !== 'iterator' || place.mayUse(scalar.axis),
   'counters inside their loop': (scalar, _, scope) => scalar.op !== 'counter' || scope.loops.has(scalar.loop),
+  'coordinates are of some devices': (scalar) =>
+    scalar.op !== 'coordinate' || (isNatural(scalar.devices) && scalar.devices > 0),
   'reduced in finish only': (scalar, place) => scalar.op !== 'reduced' || scalar.dtype === place.reduced,
   'loads have the dtype of the tensor': (scalar, _, scope) =>
     scalar.op !== 'load' || (scope.tensors.get(scalar.tensor)?.dtype ?? scalar.dtype) === scalar.dtype,

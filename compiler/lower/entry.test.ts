@@ -8,7 +8,8 @@ const program = checkText(`
   mesh (sp)
   type Ffn(D, F) = { gate: bf16[D, F], down: float[F, D] }
   type Model(D, F, L) = { layers: Ffn(D, F)[L], seed: key }
-  export fn f[K](x: f32[S@sp, G * 2], m: Model(G * 2, F, L), pick: ix(L)[K]) -> (f32[S], bf16[G * 2, F], key)
+  export fn f[K](x: f32[S@sp, G * 2], m: Model(G * 2, F, L), pick: ix(L)[K])
+    -> (f32[S@sp], bf16[G * 2, F], key)
     where K <= L, 1 <= L = (for s: sum d: x[s, d], m.layers[0].gate, m.seed)
   export fn half[N](x: f32[N]) -> f32[N / 2] where N % 2 == 0 = for i < N / 2: 1.0
   export fn handed_through(w: Ffn(D, F)) -> Ffn(D, F) = w

@@ -5,6 +5,7 @@ import type { Scalar } from '../graph/graph.ts';
 import { apply, arithmeticOf, constant, integer, iterator, round } from '../graph/scalar.ts';
 import { castTo } from './cast.ts';
 import { lowerBuiltin } from './lower-builtin.ts';
+import { lowerCollective } from './lower-collective.ts';
 import { lowerComprehension, lowerReduction } from './lower-comprehension.ts';
 import { lowerLoop } from './lower-loop.ts';
 import { lowerSubscript } from './lower-subscript.ts';
@@ -98,7 +99,7 @@ const table: Table = {
   },
   builtin: lowerBuiltin,
   loop: lowerLoop,
-  collective: (expression, scope, lowering) => lowering.lower(expression.value, scope),
+  collective: lowerCollective,
   placed: (expression, scope, lowering) => lowering.lower(expression.value, scope),
   perDevice: (expression, scope, lowering) => lowering.lower(expression.body, scope),
   ring: (expression, scope, lowering) => {

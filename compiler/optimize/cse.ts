@@ -3,6 +3,7 @@
  * one.
  */
 import type { ComputeNode, Graph, LoopNode, Node, Scalar, Tensor, TensorId } from '../graph/graph.ts';
+import { printChange } from '../graph/print.ts';
 import {
   iterator,
   scalarKey,
@@ -115,6 +116,8 @@ function renamed(node: Node, stands: ReadonlyMap<TensorId, Stand>, whole: Readon
       return { ...loading, pick: name(loading.pick) };
     case 'order':
     case 'prefix':
+    case 'collective':
+    case 'exchange':
       return { ...loading, source: name(loading.source) };
     case 'loop':
       return {
@@ -138,6 +141,14 @@ const forms: { readonly [K in Node['kind']]: (node: Extract<Node, { kind: K }>) 
     order: node.result.shape.map((_, axis) => axis),
   }),
   route: (node) => ({ key: `route ${node.pick} ${node.experts}`, order: [0] }),
+  collective: (node) => ({
+    key: `${printChange(node.change)} ${node.source}`,
+    order: node.result.shape.map((_, axis) => axis),
+  }),
+  exchange: (node) => ({
+    key: `${node.verb} ${node.combiner} ${node.axes} ${node.source}`,
+    order: node.result.shape.map((_, axis) => axis),
+  }),
   softmaxSum: () => undefined,
   loop: (_: LoopNode) => undefined,
 };

@@ -1,6 +1,7 @@
 /** The passes of the optimizer, in the order in which they run. */
 import type { Graph } from '../graph/graph.ts';
 import { assertWellFormed } from '../graph/well-formed.ts';
+import { withoutCollectives } from './collectives.ts';
 import { commonSubexpressions } from './cse.ts';
 import { deadCode } from './dead-code.ts';
 import { fuseEpilogues } from './epilogue.ts';
@@ -16,6 +17,7 @@ export interface Pass {
 }
 
 export const passes: readonly Pass[] = [
+  { name: 'single-device', run: withoutCollectives },
   { name: 'simplify', run: simplify },
   { name: 'inline-views', run: inlineViews },
   { name: 'simplify-views', run: simplify },

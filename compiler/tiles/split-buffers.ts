@@ -74,6 +74,8 @@ function extentsOf(node: Node): readonly number[] {
     case 'prefix':
     case 'route':
     case 'loop':
+    case 'collective':
+    case 'exchange':
       return [];
   }
 }

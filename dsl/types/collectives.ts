@@ -8,8 +8,8 @@ import { sameDims } from './conversions.ts';
 import { loopState, sameState } from './loop-state.ts';
 import { equalSizes } from './obligations.ts';
 import { extend, type IndexEntry } from './scope.ts';
-import { parameter, type Size, sameSize } from './size.ts';
-import { checkPlacements, dimsFrom, requireAxis, sizeOf, withPending } from './type-expressions.ts';
+import { multiplySizes, parameter, type Size, sameSize } from './size.ts';
+import { checkPlacements, dimsFrom, requireAxis, sizeOf } from './type-expressions.ts';
 import { typeScope } from './type-scope.ts';
 import type { Type, TypedExpression } from './typed.ts';
 import { dimsOf, hasError, showDims, showName, showType, withDims } from './types.ts';
@@ -62,14 +62,15 @@ export function inferCollective(
   if (known.length < axes.length || hasError(typed.type)) return errorExpression(node.span);
   const dims =
     third === undefined ? [] : third.kind === 'move' ? [third.from, third.to] : [sizeExpression(third.value)];
-  const found = dims.map((dim) => dim && dimensionOf(context, dim, typed));
-  if (found.includes(undefined)) return errorExpression(node.span);
+  const positions = dims.map((dim) => dim && dimensionNamed(context, dim, typed));
+  const found = positions.filter((position) => position !== undefined);
+  if (found.length < positions.length) return errorExpression(node.span);
   return {
     kind: 'collective',
     collective,
     value: typed,
     axes: axes.map(({ name }) => name),
-    dims: found.filter((dim) => dim !== undefined),
+    dims: found,
     to: undefined,
     type: typed.type,
     span: node.span,
@@ -110,10 +111,10 @@ function sizeExpression(expression: Expression): SizeExpression | undefined {
 }
 
 /**
- * The position of the dimension of that size, or of which it is a factor. Of several the one whose whole size
- * it is; when that leaves a choice, it is reported.
+ * The position of the one dimension of that size, or else of the one whose major factors have it together: a
+ * product dimension is cut along these.
  */
-function dimensionOf(
+function dimensionNamed(
   context: Context,
   dimension: SizeExpression,
   value: TypedExpression,
@@ -121,30 +122,38 @@ function dimensionOf(
   const size = sizeOf(dimension, typeScope(context));
   if (size === undefined) return undefined;
   const dims = dimsOf(value.type);
-  const isSize = (part: Size) => sameSize(part, size) || equalSizes(context.facts, part, size);
-  const positions = [...dims.keys()];
-  const equal = positions.filter((position) => isSize(dims[position]!.size));
-  const found = equal.length > 0 ? equal : positions.filter((at) => dims[at]!.factors?.some(isSize));
-  if (found.length === 1) return found[0];
-  const { span } = dimension;
-  const secondary = [{ span: value.span, message: `this is ${showType(value.type)}` }];
-  context.report(
-    found.length === 0
-      ? {
-          code: 'E0503',
-          message: `the value has no dimension of size ${showName(size)}`,
-          at: span,
-          secondary,
-          help: [`its dimensions are ${showDims(dims) || 'none: it is a scalar'}`],
-        }
-      : {
-          code: 'E0503',
-          message: `which dimension is meant is not clear: ${found.length} are of size ${showName(size)}`,
-          at: span,
-          secondary,
-          help: ['say with `as [...]` where each dimension is to live'],
-        },
+  const same = (part: Size): boolean => sameSize(part, size) || equalSizes(context.facts, part, size);
+  const whole = dims.flatMap((dim, position) => (same(dim.size) ? [position] : []));
+  const major = dims.flatMap(({ factors = [] }, position) =>
+    factors.some((_, last) => same(factors.slice(0, last + 1).reduce(multiplySizes))) ? [position] : [],
   );
+  const found = whole.length > 0 ? whole : major;
+  if (found.length === 1) return found[0];
+  const secondary = [{ span: value.span, message: `this is ${showType(value.type)}` }];
+  if (found.length > 1) {
+    const places = found.map((position) => `dimension ${position + 1}`).join(' or ');
+    context.report({
+      code: 'E0503',
+      message: `${showName(size)} could be ${places}`,
+      at: dimension.span,
+      secondary,
+      help: ['give one of them a size parameter of its own'],
+    });
+    return undefined;
+  }
+  const isMinor = dims.some(({ factors = [] }) => factors.some(same));
+  context.report({
+    code: 'E0503',
+    message: isMinor
+      ? `${showName(size)} is no major part of a dimension`
+      : `the value has no dimension of size ${showName(size)}`,
+    at: dimension.span,
+    secondary,
+    help: [
+      `its dimensions are ${showDims(dims) || 'none: it is a scalar'}`,
+      ...(isMinor ? ['a product dimension is cut along its first factor: name that, or the product'] : []),
+    ],
+  });
   return undefined;
 }
 
@@ -188,17 +197,18 @@ export function inferReshard(
     });
     return errorExpression(node.span);
   }
-  const placed = dims.flatMap(({ placement }) => (placement.kind === 'axes' ? placement.axes : []));
-  const axes = [...placed, ...node.pending.map(({ axis }) => axis.name)];
-  const to = withPending(withDims(value.type, dims), node.pending);
+  const to = {
+    dims: dims.map(({ placement }) => (placement.kind === 'axes' ? placement.axes : [])),
+    pending: new Map(node.pending.map(({ axis, reduction }) => [axis.name, reduction])),
+  };
   return {
     kind: 'collective',
     collective: 'reshard',
     value,
-    axes,
+    axes: [...to.dims.flat(), ...to.pending.keys()],
     dims: [],
     to,
-    type: to,
+    type: withDims(value.type, dims),
     span: node.span,
   };
 }

@@ -4,7 +4,7 @@
  * infer. A function is checked once, with its sizes symbolic; lowering instantiates it with numbers.
  */
 import type { Span } from '../diagnostics/diagnostic.ts';
-import type { PendingCombiner } from '../placement/placement.ts';
+import type { Placement as MeshPlacement, PendingCombiner } from '../placement/placement.ts';
 import type { ReductionName } from '../syntax/tree.ts';
 import type { Dtype } from './dtype.ts';
 import type { ScalarFunction } from './scalar-functions.ts';
@@ -249,8 +249,8 @@ export type TypedNode =
       readonly axes: readonly string[];
       /** Positions: the dimension that a reduce_scatter cuts; of an all_to_all from which and to which. */
       readonly dims: readonly number[];
-      /** Of a resharding: the type whose placement is wanted. */
-      readonly to: Type | undefined;
+      /** Of a resharding: where the value is wanted. */
+      readonly to: MeshPlacement | undefined;
     }
   /** A value that an annotation places: it is brought there without moving data. */
   | { readonly kind: 'placed'; readonly value: TypedExpression; readonly to: Type }

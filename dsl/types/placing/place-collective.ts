@@ -63,7 +63,7 @@ export function placeCollective(
   const call = { expression, meeting: { placing, scope, span }, because };
   const rule = rules[collective];
   const isPart = tensorsIn(placed).length > 1;
-  const types = leafTypes(expression.to ?? value.type);
+  const types = leafTypes(value.type);
   let position = 0;
   return mapTensors(placed, (tensor) => {
     const type = types[position++]!;
@@ -182,16 +182,20 @@ function notCut(tensor: PlacedTensor, { expression, meeting }: Call, dim?: numbe
 
 /** Anything may be moved anywhere; only what is pending cannot become so. */
 function resharded(tensor: PlacedTensor, type: Type, call: Call): PlacedTensor | undefined {
-  const { because, meeting } = call;
-  const cuts: Cut[] = [];
-  for (const { size, placement } of dimsOf(type)) {
-    const axes = placement.kind === 'axes' ? placement.axes : [];
-    const cut = axes.map((axis) => ({ axis, because, wraps: [] }));
-    if (!requireDivides(meeting, axes, sizeIn(size, meeting.scope))) return undefined;
-    cuts.push(cut);
-  }
-  const pending = new Map<string, PendingAxis>();
-  for (const { axis, combiner } of type.kind === 'tensor' ? (type.pending ?? []) : [])
-    pending.set(axis, tensor.pending.get(axis) ?? { combiner, because, wraps: [], cut: undefined });
-  return { ...tensor, cuts, pending };
+  const { because, expression, meeting } = call;
+  const { dims, pending: left } = expression.to!;
+  const sizes = dimsOf(type);
+  const fits = dims.map((axes, dim) =>
+    requireDivides(meeting, axes, sizeIn(sizes[dim]!.size, meeting.scope)),
+  );
+  if (fits.includes(false)) return undefined;
+  const pending = [...left].map(([axis, combiner]): [string, PendingAxis] => [
+    axis,
+    tensor.pending.get(axis) ?? { combiner, because, wraps: [], cut: undefined },
+  ]);
+  return {
+    ...tensor,
+    cuts: dims.map((axes) => axes.map((axis) => ({ axis, because, wraps: [] }))),
+    pending: new Map(pending),
+  };
 }
