@@ -101,7 +101,11 @@ const table: Table = {
   loop: lowerLoop,
   collective: lowerCollective,
   placed: (expression, scope, lowering) => lowering.lower(expression.value, scope),
-  perDevice: (expression, scope, lowering) => lowering.lower(expression.body, scope),
+  perDevice: (expression, scope, lowering) => {
+    for (const { local, outer } of expression.captures) scope.locals.set(local, scope.locals.get(outer)!);
+    return lowering.lower(expression.body, scope);
+  },
+  me: () => scalarValue(integer(0)),
   ring: (expression, scope, lowering) => {
     bindPattern(lowering, scope, expression.state, lowering.lower(expression.initial, scope));
     if (expression.source) scope.indices.set(expression.source.id, integer(0));

@@ -5,6 +5,7 @@ import { collectiveNames, inferCollective, isCollectiveName } from './collective
 import { type Context, errorExpression } from './context.ts';
 import { cast } from './conversions.ts';
 import { type Dtype, dtypeFacts, dtypes, isDtype } from './dtype.ts';
+import { inferMe } from './per-device.ts';
 import { inferPointwise } from './pointwise.ts';
 import { type ScalarFunction, scalarFunctions } from './scalar-functions.ts';
 import { type Builtin, builtins, type Type, type TypedExpression } from './typed.ts';
@@ -14,7 +15,7 @@ const callableScalars = (Object.keys(scalarFunctions) as ScalarFunction[]).filte
   (name) => scalarFunctions[name].callable,
 );
 
-const special = ['remat', 'grad'] as const;
+const special = ['remat', 'grad', 'me'] as const;
 
 /** Every name that may be called without being defined. */
 export const builtinNames: readonly string[] = [
@@ -39,6 +40,7 @@ export function inferBuiltin(
   if (builtin !== undefined) return callBuiltin(context, node, builtin, expected);
   if (isCollectiveName(name)) return inferCollective(context, node, name, expected);
   if (name === 'remat') return inferRemat(context, node, expected);
+  if (name === 'me') return inferMe(context, node);
   return name === 'grad' ? notYet(context, node) : undefined;
 }
 

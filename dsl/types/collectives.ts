@@ -3,15 +3,13 @@
  */
 import type { Argument, Expression, Identifier, SizeExpression } from '../syntax/tree.ts';
 import { type CallNode, explicitSizes } from './arguments.ts';
-import { type Context, errorExpression, newIndex } from './context.ts';
+import { type Context, errorExpression } from './context.ts';
 import { sameDims } from './conversions.ts';
-import { loopState, sameState } from './loop-state.ts';
 import { equalSizes } from './obligations.ts';
-import { extend, type IndexEntry } from './scope.ts';
-import { multiplySizes, parameter, type Size, sameSize } from './size.ts';
+import { multiplySizes, type Size, sameSize } from './size.ts';
 import { checkPlacements, dimsFrom, requireAxis, sizeOf } from './type-expressions.ts';
 import { typeScope } from './type-scope.ts';
-import type { Type, TypedExpression } from './typed.ts';
+import type { Dim, Type, TypedExpression } from './typed.ts';
 import { dimsOf, hasError, showDims, showName, showType, withDims } from './types.ts';
 
 type Collective = Extract<TypedExpression, { kind: 'collective' }>['collective'];
@@ -72,9 +70,53 @@ export function inferCollective(
     axes: axes.map(({ name }) => name),
     dims: found,
     to: undefined,
-    type: typed.type,
+    type: movedType(
+      typed.type,
+      collective,
+      axes.map(({ name }) => name),
+      found,
+    ),
     span: node.span,
   };
+}
+
+type Move = (lists: (readonly string[])[], axes: readonly string[], dims: readonly number[]) => void;
+
+const off: Move = (lists, axes) => {
+  const dim = lists.findIndex((list) => axes.every((axis) => list.includes(axis)));
+  if (dim >= 0) lists[dim] = lists[dim]!.filter((axis) => !axes.includes(axis));
+};
+
+const moves: { readonly [C in CallableCollective]: Move } = {
+  all_gather: off,
+  all_reduce: () => {},
+  reduce_scatter: (lists, axes, [dim]) => {
+    lists[dim!] = [...lists[dim!]!, ...axes];
+  },
+  all_to_all: (lists, axes, [from, to]) => {
+    lists[from!] = lists[from!]!.filter((axis) => !axes.includes(axis));
+    lists[to!] = [...lists[to!]!, ...axes];
+  },
+  shift: () => {},
+  broadcast: () => {},
+};
+
+/** With the placement that the collective leads to, as far as the value's type says one; it is checked later. */
+function movedType(
+  type: Type,
+  collective: CallableCollective,
+  axes: readonly string[],
+  dims: readonly number[],
+): Type {
+  if (type.kind === 'tuple')
+    return { ...type, elements: type.elements.map((part) => movedType(part, collective, axes, dims)) };
+  const lists = dimsOf(type).map(({ placement }) => (placement.kind === 'axes' ? placement.axes : []));
+  moves[collective](lists, axes, dims);
+  const placed = dimsOf(type).map((dim, i): Dim => {
+    const list = lists[i]!;
+    return { ...dim, placement: list.length === 0 ? { kind: 'none' } : { kind: 'axes', axes: list } };
+  });
+  return withDims(type, placed);
 }
 
 function positional(argument: Argument | undefined): Expression | undefined {
@@ -209,78 +251,6 @@ export function inferReshard(
     dims: [],
     to,
     type: withDims(value.type, dims),
-    span: node.span,
-  };
-}
-
-// ── the per-device view ────────────────────────────────────────────────────────────────────────────────────
-
-export function inferPerDevice(
-  context: Context,
-  node: Extract<Expression, { kind: 'perDevice' }>,
-  expected: Type | undefined,
-): TypedExpression {
-  const scope = typeScope(context);
-  const axes = node.axes.filter((axis) => requireAxis(axis, scope));
-  const captured = node.captures.filter((capture) => localNamed(context, capture) !== undefined);
-  const body = context.infer({ ...context, insidePerDevice: true }, node.body, expected);
-  if (axes.length < node.axes.length || captured.length < node.captures.length || hasError(body.type)) {
-    return errorExpression(node.span);
-  }
-  return { kind: 'perDevice', axes: axes.map(({ name }) => name), body, type: body.type, span: node.span };
-}
-
-function localNamed(context: Context, name: Identifier): number | undefined {
-  const entry = context.scope.get(name.name);
-  if (entry?.kind === 'local') return entry.local;
-  const value = context.infer(context, { kind: 'name', name: name.name, span: name.span }, undefined);
-  if (hasError(value.type)) return undefined;
-  context.report({
-    code: 'E0503',
-    message: `${name.name} is not a tensor`,
-    at: name.span,
-    help: ['name parameters and lets here: indices and sizes are the same everywhere'],
-  });
-  return undefined;
-}
-
-export function inferRing(
-  context: Context,
-  node: Extract<Expression, { kind: 'ring' }>,
-  expected: Type | undefined,
-): TypedExpression {
-  const known = requireAxis(node.axis, typeScope(context));
-  const travelling = node.travelling.flatMap((name) => localNamed(context, name) ?? []);
-  const state = loopState(context, node.state, node.initial, expected);
-  if (!known || state === undefined || travelling.length < node.travelling.length)
-    return errorExpression(node.span);
-  const turns = parameter(node.axis.name);
-  const { source } = node;
-  const step = source && { id: newIndex(context), name: source.name, range: turns };
-  const entry: IndexEntry | undefined = step &&
-    source && {
-      kind: 'index',
-      index: step.id,
-      range: turns,
-      because: { span: source.span, message: `${source.name} is a rank along ${node.axis.name}` },
-      noteUse: undefined,
-    };
-  const scope = extend(context.scope, [
-    ...state.entries,
-    ...(entry && source ? [[source.name, entry] as const] : []),
-  ]);
-  const raw = context.infer({ ...context, scope }, node.body, state.initial.type);
-  const body = sameState(context, raw, state, 'ring');
-  if (body === undefined) return errorExpression(node.span);
-  return {
-    kind: 'ring',
-    axis: node.axis.name,
-    travelling,
-    state: state.pattern,
-    initial: state.initial,
-    source: step,
-    body,
-    type: state.initial.type,
     span: node.span,
   };
 }

@@ -300,6 +300,13 @@ const codes = {
     example:
       'fn f(x: f32[N], w: f32[N@tp, N]) -> f32[N] = fold i < 3 from h = x: for n: sum m: w[m, n] * h[m]',
   },
+  E0514: {
+    title: 'Not one device’s to see',
+    explanation:
+      'A per_device block names what it takes a block of. It gives back blocks, or what is the same on every ' +
+      'device; and only shift, all_reduce and broadcast go between devices inside it.',
+    example: 'fn f(x: f32[S@sp]) -> f32 = per_device sp (x) { sum s: x[s] }',
+  },
 } as const satisfies { readonly [code: `E0${string}`]: CodeEntry };
 
 export type TypeCode = keyof typeof codes;

@@ -144,6 +144,17 @@ export type TypedSubscript =
       readonly parts: readonly { readonly value: TypedExpression; readonly size: Size }[];
     };
 
+/** A value that the per-device view has a block of. */
+export interface Captured {
+  readonly name: string;
+  readonly outer: LocalId;
+  /** The block. */
+  readonly local: LocalId;
+  /** Of the whole, with the placement that the view takes it in. */
+  readonly type: Type;
+  readonly span: Span;
+}
+
 export type TypedPattern =
   | { readonly kind: 'local'; readonly local: LocalId; readonly name: string; readonly type: Type }
   | { readonly kind: 'tuple'; readonly elements: readonly TypedPattern[] };
@@ -254,8 +265,18 @@ export type TypedNode =
     }
   /** A value that an annotation places: it is brought there without moving data. */
   | { readonly kind: 'placed'; readonly value: TypedExpression; readonly to: Type }
-  /** `per_device axes { body }`; on a mesh where every axis has size 1, its body. */
-  | { readonly kind: 'perDevice'; readonly axes: readonly string[]; readonly body: TypedExpression }
+  /**
+   * What one device along the axes does with its blocks; on a mesh where each axis has size 1, its body. The
+   * result is put together from what the devices give, as the expression's type says.
+   */
+  | {
+      readonly kind: 'perDevice';
+      readonly axes: readonly string[];
+      readonly captures: readonly Captured[];
+      readonly body: TypedExpression;
+    }
+  /** Where the device is along an axis. Inside `perDevice` only. */
+  | { readonly kind: 'me'; readonly axis: string }
   /** One turn of a ring over `axis`: `source` (type ix(axis size)) is the rank whose block is at hand. */
   | {
       readonly kind: 'ring';

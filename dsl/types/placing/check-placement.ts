@@ -29,7 +29,13 @@ export function checkPlacement(
   if (info.auto) return;
   const facts = factsOf(info, program.axes);
   const placing = placingOf({ program, facts, report, text, declaration, together: [], judged: new Set() });
-  const scope: PlaceScope = { locals: new Map(), indices: new Map(), sizes: new Map(), call: undefined };
+  const scope: PlaceScope = {
+    locals: new Map(),
+    indices: new Map(),
+    sizes: new Map(),
+    call: undefined,
+    device: undefined,
+  };
   for (const { name, type, local, span } of info.parameters)
     scope.locals.set(local, declaredPlacement(name, type, span));
   const result = placing.place(info.body, scope);

@@ -76,11 +76,15 @@ export function joinTensors(
   const known = cuts.filter((cut) => cut !== undefined);
   const pending = joinPending(meeting, what, role, operands);
   if (known.length < rank || pending === undefined) return undefined;
-  return { kind: 'tensor', cuts: known, pending, indices: joinIndices(operands) };
+  return { kind: 'tensor', cuts: known, pending, ...dependenceOf(operands) };
 }
 
-export function joinIndices(operands: readonly PlacedTensor[]): ReadonlySet<IndexVariable> {
-  return new Set(operands.flatMap(({ indices }) => [...indices]));
+/** What something made of the operands is a different value for. */
+export function dependenceOf(operands: readonly PlacedTensor[]): Pick<PlacedTensor, 'indices' | 'varies'> {
+  return {
+    indices: new Set(operands.flatMap(({ indices }) => [...indices])),
+    varies: new Set(operands.flatMap(({ varies }) => [...varies])),
+  };
 }
 
 function joinPending(

@@ -44,7 +44,7 @@ const drawn: Rule = ({ meeting, name, expression, operands }) => {
   const joined = joinTensors(meeting, name, 'final', operands);
   if (joined === undefined) return unknownValue;
   const { type } = expression;
-  const one = { ...wholeTensor(dimsOf(type).length), indices: joined.indices };
+  const one = { ...wholeTensor(dimsOf(type).length), indices: joined.indices, varies: joined.varies };
   return type.kind === 'tuple' ? { kind: 'tuple', elements: type.elements.map(() => one) } : one;
 };
 

@@ -15,6 +15,7 @@ export function placeCall(expression: Typed<'call'>, scope: PlaceScope, placing:
     indices: new Map(),
     sizes,
     call: scope.call ?? { span: expression.span, name: callee.name },
+    device: scope.device && { axes: scope.device.axes, unnamed: new Map() },
   };
   let isKnown = true;
   for (const [i, { name, type, local }] of callee.parameters.entries()) {

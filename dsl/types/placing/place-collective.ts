@@ -16,7 +16,7 @@ import {
   tensorsIn,
   unknownValue,
 } from './placed-value.ts';
-import { origins, type PlaceScope, type Placing, sizeIn } from './placing.ts';
+import { type DeviceView, origins, type PlaceScope, type Placing, sizeIn } from './placing.ts';
 import { listed, report } from './problems.ts';
 import { useTogether } from './together.ts';
 
@@ -61,6 +61,7 @@ export function placeCollective(
   const placed = useTogether(placing.place(value, scope), value, scope, placing);
   const because = { span, message: `${collective} over ${listed(axes)} here` };
   const call = { expression, meeting: { placing, scope, span }, because };
+  if (scope.device !== undefined) return placeExchange(call, placed, scope.device);
   const rule = rules[collective];
   const isPart = tensorsIn(placed).length > 1;
   const types = leafTypes(value.type);
@@ -71,6 +72,46 @@ export function placeCollective(
     if (isPart && collective === 'all_gather' && !tensor.cuts.some((cut) => endsWith(cut, axes)))
       return tensor;
     return rule(tensor, type, call) ?? unknownValue;
+  });
+}
+
+/** What a collective does to the values of single devices, where it can be written between them. */
+const exchanges: { readonly [C in Collective]: 'uniform' | 'varying' | 'of the whole mesh' } = {
+  all_reduce: 'uniform',
+  broadcast: 'uniform',
+  shift: 'varying',
+  all_gather: 'of the whole mesh',
+  reduce_scatter: 'of the whole mesh',
+  all_to_all: 'of the whole mesh',
+  reshard: 'of the whole mesh',
+};
+
+function placeExchange({ expression, meeting }: Call, value: PlacedValue, device: DeviceView): PlacedValue {
+  const { axes, collective, span } = expression;
+  const { placing, scope } = meeting;
+  const makes = exchanges[collective];
+  const outside = axes.filter((axis) => !device.axes.includes(axis));
+  if (makes === 'of the whole mesh' || outside.length > 0) {
+    report(placing, scope, {
+      code: 'E0514',
+      message:
+        outside.length > 0
+          ? `the view is that of one device along ${listed(device.axes)}, not along ${listed(outside)}`
+          : `${collective} changes how a tensor is cut, which one device does not see`,
+      span,
+      remark: `${collective} is here`,
+      help: [
+        outside.length > 0
+          ? `name the axis: per_device (${[...device.axes, ...outside].join(', ')}) …`
+          : 'do it before or after the per_device block',
+      ],
+    });
+    return unknownValue;
+  }
+  return mapTensors(value, (tensor) => {
+    const varies = new Set(tensor.varies);
+    for (const axis of axes) if (makes === 'uniform') varies.delete(axis);
+    return { ...tensor, varies };
   });
 }
 

@@ -23,8 +23,14 @@ import { type PlaceScope, type Placing, sizeIn } from './placing.ts';
 import { combinerNouns, listed, needsFinal, needsWhole } from './problems.ts';
 import { useTogether } from './together.ts';
 
-export function bindIndex({ id, name, range }: TypedIndex, scope: PlaceScope, counts = false): IndexVariable {
-  const variable = { name, range: sizeIn(range, scope), counts, cut: [] };
+/** `varies`: of a ring, the axis along which devices have other values of it. */
+export function bindIndex(
+  { id, name, range }: TypedIndex,
+  scope: PlaceScope,
+  counts = false,
+  varies?: string,
+): IndexVariable {
+  const variable = { name, range: sizeIn(range, scope), counts, varies, cut: [] };
   scope.indices.set(id, variable);
   return variable;
 }

@@ -1,7 +1,7 @@
 /** Where the value of an expression lives: the one rule, kind by kind. */
 import type { TypedExpression } from '../typed.ts';
 import { arithmeticOf } from '../types.ts';
-import { joinIndices, joinTensors, requireFinal } from './joins.ts';
+import { dependenceOf, joinTensors, requireFinal } from './joins.ts';
 import { operationName, roles } from './linearity.ts';
 import { bindPlaced, placeTensors, type Typed } from './operands.ts';
 import { placeBuiltin } from './place-builtin.ts';
@@ -9,6 +9,7 @@ import { placeCall } from './place-call.ts';
 import { placeCollective } from './place-collective.ts';
 import { placeComprehension, placeReduction } from './place-comprehension.ts';
 import { placeLoop } from './place-loop.ts';
+import { placeLocal, placeMe, placePerDevice, placeRing } from './place-per-device.ts';
 import { placeSubscript } from './place-subscript.ts';
 import { type PlacedValue, unknownValue, wholeTensor, wrappedBy, zipTensors } from './placed-value.ts';
 import type { PlaceScope, Placing } from './placing.ts';
@@ -25,11 +26,13 @@ type Table = {
 const table: Table = {
   constant: () => wholeTensor(0),
   size: () => wholeTensor(0),
-  local: ({ local }, scope) => scope.locals.get(local) ?? unknownValue,
+  local: placeLocal,
   // Each device knows which part of a range is its own.
   index: ({ index }, scope) => {
     const variable = scope.indices.get(index);
-    return variable === undefined ? unknownValue : { ...wholeTensor(0), indices: new Set([variable]) };
+    if (variable === undefined) return unknownValue;
+    const varies = new Set(variable.varies === undefined ? [] : [variable.varies]);
+    return { ...wholeTensor(0), indices: new Set([variable]), varies };
   },
   field: ({ base, name }, scope, placing) => {
     const value = placing.place(base, scope);
@@ -60,9 +63,9 @@ const table: Table = {
   collective: placeCollective,
   placed: ({ value, to, span }, scope, placing) =>
     requirePlacement({ placing, scope, span }, 'the annotated type', placing.place(value, scope), to, 'open'),
-  // What a device does on its own is not followed: its result fits where it is used.
-  perDevice: () => unknownValue,
-  ring: () => unknownValue,
+  perDevice: placePerDevice,
+  me: placeMe,
+  ring: placeRing,
   error: () => unknownValue,
 };
 
@@ -117,6 +120,6 @@ function placeIf(
   if (!requireFinal({ ...meeting, span: condition.span }, 'the condition of if', chosen)) return unknownValue;
   return zipTensors(branches[0]!, branches[1]!, (left, right) => {
     const joined = joinTensors(meeting, 'if', 'sum', [left, right]);
-    return joined ? { ...joined, indices: joinIndices([chosen, joined]) } : unknownValue;
+    return joined ? { ...joined, ...dependenceOf([chosen, joined]) } : unknownValue;
   });
 }

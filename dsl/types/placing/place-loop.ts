@@ -1,6 +1,6 @@
 /** Loops: every device goes through all steps, and the state lives at one place from step to step. */
 import { dimsOf, showName } from '../types.ts';
-import { longerCut, sameCut } from './joins.ts';
+import { dependenceOf, longerCut, sameCut } from './joins.ts';
 import { bindPlaced, type Typed } from './operands.ts';
 import { bindIndex } from './place-comprehension.ts';
 import {
@@ -26,34 +26,48 @@ export function placeLoop(expression: Typed<'loop'>, scope: PlaceScope, placing:
     bindPlaced(item.pattern, rows, scope);
   }
   bindIndex(step, scope, true);
-  const state = settled(expression, placing.place(expression.initial, scope), scope, placing);
-  bindPlaced(expression.state, state, scope);
-  const body = placing.place(expression.body, scope);
-  const final = zipTensors(state, nextState(loop, body), (before, after) => {
-    if (joinedState(before, after) === undefined || after.pending.size !== before.pending.size) {
-      reportState(expression, before, after, scope, placing);
-      return unknownValue;
-    }
-    return { ...before, indices: new Set([...before.indices, ...after.indices]) };
-  });
-  if (loop === 'fold') return final;
+  const initial = placing.place(expression.initial, scope);
+  const { state, body } = carried({ ...expression, what: loop }, initial, scope, placing);
+  if (loop === 'fold') return state;
   const collected = body.kind === 'tuple' ? (body.elements[1] ?? unknownValue) : unknownValue;
   const stacked = mapTensors(collected, (tensor) => ({ ...tensor, cuts: [[], ...tensor.cuts] }));
-  return { kind: 'tuple', elements: [final, stacked] };
+  return { kind: 'tuple', elements: [state, stacked] };
 }
 
-/** The first state, cut until a step leaves it where it is. */
-function settled(
-  { body, loop, state: pattern }: Typed<'loop'>,
+/** What carries a state from step to step. */
+interface Carrier extends Pick<Typed<'loop'>, 'state' | 'body'> {
+  readonly what: 'fold' | 'scan' | 'ring';
+}
+
+/**
+ * The state at a place where a step leaves it, and what a step gives from there. What a step from less cut
+ * states says is not said.
+ */
+export function carried(
+  carrier: Carrier,
   initial: PlacedValue,
   scope: PlaceScope,
   placing: Placing,
-): PlacedValue {
-  const trial = placing.quietly();
+): { readonly state: PlacedValue; readonly body: PlacedValue } {
+  const state = settled(carrier, initial, scope, placing.quietly());
+  bindPlaced(carrier.state, state, scope);
+  const body = placing.place(carrier.body, scope);
+  const final = zipTensors(state, nextState(carrier, body), (before, after) => {
+    if (joinedState(before, after) === undefined || after.pending.size !== before.pending.size) {
+      reportState(carrier, before, after, scope, placing);
+      return unknownValue;
+    }
+    return { ...before, ...dependenceOf([before, after]) };
+  });
+  return { state: final, body };
+}
+
+/** The first state, cut until a step leaves it where it is. */
+function settled(carrier: Carrier, initial: PlacedValue, scope: PlaceScope, trial: Placing): PlacedValue {
   let state = initial;
   for (let round = 0; round < mostRounds; round++) {
-    bindPlaced(pattern, state, scope);
-    const next = nextState(loop, trial.place(body, scope));
+    bindPlaced(carrier.state, state, scope);
+    const next = nextState(carrier, trial.place(carrier.body, scope));
     const joined = zipTensors(state, next, (before, after) => joinedState(before, after) ?? before);
     if (joined.kind === 'unknown' || sameEverywhere(joined, state)) return state;
     state = joined;
@@ -61,8 +75,9 @@ function settled(
   return state;
 }
 
-function nextState(loop: 'fold' | 'scan', body: PlacedValue): PlacedValue {
-  if (loop === 'fold') return body;
+/** Of a scan the first part of what a step gives. */
+function nextState({ what }: Carrier, body: PlacedValue): PlacedValue {
+  if (what !== 'scan') return body;
   return body.kind === 'tuple' ? (body.elements[0] ?? unknownValue) : unknownValue;
 }
 
@@ -99,7 +114,7 @@ function sameEverywhere(left: PlacedValue, right: PlacedValue): boolean {
 }
 
 function reportState(
-  { loop, body }: Typed<'loop'>,
+  { what, body }: Carrier,
   before: PlacedTensor,
   after: PlacedTensor,
   scope: PlaceScope,
@@ -124,7 +139,7 @@ function reportState(
           };
   report(placing, scope, {
     code: 'E0513',
-    message: `the state of the ${loop} does not stay where it is: ${moved.what}`,
+    message: `the state of the ${what} does not stay where it is: ${moved.what}`,
     span: body.span,
     remark: 'a step of the loop is here',
     secondary: moved.labels,

@@ -6,7 +6,7 @@ import type { PendingCombiner } from '../../placement/placement.ts';
 import type { Type, TypedExpression, TypedSubscript } from '../typed.ts';
 import { arithmeticOf } from '../types.ts';
 import { reportUnsplittable } from './divides.ts';
-import { cutIndex, type Meeting, requireFinal } from './joins.ts';
+import { cutIndex, dependenceOf, type Meeting, requireFinal } from './joins.ts';
 import type { Typed } from './operands.ts';
 import { splitCut } from './place-comprehension.ts';
 import {
@@ -19,6 +19,7 @@ import {
   type PlacedTensor,
   type PlacedValue,
   unknownValue,
+  wholeTensor,
 } from './placed-value.ts';
 import { type PlaceScope, type Placing, sizeIn } from './placing.ts';
 import { listed } from './problems.ts';
@@ -90,14 +91,14 @@ function lookup(
   scope: PlaceScope,
   placing: Placing,
 ): PlacedSubscript | undefined {
-  const indices = new Set<IndexVariable>();
+  const found: PlacedTensor[] = [];
   for (const value of values) {
     const placed = placing.place(value, scope);
     if (placed.kind !== 'tensor') return undefined;
     if (!requireFinal({ placing, scope, span: value.span }, 'a subscript', placed)) return undefined;
-    for (const index of placed.indices) indices.add(index);
+    found.push(placed);
   }
-  return { kind: 'look-up', value: { kind: 'tensor', cuts: [], pending: new Map(), indices } };
+  return { kind: 'look-up', value: { ...wholeTensor(0), ...dependenceOf(found) } };
 }
 
 /** Devices that have not what is looked up give zero, or false: the neutral element of the combiner. */
@@ -113,6 +114,7 @@ function subscripted(
 ): PlacedValue {
   const cuts: Cut[] = [];
   const indices = new Set(tensor.indices);
+  const varies = new Set(tensor.varies);
   const pending = new Map(tensor.pending);
   for (const [dim, subscript] of subscripts.entries()) {
     const cut = tensor.cuts[dim]!;
@@ -138,6 +140,7 @@ function subscripted(
       }
       case 'look-up':
         for (const index of subscript.value.indices) indices.add(index);
+        for (const axis of subscript.value.varies) varies.add(axis);
         for (const entry of cut) pending.set(entry.axis, foundOn(entry, cut, meeting, combiner));
         break;
     }
@@ -147,6 +150,7 @@ function subscripted(
     cuts: [...cuts, ...tensor.cuts.slice(subscripts.length)],
     pending,
     indices,
+    varies,
   };
 }
 

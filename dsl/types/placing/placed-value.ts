@@ -43,6 +43,8 @@ export interface IndexVariable {
   readonly range: Size;
   /** The step of a loop: every device goes through all of them, so that it is never cut. */
   readonly counts: boolean;
+  /** Of a ring: the axis along which each device has another value of it at the same time. */
+  readonly varies: string | undefined;
   cut: Cut;
 }
 
@@ -53,6 +55,8 @@ export interface PlacedTensor {
   readonly pending: ReadonlyMap<string, PendingAxis>;
   /** What it is a different tensor for. */
   readonly indices: ReadonlySet<IndexVariable>;
+  /** In the per-device view: the axes along which devices have different ones. */
+  readonly varies: ReadonlySet<string>;
 }
 
 export type PlacedValue =
@@ -71,6 +75,7 @@ export function wholeTensor(rank: number): PlacedTensor {
     cuts: Array.from({ length: rank }, () => []),
     pending: new Map(),
     indices: new Set(),
+    varies: new Set(),
   };
 }
 

@@ -20,6 +20,14 @@ export interface PlaceScope {
   readonly sizes: ReadonlyMap<string, Size>;
   /** undefined in the checked function itself. */
   readonly call: CallSite | undefined;
+  /** The axes of the per-device view around, outermost first; undefined in the view of the whole mesh. */
+  readonly device: DeviceView | undefined;
+}
+
+export interface DeviceView {
+  readonly axes: readonly string[];
+  /** Values of the view around of which a device has a part only: they must be named to be used. */
+  readonly unnamed: ReadonlyMap<LocalId, Cut>;
 }
 
 /** A tensor, and the expression that gives it: see `together.ts`. */

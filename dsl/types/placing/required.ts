@@ -14,6 +14,7 @@ import {
   type PlacedTensor,
   type PlacedValue,
   unknownValue,
+  wholeTensor,
 } from './placed-value.ts';
 import { origins, sizeIn } from './placing.ts';
 import { combinerNouns, gatherRemedies, listed, reduceRemedies, report, withRemedies } from './problems.ts';
@@ -182,7 +183,7 @@ export function declaredPlacement(name: string, type: Type, at: Label['span']): 
         const message = `${name} is ${combinerNouns[combiner]} over ${axis} here`;
         return [axis, { combiner, because: { span: at, message }, wraps: [], cut: undefined }];
       });
-      return { kind: 'tensor', cuts, pending: new Map(pending), indices: new Set() };
+      return { ...wholeTensor(0), cuts, pending: new Map(pending) };
     }
   }
 }
