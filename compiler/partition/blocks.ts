@@ -1,4 +1,4 @@
-/** Which block of a tensor a device holds: its coordinates read as digits, the first axis most significant. */
+/** Which block of a tensor a device holds: its coordinates read as digits, major axis first. */
 import type { AxisList, Mesh, Placement } from '../../dsl/placement/placement.ts';
 import { deviceCount, devicesAlong } from '../../dsl/placement/placement.ts';
 
@@ -29,20 +29,27 @@ export function blockNumber(list: AxisList, coordinates: Coordinates, mesh: Mesh
 }
 
 /**
- * The axes along which some device holds a block that it should not: those that are a digit of another weight,
- * or of another dimension, in `to` than in `from`. Along the others each block can stay where it is. In the
- * order of the mesh.
+ * The axes along which some device holds a block that it should not: those that are a digit of another
+ * weight, or of another dimension, in `to` than in `from`. Along the others each block can stay where it is.
+ * In the order of the mesh.
  */
 export function movedAxes(from: Placement, to: Placement, mesh: Mesh): AxisList {
   const names = mesh.axes.filter(({ size }) => size > 1).map(({ name }) => name);
-  return names.filter((name) => digitOf(from, name, mesh) !== digitOf(to, name, mesh));
+  return names.filter((name) => {
+    const dim = dimensionOf(from, name);
+    if (dim !== dimensionOf(to, name)) return true;
+    return dim >= 0 && weightIn(from.dims[dim]!, name, mesh) !== weightIn(to.dims[dim]!, name, mesh);
+  });
 }
 
-/** `0:4`: the axis is a digit of dimension 0, worth 4 blocks. */
-function digitOf({ dims }: Placement, axis: string, mesh: Mesh): string {
-  const dim = dims.findIndex((list) => list.includes(axis));
-  const list = dims[dim] ?? [];
-  return dim < 0 ? '' : `${dim}:${devicesAlong(mesh, list.slice(list.indexOf(axis) + 1))}`;
+/** The dimension that an axis cuts; −1 if none. */
+function dimensionOf({ dims }: Placement, axis: string): number {
+  return dims.findIndex((list) => list.includes(axis));
+}
+
+/** How many blocks the digit of an axis is worth. */
+function weightIn(list: AxisList, axis: string, mesh: Mesh): number {
+  return devicesAlong(mesh, list.slice(list.indexOf(axis) + 1));
 }
 
 /**

@@ -168,10 +168,12 @@ export function holds(blocks: readonly Block[], whole: Block, placement: Placeme
   const { combine } = combinerRules[combinerOf(placement)];
   const used = [...placement.dims.flat(), ...pending];
   const unused = mesh.axes.map(({ name }) => name).filter((name) => !used.includes(name));
+  const partsOf = groupsOf(mesh, pending);
+  const copiesOf = groupsOf(mesh, unused);
   return blocks.every((block, device) => {
-    const parts = groupOf(mesh, device, pending).map((member) => blocks[member]!.data);
+    const parts = partsOf[device]!.map((member) => blocks[member]!.data);
     const combined = block.data.map((_, at) => parts.map((part) => part[at]!).reduce(combine));
-    const copies = groupOf(mesh, device, unused).map((member) => blocks[member]!);
+    const copies = copiesOf[device]!.map((member) => blocks[member]!);
     return (
       sameBlock({ shape: block.shape, data: combined }, blockOf(whole, placement, mesh, device)) &&
       copies.every((copy) => sameBlock(copy, block))
@@ -203,12 +205,13 @@ function concatenate(blocks: readonly Block[], dim: number): Block {
   return { shape: shape.with(dim, shape[dim]! * blocks.length), data: rows.flat() };
 }
 
-/** The devices that differ from one along the axes only, in order of rank. */
-function groupOf(mesh: Mesh, device: number, axes: AxisList): readonly number[] {
+/** For each device those that differ from it along the axes only, in order of rank, itself included. */
+function groupsOf(mesh: Mesh, axes: AxisList): readonly (readonly number[])[] {
   const others = mesh.axes.map(({ name }) => name).filter((name) => !axes.includes(name));
-  return Array.from({ length: deviceCount(mesh) }, (_, other) => other)
-    .filter((other) => rankOf(mesh, other, others) === rankOf(mesh, device, others))
-    .sort((left, right) => rankOf(mesh, left, axes) - rankOf(mesh, right, axes));
+  const groups = Array.from({ length: sizeOf(mesh, others) }, (): number[] => []);
+  const devices = Array.from({ length: deviceCount(mesh) }, (_, device) => device);
+  for (const device of devices) groups[rankOf(mesh, device, others)]![rankOf(mesh, device, axes)] = device;
+  return devices.map((device) => groups[rankOf(mesh, device, others)]!);
 }
 
 // ── carrying out a change ──────────────────────────────────────────────────────────────────────────────────
@@ -310,13 +313,14 @@ const executors: { readonly [K in ChangeKind]: Executor<K> } = {
   all_to_all(network, blocks, { axes, from, to }) {
     const { mesh } = network;
     const devices = sizeOf(mesh, axes);
+    const groups = groupsOf(mesh, axes);
     const parts = blocks.map((block, device) =>
       Array.from({ length: devices }, () => chunk(block, to, devices, rankOf(mesh, device, axes))),
     );
     for (let distance = 1; distance < devices; distance++) {
       const messages = blocks.map((block, sender) => {
         const rank = (rankOf(mesh, sender, axes) + distance) % devices;
-        const receiver = groupOf(mesh, sender, axes)[rank]!;
+        const receiver = groups[sender]![rank]!;
         return { from: sender, to: receiver, data: chunk(block, to, devices, rank).data };
       });
       const got = network.exchange(messages);
@@ -329,10 +333,11 @@ const executors: { readonly [K in ChangeKind]: Executor<K> } = {
   },
   broadcast(network, blocks, { axes }) {
     const { mesh } = network;
+    const groups = groupsOf(mesh, axes);
     let held = [...blocks];
     for (let step = 1; step < sizeOf(mesh, axes); step++) {
       const messages = held.flatMap(({ data }, from) => {
-        const to = groupOf(mesh, from, axes)[step];
+        const to = groups[from]![step];
         return to !== undefined && rankOf(mesh, from, axes) === step - 1 ? [{ from, to, data }] : [];
       });
       const got = network.exchange(messages);
@@ -373,6 +378,7 @@ function ringGather(
 ): readonly (readonly (readonly number[])[])[] {
   const { mesh } = network;
   const devices = sizeOf(mesh, axes);
+  const next = nextOnes(mesh, axes);
   const known = own.map((data, device) => {
     const row: (readonly number[])[] = Array.from({ length: devices }, () => []);
     row[rankOf(mesh, device, axes)] = data;
@@ -382,7 +388,7 @@ function ringGather(
     const at = (device: number, back: number): number =>
       (rankOf(mesh, device, axes) - back + 2 * devices) % devices;
     const got = network.exchange(
-      own.map((_, from) => ({ from, to: next(mesh, from, axes), data: known[from]![at(from, step)]! })),
+      own.map((_, from) => ({ from, to: next[from]!, data: known[from]![at(from, step)]! })),
     );
     for (const [device, data] of got) known[device]![at(device, step + 1)] = data;
   }
@@ -398,14 +404,13 @@ function ringReduce(
 ): readonly (readonly number[])[] {
   const { mesh } = network;
   const devices = sizeOf(mesh, axes);
+  const next = nextOnes(mesh, axes);
   const { combine } = combinerRules[pending.get(axes[0]!) ?? 'sum'];
   const at = (device: number, back: number): number =>
     (rankOf(mesh, device, axes) - back + 2 * devices) % devices;
   let travelling = chunks.map((row, device) => row[at(device, 1)]!);
   for (let step = 1; step < devices; step++) {
-    const got = network.exchange(
-      travelling.map((data, from) => ({ from, to: next(mesh, from, axes), data })),
-    );
+    const got = network.exchange(travelling.map((data, from) => ({ from, to: next[from]!, data })));
     travelling = chunks.map((row, device) =>
       row[at(device, step + 1)]!.map((value, place) => combine(value, got.get(device)![place]!)),
     );
@@ -413,7 +418,7 @@ function ringReduce(
   return travelling;
 }
 
-function next(mesh: Mesh, device: number, axes: AxisList): number {
-  const group = groupOf(mesh, device, axes);
-  return group[(group.indexOf(device) + 1) % group.length]!;
+/** For each device the one after it in its group, around. */
+function nextOnes(mesh: Mesh, axes: AxisList): readonly number[] {
+  return groupsOf(mesh, axes).map((group, device) => group[(group.indexOf(device) + 1) % group.length]!);
 }
