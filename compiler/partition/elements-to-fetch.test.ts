@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest';
 import type { Placement } from '../../dsl/placement/placement.ts';
 import { applyChange, divides, isFault } from './change.ts';
-import { elementsToFetch } from './elements-to-fetch.ts';
+import { elementsToCross, elementsToFetch } from './elements-to-fetch.ts';
+import { placementGraph } from './placement-graph.ts';
 import { allChanges, allPlacements, meshOf } from './testing.ts';
-import { trafficOf } from './traffic.ts';
+import { localElements, trafficAlong, trafficOf } from './traffic.ts';
 
 const mesh = meshOf({ a: 3, b: 2 });
 const axes = ['a', 'b'];
@@ -40,4 +41,44 @@ test('a bound that asks for too much is seen', () => {
     return (placement) => 1.1 * bound(placement);
   };
   expect(inconsistent(tooMuch)).toBeGreaterThan(0);
+});
+
+/** The fewest elements that a device sends along an axis from every placement to one, by Bellman and Ford. */
+function leastAcross(to: Placement, axis: string): ReadonlyMap<Placement, number> {
+  const graph = placementGraph(axes, mesh);
+  const left = new Map(placements.map((placement) => [graph(placement), Infinity]));
+  left.set(graph(to), 0);
+  for (let changed = true; changed; ) {
+    changed = false;
+    for (const [junction, known] of left)
+      for (const road of junction.roads()) {
+        const rest = left.get(road.to) ?? Infinity;
+        const { placement } = junction;
+        const sent = trafficAlong(
+          road.route,
+          localElements({ shape, placement, elementBytes }, mesh),
+          1,
+        ).bytes;
+        const all = rest + (road.route.axes.includes(axis) ? sent : 0);
+        if (all >= known || all >= left.get(junction)!) continue;
+        left.set(junction, all);
+        changed = true;
+      }
+  }
+  return new Map(placements.map((placement) => [placement, left.get(graph(placement))!]));
+}
+
+test('no plan sends less along an axis than must cross it', () => {
+  let met = 0;
+  for (const to of placements)
+    for (const axis of axes) {
+      const bound = elementsToCross(to, shape, axis, mesh);
+      expect(bound(to)).toBe(0);
+      for (const [placement, least] of leastAcross(to, axis)) {
+        expect(bound(placement)).toBeLessThanOrEqual(least);
+        if (bound(placement) === least && least > 0) met += 1;
+      }
+    }
+  // A bound that asks for any more is therefore seen.
+  expect(met).toBeGreaterThan(100);
 });

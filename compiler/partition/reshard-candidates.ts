@@ -1,4 +1,4 @@
-/** The steps that a resharding may take from a placement, and the mesh axes worth taking them on. */
+/** The changes that a resharding tries on a placement, and the mesh axes that it tries them on. */
 import type { AxisList, Mesh, Placement } from '../../dsl/placement/placement.ts';
 import { axesOf, devicesAlong } from '../../dsl/placement/placement.ts';
 import type { PlacementChange } from './change.ts';
@@ -14,11 +14,10 @@ export function usefulAxes(from: Placement, to: Placement, mesh: Mesh): AxisList
 }
 
 /**
- * From a placement on the way to `to`, in this order: slices, masks, all-gathers, all-to-alls, permutations,
- * reduce-scatters, all-reduces. Whether sizes divide, and whether `applyChange` allows it, is not looked at.
+ * Of a placement, in this order: slices, masks, all-gathers, all-to-alls, permutations, reduce-scatters,
+ * all-reduces. Whether sizes divide, and whether `applyChange` allows it, is not looked at.
  */
 export function candidateChanges(
-  to: Placement,
   axes: AxisList,
   mesh: Mesh,
 ): (placement: Placement) => readonly PlacementChange[] {
@@ -28,10 +27,7 @@ export function candidateChanges(
     const free = axes.filter((axis) => !used.has(axis));
     return [
       ...slices(free, placement),
-      // A mask on the way would have to be combined again.
-      ...free
-        .filter((axis) => to.pending.has(axis))
-        .map((axis): PlacementChange => ({ kind: 'mask', axes: [axis] })),
+      ...free.map((axis): PlacementChange => ({ kind: 'mask', axes: [axis] })),
       ...moves(placement),
       ...alike(placement).map((other): PlacementChange => ({ kind: 'permute', to: other })),
       ...combinations(placement),

@@ -1,5 +1,6 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Mesh, Placement } from '../../dsl/placement/placement.ts';
+import type { Mesh, PendingCombiner, Placement } from '../../dsl/placement/placement.ts';
 import { samePlacement } from '../../dsl/placement/placement.ts';
 import type { PlacementChange } from './change.ts';
 import { applyChange, divides, isFault } from './change.ts';
@@ -399,4 +400,58 @@ test('equal requests have equal plans, remembered or not', () => {
     expect(planner(request)).toEqual(plan);
     expect(planner(request)).toBe(planner(request));
   }
+});
+
+/** Placements over more axes than the mesh has, ill-formed ones too, with every mixture of combiners. */
+const anyPlacement: fc.Arbitrary<Placement> = fc
+  .tuple(
+    fc.array(fc.subarray(['a', 'b', 'c', 'd']), { minLength: 1, maxLength: 3 }),
+    fc.dictionary(
+      fc.constantFrom('a', 'b', 'c', 'd'),
+      fc.constantFrom<PendingCombiner>('sum', 'max', 'min'),
+      {
+        maxKeys: 2,
+      },
+    ),
+    fc.boolean(),
+  )
+  .map(([dims, pending, isWellFormed]) => {
+    const placement = placed(
+      dims.map((list) => list.join(' ')),
+      pending,
+    );
+    if (!isWellFormed) return placement;
+    const seen = new Set(placement.pending.keys());
+    const fresh = (axis: string): boolean => !seen.has(axis) && seen.add(axis).size > 0;
+    return { ...placement, dims: placement.dims.map((list) => list.filter(fresh)) };
+  });
+
+test('any request has a plan that leads to its end, or a fault', () => {
+  const covered = new Set<string>();
+  const size = fc.constantFrom(0, 1, 2, 6, 8, 24);
+  fc.assert(
+    fc.property(
+      anyPlacement,
+      anyPlacement,
+      fc.array(size, { minLength: 1, maxLength: 3 }),
+      fc.option(fc.nat(200), { nil: undefined }),
+      (from, to, shape, memoryLimit) => {
+        const request = resharding(from, to, shape);
+        const result = planReshard(memoryLimit === undefined ? request : { ...request, memoryLimit });
+        covered.add(isPlan(result) ? 'plan' : result.fault);
+        if (!isPlan(result)) return result.message.length > 0;
+        let end: Placement | undefined = from;
+        for (const change of result.steps) {
+          const after = applyChange(end, change, mesh);
+          if (isFault(after)) return false;
+          end = after;
+        }
+        return samePlacement(end, to) && result.peakBytes <= (memoryLimit ?? Infinity);
+      },
+    ),
+    { numRuns: 5000 },
+  );
+  const wanted = ['plan', 'axis occurs twice', 'different combiners', 'no such dimension', 'does not divide'];
+  for (const what of [...wanted, 'no such pending value', 'needs more memory'])
+    expect(covered).toContain(what);
 });

@@ -5,14 +5,16 @@
  * slices, all-to-alls, permutations and all-gathers reach every placement without holding more than the ends.
  */
 import type { AxisList, Mesh, Placement } from '../../dsl/placement/placement.ts';
-import { axesOf, samePlacement, showPending } from '../../dsl/placement/placement.ts';
+import { axesOf, devicesAlong, showPending } from '../../dsl/placement/placement.ts';
 import type { ChangeFault, PlacementChange } from './change.ts';
-import { applyChange, divides, divisionFault, isFault } from './change.ts';
-import { elementsToFetch } from './elements-to-fetch.ts';
+import { divides, divisionFault } from './change.ts';
+import { elementsToCross, elementsToFetch } from './elements-to-fetch.ts';
+import type { Junction, PlacementGraph, Road } from './placement-graph.ts';
+import { placementGraph, placementKey } from './placement-graph.ts';
 import { priorityQueue } from './priority-queue.ts';
-import { candidateChanges, usefulAxes } from './reshard-candidates.ts';
-import type { Links, PlacedTensor } from './traffic.ts';
-import { linkOf, localBytes, secondsOf, trafficOf } from './traffic.ts';
+import { usefulAxes } from './reshard-candidates.ts';
+import type { LinkModel, Links } from './traffic.ts';
+import { linkOf, localBytes, localElements, secondsOf, trafficAlong } from './traffic.ts';
 
 export interface ReshardRequest {
   readonly from: Placement;
@@ -51,6 +53,13 @@ export type ReshardFault =
  * steps being tried in the order of `candidateChanges`: equal requests have equal plans.
  */
 export function planReshard(request: ReshardRequest): ReshardPlan | ReshardFault {
+  return planOver(request, (axes) => placementGraph(axes, request.mesh));
+}
+
+function planOver(
+  request: ReshardRequest,
+  graphOver: (axes: AxisList) => PlacementGraph,
+): ReshardPlan | ReshardFault {
   const { from, to, shape, mesh, elementBytes, memoryLimit } = request;
   const impossible =
     repeatedAxisFault(from) ??
@@ -64,29 +73,40 @@ export function planReshard(request: ReshardRequest): ReshardPlan | ReshardFault
   if (memoryLimit !== undefined && needed > memoryLimit)
     return memoryFault(`a block of ${needed} bytes at an end is more than the limit of ${memoryLimit} bytes`);
 
+  const axes = usefulAxes(from, to, mesh);
+  const graph = graphOver(axes);
   // Gathering all and slicing is always a plan, so that some bound is enough.
   for (let bound = memoryLimit ?? needed; ; ) {
-    const { plan, leastRefused } = search(request, bound);
+    const { plan, leastRefused } = search(request, axes, graph, bound);
     if (plan !== undefined) return plan;
     if (memoryLimit !== undefined)
       return memoryFault(
         `no plan holds at most ${memoryLimit} bytes; the next larger block is of ${leastRefused}`,
       );
+    if (leastRefused === Infinity)
+      throw new Error(`no steps lead from ${placementKey(from)} to ${placementKey(to)}`);
     bound = leastRefused;
   }
 }
 
-/** `planReshard` for one mesh, with a memory of what it found. */
+/** `planReshard` for one mesh, with a memory of what it found, and of the placements it came by. */
 export function reshardPlanner(
   mesh: Mesh,
   links?: Links,
 ): (request: Omit<ReshardRequest, 'mesh' | 'links'>) => ReshardPlan | ReshardFault {
   const known = new Map<string, ReshardPlan | ReshardFault>();
+  const graphs = new Map<string, PlacementGraph>();
+  const graphOver = (axes: AxisList): PlacementGraph => {
+    const graph = graphs.get(axes.join()) ?? placementGraph(axes, mesh);
+    graphs.set(axes.join(), graph);
+    return graph;
+  };
   return (request) => {
     const { from, to, shape, elementBytes, memoryLimit } = request;
-    const key = [keyOf(from), keyOf(to), shape.join(), elementBytes, memoryLimit].join(';');
-    const plan =
-      known.get(key) ?? planReshard({ ...request, mesh, ...(links === undefined ? {} : { links }) });
+    const ends = [from, to].map(placementKey);
+    const key = [...ends, shape.join(), elementBytes, memoryLimit].join(';');
+    const whole = { ...request, mesh, ...(links === undefined ? {} : { links }) };
+    const plan = known.get(key) ?? planOver(whole, graphOver);
     known.set(key, plan);
     return plan;
   };
@@ -125,11 +145,14 @@ function pendingFault(from: Placement, to: Placement): ReshardFault | undefined 
 
 // ── search ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** A placement on the way. */
+/** In the unit of `Cost.traffic`. */
+type Estimate = (placement: Placement) => number;
+
+/** What a junction is to the tensor. */
 interface Place {
-  readonly tensor: PlacedTensor;
+  readonly junction: Junction;
   /** By each device. */
-  readonly heldBytes: number;
+  readonly heldElements: number;
   /** No way on from here to the goal has less traffic. */
   readonly remaining: number;
 }
@@ -138,7 +161,7 @@ interface Place {
 interface Arrival {
   readonly place: Place;
   readonly cost: Cost;
-  readonly last: { readonly from: Arrival; readonly change: PlacementChange } | undefined;
+  readonly last: { readonly from: Arrival; readonly road: Road } | undefined;
 }
 
 /** Compared in this order. */
@@ -157,13 +180,12 @@ interface Found {
   readonly leastRefused: number;
 }
 
-function search(request: ReshardRequest, bound: number): Found {
-  const { from, to, mesh, links } = request;
-  const axes = usefulAxes(from, to, mesh);
-  const candidates = candidateChanges(to, axes, mesh);
+function search(request: ReshardRequest, axes: AxisList, graph: PlacementGraph, bound: number): Found {
+  const { from, to, elementBytes, links } = request;
   const placeOf = rememberedPlaces(request, axes);
   const open = priorityQueue<Arrival>(compareEstimates);
   const best = new Map<Place, Arrival>();
+  const goal = graph(to);
   let leastRefused = Infinity;
 
   const arrive = (place: Place, cost: Cost, last: Arrival['last']): void => {
@@ -174,51 +196,89 @@ function search(request: ReshardRequest, bound: number): Found {
     open.add(arrival);
   };
 
-  arrive(placeOf(from)!, noCost, undefined);
+  arrive(placeOf(graph(from))!, noCost, undefined);
   for (let arrival = open.takeLeast(); arrival !== undefined; arrival = open.takeLeast()) {
     const { place, cost } = arrival;
-    const { tensor } = place;
-    if (samePlacement(tensor.placement, to)) return { plan: planOf(arrival, request), leastRefused };
+    if (place.junction === goal) return { plan: planOf(arrival, request), leastRefused };
     if (best.get(place) !== arrival) continue;
-    for (const change of candidates(tensor.placement)) {
-      const after = applyChange(tensor.placement, change, mesh);
-      const next = isFault(after) ? undefined : placeOf(after);
-      if (next === undefined) continue;
-      if (next.heldBytes > bound) {
-        leastRefused = Math.min(leastRefused, next.heldBytes);
+    for (const road of place.junction.roads()) {
+      const next = placeOf(road.to);
+      if (next === undefined || isStray(road.change, to)) continue;
+      if (next.heldElements * elementBytes > bound) {
+        leastRefused = Math.min(leastRefused, next.heldElements * elementBytes);
         continue;
       }
-      const traffic = trafficOf(change, tensor, mesh);
+      const traffic = trafficAlong(road.route, place.heldElements, elementBytes);
       const spent = links === undefined ? traffic.bytes : secondsOf(traffic, links);
       const total = {
         traffic: cost.traffic + spent,
         messages: cost.messages + (traffic.axes.length > 0 ? 1 : 0),
         steps: cost.steps + 1,
       };
-      arrive(next, total, { from: arrival, change });
+      arrive(next, total, { from: arrival, road });
     }
   }
   return { plan: undefined, leastRefused };
 }
 
-/** One place for each placement; undefined where a dimension does not divide. */
+/** A mask that is not asked for would have to be combined again. */
+function isStray(change: PlacementChange, to: Placement): boolean {
+  return change.kind === 'mask' && !change.axes.every((axis) => to.pending.has(axis));
+}
+
+/** One place for each junction; undefined where a dimension does not divide. */
 function rememberedPlaces(
-  { to, shape, elementBytes, mesh, links }: ReshardRequest,
+  request: ReshardRequest,
   axes: AxisList,
-): (placement: Placement) => Place | undefined {
-  const missing = elementsToFetch(to, shape, axes, mesh);
-  const fastest = Math.max(...axes.map((axis) => linkOf(axis, links).bytesPerSecond));
-  const elementCost = links === undefined ? elementBytes : elementBytes / fastest;
-  const places = new Map<string, Place | undefined>();
-  return (placement) => {
-    const key = keyOf(placement);
-    if (places.has(key)) return places.get(key);
-    const tensor = { shape, placement, elementBytes };
+): (junction: Junction) => Place | undefined {
+  const { shape, elementBytes, mesh, links } = request;
+  const remaining = links === undefined ? bytesLeft(request, axes) : secondsLeft(request, links, axes);
+  const places = new Map<Junction, Place | undefined>();
+  return (junction) => {
+    if (places.has(junction)) return places.get(junction);
+    const { placement } = junction;
     const place = divides(shape, placement, mesh)
-      ? { tensor, heldBytes: localBytes(tensor, mesh), remaining: missing(placement) * elementCost }
+      ? {
+          junction,
+          heldElements: localElements({ shape, placement, elementBytes }, mesh),
+          remaining: remaining(placement),
+        }
       : undefined;
-    places.set(key, place);
+    places.set(junction, place);
     return place;
+  };
+}
+
+/** That no plan can do with less. */
+function bytesLeft({ to, shape, elementBytes, mesh }: ReshardRequest, axes: AxisList): Estimate {
+  const fetched = elementsToFetch(to, shape, axes, mesh);
+  return (placement) => fetched(placement) * elementBytes;
+}
+
+/** That no plan can do with less: over the fastest link whatever is missing, and over each what must cross it. */
+function secondsLeft(
+  { to, shape, elementBytes, mesh }: ReshardRequest,
+  links: Links,
+  axes: AxisList,
+): Estimate {
+  const used = axes.filter((axis) => devicesAlong(mesh, [axis]) > 1);
+  const all = used.map((axis) => linkOf(axis, links));
+  const fastest: LinkModel = {
+    bytesPerSecond: Math.max(...all.map(({ bytesPerSecond }) => bytesPerSecond)),
+    latencySeconds: Math.min(...all.map(({ latencySeconds }) => latencySeconds)),
+  };
+  const fetched = elementsToFetch(to, shape, axes, mesh);
+  const bounds = [
+    { elements: fetched, link: fastest },
+    ...used.map((axis, place) => ({ elements: elementsToCross(to, shape, axis, mesh), link: all[place]! })),
+  ];
+  return (placement) => {
+    let most = 0;
+    for (const { elements, link } of bounds) {
+      const bytes = elements(placement) * elementBytes;
+      if (bytes > 0) most = Math.max(most, link.latencySeconds + bytes / link.bytesPerSecond);
+    }
+    return most;
   };
 }
 
@@ -235,31 +295,20 @@ function compareWays(left: Cost, right: Cost): number {
   return left.messages - right.messages || left.steps - right.steps;
 }
 
-/** Written in loops, as it is much of the time of a search. */
-function keyOf({ dims, pending }: Placement): string {
-  let key = '';
-  for (const list of dims) {
-    for (const axis of list) key += `${axis} `;
-    key += '|';
-  }
-  for (const [axis, combiner] of pending) key += `${combiner} ${axis} `;
-  return key;
-}
-
-function planOf(goal: Arrival, { mesh, links }: ReshardRequest): ReshardPlan {
+function planOf(goal: Arrival, { elementBytes, links }: ReshardRequest): ReshardPlan {
   const changes: PlacementChange[] = [];
   let seconds = 0;
   let bytes = 0;
-  let peakBytes = goal.place.heldBytes;
+  let peakElements = goal.place.heldElements;
   for (let { last } = goal; last !== undefined; last = last.from.last) {
-    const { tensor, heldBytes } = last.from.place;
-    changes.unshift(last.change);
-    const traffic = trafficOf(last.change, tensor, mesh);
+    const { heldElements } = last.from.place;
+    changes.unshift(last.road.change);
+    const traffic = trafficAlong(last.road.route, heldElements, elementBytes);
     seconds += secondsOf(traffic, links ?? new Map());
     bytes += traffic.bytes;
-    peakBytes = Math.max(peakBytes, heldBytes);
+    peakElements = Math.max(peakElements, heldElements);
   }
-  return { steps: changes.reduce(joinSteps, []), seconds, bytes, peakBytes };
+  return { steps: changes.reduce(joinSteps, []), seconds, bytes, peakBytes: peakElements * elementBytes };
 }
 
 /** Axes are sliced and masked one by one; what follows on the same dimension is shown as one step. */

@@ -80,13 +80,34 @@ const formulas: { readonly [K in ChangeKind]: Formula } = {
 
 /** The traffic of a change that `applyChange` allows on the tensor. */
 export function trafficOf(change: PlacementChange, tensor: PlacedTensor, mesh: Mesh): Traffic {
-  const { elements, rounds } = formulas[change.kind];
-  const axes = crossedAxes(change, tensor.placement, mesh);
-  const devices = devicesAlong(mesh, axes);
+  return trafficAlong(
+    routeOf(change, tensor.placement, mesh),
+    localElements(tensor, mesh),
+    tensor.elementBytes,
+  );
+}
+
+/** What of the traffic of a change is the same for all tensors. */
+export interface Route {
+  readonly kind: ChangeKind;
+  /** The axes, of more than one device, along which messages go. */
+  readonly axes: AxisList;
+  /** Along the axes together. */
+  readonly devices: number;
+}
+
+export function routeOf(change: PlacementChange, placement: Placement, mesh: Mesh): Route {
+  const axes = crossedAxes(change, placement, mesh);
+  return { kind: change.kind, axes, devices: devicesAlong(mesh, axes) };
+}
+
+/** @param blockElements that each device holds before the change */
+export function trafficAlong(route: Route, blockElements: number, elementBytes: number): Traffic {
+  const { elements, rounds } = formulas[route.kind];
   return {
-    axes,
-    bytes: elements(localElements(tensor, mesh), devices) * tensor.elementBytes,
-    rounds: rounds(devices),
+    axes: route.axes,
+    bytes: elements(blockElements, route.devices) * elementBytes,
+    rounds: rounds(route.devices),
   };
 }
 
