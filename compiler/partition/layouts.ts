@@ -68,10 +68,10 @@ export function stripedLayout(tokens: number, ranks: number): SequenceLayout | C
 }
 
 /**
- * Zigzag over R places of a ring, and the pair of chunks at each cut in order into U parts. Rank r·U + u holds
- * part u at place r: those that exchange heads are consecutive ranks, and afterwards hold the whole pair in
- * order; those that form a ring are U apart. Zigzag over all R·U ranks instead would leave the exchanged parts
- * out of order, and a mask by positions then lets tokens see the future.
+ * Zigzag over R places of a ring, and the pair of chunks at each cut in order into U parts. Rank r·U + u
+ * holds part u at place r: those that exchange heads are consecutive ranks, and afterwards hold the whole
+ * pair in order; those that form a ring are U apart. Zigzag over all R·U ranks instead would leave the
+ * exchanged parts out of order, and a mask by positions then lets tokens see the future.
  */
 export function twoDimensionalLayout(
   tokens: number,

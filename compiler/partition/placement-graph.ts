@@ -1,6 +1,6 @@
 /**
- * The placements of a mesh and the changes that lead from one to another, whatever the sizes of a tensor: made
- * as far as it is looked at, and then kept.
+ * The placements of a mesh and the changes that lead from one to another, whatever the sizes of a tensor:
+ * made as far as it is looked at, and then kept.
  */
 import type { AxisList, Mesh, Placement } from '../../dsl/placement/placement.ts';
 import type { PlacementChange } from './change.ts';

@@ -1,20 +1,20 @@
 /**
- * A planned resharding: the changes that bring a tensor from one placement to another with the least traffic
- * that a memory bound allows. A shortest path by A* over placements, which are few; after Rink et al.,
- * "Memory-efficient array redistribution through portable collective communication", 2021, which shows that
- * slices, all-to-alls, permutations and all-gathers reach every placement without holding more than the ends.
+ * A planned resharding: the changes that bring a tensor from one placement to another with the least
+ * traffic that a memory bound allows. A shortest path by A* over placements, which are few. The steps are
+ * those of Rink et al., "Memory-efficient array redistribution through portable collective communication",
+ * 2021, and those that combine.
  */
 import type { AxisList, Mesh, Placement } from '../../dsl/placement/placement.ts';
-import { axesOf, devicesAlong, showPending } from '../../dsl/placement/placement.ts';
+import { axesOf, showPending } from '../../dsl/placement/placement.ts';
 import type { ChangeFault, PlacementChange } from './change.ts';
 import { divides, divisionFault } from './change.ts';
-import { elementsToCross, elementsToFetch } from './elements-to-fetch.ts';
 import type { Junction, PlacementGraph, Road } from './placement-graph.ts';
 import { placementGraph, placementKey } from './placement-graph.ts';
 import { priorityQueue } from './priority-queue.ts';
+import { remainingTraffic } from './remaining-traffic.ts';
 import { usefulAxes } from './reshard-candidates.ts';
-import type { LinkModel, Links } from './traffic.ts';
-import { linkOf, localBytes, localElements, secondsOf, trafficAlong } from './traffic.ts';
+import type { Links } from './traffic.ts';
+import { localBytes, localElements, secondsOf, trafficAlong } from './traffic.ts';
 
 export interface ReshardRequest {
   readonly from: Placement;
@@ -145,15 +145,12 @@ function pendingFault(from: Placement, to: Placement): ReshardFault | undefined 
 
 // ── search ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** In the unit of `Cost.traffic`. */
-type Estimate = (placement: Placement) => number;
-
 /** What a junction is to the tensor. */
 interface Place {
   readonly junction: Junction;
   /** By each device. */
   readonly heldElements: number;
-  /** No way on from here to the goal has less traffic. */
+  /** No way on from here to the goal has less traffic, in the unit of `Cost.traffic`. */
   readonly remaining: number;
 }
 
@@ -231,8 +228,8 @@ function rememberedPlaces(
   request: ReshardRequest,
   axes: AxisList,
 ): (junction: Junction) => Place | undefined {
-  const { shape, elementBytes, mesh, links } = request;
-  const remaining = links === undefined ? bytesLeft(request, axes) : secondsLeft(request, links, axes);
+  const { shape, elementBytes, mesh } = request;
+  const remaining = remainingTraffic(request, axes);
   const places = new Map<Junction, Place | undefined>();
   return (junction) => {
     if (places.has(junction)) return places.get(junction);
@@ -246,39 +243,6 @@ function rememberedPlaces(
       : undefined;
     places.set(junction, place);
     return place;
-  };
-}
-
-/** That no plan can do with less. */
-function bytesLeft({ to, shape, elementBytes, mesh }: ReshardRequest, axes: AxisList): Estimate {
-  const fetched = elementsToFetch(to, shape, axes, mesh);
-  return (placement) => fetched(placement) * elementBytes;
-}
-
-/** That no plan can do with less: over the fastest link whatever is missing, and over each what must cross it. */
-function secondsLeft(
-  { to, shape, elementBytes, mesh }: ReshardRequest,
-  links: Links,
-  axes: AxisList,
-): Estimate {
-  const used = axes.filter((axis) => devicesAlong(mesh, [axis]) > 1);
-  const all = used.map((axis) => linkOf(axis, links));
-  const fastest: LinkModel = {
-    bytesPerSecond: Math.max(...all.map(({ bytesPerSecond }) => bytesPerSecond)),
-    latencySeconds: Math.min(...all.map(({ latencySeconds }) => latencySeconds)),
-  };
-  const fetched = elementsToFetch(to, shape, axes, mesh);
-  const bounds = [
-    { elements: fetched, link: fastest },
-    ...used.map((axis, place) => ({ elements: elementsToCross(to, shape, axis, mesh), link: all[place]! })),
-  ];
-  return (placement) => {
-    let most = 0;
-    for (const { elements, link } of bounds) {
-      const bytes = elements(placement) * elementBytes;
-      if (bytes > 0) most = Math.max(most, link.latencySeconds + bytes / link.bytesPerSecond);
-    }
-    return most;
   };
 }
 

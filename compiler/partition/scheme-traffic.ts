@@ -35,8 +35,8 @@ export type SchemeName =
   | 'experts';
 
 /**
- * The formulas as they are printed. P devices, U of them exchange heads, R pass keys and values around; dk' is
- * `replicatedKeyWidth`; h the width of a token and k its experts.
+ * The formulas as they are printed. P devices, U of them exchange heads, R pass keys and values around; dk'
+ * is `replicatedKeyWidth`; h the width of a token and k its experts.
  */
 export const schemeFormulas: Readonly<Record<SchemeName, { readonly [D in keyof SchemeTraffic]: string }>> = {
   ring: { forward: '2(P−1)·N·dk/P', backward: '2(P−1)·N·dk/P + 2·N·dk' },
@@ -75,8 +75,8 @@ export function canExchangeHeads({ queryHeads, keyHeads }: LayerSizes, ulysses: 
  * Ring attention (Liu et al., 2023), keys and values `[N@sp, dk]`.
  *
  * Forward: both pass R − 1 times to the next device, as in an all-gather of which nothing is kept:
- * 2(R−1)·N·dk/R. Backward: the same again, and the gradients of both travel one step behind and are home after
- * R sends: 2R·N·dk/R.
+ * 2(R−1)·N·dk/R. Backward: the same again, and the gradients of both travel one step behind and are home
+ * after R sends: 2R·N·dk/R.
  */
 export function ringTraffic(sizes: LayerSizes, ring: number): SchemeTraffic {
   return twoDimensionalTraffic(sizes, { ulysses: 1, ring });
