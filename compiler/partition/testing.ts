@@ -75,7 +75,7 @@ function orderedChoices(axes: AxisList): readonly AxisList[] {
   return [[], ...longer];
 }
 
-/** Elements 0, 1, 2 …, so that no two are alike. */
+/** Elements 1, 2, 3 …, so that no two are alike. */
 export function counting(shape: readonly number[]): Block {
   const count = shape.reduce((product, size) => product * size, 1);
   return { shape, data: Array.from({ length: count }, (_, at) => at + 1) };
