@@ -101,7 +101,7 @@ const moves: { readonly [C in CallableCollective]: Move } = {
   broadcast: () => {},
 };
 
-/** With the placement that the collective leads to, as far as the value's type says one; it is checked later. */
+/** With the placement that the collective leads to, as far as the type says one: it is checked later. */
 function movedType(
   type: Type,
   collective: CallableCollective,
