@@ -136,10 +136,10 @@ function combineChunk<V>(
 ): void {
   const target = elementsOf(result);
   const sources = group.map(({ source }) => elementsOf(source));
-  for (let position = 0; position < target.length; position++)
-    target[position] = sources
-      .map((source) => source[start + position]!)
-      .reduce((left, right) => combine(left, right));
+  for (let position = 0; position < target.length; position++) {
+    const parts = sources.map((source): Element<V> => source[start + position] as Element<V>);
+    target[position] = parts.reduce(combine);
+  }
 }
 
 /** What is stored is rounded to the dtype. */

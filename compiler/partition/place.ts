@@ -63,7 +63,12 @@ export interface PlacedGraph {
 
 export type PlaceResult =
   | { readonly kind: 'placed'; readonly placed: PlacedGraph }
-  | { readonly kind: 'misplaced'; readonly faults: readonly PlacementFault[] };
+  | {
+      readonly kind: 'misplaced';
+      readonly faults: readonly PlacementFault[];
+      /** Of what has a place nevertheless. */
+      readonly placements: ReadonlyMap<TensorId, Placement>;
+    };
 
 /** The faults are all that can be found: what reads a tensor without a place is not looked at. */
 export function place(graph: Graph, { mesh, inputs, outputs }: PlaceOptions): PlaceResult {
@@ -91,8 +96,8 @@ export function place(graph: Graph, { mesh, inputs, outputs }: PlaceOptions): Pl
       if (!isFree(found, declared)) throw notAsDeclared(path, found, declared);
       given.set(path, declared);
     });
-  if (faults.length > 0) return { kind: 'misplaced', faults };
   const { placements, local } = state;
+  if (faults.length > 0) return { kind: 'misplaced', faults, placements };
   return { kind: 'placed', placed: { graph, mesh, placements, outputs: given, local } };
 }
 
