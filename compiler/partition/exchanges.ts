@@ -62,10 +62,8 @@ const steps: Steps = {
   mask: (_, move) => [converted(move)],
 };
 
-/** The nodes of one device; `placementAfter` of the step holds between `from` and `to`. */
+/** What one device does. `to` is `from` after the step. */
 export function moveNodes(step: ReshardStep, move: Move): readonly Node[] {
-  const alone = step.kind !== 'slice' && step.kind !== 'mask' && devices(step, move) === 1;
-  if (alone) return [copyNode(localTensor(move.source, move.from, move.mesh), local(move))];
   return (steps[step.kind] as (step: ReshardStep, move: Move) => readonly Node[])(step, move);
 }
 
