@@ -1,6 +1,7 @@
 /**
- * One change of placement as what a device does: it packs what it sends by rank of who gets it, exchanges, and
- * unpacks by rank of whom it came from. Packing is index arithmetic in compute nodes, which fuse with others.
+ * One change of placement as what a device does: it packs what it sends by rank of who gets it, exchanges,
+ * and unpacks by rank of whom it came from. Packing is index arithmetic in compute nodes, which fuse with
+ * others.
  */
 import { devicesAlong, type Mesh, type Placement } from '../../dsl/placement/placement.ts';
 import type { ComputeNode, ExchangeNode, Node, Scalar, Tensor } from '../graph/graph.ts';

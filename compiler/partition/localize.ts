@@ -1,6 +1,6 @@
 /**
- * From the program of a whole mesh, with all tensors placed, to the program that each of its devices runs: shapes
- * are those of blocks, expressions know the device's coordinates, and collectives are exchanges.
+ * From the program of a whole mesh, with all tensors placed, to the program that each of its devices runs:
+ * shapes are those of blocks, expressions know the device's coordinates, and collectives are exchanges.
  */
 import { type Mesh, type Placement, samePlacement } from '../../dsl/placement/placement.ts';
 import type { CollectiveNode, Graph, LoopNode, Node, Tensor, TensorId } from '../graph/graph.ts';

@@ -1,8 +1,8 @@
 /**
- * The placement of every tensor of a program, from those of its inputs: the one rule for comprehensions, node by
- * node. The program is the one of a whole mesh, with collectives where data is to move; nothing else moves it.
- * What is found comes with the compute nodes as one device runs them, since that a read is local is found by
- * making it so.
+ * The placement of every tensor of a program, from those of its inputs: the one rule for comprehensions, node
+ * by node. The program is the one of a whole mesh, with collectives where data is to move; nothing else moves
+ * it. What is found comes with the compute nodes as one device runs them, since that a read is local is found
+ * by making it so.
  */
 import {
   type AxisList,
