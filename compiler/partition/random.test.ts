@@ -21,7 +21,7 @@ import {
   randomOutputs,
   randomPlacement,
   scatter,
-} from './testing.ts';
+} from './random-partition.ts';
 
 /** Most of them can be cut in several ways. */
 const sizes = [4, 2, 6, 12, 3, 4, 1, 2, 0];
