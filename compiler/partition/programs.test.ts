@@ -242,10 +242,9 @@ export fn f(x: f32[S, D], wq: f32[D, (G * R)@tp, A], k: f32[S, G@tp, A], wo: f32
   },
   {
     name: 'resharding',
-    text: `export fn f(x: f32[T@(dp, tp), D]) -> f32[T@tp, D@dp] = x as [T@tp, D@dp]`,
+    text: `export fn f(x: f32[T@(dp, tp), D]) -> f32[T@dp, D@tp] = x as [T@dp, D@tp]`,
     sizes: { T: 48, D },
-    // Gathered whole, and cut anew; of one device along dp it lives so already.
-    bytes: (d, t) => ({ all_gather: d > 1 ? gathered((48 / (d * t)) * D, d * t) : 0 }),
+    bytes: (d, t) => ({ all_to_all: scattered((48 / (d * t)) * D, t) }),
   },
 ];
 
