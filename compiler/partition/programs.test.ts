@@ -2,6 +2,8 @@
  * The ways of parallelism in use, written in Ricci with their collectives: on each mesh the same as on one device,
  * and as many bytes sent as the formulas say.
  */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { devicesAlong, type Mesh, type Placement } from '../../dsl/placement/placement.ts';
 import type { Type } from '../../dsl/types/typed.ts';
@@ -9,6 +11,7 @@ import type { TensorValue } from '../graph/algebra.ts';
 import { evaluateGraph } from '../graph/evaluate.ts';
 import { float64 } from '../graph/float64.ts';
 import type { ExchangeVerb, Graph } from '../graph/graph.ts';
+import { printGraph } from '../graph/print.ts';
 import { threefry2x32 } from '../graph/threefry.ts';
 import { entryOf } from '../lower/entry.ts';
 import { lowerEntry } from '../lower/lower-entry.ts';
@@ -18,11 +21,14 @@ import { evaluateOnMesh } from './evaluate-mesh.ts';
 import { type DeviceProgram, localize } from './localize.ts';
 import { place } from './place.ts';
 
-/** The program `f` of a text, placed as its types say. */
-function partitioned(text: string, sizes: Readonly<Record<string, number>>, mesh: Mesh) {
+/** An entry of a text, placed as its types say. */
+function partitioned(text: string, sizes: Readonly<Record<string, number>>, mesh: Mesh, entry = 'f') {
   const program = checkText(text);
-  const { parameters, result } = entryOf(program, 'f');
-  const lowered = lowerEntry(program, 'f', { sizes: new Map(Object.entries(sizes)), inputDtypes: new Map() });
+  const { parameters, result } = entryOf(program, entry);
+  const lowered = lowerEntry(program, entry, {
+    sizes: new Map(Object.entries(sizes)),
+    inputDtypes: new Map(),
+  });
   if ('diagnostics' in lowered) throw new Error(lowered.diagnostics.map(({ message }) => message).join('\n'));
   const { graph } = lowered;
   const inputs = new Map(parameters.map(({ name, type }) => [name, placementOf(type)]));
@@ -269,4 +275,13 @@ describe.each(schemes)('$name', ({ text, sizes, bytes, most = 4 }) => {
     expect(again.outputs.get('out')).toEqual(evaluateGraph(optimize(graph), ids, float64).get('out'));
     expect(again.sent).toEqual(sent);
   });
+});
+
+test('the guide to the source shows what a device runs', () => {
+  const guide = readFileSync(join(import.meta.dirname, '../../docs/source.md'), 'utf8');
+  const [, text = ''] = /^```ricci\n(mesh \(tp\)\n[\s\S]*?)^```$/m.exec(guide) ?? [];
+  const axes = [{ name: 'tp', size: 2 }];
+  const { placed } = partitioned(text, { T: 2, D: 4, F: 6 }, { axes }, 'layers');
+  if (placed.kind === 'misplaced') throw new Error(JSON.stringify(placed.faults));
+  expect(guide).toContain(`\`\`\`\n${printGraph(localize(placed.placed).graph)}\`\`\`\n`);
 });
