@@ -49,7 +49,7 @@ function placed(graph: Graph, inputs: Readonly<Record<string, string>>, out?: st
 }
 
 const inputs: TestTensors = { x: testNumbers([12, 6]), y: testNumbers([12, 6]), w: testNumbers([6, 12]) };
-const signature = 'mesh (a, b)\nexport fn f(x: f32[S, D], y: f32[S, D], w: f32[D, S])';
+const signature = 'mesh (a, b)\nexport auto fn f(x: f32[S, D], y: f32[S, D], w: f32[D, S])';
 
 function lowered(result: string, body: string): Graph {
   return lowerText(`${signature} -> ${result} where 8 <= S, 1 <= D = ${body}`, 'f', inputs);
