@@ -109,6 +109,7 @@ const descriptions: { readonly [K in Node['kind']]: (node: Extract<Node, { kind:
   prefix: ({ combiner }) => `prefix ${combiner}`,
   loop: ({ count }) => `loop of ${count} steps`,
   collective: ({ change }) => printChange(change),
+  block: ({ direction }) => `${direction} blocks`,
   exchange: ({ verb, axes }) => `${verb} ${showList(axes)}`,
 };
 

@@ -45,6 +45,7 @@ const ownExtents: { readonly [K in Node['kind']]: (node: Extract<Node, { kind: K
   prefix: () => ({ what: 'a prefix', extent: 1 }),
   loop: ({ count }) => ({ what: 'a loop', extent: count }),
   collective: () => ({ what: 'a collective', extent: 1 }),
+  block: () => ({ what: 'a block', extent: 1 }),
   exchange: ({ devices }) => ({ what: 'an exchange', extent: devices }),
 };
 

@@ -141,6 +141,7 @@ function evaluationsOf(node: Exclude<Node, LoopNode>): readonly Evaluation[] {
     case 'order':
     case 'prefix':
     case 'collective':
+    case 'block':
     case 'exchange':
       return [];
   }

@@ -6,6 +6,7 @@ import type { Algebra, Storage, TensorValue } from './algebra.ts';
 import type { Frame, Slot } from './compile-scalar.ts';
 import { computeCode, softmaxSumCode } from './evaluate-compute.ts';
 import type {
+  BlockNode,
   CollectiveNode,
   ExchangeNode,
   Graph,
@@ -196,6 +197,7 @@ const nodeCodes: NodeCodes = {
   order: orderCode,
   prefix: prefixCode,
   collective: collectiveCode,
+  block: blockCode,
 };
 
 /** Runs the node once on every device each time it is called. */
@@ -244,6 +246,15 @@ function exchangeCode<V>(node: ExchangeNode, { machines, exchange }: Together<V>
         result: tensorValueOf(machine.slot(node.result.id)),
       })),
     );
+}
+
+/** On one device the identity. */
+function blockCode<V>(node: BlockNode, machine: Machine<V>): () => void {
+  if (node.devices.some((devices) => devices > 1))
+    throw new Error(`${describeNode(node)}: what devices do on their own needs a mesh of them`);
+  const source = machine.slot(node.source);
+  const result = machine.slot(node.result.id);
+  return () => bind(result, dataOf(source));
 }
 
 /** The identity. */

@@ -103,6 +103,7 @@ export type Node =
   | PrefixNode
   | LoopNode
   | CollectiveNode
+  | BlockNode
   | ExchangeNode;
 export type NodeKind = Node['kind'];
 
@@ -239,7 +240,32 @@ export type PlacementChange =
   /** Every device along the axes gets what the first holds. */
   | { readonly kind: 'broadcast'; readonly axes: AxisList }
   /** `to.dims` are those of the dimensions from `first` on; those before and after stay as they are. */
-  | { readonly kind: 'reshard'; readonly first: number; readonly to: Placement };
+  | { readonly kind: 'reshard'; readonly first: number; readonly to: Placement }
+  /**
+   * What a declaration says of the dimensions from `first` on, and of what is pending; undefined: nothing, it
+   * stays as it is. Never moves data: what is whole is cut, what is final is masked.
+   */
+  | {
+      readonly kind: 'declare';
+      readonly first: number;
+      readonly dims: readonly (AxisList | undefined)[];
+      readonly pending: Placement['pending'] | undefined;
+    };
+
+/**
+ * The border between what a whole mesh computes and what each of its devices does on its own, in a program of
+ * the whole mesh. `enter` makes the block that a device has of `source`, `leave` the tensor of which `source`
+ * is the block: dimension d is cut over `cuts[d]` outside, and `devices[d]` times smaller inside. Along other
+ * axes both are as any tensor. On a mesh with one device along the axes it is the identity.
+ */
+export interface BlockNode {
+  readonly kind: 'block';
+  readonly direction: 'enter' | 'leave';
+  readonly source: TensorId;
+  readonly cuts: readonly AxisList[];
+  readonly devices: readonly number[];
+  readonly result: Tensor;
+}
 
 /**
  * Moves data between the devices of a group: those that differ in the coordinates along `axes` only, `devices`
@@ -282,6 +308,7 @@ export function results(node: Node): readonly Tensor[] {
     case 'order':
     case 'prefix':
     case 'collective':
+    case 'block':
     case 'exchange':
       return [node.result];
     case 'route':

@@ -7,6 +7,7 @@
 import { showList, showPending } from '../../dsl/placement/placement.ts';
 import type { ScalarFunction } from '../../dsl/types/scalar-functions.ts';
 import type {
+  BlockNode,
   CollectiveNode,
   ComputeNode,
   ExchangeNode,
@@ -61,6 +62,7 @@ const nodePrinters: NodePrinters = {
   prefix: (node, names) => [`prefix ${node.combiner} ${names(node.source)}`],
   loop: printLoop,
   collective: printCollective,
+  block: printBlock,
   exchange: printExchange,
 };
 
@@ -141,7 +143,21 @@ export function printChange(change: PlacementChange): string {
       const at = change.first === 0 ? '' : ` from dim ${change.first}`;
       return `reshard to [${dims.join(', ')}]${showPending(change.to.pending)}${at}`;
     }
+    case 'declare': {
+      const dims = change.dims.map((list) => (list === undefined ? '_' : showList(list) || 'whole'));
+      const at = change.first === 0 ? '' : ` from dim ${change.first}`;
+      return `declared as [${dims.join(', ')}]${showPending(change.pending ?? new Map())}${at}`;
+    }
   }
+}
+
+function printBlock({ cuts, direction, source }: BlockNode, names: Names): readonly string[] {
+  const dims = cuts.map((list) => showList(list) || 'whole').join(', ');
+  return [
+    direction === 'enter'
+      ? `block [${dims}] of ${names(source)}`
+      : `whole of blocks [${dims}] ${names(source)}`,
+  ];
 }
 
 function printExchange(node: ExchangeNode, names: Names): readonly string[] {

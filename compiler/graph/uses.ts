@@ -14,6 +14,7 @@ const scalarsOf: ScalarsOf = {
   prefix: () => [],
   loop: () => [],
   collective: () => [],
+  block: () => [],
   exchange: () => [],
 };
 
@@ -47,6 +48,7 @@ const mapScalars: MapScalars = {
   prefix: (node) => node,
   loop: (node) => node,
   collective: (node) => node,
+  block: (node) => node,
   exchange: (node) => node,
 };
 
@@ -77,6 +79,7 @@ export function readsOf(node: Node): ReadonlySet<TensorId> {
     case 'order':
     case 'prefix':
     case 'collective':
+    case 'block':
     case 'exchange':
       return new Set([node.source]);
     case 'loop':
@@ -106,6 +109,7 @@ export function renameReads(node: Node, name: (tensor: TensorId) => TensorId): N
     case 'order':
     case 'prefix':
     case 'collective':
+    case 'block':
     case 'exchange':
       return { ...loading, source: name(loading.source) };
     case 'loop': {

@@ -203,6 +203,16 @@ const nodeRules: Readonly<Record<string, (node: Node, scope: Scope) => Messages>
     for (const dim of dimsOf(node.change))
       if (!isNatural(dim) || dim >= source.shape.length) yield `${printType(source)} has no dim ${dim}`;
   },
+  *'block types'(node, scope) {
+    const source = node.kind === 'block' ? scope.tensors.get(node.source) : undefined;
+    if (node.kind !== 'block' || source === undefined) return;
+    const { cuts, devices, direction, result } = node;
+    const [whole, block] = direction === 'enter' ? [source, result] : [result, source];
+    const shape = block.shape.map((extent, dim) => extent * (devices[dim] ?? 0));
+    yield* expectType('the whole', whole, { dtype: block.dtype, shape });
+    if (cuts.length !== shape.length) yield `${cuts.length} lists of axes for ${shape.length} dimensions`;
+    if (repeated(cuts.flat()).size > 0) yield 'an axis is listed twice';
+  },
   *'exchange types'(node, scope) {
     const source = node.kind === 'exchange' ? scope.tensors.get(node.source) : undefined;
     if (node.kind !== 'exchange' || source === undefined) return;
@@ -230,6 +240,7 @@ function extentsOf(node: Node): readonly number[] {
     case 'order':
     case 'prefix':
     case 'collective':
+    case 'block':
     case 'exchange':
       return [];
   }
@@ -243,6 +254,8 @@ function dimsOf(change: PlacementChange): readonly number[] {
       return [change.from, change.to];
     case 'reshard':
       return change.to.dims.map((_, position) => change.first + position);
+    case 'declare':
+      return change.dims.map((_, position) => change.first + position);
     default:
       return [];
   }

@@ -78,7 +78,7 @@ function findMerges(graph: Graph): ReadonlyMap<TensorId, Merge> {
 function readWhole(graph: Graph, nodes: readonly Node[]): ReadonlySet<TensorId> {
   const read = new Set(graph.outputs.map(({ tensor }) => tensor));
   for (const node of nodes) {
-    if (node.kind === 'order' || node.kind === 'prefix' || node.kind === 'collective') read.add(node.source);
+    if ('source' in node) read.add(node.source);
     if (node.kind !== 'loop') continue;
     for (const tensor of [...node.initial, ...node.body.outputs.map((output) => output.tensor)])
       read.add(tensor);

@@ -117,6 +117,7 @@ function renamed(node: Node, stands: ReadonlyMap<TensorId, Stand>, whole: Readon
     case 'order':
     case 'prefix':
     case 'collective':
+    case 'block':
     case 'exchange':
       return { ...loading, source: name(loading.source) };
     case 'loop':
@@ -143,6 +144,10 @@ const forms: { readonly [K in Node['kind']]: (node: Extract<Node, { kind: K }>) 
   route: (node) => ({ key: `route ${node.pick} ${node.experts}`, order: [0] }),
   collective: (node) => ({
     key: `${printChange(node.change)} ${node.source}`,
+    order: node.result.shape.map((_, axis) => axis),
+  }),
+  block: (node) => ({
+    key: `${node.direction} ${node.cuts.join(';')} ${node.source}`,
     order: node.result.shape.map((_, axis) => axis),
   }),
   exchange: (node) => ({

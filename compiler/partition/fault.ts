@@ -16,6 +16,8 @@ export type PlacementRule =
   | 'subscripts are final'
   /** A collective fits the placement of what it moves. */
   | 'collectives fit'
+  /** Where a type says that a value lives, it is brought without moving data. */
+  | 'declarations move nothing'
   /** The state of a loop lives in the same way before and after a step. */
   | 'states stay where they are'
   /** What is given back becomes what was declared without moving data. */

@@ -16,6 +16,14 @@ export function placementWithoutIdle({ dims, pending }: Placement, mesh: Mesh): 
 /** undefined: nothing changes. */
 export function changeWithoutIdle(change: PlacementChange, mesh: Mesh): PlacementChange | undefined {
   if (change.kind === 'reshard') return { ...change, to: placementWithoutIdle(change.to, mesh) };
+  if (change.kind === 'declare') {
+    const isActive = isActiveIn(mesh);
+    return {
+      ...change,
+      dims: change.dims.map((list) => list?.filter(isActive)),
+      pending: change.pending && new Map([...change.pending].filter(([axis]) => isActive(axis))),
+    };
+  }
   const axes = change.axes.filter(isActiveIn(mesh));
   return axes.length === 0 ? undefined : { ...change, axes };
 }

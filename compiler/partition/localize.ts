@@ -3,7 +3,7 @@
  * shapes are those of blocks, expressions know the device's coordinates, and collectives are exchanges.
  */
 import { type Mesh, type Placement, samePlacement } from '../../dsl/placement/placement.ts';
-import type { CollectiveNode, Graph, LoopNode, Node, Tensor, TensorId } from '../graph/graph.ts';
+import type { BlockNode, CollectiveNode, Graph, LoopNode, Node, Tensor, TensorId } from '../graph/graph.ts';
 import { allTensors } from '../graph/uses.ts';
 import { assertWellFormed } from '../graph/well-formed.ts';
 import { conversionNode } from './conversion.ts';
@@ -76,7 +76,11 @@ function createLocalizer({ graph, mesh, placements, local }: PlacedGraph): Local
     const to = placementOf(result.id);
     const change = changeWithoutIdle(node.change, mesh);
     const steps: readonly ReshardStep[] =
-      change?.kind === 'reshard' ? reshardSteps(from, to, result, mesh) : change ? [change] : [];
+      change?.kind === 'reshard' || change?.kind === 'declare'
+        ? reshardSteps(from, to, result, mesh)
+        : change
+          ? [change]
+          : [];
     let current = { tensor: tensors.get(source)!, placement: from };
     const nodes = steps.flatMap((step, position) => {
       const isLast = position === steps.length - 1;
@@ -121,6 +125,18 @@ function createLocalizer({ graph, mesh, placements, local }: PlacedGraph): Local
     return [...initial.flatMap(({ nodes }) => nodes), loop];
   }
 
+  /** A device has its block already, or cuts it from what is whole. */
+  function blockNodes({ cuts, direction, result, source }: BlockNode): readonly Node[] {
+    const inside = placementOf(direction === 'enter' ? result.id : source);
+    const outside = {
+      dims: inside.dims.map((list, dim) => [...cuts[dim]!, ...list]),
+      pending: inside.pending,
+    };
+    const held = direction === 'enter' ? converted(source, outside) : { tensor: source, nodes: [] };
+    const local = block(result);
+    return [...held.nodes, copyNode({ ...local, id: held.tensor }, local)];
+  }
+
   function localNodes(node: Node): readonly Node[] {
     switch (node.kind) {
       case 'compute':
@@ -135,8 +151,10 @@ function createLocalizer({ graph, mesh, placements, local }: PlacedGraph): Local
         return loopNodes(node);
       case 'collective':
         return collectiveNodes(node);
+      case 'block':
+        return blockNodes(node);
       case 'exchange':
-        throw new Error('the program of a whole mesh has no exchange');
+        return [{ ...node, result: block(node.result) }];
     }
   }
 

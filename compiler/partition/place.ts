@@ -7,6 +7,7 @@
 import {
   type AxisList,
   axesOf,
+  isPrefix,
   type Mesh,
   type PendingCombiner,
   type Placement,
@@ -16,6 +17,7 @@ import {
 } from '../../dsl/placement/placement.ts';
 import { dtypeFacts } from '../../dsl/types/dtype.ts';
 import type {
+  BlockNode,
   CollectiveNode,
   ComputeNode,
   Graph,
@@ -167,12 +169,49 @@ const rules: Rules = {
   collective: (node: CollectiveNode, state) => {
     const from = state.placements.get(node.source)!;
     const change = changeWithoutIdle(node.change, state.mesh);
-    define(state, node.result, change ? placementAfter(from, change, state.mesh) : from);
+    const after = change ? placementAfter(from, change, state.mesh) : from;
+    if (change?.kind === 'declare' && !isFree(from, after))
+      throw new Misplaced(
+        'declarations move nothing',
+        axesOf(after),
+        'what is declared would have to be moved there',
+      );
+    define(state, node.result, after);
   },
-  exchange: () => {
-    throw new Error('the program of a whole mesh has no exchange');
+  block: (node, state) => {
+    const from = state.placements.get(node.source)!;
+    define(state, node.result, node.direction === 'enter' ? entered(node, from) : left(node, from));
+  },
+  exchange: (node, state) => {
+    const { dims, pending } = state.placements.get(node.source)!;
+    const used = node.axes.find((axis) => dims.some((list) => list.includes(axis)) || pending.has(axis));
+    if (used !== undefined)
+      throw new Misplaced('collectives fit', [used], `one device has a part along ${used} only`);
+    const leading = node.result.shape.length - dims.length;
+    define(state, node.result, {
+      dims: leading < 0 ? dims.slice(1) : [...Array.from({ length: leading }, () => []), ...dims],
+      pending,
+    });
   },
 };
+
+/** What is left of the lists when a device has the block of the cuts. */
+function entered({ cuts }: BlockNode, { dims, pending }: Placement): Placement {
+  const rest = dims.map((list, dim) => {
+    const cut = cuts[dim]!;
+    if (isPrefix(list, cut)) return [];
+    if (isPrefix(cut, list)) return list.slice(cut.length);
+    throw new Misplaced('collectives fit', list, `it lives ${showList(list)} and is taken ${showList(cut)}`);
+  });
+  const [axis] = pending.keys();
+  if (axis !== undefined)
+    throw new Misplaced('pending values are used linearly', [axis], 'a device takes the final value');
+  return { dims: rest, pending };
+}
+
+function left({ cuts }: BlockNode, { dims, pending }: Placement): Placement {
+  return { dims: dims.map((list, dim) => [...cuts[dim]!, ...list]), pending };
+}
 
 // ── comprehensions ─────────────────────────────────────────────────────────────────────────────────────────
 

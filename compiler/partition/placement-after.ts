@@ -10,6 +10,13 @@ export function placementAfter(from: Placement, change: PlacementChange, mesh: M
     const { first, to } = change;
     return { dims: from.dims.toSpliced(first, to.dims.length, ...to.dims), pending: to.pending };
   }
+  if (change.kind === 'declare') {
+    const { dims, first, pending } = change;
+    return {
+      dims: from.dims.map((list, dim) => dims[dim - first] ?? list),
+      pending: pending ?? from.pending,
+    };
+  }
   const after = applyChange(from, change, mesh);
   if (isFault(after)) throw new Misplaced('collectives fit', change.axes, after.message);
   return after;

@@ -124,7 +124,7 @@ function predicted({ graph, mesh, placements }: PlacedGraph): number {
       const change = changeWithoutIdle(node.change, mesh);
       const to = placements.get(node.result.id)!;
       const steps =
-        change?.kind === 'reshard'
+        change?.kind === 'reshard' || change?.kind === 'declare'
           ? reshardSteps(placement, to, { shape, dtype }, mesh)
           : change
             ? [change]

@@ -35,6 +35,9 @@ const schedules: { readonly [K in Exclude<NodeKind, 'loop'>]: NodeSchedule<K> } 
   collective: ({ change }) => {
     throw new Error(`${change.kind} is taken out before scheduling`);
   },
+  block: ({ direction }) => {
+    throw new Error(`the ${direction} of a block is taken out before scheduling`);
+  },
   exchange: ({ verb }) => {
     throw new UserError(
       'exceeds-device',

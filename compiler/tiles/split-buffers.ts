@@ -75,6 +75,7 @@ function extentsOf(node: Node): readonly number[] {
     case 'route':
     case 'loop':
     case 'collective':
+    case 'block':
     case 'exchange':
       return [];
   }
