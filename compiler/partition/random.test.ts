@@ -144,6 +144,8 @@ function features({ placed, device }: Partitioned): readonly string[] {
   const computed = [...placed.local.keys()].map((tensor) => placed.placements.get(tensor)!);
   if (computed.some(({ dims }) => dims.some((list) => list.length > 0))) found.push('cut');
   if (computed.some(({ dims }) => dims.some((list) => list.length > 1))) found.push('cut by two axes');
+  const isFree = allNodes(placed.graph).every(({ kind }) => kind !== 'collective');
+  if (isFree && found.includes('cut')) found.push('cut without collectives');
   for (const { pending } of computed)
     found.push(...[...pending.values()].map((combiner) => `pending ${combiner}`));
   for (const node of allNodes(device.graph)) {
@@ -200,6 +202,7 @@ const wantedFeatures: Readonly<Record<string, number>> = {
   accepted: 200,
   cut: 25,
   'cut by two axes': 2,
+  'cut without collectives': 3,
   'pending sum': 15,
   'pending max': 1,
   mask: 3,
