@@ -3,9 +3,12 @@
  * axis for each index variable that it depends on: a collective of one row is one of all rows together.
  */
 
+import type { Type } from '../../dsl/types/typed.ts';
+import { dimsOf, leafTypes, saysPlacement } from '../../dsl/types/types.ts';
 import type { PlacementChange } from '../graph/graph.ts';
 import { iterator, load } from '../graph/scalar.ts';
 import type { Typed } from './lower-expression.ts';
+import { exchanged } from './lower-per-device.ts';
 import type { Lowering, Scope } from './lowering.ts';
 import { mapLeaves, type TensorValue, type Value } from './value.ts';
 
@@ -13,16 +16,26 @@ type Collective = Typed<'collective'>;
 
 export function lowerCollective(expression: Collective, scope: Scope, lowering: Lowering): Value {
   const value = lowering.lower(expression.value, scope);
+  const { axes, collective } = expression;
+  if (scope.perDevice && collective !== 'reshard') return exchanged(collective, value, axes, scope, lowering);
   return mapLeaves(value, (leaf) => moved(expression, leaf, lowering));
 }
 
-function moved(expression: Collective, leaf: TensorValue, { builder }: Lowering): TensorValue {
-  const { collective } = expression;
-  const leading = builder.free(leaf);
+function moved(expression: Collective, leaf: TensorValue, lowering: Lowering): TensorValue {
+  const leading = lowering.builder.free(leaf);
   const change = changeOf(expression, leading.length);
-  if (change === undefined) return leaf;
-  const source = builder.tensorFor(leaf, { name: collective, leading });
-  const result = builder.result(collective, source.dtype, source.shape);
+  return change === undefined ? leaf : changed(leaf, leading, change, expression.collective, lowering);
+}
+
+function changed(
+  leaf: TensorValue,
+  leading: readonly number[],
+  change: PlacementChange,
+  name: string,
+  { builder }: Lowering,
+): TensorValue {
+  const source = builder.tensorFor(leaf, { name, leading });
+  const result = builder.result(name, source.dtype, source.shape);
   builder.define({ kind: 'collective', source: source.id, result, change });
   const axes = leaf.axes.map(({ extent, factors }) => builder.axis(extent, factors));
   const subscripts = [...leading, ...axes.map((axis) => axis.iterator)].map(iterator);
@@ -47,4 +60,25 @@ function changeOf(expression: Collective, leading: number): PlacementChange | un
     case 'shift':
       return undefined;
   }
+}
+
+export function lowerPlaced({ value, to }: Typed<'placed'>, scope: Scope, lowering: Lowering): Value {
+  return declared(lowering.lower(value, scope), to, lowering);
+}
+
+/** The value where the type says that it lives, of which nothing is left to do where it says nothing. */
+export function declared(value: Value, type: Type, lowering: Lowering): Value {
+  if (!saysPlacement(type)) return value;
+  const types = leafTypes(type);
+  let position = 0;
+  return mapLeaves(value, (leaf) => {
+    const own = types[position++]!;
+    if (!saysPlacement(own)) return leaf;
+    const dims = dimsOf(own).map(({ placement }) => (placement.kind === 'axes' ? placement.axes : undefined));
+    const written = own.kind === 'tensor' ? own.pending : undefined;
+    const pending = written && new Map(written.map(({ axis, combiner }) => [axis, combiner]));
+    const leading = lowering.builder.free(leaf);
+    const change = { kind: 'declare', first: leading.length, dims, pending } as const;
+    return changed(leaf, leading, change, 'declared', lowering);
+  });
 }

@@ -45,7 +45,7 @@ export function lowerEntry(program: TypedProgram, entry: string, options: LowerO
   const locals = info.parameters.map(
     ({ name, type, local }) => [local, inputValue(builder, name, type, inputs)] as const,
   );
-  const scope: Scope = { sizes, locals: new Map(locals), indices: new Map() };
+  const scope: Scope = { sizes, locals: new Map(locals), indices: new Map(), perDevice: false };
   const result = lowering.lower(info.body, scope);
   const outputs = storeOutputs(builder, result, info.result);
   const graph = mergeAxes(builder.graph(entry, [...inputs.values()], outputs));

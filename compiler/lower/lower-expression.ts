@@ -2,12 +2,13 @@
 import { dtypeFacts } from '../../dsl/types/dtype.ts';
 import type { TypedExpression, TypedNode } from '../../dsl/types/typed.ts';
 import type { Scalar } from '../graph/graph.ts';
-import { apply, arithmeticOf, constant, integer, iterator, round } from '../graph/scalar.ts';
+import { apply, arithmeticOf, constant, iterator, round } from '../graph/scalar.ts';
 import { castTo } from './cast.ts';
 import { lowerBuiltin } from './lower-builtin.ts';
-import { lowerCollective } from './lower-collective.ts';
+import { declared, lowerCollective, lowerPlaced } from './lower-collective.ts';
 import { lowerComprehension, lowerReduction } from './lower-comprehension.ts';
 import { lowerLoop } from './lower-loop.ts';
+import { lowerMe, lowerPerDevice, lowerRing } from './lower-per-device.ts';
 import { lowerSubscript } from './lower-subscript.ts';
 import {
   bindPattern,
@@ -90,27 +91,21 @@ const table: Table = {
     const sizes = new Map(lowering.program.axes.map((axis) => [axis, scope.sizes.get(axis) ?? 1]));
     for (const [position, name] of callee.sizes.entries())
       sizes.set(name, sizeOf(expression.sizes[position]!, scope));
-    const locals = callee.parameters.map(({ local, name }, position) => {
+    const locals = callee.parameters.map(({ local, name, type }, position) => {
       const argument = lowering.lower(expression.arguments[position]!, scope);
-      return [local, settle(lowering, argument, name)] as const;
+      return [local, declared(settle(lowering, argument, name), type, lowering)] as const;
     });
-    const inner: Scope = { sizes, locals: new Map(locals), indices: new Map() };
-    return settle(lowering, lowering.lower(callee.body, inner), callee.name);
+    const inner: Scope = { sizes, locals: new Map(locals), indices: new Map(), perDevice: scope.perDevice };
+    const result = settle(lowering, lowering.lower(callee.body, inner), callee.name);
+    return declared(result, callee.result, lowering);
   },
   builtin: lowerBuiltin,
   loop: lowerLoop,
   collective: lowerCollective,
-  placed: (expression, scope, lowering) => lowering.lower(expression.value, scope),
-  perDevice: (expression, scope, lowering) => {
-    for (const { local, outer } of expression.captures) scope.locals.set(local, scope.locals.get(outer)!);
-    return lowering.lower(expression.body, scope);
-  },
-  me: () => scalarValue(integer(0)),
-  ring: (expression, scope, lowering) => {
-    bindPattern(lowering, scope, expression.state, lowering.lower(expression.initial, scope));
-    if (expression.source) scope.indices.set(expression.source.id, integer(0));
-    return lowering.lower(expression.body, scope);
-  },
+  placed: lowerPlaced,
+  perDevice: lowerPerDevice,
+  me: lowerMe,
+  ring: lowerRing,
   error: () => {
     throw new Error('a program with errors is not lowered');
   },

@@ -24,6 +24,8 @@ export interface Scope {
   readonly sizes: ReadonlyMap<string, number>;
   readonly locals: Map<LocalId, Value>;
   readonly indices: Map<IndexId, Scalar>;
+  /** Inside `per_device`: collectives are exchanges between devices. */
+  readonly perDevice: boolean;
 }
 
 export interface Lowering {

@@ -56,7 +56,7 @@ export function inferPerDevice(
     type: own,
     span,
   }));
-  return { kind: 'perDevice', axes, captures: kept, body, type, span: node.span };
+  return { kind: 'perDevice', axes, captures: kept, body, whole: type, type, span: node.span };
 }
 
 /** A dimension that is cut, and what one device has of it. */

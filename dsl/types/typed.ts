@@ -267,13 +267,15 @@ export type TypedNode =
   | { readonly kind: 'placed'; readonly value: TypedExpression; readonly to: Type }
   /**
    * What one device along the axes does with its blocks; on a mesh where each axis has size 1, its body. The
-   * result is put together from what the devices give, as the expression's type says.
+   * result is put together from what the devices give.
    */
   | {
       readonly kind: 'perDevice';
       readonly axes: readonly string[];
       readonly captures: readonly Captured[];
       readonly body: TypedExpression;
+      /** The type of the result, with the dimensions that are put together of blocks cut over the axes. */
+      readonly whole: Type;
     }
   /** Where the device is along an axis. Inside `perDevice` only. */
   | { readonly kind: 'me'; readonly axis: string }

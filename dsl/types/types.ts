@@ -139,9 +139,26 @@ export function fieldType(record: RecordType, name: string): Type | undefined {
   return prependDims(record.dims, substituteType(field.type, values));
 }
 
+/** The types of the tensors of a value, in order; those of an array of records have its dims in front. */
+export function leafTypes(type: Type): readonly Type[] {
+  switch (type.kind) {
+    case 'tensor':
+    case 'error':
+      return [type];
+    case 'key':
+      return [type, type];
+    case 'tuple':
+      return type.elements.flatMap(leafTypes);
+    case 'record':
+      return type.record.fields.flatMap(({ name }) => leafTypes(fieldType(type, name)!));
+  }
+}
+
 /** Whether an axis, or `?`, is written anywhere in it. */
 export function saysPlacement(type: Type): boolean {
   if (type.kind === 'tuple') return type.elements.some(saysPlacement);
+  if (type.kind === 'record')
+    return type.record.fields.some(({ name }) => saysPlacement(fieldType(type, name)!));
   const isPending = type.kind === 'tensor' && (type.pending ?? []).length > 0;
   return isPending || dimsOf(type).some(({ placement }) => placement.kind !== 'none');
 }

@@ -46,23 +46,23 @@ export function placePerDevice(
   scope: PlaceScope,
   placing: Placing,
 ): PlacedValue {
-  const { axes, body, captures, span, type } = expression;
+  const { axes, body, captures, span, whole } = expression;
   const inside: PlaceScope = {
     ...scope,
     locals: new Map(scope.locals),
     device: { axes, unnamed: partsIn(scope.locals, axes) },
   };
-  for (const { name, outer, local, type: whole, span: at } of captures) {
+  for (const { name, outer, local, type, span: at } of captures) {
     const meeting = { placing, scope, span: at };
     const value = scope.locals.get(outer) ?? unknownValue;
-    const wanted = requirePlacement(meeting, `${name} in per_device`, value, whole, 'open');
-    const parts = partTypes(whole);
+    const wanted = requirePlacement(meeting, `${name} in per_device`, value, type, 'open');
+    const parts = partTypes(type);
     let part = 0;
     const block = mapTensors(wanted, (tensor) => blockOf(tensor, parts[part++]!, name, axes, meeting));
     inside.locals.set(local, block);
   }
   const result = placing.place(body, inside);
-  const types = partTypes(type);
+  const types = partTypes(whole);
   let position = 0;
   return mapTensors(result, (tensor) => {
     const dims = dimsOf(types[position++]!);
