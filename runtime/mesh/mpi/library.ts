@@ -42,6 +42,8 @@ export interface Mpi {
   readonly call: <F extends FunctionName>(name: F, ...values: Values<(typeof signatures)[F]>) => void;
   /** An array of handles in C's layout, for functions that write some. */
   readonly handles: (count: number) => Int32Array | BigUint64Array;
+  /** Lets another process have the core, if one waits for it. */
+  readonly yieldCore: () => void;
   /** The address of an array's memory, which stays the same for as long as the array is referred to. */
   readonly address: (array: Exclude<Memory, bigint | null>) => bigint;
 }
@@ -91,7 +93,11 @@ export async function loadMpi(launcher: Launcher | undefined, environment: NodeJ
     try {
       // Open MPI loads plug-ins that look for its symbols among the global ones.
       const library = koffi.load(file, { global: true, lazy: true });
-      return bind(library, file, koffi.address);
+      return {
+        ...bind(library, file),
+        address: koffi.address,
+        yieldCore: koffi.load(null).func('sched_yield', 'int', []),
+      };
     } catch (error) {
       faults.push(`${file}: ${words(error)}`);
     }
@@ -132,7 +138,7 @@ function buffer(bytes: number): ArrayBuffer {
   return new ArrayBuffer(bytes);
 }
 
-function bind(library: LibraryHandle, file: string, address: (value: unknown) => bigint): Mpi {
+function bind(library: LibraryHandle, file: string): Omit<Mpi, 'address' | 'yieldCore'> {
   const abi = abis[familyOf(library, file)];
   const functions: { readonly [name: string]: (...values: readonly unknown[]) => number } =
     Object.fromEntries(
@@ -162,6 +168,5 @@ function bind(library: LibraryHandle, file: string, address: (value: unknown) =>
     },
     handles: (count) =>
       abi.handle === 'int' ? new Int32Array(buffer(count * 4)) : new BigUint64Array(buffer(count * 8)),
-    address,
   };
 }

@@ -31,7 +31,11 @@ export interface Progress {
   readonly complete: (posts: readonly Post[], holds: readonly Uint8Array[]) => Promise<void>;
 }
 
-export function newProgress(mpi: Mpi): Progress {
+/**
+ * @param crowded There are more ranks than cores. One that asks on and on then keeps others from sending what it
+ *   asks for.
+ */
+export function newProgress(mpi: Mpi, crowded: boolean): Progress {
   const flag = new Int32Array(new ArrayBuffer(4));
   const flagAddress = mpi.address(flag);
   const flights = new Set<Flight>();
@@ -68,6 +72,7 @@ export function newProgress(mpi: Mpi): Progress {
       if (landed || asked - now > working) lastMoved = asked;
       now = asked;
       if (landed || now - start > turn) break;
+      if (crowded) mpi.yieldCore();
     }
     if (flights.size > 0) schedule(now);
   };

@@ -1,5 +1,5 @@
 /** The communicator over MPI: one process a rank, started by `mpiexec` or `srun`. */
-import { hostname, networkInterfaces } from 'node:os';
+import { availableParallelism, hostname, networkInterfaces } from 'node:os';
 import { UserError } from '../../errors.ts';
 import { type Collective, checkExchange, describeCollective } from '../collective.ts';
 import type { Communicator, World } from '../communicator.ts';
@@ -33,8 +33,11 @@ export async function openMpi({ patience = defaultPatience }: MpiOptions = {}): 
   try {
     const { rank, size } = initialize(mpi);
     checkSize(mpi, launcher, size);
-    await joinWatch(mpi, sentinel, rank, size, patience);
-    return newWorld(mpi, sentinel.watch(), rank, size);
+    const hosts = gatherTexts(mpi, hostname(), size);
+    await joinWatch(mpi, sentinel, rank, hosts, patience);
+    const neighbours = hosts.filter((host) => host === hosts[rank]).length;
+    const progress = newProgress(mpi, neighbours > availableParallelism());
+    return newWorld({ mpi, progress, handle: mpi.constants.world, rank, size }, sentinel.watch());
   } catch (error) {
     sentinel.dismiss();
     throw error;
@@ -75,13 +78,13 @@ async function joinWatch(
   mpi: Mpi,
   sentinel: Sentinel,
   rank: number,
-  size: number,
+  hosts: readonly string[],
   patience: Patience,
 ): Promise<void> {
   const options = { patience, name: `process ${process.pid} on ${hostname()}` };
-  const oneHost = new Set(gatherTexts(mpi, hostname(), size)).size === 1;
+  const oneHost = new Set(hosts).size === 1;
   if (rank === 0) {
-    const address = await sentinel.listen(size, oneHost ? [] : namesOfHost(), options);
+    const address = await sentinel.listen(hosts.length, oneHost ? [] : namesOfHost(), options);
     broadcastText(mpi, JSON.stringify(address));
   } else {
     const address = JSON.parse(broadcastText(mpi, undefined)) as Address;
@@ -171,13 +174,9 @@ function outsideHeap({ buffer, byteOffset, byteLength }: Uint8Array): Uint8Array
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-function newWorld(mpi: Mpi, watch: Watch, rank: number, size: number): World {
-  const ranks: Group = {
-    id: 'world',
-    label: 'world',
-    members: Array.from({ length: size }, (_, other) => other),
-  };
-  const group: MpiGroup = { mpi, progress: newProgress(mpi), handle: mpi.constants.world, rank, size };
+function newWorld(group: MpiGroup, watch: Watch): World {
+  const members = Array.from({ length: group.size }, (_, rank) => rank);
+  const ranks: Group = { id: 'world', label: 'world', members };
   const steps = newSteps(watch, ranks);
   watch.declare(ranks);
   return {
@@ -187,7 +186,7 @@ function newWorld(mpi: Mpi, watch: Watch, rank: number, size: number): World {
         rules.barrier(group, { verb: 'barrier' }, new Uint8Array(), new Uint8Array()),
       );
       watch.leave();
-      mpi.call('MPI_Finalize');
+      group.mpi.call('MPI_Finalize');
     },
     abort: watch.abort,
   };

@@ -24,14 +24,12 @@ export function showEnding(ending: Ending): string {
   return (verbs[ending.by] as (ending: Ending) => string)(ending);
 }
 
-const [sigkill, sigterm] = [9, 15];
+const sigterm = 15;
 
 /**
- * Launchers end the other ranks as soon as one has died, with SIGTERM or SIGKILL. Of several that end at about
- * the same time, the one with the lower number is the likelier cause.
+ * Launchers end the other ranks, with SIGTERM, as soon as one has died: of several that end at about the same
+ * time, those are not the cause.
  */
-export function likelihoodRank(ending: Ending): number {
-  if (ending.by === 'exception' || ending.by === 'exit') return 0;
-  if (ending.by !== 'signal') return 2;
-  return ending.signal === sigterm ? 3 : ending.signal === sigkill ? 2 : 1;
+export function isConsequence(ending: Ending): boolean {
+  return ending.by === 'signal' && ending.signal === sigterm;
 }

@@ -1,5 +1,5 @@
 /** The hub of the watch: hears all ranks, and judges. */
-import { type Ending, likelihoodRank, showEnding } from './endings.ts';
+import { type Ending, isConsequence, showEnding } from './endings.ts';
 import { declareGroup, newLedger, recordStep, showAbsent, showStep } from './ledger.ts';
 import type { Report, Word } from './messages.ts';
 
@@ -41,7 +41,8 @@ export function newHub(
   };
   const judge = () => {
     const [first] = [...ended.values()].sort(
-      (one, other) => likelihoodRank(one.ending) - likelihoodRank(other.ending) || one.at - other.at,
+      (one, other) =>
+        Number(isConsequence(one.ending)) - Number(isConsequence(other.ending)) || one.at - other.at,
     );
     if (first !== undefined) fail(`${name(first.rank)} ${showEnding(first.ending)}`);
   };

@@ -105,9 +105,10 @@ function desertion(ledger: Ledger, closed: number, waiting: number, step: Step):
   return `rank ${closed} has ended its part, but rank ${waiting} waits for it in ${showStep(ledger, step)}`;
 }
 
-/** The members that have not come to a step, each with the latest that it called. */
+/** For whom a rank waits in a step: the members that have not called it, with the latest that they called. */
 export function showAbsent(ledger: Ledger, { group, step }: Pick<Step, 'group' | 'step'>): string {
   const absent = [...(ledger.groups.get(group)?.begun ?? [])].filter(([, begun]) => begun <= step);
+  if (absent.length === 0) return 'the data to arrive: all its ranks have called it';
   const byPlace = new Map<string, number[]>();
   for (const [rank] of absent) {
     const latest = ledger.latest.get(rank);

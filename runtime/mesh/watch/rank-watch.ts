@@ -107,17 +107,27 @@ function watchWith(child: ChildProcess): Watch {
   let thrown: string | undefined;
   let begun: Step[] = [];
   const waiting = new Map<string, Step>();
+  /** Runs while calls are gathered. */
   let timer: NodeJS.Timeout | undefined;
+  let isStale = false;
 
   const report = (message: Report) => send(child, { kind: 'report', report: message });
   const flush = () => {
-    clearTimeout(timer);
-    timer = undefined;
+    isStale = false;
     report({ kind: 'steps', begun, waiting: [...waiting.values()] });
     begun = [];
   };
+  /** At once, unless it reported just now. */
   const flushSoon = () => {
-    timer ??= setTimeout(flush, gathering).unref();
+    if (timer !== undefined) {
+      isStale = true;
+      return;
+    }
+    flush();
+    timer = setTimeout(() => {
+      timer = undefined;
+      if (isStale) flushSoon();
+    }, gathering).unref();
   };
   const endWith = (how: Ending) => {
     if (over) return;
