@@ -32,6 +32,9 @@ export interface Communicator {
 export interface World extends Communicator {
   /** Waits until all ranks close, and ends communication. Nothing may be pending. */
   close(): Promise<void>;
-  /** Ends the job on all ranks, each of which says that this rank gave up, and why: one clause, no full stop. */
-  abort(reason: string): void;
+  /**
+   * Ends the job on all ranks, each of which says that this rank gave up, and why: one clause, no full stop. Never
+   * fulfilled.
+   */
+  abort(reason: string): Promise<never>;
 }

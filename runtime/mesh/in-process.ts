@@ -161,8 +161,11 @@ export function inProcess(size: number): readonly World[] {
   return ranks.map((rank) => ({
     ...member(job, world, rank),
     close: () => meet(job, meetingOf(job, world), rank, closing, nothing, () => {}),
-    abort(reason) {
-      fail(job, new UserError('device-lost', `rank ${rank} gave up: ${reason}`, 'see what it says itself'));
+    abort: async (reason) => {
+      throw fail(
+        job,
+        new UserError('device-lost', `rank ${rank} gave up: ${reason}`, 'see what it says itself'),
+      );
     },
   }));
 }

@@ -188,6 +188,10 @@ function newWorld(group: MpiGroup, watch: Watch): World {
       watch.leave();
       group.mpi.call('MPI_Finalize');
     },
-    abort: watch.abort,
+    abort: (reason) => {
+      watch.abort(reason);
+      // The watch ends this process.
+      return new Promise(() => {});
+    },
   };
 }

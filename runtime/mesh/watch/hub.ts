@@ -34,17 +34,18 @@ export function newHub(
   const [left, ended] = [new Set<number>(), new Map<number, Ended>()];
   let failed = false;
 
-  const fail = (text: string | undefined) => {
+  const fail = (text: string | undefined, culprit?: Ended) => {
     if (failed || text === undefined) return;
     failed = true;
-    for (let rank = 0; rank < ranks; rank++) tell(rank, { kind: 'failed', text });
+    const word: Word = { kind: 'failed', text, ...(culprit && { ended: culprit.rank }) };
+    for (let rank = 0; rank < ranks; rank++) tell(rank, word);
   };
   const judge = () => {
     const [first] = [...ended.values()].sort(
       (one, other) =>
         Number(isConsequence(one.ending)) - Number(isConsequence(other.ending)) || one.at - other.at,
     );
-    if (first !== undefined) fail(`${name(first.rank)} ${showEnding(first.ending)}`);
+    if (first !== undefined) fail(`${name(first.rank)} ${showEnding(first.ending)}`, first);
   };
   const end = (rank: number, ending: Ending, at: number) => {
     if (ended.size === 0) setTimeout(judge, judging);

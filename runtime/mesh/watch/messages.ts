@@ -1,20 +1,32 @@
 /**
- * What the watch says. A rank talks to its sentinel over Node's process channel; sentinels talk to the hub,
- * which is that of rank 0, over TCP, a JSON text a line.
+ * What the watch says. A rank reports to its sentinel over a pipe, and is told over Node's process channel;
+ * sentinels talk to the hub, which is that of rank 0, over TCP. In all, a message is a JSON text on a line.
  */
 import type { Ending } from './endings.ts';
 import type { Group, Step } from './ledger.ts';
 
-/** What a rank reports to the hub. */
-export type Report =
+/** What a rank reports to both its sentinel and the hub. */
+type CommonReport =
   | { readonly kind: 'group'; readonly group: Group }
-  /** What it called since the last report, and what it now waits in. */
-  | { readonly kind: 'steps'; readonly begun: readonly Step[]; readonly waiting: readonly Step[] }
-  /** It has waited long. The hub answers with a notice, or ends the job when the wait is the `last`. */
-  | { readonly kind: 'overdue'; readonly step: Step; readonly seconds: number; readonly last: boolean }
   | { readonly kind: 'abort'; readonly reason: string }
   | { readonly kind: 'ended'; readonly ending: Ending; readonly at: number }
   | { readonly kind: 'left' };
+
+/** What a rank reports to its sentinel. */
+export type RankReport =
+  | CommonReport
+  /** It calls a collective, and waits in it. Written before the call, so that it is known even if the call crashes. */
+  | { readonly kind: 'begin'; readonly step: Step }
+  /** It waits in it no more. */
+  | { readonly kind: 'pass'; readonly step: Step };
+
+/** What a sentinel reports to the hub. */
+export type Report =
+  | CommonReport
+  /** What its rank called since the last report. */
+  | { readonly kind: 'steps'; readonly begun: readonly Step[] }
+  /** The rank has waited long. The hub answers with a notice, or ends the job when the wait is the `last`. */
+  | { readonly kind: 'overdue'; readonly step: Step; readonly seconds: number; readonly last: boolean };
 
 /** The first line of a sentinel's connection. */
 export interface Hello {
@@ -27,8 +39,8 @@ export interface Hello {
 export type Word =
   | { readonly kind: 'welcome' }
   | { readonly kind: 'notice'; readonly text: string }
-  /** The job ends. */
-  | { readonly kind: 'failed'; readonly text: string };
+  /** The job ends. Where that is because a rank has ended, it is `ended`: nothing waits there. */
+  | { readonly kind: 'failed'; readonly text: string; readonly ended?: number };
 
 export interface Address {
   /** Names and addresses of the hub's host, to be tried in this order. */
@@ -45,24 +57,27 @@ export interface Patience {
   readonly last: number;
 }
 
-/** What a rank tells its sentinel. */
+export interface SentinelOptions {
+  readonly patience: Patience;
+  /** What to call the rank, beside its number. */
+  readonly name: string;
+}
+
+/** What a rank tells its sentinel to be. */
 export type Order =
-  /** To rank 0's: be the hub. `hosts` is empty where all ranks are on this host. */
+  /** Rank 0's: the hub. `hosts` is empty where all ranks are on this host. */
   | {
       readonly kind: 'listen';
       readonly ranks: number;
       readonly hosts: readonly string[];
-      readonly patience: Patience;
-      readonly name: string;
+      readonly options: SentinelOptions;
     }
   | {
       readonly kind: 'join';
       readonly address: Address;
       readonly rank: number;
-      readonly patience: Patience;
-      readonly name: string;
-    }
-  | { readonly kind: 'report'; readonly report: Report };
+      readonly options: SentinelOptions;
+    };
 
 /** What a sentinel tells its rank. */
 export type Answer =
@@ -70,3 +85,6 @@ export type Answer =
   | { readonly kind: 'joined' }
   /** The job ends; the sentinel has said why. */
   | { readonly kind: 'failed' };
+
+/** File descriptors of a sentinel, beside the standard ones. */
+export const descriptors = { channel: 3, reports: 4 };

@@ -1,12 +1,22 @@
-/** A rank's side of the watch: starts its sentinel, and tells it what the rank calls. */
+/** A rank's side of the watch: starts its sentinel, and reports to it. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import type { Socket } from 'node:net';
+import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { Ending } from './endings.ts';
 import type { Group, Step } from './ledger.ts';
-import type { Address, Answer, Order, Patience, Report } from './messages.ts';
+import { lineOf } from './lines.ts';
+import {
+  type Address,
+  type Answer,
+  descriptors,
+  type Order,
+  type RankReport,
+  type SentinelOptions,
+} from './messages.ts';
 
-/** Milliseconds for which calls are gathered before they are reported together. */
-const gathering = 20;
+/** Milliseconds after a call has ended until that is reported, if no other was begun. */
+const passing = 20;
 /** Milliseconds from the sentinel's word that the job ends: the other sentinels speak first. */
 const ending = 300;
 /** Characters of an exception that are reported: its first line says what it is. */
@@ -20,22 +30,14 @@ export interface Sentinel {
   readonly join: (address: Address, rank: number, options: SentinelOptions) => Promise<void>;
   /** From now on, the end of this process is a fault of the job. */
   readonly watch: () => Watch;
-  /** It was not needed. */
+  /** It is not needed. */
   readonly dismiss: () => void;
-}
-
-export interface SentinelOptions {
-  readonly patience: Patience;
-  /** What to call the rank, beside its number. */
-  readonly name: string;
 }
 
 export interface Watch {
   readonly declare: (group: Group) => void;
   readonly begin: (step: Step) => void;
   readonly end: (step: Step) => void;
-  /** Reports at once what was gathered. */
-  readonly flush: () => void;
   readonly abort: (reason: string) => void;
   /** The rank has ended its part, as have all others. */
   readonly leave: () => void;
@@ -50,33 +52,36 @@ function launcherSocket(environment: NodeJS.ProcessEnv): number | undefined {
   return Number.isInteger(descriptor) ? descriptor : undefined;
 }
 
+/** The sentinel is never what keeps this process alive. */
 export function startSentinel(environment: NodeJS.ProcessEnv): Sentinel {
   const held = launcherSocket(environment);
   const child = spawn(process.execPath, [fileURLToPath(new URL('sentinel-main.js', import.meta.url))], {
     detached: true,
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc', ...(held === undefined ? [] : [held])],
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe', ...(held === undefined ? [] : [held])],
   });
+  const pipe = child.stdio[descriptors.reports] as Socket;
   child.unref();
   child.channel?.unref();
+  pipe.unref();
+  // An end of the sentinel shows in its `exit` event.
+  pipe.on('error', () => {});
   return {
     listen: (ranks, hosts, options) =>
-      ask(child, { kind: 'listen', ranks, hosts, ...options }, (answer) =>
+      ask(child, { kind: 'listen', ranks, hosts, options }, (answer) =>
         answer.kind === 'listening' ? answer.address : undefined,
       ),
-    join: (address, rank, options) =>
-      ask(
+    join: async (address, rank, options) => {
+      await ask(
         child,
-        { kind: 'join', address, rank, ...options },
-        (answer) => answer.kind === 'joined' || undefined,
-      ).then(() => {}),
-    watch: () => watchWith(child),
-    dismiss: () => child.disconnect(),
+        { kind: 'join', address, rank, options },
+        ({ kind }) => kind === 'joined' || undefined,
+      );
+    },
+    watch: () => watchWith(child, pipe),
+    dismiss: () => {
+      child.kill();
+    },
   };
-}
-
-function send(child: ChildProcess, order: Order): void {
-  // Errors tell that it is gone, which its `exit` event tells too.
-  if (child.connected) child.send(order, () => {});
 }
 
 /** The process lives at least until the sentinel has answered. */
@@ -88,56 +93,44 @@ async function ask<T>(
   child.channel?.ref();
   try {
     return await new Promise<T>((resolve, reject) => {
-      const hear = (answer: Answer) => {
-        const picked = pick(answer);
-        if (picked !== undefined) resolve(picked);
-        else reject(new Error('the watch of this rank could not start'));
-      };
-      child.once('message', hear as (message: unknown) => void);
-      child.once('exit', () => reject(new Error('the watch of this rank ended')));
-      send(child, order);
+      const fail = () => reject(new Error('the watch of this rank could not start'));
+      child.once('message', (answer) => {
+        const picked = pick(answer as Answer);
+        if (picked === undefined) fail();
+        else resolve(picked);
+      });
+      child.once('exit', fail);
+      child.send(order, (error) => {
+        if (error !== null) fail();
+      });
     });
   } finally {
     child.channel?.unref();
   }
 }
 
-function watchWith(child: ChildProcess): Watch {
+function watchWith(child: ChildProcess, pipe: Socket): Watch {
   let over = false;
   let thrown: string | undefined;
-  let begun: Step[] = [];
-  const waiting = new Map<string, Step>();
-  /** Runs while calls are gathered. */
-  let timer: NodeJS.Timeout | undefined;
-  let isStale = false;
+  /** Calls that have ended, by group, where that is not reported yet. */
+  const passed = new Map<string, Step>();
 
-  const report = (message: Report) => send(child, { kind: 'report', report: message });
-  const flush = () => {
-    isStale = false;
-    report({ kind: 'steps', begun, waiting: [...waiting.values()] });
-    begun = [];
+  /** Written when this returns, unless the sentinel is far behind. */
+  const report = (message: RankReport) => {
+    if (pipe.writable) pipe.write(lineOf(message));
   };
-  /** At once, unless it reported just now. */
-  const flushSoon = () => {
-    if (timer !== undefined) {
-      isStale = true;
-      return;
-    }
-    flush();
-    timer = setTimeout(() => {
-      timer = undefined;
-      if (isStale) flushSoon();
-    }, gathering).unref();
+  const reportPassed = () => {
+    for (const step of passed.values()) report({ kind: 'pass', step });
+    passed.clear();
   };
   const endWith = (how: Ending) => {
     if (over) return;
     over = true;
-    flush();
     report({ kind: 'ended', ending: how, at: Date.now() });
   };
 
   child.on('message', () => {
-    // Only `failed` comes now.
+    // The only answer that is left: the job has failed.
     over = true;
     setTimeout(() => process.exit(1), ending);
   });
@@ -153,32 +146,28 @@ function watchWith(child: ChildProcess): Watch {
   process.on('exit', (status) =>
     endWith(thrown === undefined ? { by: 'exit', status } : { by: 'exception', message: thrown }),
   );
-  process.once('SIGTERM', () => {
-    endWith({ by: 'signal', signal: 15 });
-    // Without other listeners it does what it does by default.
-    if (process.listenerCount('SIGTERM') === 0) process.kill(process.pid, 'SIGTERM');
-  });
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    process.once(signal, () => {
+      endWith({ by: 'signal', signal: constants.signals[signal] });
+      // Without other listeners it does what it does by default.
+      if (process.listenerCount(signal) === 0) process.kill(process.pid, signal);
+    });
 
   return {
     declare: (group) => report({ kind: 'group', group }),
     begin: (step) => {
-      begun.push(step);
-      waiting.set(step.group, step);
-      flushSoon();
+      passed.delete(step.group);
+      report({ kind: 'begin', step });
     },
-    end: ({ group, step }) => {
-      if (waiting.get(group)?.step === step) waiting.delete(group);
-      flushSoon();
+    end: (step) => {
+      if (passed.size === 0) setTimeout(reportPassed, passing).unref();
+      passed.set(step.group, step);
     },
-    flush,
-    abort: (reason) => {
-      flush();
-      report({ kind: 'abort', reason });
-    },
+    abort: (reason) => report({ kind: 'abort', reason }),
     leave: () => {
       over = true;
-      flush();
       report({ kind: 'left' });
+      pipe.end();
       child.disconnect();
     },
   };

@@ -4,35 +4,44 @@
  * is to be said is said from here, on the standard error that both share.
  */
 import { writeSync } from 'node:fs';
-import { connect, type Socket } from 'node:net';
-import { type Ending, showEnding } from './endings.ts';
+import { connect, Socket } from 'node:net';
+import { showEnding } from './endings.ts';
 import { serveHub } from './hub-server.ts';
 import { declareGroup, newLedger, type Step, showStep } from './ledger.ts';
+import { readLines } from './lines.ts';
 import { newLink } from './link.ts';
-import type { Address, Answer, Hello, Order, Patience, Report, Word } from './messages.ts';
+import {
+  type Address,
+  type Answer,
+  descriptors,
+  type Hello,
+  type Order,
+  type Patience,
+  type RankReport,
+  type Report,
+  type Word,
+} from './messages.ts';
 import { endingOf } from './process-end.ts';
+import { beginWait, endWait, latestWait, overdueWaits, type Waits } from './waits.ts';
 
-/** Milliseconds to make a connection; to end, for a rank that was told to; from its end to that of this one. */
-const limits = { connecting: 10_000, ending: 2_000, lingering: 200 };
-
-interface Wait {
-  readonly step: Step;
-  /** Milliseconds of this process's clock. */
-  readonly since: number;
-  /** Seconds after which it is next said for whom. */
-  notice: number;
-}
+/**
+ * Milliseconds: between readings of what the rank reports; to make a connection; for a rank to report where it
+ * waits; for it to end when told to; from its end to that of this process.
+ */
+const limits = { reading: 10, connecting: 10_000, reporting: 50, ending: 2_000, lingering: 1_000 };
 
 const rankProcess = process.ppid;
 /** Only for the names of groups. */
 const ledger = newLedger();
-/** What the rank waits in, by group. */
-let waits = new Map<string, Wait>();
+const waits: Waits = new Map();
+let begun: Step[] = [];
 let rank = 0;
+let patience: Patience = { notice: Number.POSITIVE_INFINITY, last: Number.POSITIVE_INFINITY };
 let tellHub: (report: Report) => void = () => {};
 let endLink: () => void = () => {};
-/** Of the rank: it closed its communicator; it ended otherwise; the job has failed. */
-const state = { left: false, ended: false, failed: false };
+/** Of the rank: it closed its communicator; it ended otherwise, or by Ctrl-C; the job has failed. */
+const state = { left: false, ended: false, interrupted: false, failed: false };
+const sigint = 2;
 
 function say(text: string): void {
   try {
@@ -46,76 +55,74 @@ function answer(message: Answer): void {
   if (process.connected) process.send?.(message);
 }
 
-/** Says why the job ends, and ends the rank. */
-function fail(text: string): void {
+/** Says why the job ends, unless that is its own rank's end or the user's wish, and ends the rank. */
+function fail(text: string, endedRank?: number): void {
   if (state.failed) return;
   state.failed = true;
-  const [wait] = waits.values();
-  if (!state.ended)
-    say(
-      text +
-        (wait === undefined
-          ? `; rank ${rank} stops`
-          : ` while rank ${rank} waited in ${showStep(ledger, wait.step)}`),
-    );
-  answer({ kind: 'failed' });
   setTimeout(() => {
-    if (process.connected) process.kill(rankProcess, 'SIGKILL');
-  }, limits.ending);
-  if (state.ended) setTimeout(() => process.exit(), limits.lingering);
+    const wait = latestWait(waits);
+    const where = wait === undefined ? undefined : showStep(ledger, wait);
+    if (endedRank !== rank && !state.interrupted)
+      say(text + (where === undefined ? `; rank ${rank} stops` : ` while rank ${rank} waited in ${where}`));
+    answer({ kind: 'failed' });
+    if (state.ended) setTimeout(() => process.exit(), limits.lingering);
+    else setTimeout(() => process.kill(rankProcess, 'SIGKILL'), limits.ending);
+  }, limits.reporting);
 }
 
 const words: { readonly [K in Word['kind']]: (word: Extract<Word, { kind: K }>) => void } = {
   welcome: () => answer({ kind: 'joined' }),
   notice: ({ text }) => say(text),
-  failed: ({ text }) => fail(text),
+  failed: ({ text, ended }) => fail(text, ended),
 };
 
 function hear(word: Word): void {
   (words[word.kind] as (word: Word) => void)(word);
 }
 
-/** What the sentinel itself learns from what its rank reports. */
-const lessons: { readonly [K in Report['kind']]?: (report: Extract<Report, { kind: K }>) => void } = {
-  group: ({ group }) => declareGroup(ledger, group),
-  steps: ({ waiting }) => {
-    const now = performance.now();
-    const known = waits;
-    waits = new Map(
-      waiting.map((step) => {
-        const wait = known.get(step.group);
-        return [
-          step.group,
-          wait?.step.step === step.step ? wait : { step, since: now, notice: patience.notice },
-        ];
-      }),
-    );
+function reportSteps(): void {
+  if (begun.length > 0) tellHub({ kind: 'steps', begun });
+  begun = [];
+}
+
+/** After what the rank called before. */
+function forward(report: Report): void {
+  reportSteps();
+  tellHub(report);
+}
+
+const reports: { readonly [K in RankReport['kind']]: (report: Extract<RankReport, { kind: K }>) => void } = {
+  group: (report) => {
+    declareGroup(ledger, report.group);
+    forward(report);
   },
-  ended: () => {
+  begin: ({ step }) => {
+    beginWait(waits, step, patience, performance.now());
+    begun.push(step);
+  },
+  pass: ({ step }) => endWait(waits, step),
+  abort: forward,
+  ended: (report) => {
     state.ended = true;
+    state.interrupted = report.ending.by === 'signal' && report.ending.signal === sigint;
+    forward(report);
   },
-  left: () => {
+  left: (report) => {
     state.left = true;
+    forward(report);
+    endLink();
   },
 };
 
-function forward(report: Report): void {
-  (lessons[report.kind] as ((report: Report) => void) | undefined)?.(report);
-  tellHub(report);
-  if (report.kind === 'left') endLink();
-}
-
-let patience: Patience = { notice: Number.POSITIVE_INFINITY, last: Number.POSITIVE_INFINITY };
-
-function checkWaits(): void {
-  const now = performance.now();
-  for (const wait of waits.values()) {
-    const seconds = Math.floor((now - wait.since) / 1000);
-    const last = seconds >= patience.last;
-    if (!last && seconds < wait.notice) continue;
-    wait.notice += patience.notice;
-    tellHub({ kind: 'overdue', step: wait.step, seconds, last });
+/** The pipe has closed: the rank's process ends. */
+async function rankIsGone(): Promise<void> {
+  const at = Date.now();
+  if (state.left) return;
+  if (!state.ended) {
+    state.ended = true;
+    reports.ended({ kind: 'ended', ending: await endingOf(rankProcess), at });
   }
+  if (state.failed) setTimeout(() => process.exit(), limits.lingering);
 }
 
 async function connectTo({ hosts, port }: Address): Promise<Socket> {
@@ -132,49 +139,54 @@ async function connectTo({ hosts, port }: Address): Promise<Socket> {
       faults.push(`${host}: ${error instanceof Error ? error.message : error}`);
     }
   }
-  throw new Error(`rank ${rank} cannot reach the watch of rank 0 (port ${port}, ${faults.join('; ')})`);
+  throw new Error(`rank ${rank} cannot reach the watch of rank 0 (port ${port}; ${faults.join('; ')})`);
 }
 
-const silence: Ending = { by: 'silence' };
-
-const orders: {
-  readonly [K in Order['kind']]: (order: Extract<Order, { kind: K }>) => Promise<void> | void;
-} = {
-  listen: async (order) => {
-    patience = order.patience;
-    const { address, hear: report } = await serveHub({ ...order, tell: hear });
-    tellHub = report;
-    answer({ kind: 'listening', address });
+const orders: { readonly [K in Order['kind']]: (order: Extract<Order, { kind: K }>) => Promise<void> } = {
+  listen: async ({ ranks, hosts, options }) => {
+    patience = options.patience;
+    const server = await serveHub({ ranks, hosts, name: options.name, tell: hear });
+    tellHub = server.hear;
+    answer({ kind: 'listening', address: server.address });
   },
-  join: async ({ address, rank: mine, name, ...order }) => {
+  join: async ({ address, rank: mine, options }) => {
     rank = mine;
-    patience = order.patience;
+    patience = options.patience;
     const link = newLink(
       await connectTo(address),
       (value) => hear(value as Word),
       () => {
-        if (!state.left) fail(`rank 0 ${showEnding(silence)}`);
+        if (!state.left) fail(`rank 0 ${showEnding({ by: 'silence' })}`);
       },
     );
-    link.send({ token: address.token, rank, name } satisfies Hello);
+    link.send({ token: address.token, rank, name: options.name } satisfies Hello);
     tellHub = link.send;
     endLink = link.end;
   },
-  report: ({ report }) => forward(report),
 };
 
 process.on('message', (order: Order) => {
-  const done = (orders[order.kind] as (order: Order) => Promise<void> | void)(order);
-  done?.catch((error: unknown) => fail(error instanceof Error ? error.message : String(error)));
+  (orders[order.kind] as (order: Order) => Promise<void>)(order).catch((error: unknown) =>
+    fail(error instanceof Error ? error.message : String(error)),
+  );
 });
 
-process.on('disconnect', async () => {
-  const at = Date.now();
-  if (!state.left && !state.ended) {
-    state.ended = true;
-    forward({ kind: 'ended', ending: await endingOf(rankProcess), at });
-  }
-  if (state.failed) setTimeout(() => process.exit(), limits.lingering);
+const pipe = new Socket({ fd: descriptors.reports });
+readLines(pipe, (report) => {
+  const known = report as RankReport;
+  (reports[known.kind] as (report: RankReport) => void)(known);
 });
+// The rank needs the core more: it is not disturbed at each call.
+pipe.on('data', () => {
+  reportSteps();
+  pipe.pause();
+  setTimeout(() => pipe.resume(), limits.reading);
+});
+// What goes wrong with the pipe closes it.
+pipe.on('error', () => {});
+pipe.on('close', rankIsGone);
 
-setInterval(checkWaits, 1000).unref();
+setInterval(() => {
+  for (const overdue of overdueWaits(waits, patience, performance.now()))
+    forward({ kind: 'overdue', ...overdue });
+}, 1000).unref();
