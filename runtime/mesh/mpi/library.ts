@@ -61,6 +61,16 @@ const libraries: readonly { readonly file: string; readonly family: Family }[] =
 /** The file of libmpi, when it is not to be searched for. */
 const libraryVariable = 'RICCI_MPI_LIBRARY';
 
+/**
+ * For UCX, the transport of MPICH and others, unless the user has set them. It is made for programs of one
+ * thread in two ways: it tries whether it sees changes of the heap's end by changing it, which can cut off what another
+ * thread just allocated; and it takes the signal for bad memory accesses, which V8 needs for WebAssembly.
+ */
+const transportSettings: { readonly [variable: string]: string } = {
+  UCX_MEM_EVENTS: 'no',
+  UCX_ERROR_SIGNALS: '',
+};
+
 /** Deep calls into MPI: its transports keep large buffers on the stack. */
 const stackBytes = 4 * 2 ** 20;
 
@@ -74,9 +84,10 @@ export async function loadMpi(launcher: Launcher | undefined, environment: NodeJ
     throw new UserError(
       'no-device',
       `C libraries cannot be called here: ${words(error)}`,
-      'use --communicator in-process',
+      'use a platform that koffi is built for',
     );
   });
+  for (const [variable, value] of Object.entries(transportSettings)) process.env[variable] ??= value;
   koffi.config({ sync_stack_size: stackBytes, async_stack_size: stackBytes });
   const chosen = environment[libraryVariable];
   const files =
