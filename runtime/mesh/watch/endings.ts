@@ -24,12 +24,20 @@ export function showEnding(ending: Ending): string {
   return (verbs[ending.by] as (ending: Ending) => string)(ending);
 }
 
-const sigterm = 15;
+const [sigint, sigabrt, sigkill, sigterm] = [2, 6, 9, 15];
 
 /**
- * Launchers end the other ranks, with SIGTERM, as soon as one has died: of several that end at about the same
- * time, those are not the cause.
+ * Of several ranks that end at about the same time, those with the least number include the cause. Once one has
+ * died, launchers end the others with SIGTERM or SIGKILL, and transports abort that miss it.
  */
-export function isConsequence(ending: Ending): boolean {
-  return ending.by === 'signal' && ending.signal === sigterm;
+export function consequenceTier(ending: Ending): number {
+  if (ending.by === 'exception' || ending.by === 'exit') return 0;
+  if (ending.by !== 'signal') return 1;
+  if (ending.signal === sigterm) return 2;
+  return ending.signal === sigkill || ending.signal === sigabrt ? 1 : 0;
+}
+
+/** Ctrl-C. */
+export function isByUser(ending: Ending): boolean {
+  return ending.by === 'signal' && ending.signal === sigint;
 }

@@ -56,7 +56,25 @@ test('what the launcher ends is not the cause', () => {
       { rank: 2, ending: { by: 'exit', status: 3 }, at: 11 },
     ]),
   ).toBe('rank 2 exited with status 3 without closing its communicator');
+  expect(
+    verdict([
+      { rank: 0, ending: { by: 'signal', signal: 9 }, at: 10 },
+      { rank: 1, ending: { by: 'signal', signal: 11 }, at: 11 },
+    ]),
+  ).toBe('rank 1 died (signal 11)');
   expect(verdict([{ rank: 0, ending: terminated, at: 10 }])).toBe('rank 0 died (signal 15)');
+});
+
+test('who has ended says nothing of it, and nobody says that the user pressed Ctrl-C', () => {
+  for (const [signal, silent] of [
+    [9, 1],
+    [2, 'all'],
+  ] as const) {
+    const { hub, told } = hubOf(2);
+    hub.hear(1, { kind: 'ended', ending: { by: 'signal', signal }, at: 10 });
+    vi.runAllTimers();
+    expect(told.map(({ word }) => word)).toEqual(Array(2).fill(expect.objectContaining({ silent })));
+  }
 });
 
 test('a connection that closes is the end of a rank, unless it has left', () => {

@@ -1,5 +1,5 @@
 /** The hub of the watch: hears all ranks, and judges. */
-import { type Ending, isConsequence, showEnding } from './endings.ts';
+import { consequenceTier, type Ending, isByUser, showEnding } from './endings.ts';
 import { declareGroup, newLedger, recordStep, showAbsent, showStep } from './ledger.ts';
 import type { Report, Word } from './messages.ts';
 
@@ -34,18 +34,19 @@ export function newHub(
   const [left, ended] = [new Set<number>(), new Map<number, Ended>()];
   let failed = false;
 
-  const fail = (text: string | undefined, culprit?: Ended) => {
+  const fail = (text: string | undefined, silent?: number | 'all') => {
     if (failed || text === undefined) return;
     failed = true;
-    const word: Word = { kind: 'failed', text, ...(culprit && { ended: culprit.rank }) };
+    const word: Word = { kind: 'failed', text, ...(silent !== undefined && { silent }) };
     for (let rank = 0; rank < ranks; rank++) tell(rank, word);
   };
   const judge = () => {
     const [first] = [...ended.values()].sort(
-      (one, other) =>
-        Number(isConsequence(one.ending)) - Number(isConsequence(other.ending)) || one.at - other.at,
+      (one, other) => consequenceTier(one.ending) - consequenceTier(other.ending) || one.at - other.at,
     );
-    if (first !== undefined) fail(`${name(first.rank)} ${showEnding(first.ending)}`, first);
+    if (first === undefined) return;
+    const { rank, ending } = first;
+    fail(`${name(rank)} ${showEnding(ending)}`, isByUser(ending) ? 'all' : rank);
   };
   const end = (rank: number, ending: Ending, at: number) => {
     if (ended.size === 0) setTimeout(judge, judging);

@@ -39,8 +39,13 @@ export interface Hello {
 export type Word =
   | { readonly kind: 'welcome' }
   | { readonly kind: 'notice'; readonly text: string }
-  /** The job ends. Where that is because a rank has ended, it is `ended`: nothing waits there. */
-  | { readonly kind: 'failed'; readonly text: string; readonly ended?: number };
+  /** The job ends. */
+  | {
+      readonly kind: 'failed';
+      readonly text: string;
+      /** Ranks that need not say so; undefined: none. */
+      readonly silent?: number | 'all';
+    };
 
 export interface Address {
   /** Names and addresses of the hub's host, to be tried in this order. */

@@ -39,9 +39,8 @@ let rank = 0;
 let patience: Patience = { notice: Number.POSITIVE_INFINITY, last: Number.POSITIVE_INFINITY };
 let tellHub: (report: Report) => void = () => {};
 let endLink: () => void = () => {};
-/** Of the rank: it closed its communicator; it ended otherwise, or by Ctrl-C; the job has failed. */
-const state = { left: false, ended: false, interrupted: false, failed: false };
-const sigint = 2;
+/** Of the rank: it closed its communicator; it ended otherwise; the job has failed. */
+const state = { left: false, ended: false, failed: false };
 
 function say(text: string): void {
   try {
@@ -55,14 +54,14 @@ function answer(message: Answer): void {
   if (process.connected) process.send?.(message);
 }
 
-/** Says why the job ends, unless that is its own rank's end or the user's wish, and ends the rank. */
-function fail(text: string, endedRank?: number): void {
+/** Says why the job ends, unless others do, and ends the rank. */
+function fail(text: string, silent?: number | 'all'): void {
   if (state.failed) return;
   state.failed = true;
   setTimeout(() => {
     const wait = latestWait(waits);
     const where = wait === undefined ? undefined : showStep(ledger, wait);
-    if (endedRank !== rank && !state.interrupted)
+    if (silent !== rank && silent !== 'all')
       say(text + (where === undefined ? `; rank ${rank} stops` : ` while rank ${rank} waited in ${where}`));
     answer({ kind: 'failed' });
     if (state.ended) setTimeout(() => process.exit(), limits.lingering);
@@ -73,7 +72,7 @@ function fail(text: string, endedRank?: number): void {
 const words: { readonly [K in Word['kind']]: (word: Extract<Word, { kind: K }>) => void } = {
   welcome: () => answer({ kind: 'joined' }),
   notice: ({ text }) => say(text),
-  failed: ({ text, ended }) => fail(text, ended),
+  failed: ({ text, silent }) => fail(text, silent),
 };
 
 function hear(word: Word): void {
@@ -104,7 +103,6 @@ const reports: { readonly [K in RankReport['kind']]: (report: Extract<RankReport
   abort: forward,
   ended: (report) => {
     state.ended = true;
-    state.interrupted = report.ending.by === 'signal' && report.ending.signal === sigint;
     forward(report);
   },
   left: (report) => {
