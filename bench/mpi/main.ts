@@ -1,7 +1,7 @@
 /**
- * Collectives over MPI beside the same calls from C: `node dist/bench/mpi/main.js [RANKS]`, for each MPI that is
- * installed with its compiler. Both run in turns, and of each the best of the rounds is compared: a core that
- * someone else uses disturbs the one that waits for it.
+ * Collectives over MPI beside the same calls from C: `node dist/bench/mpi/main.js [RANKS]`, for each MPI that
+ * is installed with its compiler. Both run in turns, and of each the best of the rounds is compared: a core
+ * that someone else uses disturbs the one that waits for it.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';

@@ -1,6 +1,6 @@
 /**
- * A rank of the measurement: median microseconds of each collective, for blocks of the sizes in the arguments.
- * `calls.c` does the same.
+ * A rank of the measurement: median microseconds of each collective, for blocks of the sizes in the
+ * arguments. `calls.c` does the same.
  */
 import type { Collective } from '../../runtime/mesh/collective.ts';
 import { openMpi } from '../../runtime/mesh/mpi/world.ts';

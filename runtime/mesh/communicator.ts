@@ -33,8 +33,8 @@ export interface World extends Communicator {
   /** Waits until all ranks close, and ends communication. Nothing may be pending. */
   close(): Promise<void>;
   /**
-   * Ends the job on all ranks, each of which says that this rank gave up, and why: one clause, no full stop. Never
-   * fulfilled.
+   * Ends the job on all ranks, each of which says that this rank gave up, and why: one clause, no full stop.
+   * Never fulfilled.
    */
   abort(reason: string): Promise<never>;
 }

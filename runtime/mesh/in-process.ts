@@ -1,6 +1,6 @@
 /**
- * Logical ranks in one process: the same interface as over MPI, with all shards at hand. It also says what the
- * collectives mean; the tests compare MPI with it.
+ * Logical ranks in one process: the same interface as over MPI, with all shards at hand. It also says what
+ * the collectives mean; the tests compare MPI with it.
  */
 import { UserError } from '../errors.ts';
 import {
@@ -152,7 +152,9 @@ function member(job: Job, group: Group, place: number): Communicator {
   return communicator;
 }
 
-/** The ranks of a job of `size` logical devices, by rank. A call on one of them waits for the others' calls. */
+/**
+ * The ranks of a job of `size` logical devices, by rank. A call on one of them waits for the others' calls.
+ */
 export function inProcess(size: number): readonly World[] {
   const job: Job = { ledger: newLedger(), meetings: new Map(), waiting: new Set(), failure: undefined };
   const ranks = Array.from({ length: size }, (_, rank) => rank);

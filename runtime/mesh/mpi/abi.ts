@@ -1,7 +1,7 @@
 /**
  * What the MPI standard left to each library until version 5: what handles are, and the values of constants.
- * From the headers: MPICH 4 (and those that keep its ABI: Intel MPI, MVAPICH, Cray), Open MPI 4 and 5, and the
- * standard ABI of MPI 5.
+ * From the headers: MPICH 4 (and those that keep its ABI: Intel MPI, MVAPICH, Cray), Open MPI 4 and 5, and
+ * the standard ABI of MPI 5.
  */
 
 /** The handles that are used here. */

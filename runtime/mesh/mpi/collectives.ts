@@ -62,7 +62,10 @@ function counted(count: number): number {
   return count;
 }
 
-/** How to call memory that is only moved: in words, where it is whole words, so that more of it can be counted. */
+/**
+ * How to call memory that is only moved: in words, where it is whole words, so that more of it can be
+ * counted.
+ */
 function asMoved({ mpi }: MpiGroup, bytes: number): { readonly count: number; readonly type: Handle } {
   return bytes % 4 === 0
     ? { count: counted(bytes / 4), type: mpi.constants.uint32 }

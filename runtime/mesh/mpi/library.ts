@@ -62,9 +62,9 @@ const libraries: readonly { readonly file: string; readonly family: Family }[] =
 const libraryVariable = 'RICCI_MPI_LIBRARY';
 
 /**
- * For UCX, the transport of MPICH and others, unless the user has set them. It patches the allocator while Node's
- * other threads allocate: now and then a rank of MPICH 4.0 crashed in V8, on heap memory that was unmapped. And it
- * takes the signal of bad memory accesses, which V8 needs for WebAssembly.
+ * For UCX, the transport of MPICH and others, unless the user has set them. It patches the allocator while
+ * Node's other threads allocate: now and then a rank of MPICH 4.0 crashed in V8, on heap memory that was
+ * unmapped. And it takes the signal of bad memory accesses, which V8 needs for WebAssembly.
  */
 const transportSettings: { readonly [variable: string]: string } = {
   UCX_MEM_EVENTS: 'no',

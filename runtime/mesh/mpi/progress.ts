@@ -32,8 +32,8 @@ export interface Progress {
 }
 
 /**
- * @param crowded There are more ranks than cores. One that asks on and on then keeps others from sending what it
- *   asks for.
+ * @param crowded There are more ranks than cores. One that asks on and on then keeps others from sending what
+ *   it asks for.
  */
 export function newProgress(mpi: Mpi, crowded: boolean): Progress {
   const flag = new Int32Array(new ArrayBuffer(4));

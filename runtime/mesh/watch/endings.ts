@@ -27,8 +27,8 @@ export function showEnding(ending: Ending): string {
 const [sigint, sigabrt, sigkill, sigterm] = [2, 6, 9, 15];
 
 /**
- * Of several ranks that end at about the same time, those with the least number include the cause. Once one has
- * died, launchers end the others with SIGTERM or SIGKILL, and transports abort that miss it.
+ * Of several ranks that end at about the same time, those with the least number include the cause. Once one
+ * has died, launchers end the others with SIGTERM or SIGKILL, and transports abort that miss it.
  */
 export function consequenceTier(ending: Ending): number {
   if (ending.by === 'exception' || ending.by === 'exit') return 0;

@@ -4,8 +4,8 @@ import { declareGroup, newLedger, recordStep, showAbsent, showStep } from './led
 import type { Report, Word } from './messages.ts';
 
 /**
- * Milliseconds from the first end that is heard of to the verdict: of the ranks that the launcher ends in turn,
- * one may be heard first.
+ * Milliseconds from the first end that is heard of to the verdict: of the ranks that the launcher ends in
+ * turn, one may be heard first.
  */
 const judging = 200;
 
@@ -60,7 +60,8 @@ export function newHub(
       for (const step of begun) fail(recordStep(ledger, rank, step));
     },
     overdue: (rank, { step, seconds, last }) => {
-      const text = `rank ${rank} has waited ${seconds} s in ${showStep(ledger, step)} for ${showAbsent(ledger, step)}`;
+      const [where, whom] = [showStep(ledger, step), showAbsent(ledger, step)];
+      const text = `rank ${rank} has waited ${seconds} s in ${where} for ${whom}`;
       if (last) fail(text);
       else tell(rank, { kind: 'notice', text });
     },

@@ -13,7 +13,9 @@ export interface Group {
   readonly members: readonly number[];
 }
 
-/** One call of a collective. Those of a group are numbered from 0; the n-th of all members belong together. */
+/**
+ * One call of a collective. Those of a group are numbered from 0; the n-th of all members belong together.
+ */
 export interface Step {
   readonly group: string;
   readonly step: number;
@@ -62,8 +64,8 @@ export function showStep({ groups }: Ledger, { group, step, what }: Step): strin
 }
 
 /**
- * Rank `rank` has called `step`. Its steps come in the order in which it called them; those of different ranks
- * may come in any order.
+ * Rank `rank` has called `step`. Its steps come in the order in which it called them; those of different
+ * ranks may come in any order.
  *
  * @returns What is wrong, if it does not match what others called or if one of them is not coming.
  */

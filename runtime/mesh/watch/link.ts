@@ -13,7 +13,8 @@ export interface Link {
 
 /**
  * @param hear Told what comes.
- * @param closed Told once, when the connection is gone: closed by either side, broken, or silent for too long.
+ * @param closed Told once, when the connection is gone: closed by either side, broken, or silent for too
+ *   long.
  */
 export function newLink(socket: Socket, hear: (value: object) => void, closed: () => void): Link {
   const write = (value: object | null) => {

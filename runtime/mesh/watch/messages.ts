@@ -15,7 +15,10 @@ type CommonReport =
 /** What a rank reports to its sentinel. */
 export type RankReport =
   | CommonReport
-  /** It calls a collective, and waits in it. Written before the call, so that it is known even if the call crashes. */
+  /**
+   * It calls a collective, and waits in it. Written before the call, so that it is known even if the call
+   * crashes.
+   */
   | { readonly kind: 'begin'; readonly step: Step }
   /** It waits in it no more. */
   | { readonly kind: 'pass'; readonly step: Step };

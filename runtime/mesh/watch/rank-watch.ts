@@ -44,8 +44,8 @@ export interface Watch {
 }
 
 /**
- * Hydra, MPICH's launcher, sees the end of a rank by its end of this socket. The sentinel holds it too, so that
- * the job lives until its verdict is out.
+ * Hydra, MPICH's launcher, sees the end of a rank by its end of this socket. The sentinel holds it too, so
+ * that the job lives until its verdict is out.
  */
 function launcherSocket(environment: NodeJS.ProcessEnv): number | undefined {
   const descriptor = Number(environment.PMI_FD ?? Number.NaN);

@@ -25,8 +25,8 @@ import { endingOf } from './process-end.ts';
 import { beginWait, endWait, latestWait, overdueWaits, type Waits } from './waits.ts';
 
 /**
- * Milliseconds: between readings of what the rank reports; to make a connection; for a rank to report where it
- * waits; for it to end when told to; from its end to that of this process.
+ * Milliseconds: between readings of what the rank reports; to make a connection; for a rank to report where
+ * it waits; for it to end when told to; from its end to that of this process.
  */
 const limits = { reading: 10, connecting: 10_000, reporting: 50, ending: 2_000, lingering: 1_000 };
 
