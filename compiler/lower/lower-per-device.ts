@@ -145,8 +145,8 @@ interface Carried {
 }
 
 /**
- * A ring: at turn i a device has the blocks of the device i before it. All turns but the last are one loop, in
- * which what travels is sent on after it was used; after the last nothing is sent.
+ * A ring: at turn i a device has the blocks of the device i before it. All turns but the last are one loop,
+ * in which what travels is sent on after it was used; after the last nothing is sent.
  */
 export function lowerRing(expression: Typed<'ring'>, scope: Scope, lowering: Lowering): Value {
   const { axis, body, initial, source, state: pattern, travelling } = expression;
