@@ -148,7 +148,10 @@ export function compileFor(
 
 /** Every kernel of a schedule, those in loops too. */
 function programsOf(steps: readonly ScheduledStep[]): readonly TileProgram[] {
-  return steps.flatMap((step) => (step.kind === 'kernel' ? [step.program] : programsOf(step.steps)));
+  return steps.flatMap((step) => {
+    if (step.kind === 'kernel') return [step.program];
+    return step.kind === 'loop' ? programsOf(step.steps) : [];
+  });
 }
 
 export interface Shown {

@@ -6,7 +6,14 @@ import type { Kernel } from './kernel.ts';
 import { type LaunchStep, type Manifest, parseManifest } from './package.ts';
 import { planPackage } from './plan-package.ts';
 import { bytesText } from './storage-bytes.ts';
-import { applySymbolic, randomSchedule, type Symbolic, symbolicOutputs } from './testing.ts';
+import {
+  applySymbolic,
+  exchangedSymbol,
+  randomSchedule,
+  type Symbolic,
+  symbolicOutputs,
+  testMesh,
+} from './testing.ts';
 
 const device: DeviceProfile = {
   name: 'test device',
@@ -24,7 +31,7 @@ const device: DeviceProfile = {
 
 /** Runs a manifest on symbols: what is in a buffer is what was last written there. */
 function execute(manifest: Manifest): Symbolic[] {
-  const { commands, uniforms, finalBuffer } = expandSteps(manifest.steps, manifest.slots.length);
+  const { commands, uniforms, finalBuffer } = expandSteps(manifest);
   const kernels = new Map(manifest.kernels.map((kernel) => [kernel.name, kernel]));
   const contents = new Map<number, Symbolic>();
   for (const [index, input] of manifest.inputs.entries()) contents.set(input.slot, `input${index}`);
@@ -41,7 +48,7 @@ function execute(manifest: Manifest): Symbolic[] {
       const reads = command.buffers.filter((_, index) => bindings[index] === 'read');
       const writes = command.buffers.filter((_, index) => bindings[index] !== 'read');
       for (const written of writes) expect(reads).not.toContain(written);
-      const steps = command.uniform === undefined ? [] : uniforms[command.uniform]!.slice(0, counters);
+      const steps = command.uniform === undefined ? [] : uniforms[command.uniform]!.words.slice(0, counters);
       const value = applySymbolic(
         command.kernel,
         reads.map((buffer) => contents.get(buffer)),
@@ -50,8 +57,12 @@ function execute(manifest: Manifest): Symbolic[] {
       for (const written of writes) contents.set(written, value);
       continue;
     }
+    if (command.kind === 'exchange') {
+      contents.set(command.to, exchangedSymbol(command.step.verb, contents.get(command.from)));
+      continue;
+    }
     const [toByte, bytes] =
-      command.kind === 'copy' ? [command.toByte, command.bytes] : uniforms[command.uniform]!;
+      command.kind === 'copy' ? [command.toByte, command.bytes] : uniforms[command.uniform]!.words;
     const isSlice = slices.shift();
     const value = contents.get(command.from)!;
     if (isSlice) slice(command.to, toByte! / bytes!, value);
@@ -64,7 +75,7 @@ function execute(manifest: Manifest): Symbolic[] {
 function sliceCopies(steps: readonly LaunchStep[]): boolean[] {
   return steps.flatMap((step) => {
     if (step.kind === 'copy') return [step.sliceOf !== undefined];
-    if (step.kind === 'dispatch') return [];
+    if (step.kind !== 'loop') return [];
     return Array.from({ length: step.count }, () => sliceCopies(step.steps)).flat();
   });
 }
@@ -88,7 +99,9 @@ describe('a planned package', () => {
     fc.assert(
       fc.property(choices, (choose) => {
         const program = randomSchedule(choose);
-        const { manifest } = planPackage(program.graph, program.schedule, program.kernels, device);
+        const { manifest } = planPackage(program.graph, program.schedule, program.kernels, device, {
+          mesh: testMesh,
+        });
         expect(() => parseManifest(JSON.parse(JSON.stringify(manifest)), 'manifest')).not.toThrow();
         const expected = symbolicOutputs(program);
         expect(execute(manifest)).toEqual(expected);
@@ -187,8 +200,8 @@ describe('planning', () => {
         swaps: [[1, 2]],
       },
     ]);
-    const { uniforms, finalBuffer } = expandSteps(manifest.steps, manifest.slots.length);
-    expect(uniforms).toEqual([[0], [1], [2]]);
+    const { uniforms, finalBuffer } = expandSteps(manifest);
+    expect(uniforms.map(({ words }) => words)).toEqual([[0], [1], [2]]);
     expect(finalBuffer[manifest.outputs[0]!.slot]).toBe(2);
   });
 

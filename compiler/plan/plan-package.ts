@@ -1,19 +1,23 @@
 /** The last step of compiling: kernels and their order become an executable package. */
 
 import { UserError } from '../../dsl/diagnostics/user-error.ts';
+import { deviceCount, devicesAlong, type Mesh } from '../../dsl/placement/placement.ts';
 import type { Graph } from '../graph/graph.ts';
 import type { DeviceProfile } from '../tiles/device-profile.ts';
 import type { Schedule } from '../tiles/scheduled.ts';
 import { expandSteps, uniformStride } from './expand.ts';
+import { exchangeUniformBytes, scratchBytes } from './expand-exchange.ts';
 import type { Kernel } from './kernel.ts';
-import { maxKernelCounters } from './kernel.ts';
+import { maxKernelUniforms } from './kernel.ts';
 import { type LaunchOrder, launchOrder } from './launch.ts';
 import { checkLimits } from './limits.ts';
 import { planMemory } from './memory.ts';
 import {
+  type ExchangeStep,
   type LaunchStep,
   type Manifest,
   type Package,
+  type PackageKernel,
   packageFormat,
   packageVersion,
   type Requirements,
@@ -26,6 +30,8 @@ export interface PlanOptions {
   readonly sizes?: Readonly<Record<string, number>>;
   /** For inputs of type `ix(n)`, by path: n. */
   readonly below?: ReadonlyMap<string, number>;
+  /** The graph is the program of each of its devices. */
+  readonly mesh?: Mesh;
 }
 
 /**
@@ -34,21 +40,22 @@ export interface PlanOptions {
 export function planPackage(
   graph: Graph,
   schedule: Schedule,
-  kernels: readonly Kernel[],
+  compiled: readonly Kernel[],
   device: DeviceProfile,
   options: PlanOptions = {},
 ): Package {
-  const byName = new Map(kernels.map((kernel) => [kernel.name, kernel]));
-  if (byName.size !== kernels.length) throw new Error('planning: two kernels have one name');
+  const byName = new Map(compiled.map((kernel) => [kernel.name, kernel]));
+  if (byName.size !== compiled.length) throw new Error('planning: two kernels have one name');
   const tensors = allTensors(graph, schedule);
   const storages = assignStorages(graph, schedule, byName, tensors);
   const order = launchOrder(graph, schedule, byName, tensors, storages);
   const { slots, slotOf } = assignSlots(graph, order, storages);
-  const steps = order.steps.map((step) => onSlots(step, slotOf));
+  const steps = order.steps.map((step) => onSlots(step, slotOf, options.mesh));
   const place = (path: string, tensor: number) => {
     const { dtype, shape } = tensors.get(tensor)!;
     return { path, dtype, shape: [...shape], slot: slotOf(storages.of(tensor)) };
   };
+  const kernels = order.kernels.map(packageKernel);
   const outputs = graph.outputs.map((output) => place(output.path, output.tensor));
   const manifest: Manifest = {
     format: packageFormat,
@@ -56,34 +63,59 @@ export function planPackage(
     target: 'wgsl',
     entry: graph.name,
     sizes: { ...options.sizes },
+    ...(options.mesh === undefined ? {} : { mesh: { axes: options.mesh.axes.map((axis) => ({ ...axis })) } }),
     inputs: graph.inputs.map((input) => {
       const below = options.below?.get(input.path);
       return { ...place(input.path, input.tensor.id), ...(below === undefined ? {} : { below }) };
     }),
     outputs,
-    kernels: order.kernels.map((kernel) => ({
-      name: kernel.name,
-      file: `kernels/${kernel.name}.wgsl`,
-      workgroupSize: [...kernel.workgroupSize],
-      grid: [...kernel.grid],
-      bindings: kernel.bindings.map((binding) => binding.access),
-      counters: kernel.counters.length,
-    })),
+    kernels,
     slots,
     steps,
     peakBytes:
       slots.reduce((sum, slot) => sum + slot.bytes, 0) +
-      expandSteps(steps, slots.length).uniforms.length * uniformStride +
-      outputs.reduce((sum, output) => sum + bufferBytes(output), 0),
+      expandSteps({ steps, slots, kernels }).uniforms.length * uniformStride +
+      outputs.reduce((sum, output) => sum + bufferBytes(output), 0) +
+      exchangeMemory(steps),
     requires: requirements(order.kernels, slots, device),
   };
   const planned: Package = {
     manifest,
     code: new Map(order.kernels.map((kernel) => [kernel.name, kernel.code])),
   };
-  checkCounters(order.kernels, graph.name);
+  checkUniforms(order.kernels, graph.name);
+  checkMesh(manifest);
   checkLimits(planned, device);
   return planned;
+}
+
+function packageKernel(kernel: Kernel): PackageKernel {
+  const { name, workgroupSize, grid, bindings, counters, coordinates = [] } = kernel;
+  return {
+    name,
+    file: `kernels/${name}.wgsl`,
+    workgroupSize: [...workgroupSize],
+    grid: [...grid],
+    bindings: bindings.map((binding) => binding.access),
+    counters: counters.length,
+    ...(coordinates.length === 0 ? {} : { coordinates: [...coordinates] }),
+  };
+}
+
+/** One exchange at a time has totals to hold; where the kernels of each find their work stays. */
+function exchangeMemory(steps: readonly LaunchStep[]): number {
+  const exchanges = exchangesOf(steps);
+  return (
+    exchanges.reduce((most, step) => Math.max(most, scratchBytes(step)), 0) +
+    exchanges.reduce((sum, step) => sum + exchangeUniformBytes(step), 0)
+  );
+}
+
+function exchangesOf(steps: readonly LaunchStep[]): readonly ExchangeStep[] {
+  return steps.flatMap((step) => {
+    if (step.kind === 'loop') return exchangesOf(step.steps);
+    return step.kind === 'exchange' ? [step] : [];
+  });
 }
 
 interface SlotAssignment {
@@ -121,16 +153,25 @@ function assignSlots(graph: Graph, order: LaunchOrder, storages: Storages): Slot
   };
 }
 
-function onSlots(step: LaunchStep, slotOf: (storage: StorageId) => number): LaunchStep {
+/** A mesh axis that the mesh does not have is of one device, and takes no part. */
+function onSlots(
+  step: LaunchStep,
+  slotOf: (storage: StorageId) => number,
+  mesh: Mesh | undefined,
+): LaunchStep {
   switch (step.kind) {
     case 'dispatch':
       return { ...step, slots: step.slots.map(slotOf) };
     case 'copy':
       return { ...step, from: slotOf(step.from), to: slotOf(step.to) };
+    case 'exchange': {
+      const axes = step.axes.filter((axis) => mesh?.axes.some(({ name }) => name === axis));
+      return { ...step, axes, from: slotOf(step.from), to: slotOf(step.to) };
+    }
     case 'loop':
       return {
         ...step,
-        steps: step.steps.map((inner) => onSlots(inner, slotOf)),
+        steps: step.steps.map((inner) => onSlots(inner, slotOf, mesh)),
         swaps: step.swaps.map(([first, second]) => [slotOf(first), slotOf(second)]),
       };
   }
@@ -161,12 +202,38 @@ function requirements(
   };
 }
 
-function checkCounters(kernels: readonly Kernel[], entry: string): void {
-  const deep = kernels.find((kernel) => kernel.counters.length > maxKernelCounters);
-  if (deep !== undefined)
-    throw new UserError(
-      'exceeds-device',
-      `${entry} nests ${deep.counters.length} loops around ${deep.name}, and ${maxKernelCounters} are supported`,
-      'merge two of the folds into one over the product of their sizes',
-    );
+function checkUniforms(kernels: readonly Kernel[], entry: string): void {
+  for (const { name, counters, coordinates = [] } of kernels) {
+    if (counters.length > maxKernelUniforms)
+      throw new UserError(
+        'exceeds-device',
+        `${entry} nests ${counters.length} loops around ${name}, and ${maxKernelUniforms} are supported`,
+        'merge two of the folds into one over the product of their sizes',
+      );
+    const [loops, axes] = [counters.length, coordinates.length];
+    if (loops + axes > maxKernelUniforms)
+      throw new UserError(
+        'exceeds-device',
+        `${entry} has ${name} depend on ${axes} mesh axes and the steps of ${loops} loops, and ` +
+          `${maxKernelUniforms} are supported together`,
+        'cut over fewer mesh axes there',
+      );
+  }
+}
+
+/** @throws UserError when the graph is of a device of another mesh than it is compiled for. */
+function checkMesh({ entry, mesh = { axes: [] }, kernels, steps }: Manifest): void {
+  const known = new Set(mesh.axes.map(({ name }) => name));
+  const asked = kernels.flatMap(({ coordinates = [] }) => coordinates).find((axis) => !known.has(axis));
+  const unlike = exchangesOf(steps).find(({ axes, devices }) => devices !== devicesAlong(mesh, axes));
+  if (asked === undefined && unlike === undefined) return;
+  const what =
+    asked === undefined
+      ? `has an ${unlike?.verb} between ${unlike?.devices} devices`
+      : `is cut over ${asked}`;
+  throw new UserError(
+    'exceeds-device',
+    `${entry} ${what}, and there are ${deviceCount(mesh)}`,
+    'compile it for the mesh that it is for',
+  );
 }

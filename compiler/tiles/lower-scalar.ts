@@ -1,9 +1,9 @@
 /** The graph's scalar expressions as expressions of tile programs. */
-import { UserError } from '../../dsl/diagnostics/user-error.ts';
 import type { Scalar, Tensor, TensorId } from '../graph/graph.ts';
 import {
   apply,
   constant,
+  device,
   difference,
   flatten,
   load,
@@ -51,11 +51,7 @@ function lowerOne(
     case 'counter':
       return { op: 'counter', loop: scalar.loop };
     case 'coordinate':
-      throw new UserError(
-        'exceeds-device',
-        `this target runs on one device, and the program asks where along ${scalar.axis} it is`,
-        'run it on the reference target',
-      );
+      return device(scalar.axis, scalar.devices);
     case 'load': {
       const { shape } = bindings.tensors(scalar.tensor);
       return load(scalar.tensor, scalar.dtype, flatten(scalar.subscripts.map(lower), shape));
