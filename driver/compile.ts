@@ -15,6 +15,7 @@ import { scheduleGraph } from '../compiler/tiles/schedule-graph.ts';
 import type { Schedule, ScheduledStep } from '../compiler/tiles/scheduled.ts';
 import type { TileProgram } from '../compiler/tiles/tile-program.ts';
 import type { Diagnostic } from '../dsl/diagnostics/diagnostic.ts';
+import type { Mesh } from '../dsl/placement/placement.ts';
 import { format } from '../dsl/syntax/format.ts';
 import { parse } from '../dsl/syntax/parse.ts';
 import { checkProgram } from '../dsl/types/check.ts';
@@ -80,6 +81,8 @@ export interface Lowered {
   readonly optimized: Graph;
   /** For inputs of type ix(n), by path: n. */
   readonly below: ReadonlyMap<string, number>;
+  /** Present when the graphs are the program of each of its devices. */
+  readonly mesh?: Mesh;
 }
 
 /**
@@ -140,6 +143,7 @@ export function compileFor(
   const planned = planPackage(lowered.optimized, schedule, kernels, device, {
     sizes: Object.fromEntries(instance.sizes),
     below: lowered.below,
+    ...(lowered.mesh === undefined ? {} : { mesh: lowered.mesh }),
   });
   checkElements(lowered.optimized, tensors.values());
   progress('planning', 1, 1);

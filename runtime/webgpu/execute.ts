@@ -5,31 +5,18 @@ import type { Package } from '../../compiler/plan/package.ts';
 import { UserError } from '../errors.ts';
 import type { TensorData } from '../weights/tensor-data.ts';
 import type { OpenedDevice } from './device.ts';
-import { createEncoding, type OwnCommand, submitCommands } from './encode.ts';
-import { inTurns } from './in-turns.ts';
+import { createEncoding, type OwnCommand } from './encode.ts';
 import { allocateMemory } from './package-memory.ts';
 import { createPipelines, kernelsOf } from './pipelines.ts';
-import { type DispatchTime, timeDispatches } from './timestamps.ts';
+import { createRunner, type Runner } from './runner.ts';
 
-/**
- * A package on a device, ready to run: nothing is compiled or allocated after loading. Calls that overlap are
- * run one after the other. Any of them may reject with a UserError (`out-of-memory`, `device-lost`,
- * `device-refused`).
- */
-export interface LoadedPackage {
+/** Tensors by path. */
+export type Tensors = ReadonlyMap<string, TensorData>;
+
+/** A package on a device, ready to run: nothing is compiled or allocated after loading. */
+export interface LoadedPackage extends Runner<Tensors, Map<string, TensorData>> {
   /** Bytes of device memory that it holds. */
   readonly peakBytes: number;
-  /** Uploads the inputs, runs, and reads the outputs back. Inputs left out stay as last uploaded. */
-  readonly run: (inputs: ReadonlyMap<string, TensorData>) => Promise<Map<string, TensorData>>;
-  readonly upload: (inputs: ReadonlyMap<string, TensorData>) => Promise<void>;
-  /** Runs on the inputs last uploaded; resolves when the device is done. The outputs stay on it. */
-  readonly runOnDevice: () => Promise<void>;
-  /** The outputs of the last run. */
-  readonly read: () => Promise<Map<string, TensorData>>;
-  /**
-   * As `runOnDevice`, with the device's own time of each kernel in launch order. Slower: a pass a dispatch.
-   */
-  readonly time: () => Promise<DispatchTime[]>;
   readonly destroy: () => void;
 }
 
@@ -59,45 +46,9 @@ export async function loadPackage(
   const encoded = await guard('the bindings of its kernels', () =>
     commands.map(createEncoding(device, pipelines, memory, manifest.kernels)),
   );
-  const what = `a run of ${manifest.entry}`;
-  const inTurn = inTurns();
   return {
+    ...createRunner(opened, `a run of ${manifest.entry}`, encoded, memory),
     peakBytes: memory.bytes,
-    run: (given) =>
-      inTurn(() =>
-        guard(what, () => {
-          memory.write(given);
-          submitCommands(device, encoded, memory.copyOutputs);
-          return memory.takeOutputs();
-        }),
-      ),
-    upload: (given) =>
-      inTurn(() =>
-        guard(what, () => {
-          memory.write(given);
-          return device.queue.onSubmittedWorkDone();
-        }),
-      ),
-    runOnDevice: () =>
-      inTurn(() =>
-        guard(what, () => {
-          memory.write(new Map());
-          submitCommands(device, encoded, undefined);
-          return device.queue.onSubmittedWorkDone();
-        }),
-      ),
-    read: () =>
-      inTurn(() =>
-        guard(what, () => {
-          submitCommands(device, [], memory.copyOutputs);
-          return memory.takeOutputs();
-        }),
-      ),
-    time: () =>
-      inTurn(() => {
-        memory.write(new Map());
-        return timeDispatches(opened, encoded);
-      }),
     destroy: memory.destroy,
   };
 }

@@ -6,15 +6,13 @@ import { UserError } from '../errors.ts';
 import { checkIndices, checkTensorBytes, type TensorData } from '../weights/tensor-data.ts';
 import type { OpenedDevice } from './device.ts';
 import type { CommandSite } from './encode.ts';
+import type { Transfers } from './runner.ts';
 import { bufferUsage, mapForReading } from './usage.ts';
 
-export interface PackageMemory extends CommandSite {
+export interface PackageMemory
+  extends CommandSite,
+    Transfers<ReadonlyMap<string, TensorData>, Map<string, TensorData>> {
   readonly bytes: number;
-  /** @throws UserError `wrong-input`, before anything is written, if inputs are wrong or have never come. */
-  readonly write: (given: ReadonlyMap<string, TensorData>) => void;
-  /** Records the way of the outputs to where `takeOutputs` reads them. */
-  readonly copyOutputs: (encoder: GPUCommandEncoder) => void;
-  readonly takeOutputs: () => Promise<Map<string, TensorData>>;
   readonly destroy: () => void;
 }
 
@@ -61,7 +59,7 @@ export async function allocateMemory(
     bytes: memory.bytes(),
     slots,
     uniforms: uniformBuffer,
-    write: (given) => {
+    write: (given = new Map()) => {
       for (const [path, tensor] of given) checkInput(path, tensor, inputs.get(path));
       for (const [path, tensor] of given) {
         writeTensor(device, slots[inputs.get(path)!.slot]!, tensor);
