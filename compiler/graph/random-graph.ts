@@ -21,15 +21,17 @@ export interface RandomProgram {
   readonly inputs: ReadonlyMap<TensorId, TensorValue<number>>;
 }
 
-/** Well-formed graphs with inputs on which they run without a load out of range. */
-export function randomPrograms(): fc.Arbitrary<RandomProgram> {
+/**
+ * Well-formed graphs with inputs on which they run without a load out of range. `sizes` go from simple to
+ * awkward.
+ */
+export function randomPrograms(sizes: readonly number[] = smallSizes): fc.Arbitrary<RandomProgram> {
   const choice = fc.noBias(fc.nat(2 ** 16));
   const tape = fc.array(choice, { minLength: 300, maxLength: 1200, size: 'max' });
-  return tape.map((choices) => programFrom(readTape(choices)));
+  return tape.map((choices) => programFrom(readTape(choices), sizes));
 }
 
-/** From simple to awkward. */
-const sizes = [2, 3, 5, 1, 2, 3, 5, 2, 3, 0] as const;
+const smallSizes = [2, 3, 5, 1, 2, 3, 5, 2, 3, 0] as const;
 const inputDtypes = ['f32', 'i32', 'bf16', 'bool', 'f16', 'u8', 'i8', 'u32'] as const;
 /** Every graph has something to compute with and something to look up by. */
 const firstDtypes = ['f32', 'i32'] as const;
@@ -42,24 +44,26 @@ const resultDtypes: { readonly [A in 'f32' | 'i32' | 'u32' | 'bool']: readonly D
 
 interface Maker {
   readonly choose: Choose;
+  readonly sizes: readonly number[];
   readonly newTensor: (name: string, dtype: Dtype, shape: readonly number[]) => Tensor;
   readonly newLoop: () => LoopId;
 }
 
-function programFrom(choose: Choose): RandomProgram {
+function programFrom(choose: Choose, sizes: readonly number[]): RandomProgram {
   const seed = choose(2 ** 16);
   let tensors = 0;
   let loops = 0;
   const maker: Maker = {
     choose,
+    sizes,
     newTensor: (name, dtype, shape) => ({ id: tensors++, name, dtype, shape }),
     newLoop: () => loops++,
   };
   const inputs = Array.from({ length: 2 + choose(3) }, (_, position) => {
     const name = `x${position}`;
     const first = firstDtypes[position];
-    if (first === undefined) return maker.newTensor(name, pick(choose, inputDtypes), randomShape(choose, 3));
-    return maker.newTensor(name, first, [3, 2, 5].slice(choose(2)));
+    if (first === undefined) return maker.newTensor(name, pick(choose, inputDtypes), randomShape(maker, 3));
+    return maker.newTensor(name, first, [sizes[1]!, sizes[0]!, sizes[2]!].slice(choose(2)));
   });
   const nodes = randomNodes(maker, inputs, [], 1 + choose(5));
   // What nobody reads, and now and then something that is read too.
@@ -77,7 +81,7 @@ function programFrom(choose: Choose): RandomProgram {
   };
 }
 
-function randomShape(choose: Choose, rank: number): readonly number[] {
+function randomShape({ choose, sizes }: Maker, rank: number): readonly number[] {
   return Array.from({ length: (choose(rank + 1) + 1) % (rank + 1) }, () => pick(choose, sizes));
 }
 
@@ -125,8 +129,8 @@ function randomNodes(
 type MakeNodes = (around: Surroundings) => readonly Node[];
 
 const makers: readonly MakeNodes[] = [
-  (around) => [randomCompute(around, randomShape(around.maker.choose, 3))],
-  (around) => [randomCompute(around, randomShape(around.maker.choose, 3))],
+  (around) => [randomCompute(around, randomShape(around.maker, 3))],
+  (around) => [randomCompute(around, randomShape(around.maker, 3))],
   randomContraction,
   randomOrder,
   randomPrefix,
@@ -157,7 +161,7 @@ function randomCompute(around: Surroundings, shape: readonly number[], dtype?: D
   const combiner = pick(choose, combiners);
   const logical = combiner === 'any' || combiner === 'all';
   const positions = combiner === 'argmax' || combiner === 'argmin';
-  const extents = [pick(choose, sizes), ...randomShape(choose, 1)].map((extent) =>
+  const extents = [pick(choose, around.maker.sizes), ...randomShape(around.maker, 1)].map((extent) =>
     positions ? Math.max(1, extent) : extent,
   );
   const inner = scopeOf(around, [...shape, ...extents]);
@@ -188,8 +192,8 @@ function changed(value: Scalar, scope: ScalarScope): Scalar {
  */
 function randomContraction(around: Surroundings): readonly Node[] {
   const { choose, newTensor } = around.maker;
-  const shape = randomShape(choose, 3);
-  const extent = pick(choose, sizes);
+  const shape = randomShape(around.maker, 3);
+  const extent = pick(choose, around.maker.sizes);
   const scope = scopeOf(around, [...shape, extent]);
   const floats = around.tensors.filter(({ dtype }) => arithmeticOf(dtype) === 'f32');
   const factor = (): Scalar => {
@@ -236,7 +240,7 @@ function randomPrefix(around: Surroundings): readonly Node[] {
 function randomRoute(around: Surroundings): readonly Node[] {
   const { choose, newTensor } = around.maker;
   const experts = 1 + choose(4);
-  const shape = [pick(choose, sizes), ...randomShape(choose, 1)];
+  const shape = [pick(choose, around.maker.sizes), ...randomShape(around.maker, 1)];
   const chosen = newTensor('pick', 'i32', shape);
   const scope = scopeOf(around, shape);
   const body = apply('mod', randomScalar(scope, 'i32', 2), constant('i32', experts));
@@ -254,10 +258,10 @@ function randomRoute(around: Surroundings): readonly Node[] {
 
 function randomSoftmaxSum(around: Surroundings): readonly Node[] {
   const { choose, newTensor } = around.maker;
-  const shape = randomShape(choose, 3);
+  const shape = randomShape(around.maker, 3);
   const rank = shape.length;
-  const extent = pick(choose, sizes);
-  const scoreExtents = [pick(choose, sizes)];
+  const extent = pick(choose, around.maker.sizes);
+  const scoreExtents = [pick(choose, around.maker.sizes)];
   const all = scopeOf(around, [...shape, extent, ...scoreExtents]);
   const valueAxes = [...shape.keys()].filter(() => choose(2) === 1);
   const scored = all.axes.filter(({ axis }) => !valueAxes.includes(axis));
@@ -297,7 +301,7 @@ function randomLoop(around: Surroundings): readonly Node[] {
   const { maker, tensors } = around;
   const { choose, newTensor } = maker;
   const loop = maker.newLoop();
-  const count = pick(choose, sizes);
+  const count = pick(choose, around.maker.sizes);
   const initial = Array.from({ length: 1 + choose(2) }, () => pick(choose, tensors));
   const states = initial.map(({ dtype, shape }) => newTensor('state', dtype, shape));
   const loops = [...around.loops, loop];

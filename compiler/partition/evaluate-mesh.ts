@@ -1,0 +1,230 @@
+/**
+ * Runs the program of one device on all devices of a mesh, in step, with the reference evaluator: what a
+ * partitioned program means. Exchanges are carried out here, and what they send is counted.
+ */
+import {
+  devicesAlong,
+  type Mesh,
+  type PendingCombiner,
+  type Placement,
+} from '../../dsl/placement/placement.ts';
+import type { Algebra, Storage, TensorValue } from '../graph/algebra.ts';
+import { tensorBytes } from '../graph/cost.ts';
+import { type DeviceState, evaluateInStep, type Share } from '../graph/evaluate.ts';
+import type { ExchangeVerb, TensorId, TensorType } from '../graph/graph.ts';
+import { integerOperation } from '../graph/integers.ts';
+import { roundTo } from '../graph/rounding.ts';
+import { arithmeticOf } from '../graph/scalar.ts';
+import { elementCount, isFloat } from '../graph/tensor-type.ts';
+import { allCoordinates, blockPositions, groupsAlong } from './devices.ts';
+import { localShape } from './local-blocks.ts';
+import type { DeviceProgram } from './localize.ts';
+
+export interface MeshRun<V> {
+  /** The whole tensors by path. */
+  readonly outputs: ReadonlyMap<string, TensorValue<V>>;
+  /** Bytes that the busiest device sends, by what sends them. */
+  readonly sent: ReadonlyMap<ExchangeVerb, number>;
+}
+
+/**
+ * Inputs are whole tensors by path, or what each device holds of them, in order of the devices' numbers.
+ * Throws (an internal error) when devices that should hold the same do not.
+ */
+export function evaluateOnMesh<V>(
+  { graph, mesh, inputs: placements, outputs }: DeviceProgram,
+  inputs: ReadonlyMap<string, TensorValue<V> | readonly TensorValue<V>[]>,
+  algebra: Algebra<V>,
+): MeshRun<V> {
+  const coordinates = allCoordinates(mesh);
+  const parts = graph.inputs.map(({ path, tensor }): readonly [TensorId, readonly TensorValue<V>[]] => {
+    const given = inputs.get(path);
+    if (given === undefined) throw new Error(`no value for the input ${path}`);
+    const blocks = 'dtype' in given ? distribute(given, placements.get(path)!, mesh, algebra) : given;
+    return [tensor.id, blocks];
+  });
+  const devices = coordinates.map(
+    (own, device): DeviceState<V> => ({
+      inputs: new Map(parts.map(([tensor, blocks]) => [tensor, blocks[device]!])),
+      coordinate: (axis) => own.get(axis) ?? 0,
+    }),
+  );
+  const sent = new Map<ExchangeVerb, number>();
+  const results = evaluateInStep(graph, devices, algebra, (node, shares) => {
+    const bytes = bytesSent[node.verb](tensorBytes(shares[0]!.source), node.devices);
+    sent.set(node.verb, (sent.get(node.verb) ?? 0) + bytes);
+    for (const group of groupsAlong(node.axes, mesh))
+      verbs[node.verb](
+        group.map((device) => shares[device]!),
+        combinerOf(node.combiner, shares[0]!.source, algebra),
+      );
+  });
+  const whole = [...outputs].map(([path, placement]) => {
+    const blocks = results.map((result) => result.get(path)!);
+    return [path, assemble(blocks, placement, mesh, algebra)] as const;
+  });
+  return { outputs: new Map(whole), sent };
+}
+
+// ── exchanges ──────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Of a source of so many bytes in a group of P: what passes on chunks in a ring sends, where every device
+ * sends as much (Thakur, Rabenseifner and Gropp, "Optimization of collective communication operations in
+ * MPICH", 2005).
+ */
+const bytesSent: { readonly [V in ExchangeVerb]: (bytes: number, devices: number) => number } = {
+  all_gather: (bytes, devices) => bytes * (devices - 1),
+  all_reduce: (bytes, devices) => (2 * bytes * (devices - 1)) / devices,
+  reduce_scatter: (bytes, devices) => (bytes * (devices - 1)) / devices,
+  all_to_all: (bytes, devices) => (bytes * (devices - 1)) / devices,
+  shift: (bytes, devices) => (devices > 1 ? bytes : 0),
+  broadcast: (bytes, devices) => (devices > 1 ? bytes : 0),
+};
+
+type Element<V> = V | number;
+type Combine<V> = (left: Element<V>, right: Element<V>) => Element<V>;
+type Elements<V> = Storage<Element<V>>;
+
+/** What each member of a group, by rank, gets. */
+type Verb = <V>(group: readonly Share<V>[], combine: Combine<V>) => void;
+
+const verbs: { readonly [V in ExchangeVerb]: Verb } = {
+  all_gather: (group) => {
+    for (const { result } of group)
+      for (const [rank, { source }] of group.entries())
+        copy(source, 0, result, rank * elementCount(source), elementCount(source));
+  },
+  all_reduce: (group, combine) => {
+    for (const { result } of group) combineChunk(group, 0, result, combine);
+  },
+  reduce_scatter: (group, combine) => {
+    for (const [rank, { result }] of group.entries())
+      combineChunk(group, rank * elementCount(result), result, combine);
+  },
+  all_to_all: (group) => {
+    for (const [receiver, { result }] of group.entries()) {
+      const chunk = elementCount(result) / group.length;
+      for (const [sender, { source }] of group.entries())
+        copy(source, receiver * chunk, result, sender * chunk, chunk);
+    }
+  },
+  shift: (group) => {
+    for (const [rank, { result }] of group.entries())
+      copy(group.at(rank - 1)!.source, 0, result, 0, elementCount(result));
+  },
+  broadcast: (group) => {
+    for (const { result } of group) copy(group[0]!.source, 0, result, 0, elementCount(result));
+  },
+};
+
+function elementsOf<V>(value: TensorValue<V>): Elements<V> {
+  return value.data as Elements<V>;
+}
+
+function copy<V>(from: TensorValue<V>, start: number, to: TensorValue<V>, at: number, count: number): void {
+  const [source, target] = [elementsOf(from), elementsOf(to)];
+  for (let position = 0; position < count; position++) target[at + position] = source[start + position]!;
+}
+
+/** In order of rank, so that every device gets the same, to the bit. */
+function combineChunk<V>(
+  group: readonly Share<V>[],
+  start: number,
+  result: TensorValue<V>,
+  combine: Combine<V>,
+): void {
+  const target = elementsOf(result);
+  const sources = group.map(({ source }) => elementsOf(source));
+  for (let position = 0; position < target.length; position++) {
+    const parts = sources.map((source): Element<V> => source[start + position] as Element<V>);
+    target[position] = parts.reduce(combine);
+  }
+}
+
+/** What is stored is rounded to the dtype. */
+function combinerOf<V>(
+  combiner: PendingCombiner,
+  { dtype }: Pick<TensorType, 'dtype'>,
+  algebra: Algebra<V>,
+): Combine<V> {
+  const name = ({ sum: 'add', max: 'max', min: 'min' } as const)[combiner];
+  if (isFloat({ dtype })) {
+    const combine = algebra.functions[name];
+    return (left, right) => algebra.round(dtype, combine(left as V, right as V));
+  }
+  const type = arithmeticOf(dtype);
+  const combine = integerOperation(name, type === 'f32' ? 'i32' : type);
+  return (left, right) => roundTo(dtype, combine(left as number, right as number, 0, 0));
+}
+
+// ── whole tensors and blocks ───────────────────────────────────────────────────────────────────────────────
+
+/**
+ * What each device holds of a whole tensor, in order of the devices' numbers. Of a sum that is pending the
+ * first device along the axes has all, and the others zero.
+ */
+export function distribute<V>(
+  value: TensorValue<V>,
+  placement: Placement,
+  mesh: Mesh,
+  algebra: Algebra<V>,
+): readonly TensorValue<V>[] {
+  const { dtype, shape } = value;
+  const summed = [...placement.pending].flatMap(([axis, combiner]) => (combiner === 'sum' ? [axis] : []));
+  const zero = isFloat(value) ? algebra.constant(0) : 0;
+  return allCoordinates(mesh).map((coordinates) => {
+    const isFirst = summed.every((axis) => (coordinates.get(axis) ?? 0) === 0);
+    const positions = blockPositions(shape, placement, coordinates, mesh);
+    const data = newElements(value, positions.length, algebra);
+    for (const [at, position] of positions.entries())
+      data[at] = isFirst ? elementsOf(value)[position]! : zero;
+    return { dtype, shape: localShape(shape, placement, mesh), data: data as Storage<V> };
+  });
+}
+
+/** Throws (an internal error) when devices that should hold the same do not, and says which. */
+export function assemble<V>(
+  blocks: readonly TensorValue<V>[],
+  placement: Placement,
+  mesh: Mesh,
+  algebra: Algebra<V>,
+): TensorValue<V> {
+  const { dtype } = blocks[0]!;
+  const shape = blocks[0]!.shape.map((extent, dim) => extent * devicesAlong(mesh, placement.dims[dim]!));
+  const coordinates = allCoordinates(mesh);
+  const pending = [...placement.pending.keys()];
+  const whole = newElements({ dtype }, elementCount({ shape }), algebra);
+  const combine = combinerOf([...placement.pending.values()][0] ?? 'sum', { dtype }, algebra);
+  /** By where the block starts, the parts of it that are to be combined, by where along the pending axes. */
+  const found = new Map<number | undefined, Map<string, Elements<V>>>();
+  for (const [device, block] of blocks.entries()) {
+    const own = coordinates[device]!;
+    const positions = blockPositions(shape, placement, own, mesh);
+    const parts = found.get(positions[0]) ?? new Map<string, Elements<V>>();
+    found.set(positions[0], parts);
+    const part = pending.map((axis) => own.get(axis) ?? 0).join();
+    const known = parts.get(part);
+    // Devices that differ along axes that are not mentioned hold the same.
+    const differing = known
+      ? positions.findIndex((_, at) => !sameElement(known[at]!, elementsOf(block)[at]!))
+      : -1;
+    if (differing >= 0) throw new Error(`device ${device} holds another value at element ${differing}`);
+    if (known === undefined)
+      for (const [at, position] of positions.entries()) {
+        const element = elementsOf(block)[at]!;
+        whole[position] = parts.size === 0 ? element : combine(whole[position]!, element);
+      }
+    parts.set(part, elementsOf(block));
+  }
+  return { dtype, shape, data: whole as Storage<V> };
+}
+
+function newElements<V>(type: Pick<TensorType, 'dtype'>, length: number, algebra: Algebra<V>): Elements<V> {
+  return (isFloat(type) ? algebra.createStorage(length) : new Float64Array(length)) as Elements<V>;
+}
+
+/** NaN is the same as NaN, and both zeros are. */
+function sameElement<V>(left: Element<V>, right: Element<V>): boolean {
+  return left === right || Object.is(left, right);
+}

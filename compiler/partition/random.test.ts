@@ -1,0 +1,292 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import type { Mesh, Placement } from '../../dsl/placement/placement.ts';
+import type { TensorValue } from '../graph/algebra.ts';
+import { type Choose, readTape } from '../graph/choice-tape.ts';
+import { evaluateGraph } from '../graph/evaluate.ts';
+import { float32 } from '../graph/float32.ts';
+import type { ExchangeNode, Graph, Node, Scalar } from '../graph/graph.ts';
+import { printGraph } from '../graph/print.ts';
+import { type RandomProgram, randomPrograms } from '../graph/random-graph.ts';
+import { apply, integer, mapScalar, subexpressions } from '../graph/scalar.ts';
+import { allNodes, mapNodeScalars, nodeScalars } from '../graph/uses.ts';
+import { optimize } from '../optimize/passes.ts';
+import { evaluateOnMesh } from './evaluate-mesh.ts';
+import { type DeviceProgram, localize } from './localize.ts';
+import { type PlacedGraph, place } from './place.ts';
+import {
+  exactAlgebra,
+  placeWithCollectives,
+  randomMesh,
+  randomOutputs,
+  randomPlacement,
+  scatter,
+} from './testing.ts';
+
+/** Most of them can be cut in several ways. */
+const sizes = [4, 2, 6, 12, 3, 4, 1, 2, 0];
+
+interface Partitioned {
+  readonly program: RandomProgram;
+  readonly placed: PlacedGraph;
+  readonly device: DeviceProgram;
+  /** Of each input, what each device holds. */
+  readonly blocks: ReadonlyMap<string, readonly TensorValue<number>[]>;
+}
+
+/** undefined: there is no legal way that was found. */
+function partition(program: RandomProgram, tape: readonly number[]): Partitioned | undefined {
+  const choose: Choose = readTape(tape);
+  const mesh: Mesh = randomMesh(choose);
+  const { graph } = program;
+  const inputs = new Map(
+    graph.inputs.map(({ path, tensor }): [string, Placement] => [
+      path,
+      randomPlacement(tensor, mesh, choose),
+    ]),
+  );
+  const free = placeWithCollectives(graph, mesh, inputs, choose);
+  if (free === undefined) return undefined;
+  const result = place(free.graph, { mesh, inputs, outputs: randomOutputs(free, choose) });
+  if (result.kind === 'misplaced') throw new Error(JSON.stringify(result.faults[0]));
+  const device = localize(result.placed);
+  const blocks = graph.inputs.map(({ path, tensor }, position) => {
+    const whole = program.inputs.get(tensor.id)!;
+    return [path, scatter(whole, device.inputs.get(path)!, mesh, position)] as const;
+  });
+  return { program, placed: result.placed, device, blocks: new Map(blocks) };
+}
+
+type Outputs = ReadonlyMap<string, TensorValue<number>>;
+
+/** The first element that is not the same; NaN is the same as NaN. */
+function difference(wanted: Outputs, found: Outputs): string | undefined {
+  for (const [path, { shape, data }] of wanted) {
+    const other = found.get(path)!;
+    if (`${other.shape}` !== `${shape}`) return `${path} is of shape [${other.shape}], not [${shape}]`;
+    for (let position = 0; position < data.length; position++) {
+      const [left, right] = [data[position] as number, other.data[position] as number];
+      if (left !== right && !(Number.isNaN(left) && Number.isNaN(right)))
+        return `${path}, element ${position}: ${left} became ${right}`;
+    }
+  }
+  return undefined;
+}
+
+/** What is wrong; undefined when nothing is. */
+function fault({ program, device, blocks }: Partitioned): string | undefined | 'not exact' {
+  const algebra = exactAlgebra();
+  const wanted = evaluateGraph(program.graph, program.inputs, algebra);
+  if (!algebra.isExact()) return 'not exact';
+  try {
+    const { outputs } = evaluateOnMesh(device, blocks, algebra);
+    return algebra.isExact() ? difference(wanted, outputs) : 'not exact';
+  } catch (error) {
+    return String(error);
+  }
+}
+
+function isFaulty(partitioned: Partitioned): boolean {
+  return ![undefined, 'not exact'].includes(fault(partitioned));
+}
+
+function shown({ placed, device }: Partitioned): string {
+  const mesh = device.mesh.axes.map(({ name, size }) => `${name}=${size}`).join(' ');
+  const inputs = [...device.inputs].map(
+    ([path, { dims, pending }]) => `${path} ${JSON.stringify(dims)} {${[...pending]}}`,
+  );
+  return `${mesh}\n${inputs.join('\n')}\n${printGraph(placed.graph)}\nbecame\n${printGraph(device.graph)}`;
+}
+
+const tapes = fc.array(fc.noBias(fc.nat(2 ** 16)), { minLength: 60, maxLength: 200, size: 'max' });
+
+/** What of the language of meshes is in the program. */
+function features({ placed, device }: Partitioned): readonly string[] {
+  const found: string[] = [];
+  const computed = [...placed.local.keys()].map((tensor) => placed.placements.get(tensor)!);
+  if (computed.some(({ dims }) => dims.some((list) => list.length > 0))) found.push('cut');
+  if (computed.some(({ dims }) => dims.some((list) => list.length > 1))) found.push('cut by two axes');
+  for (const { pending } of computed)
+    found.push(...[...pending.values()].map((combiner) => `pending ${combiner}`));
+  for (const node of allNodes(device.graph)) {
+    if (node.kind === 'exchange') found.push(node.verb, `${node.combiner} exchanged`);
+    const cutLoop =
+      node.kind === 'loop' &&
+      node.results.some(({ id }) => placed.placements.get(id)!.dims.flat().length > 0);
+    if (cutLoop) found.push('loop over blocks');
+    const parts = nodeScalars(node).flatMap(subexpressions);
+    if (parts.some(isMask)) found.push('mask');
+    if (parts.some(isLookup)) found.push('look-up in a cut dimension');
+    if (node.kind === 'softmaxSum' && placed.placements.get(node.result.id)!.dims.flat().length > 0)
+      found.push('softmax over blocks');
+  }
+  return found;
+}
+
+type Choice = Scalar & { readonly op: 'apply' };
+
+function chooses(scalar: Scalar): scalar is Choice {
+  return scalar.op === 'apply' && scalar.function === 'select' && scalar.operands[0]!.op === 'apply';
+}
+
+/** `if @a == 0 then x else 0` */
+function isMask(scalar: Scalar): boolean {
+  if (!chooses(scalar)) return false;
+  const tests = subexpressions(scalar.operands[0]!);
+  return (
+    tests.some(isFirstTest) &&
+    tests.every((part) => isFirstTest(part) || ['coordinate', 'constant'].includes(part.op) || isAnd(part))
+  );
+}
+
+function isFirstTest(scalar: Scalar): boolean {
+  return scalar.op === 'apply' && scalar.function === 'eq' && scalar.operands[0]!.op === 'coordinate';
+}
+
+function isAnd(scalar: Scalar): boolean {
+  return scalar.op === 'apply' && scalar.function === 'and';
+}
+
+/** `if 0 <= i and i < block then x[i] else 0`, the block's start in `i` */
+function isLookup(scalar: Scalar): boolean {
+  return (
+    chooses(scalar) &&
+    scalar.operands[1]!.op === 'load' &&
+    subexpressions(scalar.operands[0]!).some((part) => part.op === 'coordinate') &&
+    !isMask(scalar)
+  );
+}
+
+/** At least so many of 300 programs must have these. */
+const wantedFeatures: Readonly<Record<string, number>> = {
+  accepted: 250,
+  cut: 50,
+  'cut by two axes': 5,
+  'pending sum': 30,
+  'pending max': 3,
+  mask: 10,
+  'look-up in a cut dimension': 20,
+  'loop over blocks': 40,
+  'softmax over blocks': 2,
+  all_gather: 100,
+  all_reduce: 60,
+  reduce_scatter: 20,
+  all_to_all: 30,
+  'min exchanged': 10,
+};
+
+test('a partitioned program computes what the whole one does', () => {
+  const counts = new Map<string, number>();
+  const count = (what: string) => counts.set(what, (counts.get(what) ?? 0) + 1);
+  fc.assert(
+    fc.property(randomPrograms(sizes), tapes, (program, tape) => {
+      const partitioned = partition(program, tape);
+      if (partitioned === undefined) return;
+      const found = fault(partitioned);
+      if (found === 'not exact') return;
+      for (const feature of new Set(['accepted', ...features(partitioned)])) count(feature);
+      expect(found, shown(partitioned)).toBeUndefined();
+    }),
+    { numRuns: 300 },
+  );
+  for (const [feature, times] of Object.entries(wantedFeatures))
+    expect(counts.get(feature) ?? 0, feature).toBeGreaterThanOrEqual(times);
+});
+
+test('the optimizer keeps what devices compute together', () => {
+  fc.assert(
+    fc.property(randomPrograms(sizes), tapes, (program, tape) => {
+      const partitioned = partition(program, tape);
+      if (partitioned === undefined) return;
+      const { device, blocks } = partitioned;
+      const faster = { ...device, graph: optimize(device.graph) };
+      const wanted = evaluateOnMesh(device, blocks, float32).outputs;
+      const found = evaluateOnMesh(faster, blocks, float32).outputs;
+      expect(difference(wanted, found), shown({ ...partitioned, device: faster })).toBeUndefined();
+    }),
+    { numRuns: 200 },
+  );
+});
+
+// ── the tests themselves ───────────────────────────────────────────────────────────────────────────────────
+
+const sampled = fc
+  .sample(fc.tuple(randomPrograms(sizes), tapes), { numRuns: 200, seed: 4 })
+  .flatMap(([program, tape]) => partition(program, tape) ?? []);
+
+function onNodes(change: (node: Node) => Node): (graph: Graph) => Graph {
+  const run = (graph: Graph): Graph => ({
+    ...graph,
+    nodes: graph.nodes.map((node) =>
+      node.kind === 'loop' ? { ...node, body: run(node.body) } : change(node),
+    ),
+  });
+  return run;
+}
+
+function onScalars(change: (scalar: Scalar) => Scalar): (graph: Graph) => Graph {
+  return onNodes((node) => mapNodeScalars(node, (scalar) => mapScalar(scalar, change)));
+}
+
+function onExchanges(change: (node: ExchangeNode) => Node): (graph: Graph) => Graph {
+  return onNodes((node) => (node.kind === 'exchange' ? change(node) : node));
+}
+
+const mutants: { readonly [name: string]: (graph: Graph) => Graph } = {
+  'masks nothing': onScalars((scalar) => (isMask(scalar) ? (scalar as Choice).operands[1]! : scalar)),
+  'masks the first device instead of the others': onScalars((scalar) =>
+    isMask(scalar)
+      ? apply(
+          'select',
+          ...((scalar as Choice).operands.toSpliced(
+            1,
+            2,
+            ...(scalar as Choice).operands.slice(1).reverse(),
+          ) as [Scalar, Scalar, Scalar]),
+        )
+      : scalar,
+  ),
+  'looks up what it has at another place': onScalars((scalar) =>
+    isLookup(scalar) ? (scalar as Choice).operands[1]! : scalar,
+  ),
+  'starts blocks at the other end': onScalars((scalar) =>
+    scalar.op === 'coordinate' ? apply('sub', integer(scalar.devices - 1), scalar) : scalar,
+  ),
+  'does not know where its block starts': onScalars((scalar) =>
+    scalar.op === 'coordinate' ? integer(0) : scalar,
+  ),
+  'ranks a group by its digits in the wrong order': onExchanges((node) => ({
+    ...node,
+    axes: node.axes.toReversed(),
+  })),
+  'takes a sum for a maximum': onExchanges((node) => ({ ...node, combiner: 'max' })),
+  'takes all for a sum': onExchanges((node) => ({ ...node, combiner: 'sum' })),
+  'forgets to combine': onExchanges((node) =>
+    node.verb === 'all_reduce'
+      ? {
+          kind: 'collective',
+          source: node.source,
+          result: node.result,
+          change: { kind: 'all_reduce', axes: [] },
+        }
+      : node,
+  ),
+};
+
+test.each(Object.entries(mutants))('a device that %s is found out', (_, mutate) => {
+  const wrong = sampled.filter((partitioned) => {
+    const device = { ...partitioned.device, graph: mutate(partitioned.device.graph) };
+    return isFaulty({ ...partitioned, device });
+  });
+  expect(wrong.length).toBeGreaterThan(0);
+});
+
+test('what is pending at the end is combined', () => {
+  const forgotten = sampled.filter((partitioned) => {
+    const outputs = new Map(
+      [...partitioned.device.outputs].map(([path, { dims }]) => [path, { dims, pending: new Map() }]),
+    );
+    return isFaulty({ ...partitioned, device: { ...partitioned.device, outputs } });
+  });
+  expect(forgotten.length).toBeGreaterThan(0);
+});
