@@ -166,8 +166,8 @@ export function exchangeUniformBytes(step: ExchangeStep): number {
 }
 
 /**
- * Bytes that a rank sends to others. A kernel that combines is taken as what devices with memories of their
- * own do: each combines its share of the elements and sends what comes of it to all that want it.
+ * Bytes that a rank sends to others, as devices with memories of their own do it: to combine, each combines
+ * its share of the elements and sends what comes of it to all that want it; what is broadcast is passed on.
  */
 export function sentBytes(step: ExchangeStep, rank: number): number {
   const { devices, elements, verb, dtype } = step;
@@ -181,7 +181,7 @@ export function sentBytes(step: ExchangeStep, rank: number): number {
     all_to_all: others,
     reduce_scatter: others,
     shift: devices === 1 ? 0 : 1,
-    broadcast: rank === 0 ? others : 0,
+    broadcast: rank < devices - 1 ? 1 : 0,
   };
   return chunks[verb] * chunkBytes(step);
 }

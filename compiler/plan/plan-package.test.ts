@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { DeviceProfile } from '../tiles/device-profile.ts';
 import { expandSteps } from './expand.ts';
 import type { Kernel } from './kernel.ts';
-import { type LaunchStep, type Manifest, parseManifest } from './package.ts';
+import { type ExchangeStep, type LaunchStep, type Manifest, parseManifest } from './package.ts';
 import { planPackage } from './plan-package.ts';
 import { bytesText } from './storage-bytes.ts';
 import {
@@ -86,6 +86,21 @@ function withoutSwaps(steps: readonly LaunchStep[]): LaunchStep[] {
   );
 }
 
+function exchangesOf(steps: readonly LaunchStep[]): readonly ExchangeStep[] {
+  return steps.flatMap((step) => {
+    if (step.kind === 'loop') return exchangesOf(step.steps);
+    return step.kind === 'exchange' ? [step] : [];
+  });
+}
+
+/** As if the result of each exchange also took the place of its source. */
+function allInPlace(steps: readonly LaunchStep[]): LaunchStep[] {
+  return steps.flatMap((step): LaunchStep[] => {
+    if (step.kind === 'loop') return [{ ...step, steps: allInPlace(step.steps) }];
+    return step.kind === 'exchange' ? [step, { ...step, from: step.to, to: step.from }] : [step];
+  });
+}
+
 /** A source of choices that fast-check can shrink. */
 const choices = fc.array(fc.nat(), { minLength: 20, maxLength: 120 }).map((numbers) => {
   let at = 0;
@@ -96,6 +111,8 @@ describe('a planned package', () => {
   test('computes what its schedule says, whatever shares memory', () => {
     let loops = 0;
     let caught = 0;
+    let inPlace = 0;
+    let caughtInPlace = 0;
     fc.assert(
       fc.property(choices, (choose) => {
         const program = randomSchedule(choose);
@@ -108,12 +125,18 @@ describe('a planned package', () => {
         if (manifest.steps.some((step) => step.kind === 'loop')) loops++;
         const mutant = execute({ ...manifest, steps: withoutSwaps(manifest.steps) });
         if (JSON.stringify(mutant) !== JSON.stringify(expected)) caught++;
+        if (exchangesOf(manifest.steps).some(({ from, to }) => from === to)) inPlace++;
+        const careless = execute({ ...manifest, steps: allInPlace(manifest.steps) });
+        if (JSON.stringify(careless) !== JSON.stringify(expected)) caughtInPlace++;
       }),
       { numRuns: 600 },
     );
     // The programs have loops, and forgetting to swap their states is noticed.
     expect(loops).toBeGreaterThan(150);
     expect(caught).toBeGreaterThan(50);
+    // What is read again is not exchanged in place, and doing so anyway is noticed.
+    expect(inPlace).toBeGreaterThan(25);
+    expect(caughtInPlace).toBeGreaterThan(50);
   });
 });
 

@@ -1,4 +1,10 @@
 /** Whole tensors to what each device of a mesh holds of them, and back. */
+import {
+  allCoordinates,
+  type Coordinates,
+  groupsAlong,
+  rankAlong,
+} from '../../compiler/partition/devices.ts';
 import { elementBytes, elementCount, packedBytes, typeText } from '../../compiler/plan/storage-bytes.ts';
 import {
   devicesAlong,
@@ -9,7 +15,6 @@ import {
 } from '../../dsl/placement/placement.ts';
 import { UserError } from '../errors.ts';
 import { checkTensorBytes, type TensorData, tensorFromValues, tensorValues } from '../weights/tensor-data.ts';
-import { allDevices, coordinatesOf, groupsOf, rankAlong } from './groups.ts';
 
 /**
  * The shape of a device's block.
@@ -48,11 +53,11 @@ export function distribute(
   checkTensorBytes(what, tensor);
   const shape = blockShape(what, tensor.shape, placement, mesh);
   const summed = [...placement.pending].flatMap(([axis, combiner]) => (combiner === 'sum' ? [axis] : []));
-  return allDevices(mesh).map((device) => {
+  return allCoordinates(mesh).map((coordinates) => {
     const block = { dtype: tensor.dtype, shape };
     const bytes = new Uint8Array(packedBytes(block));
-    if (rankAlong(mesh, device, summed) === 0)
-      for (const { whole, own, length } of runsOf(tensor, shape, placement, mesh, device))
+    if (rankAlong(summed, coordinates, mesh) === 0)
+      for (const { whole, own, length } of runsOf(tensor, shape, placement, mesh, coordinates))
         bytes.set(tensor.bytes.subarray(whole, whole + length), own);
     return { ...block, bytes };
   });
@@ -78,8 +83,9 @@ export function assemble(
     shape: shape.map((extent, dim) => extent * devicesAlong(mesh, placement.dims[dim] ?? [])),
   };
   const bytes = new Uint8Array(packedBytes(tensor));
+  const coordinates = allCoordinates(mesh);
   for (const [device, block] of final.entries())
-    for (const { whole, own, length } of runsOf(tensor, shape, placement, mesh, device))
+    for (const { whole, own, length } of runsOf(tensor, shape, placement, mesh, coordinates[device]!))
       bytes.set(block.bytes.subarray(own, own + length), whole);
   return { ...tensor, bytes };
 }
@@ -96,10 +102,10 @@ function* runsOf(
   block: readonly number[],
   { dims }: Placement,
   mesh: Mesh,
-  device: number,
+  coordinates: Coordinates,
 ): Generator<Run> {
   if (elementCount(block) === 0) return;
-  const first = shape.map((_, dim) => rankAlong(mesh, device, dims[dim] ?? []) * block[dim]!);
+  const first = shape.map((_, dim) => rankAlong(dims[dim] ?? [], coordinates, mesh) * block[dim]!);
   // Dimensions behind the last that is cut lie together, and with them the block along that one.
   const cut = shape.findLastIndex((extent, dim) => extent !== block[dim]);
   const outer = block.slice(0, Math.max(0, cut));
@@ -121,7 +127,7 @@ function checkReplicas(
 ): void {
   const used = new Set([...dims.flat(), ...pending.keys()]);
   const free = mesh.axes.map(({ name }) => name).filter((name) => !used.has(name));
-  for (const [first, ...others] of groupsOf(mesh, free))
+  for (const [first, ...others] of groupsAlong(free, mesh))
     for (const other of others) {
       const [left, right] = [blocks[first!]!, blocks[other]!];
       const byte = left.bytes.findIndex((value, at) => value !== right.bytes[at]);
@@ -144,8 +150,8 @@ interface Held {
 function replicasDiffer(what: string, mesh: Mesh, left: Held, right: Held, byte: number): UserError {
   const element = Math.floor(Math.max(0, byte) / elementBytes(left.block.dtype));
   const holds = ({ device, block }: Held) => {
-    const at = mesh.axes.map(({ name }, axis) => `${name}=${coordinatesOf(mesh, device)[axis]}`).join(', ');
-    return `the device at ${at} has ${tensorValues(block)[element]}`;
+    const at = [...allCoordinates(mesh)[device]!].map(([axis, place]) => `${axis}=${place}`).join(', ');
+    return `the device at ${at} has ${valueText(tensorValues(block)[element])}`;
   };
   const type = typeText(left.block);
   return new UserError(
@@ -153,6 +159,10 @@ function replicasDiffer(what: string, mesh: Mesh, left: Held, right: Held, byte:
     `devices do not agree on ${what}: at element ${element} of ${type}, ${holds(left)} and ${holds(right)}`,
     'this is a fault of the compiler or of the driver: please report it; --target reference still runs it',
   );
+}
+
+function valueText(value: number | undefined): string {
+  return Object.is(value, -0) ? '-0' : `${value}`;
 }
 
 function combinePending(
@@ -163,7 +173,7 @@ function combinePending(
   let values = blocks.map((block) => block);
   for (const [axis, combiner] of pending) {
     const combined = [...values];
-    for (const group of groupsOf(mesh, [axis])) {
+    for (const group of groupsAlong([axis], mesh)) {
       const total = combine(
         group.map((device) => values[device]!),
         combiner,

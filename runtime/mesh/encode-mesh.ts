@@ -1,4 +1,5 @@
 /** The commands of a package on all devices of a mesh, in step, as commands of the one device they share. */
+import { groupsAlong } from '../../compiler/partition/devices.ts';
 import type { Expansion } from '../../compiler/plan/expand.ts';
 import { uniformStride } from '../../compiler/plan/expand.ts';
 import {
@@ -15,7 +16,6 @@ import { copyBytesGrid, copyBytesKernel } from '../webgpu/copy-bytes.ts';
 import { bind, type CommandSite, createEncoding, type EncodedCommand } from '../webgpu/encode.ts';
 import type { KernelPipeline } from '../webgpu/pipelines.ts';
 import { combineGrid, combineKernel } from './combine-kernel.ts';
-import { groupsOf } from './groups.ts';
 
 /** The exchanges of a package, each once however often it runs. */
 export interface Exchanges {
@@ -65,7 +65,7 @@ export function encodeMesh(
       continue;
     }
     const { step, from, to } = command;
-    for (const group of groupsOf(mesh, step.axes))
+    for (const group of groupsAlong(step.axes, mesh))
       for (const part of exchanges.parts.get(step)!) encoded.push(encodePart(part, { group, from, to }));
   }
   return encoded;

@@ -3,6 +3,7 @@
  * buffers and uniforms of its own, all share the kernels, and exchanges are copies and kernels between their
  * buffers.
  */
+import { allCoordinates, rankAlong } from '../../compiler/partition/devices.ts';
 import { type Expansion, expandSteps } from '../../compiler/plan/expand.ts';
 import { isWholeWords, scratchBytes, sentBytes } from '../../compiler/plan/expand-exchange.ts';
 import { checkLimits } from '../../compiler/plan/limits.ts';
@@ -24,7 +25,6 @@ import { bufferUsage } from '../webgpu/usage.ts';
 import type { TensorData } from '../weights/tensor-data.ts';
 import { combineKernel } from './combine-kernel.ts';
 import { type Exchanges, encodeMesh, exchangesOf } from './encode-mesh.ts';
-import { allDevices, coordinateAlong, rankAlong } from './groups.ts';
 
 /**
  * The package on each device of a mesh, in the order of their numbers. Inputs and outputs are what the
@@ -85,10 +85,8 @@ export async function loadMesh(
     shared.destroy();
   };
   try {
-    for (const number of allDevices(mesh)) {
-      const coordinate = (axis: string) => coordinateAlong(mesh, number, axis);
-      memories.push(await allocateMemory(manifest, expansion, opened, coordinate));
-    }
+    for (const coordinates of allCoordinates(mesh))
+      memories.push(await allocateMemory(manifest, expansion, opened, (axis) => coordinates.get(axis) ?? 0));
     const encoded = await guard('the exchanges between its devices', () => {
       const scratch = [...exchanges.parts.keys()].reduce(
         (most, step) => Math.max(most, scratchBytes(step)),
@@ -150,15 +148,15 @@ function byName(kernels: readonly KernelSource[]): readonly KernelSource[] {
 
 /** Counted from the commands that a run submits. */
 function trafficOf({ commands }: Expansion, { parts }: Exchanges, mesh: Mesh): Traffic {
-  const devices = allDevices(mesh);
+  const devices = allCoordinates(mesh);
   const steps = commands.flatMap((command) => (command.kind === 'exchange' ? [command.step] : []));
   const inExchanges = steps.reduce(
     (sum, step) => sum + parts.get(step)!.length * (devices.length / step.devices),
     0,
   );
   return {
-    sentBytes: devices.map((device) =>
-      steps.reduce((sum, step) => sum + sentBytes(step, rankAlong(mesh, device, step.axes)), 0),
+    sentBytes: devices.map((coordinates) =>
+      steps.reduce((sum, step) => sum + sentBytes(step, rankAlong(step.axes, coordinates, mesh)), 0),
     ),
     exchanges: steps.length,
     launches: (commands.length - steps.length) * devices.length + inExchanges,
