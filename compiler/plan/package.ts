@@ -19,12 +19,20 @@ const positive = z.int().min(1);
 const extent3 = z.tuple([natural, natural, natural]);
 const identifier = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is not an identifier');
 
+const placementSchema = z.strictObject({
+  /** For each dimension the mesh axes that cut it, major first. */
+  dims: z.array(z.array(z.string().min(1))),
+  pending: z.array(z.strictObject({ axis: z.string().min(1), combiner: z.enum(pendingCombiners) })),
+});
+
 const tensorSchema = z.strictObject({
   path: z.string().min(1),
   dtype: z.enum(dtypes),
   shape: z.array(natural),
   /** Index into `slots`. */
   slot: natural,
+  /** On a mesh: how the whole tensor lives, of which `shape` is what one device holds. */
+  placement: placementSchema.optional(),
 });
 
 const inputSchema = tensorSchema.extend({
@@ -223,8 +231,20 @@ function referenceFault(manifest: Manifest): string | undefined {
       if (slot === undefined) return `${field}: there is no slot ${tensor.slot}`;
       if (!Number.isSafeInteger(packedBytes(tensor)) || bufferBytes(tensor) > slot.bytes)
         return `${field}: slot ${tensor.slot} is too small for it`;
+      const fault = placementFault(tensor, axes);
+      if (fault !== undefined) return `${group}[${index}].placement: ${fault}`;
     }
   return stepsFault(manifest, kernels, manifest.steps, 'steps', new Set());
+}
+
+function placementFault({ shape, placement }: PackageTensor, known: ReadonlySet<string>): string | undefined {
+  if (placement === undefined) return undefined;
+  if (placement.dims.length !== shape.length)
+    return `of ${placement.dims.length} dimensions, not ${shape.length}`;
+  const axes = [...placement.dims.flat(), ...placement.pending.map(({ axis }) => axis)];
+  const unknown = axes.find((axis) => !known.has(axis));
+  if (unknown !== undefined) return `the mesh has no axis ${unknown}`;
+  return new Set(axes).size === axes.length ? undefined : 'an axis is used twice';
 }
 
 function stepsFault(

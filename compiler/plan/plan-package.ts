@@ -1,7 +1,7 @@
 /** The last step of compiling: kernels and their order become an executable package. */
 
 import { UserError } from '../../dsl/diagnostics/user-error.ts';
-import { deviceCount, devicesAlong, type Mesh } from '../../dsl/placement/placement.ts';
+import { deviceCount, devicesAlong, type Mesh, type Placement } from '../../dsl/placement/placement.ts';
 import type { Graph } from '../graph/graph.ts';
 import type { DeviceProfile } from '../tiles/device-profile.ts';
 import type { Schedule } from '../tiles/scheduled.ts';
@@ -18,6 +18,7 @@ import {
   type Manifest,
   type Package,
   type PackageKernel,
+  type PackageTensor,
   packageFormat,
   packageVersion,
   type Requirements,
@@ -32,6 +33,11 @@ export interface PlanOptions {
   readonly below?: ReadonlyMap<string, number>;
   /** The graph is the program of each of its devices. */
   readonly mesh?: Mesh;
+  /** Of inputs and outputs, by path, where the graph is of a device. */
+  readonly placements?: {
+    readonly inputs: ReadonlyMap<string, Placement>;
+    readonly outputs: ReadonlyMap<string, Placement>;
+  };
 }
 
 /**
@@ -51,12 +57,16 @@ export function planPackage(
   const order = launchOrder(graph, schedule, byName, tensors, storages);
   const { slots, slotOf } = assignSlots(graph, order, storages);
   const steps = order.steps.map((step) => onSlots(step, slotOf, options.mesh));
-  const place = (path: string, tensor: number) => {
+  const known = (axis: string) => options.mesh?.axes.some(({ name }) => name === axis) ?? false;
+  const place = (path: string, tensor: number, placement: Placement | undefined) => {
     const { dtype, shape } = tensors.get(tensor)!;
-    return { path, dtype, shape: [...shape], slot: slotOf(storages.of(tensor)) };
+    const placed = placement === undefined ? {} : { placement: packagePlacement(placement, known) };
+    return { path, dtype, shape: [...shape], slot: slotOf(storages.of(tensor)), ...placed };
   };
   const kernels = order.kernels.map(packageKernel);
-  const outputs = graph.outputs.map((output) => place(output.path, output.tensor));
+  const outputs = graph.outputs.map((output) =>
+    place(output.path, output.tensor, options.placements?.outputs.get(output.path)),
+  );
   const manifest: Manifest = {
     format: packageFormat,
     version: packageVersion,
@@ -66,7 +76,10 @@ export function planPackage(
     ...(options.mesh === undefined ? {} : { mesh: { axes: options.mesh.axes.map((axis) => ({ ...axis })) } }),
     inputs: graph.inputs.map((input) => {
       const below = options.below?.get(input.path);
-      return { ...place(input.path, input.tensor.id), ...(below === undefined ? {} : { below }) };
+      return {
+        ...place(input.path, input.tensor.id, options.placements?.inputs.get(input.path)),
+        ...(below === undefined ? {} : { below }),
+      };
     }),
     outputs,
     kernels,
@@ -87,6 +100,17 @@ export function planPackage(
   checkMesh(manifest);
   checkLimits(planned, device);
   return planned;
+}
+
+/** Axes that the mesh does not have are of one device: they cut nothing. */
+function packagePlacement(
+  { dims, pending }: Placement,
+  known: (axis: string) => boolean,
+): NonNullable<PackageTensor['placement']> {
+  return {
+    dims: dims.map((list) => list.filter(known)),
+    pending: [...pending].flatMap(([axis, combiner]) => (known(axis) ? [{ axis, combiner }] : [])),
+  };
 }
 
 function packageKernel(kernel: Kernel): PackageKernel {

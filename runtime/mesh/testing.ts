@@ -13,9 +13,10 @@ export function meshOf(sizes: Readonly<Record<string, number>>): Mesh {
   return { axes: Object.entries(sizes).map(([name, size]) => ({ name, size })) };
 }
 
-export function compileLocal(graph: Graph, mesh: Mesh, device: DeviceProfile): Compiled {
-  const lowered = { kind: 'lowered', graph, optimized: optimize(graph), below: new Map(), mesh } as const;
-  return compileFor(lowered, { entry: graph.name, sizes: new Map(), inputDtypes: new Map() }, device);
+export function compileLocal(graph: Graph, mesh: Mesh, profile: DeviceProfile): Compiled {
+  const device = { graph, mesh, inputs: new Map(), outputs: new Map() };
+  const lowered = { kind: 'lowered', graph, optimized: optimize(graph), below: new Map(), device } as const;
+  return compileFor(lowered, { entry: graph.name, sizes: new Map(), inputDtypes: new Map() }, profile);
 }
 
 /** Which shapes the verbs take and give in a group of so many, by a chunk's. */
