@@ -90,7 +90,8 @@ export interface Lowered {
 }
 
 /**
- * The index graph of one entry at given sizes, as written and as optimized; on a mesh also that of each device.
+ * The index graph of one entry at given sizes, as written and as optimized; on a mesh also that of each
+ * device.
  * @throws UserError when an index would not fit in an i32, or the entry cannot run on the mesh.
  */
 export function lower(

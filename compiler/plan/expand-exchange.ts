@@ -150,7 +150,7 @@ export function uniformOf(part: ExchangePart): readonly number[] | undefined {
   return isWholeWords(part) ? undefined : [part.to.byte, part.bytes, part.from.byte];
 }
 
-/** Bytes of the different uniforms of all parts: counted without making them, which compiling has no use for. */
+/** Bytes of the different uniforms of all parts, counted without making the parts. */
 export function exchangeUniformBytes(step: ExchangeStep): number {
   const { devices } = step;
   const isAligned = chunkBytes(step) % wordBytes === 0;

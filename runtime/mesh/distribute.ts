@@ -64,8 +64,8 @@ export function distribute(
 }
 
 /**
- * The tensor of which the devices hold these blocks. What is pending is combined in order of rank, in float64,
- * and rounded.
+ * The tensor of which the devices hold these blocks. What is pending is combined in order of rank, in
+ * float64, and rounded.
  * @throws UserError `replicas-differ`, naming the first element that devices along axes which nothing
  * mentions do not hold the same bits of
  */

@@ -4,7 +4,7 @@ import type { KernelInterface, KernelSource } from './pipelines.ts';
 const workgroupSize = 64;
 const maxWorkgroups = 65_535;
 
-/** `place` is the first byte to write, how many, and the first to read. One invocation writes one word or several. */
+/** `place` is the first byte to write, how many, and the first to read. */
 const code = `
 @group(0) @binding(0) var<storage, read> source: array<u32>;
 @group(0) @binding(1) var<storage, read_write> destination: array<u32>;

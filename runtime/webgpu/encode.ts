@@ -33,7 +33,7 @@ export interface CommandSite {
 /** A command that a device carries out by itself. */
 export type OwnCommand = Exclude<Command, { readonly kind: 'exchange' }>;
 
-/** Encodes command by command. Bind groups are shared between dispatches of one kernel on the same buffers. */
+/** Command by command. Bind groups are shared between dispatches of one kernel on the same buffers. */
 export function createEncoding(
   device: GPUDevice,
   pipelines: ReadonlyMap<string, KernelPipeline>,
