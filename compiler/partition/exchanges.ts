@@ -1,6 +1,7 @@
 /**
- * One change of placement as what a device does: it packs what it sends by rank of who gets it, exchanges, and
- * unpacks by rank of whom it came from. Packing is index arithmetic in compute nodes, which fuse with others.
+ * One change of placement as what a device does: it packs what it sends by rank of who gets it, exchanges,
+ * and unpacks by rank of whom it came from. Packing is index arithmetic in compute nodes, which fuse with
+ * others.
  */
 import { devicesAlong, type Mesh, type Placement } from '../../dsl/placement/placement.ts';
 import type { ComputeNode, ExchangeNode, Node, Scalar, Tensor } from '../graph/graph.ts';
@@ -62,10 +63,8 @@ const steps: Steps = {
   mask: (_, move) => [converted(move)],
 };
 
-/** The nodes of one device; `placementAfter` of the step holds between `from` and `to`. */
+/** What one device does. `to` is `from` after the step. */
 export function moveNodes(step: ReshardStep, move: Move): readonly Node[] {
-  const alone = step.kind !== 'slice' && step.kind !== 'mask' && devices(step, move) === 1;
-  if (alone) return [copyNode(localTensor(move.source, move.from, move.mesh), local(move))];
   return (steps[step.kind] as (step: ReshardStep, move: Move) => readonly Node[])(step, move);
 }
 

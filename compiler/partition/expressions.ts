@@ -5,13 +5,7 @@
  * the block. What cannot be proved is a look-up into a dimension that is cut: the device that has it gives
  * it, the others nothing, and the value is still to be combined.
  */
-import {
-  type AxisList,
-  devicesAlong,
-  type Mesh,
-  type PendingCombiner,
-  type Placement,
-} from '../../dsl/placement/placement.ts';
+import type { AxisList, Mesh, PendingCombiner, Placement } from '../../dsl/placement/placement.ts';
 import type { LoopId, Scalar, Tensor, TensorId } from '../graph/graph.ts';
 import {
   apply,
@@ -104,7 +98,7 @@ export function localizer(scope: ExpressionScope): Localizer {
           `${placed.tensor.name} is looked up by a value that is still to be combined`,
         );
       }
-      if (devicesAlong(mesh, list) === 1) return scalar;
+      if (list.length === 0) return scalar;
       const own = inBlock(scalar, placed, dim);
       if (own.isOwn) return own.scalar;
       conditions.push(apply('le', integer(0), own.scalar), apply('lt', own.scalar, integer(own.block)));

@@ -1,4 +1,4 @@
-/** What keeps a program from being partitioned, as data: a diagnostic is made of it where there is a source. */
+/** What keeps a program from being partitioned, as data: diagnostics are made of it where the source is. */
 import type { Node, TensorId } from '../graph/graph.ts';
 
 export type PlacementRule =

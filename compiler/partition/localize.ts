@@ -1,6 +1,6 @@
 /**
- * From the program of a whole mesh, with all tensors placed, to the program that each of its devices runs: shapes
- * are those of blocks, expressions know the device's coordinates, and collectives are exchanges.
+ * From the program of a whole mesh, with all tensors placed, to the program that each of its devices runs:
+ * shapes are those of blocks, expressions know the device's coordinates, and collectives are exchanges.
  */
 import { type Mesh, type Placement, samePlacement } from '../../dsl/placement/placement.ts';
 import type { CollectiveNode, Graph, LoopNode, Node, Tensor, TensorId } from '../graph/graph.ts';
@@ -8,6 +8,7 @@ import { allTensors } from '../graph/uses.ts';
 import { assertWellFormed } from '../graph/well-formed.ts';
 import { conversionNode } from './conversion.ts';
 import { copyNode, moveNodes } from './exchanges.ts';
+import { changeWithoutIdle } from './idle-axes.ts';
 import { localTensor } from './local-blocks.ts';
 import type { PlacedGraph } from './place.ts';
 import { placementAfter } from './placement-after.ts';
@@ -71,10 +72,12 @@ function createLocalizer({ graph, mesh, placements, local }: PlacedGraph): Local
     return { tensor: result.id, nodes: [conversionNode(tensor, from, to, result, mesh)] };
   }
 
-  function collectiveNodes({ source, result, change }: CollectiveNode): readonly Node[] {
+  function collectiveNodes({ source, result, ...node }: CollectiveNode): readonly Node[] {
     const from = placementOf(source);
     const to = placementOf(result.id);
-    const steps: readonly ReshardStep[] = change.kind === 'reshard' ? planReshard(from, to) : [change];
+    const change = changeWithoutIdle(node.change, mesh);
+    const steps: readonly ReshardStep[] =
+      change?.kind === 'reshard' ? planReshard(from, to) : change ? [change] : [];
     let current = { tensor: tensors.get(source)!, placement: from };
     const nodes = steps.flatMap((step, position) => {
       const isLast = position === steps.length - 1;

@@ -2,8 +2,9 @@
  * What becomes of values that are still to be combined over an axis when something is done to them. An
  * operation is allowed where doing it before the combining is the same as doing it after: where it is linear
  * in what is pending as a sum, monotone in what is pending as a maximum or minimum. Each axis is looked at
- * by itself. Floats are taken as exact numbers: rounding each part instead of the whole is allowed. Integers
- * wrap, which sums do not mind; signed ones are taken not to where order matters, unsigned ones are not.
+ * by itself. Floats are taken as exact and finite numbers: rounding each part instead of the whole is
+ * allowed. Integers wrap, which sums do not mind; signed ones are taken not to where order matters, unsigned
+ * ones are not.
  */
 import type { PendingCombiner } from '../../dsl/placement/placement.ts';
 import type { ScalarFunction } from '../../dsl/types/scalar-functions.ts';

@@ -1,8 +1,8 @@
 /**
- * The placement of every tensor of a program, from those of its inputs: the one rule for comprehensions, node by
- * node. The program is the one of a whole mesh, with collectives where data is to move; nothing else moves it.
- * What is found comes with the compute nodes as one device runs them, since that a read is local is found by
- * making it so.
+ * The placement of every tensor of a program, from those of its inputs: the one rule for comprehensions, node
+ * by node. The program is the one of a whole mesh, with collectives where data is to move; nothing else moves
+ * it. What is found comes with the compute nodes as one device runs them, since that a read is local is found
+ * by making it so.
  */
 import {
   type AxisList,
@@ -37,6 +37,7 @@ import { extentsOf } from '../optimize/nodes.ts';
 import { isFree } from './conversion.ts';
 import { type LocalScalar, localizer, type Pending } from './expressions.ts';
 import { Misplaced, type PlacementFault } from './fault.ts';
+import { changeWithoutIdle, placementWithoutIdle } from './idle-axes.ts';
 import { iteratorLists } from './iterators.ts';
 import { blockOf, checkPlacement, localTensor } from './local-blocks.ts';
 import { partialOf } from './pending.ts';
@@ -44,7 +45,10 @@ import { placementAfter } from './placement-after.ts';
 
 export interface PlaceOptions {
   readonly mesh: Mesh;
-  /** Of every input by path; those that are not named are whole. */
+  /**
+   * Of every input by path; those that are not named are whole. Axes of one device are left out of these and
+   * of all that follows from them.
+   */
   readonly inputs: ReadonlyMap<string, Placement>;
   /** What outputs are declared as, by path; those that are not named are left as they come. */
   readonly outputs: ReadonlyMap<string, Placement>;
@@ -73,6 +77,10 @@ export type PlaceResult =
 /** The faults are all that can be found: what reads a tensor without a place is not looked at. */
 export function place(graph: Graph, { mesh, inputs, outputs }: PlaceOptions): PlaceResult {
   const faults: PlacementFault[] = [];
+  const given = (placements: ReadonlyMap<string, Placement>, path: string): Placement | undefined => {
+    const found = placements.get(path);
+    return found && placementWithoutIdle(found, mesh);
+  };
   const state: State = {
     mesh,
     tensors: allTensors(graph),
@@ -83,22 +91,22 @@ export function place(graph: Graph, { mesh, inputs, outputs }: PlaceOptions): Pl
   };
   for (const { path, tensor } of graph.inputs)
     attempt(state, undefined, tensor.id, () =>
-      define(state, tensor, inputs.get(path) ?? wholePlacement(tensor.shape.length)),
+      define(state, tensor, given(inputs, path) ?? wholePlacement(tensor.shape.length)),
     );
   placeNodes(graph.nodes, state);
-  const given = new Map<string, Placement>();
+  const left = new Map<string, Placement>();
   for (const { path, tensor } of graph.outputs)
     attempt(state, undefined, tensor, () => {
       const found = state.placements.get(tensor);
       if (found === undefined) return;
-      const declared = outputs.get(path) ?? found;
+      const declared = given(outputs, path) ?? found;
       checkPlacement(state.tensors.get(tensor)!.shape, declared, mesh);
       if (!isFree(found, declared)) throw notAsDeclared(path, found, declared);
-      given.set(path, declared);
+      left.set(path, declared);
     });
   const { placements, local } = state;
   if (faults.length > 0) return { kind: 'misplaced', faults, placements };
-  return { kind: 'placed', placed: { graph, mesh, placements, outputs: given, local } };
+  return { kind: 'placed', placed: { graph, mesh, placements, outputs: left, local } };
 }
 
 function notAsDeclared(path: string, found: Placement, declared: Placement): Misplaced {
@@ -156,8 +164,11 @@ const rules: Rules = {
   order: placeOrder,
   prefix: placePrefix,
   loop: placeLoop,
-  collective: (node: CollectiveNode, state) =>
-    define(state, node.result, placementAfter(state.placements.get(node.source)!, node.change)),
+  collective: (node: CollectiveNode, state) => {
+    const from = state.placements.get(node.source)!;
+    const change = changeWithoutIdle(node.change, state.mesh);
+    define(state, node.result, change ? placementAfter(from, change) : from);
+  },
   exchange: () => {
     throw new Error('the program of a whole mesh has no exchange');
   },

@@ -21,7 +21,7 @@ import {
   randomOutputs,
   randomPlacement,
   scatter,
-} from './testing.ts';
+} from './random-partition.ts';
 
 /** Most of them can be cut in several ways. */
 const sizes = [4, 2, 6, 12, 3, 4, 1, 2, 0];
@@ -161,13 +161,13 @@ function isLookup(scalar: Scalar): boolean {
 const wantedFeatures: Readonly<Record<string, number>> = {
   accepted: 250,
   cut: 50,
-  'cut by two axes': 5,
-  'pending sum': 30,
-  'pending max': 3,
-  mask: 10,
+  'cut by two axes': 3,
+  'pending sum': 20,
+  'pending max': 1,
+  mask: 5,
   'look-up in a cut dimension': 20,
   'loop over blocks': 40,
-  'softmax over blocks': 2,
+  'softmax over blocks': 1,
   all_gather: 100,
   all_reduce: 60,
   reduce_scatter: 20,

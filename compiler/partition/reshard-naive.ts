@@ -1,6 +1,6 @@
 /**
- * The steps from one placement to another, without regard to what they cost: all is combined and gathered that
- * is not to stay, and then cut anew.
+ * The steps from one placement to another, without regard to what they cost: all is combined and gathered
+ * that is not to stay, and then cut anew.
  */
 import { type AxisList, isPrefix, type Placement } from '../../dsl/placement/placement.ts';
 import type { PlacementChange } from '../graph/graph.ts';

@@ -1,310 +1,424 @@
 /**
- * For tests: random meshes and placements, programs that are made legal by collectives, and arithmetic in which a
- * partitioned program gives the same as the whole one to the last bit, or says that it cannot tell.
+ * For tests: a mesh of devices that hold blocks and send each other messages. Each change is carried out by
+ * what its name says in a communicator, knowing local shapes and ranks only; the meaning of a placement, which
+ * the results are compared with, is written here once more, by itself.
  */
-import {
-  axesOf,
-  devicesAlong,
-  type Mesh,
-  type PendingCombiner,
-  type Placement,
-  wholePlacement,
-} from '../../dsl/placement/placement.ts';
-import type { Algebra, TensorValue } from '../graph/algebra.ts';
-import { type Choose, pick } from '../graph/choice-tape.ts';
-import { float64 } from '../graph/float64.ts';
-import type {
-  CollectiveNode,
-  Graph,
-  Node,
-  PlacementChange,
-  Tensor,
-  TensorId,
-  TensorType,
-} from '../graph/graph.ts';
-import { arithmeticOf } from '../graph/scalar.ts';
-import { threefry2x32 } from '../graph/threefry.ts';
-import { allTensors, readsOf, renameReads } from '../graph/uses.ts';
-import { withoutCollectives } from '../optimize/collectives.ts';
-import { allCoordinates, blockPositions } from './devices.ts';
-import { localShape } from './local-blocks.ts';
-import { type PlacedGraph, place } from './place.ts';
+import type { AxisList, Mesh, PendingCombiner, Placement } from '../../dsl/placement/placement.ts';
+import { deviceCount } from '../../dsl/placement/placement.ts';
+import { permutationSources } from './blocks.ts';
+import type { ChangeKind, ChangeOf, PlacementChange } from './change.ts';
 
-// ── meshes and placements ──────────────────────────────────────────────────────────────────────────────────
-
-export function randomMesh(choose: Choose): Mesh {
-  const names = ['a', 'b', 'c'].slice(0, 1 + choose(3));
-  return { axes: names.map((name) => ({ name, size: pick(choose, [2, 2, 3, 4, 1]) })) };
+/** Row-major. */
+export interface Block {
+  readonly shape: readonly number[];
+  readonly data: readonly number[];
 }
 
-/** Each axis of the mesh is left out, cuts a dimension that it divides, or is pending. */
-export function randomPlacement(
-  { dtype, shape }: TensorType,
-  mesh: Mesh,
-  choose: Choose,
-  mayPend: (axis: string) => boolean = () => true,
+/** `mesh({ a: 2, b: 3 })`, row-major. */
+export function meshOf(sizes: Readonly<Record<string, number>>): Mesh {
+  return { axes: Object.entries(sizes).map(([name, size]) => ({ name, size })) };
+}
+
+/** `placed(['a b', ''], { c: 'sum' })`: the first dimension over a and b, the second whole. */
+export function placed(
+  dims: readonly string[],
+  pending: Readonly<Record<string, PendingCombiner>> = {},
 ): Placement {
-  const dims = shape.map((): string[] => []);
-  const pending = new Map<string, PendingCombiner>();
-  const wide: readonly PendingCombiner[] =
-    arithmeticOf(dtype) === 'bool' ? ['max'] : ['sum', 'sum', 'sum', 'max', 'min'];
-  const isNarrow = dtype === 'i8' || dtype === 'u8';
-  const combiner = pick(choose, wide);
-  const axes = mesh.axes.map(({ name }) => name);
-  for (const axis of choose(2) === 0 ? axes : axes.reverse()) {
-    const form = choose(6);
-    if (form === 0 || (form === 1 && (!mayPend(axis) || isNarrow))) continue;
-    if (form === 1) pending.set(axis, combiner);
-    else {
-      const fitting = dims.filter((list, dim) => shape[dim]! % devicesAlong(mesh, [...list, axis]) === 0);
-      if (fitting.length > 0) pick(choose, fitting).push(axis);
-    }
-  }
-  return { dims, pending };
-}
-
-/**
- * What each device holds of a whole tensor; of what is pending, random parts. Devices that must hold the same
- * do.
- */
-export function scatter(
-  value: TensorValue<number>,
-  placement: Placement,
-  mesh: Mesh,
-  seed: number,
-): readonly TensorValue<number>[] {
-  const { dtype, shape } = value;
-  const pending = [...placement.pending.keys()];
-  const combiner = [...placement.pending.values()][0];
-  const parts = pending.reduce((count, axis) => count * devicesAlong(mesh, [axis]), 1);
-  const draw = (position: number, part: number): number => {
-    const bits = threefry2x32(seed, part, position, 0)[0] % 5;
-    return arithmeticOf(dtype) === 'f32' ? bits / 4 : bits;
-  };
-  /** What is put into one part, and what makes up for it in another. */
-  const partOf = (position: number, part: number): number => {
-    const whole = value.data[position] as number;
-    const holder = threefry2x32(seed, 99, position, 1)[0] % parts;
-    if (combiner === undefined || parts === 1) return whole;
-    if (combiner !== 'sum') {
-      if (part === holder) return whole;
-      if (dtype === 'bool') return Math.min(whole, bits(position, part));
-      return combiner === 'max' ? whole - draw(position, part) : whole + draw(position, part);
-    }
-    if (part !== holder) return draw(position, part);
-    const others = Array.from({ length: parts }, (_, other) =>
-      other === holder ? 0 : draw(position, other),
-    );
-    const left = whole - others.reduce((sum, other) => sum + other, 0);
-    return dtype === 'u32' ? left >>> 0 : left;
-  };
-  const bits = (position: number, part: number): number => threefry2x32(seed, part, position, 2)[0] % 2;
-  return allCoordinates(mesh).map((own) => {
-    const part = pending.reduce(
-      (number, axis) => number * devicesAlong(mesh, [axis]) + (own.get(axis) ?? 0),
-      0,
-    );
-    const positions = blockPositions(shape, placement, own, mesh);
-    const data = Float64Array.from(positions, (position) => partOf(position, part));
-    return { dtype, shape: localShape(shape, placement, mesh), data };
-  });
-}
-
-// ── programs ───────────────────────────────────────────────────────────────────────────────────────────────
-
-/** Cuts outputs further here and there. */
-export function randomOutputs(placed: PlacedGraph, choose: Choose): ReadonlyMap<string, Placement> {
-  const tensors = allTensors(placed.graph);
-  return new Map(
-    placed.graph.outputs.map(({ path, tensor }) => {
-      const found = placed.placements.get(tensor)!;
-      const { shape } = tensors.get(tensor)!;
-      const free = placed.mesh.axes.filter(({ name }) => !axesOf(found).includes(name));
-      const [axis] = free.slice(choose(free.length + 1));
-      const dim = shape.findIndex(
-        (extent, at) => axis && extent % devicesAlong(placed.mesh, [...found.dims[at]!, axis.name]) === 0,
-      );
-      const dims = dim < 0 ? found.dims : found.dims.with(dim, [...found.dims[dim]!, axis!.name]);
-      return [path, { ...found, dims }] as const;
-    }),
-  );
-}
-
-/**
- * The program with collectives where it would not be legal without, at random; undefined when that does not
- * lead anywhere soon.
- */
-export function placeWithCollectives(
-  graph: Graph,
-  mesh: Mesh,
-  inputs: ReadonlyMap<string, Placement>,
-  choose: Choose,
-): PlacedGraph | undefined {
-  let current = withoutCollectives(graph);
-  for (let turn = 0; turn < 60; turn++) {
-    const result = place(current, { mesh, inputs, outputs: new Map() });
-    if (result.kind === 'placed') return result.placed;
-    const node = result.faults[0]?.node;
-    const next = node && withCollective(current, node, result.placements, mesh, choose);
-    if (next === undefined) return undefined;
-    current = next;
-  }
-  return undefined;
-}
-
-function withCollective(
-  graph: Graph,
-  node: Node,
-  placements: ReadonlyMap<TensorId, Placement>,
-  mesh: Mesh,
-  choose: Choose,
-): Graph | undefined {
-  const tensors = allTensors(graph);
-  const isPlaced = (tensor: TensorId): boolean => {
-    const { dims, pending } = placements.get(tensor)!;
-    return pending.size > 0 || dims.some((list) => list.length > 0);
-  };
-  const newTensor = (like: Tensor): Tensor => ({
-    ...like,
-    id: Math.max(...tensors.keys()) + 1,
-    name: 'moved',
-  });
-  if (node.kind === 'loop') {
-    // All states start whole, and come out of a step whole.
-    const initial = node.initial.find(isPlaced);
-    if (initial !== undefined) return inserted(initial, toWhole(tensors.get(initial)!));
-    const output = node.body.outputs.slice(0, node.initial.length).find(({ tensor }) => isPlaced(tensor));
-    if (output === undefined) return undefined;
-    const source = tensors.get(output.tensor)!;
-    const result = newTensor(source);
-    const moved: CollectiveNode = { kind: 'collective', source: source.id, result, change: toWhole(source) };
-    const outputs = node.body.outputs.map((own) => (own === output ? { ...own, tensor: result.id } : own));
-    const body = { ...node.body, nodes: [...node.body.nodes, moved], outputs };
-    return replaced(graph, node, [{ ...node, body }]);
-  }
-  const candidates = [...readsOf(node)].filter(isPlaced);
-  if (candidates.length === 0) return undefined;
-  const source = pick(choose, candidates);
-  return inserted(source, randomChange(tensors.get(source)!, placements.get(source)!, mesh, choose));
-
-  function inserted(source: TensorId, change: PlacementChange): Graph {
-    const result = newTensor(tensors.get(source)!);
-    const moved: CollectiveNode = { kind: 'collective', source, result, change };
-    const reading =
-      node.kind === 'loop'
-        ? { ...node, initial: node.initial.map((own) => (own === source ? result.id : own)) }
-        : renameReads(node, (tensor) => (tensor === source ? result.id : tensor));
-    return replaced(graph, node, [moved, reading]);
-  }
-}
-
-function replaced(graph: Graph, old: Node, by: readonly Node[]): Graph {
-  const nodes = graph.nodes.flatMap((node): readonly Node[] => {
-    if (node === old) return by;
-    return [node.kind === 'loop' ? { ...node, body: replaced(node.body, old, by) } : node];
-  });
-  return { ...graph, nodes };
-}
-
-function toWhole({ shape }: Tensor): PlacementChange {
-  return { kind: 'reshard', first: 0, to: wholePlacement(shape.length) };
-}
-
-/** Something that is legal for a tensor that is not whole. */
-function randomChange(tensor: Tensor, from: Placement, mesh: Mesh, choose: Choose): PlacementChange {
-  const { shape } = tensor;
-  const pending = [...from.pending.keys()];
-  const cut = [...from.dims.keys()].filter((dim) => from.dims[dim]!.length > 0);
-  const divided = (axes: readonly string[], except: number): number | undefined => {
-    const fitting = [...shape.keys()].filter(
-      (dim) => dim !== except && shape[dim]! % devicesAlong(mesh, [...from.dims[dim]!, ...axes]) === 0,
-    );
-    return fitting.length === 0 ? undefined : pick(choose, fitting);
-  };
-  const changes: PlacementChange[] = [toWhole(tensor)];
-  if (pending.length > 0) {
-    const axes = pending.slice(choose(pending.length));
-    const dim = divided(axes, -1);
-    changes.push({ kind: 'all_reduce', axes });
-    if (dim !== undefined) changes.push({ kind: 'reduce_scatter', axes, dim });
-  }
-  if (cut.length > 0) {
-    const dim = pick(choose, cut);
-    const axes = from.dims[dim]!.slice(choose(from.dims[dim]!.length));
-    const to = divided(axes, dim);
-    changes.push({ kind: 'all_gather', axes });
-    if (to !== undefined) changes.push({ kind: 'all_to_all', axes, from: dim, to });
-  }
-  const sums = [...from.pending.values()].every((combiner) => combiner === 'sum');
-  const other = randomPlacement(
-    { ...tensor, dtype: 'f32' },
-    mesh,
-    choose,
-    (axis) => sums && from.pending.has(axis),
-  );
-  if ([...other.pending.values()].every((combiner) => combiner === 'sum'))
-    changes.push({ kind: 'reshard', first: 0, to: other });
-  return pick(choose, changes);
-}
-
-// ── arithmetic ─────────────────────────────────────────────────────────────────────────────────────────────
-
-/**
- * Doubles of which sums and products are exact, or `isExact` is false ever after. Functions give small multiples
- * of a quarter, in the order in which their arguments come; division is multiplication by such a number, and
- * nothing is rounded in storing: all that the rule takes for linear and monotone is that.
- */
-export function exactAlgebra(): Algebra<number> & { readonly isExact: () => boolean } {
-  let exact = true;
-  const checked = (result: number, error: number): number => {
-    if (error !== 0 && Number.isFinite(result)) exact = false;
-    return result;
-  };
-  const add = (left: number, right: number): number => {
-    const sum = left + right;
-    const back = sum - left;
-    return checked(sum, left - (sum - back) + (right - back));
-  };
-  const mul = (left: number, right: number): number => {
-    const product = left * right;
-    const [leftHigh, rightHigh] = [highPart(left), highPart(right)];
-    const [leftLow, rightLow] = [left - leftHigh, right - rightHigh];
-    const error =
-      leftLow * rightLow - (product - leftHigh * rightHigh - leftLow * rightHigh - leftHigh * rightLow);
-    return checked(product, error);
-  };
-  const coarse = (value: number): number => Math.max(-64, Math.min(64, Math.round(value * 4) / 4));
-  const { functions } = float64;
-  const unary =
-    (name: 'exp' | 'log' | 'sqrt' | 'rsqrt' | 'sin' | 'cos' | 'tanh' | 'erf') => (value: number) =>
-      coarse(functions[name](value));
-  const { dot: _, ...rest } = float64;
   return {
-    ...rest,
-    name: 'exact',
-    functions: {
-      ...functions,
-      add,
-      sub: (left, right) => add(left, -right),
-      mul,
-      div: (left, right) => mul(left, coarse(1 / right)),
-      exp: unary('exp'),
-      log: unary('log'),
-      sqrt: unary('sqrt'),
-      rsqrt: unary('rsqrt'),
-      sin: unary('sin'),
-      cos: unary('cos'),
-      tanh: unary('tanh'),
-      erf: unary('erf'),
-      pow: (left, right) => coarse(functions.pow(left, right)),
-    },
-    round: (_dtype, value) => value,
-    isExact: () => exact,
+    dims: dims.map((list) => (list === '' ? [] : list.split(' '))),
+    pending: new Map(Object.entries(pending).sort(([left], [right]) => (left < right ? -1 : 1))),
   };
 }
 
-/** The upper 26 bits of a number (Dekker, "A floating-point technique for extending the available precision", 1971). */
-function highPart(value: number): number {
-  const scaled = value * (2 ** 27 + 1);
-  return scaled - (scaled - value);
+/** Every placement of so many dimensions, each axis pending for a sum, in a list, or neither. */
+export function allPlacements(rank: number, axes: AxisList): readonly Placement[] {
+  let found: Placement[] = [{ dims: Array.from({ length: rank }, () => []), pending: new Map() }];
+  for (const axis of [...axes].sort())
+    found = found.flatMap(({ dims, pending }) => [
+      { dims, pending },
+      { dims, pending: new Map([...pending, [axis, 'sum' as const]]) },
+      ...dims.flatMap((list, dim) =>
+        Array.from({ length: list.length + 1 }, (_, place) => ({
+          dims: dims.with(dim, list.toSpliced(place, 0, axis)),
+          pending,
+        })),
+      ),
+    ]);
+  return found;
+}
+
+/** Every change of tensors of so many dimensions over the axes, most of them faults of a given placement. */
+export function allChanges(rank: number, axes: AxisList): readonly PlacementChange[] {
+  const dims = Array.from({ length: rank }, (_, dim) => dim);
+  const permutations = allPlacements(rank, axes).map((to): PlacementChange => ({ kind: 'permute', to }));
+  return [
+    ...permutations,
+    ...orderedChoices(axes).flatMap((list): readonly PlacementChange[] => [
+      { kind: 'all_gather', axes: list },
+      { kind: 'all_reduce', axes: list },
+      { kind: 'broadcast', axes: list },
+      { kind: 'mask', axes: list },
+      ...dims.flatMap((dim): readonly PlacementChange[] => [
+        { kind: 'slice', axes: list, dim },
+        { kind: 'reduce_scatter', axes: list, dim },
+        ...dims.map((to): PlacementChange => ({ kind: 'all_to_all', axes: list, from: dim, to })),
+      ]),
+    ]),
+  ];
+}
+
+/** Some of the axes, in every order. */
+function orderedChoices(axes: AxisList): readonly AxisList[] {
+  const longer = axes.flatMap((axis) =>
+    orderedChoices(axes.filter((other) => other !== axis)).map((rest) => [axis, ...rest]),
+  );
+  return [[], ...longer];
+}
+
+/** Elements 0, 1, 2 …, so that no two are alike. */
+export function counting(shape: readonly number[]): Block {
+  const count = shape.reduce((product, size) => product * size, 1);
+  return { shape, data: Array.from({ length: count }, (_, at) => at + 1) };
+}
+
+/** Small integers, always the same ones. */
+export function smallIntegers(): () => number {
+  let state = 1;
+  return () => {
+    state = (state * 48271) % 2147483647;
+    return (state % 17) - 8;
+  };
+}
+
+// ── what a placement means ─────────────────────────────────────────────────────────────────────────────────
+
+/** The coordinate of a device along an axis. */
+function coordinate(mesh: Mesh, device: number, axis: string): number {
+  const place = mesh.axes.findIndex(({ name }) => name === axis);
+  const inner = mesh.axes.slice(place + 1).reduce((count, { size }) => count * size, 1);
+  return Math.floor(device / inner) % mesh.axes[place]!.size;
+}
+
+/** The coordinates of a device along the axes, read as digits. */
+function rankOf(mesh: Mesh, device: number, axes: AxisList): number {
+  return axes.reduce((rank, axis) => rank * sizeOf(mesh, [axis]) + coordinate(mesh, device, axis), 0);
+}
+
+function sizeOf(mesh: Mesh, axes: AxisList): number {
+  return axes.reduce((count, axis) => count * mesh.axes.find(({ name }) => name === axis)!.size, 1);
+}
+
+/**
+ * The tensor as the devices hold it: blocks, and along pending axes parts that combine to it.
+ *
+ * @param random a small integer
+ */
+export function distribute(whole: Block, placement: Placement, mesh: Mesh, random: () => number): Block[] {
+  const pending = [...placement.pending.keys()];
+  const parts = splitValue(whole, combinerOf(placement), sizeOf(mesh, pending), random);
+  return Array.from({ length: deviceCount(mesh) }, (_, device) =>
+    blockOf(parts[rankOf(mesh, device, pending)]!, placement, mesh, device),
+  );
+}
+
+function blockOf(whole: Block, { dims }: Placement, mesh: Mesh, device: number): Block {
+  return dims.reduce(
+    (block, axes, dim) => chunk(block, dim, sizeOf(mesh, axes), rankOf(mesh, device, axes)),
+    whole,
+  );
+}
+
+function combinerOf({ pending }: Placement): PendingCombiner {
+  return [...pending.values()][0] ?? 'sum';
+}
+
+interface CombinerRule {
+  readonly combine: (left: number, right: number) => number;
+  /** Parts of a value, of which all but the last are made of random numbers. */
+  readonly split: (value: number, randoms: readonly number[]) => readonly number[];
+}
+
+const combinerRules: Readonly<Record<PendingCombiner, CombinerRule>> = {
+  sum: {
+    combine: (left, right) => left + right,
+    split: (value, randoms) => [...randoms, randoms.reduce((rest, one) => rest - one, value)],
+  },
+  max: {
+    combine: (left, right) => Math.max(left, right),
+    split: (value, randoms) => [...randoms.map((one) => value - Math.abs(one)), value],
+  },
+  min: {
+    combine: (left, right) => Math.min(left, right),
+    split: (value, randoms) => [...randoms.map((one) => value + Math.abs(one)), value],
+  },
+};
+
+function splitValue(whole: Block, combiner: PendingCombiner, count: number, random: () => number): Block[] {
+  const { split } = combinerRules[combiner];
+  const elements = whole.data.map((value) => split(value, Array.from({ length: count - 1 }, random)));
+  return Array.from({ length: count }, (_, part) => ({
+    shape: whole.shape,
+    data: elements.map((parts) => parts[part]!),
+  }));
+}
+
+/** Whether the devices hold the tensor so placed: each its block, copies alike, parts that combine to it. */
+export function holds(blocks: readonly Block[], whole: Block, placement: Placement, mesh: Mesh): boolean {
+  const pending = [...placement.pending.keys()];
+  const { combine } = combinerRules[combinerOf(placement)];
+  const used = [...placement.dims.flat(), ...pending];
+  const unused = mesh.axes.map(({ name }) => name).filter((name) => !used.includes(name));
+  const partsOf = groupsOf(mesh, pending);
+  const copiesOf = groupsOf(mesh, unused);
+  return blocks.every((block, device) => {
+    const parts = partsOf[device]!.map((member) => blocks[member]!.data);
+    const combined = block.data.map((_, at) => parts.map((part) => part[at]!).reduce(combine));
+    const copies = copiesOf[device]!.map((member) => blocks[member]!);
+    return (
+      sameBlock({ shape: block.shape, data: combined }, blockOf(whole, placement, mesh, device)) &&
+      copies.every((copy) => sameBlock(copy, block))
+    );
+  });
+}
+
+function sameBlock(left: Block, right: Block): boolean {
+  return left.shape.join() === right.shape.join() && left.data.every((value, at) => value === right.data[at]);
+}
+
+/** One of so many equal parts along a dimension. */
+function chunk({ shape, data }: Block, dim: number, parts: number, which: number): Block {
+  const size = shape[dim]! / parts;
+  const inner = shape.slice(dim + 1).reduce((count, extent) => count * extent, 1);
+  const inside = (at: number): boolean => Math.floor((Math.floor(at / inner) % shape[dim]!) / size) === which;
+  return { shape: shape.with(dim, size), data: data.filter((_, at) => inside(at)) };
+}
+
+/** Blocks one after another along a dimension. */
+function concatenate(blocks: readonly Block[], dim: number): Block {
+  const [first] = blocks;
+  const { shape } = first!;
+  const inner = shape.slice(dim).reduce((count, extent) => count * extent, 1);
+  const outer = shape.slice(0, dim).reduce((count, extent) => count * extent, 1);
+  const rows = Array.from({ length: outer }, (_, row) =>
+    blocks.flatMap(({ data }) => data.slice(row * inner, (row + 1) * inner)),
+  );
+  return { shape: shape.with(dim, shape[dim]! * blocks.length), data: rows.flat() };
+}
+
+/** For each device those that differ from it along the axes only, in order of rank, itself included. */
+function groupsOf(mesh: Mesh, axes: AxisList): readonly (readonly number[])[] {
+  const others = mesh.axes.map(({ name }) => name).filter((name) => !axes.includes(name));
+  const groups = Array.from({ length: sizeOf(mesh, others) }, (): number[] => []);
+  const devices = Array.from({ length: deviceCount(mesh) }, (_, device) => device);
+  for (const device of devices) groups[rankOf(mesh, device, others)]![rankOf(mesh, device, axes)] = device;
+  return devices.map((device) => groups[rankOf(mesh, device, others)]!);
+}
+
+// ── carrying out a change ──────────────────────────────────────────────────────────────────────────────────
+
+/** Elements that each device sent and received, and the rounds of messages in which it sent any. */
+export interface Counted {
+  readonly sent: readonly number[];
+  readonly received: readonly number[];
+  readonly rounds: number;
+}
+
+interface Network {
+  readonly mesh: Mesh;
+  /** Everyone sends at once; returns what each got. Messages to oneself, and of nothing, are none. */
+  readonly exchange: <T extends readonly number[]>(
+    messages: readonly { readonly from: number; readonly to: number; readonly data: T }[],
+  ) => ReadonlyMap<number, T>;
+  readonly counted: () => Counted;
+}
+
+function networkOf(mesh: Mesh): Network {
+  const sent = Array.from({ length: deviceCount(mesh) }, () => 0);
+  const received = sent.map(() => 0);
+  let rounds = 0;
+  return {
+    mesh,
+    exchange(messages) {
+      const crossing = messages.filter(({ from, to }) => from !== to);
+      if (crossing.length > 0) rounds += 1;
+      for (const { from, to, data } of crossing) {
+        sent[from]! += data.length;
+        received[to]! += data.length;
+      }
+      return new Map(messages.map(({ to, data }) => [to, data]));
+    },
+    counted: () => ({ sent, received, rounds }),
+  };
+}
+
+/** The blocks after a change, which the placement before it allows. */
+export function carryOut(
+  blocks: readonly Block[],
+  placement: Placement,
+  change: PlacementChange,
+  mesh: Mesh,
+): { readonly blocks: readonly Block[]; readonly counted: Counted } {
+  const network = networkOf(mesh);
+  const run = executors[change.kind] as Executor<ChangeKind>;
+  return { blocks: run(network, blocks, change, placement), counted: network.counted() };
+}
+
+type Executor<K extends ChangeKind> = (
+  network: Network,
+  blocks: readonly Block[],
+  change: ChangeOf<K>,
+  placement: Placement,
+) => readonly Block[];
+
+const executors: { readonly [K in ChangeKind]: Executor<K> } = {
+  all_gather(network, blocks, { axes }, { dims }) {
+    const dim = Math.max(
+      0,
+      dims.findIndex((list) => list.includes(axes[0]!)),
+    );
+    const gathered = ringGather(
+      network,
+      blocks.map(({ data }) => data),
+      axes,
+    );
+    return blocks.map(({ shape }, device) =>
+      concatenate(
+        gathered[device]!.map((data) => ({ shape, data })),
+        dim,
+      ),
+    );
+  },
+  all_reduce(network, blocks, { axes }, { pending }) {
+    const devices = sizeOf(network.mesh, axes);
+    const reduced = ringReduce(
+      network,
+      blocks.map(({ data }) => unevenChunks(data, devices)),
+      axes,
+      pending,
+    );
+    const gathered = ringGather(network, reduced, axes);
+    return blocks.map(({ shape }, device) => ({ shape, data: gathered[device]!.flat() }));
+  },
+  reduce_scatter(network, blocks, { axes, dim }, { pending }) {
+    const devices = sizeOf(network.mesh, axes);
+    const chunks = blocks.map((block) =>
+      Array.from({ length: devices }, (_, which) => chunk(block, dim, devices, which)),
+    );
+    const data = chunks.map((row) => row.map((one) => one.data));
+    return ringReduce(network, data, axes, pending).map((mine, device) => ({
+      shape: chunks[device]![0]!.shape,
+      data: mine,
+    }));
+  },
+  all_to_all(network, blocks, { axes, from, to }) {
+    const { mesh } = network;
+    const devices = sizeOf(mesh, axes);
+    const groups = groupsOf(mesh, axes);
+    const parts = blocks.map((block, device) =>
+      Array.from({ length: devices }, () => chunk(block, to, devices, rankOf(mesh, device, axes))),
+    );
+    for (let distance = 1; distance < devices; distance++) {
+      const messages = blocks.map((block, sender) => {
+        const rank = (rankOf(mesh, sender, axes) + distance) % devices;
+        const receiver = groups[sender]![rank]!;
+        return { from: sender, to: receiver, data: chunk(block, to, devices, rank).data };
+      });
+      const got = network.exchange(messages);
+      for (const { from: sender, to: receiver } of messages) {
+        const { shape } = parts[receiver]![0]!;
+        parts[receiver]![rankOf(mesh, sender, axes)] = { shape, data: got.get(receiver)! };
+      }
+    }
+    return parts.map((blocksInOrder) => concatenate(blocksInOrder, from));
+  },
+  broadcast(network, blocks, { axes }) {
+    const { mesh } = network;
+    const groups = groupsOf(mesh, axes);
+    let held = [...blocks];
+    for (let step = 1; step < sizeOf(mesh, axes); step++) {
+      const messages = held.flatMap(({ data }, from) => {
+        const to = groups[from]![step];
+        return to !== undefined && rankOf(mesh, from, axes) === step - 1 ? [{ from, to, data }] : [];
+      });
+      const got = network.exchange(messages);
+      held = held.map(({ shape, data }, device) => ({ shape, data: got.get(device) ?? data }));
+    }
+    return held;
+  },
+  slice({ mesh }, blocks, { axes, dim }) {
+    return blocks.map((block, device) => chunk(block, dim, sizeOf(mesh, axes), rankOf(mesh, device, axes)));
+  },
+  mask({ mesh }, blocks, { axes }) {
+    return blocks.map(({ shape, data }, device) => ({
+      shape,
+      data: rankOf(mesh, device, axes) === 0 ? data : data.map(() => 0),
+    }));
+  },
+  permute(network, blocks, { to }, placement) {
+    const sources = permutationSources(placement, to, network.mesh);
+    const got = network.exchange(
+      sources.map((from, device) => ({ from, to: device, data: blocks[from]!.data })),
+    );
+    return blocks.map(({ shape }, device) => ({ shape, data: got.get(device)! }));
+  },
+};
+
+/** Chunks that differ in size by one element at most, larger ones first. */
+function unevenChunks(data: readonly number[], count: number): readonly (readonly number[])[] {
+  const start = (which: number): number =>
+    which * Math.floor(data.length / count) + Math.min(which, data.length % count);
+  return Array.from({ length: count }, (_, which) => data.slice(start(which), start(which + 1)));
+}
+
+/** Each sends to the next in its group, `devices − 1` times, what it got the time before; [device][rank]. */
+function ringGather(
+  network: Network,
+  own: readonly (readonly number[])[],
+  axes: AxisList,
+): readonly (readonly (readonly number[])[])[] {
+  const { mesh } = network;
+  const devices = sizeOf(mesh, axes);
+  const next = nextOnes(mesh, axes);
+  const known = own.map((data, device) => {
+    const row: (readonly number[])[] = Array.from({ length: devices }, () => []);
+    row[rankOf(mesh, device, axes)] = data;
+    return row;
+  });
+  for (let step = 0; step < devices - 1; step++) {
+    const at = (device: number, back: number): number =>
+      (rankOf(mesh, device, axes) - back + 2 * devices) % devices;
+    const got = network.exchange(
+      own.map((_, from) => ({ from, to: next[from]!, data: known[from]![at(from, step)]! })),
+    );
+    for (const [device, data] of got) known[device]![at(device, step + 1)] = data;
+  }
+  return known;
+}
+
+/** Chunks travel around the group and are added to; each ends where its number is the rank. */
+function ringReduce(
+  network: Network,
+  chunks: readonly (readonly (readonly number[])[])[],
+  axes: AxisList,
+  pending: Placement['pending'],
+): readonly (readonly number[])[] {
+  const { mesh } = network;
+  const devices = sizeOf(mesh, axes);
+  const next = nextOnes(mesh, axes);
+  const { combine } = combinerRules[pending.get(axes[0]!) ?? 'sum'];
+  const at = (device: number, back: number): number =>
+    (rankOf(mesh, device, axes) - back + 2 * devices) % devices;
+  let travelling = chunks.map((row, device) => row[at(device, 1)]!);
+  for (let step = 1; step < devices; step++) {
+    const got = network.exchange(travelling.map((data, from) => ({ from, to: next[from]!, data })));
+    travelling = chunks.map((row, device) =>
+      row[at(device, step + 1)]!.map((value, place) => combine(value, got.get(device)![place]!)),
+    );
+  }
+  return travelling;
+}
+
+/** For each device the one after it in its group, around. */
+function nextOnes(mesh: Mesh, axes: AxisList): readonly number[] {
+  return groupsOf(mesh, axes).map((group, device) => group[(group.indexOf(device) + 1) % group.length]!);
 }
