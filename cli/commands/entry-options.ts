@@ -83,6 +83,7 @@ export function prepareEntry(
 ): Prepared {
   const checked = orEnd(checkFile(file), output);
   const entry = chooseEntry(checked.program, file, options.entry);
+  refuseMeshes(checked.program.axes, options);
   const { inputs: wanted } = describeEntry(checked.program, entry);
   const given = readInputs(
     options,
@@ -93,7 +94,6 @@ export function prepareEntry(
   const shapes = new Map([...inputs].map(([path, { shape }]) => [path, shape]));
   const own = entryOf(checked.program, entry).sizes;
   const configured = [...given.sizes].filter(([name]) => own.includes(name));
-  refuseMeshes(checked.program.axes, options);
   const known = new Map([...configured, ...options.size, ...options.mesh]);
   const solved = solveEntrySizes(checked.program, entry, shapes, known);
   if (solved.kind === 'rejected') {

@@ -5,10 +5,11 @@
  */
 import type { PendingCombiner } from '../../dsl/placement/placement.ts';
 import type { Dtype } from '../../dsl/types/dtype.ts';
-import type { ExchangeVerb } from '../graph/graph.ts';
+import type { ExchangeNode, ExchangeVerb } from '../graph/graph.ts';
+import { chunkCount, verbFacts } from './exchange-verbs.ts';
 import { uniformStride } from './expand.ts';
 import type { ExchangeStep } from './package.ts';
-import { bufferBytes, elementBytes, packedBytes, wordBytes } from './storage-bytes.ts';
+import { bufferBytes, elementBytes, elementCount, packedBytes, wordBytes } from './storage-bytes.ts';
 
 export type ExchangePart = CopyPart | CombinePart;
 
@@ -41,6 +42,15 @@ export interface CombinePart {
   readonly inPlace: boolean;
   readonly first: number;
   readonly elements: number;
+}
+
+/** An exchange, wherever its tensors are. */
+export type Exchanged = Omit<ExchangeStep, 'from' | 'to'>;
+
+export function exchangeOf({ verb, axes, devices, combiner, result }: ExchangeNode): Exchanged {
+  const { dtype, shape } = result;
+  const elements = elementCount(shape) / chunkCount(verbFacts[verb].result, devices);
+  return { kind: 'exchange', verb, axes: [...axes], devices, combiner, dtype, elements };
 }
 
 /** Storage buffers that a kernel may bind on any WebGPU device. */
@@ -89,7 +99,7 @@ function wholeCopy({ dtype, elements }: ExchangeStep, from: number, to: number):
   return { kind: 'copy', from: { rank: from, byte: 0 }, to: { rank: to, byte: 0 }, bytes };
 }
 
-function chunkBytes({ dtype, elements }: ExchangeStep): number {
+function chunkBytes({ dtype, elements }: Exchanged): number {
   return packedBytes({ dtype, shape: [elements] });
 }
 
@@ -169,7 +179,7 @@ export function exchangeUniformBytes(step: ExchangeStep): number {
  * Bytes that a rank sends to others, as devices with memories of their own do it: to combine, each combines
  * its share of the elements and sends what comes of it to all that want it; what is broadcast is passed on.
  */
-export function sentBytes(step: ExchangeStep, rank: number): number {
+export function sentBytes(step: Exchanged, rank: number): number {
   const { devices, elements, verb, dtype } = step;
   if (verb === 'all_reduce') {
     const own = Math.floor(((rank + 1) * elements) / devices) - Math.floor((rank * elements) / devices);

@@ -3,7 +3,7 @@
  */
 import type { ExchangeNode, Graph, LoopNode, Tensor, TensorId } from '../graph/graph.ts';
 import type { Schedule, ScheduledStep } from '../tiles/scheduled.ts';
-import { chunkCount, verbFacts } from './exchange-verbs.ts';
+import { exchangeOf } from './expand-exchange.ts';
 import type { Kernel } from './kernel.ts';
 import type { LaunchStep } from './package.ts';
 import { bufferBytes, elementCount, packedBytes } from './storage-bytes.ts';
@@ -71,15 +71,13 @@ export function launchOrder(
   };
 
   const exchange = (node: ExchangeNode): LaunchStep[] => {
-    const { verb, axes, devices, combiner, result } = node;
-    const [from, to] = [storages.of(node.source), storages.of(result.id)];
+    const [from, to] = [storages.of(node.source), storages.of(node.result.id)];
     position++;
     touch(from);
     touch(to);
-    const elements = elementCount(result.shape) / chunkCount(verbFacts[verb].result, devices);
-    if (elements === 0 || (devices === 1 && from === to)) return [];
-    const { dtype } = result;
-    return [{ kind: 'exchange', verb, axes: [...axes], devices, combiner, dtype, elements, from, to }];
+    const exchanged = exchangeOf(node);
+    if (exchanged.elements === 0 || (node.devices === 1 && from === to)) return [];
+    return [{ ...exchanged, from, to }];
   };
 
   const loop = (node: LoopNode, body: readonly ScheduledStep[]): LaunchStep[] => {

@@ -90,7 +90,7 @@ export function planPackage(
       expandSteps({ steps, slots, kernels }).uniforms.length * uniformStride +
       outputs.reduce((sum, output) => sum + bufferBytes(output), 0) +
       exchangeMemory(steps),
-    requires: requirements(order.kernels, slots, device),
+    requires: requirements(order.kernels, slots, steps, device),
   };
   const planned: Package = {
     manifest,
@@ -130,7 +130,7 @@ function packageKernel(kernel: Kernel): PackageKernel {
 function exchangeMemory(steps: readonly LaunchStep[]): number {
   const exchanges = exchangesOf(steps);
   return (
-    exchanges.reduce((most, step) => Math.max(most, scratchBytes(step)), 0) +
+    Math.max(0, ...exchanges.map(scratchBytes)) +
     exchanges.reduce((sum, step) => sum + exchangeUniformBytes(step), 0)
   );
 }
@@ -204,18 +204,20 @@ function onSlots(
 function requirements(
   kernels: readonly Kernel[],
   slots: Manifest['slots'],
+  steps: readonly LaunchStep[],
   device: DeviceProfile,
 ): Requirements {
   const most = (values: readonly number[]) => values.reduce((left, right) => Math.max(left, right), 0);
-  const largestSlot = most(slots.map((slot) => slot.bytes));
+  const scratch = exchangesOf(steps).map(scratchBytes);
+  const largest = most([...slots.map((slot) => slot.bytes), ...scratch]);
   const axis = (index: 0 | 1 | 2) => most(kernels.map((kernel) => kernel.workgroupSize[index]));
   const features = new Set(kernels.flatMap((kernel) => kernel.features ?? []));
   if (features.has('subgroups') && device.subgroupSize === undefined)
     throw new Error('planning: a kernel uses subgroups that the device lacks');
   return {
     storageBuffersPerStage: most(kernels.map((kernel) => kernel.bindings.length)),
-    bindingBytes: largestSlot,
-    bufferBytes: largestSlot,
+    bindingBytes: largest,
+    bufferBytes: largest,
     workgroupBytes: most(kernels.map((kernel) => kernel.workgroupBytes ?? 0)),
     invocationsPerWorkgroup: most(
       kernels.map(({ workgroupSize: [width, height, depth] }) => width * height * depth),

@@ -42,9 +42,11 @@ export function combineKernel(part: CombinePart): KernelSource {
   return [{ name, bindings, counters: 1 }, textOf(part, form, bindings)];
 }
 
+/** An invocation a load, in rows of workgroups where there are more than a row can be. */
 export function combineGrid(part: CombinePart): readonly [number, number, number] {
-  const units = Math.ceil(part.elements / unitElements(part, formOf(part)));
-  return [Math.min(maxWorkgroups, Math.ceil(units / workgroupSize)), 1, 1];
+  const groups = Math.ceil(part.elements / unitElements(part, formOf(part)) / workgroupSize);
+  const across = Math.min(maxWorkgroups, groups);
+  return [across, Math.ceil(groups / across), 1];
 }
 
 interface Form {
@@ -96,14 +98,17 @@ function textOf(part: CombinePart, form: Form, bindings: readonly string[]): str
     `@group(0) @binding(${bindings.length}) var<uniform> place: vec4<u32>;`,
     ...helperTexts([...code.helpers, ...combining.helpers]),
     `@compute @workgroup_size(${workgroupSize})`,
-    'fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) workgroups: vec3u) {',
-    `  let units = (place.x + ${perUnit - 1}u) / ${perUnit}u;`,
+    'fn main(',
+    '  @builtin(workgroup_id) workgroup: vec3u,',
+    '  @builtin(num_workgroups) workgroups: vec3u,',
+    '  @builtin(local_invocation_index) invocation: u32,',
+    ') {',
+    `  let at = (workgroup.y * workgroups.x + workgroup.x) * ${workgroupSize}u + invocation;`,
+    `  if (at >= (place.x + ${perUnit - 1}u) / ${perUnit}u) { return; }`,
     `  let first = place.y / ${perUnit}u;`,
     ...(form.isAligned ? [] : [`  let shift = (place.y % ${perUnit}u) * ${32 / perUnit}u;`]),
-    `  for (var at = id.x; at < units; at += workgroups.x * ${workgroupSize}u) {`,
-    ...sources.map((name, at) => `    let word_${at} = ${fetched(name, form)};`),
-    ...[...totals, ...ends].map((line) => `    ${line}`),
-    '  }',
+    ...sources.map((name, at) => `  let word_${at} = ${fetched(name, form)};`),
+    ...[...totals, ...ends].map((line) => `  ${line}`),
     '}',
     '',
   ].join('\n');
@@ -134,9 +139,13 @@ function wordCodes(dtype: Dtype, width: 1 | 4): WordCodes {
   const { arithmetic } = dtypeFacts[dtype];
   const bits = 32 / lanes;
   const mask = `${word}(${2 ** bits - 1}u)`;
-  const field = (text: string, lane: number) => `((${text} >> ${word}(${bits * lane}u)) & ${mask})`;
+  const moved = (text: string, by: '>>' | '<<', lane: number) =>
+    lane === 0 ? `(${text})` : `((${text}) ${by} ${word}(${bits * lane}u))`;
+  // Nothing is above the last.
+  const field = (text: string, lane: number) =>
+    lane === lanes - 1 ? moved(text, '>>', lane) : `(${moved(text, '>>', lane)} & ${mask})`;
   const packed = (values: readonly string[]) =>
-    values.map((value, lane) => `((${value}) << ${word}(${bits * lane}u))`).join(' | ');
+    values.map((value, lane) => moved(value, '<<', lane)).join(' | ');
   const code = narrowCodes[dtype];
   switch (code?.kind) {
     case undefined:

@@ -393,3 +393,42 @@ test('a package does not grow with the number of devices', () => {
   };
   expect(program(2 ** 20)).toBe(program(2));
 });
+
+describe('a mesh', () => {
+  const x = tensor(0, 'x', 'f32', [4]);
+  const gathered = (devices: number, count = 1) => {
+    const mesh = meshOf({ x: devices });
+    const inside = tensor(1, 'state', 'f32', [4]);
+    const node = exchangeNode({ verb: 'shift', axes: ['x'], combiner: 'sum' }, mesh, inside, 2);
+    const body: Graph = {
+      name: 'body',
+      inputs: [{ path: 'state', tensor: inside }],
+      nodes: [node],
+      outputs: [{ path: 'state', tensor: 2 }],
+    };
+    const results = [tensor(3, 'final', 'f32', [4])];
+    const loop: Node = { kind: 'loop', loop: 0, count, initial: [0], body, results };
+    return compileLocal(graphOf('around', [x], [loop]), mesh, opened.profile).package;
+  };
+
+  test('takes inputs for each of its devices, and keeps those that are not given again', async () => {
+    const loaded = await loadMesh(gathered(3, 2), opened);
+    const inputs = [1, 2, 3].map(
+      (value) => new Map([['x', tensorFromValues('f32', [4], Array(4).fill(value))]]),
+    );
+    await expect(loaded.run(inputs.slice(1))).rejects.toThrow(
+      'inputs for 2 devices are given, and around runs on 3',
+    );
+    await expect(loaded.runOnDevice()).rejects.toThrow('the input x of around is missing');
+    await loaded.upload(inputs);
+    await loaded.runOnDevice();
+    const nothing = inputs.map(() => new Map());
+    for (const outputs of [await loaded.read(), await loaded.run(nothing)])
+      expect(outputs.map((output) => tensorValues(output.get('final')!)[0])).toEqual([2, 3, 1]);
+    loaded.destroy();
+  });
+
+  test('of too many devices for the steps of a program is refused before anything is allocated', async () => {
+    await expect(loadMesh(gathered(64, 30_000), opened)).rejects.toThrow(/would launch \d+ .* on 64 devices/);
+  });
+});
