@@ -63,3 +63,12 @@ export fn f(x: f32[S, D]) -> f32[S, D] = ${result}`;
   const wanted = runText(text('for s, d: x[s, d] + x[s, d]'), 'f', inputs);
   expectClose(found.out, wanted.out!);
 });
+
+test('an axis is as large in a function as where it is called', () => {
+  const text = `mesh (sp)
+fn share(x: f32) -> f32 = x / sp
+export fn f(x: f32[S]) -> f32[S] = for s: share(x[s])`;
+  const inputs = { x: testNumbers([4]) };
+  const found = runText(text, 'f', inputs, { sizes: { sp: 4 } });
+  expectClose(found.out, { shape: [4], data: inputs.x.data.map((value) => value / 4) });
+});

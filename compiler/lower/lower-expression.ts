@@ -87,7 +87,7 @@ const table: Table = {
   call: (expression, scope, lowering) => {
     const callee = lowering.program.functions.get(expression.function);
     if (callee === undefined) throw new Error(`there is no function ${expression.function}`);
-    const sizes = new Map(lowering.program.axes.map((axis) => [axis, 1]));
+    const sizes = new Map(lowering.program.axes.map((axis) => [axis, scope.sizes.get(axis) ?? 1]));
     for (const [position, name] of callee.sizes.entries())
       sizes.set(name, sizeOf(expression.sizes[position]!, scope));
     const locals = callee.parameters.map(({ local, name }, position) => {

@@ -2,7 +2,7 @@
 import { type AxisList, isPrefix, type Mesh, type Placement } from '../../dsl/placement/placement.ts';
 import type { ComputeNode, Scalar, Tensor } from '../graph/graph.ts';
 import { apply, constant, iterator, load, scalarType } from '../graph/scalar.ts';
-import { blockNumber, blockOf, isFirst, localTensor } from './local-blocks.ts';
+import { blockOf, isFirst, localTensor, ownBlock } from './local-blocks.ts';
 
 /** Whether what lives as `from` can live as `to` without data moving. */
 export function isFree(from: Placement, to: Placement): boolean {
@@ -49,6 +49,6 @@ export function conversionNode(
 function inside(extent: number, dim: number, from: AxisList, to: AxisList, mesh: Mesh): Scalar {
   const rest = to.slice(from.length);
   if (rest.length === 0) return iterator(dim);
-  const start = apply('mul', blockNumber(rest, mesh), constant('i32', blockOf(extent, to, mesh)));
+  const start = apply('mul', ownBlock(rest, mesh), constant('i32', blockOf(extent, to, mesh)));
   return apply('add', start, iterator(dim));
 }

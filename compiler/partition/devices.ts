@@ -1,40 +1,15 @@
-/** The devices of a mesh by their coordinates, and the blocks that they hold. */
-import {
-  type AxisList,
-  deviceCount,
-  devicesAlong,
-  type Mesh,
-  type Placement,
-} from '../../dsl/placement/placement.ts';
+/** Groups of devices, and where the blocks that they hold lie. */
+import { type AxisList, devicesAlong, type Mesh, type Placement } from '../../dsl/placement/placement.ts';
 import { stridesOf } from '../graph/tensor-type.ts';
+import { allCoordinates, blockNumber, type Coordinates } from './blocks.ts';
 
-/** By axis name; an axis that the mesh does not have has coordinate 0. */
-export type Coordinates = ReadonlyMap<string, number>;
-
-/** Of every device, in order of its number. */
-export function allCoordinates(mesh: Mesh): readonly Coordinates[] {
-  const strides = stridesOf(mesh.axes.map(({ size }) => size));
-  return Array.from(
-    { length: deviceCount(mesh) },
-    (_, device) =>
-      new Map(
-        mesh.axes.map(({ name, size }, position) => [name, Math.floor(device / strides[position]!) % size]),
-      ),
-  );
-}
-
-/** The coordinates along the axes read as digits, the first axis most significant. */
-export function rankAlong(axes: AxisList, coordinates: Coordinates, mesh: Mesh): number {
-  return axes.reduce((rank, axis) => rank * devicesAlong(mesh, [axis]) + (coordinates.get(axis) ?? 0), 0);
-}
-
-/** Devices that differ along the axes only, each group by rank. */
+/** Devices that differ along the axes only; each group by rank, the coordinates along the axes as digits. */
 export function groupsAlong(axes: AxisList, mesh: Mesh): readonly (readonly number[])[] {
   const groups = new Map<string, number[]>();
   for (const [device, coordinates] of allCoordinates(mesh).entries()) {
-    const key = [...coordinates].filter(([axis]) => !axes.includes(axis)).join(';');
+    const key = coordinates.filter((_, position) => !axes.includes(mesh.axes[position]!.name)).join();
     const group = groups.get(key) ?? [];
-    group[rankAlong(axes, coordinates, mesh)] = device;
+    group[blockNumber(axes, coordinates, mesh)] = device;
     groups.set(key, group);
   }
   return [...groups.values()];
@@ -51,7 +26,7 @@ export function blockPositions(
   return shape.reduce<readonly number[]>(
     (positions, extent, dim) => {
       const block = extent / devicesAlong(mesh, dims[dim]!);
-      const start = block * rankAlong(dims[dim]!, coordinates, mesh);
+      const start = block * blockNumber(dims[dim]!, coordinates, mesh);
       return positions.flatMap((position) =>
         Array.from({ length: block }, (_, at) => position + (start + at) * strides[dim]!),
       );

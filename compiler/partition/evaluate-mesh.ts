@@ -8,16 +8,17 @@ import {
   type PendingCombiner,
   type Placement,
 } from '../../dsl/placement/placement.ts';
+import { dtypeFacts } from '../../dsl/types/dtype.ts';
 import type { Algebra, Storage, TensorValue } from '../graph/algebra.ts';
-import { tensorBytes } from '../graph/cost.ts';
 import { type DeviceState, evaluateInStep, type Share } from '../graph/evaluate.ts';
 import type { ExchangeVerb, TensorId, TensorType } from '../graph/graph.ts';
 import { integerOperation } from '../graph/integers.ts';
 import { roundTo } from '../graph/rounding.ts';
 import { arithmeticOf } from '../graph/scalar.ts';
 import { elementCount, isFloat } from '../graph/tensor-type.ts';
-import { allCoordinates, blockPositions, groupsAlong } from './devices.ts';
-import { localShape } from './local-blocks.ts';
+import { allCoordinates, blockNumber } from './blocks.ts';
+import { localShape } from './change.ts';
+import { blockPositions, groupsAlong } from './devices.ts';
 import type { DeviceProgram } from './localize.ts';
 
 export interface MeshRun<V> {
@@ -46,17 +47,19 @@ export function evaluateOnMesh<V>(
   const devices = coordinates.map(
     (own, device): DeviceState<V> => ({
       inputs: new Map(parts.map(([tensor, blocks]) => [tensor, blocks[device]!])),
-      coordinate: (axis) => own.get(axis) ?? 0,
+      coordinate: (axis) => blockNumber([axis], own, mesh),
     }),
   );
   const sent = new Map<ExchangeVerb, number>();
   const results = evaluateInStep(graph, devices, algebra, (node, shares) => {
-    const bytes = bytesSent[node.verb](tensorBytes(shares[0]!.source), node.devices);
+    const { source } = shares[0]!;
+    const elements = elementsSent[node.verb](elementCount(source), node.devices);
+    const bytes = (elements * dtypeFacts[source.dtype].bits) / 8;
     sent.set(node.verb, (sent.get(node.verb) ?? 0) + bytes);
     for (const group of groupsAlong(node.axes, mesh))
       verbs[node.verb](
         group.map((device) => shares[device]!),
-        combinerOf(node.combiner, shares[0]!.source, algebra),
+        combinerOf(node.combiner, source, algebra),
       );
   });
   const whole = [...outputs].map(([path, placement]) => {
@@ -69,17 +72,17 @@ export function evaluateOnMesh<V>(
 // ── exchanges ──────────────────────────────────────────────────────────────────────────────────────────────
 
 /**
- * Of a source of so many bytes in a group of P: what passes on chunks in a ring sends, where every device
- * sends as much (Thakur, Rabenseifner and Gropp, "Optimization of collective communication operations in
- * MPICH", 2005).
+ * By the busiest device of P with a source of so many elements, where chunks are passed on in a ring and as
+ * equal as they can be (Thakur, Rabenseifner and Gropp, "Optimization of collective communication operations
+ * in MPICH", 2005).
  */
-const bytesSent: { readonly [V in ExchangeVerb]: (bytes: number, devices: number) => number } = {
-  all_gather: (bytes, devices) => bytes * (devices - 1),
-  all_reduce: (bytes, devices) => (2 * bytes * (devices - 1)) / devices,
-  reduce_scatter: (bytes, devices) => (bytes * (devices - 1)) / devices,
-  all_to_all: (bytes, devices) => (bytes * (devices - 1)) / devices,
-  shift: (bytes, devices) => (devices > 1 ? bytes : 0),
-  broadcast: (bytes, devices) => (devices > 1 ? bytes : 0),
+const elementsSent: { readonly [V in ExchangeVerb]: (elements: number, devices: number) => number } = {
+  all_gather: (elements, devices) => elements * (devices - 1),
+  all_reduce: (elements, devices) => 2 * (elements - Math.floor(elements / devices)),
+  reduce_scatter: (elements, devices) => elements - elements / devices,
+  all_to_all: (elements, devices) => elements - elements / devices,
+  shift: (elements, devices) => (devices > 1 ? elements : 0),
+  broadcast: (elements, devices) => (devices > 1 ? elements : 0),
 };
 
 type Element<V> = V | number;
@@ -174,7 +177,7 @@ export function distribute<V>(
   const summed = [...placement.pending].flatMap(([axis, combiner]) => (combiner === 'sum' ? [axis] : []));
   const zero = isFloat(value) ? algebra.constant(0) : 0;
   return allCoordinates(mesh).map((coordinates) => {
-    const isFirst = summed.every((axis) => (coordinates.get(axis) ?? 0) === 0);
+    const isFirst = blockNumber(summed, coordinates, mesh) === 0;
     const positions = blockPositions(shape, placement, coordinates, mesh);
     const data = newElements(value, positions.length, algebra);
     for (const [at, position] of positions.entries())
@@ -197,13 +200,13 @@ export function assemble<V>(
   const whole = newElements({ dtype }, elementCount({ shape }), algebra);
   const combine = combinerOf([...placement.pending.values()][0] ?? 'sum', { dtype }, algebra);
   /** By where the block starts, the parts of it that are to be combined, by where along the pending axes. */
-  const found = new Map<number | undefined, Map<string, Elements<V>>>();
+  const found = new Map<number | undefined, Map<number, Elements<V>>>();
   for (const [device, block] of blocks.entries()) {
     const own = coordinates[device]!;
     const positions = blockPositions(shape, placement, own, mesh);
-    const parts = found.get(positions[0]) ?? new Map<string, Elements<V>>();
+    const parts = found.get(positions[0]) ?? new Map<number, Elements<V>>();
     found.set(positions[0], parts);
-    const part = pending.map((axis) => own.get(axis) ?? 0).join();
+    const part = blockNumber(pending, own, mesh);
     const known = parts.get(part);
     // Devices that differ along axes that are not mentioned hold the same.
     const differing = known

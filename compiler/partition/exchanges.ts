@@ -8,8 +8,7 @@ import type { ComputeNode, ExchangeNode, Node, Scalar, Tensor } from '../graph/g
 import { apply, integer, iterator, iterators, load } from '../graph/scalar.ts';
 import { conversionNode } from './conversion.ts';
 import { localTensor } from './local-blocks.ts';
-import { cutBy } from './placement-after.ts';
-import type { ReshardStep } from './reshard-naive.ts';
+import type { ReshardStep } from './reshard-steps.ts';
 
 /** A step between two placements of one tensor. */
 export interface Move {
@@ -33,7 +32,7 @@ type Steps = {
 const steps: Steps = {
   all_gather: (step, move) => {
     const [sent, received] = [localTensor(move.source, move.from, move.mesh), local(move)];
-    const dim = cutBy(move.from, step.axes);
+    const dim = move.from.dims.findIndex((list) => list.includes(step.axes[0]!));
     const packed = move.newTensor('gathered', sent, [devices(step, move), ...sent.shape]);
     return [exchange('all_gather', step, move, sent, packed), unpack(packed, received, dim)];
   },

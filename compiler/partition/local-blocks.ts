@@ -5,10 +5,10 @@ import {
   devicesAlong,
   type Mesh,
   type Placement,
-  showList,
 } from '../../dsl/placement/placement.ts';
 import type { Scalar, Tensor } from '../graph/graph.ts';
 import { apply, coordinate, integer } from '../graph/scalar.ts';
+import { divisionFault, localShape } from './change.ts';
 import { Misplaced } from './fault.ts';
 
 /** Elements of a dimension on one device. */
@@ -16,21 +16,13 @@ export function blockOf(extent: number, list: AxisList, mesh: Mesh): number {
   return extent / devicesAlong(mesh, list);
 }
 
-export function localShape(
-  shape: readonly number[],
-  { dims }: Pick<Placement, 'dims'>,
-  mesh: Mesh,
-): readonly number[] {
-  return shape.map((extent, dim) => blockOf(extent, dims[dim]!, mesh));
-}
-
 /** The tensor as one device holds it. */
-export function localTensor(tensor: Tensor, placement: Pick<Placement, 'dims'>, mesh: Mesh): Tensor {
+export function localTensor(tensor: Tensor, placement: Placement, mesh: Mesh): Tensor {
   return { ...tensor, shape: localShape(tensor.shape, placement, mesh) };
 }
 
-/** The number of a device's block: its coordinates read as digits, the first axis most significant. */
-export function blockNumber(list: AxisList, mesh: Mesh): Scalar {
+/** The number of the device's own block: its coordinates read as digits, the first axis most significant. */
+export function ownBlock(list: AxisList, mesh: Mesh): Scalar {
   return list.reduce<Scalar>((number, axis) => {
     const devices = devicesAlong(mesh, [axis]);
     return apply('add', apply('mul', number, integer(devices)), coordinate(axis, devices));
@@ -39,7 +31,7 @@ export function blockNumber(list: AxisList, mesh: Mesh): Scalar {
 
 /** Where in the dimension the device's block starts. */
 export function blockStart(extent: number, list: AxisList, mesh: Mesh): Scalar {
-  return apply('mul', blockNumber(list, mesh), integer(blockOf(extent, list, mesh)));
+  return apply('mul', ownBlock(list, mesh), integer(blockOf(extent, list, mesh)));
 }
 
 /** Whether the device is the first along each of the axes. */
@@ -52,19 +44,11 @@ export function isFirst(axes: readonly string[], mesh: Mesh): Scalar {
 /** Throws `Misplaced` when a tensor of that shape cannot live so. */
 export function checkPlacement(shape: readonly number[], placement: Placement, mesh: Mesh): void {
   const rule = 'placements are well-formed';
-  if (placement.dims.length !== shape.length)
-    throw new Misplaced(rule, [], `${shape.length} dimensions are placed as ${placement.dims.length}`);
   const axes = axesOf(placement);
   const twice = axes.find((axis, position) => axes.indexOf(axis) !== position);
   if (twice !== undefined) throw new Misplaced(rule, [twice], `${twice} is used twice`);
-  for (const [dim, extent] of shape.entries()) {
-    const list = placement.dims[dim]!;
-    const devices = devicesAlong(mesh, list);
-    if (extent % devices !== 0) {
-      const message = `dimension ${dim} of ${extent} is not cut into ${devices} equal blocks by ${showList(list)}`;
-      throw new Misplaced(rule, list, message);
-    }
-  }
+  const uneven = divisionFault(shape, placement, mesh);
+  if (uneven !== undefined) throw new Misplaced(rule, axes, uneven.message);
   if (new Set(placement.pending.values()).size > 1)
     throw new Misplaced(rule, [...placement.pending.keys()], 'it is still to be combined in two ways');
 }

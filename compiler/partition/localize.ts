@@ -11,8 +11,7 @@ import { copyNode, moveNodes } from './exchanges.ts';
 import { changeWithoutIdle } from './idle-axes.ts';
 import { localTensor } from './local-blocks.ts';
 import type { PlacedGraph } from './place.ts';
-import { placementAfter } from './placement-after.ts';
-import { planReshard, type ReshardStep } from './reshard-naive.ts';
+import { placementAfterStep, type ReshardStep, reshardSteps } from './reshard-steps.ts';
 
 /** What every device of a mesh runs, each on its own blocks. */
 export interface DeviceProgram {
@@ -77,12 +76,12 @@ function createLocalizer({ graph, mesh, placements, local }: PlacedGraph): Local
     const to = placementOf(result.id);
     const change = changeWithoutIdle(node.change, mesh);
     const steps: readonly ReshardStep[] =
-      change?.kind === 'reshard' ? planReshard(from, to) : change ? [change] : [];
+      change?.kind === 'reshard' ? reshardSteps(from, to, result, mesh) : change ? [change] : [];
     let current = { tensor: tensors.get(source)!, placement: from };
     const nodes = steps.flatMap((step, position) => {
       const isLast = position === steps.length - 1;
       const next = isLast ? result : newTensor(result.name, result, result.shape);
-      const after = isLast ? to : placementAfter(current.placement, step);
+      const after = isLast ? to : placementAfterStep(current.placement, step, mesh);
       const move = {
         mesh,
         source: current.tensor,

@@ -1,6 +1,14 @@
 import { describe, expect, test } from 'vitest';
-import { type Mesh, type Placement, showList, showPending } from '../../dsl/placement/placement.ts';
-import type { Graph } from '../graph/graph.ts';
+import {
+  type AxisList,
+  devicesAlong,
+  type Mesh,
+  type Placement,
+  showList,
+  showPending,
+} from '../../dsl/placement/placement.ts';
+import type { Graph, Node, Scalar, Tensor } from '../graph/graph.ts';
+import { apply, integer, iterator, load } from '../graph/scalar.ts';
 import { allNodes, allTensors } from '../graph/uses.ts';
 import { describeNode } from '../graph/well-formed.ts';
 import { lowerText, type TestTensors, testNumbers } from '../lower/testing.ts';
@@ -169,6 +177,83 @@ describe('faults', () => {
       ['compute q', ['b']],
     ]);
   });
+});
+
+// ── parts of a dimension ───────────────────────────────────────────────────────────────────────────────────
+
+const extents = [1, 2, 3, 4, 6, 12];
+const lists: readonly AxisList[] = [[], ['a'], ['b'], ['a', 'b'], ['b', 'a'], ['c'], ['c', 'b', 'a']];
+const cube: Mesh = { axes: [...mesh.axes, { name: 'c', size: 2 }] };
+
+/** A map that reads `x` so, with the list of each of the dimensions of `x`; how its result lives. */
+function readThrough(
+  shape: readonly number[],
+  dims: readonly AxisList[],
+  result: readonly number[],
+  subscripts: readonly Scalar[],
+): string | undefined {
+  const x: Tensor = { id: 0, name: 'x', dtype: 'f32', shape };
+  const y: Tensor = { id: 1, name: 'y', dtype: 'f32', shape: result };
+  const node: Node = {
+    kind: 'compute',
+    result: y,
+    body: load(x, subscripts),
+    reduce: undefined,
+    grouped: undefined,
+  };
+  const graph: Graph = {
+    name: 'g',
+    inputs: [{ path: 'x', tensor: x }],
+    nodes: [node],
+    outputs: [{ path: 'out', tensor: 1 }],
+  };
+  const found = place(graph, {
+    mesh: cube,
+    inputs: new Map([['x', { dims, pending: new Map() }]]),
+    outputs: new Map(),
+  });
+  return found.kind === 'placed' ? shownPlacement(found.placed.outputs.get('out')!) : undefined;
+}
+
+function fits(extent: number, list: AxisList): boolean {
+  return extent % devicesAlong(cube, list) === 0;
+}
+
+test('a dimension taken apart: the major part takes what divides it, the minor one the rest if it is used up', () => {
+  for (const major of extents)
+    for (const minor of extents)
+      for (const list of lists.filter((own) => fits(major * minor, own))) {
+        const position = apply('add', apply('mul', iterator(0), integer(minor)), iterator(1));
+        const found = readThrough([major * minor], [list], [major, minor], [position]);
+        const length = list.findLastIndex((_, last) => fits(major, list.slice(0, last + 1))) + 1;
+        const [taken, rest] = [list.slice(0, length), list.slice(length)];
+        const isUsedUp = devicesAlong(cube, taken) === major && fits(minor, rest);
+        const dims = rest.length === 0 || isUsedUp ? [taken, rest] : [[], []];
+        // Else it is looked up, and is to be combined.
+        const sums = dims.flat().length === 0 ? list.map((axis) => [axis, 'sum'] as const) : [];
+        expect(found, `${major} * ${minor} ${list}`).toBe(shownPlacement({ dims, pending: new Map(sums) }));
+      }
+});
+
+test('a dimension put together: it is cut as its major part is, and further if that is used up', () => {
+  for (const major of extents)
+    for (const minor of extents)
+      for (const first of lists.filter((own) => fits(major, own)))
+        for (const second of lists.filter(
+          (own) => fits(minor, own) && !own.some((axis) => first.includes(axis)),
+        )) {
+          const parts = [
+            apply('floordiv', iterator(0), integer(minor)),
+            apply('mod', iterator(0), integer(minor)),
+          ];
+          const found = readThrough([major, minor], [first, second], [major * minor], parts);
+          const isLocal = second.length === 0 || devicesAlong(cube, first) === major;
+          const sums = isLocal ? [] : second.map((axis) => [axis, 'sum'] as const);
+          const dims = [isLocal ? [...first, ...second] : first];
+          expect(found, `${major} ${first} * ${minor} ${second}`).toBe(
+            shownPlacement({ dims, pending: new Map(sums) }),
+          );
+        }
 });
 
 test('an axis of one device changes nothing', () => {

@@ -167,7 +167,7 @@ const rules: Rules = {
   collective: (node: CollectiveNode, state) => {
     const from = state.placements.get(node.source)!;
     const change = changeWithoutIdle(node.change, state.mesh);
-    define(state, node.result, change ? placementAfter(from, change) : from);
+    define(state, node.result, change ? placementAfter(from, change, state.mesh) : from);
   },
   exchange: () => {
     throw new Error('the program of a whole mesh has no exchange');
@@ -237,13 +237,15 @@ function placeCompute(node: ComputeNode, state: State): void {
   // The parts of a narrow integer wrap, which is seen once they are read as wider ones.
   const { class: kind, arithmetic } = dtypeFacts[result.dtype];
   if (kind !== 'float' && arithmetic !== result.dtype) onlyPending(pending, undefined, result.dtype);
-  define(state, result, { dims: lists.slice(0, rank), pending });
+  const placement = { dims: lists.slice(0, rank), pending };
+  define(state, result, placement);
   state.local.set(result.id, {
     ...node,
-    result: localTensor(result, { dims: lists.slice(0, rank) }, state.mesh),
+    result: localTensor(result, placement, state.mesh),
     body: body.scalar,
     reduce: reduce && { ...reduce, extents: blocks.slice(rank), finish: finish?.scalar },
-    grouped: lists.some((list) => list.length > 0) ? undefined : node.grouped,
+    // The optimizer finds it again.
+    grouped: undefined,
   });
 }
 

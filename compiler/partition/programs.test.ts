@@ -2,6 +2,8 @@
  * The ways of parallelism in use, written in Ricci with their collectives: on each mesh the same as on one device,
  * and as many bytes sent as the formulas say.
  */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { devicesAlong, type Mesh, type Placement } from '../../dsl/placement/placement.ts';
 import type { Type } from '../../dsl/types/typed.ts';
@@ -9,6 +11,7 @@ import type { TensorValue } from '../graph/algebra.ts';
 import { evaluateGraph } from '../graph/evaluate.ts';
 import { float64 } from '../graph/float64.ts';
 import type { ExchangeVerb, Graph } from '../graph/graph.ts';
+import { printGraph } from '../graph/print.ts';
 import { threefry2x32 } from '../graph/threefry.ts';
 import { entryOf } from '../lower/entry.ts';
 import { lowerEntry } from '../lower/lower-entry.ts';
@@ -18,13 +21,22 @@ import { evaluateOnMesh } from './evaluate-mesh.ts';
 import { type DeviceProgram, localize } from './localize.ts';
 import { place } from './place.ts';
 
-/** The program `f` of a text, placed as its types say. */
-function partitioned(text: string, sizes: Readonly<Record<string, number>>, mesh: Mesh) {
+/** An entry of a text, placed as its types say. */
+function partitioned(
+  text: string,
+  sizes: Readonly<Record<string, number>>,
+  mesh: Mesh,
+  entry = 'f',
+  change = (graph: Graph) => graph,
+) {
   const program = checkText(text);
-  const { parameters, result } = entryOf(program, 'f');
-  const lowered = lowerEntry(program, 'f', { sizes: new Map(Object.entries(sizes)), inputDtypes: new Map() });
+  const { parameters, result } = entryOf(program, entry);
+  const lowered = lowerEntry(program, entry, {
+    sizes: new Map(Object.entries(sizes)),
+    inputDtypes: new Map(),
+  });
   if ('diagnostics' in lowered) throw new Error(lowered.diagnostics.map(({ message }) => message).join('\n'));
-  const { graph } = lowered;
+  const graph = change(lowered.graph);
   const inputs = new Map(parameters.map(({ name, type }) => [name, placementOf(type)]));
   const placed = place(graph, { mesh, inputs, outputs: new Map([['out', placementOf(result)]]) });
   return { graph, placed };
@@ -242,10 +254,9 @@ export fn f(x: f32[S, D], wq: f32[D, (G * R)@tp, A], k: f32[S, G@tp, A], wo: f32
   },
   {
     name: 'resharding',
-    text: `export fn f(x: f32[T@(dp, tp), D]) -> f32[T@tp, D@dp] = x as [T@tp, D@dp]`,
+    text: `export fn f(x: f32[T@(dp, tp), D]) -> f32[T@dp, D@tp] = x as [T@dp, D@tp]`,
     sizes: { T: 48, D },
-    // Gathered whole, and cut anew; of one device along dp it lives so already.
-    bytes: (d, t) => ({ all_gather: d > 1 ? gathered((48 / (d * t)) * D, d * t) : 0 }),
+    bytes: (d, t) => ({ all_to_all: scattered((48 / (d * t)) * D, t) }),
   },
 ];
 
@@ -270,4 +281,40 @@ describe.each(schemes)('$name', ({ text, sizes, bytes, most = 4 }) => {
     expect(again.outputs.get('out')).toEqual(evaluateGraph(optimize(graph), ids, float64).get('out'));
     expect(again.sent).toEqual(sent);
   });
+});
+
+test.each(['softmaxSum', 'compute'])('attention is cut before the optimizer and after it: %s', (kind) => {
+  const text = `import attention
+mesh (dp, tp)
+export fn f(q: f32[S@dp, (G * R)@tp, A], k: f32[S, G@tp, A], v: f32[S, G@tp, A])
+  -> f32[S@dp, (G * R)@tp, A] ${heads} = attention.causal(q, k, v)`;
+  const axes = [
+    { name: 'dp', size: 2 },
+    { name: 'tp', size: 3 },
+  ];
+  const isOptimized = kind === 'softmaxSum';
+  const { graph, placed } = partitioned(
+    text,
+    { S, G, R, A },
+    { axes },
+    'f',
+    isOptimized ? optimize : undefined,
+  );
+  if (placed.kind === 'misplaced') throw new Error(JSON.stringify(placed.faults));
+  const device = localize(placed.placed);
+  expect(device.graph.nodes.some((node) => node.kind === 'softmaxSum')).toBe(isOptimized);
+  const inputs = integersFor(graph, 1);
+  const ids = new Map(graph.inputs.map(({ path, tensor }) => [tensor.id, inputs.get(path)!]));
+  const { outputs, sent } = evaluateOnMesh(device, inputs, float64);
+  expect(outputs.get('out')).toEqual(evaluateGraph(graph, ids, float64).get('out'));
+  expect(sent.size).toBe(0);
+});
+
+test('the guide to the source shows what a device runs', () => {
+  const guide = readFileSync(join(import.meta.dirname, '../../docs/source.md'), 'utf8');
+  const [, text = ''] = /^```ricci\n(mesh \(tp\)\n[\s\S]*?)^```$/m.exec(guide) ?? [];
+  const axes = [{ name: 'tp', size: 2 }];
+  const { placed } = partitioned(text, { T: 2, D: 4, F: 6 }, { axes }, 'layers');
+  if (placed.kind === 'misplaced') throw new Error(JSON.stringify(placed.faults));
+  expect(guide).toContain(`\`\`\`\n${printGraph(localize(placed.placed).graph)}\`\`\`\n`);
 });

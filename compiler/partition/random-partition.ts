@@ -1,6 +1,6 @@
 /**
- * For tests: random meshes and placements, programs that are made legal by collectives, and arithmetic in which a
- * partitioned program gives the same as the whole one to the last bit, or says that it cannot tell.
+ * For tests: random meshes and placements, programs that are made legal by collectives, and arithmetic in
+ * which a partitioned program gives the same as the whole one to the last bit, or says that it cannot tell.
  */
 import {
   axesOf,
@@ -26,8 +26,9 @@ import { arithmeticOf } from '../graph/scalar.ts';
 import { threefry2x32 } from '../graph/threefry.ts';
 import { allTensors, readsOf, renameReads } from '../graph/uses.ts';
 import { withoutCollectives } from '../optimize/collectives.ts';
-import { allCoordinates, blockPositions } from './devices.ts';
-import { localShape } from './local-blocks.ts';
+import { allCoordinates, blockNumber } from './blocks.ts';
+import { localShape } from './change.ts';
+import { blockPositions } from './devices.ts';
 import { type PlacedGraph, place } from './place.ts';
 
 // ── meshes and placements ──────────────────────────────────────────────────────────────────────────────────
@@ -100,10 +101,7 @@ export function scatter(
   };
   const bits = (position: number, part: number): number => threefry2x32(seed, part, position, 2)[0] % 2;
   return allCoordinates(mesh).map((own) => {
-    const part = pending.reduce(
-      (number, axis) => number * devicesAlong(mesh, [axis]) + (own.get(axis) ?? 0),
-      0,
-    );
+    const part = blockNumber(pending, own, mesh);
     const positions = blockPositions(shape, placement, own, mesh);
     const data = Float64Array.from(positions, (position) => partOf(position, part));
     return { dtype, shape: localShape(shape, placement, mesh), data };
@@ -303,7 +301,7 @@ export function exactAlgebra(): Algebra<number> & { readonly isExact: () => bool
   };
 }
 
-/** The upper 26 bits of a number (Dekker, "A floating-point technique for extending the available precision", 1971). */
+/** The upper 26 bits (Dekker, "A floating-point technique for extending the available precision", 1971). */
 function highPart(value: number): number {
   const scaled = value * (2 ** 27 + 1);
   return scaled - (scaled - value);
