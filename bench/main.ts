@@ -58,7 +58,7 @@ async function measure({ name, entry, sizes, flops, bytes }: Case, ceilings: Cei
   );
   const lowered = accepted(lower(checked, instance));
   const { package: compiled } = compileFor(lowered, instance, opened.profile);
-  const { steps, slots, peakBytes } = compiled.manifest;
+  const { peakBytes } = compiled.manifest;
   const loaded = await loadPackage(compiled, opened);
   const outputs = await loaded.run(inputs);
   const time = await medianTime(() => loaded.runOnDevice());
@@ -73,7 +73,7 @@ async function measure({ name, entry, sizes, flops, bytes }: Case, ceilings: Cei
     gflops: flops / time.seconds / 1e9,
     ofPeak: flops / time.seconds / ceilings.flops,
     ofCopy: bytes / time.seconds / ceilings.bytes,
-    dispatches: expandSteps(steps, slots.length).commands.filter(({ kind }) => kind !== 'copy').length,
+    dispatches: expandSteps(compiled.manifest).commands.filter(({ kind }) => kind !== 'copy').length,
     memory: loaded.peakBytes,
     planned: peakBytes,
     error: relativeError(reference ?? new Float64Array(), output ?? new Float64Array()),

@@ -5,6 +5,7 @@ import { printGraph } from '../compiler/graph/print.ts';
 import { describeEntry } from '../compiler/lower/entry.ts';
 import { lowerEntry } from '../compiler/lower/lower-entry.ts';
 import { optimize } from '../compiler/optimize/passes.ts';
+import type { DeviceProgram } from '../compiler/partition/localize.ts';
 import type { Kernel } from '../compiler/plan/kernel.ts';
 import type { Package } from '../compiler/plan/package.ts';
 import { planPackage } from '../compiler/plan/plan-package.ts';
@@ -15,6 +16,7 @@ import { scheduleGraph } from '../compiler/tiles/schedule-graph.ts';
 import type { Schedule, ScheduledStep } from '../compiler/tiles/scheduled.ts';
 import type { TileProgram } from '../compiler/tiles/tile-program.ts';
 import type { Diagnostic } from '../dsl/diagnostics/diagnostic.ts';
+import type { Mesh } from '../dsl/placement/placement.ts';
 import { format } from '../dsl/syntax/format.ts';
 import { parse } from '../dsl/syntax/parse.ts';
 import { checkProgram } from '../dsl/types/check.ts';
@@ -24,6 +26,7 @@ import type { TypedProgram } from '../dsl/types/typed.ts';
 import { UserError } from '../runtime/errors.ts';
 import { checkElements, checkExtents } from './index-limits.ts';
 import { moduleLoader, requireSource } from './module-loader.ts';
+import { partition } from './partition.ts';
 import { type Progress, silent } from './progress.ts';
 import { showSignature } from './signature.ts';
 import type { DeviceStage, GraphStage, SourceStage } from './stages.ts';
@@ -72,6 +75,8 @@ export interface Instance {
   readonly sizes: ReadonlyMap<string, number>;
   /** What `float` inputs are, by path; f32 for those left out. */
   readonly inputDtypes: ReadonlyMap<string, Dtype>;
+  /** Of more devices than one. Its axes are among the sizes. */
+  readonly mesh?: Mesh;
 }
 
 export interface Lowered {
@@ -80,15 +85,18 @@ export interface Lowered {
   readonly optimized: Graph;
   /** For inputs of type ix(n), by path: n. */
   readonly below: ReadonlyMap<string, number>;
+  /** The program of each device of the mesh that was asked for; `optimized` is then of it. */
+  readonly device?: DeviceProgram;
 }
 
 /**
- * The index graph of one entry at given sizes, as written and as optimized.
- * @throws UserError when an index would not fit in an i32.
+ * The index graph of one entry at given sizes, as written and as optimized; on a mesh also that of each
+ * device.
+ * @throws UserError when an index would not fit in an i32, or the entry cannot run on the mesh.
  */
 export function lower(
   checked: Checked,
-  { entry, sizes, inputDtypes }: Instance,
+  { entry, sizes, inputDtypes, mesh }: Instance,
   progress: Progress = silent,
 ): Lowered | Rejected {
   progress('lowering', 0, 1);
@@ -101,10 +109,17 @@ export function lower(
     const range = element.kind === 'ix' ? evaluateSize(element.range, sizes) : undefined;
     return range === undefined ? [] : [[path, range] as const];
   });
+  const device = mesh === undefined ? undefined : partition(checked.program, entry, lowered.graph, mesh);
   progress('optimizing', 0, 1);
-  const optimized = optimize(lowered.graph);
+  const optimized = optimize((device ?? lowered).graph);
   progress('optimizing', 1, 1);
-  return { kind: 'lowered', graph: lowered.graph, optimized, below: new Map(below) };
+  return {
+    kind: 'lowered',
+    graph: lowered.graph,
+    optimized,
+    below: new Map(below),
+    ...(device === undefined ? {} : { device }),
+  };
 }
 
 export interface Compiled {
@@ -140,6 +155,7 @@ export function compileFor(
   const planned = planPackage(lowered.optimized, schedule, kernels, device, {
     sizes: Object.fromEntries(instance.sizes),
     below: lowered.below,
+    ...(lowered.device === undefined ? {} : { mesh: lowered.device.mesh, placements: lowered.device }),
   });
   checkElements(lowered.optimized, tensors.values());
   progress('planning', 1, 1);
@@ -148,7 +164,10 @@ export function compileFor(
 
 /** Every kernel of a schedule, those in loops too. */
 function programsOf(steps: readonly ScheduledStep[]): readonly TileProgram[] {
-  return steps.flatMap((step) => (step.kind === 'kernel' ? [step.program] : programsOf(step.steps)));
+  return steps.flatMap((step) => {
+    if (step.kind === 'kernel') return [step.program];
+    return step.kind === 'loop' ? programsOf(step.steps) : [];
+  });
 }
 
 export interface Shown {

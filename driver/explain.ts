@@ -4,14 +4,22 @@
  */
 import type { Cost, NodeCost } from '../compiler/graph/cost.ts';
 import { graphCost, peakLiveBytes, tensorBytes } from '../compiler/graph/cost.ts';
-import { type ComputeNode, type Node, results, type Tensor } from '../compiler/graph/graph.ts';
+import {
+  type ComputeNode,
+  type ExchangeVerb,
+  type Graph,
+  type Node,
+  results,
+  type Tensor,
+} from '../compiler/graph/graph.ts';
 import { printChange } from '../compiler/graph/print.ts';
 import { allTensors } from '../compiler/graph/uses.ts';
 import { entryOf } from '../compiler/lower/entry.ts';
 import { contractionOf } from '../compiler/optimize/contraction.ts';
 import { commandCount } from '../compiler/plan/expand.ts';
+import { exchangeOf, sentBytes } from '../compiler/plan/expand-exchange.ts';
 import { typeText } from '../compiler/plan/storage-bytes.ts';
-import { showList } from '../dsl/placement/placement.ts';
+import { deviceCount, type Mesh, showList } from '../dsl/placement/placement.ts';
 import type { Dtype } from '../dsl/types/dtype.ts';
 import type { OpenedDevice } from '../runtime/webgpu/device.ts';
 import type { Checked, Compiled, Instance, Lowered } from './compile.ts';
@@ -29,6 +37,25 @@ export interface Explanation {
   readonly totals: Cost;
   /** The most bytes of tensors alive at once, inputs and outputs included, on any device. */
   readonly peakLiveBytes: number;
+  /** All else is then of one device of a mesh. */
+  readonly mesh: ExplainedMesh | undefined;
+}
+
+export interface ExplainedMesh {
+  readonly axes: Mesh['axes'];
+  readonly devices: number;
+  /** By the device that sends most, in a run. */
+  readonly sentBytes: number;
+  readonly exchanges: readonly ExplainedExchange[];
+}
+
+/** Exchanges of one kind between the same groups. */
+export interface ExplainedExchange {
+  readonly verb: ExchangeVerb;
+  readonly axes: readonly string[];
+  /** How often in a run. */
+  readonly times: number;
+  readonly sentBytes: number;
 }
 
 export interface ExplainedTensor {
@@ -56,7 +83,7 @@ export interface ExplainedPlan {
   readonly peakBytes: number;
 }
 
-export function explain(checked: Checked, instance: Instance, { optimized }: Lowered): Explanation {
+export function explain(checked: Checked, instance: Instance, { optimized, device }: Lowered): Explanation {
   const info = entryOf(checked.program, instance.entry);
   const tensors = allTensors(optimized);
   const explained = (path: string, tensor: Tensor): ExplainedTensor => {
@@ -74,6 +101,30 @@ export function explain(checked: Checked, instance: Instance, { optimized }: Low
     nodes: nodes.map(explainNode),
     totals,
     peakLiveBytes: peakLiveBytes(optimized),
+    mesh: device === undefined ? undefined : explainMesh(device.mesh, optimized),
+  };
+}
+
+function explainMesh(mesh: Mesh, graph: Graph): ExplainedMesh {
+  const found = new Map<string, ExplainedExchange>();
+  const visit = ({ nodes }: Graph, times: number): void => {
+    for (const node of nodes) {
+      if (node.kind === 'loop') visit(node.body, times * node.count);
+      if (node.kind !== 'exchange') continue;
+      const { verb, axes } = node;
+      const key = `${verb} ${axes}`;
+      const before = found.get(key) ?? { times: 0, sentBytes: 0 };
+      const bytes = times * sentBytes(exchangeOf(node), 0);
+      found.set(key, { verb, axes, times: before.times + times, sentBytes: before.sentBytes + bytes });
+    }
+  };
+  visit(graph, 1);
+  const exchanges = [...found.values()];
+  return {
+    axes: mesh.axes,
+    devices: deviceCount(mesh),
+    sentBytes: exchanges.reduce((sum, each) => sum + each.sentBytes, 0),
+    exchanges,
   };
 }
 

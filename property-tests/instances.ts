@@ -30,7 +30,7 @@ export function instancesOf(program: TypedProgram, entry: string): readonly Read
 }
 
 /** There is no index into a dimension of size 0: an entry that wants one cannot be run. */
-function hasInputs(program: TypedProgram, entry: string, sizes: ReadonlyMap<string, number>): boolean {
+export function hasInputs(program: TypedProgram, entry: string, sizes: ReadonlyMap<string, number>): boolean {
   return describeEntry(program, entry).inputs.every(
     ({ element, dims }) =>
       element.kind !== 'ix' ||

@@ -33,6 +33,7 @@ export function emitWgsl(
     grid,
     bindings: program.buffers,
     counters: program.counters,
+    coordinates: program.coordinates,
     workgroupBytes,
     features,
   };
@@ -88,7 +89,7 @@ function write(
       const mode = access === 'read' ? 'read' : 'read_write';
       return `@group(0) @binding(${binding}) var<storage, ${mode}> ${name}: array<${viewType(tensor.dtype, view)}>;`;
     }),
-    ...(program.counters.length > 0
+    ...(program.counters.length + program.coordinates.length > 0
       ? [`@group(0) @binding(${program.buffers.length}) var<uniform> counters: vec4<u32>;`]
       : []),
     ...workgroupArrays.map(

@@ -93,9 +93,11 @@ function emitOperation(emission: Emission, expression: TileExpression, point: Po
       return named(`g${expression.axis}`);
     case 'variable':
       return named(`i_${expression.name}`, emission.loopDepths.get(expression.name) ?? 0);
-    case 'counter': {
-      const component = components[emission.program.counters.indexOf(expression.loop)];
-      return emission.writer.compute('i32', 1, [], () => `i32(counters.${component})`);
+    case 'counter':
+      return uniform(emission, emission.program.counters.indexOf(expression.loop));
+    case 'device': {
+      const { counters, coordinates } = emission.program;
+      return uniform(emission, counters.length + coordinates.indexOf(expression.axis));
     }
     case 'coordinate':
       return sumOf(emission, point.coordinates[expression.axis]!);
@@ -112,6 +114,11 @@ function emitOperation(emission: Emission, expression: TileExpression, point: Po
     case 'apply':
       return emitApply(emission, expression, point);
   }
+}
+
+/** What the launch passes in at a place: counters of loops, then coordinates of the device. */
+function uniform({ writer }: Emission, place: number): Value {
+  return writer.compute('i32', 1, [], () => `i32(counters.${components[place]})`);
 }
 
 /** A tile's element: by a number known here in registers, by a computed place in workgroup memory. */

@@ -4,7 +4,8 @@ import type { TileBuffer } from '../../compiler/tiles/tile-program.ts';
 
 /**
  * Entry point `main`. Storage buffers are group 0, bindings 0 … n−1 in the order of `bindings`; with
- * `counters`, binding n is `var<uniform> counters: vec4<u32>`, outermost loop first.
+ * `counters` or `coordinates`, binding n is `var<uniform> counters: vec4<u32>`: the steps of loops, outermost
+ * first, then the device's coordinates along mesh axes.
  */
 export interface WgslKernel {
   readonly name: string;
@@ -14,6 +15,7 @@ export interface WgslKernel {
   readonly grid: readonly [number, number, number];
   readonly bindings: readonly TileBuffer[];
   readonly counters: readonly LoopId[];
+  readonly coordinates: readonly string[];
   /** Of workgroup memory. */
   readonly workgroupBytes: number;
   /** Optional WebGPU features that the code enables. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { Scalar } from '../../compiler/graph/graph.ts';
+import type { Scalar, Tensor } from '../../compiler/graph/graph.ts';
 import {
   apply,
   boolean,
@@ -44,6 +44,31 @@ describe('a map', () => {
       const body = apply('add', apply('mul', load(a, at), load(b, at)), float(1.5));
       await expectAgreement(graphOf('map', [a, b], [mapNode(tensor(2, 'out', 'f32', shape), body)]));
     });
+
+  test.each([
+    [3, 4],
+    [2, 6],
+    [5, 7],
+  ])('reads %i blocks of %i as one, without dividing', async (blocks, block) => {
+    const a = tensor(0, 'a', 'f32', [blocks, block, 4]);
+    const [i, j] = [iterator(0), iterator(1)];
+    const split = (extent: number) => [
+      apply('floordiv', i, integer(extent)),
+      apply('mod', i, integer(extent)),
+    ];
+    const graphOfSplit = (extent: number, from: Tensor) =>
+      graphOf(
+        'whole',
+        [from],
+        [mapNode(tensor(1, 'out', 'f32', [blocks * block, 4]), load(from, [...split(extent), j]))],
+      );
+    await expectAgreement(graphOfSplit(block, a));
+    const { profile } = await testDevice();
+    const [kernel] = kernelsOf(compileGraph(graphOfSplit(block, a), profile).steps);
+    expect(kernel!.code).not.toMatch(/[%&]/);
+    // Blocks with gaps between them are not one.
+    await expectAgreement(graphOfSplit(block, tensor(0, 'a', 'f32', [blocks, block + 1, 4])));
+  });
 
   for (const shape of [
     [3, 5],

@@ -146,10 +146,16 @@ export function compileGraph(graph: Graph, profile: DeviceProfile): Compiled {
   const schedule = scheduleGraph(graph, profile);
   const tensors = new Map(allTensors(graph));
   for (const tensor of schedule.temporaries) tensors.set(tensor.id, tensor);
-  const compile = (step: ScheduledStep): CompiledStep =>
-    step.kind === 'kernel'
-      ? { kind: 'kernel', kernel: emitWgsl(step.program, (id) => tensors.get(id)!, profile) }
-      : { kind: 'loop', step, steps: step.steps.map(compile) };
+  const compile = (step: ScheduledStep): CompiledStep => {
+    switch (step.kind) {
+      case 'kernel':
+        return { kind: 'kernel', kernel: emitWgsl(step.program, (id) => tensors.get(id)!, profile) };
+      case 'loop':
+        return { kind: 'loop', step, steps: step.steps.map(compile) };
+      case 'exchange':
+        throw new Error(`${graph.name} exchanges, and runs on one device here`);
+    }
+  };
   return { steps: schedule.steps.map(compile), tensors };
 }
 

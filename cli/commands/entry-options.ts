@@ -3,11 +3,12 @@ import { type Command, Option } from 'commander';
 import { describeEntry, type EntryTensor, entryOf, solveEntrySizes } from '../../compiler/lower/entry.ts';
 import { type Checked, checkFile, chooseEntry, type Instance, type Rejected } from '../../driver/compile.ts';
 import { checkInput } from '../../driver/inputs.ts';
+import type { Mesh } from '../../dsl/placement/placement.ts';
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import type { ElementType } from '../../dsl/types/typed.ts';
 import { UserError } from '../../runtime/errors.ts';
 import type { TensorData } from '../../runtime/weights/tensor-data.ts';
-import { Ended, exitStatus } from '../exit.ts';
+import { Ended, exitStatus, UsageError } from '../exit.ts';
 import { parseAssignments, parseNamed } from '../options.ts';
 import type { Output } from '../output.ts';
 import { type GivenInputs, type InputOptions, readInputs } from './given-inputs.ts';
@@ -15,6 +16,7 @@ import { type GivenInputs, type InputOptions, readInputs } from './given-inputs.
 export interface EntryOptions extends InputOptions {
   readonly entry?: string;
   readonly size: ReadonlyMap<string, number>;
+  readonly mesh: ReadonlyMap<string, number>;
   readonly json?: boolean;
 }
 
@@ -25,6 +27,11 @@ export function withEntryOptions(command: Command): Command {
       new Option('--size <sizes>', 'sizes that the inputs do not fix: S=128,B=2; repeatable')
         .argParser(parseAssignments)
         .default(new Map(), 'none'),
+    )
+    .addOption(
+      new Option('--mesh <axes>', 'devices along mesh axes: sp=4,tp=2; repeatable')
+        .argParser(parseAssignments)
+        .default(new Map(), 'one device'),
     )
     .option('--inputs <file>', 'a safetensors file with the inputs by path: x, experts.gate')
     .option(
@@ -76,6 +83,7 @@ export function prepareEntry(
 ): Prepared {
   const checked = orEnd(checkFile(file), output);
   const entry = chooseEntry(checked.program, file, options.entry);
+  refuseMeshes(checked.program.axes, options);
   const { inputs: wanted } = describeEntry(checked.program, entry);
   const given = readInputs(
     options,
@@ -86,8 +94,7 @@ export function prepareEntry(
   const shapes = new Map([...inputs].map(([path, { shape }]) => [path, shape]));
   const own = entryOf(checked.program, entry).sizes;
   const configured = [...given.sizes].filter(([name]) => own.includes(name));
-  const known = new Map([...configured, ...options.size]);
-  refuseMeshes(checked.program.axes, known);
+  const known = new Map([...configured, ...options.size, ...options.mesh]);
   const solved = solveEntrySizes(checked.program, entry, shapes, known);
   if (solved.kind === 'rejected') {
     output.diagnostics(solved.diagnostics, checked.sources);
@@ -98,7 +105,9 @@ export function prepareEntry(
     if (tensor !== undefined) checkInput(each, tensor, solved.sizes);
   }
   const inputDtypes = new Map<string, Dtype>([...inputs].map(([path, { dtype }]) => [path, dtype]));
-  return { checked, instance: { entry, sizes: solved.sizes, inputDtypes }, wanted, inputs };
+  const mesh = meshOf(options.mesh);
+  const instance = { entry, sizes: solved.sizes, inputDtypes, ...(mesh === undefined ? {} : { mesh }) };
+  return { checked, instance, wanted, inputs };
 }
 
 /** Said before the sizes that they would have fixed are missed. */
@@ -115,15 +124,26 @@ function refuseMissing(wanted: readonly EntryTensor[], { tensors, strangers }: G
   );
 }
 
-/** Meshes of several devices are read and kept, and not yet run. */
-function refuseMeshes(axes: readonly string[], sizes: ReadonlyMap<string, number>): void {
-  const axis = axes.find((name) => (sizes.get(name) ?? 1) !== 1);
-  if (axis === undefined) return;
-  throw new UserError(
-    'wrong-input',
-    `the mesh axis ${axis} cannot be ${sizes.get(axis)}: Ricci runs on one device today, where it is 1`,
-    'leave it out',
-  );
+/** Axes are no sizes to choose: there are as many devices as the mesh has. */
+function refuseMeshes(axes: readonly string[], { size, mesh }: EntryOptions): void {
+  const axis = axes.find((name) => size.has(name));
+  if (axis !== undefined)
+    throw new UsageError(`${axis} is an axis of the mesh, no size`, `give --mesh ${axis}=${size.get(axis)}`);
+  const unknown = [...mesh.keys()].find((name) => !axes.includes(name));
+  if (unknown !== undefined)
+    throw new UserError(
+      'wrong-input',
+      `there is no mesh axis ${unknown}`,
+      axes.length === 0 ? 'leave --mesh out: nothing is placed on a mesh' : `there are: ${axes.join(', ')}`,
+    );
+  const empty = [...mesh].find(([, devices]) => devices === 0);
+  if (empty !== undefined)
+    throw new UserError('wrong-input', `the mesh has no device along ${empty[0]}`, 'give at least 1');
+}
+
+/** In the order in which the axes were given: along the last, neighbours have neighbouring numbers. */
+function meshOf(axes: ReadonlyMap<string, number>): Mesh | undefined {
+  return axes.size === 0 ? undefined : { axes: [...axes].map(([name, size]) => ({ name, size })) };
 }
 
 function dtypeOf(element: ElementType): Dtype | undefined {

@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import { bytesText, typeText } from '../../compiler/plan/storage-bytes.ts';
 import { compileFor, type Instance, type Lowered, lower } from '../../driver/compile.ts';
 import {
+  type ExplainedMesh,
   type ExplainedNode,
   type ExplainedPlan,
   type ExplainedTensor,
@@ -9,6 +10,7 @@ import {
   explain,
   explainPlan,
 } from '../../driver/explain.ts';
+import { showList } from '../../dsl/placement/placement.ts';
 import { isUserError } from '../../runtime/errors.ts';
 import { openAdapter } from '../../runtime/webgpu/adapter.ts';
 import { openDevice } from '../../runtime/webgpu/device.ts';
@@ -72,13 +74,14 @@ async function planFor(
 // ── as text ────────────────────────────────────────────────────────────────────────────────────────────────
 
 function reportText(explanation: Explanation, plan: ExplainedPlan | string): string {
-  const { signature, instance, sizes, inputs, outputs, nodes, totals, peakLiveBytes } = explanation;
+  const { signature, instance, sizes, inputs, outputs, nodes, totals, peakLiveBytes, mesh } = explanation;
   const sizeText = Object.entries(sizes).map(([name, value]) => `${name}=${value}`);
   const bytes = totals.bytesRead + totals.bytesWritten;
   return [
     signature,
     ...(sizeText.length === 0 ? [] : ['', `at ${sizeText.join(', ')}`, instance]),
     '',
+    ...(mesh === undefined ? [] : [meshText(mesh), '']),
     ...tensorLines(inputs, outputs),
     '',
     ...nodeLines(nodes, explanation),
@@ -88,6 +91,16 @@ function reportText(explanation: Explanation, plan: ExplainedPlan | string): str
     `peak memory of the graph: ${bytesText(peakLiveBytes)}, inputs and outputs included`,
     planText(plan),
   ].join('\n');
+}
+
+function meshText({ axes, devices, sentBytes, exchanges }: ExplainedMesh): string {
+  const sizes = axes.map(({ name, size }) => `${name}=${size}`).join(', ');
+  const sent = exchanges.map(
+    ({ verb, axes: along, times, sentBytes: bytes }) =>
+      `${verb} ${showList(along)} ${times === 1 ? 'once' : `${times} times`}, ${bytesText(bytes)}`,
+  );
+  const traffic = sent.length === 0 ? 'sends nothing' : `sends ${bytesText(sentBytes)}: ${sent.join('; ')}`;
+  return `each of ${counted(devices, 'device')} (${sizes}) has what follows, and ${traffic}`;
 }
 
 function planText(plan: ExplainedPlan | string): string {

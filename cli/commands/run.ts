@@ -7,13 +7,16 @@ import { compileFor, lower } from '../../driver/compile.ts';
 import { checkInputs } from '../../driver/inputs.ts';
 import { randomInput } from '../../driver/random-inputs.ts';
 import { runReference } from '../../driver/run-reference.ts';
+import { runReferenceOnMesh } from '../../driver/run-reference-mesh.ts';
 import { writeFileBeside } from '../../driver/write-file.ts';
 import { natural } from '../../dsl/types/size.ts';
 import type { ElementType } from '../../dsl/types/typed.ts';
 import { UserError } from '../../runtime/errors.ts';
+import { loadMesh } from '../../runtime/mesh/run-mesh.ts';
+import { runWhole, wholeType } from '../../runtime/mesh/whole-tensors.ts';
 import { openAdapter } from '../../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/webgpu/device.ts';
-import { loadPackage } from '../../runtime/webgpu/execute.ts';
+import { type LoadedPackage, loadPackage } from '../../runtime/webgpu/execute.ts';
 import type { TensorData } from '../../runtime/weights/tensor-data.ts';
 import { UsageError } from '../exit.ts';
 import { parseSeed } from '../options.ts';
@@ -77,7 +80,10 @@ async function runFile(file: string, options: RunOptions, output: Output): Promi
     checkInputs(wanted, all, instance.sizes);
     return all;
   };
-  if (options.target === 'reference') return runReference(lowered.graph, complete(), output.advance);
+  if (options.target === 'reference')
+    return lowered.device === undefined
+      ? runReference(lowered.graph, complete(), output.advance)
+      : runReferenceOnMesh(lowered.device, complete());
   return onDevice(options, output, async (opened) => {
     // Before the inputs are made: sizes that the device cannot hold are refused first.
     const compiled = compileFor(lowered, instance, opened.profile, output.advance);
@@ -96,7 +102,9 @@ async function runPackage(directory: string, options: RunOptions, output: Output
   const pkg = await readPackage(directory);
   if (options.output !== undefined) checkResultFile(options.output, pkg.manifest.outputs.length);
   const { tensors } = readInputs(options, pkg.manifest.inputs);
-  const wanted = pkg.manifest.inputs.map(({ path, dtype, shape, below }): EntryTensor => {
+  const wanted = pkg.manifest.inputs.map((input): EntryTensor => {
+    const { path, below } = input;
+    const { dtype, shape } = wholeType(pkg.manifest, input);
     const element: ElementType =
       below === undefined ? { kind: 'dtype', dtype } : { kind: 'ix', range: natural(below) };
     return { path, element, dims: shape.map(natural) };
@@ -111,11 +119,12 @@ function refuseOfPackages(options: RunOptions): void {
   const refused = [
     ...(options.entry === undefined ? [] : ['--entry']),
     ...(options.size.size === 0 ? [] : ['--size']),
+    ...(options.mesh.size === 0 ? [] : ['--mesh']),
     ...(options.target === 'reference' ? ['--target reference'] : []),
   ];
   if (refused.length > 0) {
     throw new UsageError(
-      `${refused.join(', ')}: a package has its entry, sizes and target already`,
+      `${refused.join(', ')}: a package has its entry, sizes, mesh and target already`,
       'leave that out, or run the .ricci file',
     );
   }
@@ -152,9 +161,8 @@ async function runOn(
   options: RunOptions,
   output: Output,
 ): Promise<Tensors> {
-  const loaded = await loadPackage(pkg, opened, (done, total) =>
-    output.advance('compiling kernels', done, total),
-  );
+  const onPipeline = (done: number, total: number) => output.advance('compiling kernels', done, total);
+  const loaded = await loadFor(pkg, opened, onPipeline);
   try {
     output.advance('running', 0, 1);
     const results = await loaded.run(inputs);
@@ -164,6 +172,19 @@ async function runOn(
   } finally {
     loaded.destroy();
   }
+}
+
+/** What both ways of running have. */
+type Loaded = Pick<LoadedPackage, 'run' | 'time' | 'destroy'>;
+
+async function loadFor(
+  pkg: Package,
+  opened: OpenedDevice,
+  onPipeline: (done: number, total: number) => void,
+): Promise<Loaded> {
+  if (pkg.manifest.mesh === undefined) return loadPackage(pkg, opened, onPipeline);
+  const loaded = await loadMesh(pkg, opened, onPipeline);
+  return { ...loaded, run: (inputs) => runWhole(loaded, pkg.manifest, inputs) };
 }
 
 /** Chrome's trace event format: one complete event a kernel, times in microseconds. */

@@ -283,7 +283,8 @@ function placeCompute(node: ComputeNode, state: State): void {
     result: localTensor(result, placement, state.mesh),
     body: body.scalar,
     reduce: reduce && { ...reduce, extents: blocks.slice(rank), finish: finish?.scalar },
-    grouped: lists.some((list) => list.length > 0) ? undefined : node.grouped,
+    // The optimizer finds it again.
+    grouped: undefined,
   });
 }
 

@@ -22,7 +22,13 @@ import { type DeviceProgram, localize } from './localize.ts';
 import { place } from './place.ts';
 
 /** An entry of a text, placed as its types say. */
-function partitioned(text: string, sizes: Readonly<Record<string, number>>, mesh: Mesh, entry = 'f') {
+function partitioned(
+  text: string,
+  sizes: Readonly<Record<string, number>>,
+  mesh: Mesh,
+  entry = 'f',
+  change = (graph: Graph) => graph,
+) {
   const program = checkText(text);
   const { parameters, result } = entryOf(program, entry);
   const lowered = lowerEntry(program, entry, {
@@ -30,7 +36,7 @@ function partitioned(text: string, sizes: Readonly<Record<string, number>>, mesh
     inputDtypes: new Map(),
   });
   if ('diagnostics' in lowered) throw new Error(lowered.diagnostics.map(({ message }) => message).join('\n'));
-  const { graph } = lowered;
+  const graph = change(lowered.graph);
   const inputs = new Map(parameters.map(({ name, type }) => [name, placementOf(type)]));
   const placed = place(graph, { mesh, inputs, outputs: new Map([['out', placementOf(result)]]) });
   return { graph, placed };
@@ -275,6 +281,33 @@ describe.each(schemes)('$name', ({ text, sizes, bytes, most = 4 }) => {
     expect(again.outputs.get('out')).toEqual(evaluateGraph(optimize(graph), ids, float64).get('out'));
     expect(again.sent).toEqual(sent);
   });
+});
+
+test.each(['softmaxSum', 'compute'])('attention is cut before the optimizer and after it: %s', (kind) => {
+  const text = `import attention
+mesh (dp, tp)
+export fn f(q: f32[S@dp, (G * R)@tp, A], k: f32[S, G@tp, A], v: f32[S, G@tp, A])
+  -> f32[S@dp, (G * R)@tp, A] ${heads} = attention.causal(q, k, v)`;
+  const axes = [
+    { name: 'dp', size: 2 },
+    { name: 'tp', size: 3 },
+  ];
+  const isOptimized = kind === 'softmaxSum';
+  const { graph, placed } = partitioned(
+    text,
+    { S, G, R, A },
+    { axes },
+    'f',
+    isOptimized ? optimize : undefined,
+  );
+  if (placed.kind === 'misplaced') throw new Error(JSON.stringify(placed.faults));
+  const device = localize(placed.placed);
+  expect(device.graph.nodes.some((node) => node.kind === 'softmaxSum')).toBe(isOptimized);
+  const inputs = integersFor(graph, 1);
+  const ids = new Map(graph.inputs.map(({ path, tensor }) => [tensor.id, inputs.get(path)!]));
+  const { outputs, sent } = evaluateOnMesh(device, inputs, float64);
+  expect(outputs.get('out')).toEqual(evaluateGraph(graph, ids, float64).get('out'));
+  expect(sent.size).toBe(0);
 });
 
 test('the guide to the source shows what a device runs', () => {

@@ -1,7 +1,7 @@
 /** The launch order with its loops run through: what a device is told to do, one command after the other. */
 
 import { UserError } from '../../dsl/diagnostics/user-error.ts';
-import type { LaunchStep } from './package.ts';
+import type { ExchangeStep, LaunchStep, PackageKernel } from './package.ts';
 import { wordBytes } from './storage-bytes.ts';
 
 /** Bytes from one entry of the uniform buffer to the next: WebGPU's alignment of dynamic offsets. */
@@ -13,7 +13,7 @@ export type Command =
       readonly kind: 'dispatch';
       readonly kernel: string;
       readonly buffers: readonly number[];
-      /** Present when the kernel takes loop counters. */
+      /** Present when the kernel takes loop counters or coordinates. */
       readonly uniform: number | undefined;
     }
   /** Whole words, so that the device's own copy serves. */
@@ -33,12 +33,20 @@ export type Command =
       readonly to: number;
       readonly bytes: number;
       readonly uniform: number;
-    };
+    }
+  /** All devices of a group together: between the buffers `from` and `to` of each. */
+  | { readonly kind: 'exchange'; readonly step: ExchangeStep; readonly from: number; readonly to: number };
+
+/** At most four 32-bit words: numbers, then the coordinates of the device along mesh axes. */
+export interface UniformEntry {
+  readonly words: readonly number[];
+  readonly axes: readonly string[];
+}
 
 export interface Expansion {
   readonly commands: readonly Command[];
-  /** Each at most four 32-bit words; no two are equal. */
-  readonly uniforms: readonly (readonly number[])[];
+  /** No two are equal. */
+  readonly uniforms: readonly UniformEntry[];
   /** The slot whose buffer holds what is in the n-th slot at the end, after all swaps. */
   readonly finalBuffer: readonly number[];
 }
@@ -54,8 +62,15 @@ export function commandCount(steps: readonly LaunchStep[]): number {
   );
 }
 
+/** What is looked at of a manifest. */
+export interface Launches {
+  readonly steps: readonly LaunchStep[];
+  readonly slots: readonly unknown[];
+  readonly kernels: readonly Pick<PackageKernel, 'name' | 'coordinates'>[];
+}
+
 /** @throws UserError `exceeds-device` when there are more than `maxCommands`. */
-export function expandSteps(steps: readonly LaunchStep[], slotCount: number): Expansion {
+export function expandSteps({ steps, slots, kernels }: Launches): Expansion {
   const count = commandCount(steps);
   if (count > maxCommands)
     throw new UserError(
@@ -64,13 +79,14 @@ export function expandSteps(steps: readonly LaunchStep[], slotCount: number): Ex
       'use loops of fewer steps, or --target reference',
     );
   const commands: Command[] = [];
-  const uniforms = new Map<string, { readonly index: number; readonly words: readonly number[] }>();
-  const buffer = Array.from({ length: slotCount }, (_, slot) => slot);
+  const uniforms = new Map<string, UniformEntry & { readonly index: number }>();
+  const buffer = slots.map((_, slot) => slot);
+  const coordinates = new Map(kernels.map(({ name, coordinates = [] }) => [name, coordinates]));
   const counter = new Map<number, number>();
 
-  const uniform = (words: readonly number[]): number => {
-    const key = words.join();
-    const entry = uniforms.get(key) ?? { index: uniforms.size, words };
+  const uniform = (words: readonly number[], axes: readonly string[] = []): number => {
+    const key = JSON.stringify([words, axes]);
+    const entry = uniforms.get(key) ?? { index: uniforms.size, words, axes };
     uniforms.set(key, entry);
     return entry.index;
   };
@@ -81,22 +97,25 @@ export function expandSteps(steps: readonly LaunchStep[], slotCount: number): Ex
   const visit = (inside: readonly LaunchStep[]): void => {
     for (const step of inside) {
       switch (step.kind) {
-        case 'dispatch':
+        case 'dispatch': {
+          const axes = coordinates.get(step.kernel) ?? [];
+          const words = step.counters.map((loop) => counter.get(loop)!);
           commands.push({
             kind: 'dispatch',
             kernel: step.kernel,
             buffers: step.slots.map((slot) => buffer[slot]!),
-            uniform:
-              step.counters.length === 0
-                ? undefined
-                : uniform(step.counters.map((loop) => counter.get(loop)!)),
+            uniform: words.length + axes.length === 0 ? undefined : uniform(words, axes),
           });
           break;
+        }
         case 'copy': {
           const toByte = step.sliceOf === undefined ? 0 : counter.get(step.sliceOf)! * step.bytes;
           commands.push(copy(buffer[step.from]!, buffer[step.to]!, step.bytes, toByte));
           break;
         }
+        case 'exchange':
+          commands.push({ kind: 'exchange', step, from: buffer[step.from]!, to: buffer[step.to]! });
+          break;
         case 'loop':
           for (let at = 0; at < step.count; at++) {
             counter.set(step.loop, at);
@@ -109,5 +128,6 @@ export function expandSteps(steps: readonly LaunchStep[], slotCount: number): Ex
     }
   };
   visit(steps);
-  return { commands, uniforms: [...uniforms.values()].map((entry) => entry.words), finalBuffer: buffer };
+  const entries = [...uniforms.values()].map(({ words, axes }) => ({ words, axes }));
+  return { commands, uniforms: entries, finalBuffer: buffer };
 }

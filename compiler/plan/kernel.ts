@@ -14,10 +14,12 @@ export interface Kernel {
   /** Storage buffers: the n-th is `@group(0) @binding(n)`. */
   readonly bindings: readonly KernelBinding[];
   /**
-   * Loops whose step the kernel reads, at most four. When there are any, `@group(0)
-   * @binding(bindings.length)` is a uniform `vec4<u32>` that holds their steps in this order.
+   * Loops whose step the kernel reads. With these or `coordinates`, at most four together, `@group(0)
+   * @binding(bindings.length)` is a uniform `vec4<u32>` that holds them in this order.
    */
   readonly counters: readonly LoopId[];
+  /** Mesh axes along which it reads where the device is; none when left out. */
+  readonly coordinates?: readonly string[];
   /** Of workgroup memory; none when left out. */
   readonly workgroupBytes?: number;
   /** Optional WebGPU features that the code enables, such as `shader-f16`. */
@@ -29,5 +31,5 @@ export interface KernelBinding {
   readonly access: 'read' | 'write' | 'readwrite';
 }
 
-/** Steps of loops come in one `vec4<u32>`. */
-export const maxKernelCounters = 4;
+/** Steps of loops and coordinates come in one `vec4<u32>`. */
+export const maxKernelUniforms = 4;

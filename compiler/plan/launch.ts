@@ -1,8 +1,9 @@
 /**
  * The launch order: kernels, copies and loops over storages, and from when to when each storage is needed.
  */
-import type { Graph, LoopNode, Tensor, TensorId } from '../graph/graph.ts';
+import type { ExchangeNode, Graph, LoopNode, Tensor, TensorId } from '../graph/graph.ts';
 import type { Schedule, ScheduledStep } from '../tiles/scheduled.ts';
+import { exchangeOf } from './expand-exchange.ts';
 import type { Kernel } from './kernel.ts';
 import type { LaunchStep } from './package.ts';
 import { bufferBytes, elementCount, packedBytes } from './storage-bytes.ts';
@@ -69,6 +70,16 @@ export function launchOrder(
     return [{ kind: 'copy', from, to, bytes, ...(sliceOf === undefined ? {} : { sliceOf }) }];
   };
 
+  const exchange = (node: ExchangeNode): LaunchStep[] => {
+    const [from, to] = [storages.of(node.source), storages.of(node.result.id)];
+    position++;
+    touch(from);
+    touch(to);
+    const exchanged = exchangeOf(node);
+    if (exchanged.elements === 0 || (node.devices === 1 && from === to)) return [];
+    return [{ ...exchanged, from, to }];
+  };
+
   const loop = (node: LoopNode, body: readonly ScheduledStep[]): LaunchStep[] => {
     const { states } = storages.loops.get(node)!;
     const entry = node.initial.flatMap((initial, index) =>
@@ -107,10 +118,18 @@ export function launchOrder(
     return node.count === 0 ? entry : [...entry, repeated];
   };
 
-  const list = (steps: readonly ScheduledStep[]): LaunchStep[] =>
-    steps.flatMap((step) =>
-      step.kind === 'kernel' ? dispatch(kernelOf(kernels, step.program.name)) : loop(step.loop, step.steps),
-    );
+  const list = (steps: readonly ScheduledStep[]): LaunchStep[] => steps.flatMap(launch);
+
+  const launch = (step: ScheduledStep): LaunchStep[] => {
+    switch (step.kind) {
+      case 'kernel':
+        return dispatch(kernelOf(kernels, step.program.name));
+      case 'exchange':
+        return exchange(step.node);
+      case 'loop':
+        return loop(step.loop, step.steps);
+    }
+  };
 
   for (const input of graph.inputs) touch(storages.of(input.tensor.id));
   const steps = list(schedule.steps);

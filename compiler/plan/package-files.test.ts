@@ -132,6 +132,20 @@ describe('a manifest', () => {
   const nested = (depth: number): unknown =>
     depth === 0 ? [] : [{ ...loop, loop: depth, steps: nested(depth - 1) }];
 
+  const exchange = {
+    kind: 'exchange',
+    verb: 'all_reduce',
+    axes: ['tp'],
+    devices: 3,
+    combiner: 'sum',
+    dtype: 'f32',
+    elements: 3,
+    from: 1,
+    to: 2,
+  } as const;
+  const onMesh: Manifest = { ...manifest, mesh: { axes: [{ name: 'tp', size: 3 }] } };
+  const exchanging = (change: object) => ({ ...onMesh, steps: [{ ...exchange, ...change }] });
+
   test.each<[string, unknown, RegExp]>([
     ['of another version', { ...manifest, version: 2 }, /version 2 is not version 1/],
     ['without an entry', { ...manifest, entry: '' }, /entry: /],
@@ -169,6 +183,44 @@ describe('a manifest', () => {
       { ...manifest, steps: [{ ...manifest.steps[0], bytes: 16 }] },
       /more than slot 0/,
     ],
+    [
+      'whose kernel asks for an axis that there is not',
+      { ...manifest, kernels: [{ ...manifest.kernels[0], coordinates: ['tp'] }] },
+      /kernels\[0\]\.coordinates: the mesh has no axis tp/,
+    ],
+    [
+      'whose kernel asks for too much',
+      { ...onMesh, kernels: [{ ...manifest.kernels[0], counters: 4, coordinates: ['tp'] }] },
+      /kernels\[0\]\.coordinates: more than 4 with the counters/,
+    ],
+    [
+      'whose mesh has an axis twice',
+      { ...onMesh, mesh: { axes: [...onMesh.mesh!.axes, { name: 'tp', size: 2 }] } },
+      /mesh\.axes: two have the same name/,
+    ],
+    [
+      'whose mesh has an empty axis',
+      { ...onMesh, mesh: { axes: [{ name: 'tp', size: 0 }] } },
+      /mesh\.axes\[0\]/,
+    ],
+    ['with an unknown exchange', exchanging({ verb: 'gather' }), /steps\[0\].*/],
+    ['that exchanges without a mesh', { ...manifest, steps: [exchange] }, /axes: the mesh has no axis tp/],
+    ['that exchanges along an axis twice', exchanging({ axes: ['tp', 'tp'] }), /axes: one is listed twice/],
+    ['that exchanges in other groups', exchanging({ devices: 2 }), /devices: not as many as the axes have/],
+    ['that exchanges nothing', exchanging({ elements: 0 }), /steps\[0\].*/],
+    ['that exchanges from nowhere', exchanging({ from: 9 }), /steps\[0\]\.from: there is no slot 9/],
+    ['that exchanges too much', exchanging({ elements: 4 }), /steps\[0\]\.from: slot 1 is too small/],
+    [
+      'that gathers into too little',
+      exchanging({ verb: 'all_gather' }),
+      /steps\[0\]\.to: slot 2 is too small/,
+    ],
+    [
+      'that scatters too little',
+      exchanging({ verb: 'reduce_scatter' }),
+      /steps\[0\]\.from: slot 1 is too small/,
+    ],
+    ['that shifts in place', exchanging({ verb: 'shift', to: 1 }), /to: is the slot that shift sends from/],
     ['with loops without end', { ...manifest, steps: nested(3000) }, /nested too deeply/],
     ['that is a number', 5, /the manifest/],
     ['that is null', null, /the manifest/],
@@ -178,5 +230,9 @@ describe('a manifest', () => {
 
   test('as planned is accepted', () => {
     expect(parseManifest(JSON.parse(JSON.stringify(manifest)), 'manifest.json')).toEqual(manifest);
+    for (const change of [{}, { to: 1 }, { verb: 'shift' }, { elements: 1, verb: 'all_gather' }]) {
+      const value = exchanging(change);
+      expect(parseManifest(JSON.parse(JSON.stringify(value)), 'manifest.json')).toEqual(value);
+    }
   });
 });

@@ -4,8 +4,11 @@
  */
 import { z } from 'zod';
 import { UserError } from '../../dsl/diagnostics/user-error.ts';
+import { devicesAlong } from '../../dsl/placement/placement.ts';
 import { dtypes } from '../../dsl/types/dtype.ts';
-import { maxKernelCounters } from './kernel.ts';
+import { exchangeVerbs } from '../graph/graph.ts';
+import { chunkCount, pendingCombiners, verbFacts } from './exchange-verbs.ts';
+import { maxKernelUniforms } from './kernel.ts';
 import { bufferBytes, packedBytes } from './storage-bytes.ts';
 
 export const packageFormat = 'ricci-package';
@@ -16,12 +19,20 @@ const positive = z.int().min(1);
 const extent3 = z.tuple([natural, natural, natural]);
 const identifier = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is not an identifier');
 
+const placementSchema = z.strictObject({
+  /** For each dimension the mesh axes that cut it, major first. */
+  dims: z.array(z.array(z.string().min(1))),
+  pending: z.array(z.strictObject({ axis: z.string().min(1), combiner: z.enum(pendingCombiners) })),
+});
+
 const tensorSchema = z.strictObject({
   path: z.string().min(1),
   dtype: z.enum(dtypes),
   shape: z.array(natural),
   /** Index into `slots`. */
   slot: natural,
+  /** On a mesh: how the whole tensor lives, of which `shape` is what one device holds. */
+  placement: placementSchema.optional(),
 });
 
 const inputSchema = tensorSchema.extend({
@@ -36,8 +47,13 @@ const kernelSchema = z.strictObject({
   grid: extent3,
   /** How each storage buffer is used, in binding order. */
   bindings: z.array(z.enum(['read', 'write', 'readwrite'])),
-  /** How many steps of loops it reads, in a uniform `vec4<u32>` after the storage buffers; none for 0. */
-  counters: natural.max(maxKernelCounters),
+  /**
+   * How many steps of loops it reads, in a uniform `vec4<u32>` after the storage buffers; none for 0 where
+   * there are no coordinates either.
+   */
+  counters: natural.max(maxKernelUniforms),
+  /** Mesh axes along which it reads the device's coordinate, in the same uniform after the steps. */
+  coordinates: z.array(z.string().min(1)).min(1).max(maxKernelUniforms).optional(),
 });
 
 const dispatchSchema = z.strictObject({
@@ -58,9 +74,29 @@ const copySchema = z.strictObject({
   sliceOf: natural.optional(),
 });
 
+const exchangeSchema = z.strictObject({
+  kind: z.literal('exchange'),
+  verb: z.enum(exchangeVerbs),
+  /** Devices that differ in the coordinates along these axes only are a group, the first most significant. */
+  axes: z.array(z.string().min(1)),
+  /** In a group. */
+  devices: positive,
+  /** Of the verbs that combine. */
+  combiner: z.enum(pendingCombiners),
+  dtype: z.enum(dtypes),
+  /** Of a chunk, which is what one device sends to another: see `verbFacts`. */
+  elements: positive,
+  from: natural,
+  /** May be `from` where the verb works in place. */
+  to: natural,
+});
+
+export type ExchangeStep = z.infer<typeof exchangeSchema>;
+
 export type LaunchStep =
   | z.infer<typeof dispatchSchema>
   | z.infer<typeof copySchema>
+  | ExchangeStep
   | {
       readonly kind: 'loop';
       readonly loop: number;
@@ -74,6 +110,7 @@ const stepSchema: z.ZodType<LaunchStep> = z.lazy(() =>
   z.discriminatedUnion('kind', [
     dispatchSchema,
     copySchema,
+    exchangeSchema,
     z.strictObject({
       kind: z.literal('loop'),
       loop: natural,
@@ -90,18 +127,27 @@ const slotSchema = z.strictObject({
   role: z.enum(['input', 'work']),
 });
 
+const meshSchema = z.strictObject({
+  axes: z.array(z.strictObject({ name: z.string().min(1), size: positive })),
+});
+
 const manifestSchema = z.strictObject({
   format: z.literal(packageFormat),
   version: z.literal(packageVersion),
   target: z.literal('wgsl'),
   entry: z.string().min(1),
   sizes: z.record(z.string(), natural),
+  /** Present when this is the program of each device of a mesh: all run it in step. */
+  mesh: meshSchema.optional(),
   inputs: z.array(inputSchema),
   outputs: z.array(tensorSchema),
   kernels: z.array(kernelSchema),
   slots: z.array(slotSchema),
   steps: z.array(stepSchema),
-  /** Device memory of a run: slots, loop counters, and the buffer through which results are read back. */
+  /**
+   * Memory of a run on one device: slots, loop counters and coordinates, the buffer through which results are
+   * read back, and what exchanges take beside.
+   */
   peakBytes: natural,
   /** The least that a device must offer. */
   requires: z.strictObject({
@@ -170,6 +216,14 @@ function fieldText(path: readonly PropertyKey[]): string {
 function referenceFault(manifest: Manifest): string | undefined {
   const kernels = new Map(manifest.kernels.map((kernel) => [kernel.name, kernel]));
   if (kernels.size !== manifest.kernels.length) return 'kernels: two have the same name';
+  const axes = new Set(manifest.mesh?.axes.map(({ name }) => name));
+  if (axes.size !== (manifest.mesh?.axes.length ?? 0)) return 'mesh.axes: two have the same name';
+  for (const [index, { counters, coordinates = [] }] of manifest.kernels.entries()) {
+    const unknown = coordinates.find((axis) => !axes.has(axis));
+    if (unknown !== undefined) return `kernels[${index}].coordinates: the mesh has no axis ${unknown}`;
+    if (counters + coordinates.length > maxKernelUniforms)
+      return `kernels[${index}].coordinates: more than ${maxKernelUniforms} with the counters`;
+  }
   for (const group of ['inputs', 'outputs'] as const)
     for (const [index, tensor] of manifest[group].entries()) {
       const slot = manifest.slots[tensor.slot];
@@ -177,8 +231,20 @@ function referenceFault(manifest: Manifest): string | undefined {
       if (slot === undefined) return `${field}: there is no slot ${tensor.slot}`;
       if (!Number.isSafeInteger(packedBytes(tensor)) || bufferBytes(tensor) > slot.bytes)
         return `${field}: slot ${tensor.slot} is too small for it`;
+      const fault = placementFault(tensor, axes);
+      if (fault !== undefined) return `${group}[${index}].placement: ${fault}`;
     }
   return stepsFault(manifest, kernels, manifest.steps, 'steps', new Set());
+}
+
+function placementFault({ shape, placement }: PackageTensor, known: ReadonlySet<string>): string | undefined {
+  if (placement === undefined) return undefined;
+  if (placement.dims.length !== shape.length)
+    return `of ${placement.dims.length} dimensions, not ${shape.length}`;
+  const axes = [...placement.dims.flat(), ...placement.pending.map(({ axis }) => axis)];
+  const unknown = axes.find((axis) => !known.has(axis));
+  if (unknown !== undefined) return `the mesh has no axis ${unknown}`;
+  return new Set(axes).size === axes.length ? undefined : 'an axis is used twice';
 }
 
 function stepsFault(
@@ -215,6 +281,11 @@ function stepsFault(
           return `${at}.sliceOf: the step is not in loop ${step.sliceOf}`;
         break;
       }
+      case 'exchange': {
+        const fault = exchangeFault(manifest, step);
+        if (fault !== undefined) return `${at}.${fault}`;
+        break;
+      }
       case 'loop': {
         if (enclosing.has(step.loop)) return `${at}.loop: is also the loop around it`;
         for (const [first, second] of step.swaps) {
@@ -230,5 +301,26 @@ function stepsFault(
       }
     }
   }
+  return undefined;
+}
+
+function exchangeFault({ mesh, slots }: Manifest, step: ExchangeStep): string | undefined {
+  const { verb, axes, devices, dtype, elements } = step;
+  const unknown = axes.find((axis) => !mesh?.axes.some(({ name }) => name === axis));
+  if (unknown !== undefined) return `axes: the mesh has no axis ${unknown}`;
+  if (new Set(axes).size !== axes.length) return 'axes: one is listed twice';
+  if (devices !== devicesAlong(mesh ?? { axes: [] }, axes)) return 'devices: not as many as the axes have';
+  const facts = verbFacts[verb];
+  for (const [field, chunks] of [
+    ['from', facts.source],
+    ['to', facts.result],
+  ] as const) {
+    const slot = slots[step[field]];
+    if (slot === undefined) return `${field}: there is no slot ${step[field]}`;
+    const tensor = { dtype, shape: [chunkCount(chunks, devices), elements] };
+    if (!Number.isSafeInteger(packedBytes(tensor)) || bufferBytes(tensor) > slot.bytes)
+      return `${field}: slot ${step[field]} is too small for it`;
+  }
+  if (step.from === step.to && !facts.inPlace) return `to: is the slot that ${verb} sends from`;
   return undefined;
 }

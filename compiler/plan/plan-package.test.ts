@@ -3,10 +3,17 @@ import { describe, expect, test } from 'vitest';
 import type { DeviceProfile } from '../tiles/device-profile.ts';
 import { expandSteps } from './expand.ts';
 import type { Kernel } from './kernel.ts';
-import { type LaunchStep, type Manifest, parseManifest } from './package.ts';
+import { type ExchangeStep, type LaunchStep, type Manifest, parseManifest } from './package.ts';
 import { planPackage } from './plan-package.ts';
 import { bytesText } from './storage-bytes.ts';
-import { applySymbolic, randomSchedule, type Symbolic, symbolicOutputs } from './testing.ts';
+import {
+  applySymbolic,
+  exchangedSymbol,
+  randomSchedule,
+  type Symbolic,
+  symbolicOutputs,
+  testMesh,
+} from './testing.ts';
 
 const device: DeviceProfile = {
   name: 'test device',
@@ -24,7 +31,7 @@ const device: DeviceProfile = {
 
 /** Runs a manifest on symbols: what is in a buffer is what was last written there. */
 function execute(manifest: Manifest): Symbolic[] {
-  const { commands, uniforms, finalBuffer } = expandSteps(manifest.steps, manifest.slots.length);
+  const { commands, uniforms, finalBuffer } = expandSteps(manifest);
   const kernels = new Map(manifest.kernels.map((kernel) => [kernel.name, kernel]));
   const contents = new Map<number, Symbolic>();
   for (const [index, input] of manifest.inputs.entries()) contents.set(input.slot, `input${index}`);
@@ -41,7 +48,7 @@ function execute(manifest: Manifest): Symbolic[] {
       const reads = command.buffers.filter((_, index) => bindings[index] === 'read');
       const writes = command.buffers.filter((_, index) => bindings[index] !== 'read');
       for (const written of writes) expect(reads).not.toContain(written);
-      const steps = command.uniform === undefined ? [] : uniforms[command.uniform]!.slice(0, counters);
+      const steps = command.uniform === undefined ? [] : uniforms[command.uniform]!.words.slice(0, counters);
       const value = applySymbolic(
         command.kernel,
         reads.map((buffer) => contents.get(buffer)),
@@ -50,8 +57,12 @@ function execute(manifest: Manifest): Symbolic[] {
       for (const written of writes) contents.set(written, value);
       continue;
     }
+    if (command.kind === 'exchange') {
+      contents.set(command.to, exchangedSymbol(command.step.verb, contents.get(command.from)));
+      continue;
+    }
     const [toByte, bytes] =
-      command.kind === 'copy' ? [command.toByte, command.bytes] : uniforms[command.uniform]!;
+      command.kind === 'copy' ? [command.toByte, command.bytes] : uniforms[command.uniform]!.words;
     const isSlice = slices.shift();
     const value = contents.get(command.from)!;
     if (isSlice) slice(command.to, toByte! / bytes!, value);
@@ -64,7 +75,7 @@ function execute(manifest: Manifest): Symbolic[] {
 function sliceCopies(steps: readonly LaunchStep[]): boolean[] {
   return steps.flatMap((step) => {
     if (step.kind === 'copy') return [step.sliceOf !== undefined];
-    if (step.kind === 'dispatch') return [];
+    if (step.kind !== 'loop') return [];
     return Array.from({ length: step.count }, () => sliceCopies(step.steps)).flat();
   });
 }
@@ -73,6 +84,21 @@ function withoutSwaps(steps: readonly LaunchStep[]): LaunchStep[] {
   return steps.map((step) =>
     step.kind === 'loop' ? { ...step, swaps: [], steps: withoutSwaps(step.steps) } : step,
   );
+}
+
+function exchangesOf(steps: readonly LaunchStep[]): readonly ExchangeStep[] {
+  return steps.flatMap((step) => {
+    if (step.kind === 'loop') return exchangesOf(step.steps);
+    return step.kind === 'exchange' ? [step] : [];
+  });
+}
+
+/** As if the result of each exchange also took the place of its source. */
+function allInPlace(steps: readonly LaunchStep[]): LaunchStep[] {
+  return steps.flatMap((step): LaunchStep[] => {
+    if (step.kind === 'loop') return [{ ...step, steps: allInPlace(step.steps) }];
+    return step.kind === 'exchange' ? [step, { ...step, from: step.to, to: step.from }] : [step];
+  });
 }
 
 /** A source of choices that fast-check can shrink. */
@@ -85,22 +111,32 @@ describe('a planned package', () => {
   test('computes what its schedule says, whatever shares memory', () => {
     let loops = 0;
     let caught = 0;
+    let inPlace = 0;
+    let caughtInPlace = 0;
     fc.assert(
       fc.property(choices, (choose) => {
         const program = randomSchedule(choose);
-        const { manifest } = planPackage(program.graph, program.schedule, program.kernels, device);
+        const { manifest } = planPackage(program.graph, program.schedule, program.kernels, device, {
+          mesh: testMesh,
+        });
         expect(() => parseManifest(JSON.parse(JSON.stringify(manifest)), 'manifest')).not.toThrow();
         const expected = symbolicOutputs(program);
         expect(execute(manifest)).toEqual(expected);
         if (manifest.steps.some((step) => step.kind === 'loop')) loops++;
         const mutant = execute({ ...manifest, steps: withoutSwaps(manifest.steps) });
         if (JSON.stringify(mutant) !== JSON.stringify(expected)) caught++;
+        if (exchangesOf(manifest.steps).some(({ from, to }) => from === to)) inPlace++;
+        const careless = execute({ ...manifest, steps: allInPlace(manifest.steps) });
+        if (JSON.stringify(careless) !== JSON.stringify(expected)) caughtInPlace++;
       }),
       { numRuns: 600 },
     );
     // The programs have loops, and forgetting to swap their states is noticed.
     expect(loops).toBeGreaterThan(150);
     expect(caught).toBeGreaterThan(50);
+    // What is read again is not exchanged in place, and doing so anyway is noticed.
+    expect(inPlace).toBeGreaterThan(25);
+    expect(caughtInPlace).toBeGreaterThan(50);
   });
 });
 
@@ -187,8 +223,8 @@ describe('planning', () => {
         swaps: [[1, 2]],
       },
     ]);
-    const { uniforms, finalBuffer } = expandSteps(manifest.steps, manifest.slots.length);
-    expect(uniforms).toEqual([[0], [1], [2]]);
+    const { uniforms, finalBuffer } = expandSteps(manifest);
+    expect(uniforms.map(({ words }) => words)).toEqual([[0], [1], [2]]);
     expect(finalBuffer[manifest.outputs[0]!.slot]).toBe(2);
   });
 

@@ -1,19 +1,24 @@
 /** The last step of compiling: kernels and their order become an executable package. */
 
 import { UserError } from '../../dsl/diagnostics/user-error.ts';
+import { deviceCount, devicesAlong, type Mesh, type Placement } from '../../dsl/placement/placement.ts';
 import type { Graph } from '../graph/graph.ts';
 import type { DeviceProfile } from '../tiles/device-profile.ts';
 import type { Schedule } from '../tiles/scheduled.ts';
 import { expandSteps, uniformStride } from './expand.ts';
+import { exchangeUniformBytes, scratchBytes } from './expand-exchange.ts';
 import type { Kernel } from './kernel.ts';
-import { maxKernelCounters } from './kernel.ts';
+import { maxKernelUniforms } from './kernel.ts';
 import { type LaunchOrder, launchOrder } from './launch.ts';
 import { checkLimits } from './limits.ts';
 import { planMemory } from './memory.ts';
 import {
+  type ExchangeStep,
   type LaunchStep,
   type Manifest,
   type Package,
+  type PackageKernel,
+  type PackageTensor,
   packageFormat,
   packageVersion,
   type Requirements,
@@ -26,6 +31,13 @@ export interface PlanOptions {
   readonly sizes?: Readonly<Record<string, number>>;
   /** For inputs of type `ix(n)`, by path: n. */
   readonly below?: ReadonlyMap<string, number>;
+  /** The graph is the program of each of its devices. */
+  readonly mesh?: Mesh;
+  /** Of inputs and outputs, by path, where the graph is of a device. */
+  readonly placements?: {
+    readonly inputs: ReadonlyMap<string, Placement>;
+    readonly outputs: ReadonlyMap<string, Placement>;
+  };
 }
 
 /**
@@ -34,56 +46,100 @@ export interface PlanOptions {
 export function planPackage(
   graph: Graph,
   schedule: Schedule,
-  kernels: readonly Kernel[],
+  compiled: readonly Kernel[],
   device: DeviceProfile,
   options: PlanOptions = {},
 ): Package {
-  const byName = new Map(kernels.map((kernel) => [kernel.name, kernel]));
-  if (byName.size !== kernels.length) throw new Error('planning: two kernels have one name');
+  const byName = new Map(compiled.map((kernel) => [kernel.name, kernel]));
+  if (byName.size !== compiled.length) throw new Error('planning: two kernels have one name');
   const tensors = allTensors(graph, schedule);
   const storages = assignStorages(graph, schedule, byName, tensors);
   const order = launchOrder(graph, schedule, byName, tensors, storages);
   const { slots, slotOf } = assignSlots(graph, order, storages);
-  const steps = order.steps.map((step) => onSlots(step, slotOf));
-  const place = (path: string, tensor: number) => {
+  const steps = order.steps.map((step) => onSlots(step, slotOf, options.mesh));
+  const known = (axis: string) => options.mesh?.axes.some(({ name }) => name === axis) ?? false;
+  const place = (path: string, tensor: number, placement: Placement | undefined) => {
     const { dtype, shape } = tensors.get(tensor)!;
-    return { path, dtype, shape: [...shape], slot: slotOf(storages.of(tensor)) };
+    const placed = placement === undefined ? {} : { placement: packagePlacement(placement, known) };
+    return { path, dtype, shape: [...shape], slot: slotOf(storages.of(tensor)), ...placed };
   };
-  const outputs = graph.outputs.map((output) => place(output.path, output.tensor));
+  const kernels = order.kernels.map(packageKernel);
+  const outputs = graph.outputs.map((output) =>
+    place(output.path, output.tensor, options.placements?.outputs.get(output.path)),
+  );
   const manifest: Manifest = {
     format: packageFormat,
     version: packageVersion,
     target: 'wgsl',
     entry: graph.name,
     sizes: { ...options.sizes },
+    ...(options.mesh === undefined ? {} : { mesh: { axes: options.mesh.axes.map((axis) => ({ ...axis })) } }),
     inputs: graph.inputs.map((input) => {
       const below = options.below?.get(input.path);
-      return { ...place(input.path, input.tensor.id), ...(below === undefined ? {} : { below }) };
+      return {
+        ...place(input.path, input.tensor.id, options.placements?.inputs.get(input.path)),
+        ...(below === undefined ? {} : { below }),
+      };
     }),
     outputs,
-    kernels: order.kernels.map((kernel) => ({
-      name: kernel.name,
-      file: `kernels/${kernel.name}.wgsl`,
-      workgroupSize: [...kernel.workgroupSize],
-      grid: [...kernel.grid],
-      bindings: kernel.bindings.map((binding) => binding.access),
-      counters: kernel.counters.length,
-    })),
+    kernels,
     slots,
     steps,
     peakBytes:
       slots.reduce((sum, slot) => sum + slot.bytes, 0) +
-      expandSteps(steps, slots.length).uniforms.length * uniformStride +
-      outputs.reduce((sum, output) => sum + bufferBytes(output), 0),
-    requires: requirements(order.kernels, slots, device),
+      expandSteps({ steps, slots, kernels }).uniforms.length * uniformStride +
+      outputs.reduce((sum, output) => sum + bufferBytes(output), 0) +
+      exchangeMemory(steps),
+    requires: requirements(order.kernels, slots, steps, device),
   };
   const planned: Package = {
     manifest,
     code: new Map(order.kernels.map((kernel) => [kernel.name, kernel.code])),
   };
-  checkCounters(order.kernels, graph.name);
+  checkUniforms(order.kernels, graph.name);
+  checkMesh(manifest);
   checkLimits(planned, device);
   return planned;
+}
+
+/** Axes that the mesh does not have are of one device: they cut nothing. */
+function packagePlacement(
+  { dims, pending }: Placement,
+  known: (axis: string) => boolean,
+): NonNullable<PackageTensor['placement']> {
+  return {
+    dims: dims.map((list) => list.filter(known)),
+    pending: [...pending].flatMap(([axis, combiner]) => (known(axis) ? [{ axis, combiner }] : [])),
+  };
+}
+
+function packageKernel(kernel: Kernel): PackageKernel {
+  const { name, workgroupSize, grid, bindings, counters, coordinates = [] } = kernel;
+  return {
+    name,
+    file: `kernels/${name}.wgsl`,
+    workgroupSize: [...workgroupSize],
+    grid: [...grid],
+    bindings: bindings.map((binding) => binding.access),
+    counters: counters.length,
+    ...(coordinates.length === 0 ? {} : { coordinates: [...coordinates] }),
+  };
+}
+
+/** One exchange at a time has totals to hold; where the kernels of each find their work stays. */
+function exchangeMemory(steps: readonly LaunchStep[]): number {
+  const exchanges = exchangesOf(steps);
+  return (
+    Math.max(0, ...exchanges.map(scratchBytes)) +
+    exchanges.reduce((sum, step) => sum + exchangeUniformBytes(step), 0)
+  );
+}
+
+function exchangesOf(steps: readonly LaunchStep[]): readonly ExchangeStep[] {
+  return steps.flatMap((step) => {
+    if (step.kind === 'loop') return exchangesOf(step.steps);
+    return step.kind === 'exchange' ? [step] : [];
+  });
 }
 
 interface SlotAssignment {
@@ -121,16 +177,25 @@ function assignSlots(graph: Graph, order: LaunchOrder, storages: Storages): Slot
   };
 }
 
-function onSlots(step: LaunchStep, slotOf: (storage: StorageId) => number): LaunchStep {
+/** A mesh axis that the mesh does not have is of one device, and takes no part. */
+function onSlots(
+  step: LaunchStep,
+  slotOf: (storage: StorageId) => number,
+  mesh: Mesh | undefined,
+): LaunchStep {
   switch (step.kind) {
     case 'dispatch':
       return { ...step, slots: step.slots.map(slotOf) };
     case 'copy':
       return { ...step, from: slotOf(step.from), to: slotOf(step.to) };
+    case 'exchange': {
+      const axes = step.axes.filter((axis) => mesh?.axes.some(({ name }) => name === axis));
+      return { ...step, axes, from: slotOf(step.from), to: slotOf(step.to) };
+    }
     case 'loop':
       return {
         ...step,
-        steps: step.steps.map((inner) => onSlots(inner, slotOf)),
+        steps: step.steps.map((inner) => onSlots(inner, slotOf, mesh)),
         swaps: step.swaps.map(([first, second]) => [slotOf(first), slotOf(second)]),
       };
   }
@@ -139,18 +204,20 @@ function onSlots(step: LaunchStep, slotOf: (storage: StorageId) => number): Laun
 function requirements(
   kernels: readonly Kernel[],
   slots: Manifest['slots'],
+  steps: readonly LaunchStep[],
   device: DeviceProfile,
 ): Requirements {
   const most = (values: readonly number[]) => values.reduce((left, right) => Math.max(left, right), 0);
-  const largestSlot = most(slots.map((slot) => slot.bytes));
+  const scratch = exchangesOf(steps).map(scratchBytes);
+  const largest = most([...slots.map((slot) => slot.bytes), ...scratch]);
   const axis = (index: 0 | 1 | 2) => most(kernels.map((kernel) => kernel.workgroupSize[index]));
   const features = new Set(kernels.flatMap((kernel) => kernel.features ?? []));
   if (features.has('subgroups') && device.subgroupSize === undefined)
     throw new Error('planning: a kernel uses subgroups that the device lacks');
   return {
     storageBuffersPerStage: most(kernels.map((kernel) => kernel.bindings.length)),
-    bindingBytes: largestSlot,
-    bufferBytes: largestSlot,
+    bindingBytes: largest,
+    bufferBytes: largest,
     workgroupBytes: most(kernels.map((kernel) => kernel.workgroupBytes ?? 0)),
     invocationsPerWorkgroup: most(
       kernels.map(({ workgroupSize: [width, height, depth] }) => width * height * depth),
@@ -161,12 +228,38 @@ function requirements(
   };
 }
 
-function checkCounters(kernels: readonly Kernel[], entry: string): void {
-  const deep = kernels.find((kernel) => kernel.counters.length > maxKernelCounters);
-  if (deep !== undefined)
-    throw new UserError(
-      'exceeds-device',
-      `${entry} nests ${deep.counters.length} loops around ${deep.name}, and ${maxKernelCounters} are supported`,
-      'merge two of the folds into one over the product of their sizes',
-    );
+function checkUniforms(kernels: readonly Kernel[], entry: string): void {
+  for (const { name, counters, coordinates = [] } of kernels) {
+    if (counters.length > maxKernelUniforms)
+      throw new UserError(
+        'exceeds-device',
+        `${entry} nests ${counters.length} loops around ${name}, and ${maxKernelUniforms} are supported`,
+        'merge two of the folds into one over the product of their sizes',
+      );
+    const [loops, axes] = [counters.length, coordinates.length];
+    if (loops + axes > maxKernelUniforms)
+      throw new UserError(
+        'exceeds-device',
+        `${entry} has ${name} depend on ${axes} mesh axes and the steps of ${loops} loops, and ` +
+          `${maxKernelUniforms} are supported together`,
+        'cut over fewer mesh axes there',
+      );
+  }
+}
+
+/** @throws UserError when the graph is of a device of another mesh than it is compiled for. */
+function checkMesh({ entry, mesh = { axes: [] }, kernels, steps }: Manifest): void {
+  const known = new Set(mesh.axes.map(({ name }) => name));
+  const asked = kernels.flatMap(({ coordinates = [] }) => coordinates).find((axis) => !known.has(axis));
+  const unlike = exchangesOf(steps).find(({ axes, devices }) => devices !== devicesAlong(mesh, axes));
+  if (asked === undefined && unlike === undefined) return;
+  const what =
+    asked === undefined
+      ? `has an ${unlike?.verb} between ${unlike?.devices} devices`
+      : `is cut over ${asked}`;
+  throw new UserError(
+    'exceeds-device',
+    `${entry} ${what}, and there are ${deviceCount(mesh)}`,
+    'compile it for the mesh that it is for',
+  );
 }

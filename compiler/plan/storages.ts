@@ -3,9 +3,10 @@
  * its initial value, its value in each step and its result; the next value of a state is written where it
  * will be read.
  */
-import type { Graph, LoopNode, Tensor, TensorId, TensorType } from '../graph/graph.ts';
+import type { ExchangeNode, Graph, LoopNode, Tensor, TensorId, TensorType } from '../graph/graph.ts';
 import { results } from '../graph/graph.ts';
 import type { Schedule, ScheduledStep } from '../tiles/scheduled.ts';
+import { verbFacts } from './exchange-verbs.ts';
 import type { Kernel } from './kernel.ts';
 
 /** A piece of memory, numbered from 0. */
@@ -45,6 +46,7 @@ export function allTensors(graph: Graph, schedule: Schedule): ReadonlyMap<Tensor
   // Scheduling may have rewritten a loop's body.
   const visitSteps = (steps: readonly ScheduledStep[]): void => {
     for (const step of steps) {
+      if (step.kind === 'exchange') add(step.node.result);
       if (step.kind !== 'loop') continue;
       for (const tensor of step.loop.results) add(tensor);
       visit(step.loop.body);
@@ -91,8 +93,16 @@ export function assignStorages(
   /** Last step first: where a later step wants a tensor decides where an earlier one writes it. */
   const visit = (steps: readonly ScheduledStep[]): void => {
     const defined = definedBy(steps, kernels);
-    for (const step of [...steps].reverse())
+    for (const step of [...steps].reverse()) {
       if (step.kind === 'loop') visitLoop(step.loop, step.steps, defined);
+      if (step.kind === 'exchange') visitExchange(step.node, defined);
+    }
+  };
+
+  /** Where the verb allows it, what nothing else reads is exchanged in place. */
+  const visitExchange = ({ verb, source, result }: ExchangeNode, around: ReadonlySet<TensorId>): void => {
+    const isOwn = around.has(source) && uses.get(source) === 1 && !assigned.has(source);
+    if (verbFacts[verb].inPlace && isOwn) assigned.set(source, storageOf(result.id));
   };
 
   const visitLoop = (
@@ -149,6 +159,7 @@ function definedBy(
   const defined = new Set<TensorId>();
   for (const step of steps) {
     if (step.kind === 'loop') for (const tensor of step.loop.results) defined.add(tensor.id);
+    else if (step.kind === 'exchange') defined.add(step.node.result.id);
     else
       for (const binding of kernelOf(kernels, step.program.name).bindings)
         if (binding.access !== 'read') defined.add(binding.tensor);
@@ -170,7 +181,8 @@ function countUses(
         for (const initial of step.loop.initial) use(initial);
         for (const output of step.loop.body.outputs) use(output.tensor);
         visit(step.steps);
-      } else
+      } else if (step.kind === 'exchange') use(step.node.source);
+      else
         for (const binding of kernelOf(kernels, step.program.name).bindings)
           if (binding.access !== 'write') use(binding.tensor);
     }

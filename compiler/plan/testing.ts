@@ -1,6 +1,7 @@
 /** For tests: schedules with nested loops, and what they compute, on symbols instead of numbers. */
+import type { Mesh } from '../../dsl/placement/placement.ts';
 import type { Dtype } from '../../dsl/types/dtype.ts';
-import type { Graph, LoopNode, Tensor, TensorId } from '../graph/graph.ts';
+import type { ExchangeNode, Graph, LoopNode, Tensor, TensorId } from '../graph/graph.ts';
 import type { Schedule, ScheduledStep } from '../tiles/scheduled.ts';
 import type { Kernel } from './kernel.ts';
 
@@ -16,6 +17,11 @@ const tensorTypes: readonly { dtype: Dtype; shape: readonly number[] }[] = [
   { dtype: 'bf16', shape: [3] },
   { dtype: 'i8', shape: [] },
 ];
+
+const meshSize = 2;
+/** Of all devices of the mesh that the programs are for. */
+export const testMesh: Mesh = { axes: [{ name: 'x', size: meshSize }] };
+const exchangedVerbs = ['all_reduce', 'broadcast', 'shift', 'all_gather'] as const;
 
 /** @param choose gives a number in [0, below). */
 export function randomSchedule(choose: (below: number) => number): ScheduledProgram {
@@ -43,6 +49,15 @@ export function randomSchedule(choose: (below: number) => number): ScheduledProg
     return { kind: 'kernel', program: { name, buffers: bindings, counters } as never };
   };
 
+  const exchange = (visible: Tensor[]): ScheduledStep => {
+    const source = pick(visible);
+    const verb = pick(exchangedVerbs);
+    const { dtype, shape } = source;
+    const result = create({ dtype, shape: verb === 'all_gather' ? [meshSize, ...shape] : shape });
+    visible.push(result);
+    const group = { axes: ['x'], devices: meshSize, combiner: 'sum' } as const;
+    return { kind: 'exchange', node: { kind: 'exchange', verb, ...group, source: source.id, result } };
+  };
   const loop = (visible: Tensor[], loops: readonly number[]): ScheduledStep => {
     const id = loopCount++;
     const initial = Array.from({ length: choose(4) }, () => pick(visible));
@@ -84,11 +99,10 @@ export function randomSchedule(choose: (below: number) => number): ScheduledProg
   };
 
   const list = (visible: Tensor[], loops: readonly number[], length: number): ScheduledStep[] =>
-    Array.from({ length }, () =>
-      loops.length < 2 && choose(3) === 0
-        ? loop(visible, loops)
-        : kernel(visible, loops, create(pick(tensorTypes))),
-    );
+    Array.from({ length }, () => {
+      if (loops.length < 2 && choose(3) === 0) return loop(visible, loops);
+      return choose(4) === 0 ? exchange(visible) : kernel(visible, loops, create(pick(tensorTypes)));
+    });
 
   const inputs = [create(pick(tensorTypes)), create(pick(tensorTypes))];
   const visible = [...inputs];
@@ -115,6 +129,10 @@ export function applySymbolic(
   counters: readonly number[],
 ): Symbolic {
   return digest(`${kernel}(${JSON.stringify(operands)};${counters})`);
+}
+
+export function exchangedSymbol(verb: ExchangeNode['verb'], value: Symbolic | undefined): Symbolic {
+  return applySymbolic(verb, [value], []);
 }
 
 /** Short, and different for different texts but for an accident of one in 2^53. */
@@ -145,6 +163,11 @@ export function symbolicOutputs({ graph, schedule, kernels }: ScheduledProgram):
           steps,
         );
         values.set(kernel.bindings.at(-1)!.tensor, value);
+        continue;
+      }
+      if (step.kind === 'exchange') {
+        const { verb, source, result } = step.node;
+        values.set(result.id, exchangedSymbol(verb, get(source)));
         continue;
       }
       const { loop } = step;

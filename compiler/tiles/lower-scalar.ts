@@ -1,9 +1,10 @@
 /** The graph's scalar expressions as expressions of tile programs. */
-import { UserError } from '../../dsl/diagnostics/user-error.ts';
 import type { Scalar, Tensor, TensorId } from '../graph/graph.ts';
+import { scalarKey } from '../graph/scalar.ts';
 import {
   apply,
   constant,
+  device,
   difference,
   flatten,
   load,
@@ -51,14 +52,11 @@ function lowerOne(
     case 'counter':
       return { op: 'counter', loop: scalar.loop };
     case 'coordinate':
-      throw new UserError(
-        'exceeds-device',
-        `this target runs on one device, and the program asks where along ${scalar.axis} it is`,
-        'run it on the reference target',
-      );
+      return device(scalar.axis, scalar.devices);
     case 'load': {
       const { shape } = bindings.tensors(scalar.tensor);
-      return load(scalar.tensor, scalar.dtype, flatten(scalar.subscripts.map(lower), shape));
+      const place = withoutSplits(scalar.subscripts, shape);
+      return load(scalar.tensor, scalar.dtype, flatten(place.subscripts.map(lower), place.shape));
     }
     case 'apply':
       return lowerApply(scalar, scalar.operands.map(lower));
@@ -70,6 +68,47 @@ function lowerOne(
       if (bindings.reduced === undefined) throw new Error('there is no reduced value here');
       return bindings.reduced;
   }
+}
+
+/** Where in a tensor, seen as of a shape that has its elements in the same order. */
+interface Place {
+  readonly subscripts: readonly Scalar[];
+  readonly shape: readonly number[];
+}
+
+/**
+ * Neighbouring subscripts `x // n` and `x % n` of a dimension of n are x of both dimensions together: so is read
+ * what was split, or gathered block by block.
+ */
+function withoutSplits(subscripts: readonly Scalar[], shape: readonly number[]): Place {
+  return subscripts.reduce<Place>(
+    (place, subscript, axis) => {
+      const extent = shape[axis]!;
+      const before = place.subscripts.at(-1);
+      const whole = before === undefined ? undefined : wholeOf(before, subscript, extent);
+      if (whole === undefined)
+        return { subscripts: [...place.subscripts, subscript], shape: [...place.shape, extent] };
+      return {
+        subscripts: [...place.subscripts.slice(0, -1), whole],
+        shape: [...place.shape.slice(0, -1), place.shape.at(-1)! * extent],
+      };
+    },
+    { subscripts: [], shape: [] },
+  );
+}
+
+/** x, where `upper` is `x // extent` and `lower` is `x % extent`. */
+function wholeOf(upper: Scalar, lower: Scalar, extent: number): Scalar | undefined {
+  const divided = dividedBy(upper, 'floordiv', extent);
+  const rest = dividedBy(lower, 'mod', extent);
+  if (divided === undefined || rest === undefined) return undefined;
+  return divided === rest || scalarKey(divided) === scalarKey(rest) ? divided : undefined;
+}
+
+function dividedBy(scalar: Scalar, name: 'floordiv' | 'mod', divisor: number): Scalar | undefined {
+  if (scalar.op !== 'apply' || scalar.function !== name) return undefined;
+  const [dividend, by] = scalar.operands;
+  return by?.op === 'constant' && by.value === divisor ? dividend : undefined;
 }
 
 /** Integer arithmetic goes through the constructors that simplify. */

@@ -10,6 +10,7 @@ export function printTileProgram(program: TileProgram): string {
     `kernel ${program.name}: ${grid}, ${rows} × ${columns} invocations`,
     `  ${buffers.join(', ')}`,
     ...(program.counters.length > 0 ? [`  counters of loops ${program.counters.join(', ')}`] : []),
+    ...(program.coordinates.length > 0 ? [`  coordinates along ${program.coordinates.join(', ')}`] : []),
     ...program.body.flatMap((statement) => printStatement(statement, '  ')),
     '',
   ].join('\n');
@@ -98,6 +99,8 @@ function printExpression(expression: TileExpression): string {
       return `i${expression.axis}`;
     case 'counter':
       return `step(${expression.loop})`;
+    case 'device':
+      return `coordinate(${expression.axis})`;
     case 'element':
       return `${expression.tile}[${expression.subscripts.map(printExpression).join(', ')}]`;
     case 'load':

@@ -1,5 +1,4 @@
 /** Cuts a graph into kernels: one schedule for each kind of node, chosen by one table. */
-import { UserError } from '../../dsl/diagnostics/user-error.ts';
 import type { Graph, LoopId, Node, NodeKind, Tensor, TensorId, TensorType } from '../graph/graph.ts';
 import { allTensors } from '../graph/uses.ts';
 import { contractionOf } from '../optimize/contraction.ts';
@@ -38,13 +37,7 @@ const schedules: { readonly [K in Exclude<NodeKind, 'loop'>]: NodeSchedule<K> } 
   block: ({ direction }) => {
     throw new Error(`the ${direction} of a block is taken out before scheduling`);
   },
-  exchange: ({ verb }) => {
-    throw new UserError(
-      'exceeds-device',
-      `this target runs on one device, and the program has an ${verb} between several`,
-      'run it on the reference target',
-    );
-  },
+  exchange: (node) => [{ kind: 'exchange', node }],
 };
 
 /** The kernels of a graph in launch order. Deterministic; nothing is measured or allocated. */

@@ -1,5 +1,5 @@
 /** A graph cut into kernels, in the order in which they run: what scheduling gives and planning takes. */
-import type { LoopNode, Tensor } from '../graph/graph.ts';
+import type { ExchangeNode, LoopNode, Tensor } from '../graph/graph.ts';
 import type { TileProgram } from './tile-program.ts';
 
 export interface Schedule {
@@ -10,5 +10,7 @@ export interface Schedule {
 
 export type ScheduledStep =
   | { readonly kind: 'kernel'; readonly program: TileProgram }
+  /** No kernel of this device: the launch has the devices of a group do it together. */
+  | { readonly kind: 'exchange'; readonly node: ExchangeNode }
   /** The states are the inputs of `loop.body`; `steps` computes its outputs. */
   | { readonly kind: 'loop'; readonly loop: LoopNode; readonly steps: readonly ScheduledStep[] };

@@ -115,6 +115,7 @@ export function program(parts: ProgramParts): TileProgram {
     name,
     buffers,
     counters: parts.enclosing.filter((id) => uses.counters.has(id)),
+    coordinates: [...uses.coordinates].sort(),
     grid,
     threads,
     body,
@@ -125,10 +126,11 @@ interface Uses {
   readonly reads: Set<TensorId>;
   readonly writes: Set<TensorId>;
   readonly counters: Set<LoopId>;
+  readonly coordinates: Set<string>;
 }
 
 function usesOf(body: readonly TileStatement[]): Uses {
-  const uses: Uses = { reads: new Set(), writes: new Set(), counters: new Set() };
+  const uses: Uses = { reads: new Set(), writes: new Set(), counters: new Set(), coordinates: new Set() };
   const seen = new Set<TileExpression>();
   const visit = (expression: TileExpression): void => {
     if (seen.has(expression)) return;
@@ -136,6 +138,7 @@ function usesOf(body: readonly TileStatement[]): Uses {
     for (const operand of operandsOf(expression)) visit(operand);
     if (expression.op === 'load') uses.reads.add(expression.tensor);
     if (expression.op === 'counter') uses.counters.add(expression.loop);
+    if (expression.op === 'device') uses.coordinates.add(expression.axis);
   };
   for (const statement of allStatements(body)) {
     for (const expression of expressionsOf(statement)) visit(expression);

@@ -20,6 +20,8 @@ export type TileExpression =
   /** Where in the tile being computed (or stored) an element is, in [0, extent). */
   | { readonly op: 'coordinate'; readonly axis: number; readonly extent: number }
   | { readonly op: 'counter'; readonly loop: LoopId }
+  /** The device's own place along a mesh axis, in [0, devices). */
+  | { readonly op: 'device'; readonly axis: string; readonly devices: number }
   | {
       readonly op: 'element';
       readonly tile: string;
@@ -65,6 +67,7 @@ export function arithmeticOf(expression: TileExpression): Arithmetic {
     case 'variable':
     case 'coordinate':
     case 'counter':
+    case 'device':
       return 'i32';
     case 'load':
     case 'round':
@@ -99,6 +102,8 @@ function findInterval(expression: TileExpression): Interval {
       return expression.range;
     case 'counter':
       return { low: 0, high: anyInteger.high };
+    case 'device':
+      return { low: 0, high: expression.devices - 1 };
     case 'apply':
       return applyInterval(expression.function, expression.operands.map(intervalOf));
     case 'element':
@@ -155,6 +160,11 @@ export function grid(axis: number, extent: number): TileExpression {
 
 export function coordinate(axis: number, extent: number): TileExpression {
   return extent === 1 ? constant(0) : { op: 'coordinate', axis, extent };
+}
+
+/** The same text serves every device, so that only an axis of one device gives a constant. */
+export function device(axis: string, devices: number): TileExpression {
+  return devices === 1 ? constant(0) : { op: 'device', axis, devices };
 }
 
 export function element(
@@ -294,6 +304,7 @@ export function operandsOf(expression: TileExpression): readonly TileExpression[
     case 'variable':
     case 'coordinate':
     case 'counter':
+    case 'device':
       return [];
   }
 }

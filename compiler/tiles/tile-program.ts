@@ -47,6 +47,8 @@ export interface TileProgram {
   readonly buffers: readonly TileBuffer[];
   /** Loop counters that the body reads, outermost first: passed in by the launch. */
   readonly counters: readonly LoopId[];
+  /** Mesh axes along which the body asks for the device's place, by name: passed in after the counters. */
+  readonly coordinates: readonly string[];
   /** Extents of the workgroup grid, slowest first; any rank and size. */
   readonly grid: readonly number[];
   readonly threads: ThreadShape;

@@ -16,7 +16,9 @@ export type UserErrorCode =
   | 'out-of-memory'
   | 'device-lost'
   /** The device refused what it was given: a fault of the compiler, reported with the device's own words. */
-  | 'device-refused';
+  | 'device-refused'
+  /** Devices that ought to hold the same do not: a fault of the compiler or of a driver. */
+  | 'replicas-differ';
 
 /** The command prints `message` and `help` and ends with exit status 1; it is never a stack trace. */
 export class UserError extends Error {

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { agree } from './agree.ts';
 import { type Collective, shiftSource } from './collective.ts';
 import { inProcess } from './in-process.ts';
-import { exchangeAll, shardOf, valuesOf } from './testing.ts';
+import { exchangeAll, shardOf, valuesOf } from './mpi/testing.ts';
 
 const rankCounts = fc.constantFrom(1, 2, 3, 5);
 

@@ -1,25 +1,146 @@
-/** Tests' way to make shards and to call a collective on all ranks of an in-process job. */
-import type { Dtype } from '../../dsl/types/dtype.ts';
-import { tensorFromValues, tensorValues } from '../weights/tensor-data.ts';
-import type { Collective } from './collective.ts';
-import type { Communicator } from './communicator.ts';
+/** For tests: programs of one device written out, and what an exchange does, in plain loops. */
+import type { ExchangeNode, ExchangeVerb, Graph, Tensor } from '../../compiler/graph/graph.ts';
+import { optimize } from '../../compiler/optimize/passes.ts';
+import { elementCount } from '../../compiler/plan/storage-bytes.ts';
+import type { DeviceProfile } from '../../compiler/tiles/device-profile.ts';
+import { type Compiled, compileFor } from '../../driver/compile.ts';
+import { devicesAlong, type Mesh, type PendingCombiner } from '../../dsl/placement/placement.ts';
+import { type Dtype, dtypeFacts } from '../../dsl/types/dtype.ts';
+import { type TensorData, tensorFromValues, tensorValues } from '../weights/tensor-data.ts';
 
-export function shardOf(dtype: Dtype, values: readonly number[]): Uint8Array {
-  return tensorFromValues(dtype, [values.length], values).bytes;
+/** `{ x: 2, y: 3 }`, in this order. */
+export function meshOf(sizes: Readonly<Record<string, number>>): Mesh {
+  return { axes: Object.entries(sizes).map(([name, size]) => ({ name, size })) };
 }
 
-export function valuesOf(dtype: Dtype, bytes: Uint8Array, count: number): readonly number[] {
-  return [...tensorValues({ dtype, shape: [count], bytes })];
+export function compileLocal(graph: Graph, mesh: Mesh, profile: DeviceProfile): Compiled {
+  const device = { graph, mesh, inputs: new Map(), outputs: new Map() };
+  const lowered = { kind: 'lowered', graph, optimized: optimize(graph), below: new Map(), device } as const;
+  return compileFor(lowered, { entry: graph.name, sizes: new Map(), inputDtypes: new Map() }, profile);
 }
 
-/** Calls the collective on every rank; what each receives. */
-export async function exchangeAll(
-  ranks: readonly Communicator[],
-  collective: Collective,
-  send: readonly Uint8Array[],
-  receiveBytes: number,
-): Promise<readonly Uint8Array[]> {
-  const receive = ranks.map(() => new Uint8Array(receiveBytes));
-  await Promise.all(ranks.map((rank, place) => rank.exchange(collective, send[place]!, receive[place]!)));
-  return receive;
+/** Which shapes the verbs take and give in a group of so many, by a chunk's. */
+const inChunks: { readonly [V in ExchangeVerb]: { readonly source: boolean; readonly result: boolean } } = {
+  all_gather: { source: false, result: true },
+  all_reduce: { source: false, result: false },
+  reduce_scatter: { source: true, result: false },
+  all_to_all: { source: true, result: true },
+  shift: { source: false, result: false },
+  broadcast: { source: false, result: false },
+};
+
+export interface Exchanged {
+  readonly verb: ExchangeVerb;
+  readonly axes: readonly string[];
+  readonly combiner: PendingCombiner;
+}
+
+export function sourceShape(
+  { verb, axes }: Exchanged,
+  chunk: readonly number[],
+  mesh: Mesh,
+): readonly number[] {
+  return inChunks[verb].source ? [devicesAlong(mesh, axes), ...chunk] : chunk;
+}
+
+export function exchangeNode(exchanged: Exchanged, mesh: Mesh, source: Tensor, id: number): ExchangeNode {
+  const { verb, axes } = exchanged;
+  const devices = devicesAlong(mesh, axes);
+  const chunk = inChunks[verb].source ? source.shape.slice(1) : source.shape;
+  const shape = inChunks[verb].result ? [devices, ...chunk] : chunk;
+  const result = { id, name: `${verb}_${id}`, dtype: source.dtype, shape };
+  return { kind: 'exchange', ...exchanged, devices, source: source.id, result };
+}
+
+// ── in plain loops ─────────────────────────────────────────────────────────────────────────────────────────
+
+/** The coordinates of every device, in order of their numbers. */
+function everyPlace({ axes }: Mesh): readonly (readonly number[])[] {
+  return axes.reduce<readonly (readonly number[])[]>(
+    (places, { size }) =>
+      places.flatMap((place) => Array.from({ length: size }, (_, coordinate) => [...place, coordinate])),
+    [[]],
+  );
+}
+
+/** Groups of devices by rank, from the definition: equal in all other coordinates, sorted by these. */
+function plainGroups(mesh: Mesh, axes: readonly string[]): readonly (readonly number[])[] {
+  const places = everyPlace(mesh);
+  const along = axes.map((axis) => mesh.axes.findIndex(({ name }) => name === axis));
+  const groups = new Map<string, number[]>();
+  for (const [device, place] of places.entries()) {
+    const key = place.filter((_, axis) => !along.includes(axis)).join();
+    groups.set(key, [...(groups.get(key) ?? []), device]);
+  }
+  const before = (left: number, right: number) => {
+    const differing = along.find((axis) => places[left]![axis] !== places[right]![axis]);
+    return differing === undefined ? 0 : places[left]![differing]! - places[right]![differing]!;
+  };
+  return [...groups.values()].map((group) => group.sort(before));
+}
+
+/** Bugs that tests must see. */
+export type Planted = 'none' | 'rank order' | 'chunk' | 'no reduction';
+
+/** What every device gets, from what every device has. */
+export function simulate(
+  { verb, axes, combiner }: Exchanged,
+  mesh: Mesh,
+  sources: readonly TensorData[],
+  planted: Planted = 'none',
+): TensorData[] {
+  const results: TensorData[] = [...sources];
+  for (const inOrder of plainGroups(mesh, axes)) {
+    const group = planted === 'rank order' ? [...inOrder].reverse() : inOrder;
+    const { dtype, shape } = sources[group[0]!]!;
+    const chunk = inChunks[verb].source ? shape.slice(1) : shape;
+    const size = elementCount(chunk);
+    const values = group.map((device) => [...tensorValues(sources[device]!)]);
+    const chunkOf = (rank: number, at: number) => {
+      const place = planted === 'chunk' ? (at + 1) % group.length : at;
+      return inChunks[verb].source ? values[rank]!.slice(place * size, (place + 1) * size) : values[rank]!;
+    };
+    const combined = (at: number) => {
+      const parts = group.map((_, rank) => chunkOf(rank, at));
+      const [first, ...others] = planted === 'no reduction' ? parts.slice(0, 1) : parts;
+      return others.reduce(
+        (total, part) => total.map((value, place) => combinePlain(dtype, combiner, value, part[place]!)),
+        first!,
+      );
+    };
+    const ofRank: { readonly [V in ExchangeVerb]: (rank: number) => readonly number[] } = {
+      all_gather: () => group.flatMap((_, other) => chunkOf(other, 0)),
+      all_reduce: () => combined(0),
+      reduce_scatter: (rank) => combined(rank),
+      all_to_all: (rank) => group.flatMap((_, other) => chunkOf(other, rank)),
+      shift: (rank) => chunkOf((rank + group.length - 1) % group.length, 0),
+      broadcast: () => chunkOf(0, 0),
+    };
+    const resultShape = inChunks[verb].result ? [group.length, ...chunk] : chunk;
+    for (const [rank, device] of group.entries())
+      results[device] = tensorFromValues(dtype, resultShape, ofRank[verb](rank).map(storable(dtype)));
+  }
+  return results;
+}
+
+/** In the arithmetic type: f32 for floats. */
+function combinePlain(dtype: Dtype, combiner: PendingCombiner, left: number, right: number): number {
+  const isFirst = combiner === 'max' ? left > right : left < right;
+  if (combiner !== 'sum') return isFirst || Number.isNaN(left) ? left : right;
+  switch (dtypeFacts[dtype].arithmetic) {
+    case 'f32':
+      return Math.fround(left + right);
+    case 'i32':
+      return (left + right) | 0;
+    case 'u32':
+      return (left + right) >>> 0;
+    case 'bool':
+      return left | right;
+  }
+}
+
+/** Integers wrap where they are stored. */
+function storable(dtype: Dtype): (value: number) => number {
+  if (dtype === 'i8') return (value) => (value << 24) >> 24;
+  return dtype === 'u8' ? (value) => value & 0xff : (value) => value;
 }

@@ -1,11 +1,11 @@
 /** A copy to bytes that begin or end within a word, which WebGPU's own copy cannot do. */
-import type { PackageKernel } from '../../compiler/plan/package.ts';
+import type { KernelInterface, KernelSource } from './pipelines.ts';
 
 const workgroupSize = 64;
 const maxWorkgroups = 65_535;
 
-/** Of the entries of `Expansion.uniforms` of a `copyBytes`. One invocation writes one word or several. */
-export const copyBytesCode = `
+/** `place` is the first byte to write, how many, and the first to read. */
+const code = `
 @group(0) @binding(0) var<storage, read> source: array<u32>;
 @group(0) @binding(1) var<storage, read_write> destination: array<u32>;
 @group(0) @binding(2) var<uniform> place: vec4<u32>;
@@ -19,7 +19,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) w
     for (var lane = 0u; lane < 4u; lane++) {
       let at = word * 4u + lane;
       if (at >= first && at < end) {
-        let position = at - first;
+        let position = at - first + place.z;
         let byte = (source[position / 4u] >> (8u * (position % 4u))) & 0xffu;
         value = (value & ~(0xffu << (8u * lane))) | (byte << (8u * lane));
       }
@@ -29,11 +29,13 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) w
 }
 `;
 
-export const copyBytesKernel: Pick<PackageKernel, 'name' | 'bindings' | 'counters'> = {
+export const copyBytesKernel: KernelInterface = {
   name: 'copy_bytes',
   bindings: ['read', 'readwrite'],
   counters: 1,
 };
+
+export const copyBytesSource: KernelSource = [copyBytesKernel, code];
 
 export function copyBytesGrid(bytes: number): [number, number, number] {
   // One more word than the bytes fill, for the part of one at each end.

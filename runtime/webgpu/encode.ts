@@ -18,20 +18,28 @@ export type EncodedCommand =
   | {
       readonly kind: 'copy';
       readonly from: GPUBuffer;
+      readonly fromByte: number;
       readonly to: GPUBuffer;
       readonly toByte: number;
       readonly bytes: number;
     };
 
-/** Bind groups are shared between dispatches of one kernel on the same buffers. */
-export function encodeCommands(
+/** Where a device's part in a package is: what its commands work on. */
+export interface CommandSite {
+  readonly slots: readonly GPUBuffer[];
+  readonly uniforms: GPUBuffer | undefined;
+}
+
+/** A command that a device carries out by itself. */
+export type OwnCommand = Exclude<Command, { readonly kind: 'exchange' }>;
+
+/** Command by command. Bind groups are shared between dispatches of one kernel on the same buffers. */
+export function createEncoding(
   device: GPUDevice,
-  commands: readonly Command[],
   pipelines: ReadonlyMap<string, KernelPipeline>,
-  slots: readonly GPUBuffer[],
-  uniformBuffer: GPUBuffer | undefined,
+  { slots, uniforms }: CommandSite,
   kernels: readonly PackageKernel[],
-): EncodedCommand[] {
+): (command: OwnCommand) => EncodedCommand {
   const grids = new Map(kernels.map((kernel) => [kernel.name, kernel.grid]));
   const bindGroups = new Map<string, GPUBindGroup>();
   const dispatch = (
@@ -44,16 +52,14 @@ export function encodeCommands(
     const key = `${kernel} ${buffers.join()}`;
     let bindGroup = bindGroups.get(key);
     if (bindGroup === undefined) {
-      const bound: GPUBufferBinding[] = buffers.map((slot) => ({ buffer: slots[slot]! }));
-      if (uniform !== undefined) bound.push({ buffer: uniformBuffer!, size: uniformBytes });
-      const entries = bound.map((resource, binding) => ({ binding, resource }));
-      bindGroup = device.createBindGroup({ label: kernel, layout, entries });
+      const bound = buffers.map((slot) => slots[slot]!);
+      bindGroup = bind(device, kernel, layout, bound, uniform === undefined ? undefined : uniforms);
       bindGroups.set(key, bindGroup);
     }
     const dynamicOffsets = uniform === undefined ? [] : [uniform * uniformStride];
     return { kind: 'dispatch', kernel, pipeline, bindGroup, dynamicOffsets, grid };
   };
-  const encode = (command: Command): EncodedCommand => {
+  return (command) => {
     switch (command.kind) {
       case 'dispatch':
         return dispatch(command.kernel, command.buffers, command.uniform, grids.get(command.kernel)!);
@@ -63,15 +69,47 @@ export function encodeCommands(
       }
       case 'copy': {
         const { toByte, bytes } = command;
-        return { kind: 'copy', from: slots[command.from]!, to: slots[command.to]!, toByte, bytes };
+        const [from, to] = [slots[command.from]!, slots[command.to]!];
+        return { kind: 'copy', from, fromByte: 0, to, toByte, bytes };
       }
     }
   };
-  return commands.map(encode);
+}
+
+/** Storage buffers in binding order, and after them the uniforms where the kernel takes any. */
+export function bind(
+  device: GPUDevice,
+  label: string,
+  layout: GPUBindGroupLayout,
+  buffers: readonly GPUBuffer[],
+  uniforms: GPUBuffer | undefined,
+): GPUBindGroup {
+  const bound: GPUBufferBinding[] = buffers.map((buffer) => ({ buffer }));
+  if (uniforms !== undefined) bound.push({ buffer: uniforms, size: uniformBytes });
+  const entries = bound.map((resource, binding) => ({ binding, resource }));
+  return device.createBindGroup({ label, layout, entries });
+}
+
+/** More than this many commands are submitted in pieces: drivers end work that lasts for seconds. */
+const commandsPerSubmit = 1024;
+
+/** Submits all, and with the last of them what `last` records. */
+export function submitCommands(
+  device: GPUDevice,
+  commands: readonly EncodedCommand[],
+  last: ((encoder: GPUCommandEncoder) => void) | undefined,
+): void {
+  for (let begin = 0; begin === 0 || begin < commands.length; begin += commandsPerSubmit) {
+    const encoder = device.createCommandEncoder();
+    const end = begin + commandsPerSubmit;
+    recordCommands(encoder, commands.slice(begin, end));
+    if (end >= commands.length) last?.(encoder);
+    device.queue.submit([encoder.finish()]);
+  }
 }
 
 /** Neighbouring dispatches go into one pass. */
-export function recordCommands(encoder: GPUCommandEncoder, commands: readonly EncodedCommand[]): void {
+function recordCommands(encoder: GPUCommandEncoder, commands: readonly EncodedCommand[]): void {
   let pass: GPUComputePassEncoder | undefined;
   let current: GPUComputePipeline | undefined;
   for (const command of commands) {
@@ -79,7 +117,7 @@ export function recordCommands(encoder: GPUCommandEncoder, commands: readonly En
       pass?.end();
       pass = undefined;
       current = undefined;
-      encoder.copyBufferToBuffer(command.from, 0, command.to, command.toByte, command.bytes);
+      encoder.copyBufferToBuffer(command.from, command.fromByte, command.to, command.toByte, command.bytes);
       continue;
     }
     pass ??= encoder.beginComputePass();

@@ -1,7 +1,7 @@
 /** The kernels of a package, compiled for a device. */
 import type { Command } from '../../compiler/plan/expand.ts';
 import type { Package, PackageKernel } from '../../compiler/plan/package.ts';
-import { copyBytesCode, copyBytesKernel } from './copy-bytes.ts';
+import { copyBytesSource } from './copy-bytes.ts';
 import type { OpenedDevice } from './device.ts';
 import { computeStage } from './usage.ts';
 
@@ -13,23 +13,29 @@ export interface KernelPipeline {
   readonly layout: GPUBindGroupLayout;
 }
 
-type KernelInterface = Pick<PackageKernel, 'name' | 'bindings' | 'counters'>;
+export type KernelInterface = Pick<PackageKernel, 'name' | 'bindings' | 'counters' | 'coordinates'>;
+
+/** What a kernel takes, and its text. */
+export type KernelSource = readonly [KernelInterface, string];
+
+/** Of a package, with what its commands need beside. */
+export function kernelsOf(
+  { manifest, code }: Package,
+  commands: readonly Command[],
+): readonly KernelSource[] {
+  const own = manifest.kernels.map((kernel): KernelSource => [kernel, code.get(kernel.name)!]);
+  return commands.some((command) => command.kind === 'copyBytes') ? [...own, copyBytesSource] : own;
+}
 
 /**
  * All at once: drivers compile on several threads. `onPipeline` hears how many are ready, of how many.
  * @throws UserError `device-refused`, naming the kernel.
  */
 export async function createPipelines(
-  { manifest, code }: Package,
-  commands: readonly Command[],
+  wanted: readonly KernelSource[],
   opened: OpenedDevice,
   onPipeline: (done: number, total: number) => void,
 ): Promise<ReadonlyMap<string, KernelPipeline>> {
-  const wanted: [KernelInterface, string][] = manifest.kernels.map((kernel) => [
-    kernel,
-    code.get(kernel.name)!,
-  ]);
-  if (commands.some((command) => command.kind === 'copyBytes')) wanted.push([copyBytesKernel, copyBytesCode]);
   let done = 0;
   onPipeline(done, wanted.length);
   return new Map(
@@ -68,7 +74,7 @@ function layoutEntries(kernel: KernelInterface): GPUBindGroupLayoutEntry[] {
       buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' },
     }),
   );
-  if (kernel.counters === 0) return storage;
+  if (kernel.counters + (kernel.coordinates?.length ?? 0) === 0) return storage;
   const uniform: GPUBufferBindingLayout = {
     type: 'uniform',
     hasDynamicOffset: true,

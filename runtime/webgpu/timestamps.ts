@@ -66,7 +66,7 @@ function timePart(
     let query = 0;
     for (const command of commands) {
       if (command.kind === 'copy') {
-        encoder.copyBufferToBuffer(command.from, 0, command.to, command.toByte, command.bytes);
+        encoder.copyBufferToBuffer(command.from, command.fromByte, command.to, command.toByte, command.bytes);
         continue;
       }
       const pass = encoder.beginComputePass({

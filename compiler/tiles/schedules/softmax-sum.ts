@@ -351,9 +351,27 @@ function conjuncts(condition: Scalar): readonly Scalar[] {
 /** A sum of the slowest row axis, constants and values that are the same for all rows. */
 function growsWith(scalar: Scalar, axis: number, rowAxes: readonly number[]): boolean {
   if (scalar.op === 'iterator') return scalar.axis === axis || !rowAxes.includes(scalar.axis);
-  if (scalar.op === 'constant' || scalar.op === 'counter') return true;
-  if (scalar.op === 'apply' && scalar.function === 'add') {
+  if (scalar.op === 'apply' && scalar.function === 'add')
     return scalar.operands.every((operand) => growsWith(operand, axis, rowAxes));
+  return isSameForAll(scalar);
+}
+
+/** Computed from constants, steps of loops, the device's coordinates and scalar tensors alone. */
+function isSameForAll(scalar: Scalar): boolean {
+  switch (scalar.op) {
+    case 'constant':
+    case 'counter':
+    case 'coordinate':
+      return true;
+    case 'load':
+      return scalar.subscripts.length === 0;
+    case 'apply':
+      return scalar.operands.every(isSameForAll);
+    case 'convert':
+    case 'round':
+      return isSameForAll(scalar.operand);
+    case 'iterator':
+    case 'reduced':
+      return false;
   }
-  return scalar.op === 'load' && scalar.subscripts.length === 0;
 }

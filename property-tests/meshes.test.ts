@@ -1,0 +1,155 @@
+/**
+ * Small programs that are placed on a mesh mean the same on each: the program of one device, on all devices, on the
+ * evaluator and as WGSL, computes what the whole program does, and sends what is predicted.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { float64 } from '../compiler/graph/float64.ts';
+import { describeEntry, solveEntrySizes } from '../compiler/lower/entry.ts';
+import { evaluateOnMesh } from '../compiler/partition/evaluate-mesh.ts';
+import type { Package } from '../compiler/plan/package.ts';
+import { type Checked, compileFor, lower } from '../driver/compile.ts';
+import { randomInput } from '../driver/random-inputs.ts';
+import { runReference } from '../driver/run-reference.ts';
+import { runReferenceOnMesh } from '../driver/run-reference-mesh.ts';
+import type { Mesh } from '../dsl/placement/placement.ts';
+import { isUserError } from '../runtime/errors.ts';
+import { loadMesh } from '../runtime/mesh/run-mesh.ts';
+import { runWhole } from '../runtime/mesh/whole-tensors.ts';
+import { openAdapter } from '../runtime/webgpu/adapter.ts';
+import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
+import { type TensorData, tensorValues } from '../runtime/weights/tensor-data.ts';
+import { hasInputs } from './instances.ts';
+import { distance } from './run-entry.ts';
+import { checkSmallProgram, exportedEntries } from './small-programs.ts';
+
+let opened: OpenedDevice;
+beforeAll(async () => {
+  opened = await openDevice(await openAdapter());
+});
+afterAll(() => opened.destroy());
+
+/** Sums of bf16 are rounded once a device: one ulp. Otherwise as for programs of one device. */
+const toleranceOf = (tensors: ReadonlyMap<string, TensorData>) =>
+  [...tensors.values()].some(({ dtype }) => dtype === 'bf16') ? 2 ** -7 : 2e-5;
+
+/** Devices along the axes of a program, in the order in which it declares them. */
+const meshSizes: readonly (readonly number[])[] = [
+  [1, 1, 1, 1],
+  [2, 1, 2, 1],
+  [2, 3, 1, 2],
+  [3, 2, 2, 1],
+];
+
+/** Each size parameter in turn; what axes cut comes apart. */
+const pools: readonly (readonly number[])[] = [
+  [12, 6, 12],
+  [6, 24, 2],
+  [0, 12],
+];
+
+function meshesOf({ program }: Checked): readonly Mesh[] {
+  return meshSizes.map((sizes) => ({
+    axes: program.axes.map((name, at) => ({ name, size: sizes[at] ?? 1 })),
+  }));
+}
+
+function sizesOn({ program }: Checked, entry: string, mesh: Mesh): readonly ReadonlyMap<string, number>[] {
+  const names = program.entries.get(entry)!.sizes.filter((name) => !program.axes.includes(name));
+  return pools.flatMap((pool) => {
+    const own = names.map((name, at) => [name, pool[at % pool.length]!] as const);
+    const axes = mesh.axes.map(({ name, size }) => [name, size] as const);
+    const solved = solveEntrySizes(program, entry, new Map(), new Map([...own, ...axes]));
+    return solved.kind === 'sizes' && hasInputs(program, entry, solved.sizes) ? [solved.sizes] : [];
+  });
+}
+
+interface Prepared {
+  readonly compiled: Package;
+  readonly inputs: ReadonlyMap<string, TensorData>;
+  readonly written: ReadonlyMap<string, TensorData>;
+  readonly onReference: ReadonlyMap<string, TensorData>;
+  /** By the busiest device. */
+  readonly predictedBytes: number;
+}
+
+/** undefined where the entry does not run on this mesh. */
+function prepare(
+  checked: Checked,
+  entry: string,
+  sizes: ReadonlyMap<string, number>,
+  mesh: Mesh,
+): Prepared | undefined {
+  const instance = { entry, sizes, inputDtypes: new Map(), mesh };
+  const lowered = (() => {
+    try {
+      return lower(checked, instance);
+    } catch (error) {
+      if (isUserError(error)) return undefined;
+      throw error;
+    }
+  })();
+  if (lowered === undefined || lowered.kind === 'rejected') return undefined;
+  const wanted = describeEntry(checked.program, entry).inputs;
+  const inputs = new Map(wanted.map((each) => [each.path, randomInput(each, sizes, 3)]));
+  const values = [...inputs].map(([path, tensor]) => {
+    const { dtype, shape } = tensor;
+    return [path, { dtype, shape, data: tensorValues(tensor) }] as const;
+  });
+  const { sent } = evaluateOnMesh({ ...lowered.device!, graph: lowered.optimized }, new Map(values), float64);
+  return {
+    compiled: compileFor(lowered, instance, opened.profile).package,
+    inputs,
+    written: runReference(lowered.graph, inputs),
+    onReference: runReferenceOnMesh(lowered.device!, inputs),
+    predictedBytes: [...sent.values()].reduce((sum, bytes) => sum + bytes, 0),
+  };
+}
+
+async function run({ compiled, inputs }: Prepared) {
+  const loaded = await loadMesh(compiled, opened);
+  try {
+    const outputs = await runWhole(loaded, compiled.manifest, inputs);
+    return { outputs, traffic: loaded.traffic };
+  } finally {
+    loaded.destroy();
+  }
+}
+
+/** What is not taken apart for a mesh yet: blocks in the view of one device. */
+const onOneDevice: ReadonlySet<string> = new Set(['in_a_ring', 'shifted', 'left_to_the_compiler']);
+
+describe.each(['placed.ricci', 'sharded.ricci'])('%s', (file) => {
+  const checked = checkSmallProgram(file);
+  test.each(exportedEntries(checked).filter((entry) => !onOneDevice.has(entry)))('%s', async (entry) => {
+    let ran = 0;
+    for (const mesh of meshesOf(checked))
+      for (const sizes of sizesOn(checked, entry, mesh)) {
+        const prepared = prepare(checked, entry, sizes, mesh);
+        if (prepared === undefined) continue;
+        ran++;
+        const at = JSON.stringify([...sizes]);
+        const { written, onReference, predictedBytes } = prepared;
+        expect(distance(written, onReference), `reference, ${at}`).toBeLessThanOrEqual(toleranceOf(written));
+        const { outputs, traffic } = await run(prepared);
+        expect(distance(written, outputs), `wgsl, ${at}`).toBeLessThanOrEqual(toleranceOf(written));
+        // A sum of elements that do not come apart equally is shared out as well as can be.
+        const sent = Math.max(...traffic.sentBytes);
+        expect(Math.abs(sent - predictedBytes), `bytes, ${at}`).toBeLessThanOrEqual(8 * traffic.exchanges);
+      }
+    expect(ran).toBeGreaterThan(1);
+  });
+});
+
+test('a sum that is not taken is noticed', async () => {
+  const checked = checkSmallProgram('sharded.ricci');
+  const mesh: Mesh = { axes: [{ name: 'tp', size: 2 }] };
+  const [sizes] = sizesOn(checked, 'two_ways', mesh);
+  const prepared = prepare(checked, 'two_ways', sizes!, mesh)!;
+  const { manifest } = prepared.compiled;
+  const steps = manifest.steps.map((step) =>
+    step.kind === 'exchange' ? { ...step, verb: 'broadcast' as const } : step,
+  );
+  const mutant = { ...prepared.compiled, manifest: { ...manifest, steps } };
+  const { outputs } = await run({ ...prepared, compiled: mutant });
+  expect(distance(prepared.written, outputs)).toBeGreaterThan(1e-2);
+});

@@ -1,0 +1,198 @@
+/** Whole tensors to what each device of a mesh holds of them, and back. */
+import { allCoordinates, blockNumber, type Coordinates } from '../../compiler/partition/blocks.ts';
+import { groupsAlong } from '../../compiler/partition/devices.ts';
+import { elementBytes, elementCount, packedBytes, typeText } from '../../compiler/plan/storage-bytes.ts';
+import {
+  devicesAlong,
+  type Mesh,
+  type PendingCombiner,
+  type Placement,
+  showList,
+} from '../../dsl/placement/placement.ts';
+import { UserError } from '../errors.ts';
+import { checkTensorBytes, type TensorData, tensorFromValues, tensorValues } from '../weights/tensor-data.ts';
+
+/**
+ * The shape of a device's block.
+ * @throws UserError `wrong-input` where a dimension does not come apart into equal blocks. `what` is its
+ * subject: `the input x`.
+ */
+export function blockShape(
+  what: string,
+  shape: readonly number[],
+  { dims }: Placement,
+  mesh: Mesh,
+): readonly number[] {
+  return shape.map((extent, dim) => {
+    const list = dims[dim] ?? [];
+    const blocks = devicesAlong(mesh, list);
+    if (extent % blocks === 0) return extent / blocks;
+    throw new UserError(
+      'wrong-input',
+      `dimension ${dim} of ${what}, of ${extent}, is cut ${showList(list)} into ${blocks} equal blocks`,
+      `give a multiple of ${blocks}`,
+    );
+  });
+}
+
+/**
+ * What each device holds of a tensor. Of one that is pending a sum, the first device along the axes holds the
+ * value and the others zeros; pending a maximum or minimum, all hold it.
+ * @throws UserError `wrong-input` where a dimension does not come apart into equal blocks
+ */
+export function distribute(
+  what: string,
+  tensor: TensorData,
+  placement: Placement,
+  mesh: Mesh,
+): readonly TensorData[] {
+  checkTensorBytes(what, tensor);
+  const shape = blockShape(what, tensor.shape, placement, mesh);
+  const summed = [...placement.pending].flatMap(([axis, combiner]) => (combiner === 'sum' ? [axis] : []));
+  return allCoordinates(mesh).map((coordinates) => {
+    const block = { dtype: tensor.dtype, shape };
+    const bytes = new Uint8Array(packedBytes(block));
+    if (blockNumber(summed, coordinates, mesh) === 0)
+      for (const { whole, own, length } of runsOf(tensor, shape, placement, mesh, coordinates))
+        bytes.set(tensor.bytes.subarray(whole, whole + length), own);
+    return { ...block, bytes };
+  });
+}
+
+/**
+ * The tensor of which the devices hold these blocks. What is pending is combined in order of rank, in
+ * float64, and rounded.
+ * @throws UserError `replicas-differ`, naming the first element that devices along axes which nothing
+ * mentions do not hold the same bits of
+ */
+export function assemble(
+  what: string,
+  blocks: readonly TensorData[],
+  placement: Placement,
+  mesh: Mesh,
+): TensorData {
+  checkReplicas(what, blocks, placement, mesh);
+  const final = combinePending(blocks, placement, mesh);
+  const { dtype, shape } = final[0]!;
+  const tensor = {
+    dtype,
+    shape: shape.map((extent, dim) => extent * devicesAlong(mesh, placement.dims[dim] ?? [])),
+  };
+  const bytes = new Uint8Array(packedBytes(tensor));
+  const coordinates = allCoordinates(mesh);
+  for (const [device, block] of final.entries())
+    for (const { whole, own, length } of runsOf(tensor, shape, placement, mesh, coordinates[device]!))
+      bytes.set(block.bytes.subarray(own, own + length), whole);
+  return { ...tensor, bytes };
+}
+
+/** Bytes that lie together both in the whole tensor and in a device's block of it. */
+interface Run {
+  readonly whole: number;
+  readonly own: number;
+  readonly length: number;
+}
+
+function* runsOf(
+  { dtype, shape }: Pick<TensorData, 'dtype' | 'shape'>,
+  block: readonly number[],
+  { dims }: Placement,
+  mesh: Mesh,
+  coordinates: Coordinates,
+): Generator<Run> {
+  if (elementCount(block) === 0) return;
+  const first = shape.map((_, dim) => blockNumber(dims[dim] ?? [], coordinates, mesh) * block[dim]!);
+  // Dimensions behind the last that is cut lie together, and with them the block along that one.
+  const cut = shape.findLastIndex((extent, dim) => extent !== block[dim]);
+  const outer = block.slice(0, Math.max(0, cut));
+  const inner = block.slice(Math.max(0, cut));
+  const length = elementCount(inner) * elementBytes(dtype);
+  const index = outer.map(() => 0);
+  for (let run = 0; run < elementCount(outer); run++) {
+    const place = shape.reduce((flat, extent, dim) => flat * extent + first[dim]! + (index[dim] ?? 0), 0);
+    yield { whole: place * elementBytes(dtype), own: run * length, length };
+    for (let dim = outer.length - 1; dim >= 0 && ++index[dim]! === outer[dim]; dim--) index[dim] = 0;
+  }
+}
+
+function checkReplicas(
+  what: string,
+  blocks: readonly TensorData[],
+  { dims, pending }: Placement,
+  mesh: Mesh,
+): void {
+  const used = new Set([...dims.flat(), ...pending.keys()]);
+  const free = mesh.axes.map(({ name }) => name).filter((name) => !used.has(name));
+  for (const [first, ...others] of groupsAlong(free, mesh))
+    for (const other of others) {
+      const [left, right] = [blocks[first!]!, blocks[other]!];
+      const byte = left.bytes.findIndex((value, at) => value !== right.bytes[at]);
+      if (byte < 0 && left.bytes.length === right.bytes.length) continue;
+      throw replicasDiffer(
+        what,
+        mesh,
+        { device: first!, block: left },
+        { device: other, block: right },
+        byte,
+      );
+    }
+}
+
+interface Held {
+  readonly device: number;
+  readonly block: TensorData;
+}
+
+function replicasDiffer(what: string, mesh: Mesh, left: Held, right: Held, byte: number): UserError {
+  const element = Math.floor(Math.max(0, byte) / elementBytes(left.block.dtype));
+  const holds = ({ device, block }: Held) => {
+    const at = allCoordinates(mesh)
+      [device]!.map((place, axis) => `${mesh.axes[axis]!.name}=${place}`)
+      .join(', ');
+    return `the device at ${at} has ${valueText(tensorValues(block)[element])}`;
+  };
+  const type = typeText(left.block);
+  return new UserError(
+    'replicas-differ',
+    `devices do not agree on ${what}: at element ${element} of ${type}, ${holds(left)} and ${holds(right)}`,
+    'this is a fault of the compiler or of the driver: please report it; --target reference still runs it',
+  );
+}
+
+function valueText(value: number | undefined): string {
+  return Object.is(value, -0) ? '-0' : `${value}`;
+}
+
+function combinePending(
+  blocks: readonly TensorData[],
+  { pending }: Placement,
+  mesh: Mesh,
+): readonly TensorData[] {
+  let values = blocks.map((block) => block);
+  for (const [axis, combiner] of pending) {
+    const combined = [...values];
+    for (const group of groupsAlong([axis], mesh)) {
+      const total = combine(
+        group.map((device) => values[device]!),
+        combiner,
+      );
+      for (const device of group) combined[device] = total;
+    }
+    values = combined;
+  }
+  return values;
+}
+
+const combinations: { readonly [C in PendingCombiner]: (left: number, right: number) => number } = {
+  sum: (left, right) => left + right,
+  max: Math.max,
+  min: Math.min,
+};
+
+function combine(blocks: readonly TensorData[], combiner: PendingCombiner): TensorData {
+  const { dtype, shape } = blocks[0]!;
+  const total = blocks
+    .map(tensorValues)
+    .reduce((left, right) => left.map((value, at) => combinations[combiner](value, right[at]!)));
+  return tensorFromValues(dtype, shape, total);
+}

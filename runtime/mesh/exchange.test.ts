@@ -1,0 +1,150 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { ExchangeNode, Graph, GraphInput, Tensor } from '../../compiler/graph/graph.ts';
+import { exchangeVerbs } from '../../compiler/graph/graph.ts';
+import { pendingCombiners, verbFacts } from '../../compiler/plan/exchange-verbs.ts';
+import { elementCount, typeText } from '../../compiler/plan/storage-bytes.ts';
+import { deviceCount, type Mesh } from '../../dsl/placement/placement.ts';
+import { type Dtype, dtypeFacts, dtypes } from '../../dsl/types/dtype.ts';
+import { openAdapter } from '../webgpu/adapter.ts';
+import { type OpenedDevice, openDevice } from '../webgpu/device.ts';
+import { type TensorData, tensorFromValues, tensorValues } from '../weights/tensor-data.ts';
+import { loadMesh } from './run-mesh.ts';
+import {
+  compileLocal,
+  type Exchanged,
+  exchangeNode,
+  meshOf,
+  type Planted,
+  simulate,
+  sourceShape,
+} from './testing.ts';
+
+let opened: OpenedDevice;
+beforeAll(async () => {
+  opened = await openDevice(await openAdapter());
+});
+afterAll(() => opened.destroy());
+
+/** Numbers that tell orders of summation apart, and ends of ranges. */
+function randomValues(dtype: Dtype, count: number, seed: number): number[] {
+  let state = seed * 2654435761 + 12345;
+  const next = () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+  const special = [0, -0, Number.NaN, Number.POSITIVE_INFINITY, -1];
+  return Array.from({ length: count }, () => {
+    const value = next() * 2 - 1;
+    if (dtypeFacts[dtype].arithmetic === 'bool') return value > 0.5 ? 1 : 0;
+    const { arithmetic, bits } = dtypeFacts[dtype];
+    if (arithmetic === 'i32') return Math.floor(value * 2 ** (bits - 1));
+    if (arithmetic === 'u32') return Math.floor(Math.abs(value) * 2 ** bits);
+    return next() < 0.05
+      ? special[Math.floor(next() * special.length)]!
+      : value * 2 ** Math.floor(next() * 12);
+  });
+}
+
+interface Case {
+  readonly exchanged: Exchanged;
+  /** After a shift, whose result nothing else reads: the exchange may then be in place. */
+  readonly isSecond: boolean;
+  readonly input: GraphInput;
+  readonly nodes: readonly ExchangeNode[];
+}
+
+const shift = (axes: readonly string[]): Exchanged => ({ verb: 'shift', axes, combiner: 'sum' });
+
+/** All verbs on some groups and chunks of a mesh, in one program. */
+function casesOf(mesh: Mesh, groups: readonly (readonly string[])[], dtype: Dtype): Case[] {
+  let id = 0;
+  const cases: Case[] = [];
+  for (const axes of groups)
+    for (const chunk of chunks)
+      for (const verb of exchangeVerbs) {
+        const { combines, inPlace } = verbFacts[verb];
+        for (const combiner of combines && chunk.length > 0 ? pendingCombiners : ['sum' as const])
+          for (const isSecond of inPlace ? [false, true] : [false]) {
+            const exchanged = { verb, axes, combiner };
+            const shape = sourceShape(exchanged, chunk, mesh);
+            const tensor: Tensor = { id: id++, name: `x${id}`, dtype, shape };
+            const first = isSecond ? [exchangeNode(shift(axes), mesh, tensor, id++)] : [];
+            const source = first[0]?.result ?? tensor;
+            const nodes = [...first, exchangeNode(exchanged, mesh, source, id++)];
+            cases.push({ exchanged, isSecond, input: { path: tensor.name, tensor }, nodes });
+          }
+      }
+  return cases;
+}
+
+const chunks = [[], [0], [3], [2, 8]] as const;
+
+function graphOf(cases: readonly Case[]): Graph {
+  return {
+    name: 'exchanges',
+    inputs: cases.map(({ input }) => input),
+    nodes: cases.flatMap(({ nodes }) => nodes),
+    outputs: cases.map(({ input, nodes }) => ({ path: `of ${input.path}`, tensor: nodes.at(-1)!.result.id })),
+  };
+}
+
+function expected(
+  { exchanged, isSecond }: Case,
+  mesh: Mesh,
+  sources: readonly TensorData[],
+  planted?: Planted,
+) {
+  const shifted = isSecond ? simulate(shift(exchanged.axes), mesh, sources) : sources;
+  return simulate(exchanged, mesh, shifted, planted);
+}
+
+type Groups = readonly (readonly string[])[];
+const meshes: readonly (readonly [string, readonly Dtype[], Mesh, Groups])[] = [
+  ['1', ['f32', 'i8'], meshOf({ x: 1 }), [['x'], []]],
+  ['3', dtypes, meshOf({ x: 3 }), [['x']]],
+  // More buffers than one kernel binds, in place too.
+  ['9', ['f32', 'bf16', 'u8', 'bool'], meshOf({ x: 9 }), [['x']]],
+  ['2 × 3', ['f32', 'f16', 'i8'], meshOf({ x: 2, y: 3 }), [['x'], ['y'], ['x', 'y'], ['y', 'x'], []]],
+  [
+    '2 × 1 × 2',
+    ['bf16', 'u32'],
+    meshOf({ a: 2, b: 1, c: 2 }),
+    [['b'], ['a', 'c'], ['c', 'a'], ['c', 'b', 'a']],
+  ],
+];
+
+describe.each(meshes)('exchanges on a mesh of %s', (_, tried, mesh, groups) => {
+  test.each(tried)('of %s move and combine what they should', async (dtype) => {
+    const cases = casesOf(mesh, groups, dtype);
+    const { package: compiled } = compileLocal(graphOf(cases), mesh, opened.profile);
+    const loaded = await loadMesh(compiled, opened);
+    expect(loaded.peakBytes).toBeLessThanOrEqual(deviceCount(mesh) * compiled.manifest.peakBytes);
+    const inputs = Array.from(
+      { length: deviceCount(mesh) },
+      (_, device) =>
+        new Map(
+          cases.map(({ input: { path, tensor } }) => {
+            const values = randomValues(dtype, elementCount(tensor.shape), 1000 * device + tensor.id);
+            return [path, tensorFromValues(dtype, tensor.shape, values)] as const;
+          }),
+        ),
+    );
+    const outputs = await loaded.run(inputs);
+    loaded.destroy();
+    const noticed = new Map<string, number>();
+    for (const each of cases) {
+      const { exchanged, input } = each;
+      const sources = inputs.map((ofDevice) => ofDevice.get(input.path)!);
+      const what = `${exchanged.verb} ${exchanged.combiner} ${exchanged.axes} of ${typeText(input.tensor)}`;
+      const got = outputs.map((ofDevice) => [...tensorValues(ofDevice.get(`of ${input.path}`)!)]);
+      const show = (results: readonly TensorData[]) => results.map((result) => [...tensorValues(result)]);
+      expect({ what, each: got }).toEqual({ what, each: show(expected(each, mesh, sources)) });
+      for (const planted of ['rank order', 'chunk', 'no reduction'] as const)
+        if (JSON.stringify(show(expected(each, mesh, sources, planted))) !== JSON.stringify(got))
+          noticed.set(planted, (noticed.get(planted) ?? 0) + 1);
+    }
+    if (deviceCount(mesh) > 1)
+      for (const planted of ['rank order', 'chunk', 'no reduction'])
+        expect([planted, (noticed.get(planted) ?? 0) > 2]).toEqual([planted, true]);
+  });
+});

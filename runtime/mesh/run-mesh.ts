@@ -1,0 +1,166 @@
+/**
+ * Runs the program of each device of a mesh as that many logical devices on one WebGPU device: each has
+ * buffers and uniforms of its own, all share the kernels, and exchanges are copies and kernels between their
+ * buffers.
+ */
+import { allCoordinates, blockNumber } from '../../compiler/partition/blocks.ts';
+import { type Expansion, expandSteps } from '../../compiler/plan/expand.ts';
+import { isWholeWords, scratchBytes, sentBytes } from '../../compiler/plan/expand-exchange.ts';
+import { checkLimits } from '../../compiler/plan/limits.ts';
+import type { Package } from '../../compiler/plan/package.ts';
+import { deviceCount, type Mesh } from '../../dsl/placement/placement.ts';
+import { UserError } from '../errors.ts';
+import { copyBytesSource } from '../webgpu/copy-bytes.ts';
+import type { OpenedDevice } from '../webgpu/device.ts';
+import type { Tensors } from '../webgpu/execute.ts';
+import {
+  allocateMemory,
+  createAllocator,
+  type PackageMemory,
+  writeUniforms,
+} from '../webgpu/package-memory.ts';
+import { createPipelines, type KernelSource, kernelsOf } from '../webgpu/pipelines.ts';
+import { createRunner, type Runner } from '../webgpu/runner.ts';
+import { bufferUsage } from '../webgpu/usage.ts';
+import type { TensorData } from '../weights/tensor-data.ts';
+import { combineKernel } from './combine-kernel.ts';
+import { type Exchanges, encodeMesh, exchangesOf } from './encode-mesh.ts';
+
+/**
+ * The package on each device of a mesh, in the order of their numbers. Inputs and outputs are what the
+ * devices hold: the blocks of tensors that are cut. `distribute.ts` makes them and puts them together.
+ */
+export interface LoadedMesh extends Runner<readonly Tensors[], Map<string, TensorData>[]> {
+  readonly mesh: Mesh;
+  /** Bytes of memory that all devices together hold. */
+  readonly peakBytes: number;
+  readonly traffic: Traffic;
+  readonly destroy: () => void;
+}
+
+/** Of one run. */
+export interface Traffic {
+  /** By each device to others. */
+  readonly sentBytes: readonly number[];
+  /** Of each device: times that it takes part in an exchange. */
+  readonly exchanges: number;
+  /** Kernels and copies of all devices. */
+  readonly launches: number;
+}
+
+/** More take minutes to record and gigabytes to hold. */
+const maxLaunches = 2 ** 20;
+
+/**
+ * A package without a mesh runs on one device.
+ * @param onPipeline hears how many kernels the driver has compiled, of how many.
+ * @throws UserError as `loadPackage`, `exceeds-device` too where the mesh is so large that there would be
+ * more than a million launches.
+ */
+export async function loadMesh(
+  pkg: Package,
+  opened: OpenedDevice,
+  onPipeline: (done: number, total: number) => void = () => undefined,
+): Promise<LoadedMesh> {
+  const { manifest } = pkg;
+  const { device, guard } = opened;
+  const mesh: Mesh = manifest.mesh ?? { axes: [] };
+  checkLimits(pkg, opened.profile, device.features);
+  const expansion = expandSteps(manifest);
+  const exchanges = exchangesOf(expansion);
+  const traffic = trafficOf(expansion, exchanges, mesh);
+  if (traffic.launches > maxLaunches)
+    throw new UserError(
+      'exceeds-device',
+      `${manifest.entry} would launch ${traffic.launches} kernels and copies on ${deviceCount(mesh)} devices, ` +
+        `and ${maxLaunches} are supported on one adapter`,
+      'use a smaller mesh, or loops of fewer steps',
+    );
+  const kernels = byName([...kernelsOf(pkg, expansion.commands), ...exchangeKernels(exchanges)]);
+  const pipelines = await createPipelines(kernels, opened, onPipeline);
+  const memories: PackageMemory[] = [];
+  const shared = createAllocator(device);
+  const destroy = () => {
+    for (const memory of memories) memory.destroy();
+    shared.destroy();
+  };
+  try {
+    for (const coordinates of allCoordinates(mesh))
+      memories.push(
+        await allocateMemory(manifest, expansion, opened, (axis) => blockNumber([axis], coordinates, mesh)),
+      );
+    const encoded = await guard('the exchanges between its devices', () => {
+      const scratch = [...exchanges.parts.keys()].reduce(
+        (most, step) => Math.max(most, scratchBytes(step)),
+        0,
+      );
+      const uniforms = shared.allocateUniforms(exchanges.uniforms.length);
+      if (uniforms !== undefined) writeUniforms(device, uniforms, exchanges.uniforms);
+      return encodeMesh(expansion, exchanges, manifest, {
+        mesh,
+        device,
+        pipelines,
+        memories,
+        uniforms,
+        scratch: scratch === 0 ? undefined : shared.allocate('scratch', scratch, bufferUsage.storage),
+      });
+    });
+    return {
+      ...createRunner(opened, `a run of ${manifest.entry}`, encoded, {
+        write: (given: readonly Tensors[] | undefined) => {
+          if (given !== undefined) checkCount(manifest.entry, given, memories);
+          for (const [number, memory] of memories.entries()) memory.write(given?.[number]);
+        },
+        copyOutputs: (encoder) => {
+          for (const memory of memories) memory.copyOutputs(encoder);
+        },
+        takeOutputs: () => Promise.all(memories.map((memory) => memory.takeOutputs())),
+      }),
+      mesh,
+      traffic,
+      peakBytes: memories.reduce((sum, memory) => sum + memory.bytes, shared.bytes()),
+      destroy,
+    };
+  } catch (error) {
+    destroy();
+    throw error;
+  }
+}
+
+function checkCount(entry: string, given: readonly unknown[], devices: readonly unknown[]): void {
+  if (given.length !== devices.length)
+    throw new UserError(
+      'wrong-input',
+      `inputs for ${given.length} devices are given, and ${entry} runs on ${devices.length}`,
+      'give the blocks of each device of the mesh, in order',
+    );
+}
+
+function exchangeKernels({ parts }: Exchanges): readonly KernelSource[] {
+  return [...parts.values()].flat().flatMap((part) => {
+    if (part.kind === 'combine') return [combineKernel(part)];
+    return isWholeWords(part) ? [] : [copyBytesSource];
+  });
+}
+
+/** Kernels of one name are the same. */
+function byName(kernels: readonly KernelSource[]): readonly KernelSource[] {
+  return [...new Map(kernels.map((kernel) => [kernel[0].name, kernel])).values()];
+}
+
+/** Counted from the commands that a run submits. */
+function trafficOf({ commands }: Expansion, { parts }: Exchanges, mesh: Mesh): Traffic {
+  const devices = allCoordinates(mesh);
+  const steps = commands.flatMap((command) => (command.kind === 'exchange' ? [command.step] : []));
+  const inExchanges = steps.reduce(
+    (sum, step) => sum + parts.get(step)!.length * (devices.length / step.devices),
+    0,
+  );
+  return {
+    sentBytes: devices.map((coordinates) =>
+      steps.reduce((sum, step) => sum + sentBytes(step, blockNumber(step.axes, coordinates, mesh)), 0),
+    ),
+    exchanges: steps.length,
+    launches: (commands.length - steps.length) * devices.length + inExchanges,
+  };
+}
