@@ -1,10 +1,6 @@
 /** Whole tensors to what each device of a mesh holds of them, and back. */
-import {
-  allCoordinates,
-  type Coordinates,
-  groupsAlong,
-  rankAlong,
-} from '../../compiler/partition/devices.ts';
+import { allCoordinates, blockNumber, type Coordinates } from '../../compiler/partition/blocks.ts';
+import { groupsAlong } from '../../compiler/partition/devices.ts';
 import { elementBytes, elementCount, packedBytes, typeText } from '../../compiler/plan/storage-bytes.ts';
 import {
   devicesAlong,
@@ -56,7 +52,7 @@ export function distribute(
   return allCoordinates(mesh).map((coordinates) => {
     const block = { dtype: tensor.dtype, shape };
     const bytes = new Uint8Array(packedBytes(block));
-    if (rankAlong(summed, coordinates, mesh) === 0)
+    if (blockNumber(summed, coordinates, mesh) === 0)
       for (const { whole, own, length } of runsOf(tensor, shape, placement, mesh, coordinates))
         bytes.set(tensor.bytes.subarray(whole, whole + length), own);
     return { ...block, bytes };
@@ -105,7 +101,7 @@ function* runsOf(
   coordinates: Coordinates,
 ): Generator<Run> {
   if (elementCount(block) === 0) return;
-  const first = shape.map((_, dim) => rankAlong(dims[dim] ?? [], coordinates, mesh) * block[dim]!);
+  const first = shape.map((_, dim) => blockNumber(dims[dim] ?? [], coordinates, mesh) * block[dim]!);
   // Dimensions behind the last that is cut lie together, and with them the block along that one.
   const cut = shape.findLastIndex((extent, dim) => extent !== block[dim]);
   const outer = block.slice(0, Math.max(0, cut));
@@ -150,7 +146,8 @@ interface Held {
 function replicasDiffer(what: string, mesh: Mesh, left: Held, right: Held, byte: number): UserError {
   const element = Math.floor(Math.max(0, byte) / elementBytes(left.block.dtype));
   const holds = ({ device, block }: Held) => {
-    const at = [...allCoordinates(mesh)[device]!].map(([axis, place]) => `${axis}=${place}`).join(', ');
+    const own = allCoordinates(mesh)[device]!;
+    const at = mesh.axes.map(({ name }, axis) => `${name}=${own[axis]}`).join(', ');
     return `the device at ${at} has ${valueText(tensorValues(block)[element])}`;
   };
   const type = typeText(left.block);

@@ -3,7 +3,7 @@
  * buffers and uniforms of its own, all share the kernels, and exchanges are copies and kernels between their
  * buffers.
  */
-import { allCoordinates, rankAlong } from '../../compiler/partition/devices.ts';
+import { allCoordinates, blockNumber } from '../../compiler/partition/blocks.ts';
 import { type Expansion, expandSteps } from '../../compiler/plan/expand.ts';
 import { isWholeWords, scratchBytes, sentBytes } from '../../compiler/plan/expand-exchange.ts';
 import { checkLimits } from '../../compiler/plan/limits.ts';
@@ -86,7 +86,9 @@ export async function loadMesh(
   };
   try {
     for (const coordinates of allCoordinates(mesh))
-      memories.push(await allocateMemory(manifest, expansion, opened, (axis) => coordinates.get(axis) ?? 0));
+      memories.push(
+        await allocateMemory(manifest, expansion, opened, (axis) => blockNumber([axis], coordinates, mesh)),
+      );
     const encoded = await guard('the exchanges between its devices', () => {
       const scratch = [...exchanges.parts.keys()].reduce(
         (most, step) => Math.max(most, scratchBytes(step)),
@@ -156,7 +158,7 @@ function trafficOf({ commands }: Expansion, { parts }: Exchanges, mesh: Mesh): T
   );
   return {
     sentBytes: devices.map((coordinates) =>
-      steps.reduce((sum, step) => sum + sentBytes(step, rankAlong(step.axes, coordinates, mesh)), 0),
+      steps.reduce((sum, step) => sum + sentBytes(step, blockNumber(step.axes, coordinates, mesh)), 0),
     ),
     exchanges: steps.length,
     launches: (commands.length - steps.length) * devices.length + inExchanges,
