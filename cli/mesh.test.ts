@@ -91,7 +91,7 @@ describe('--mesh', () => {
     [
       'that does not cut equally',
       ['--mesh', 'dp=4'],
-      'dimension 0 of 6 is not cut into 4 equal blocks',
+      'mlp cannot run on this mesh: dimension 0',
       'choose a mesh',
     ],
   ])('%s is refused', async (_, options, message, help) => {

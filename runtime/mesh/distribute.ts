@@ -146,9 +146,8 @@ interface Held {
 function replicasDiffer(what: string, mesh: Mesh, left: Held, right: Held, byte: number): UserError {
   const element = Math.floor(Math.max(0, byte) / elementBytes(left.block.dtype));
   const holds = ({ device, block }: Held) => {
-    const at = allCoordinates(mesh)
-      [device]!.map((place, axis) => `${mesh.axes[axis]!.name}=${place}`)
-      .join(', ');
+    const own = allCoordinates(mesh)[device]!;
+    const at = mesh.axes.map(({ name }, axis) => `${name}=${own[axis]}`).join(', ');
     return `the device at ${at} has ${valueText(tensorValues(block)[element])}`;
   };
   const type = typeText(left.block);
