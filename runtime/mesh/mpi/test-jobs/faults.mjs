@@ -24,7 +24,9 @@ const faults = {
   'ends early': () => world.close(),
   'gives up': () => world.abort('the disk is full'),
   'never comes': () => forever,
-  'never comes, busy': () => {
+  // Not at once: that the call before is done reaches the watch when the event loop turns.
+  'never comes, busy': async () => {
+    await new Promise((resolve) => setTimeout(resolve, 500));
     for (;;);
   },
   'other combiner': () => sp.exchange({ ...sum, combiner: 'min' }, send, receive),
