@@ -13,6 +13,9 @@ import { makeCheckpoint } from './mixtral/make-checkpoint.ts';
 const runs: Readonly<Record<string, readonly string[]>> = {
   'attention/attention.ricci causal': ['--size', 'S=67,G=2,R=2,A=16'],
   'attention/attention.ricci packed': ['--size', 'S=67,G=2,R=3,A=8'],
+  'sequence/sequence.ricci gathered': ['--size', 'S=24,G=4,R=2,A=8', '--mesh', 'sp=4'],
+  'sequence/sequence.ricci by_heads': ['--size', 'S=24,G=4,R=2,A=8', '--mesh', 'sp=4'],
+  'sequence/sequence.ricci around': ['--size', 'S=24,G=4,R=2,A=8', '--mesh', 'sp=3'],
   'moe/moe.ricci layer': ['--size', 'T=13,D=32,F=24,E=8,K=3'],
 };
 
