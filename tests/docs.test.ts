@@ -5,9 +5,9 @@
  *
  * A block ```ricci is a complete program; ```ricci fragment is a part of one, ```ricci error shows an error.
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { runInProcess } from '../cli/testing.ts';
 import { lowerCodes } from '../compiler/lower/lower-codes.ts';
@@ -22,8 +22,9 @@ import { checkProgram } from '../dsl/types/check.ts';
 const documents = [
   'README.md',
   'stdlib/README.md',
-  ...readdirSync(join(packageRoot, 'docs'))
+  ...readdirSync(join(packageRoot, 'docs'), { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.md'))
+    .toSorted()
     .map((name) => `docs/${name}`),
 ];
 const textOf = (document: string): string => readFileSync(join(packageRoot, document), 'utf8');
@@ -53,7 +54,13 @@ const complete = documents.flatMap((document) => blocksOf(document, 'ricci'));
 describe('complete programs', () => {
   test('there are some in each of the documents that teach the language', () => {
     const with_ = new Set(complete.map(({ document }) => document));
-    for (const document of ['README.md', 'docs/tour.md', 'docs/language.md', 'docs/source.md'])
+    for (const document of [
+      'README.md',
+      'docs/tour.md',
+      'docs/language.md',
+      'docs/source.md',
+      'docs/placement.md',
+    ])
       expect(with_).toContain(document);
   });
 
@@ -91,34 +98,103 @@ test.each(Object.entries(lowerCodes))('the example of %s has that error', async 
   expect([...new Set([...stderr.matchAll(/^error\[(E\d+)\]/gm)].map(([, found]) => found))]).toEqual([code]);
 });
 
-const guidePath = join(packageRoot, 'docs/source.md');
-const shownOutput = /```sh\nnpx ricci (.*)\n```\s*```text\n([\s\S]*?)```/g;
+const shownCommand = /```sh\nnpx ricci (.*)\n```\s*```text\n([\s\S]*?)```/g;
+const shownError = /```ricci error\n([\s\S]*?)```\s*```text\n([\s\S]*?)```/g;
+
+interface Shown {
+  readonly document: string;
+  readonly line: number;
+  /** In the words of the page; what follows `| grep` is kept of what is printed. */
+  readonly command: string;
+  readonly output: string;
+}
+
+const shown: readonly Shown[] = documents.flatMap((document) => {
+  const text = textOf(document);
+  return [...text.matchAll(shownCommand)].map((match) => ({
+    document,
+    line: text.slice(0, match.index).split('\n').length,
+    command: match[1] ?? '',
+    output: match[2] ?? '',
+  }));
+});
+
+/** The complete program that stands before the page's first command on this file. */
+function programNamed(document: string, name: string): string {
+  const line = textOf(document)
+    .split('\n')
+    .findIndex((text) => text.startsWith('npx ricci ') && text.includes(` ${name} `));
+  const before = blocksOf(document, 'ricci').filter((block) => block.line < line);
+  const program = before.at(-1);
+  if (program === undefined) throw new Error(`${document} has no program for ${name}`);
+  return program.text;
+}
+
+/** What is printed to be compared with `shown`, or to take its place in the page under `npm run docs`. */
+function expectShown(document: string, shown: string, printed: string): void {
+  if (process.env.UPDATE_DOCS !== '1') expect(shown).toBe(printed);
+  else {
+    const path = join(packageRoot, document);
+    writeFileSync(
+      path,
+      textOf(document).replace(`\`\`\`text\n${shown}\`\`\``, () => `\`\`\`text\n${printed}\`\`\``),
+    );
+  }
+}
+
+test.each(shown)('$document, line $line: ricci $command', async ({ document, command, output }) => {
+  const [call = '', kept = ''] = command.split(' | grep ');
+  const words = call.split(' ').map((word) => {
+    if (!/^[\w-]+\.ricci$/.test(word)) return word;
+    const file = join(folder, word);
+    writeFileSync(file, programNamed(document, word));
+    return file;
+  });
+  const { status, stdout, stderr } = await runInProcess(...words);
+  expect(status, stderr).toBe(0);
+  const lines = stdout.split('\n').filter((line) => line.includes(kept));
+  expectShown(document, output, shortened(lines.join('\n'), output));
+});
+
+const shownErrors = documents.flatMap((document) =>
+  [...textOf(document).matchAll(shownError)].map(([, text = '', output = '']) => ({
+    document,
+    text,
+    output,
+  })),
+);
+
+test('a page shows what the checker says', () => expect(shownErrors.length).toBeGreaterThan(0));
+
+test.each(shownErrors)('what the checker says in $document', async ({ document, text, output }) => {
+  const file = join(folder, 'wrong.ricci');
+  writeFileSync(file, text);
+  const { status, stderr } = await runInProcess('check', file);
+  expect(status).toBe(1);
+  expectShown(document, output, `${stderr.replaceAll(`${folder}/`, '').trimEnd()}\n`);
+});
+
+function withoutCode(text: string): string {
+  return text.replace(/^```[\s\S]*?^```$/gm, '').replace(/`[^`\n]*`/g, '');
+}
+
+test('links lead to pages and pictures that there are', () => {
+  const broken = documents.flatMap((document) =>
+    [...withoutCode(textOf(document)).matchAll(/\]\((?!https?:|#)([^)#]+)/g)]
+      .map(([, target = '']) => join(dirname(document), target))
+      .filter((target) => !exists(target))
+      .map((target) => `${document}: ${target}`),
+  );
+  expect(broken).toEqual([]);
+});
 
 describe('the guide to the source', () => {
   const guide = textOf('docs/source.md');
-  const file = join(folder, 'layer.ricci');
-  writeFileSync(file, blocksOf('docs/source.md', 'ricci')[0]?.text ?? '');
-  const shown = [...guide.matchAll(shownOutput)].map(([, command = '', output = '']) => ({
-    command,
-    output,
-  }));
 
   test('shows every stage', () => {
+    const commands = shown.filter(({ document }) => document === 'docs/source.md');
     for (const stage of stages)
-      expect(shown.some(({ command }) => command.includes(`--show ${stage}`))).toBe(true);
-  });
-
-  test.each(shown)('ricci $command', async ({ command, output }) => {
-    const words = command.split(' ').map((word) => (word === 'layer.ricci' ? file : word));
-    const { status, stdout, stderr } = await runInProcess(...words);
-    expect(status, stderr).toBe(0);
-    const printed = shortened(stdout, output);
-    if (process.env.UPDATE_DOCS === '1')
-      writeFileSync(
-        guidePath,
-        textOf('docs/source.md').replace(output, () => printed),
-      );
-    else expect(output).toBe(printed);
+      expect(commands.some(({ command }) => command.includes(`--show ${stage}`))).toBe(true);
   });
 
   test('names files that there are', () => {
@@ -144,9 +220,7 @@ function shortened(printed: string, shown: string): string {
 
 function exists(path: string): boolean {
   try {
-    if (!path.endsWith('/')) readFileSync(join(packageRoot, path));
-    else readdirSync(join(packageRoot, path));
-    return true;
+    return statSync(join(packageRoot, path)).isDirectory() || !path.endsWith('/');
   } catch {
     return false;
   }
