@@ -91,7 +91,7 @@ describe('--mesh', () => {
     [
       'that does not cut equally',
       ['--mesh', 'dp=4'],
-      'mlp cannot run on this mesh: dimension 0',
+      'the dimension T@dp of mlp does not divide into 4 blocks for T=6, dp=4',
       'choose a mesh',
     ],
   ])('%s is refused', async (_, options, message, help) => {

@@ -1,8 +1,9 @@
 /** What can be wrong with the sizes of an entry, as diagnostics. */
 import type { Diagnostic } from '../../dsl/diagnostics/diagnostic.ts';
+import { showList } from '../../dsl/placement/placement.ts';
 import { decide } from '../../dsl/types/facts.ts';
 import { evaluateSize, type Size, showSize, sizeParameters } from '../../dsl/types/size.ts';
-import type { FunctionInfo, Type, TypedFact } from '../../dsl/types/typed.ts';
+import type { Dim, FunctionInfo, Type, TypedFact } from '../../dsl/types/typed.ts';
 import { dimsOf, fieldType } from '../../dsl/types/types.ts';
 import type { LowerCode } from './lower-codes.ts';
 
@@ -32,7 +33,35 @@ export function brokenSizes(info: FunctionInfo, sizes: ReadonlyMap<string, numbe
   return [
     ...info.facts.flatMap((fact) => (decide(fact, sizes) ? [] : [brokenFact(info, fact, sizes)])),
     ...[...dims.values()].flatMap((size) => unnaturalSize(info, size, sizes)),
+    ...types.flatMap(dimsIn).flatMap((dim) => unevenDimension(info, dim, sizes)),
   ];
+}
+
+/** Blocks of a dimension that is cut are equal. */
+function unevenDimension(
+  info: FunctionInfo,
+  { size, placement }: Dim,
+  sizes: ReadonlyMap<string, number>,
+): Diagnostic[] {
+  if (placement.kind !== 'axes') return [];
+  const value = evaluateSize(size, sizes);
+  const devices = placement.axes.reduce((product, axis) => product * (sizes.get(axis) ?? 1), 1);
+  if (value === undefined || value % devices === 0) return [];
+  const names = [...sizeParameters(size), ...placement.axes];
+  const message = `the dimension ${showSize(size)}${showList(placement.axes)} of ${info.name} does not divide into ${devices} blocks for ${given(new Set(names), sizes)}`;
+  return [problem('E0604', info, message, 'choose a mesh whose axes divide what they cut, or other sizes')];
+}
+
+/** The dimensions of all tensors of the type. */
+function dimsIn(type: Type): readonly Dim[] {
+  switch (type.kind) {
+    case 'tuple':
+      return type.elements.flatMap(dimsIn);
+    case 'record':
+      return [...type.dims, ...type.record.fields.flatMap(({ name }) => dimsIn(fieldType(type, name)!))];
+    default:
+      return dimsOf(type);
+  }
 }
 
 /** The sizes that a type is written with. */

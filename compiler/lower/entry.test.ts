@@ -90,6 +90,16 @@ test('a graph needs every size, and sizes that keep the facts', () => {
   expect(codes('half', { N: 4 })).toEqual([]);
 });
 
+test('a dimension that axes do not divide is said', () => {
+  const cut = checkText('mesh (a, b)\nexport fn f(x: f32[N@(a, b)]) -> f32[N@(a, b)] = for n: x[n]');
+  const codes = (sizes: Readonly<Record<string, number>>) =>
+    problems(solveEntrySizes(cut, 'f', new Map(), new Map(Object.entries(sizes))));
+  const fault = ['E0604', 'choose a mesh whose axes divide what they cut, or other sizes'];
+  expect(codes({ N: 6, a: 2, b: 2 })).toContainEqual(fault);
+  expect(codes({ N: 8, a: 2, b: 2 })).toEqual([]);
+  expect(codes({ N: 7 })).toEqual([]);
+});
+
 test('shapes and dtypes of the graph', () => {
   const sizes = new Map(Object.entries({ S: 3, G: 4, F: 5, L: 2, K: 1 }));
   const lowered = lowerEntry(program, 'f', { sizes, inputDtypes: new Map([['m.layers.down', 'f16']]) });

@@ -148,9 +148,11 @@ interface Carried {
  * A ring: at turn i a device has the blocks of the device i before it. All turns but the last are one loop,
  * in which what travels is sent on after it was used; after the last nothing is sent.
  */
-export function lowerRing(expression: Typed<'ring'>, scope: Scope, lowering: Lowering): Value {
+export function lowerRing(expression: Typed<'ring'>, outside: Scope, lowering: Lowering): Value {
   const { axis, body, initial, source, state: pattern, travelling } = expression;
   const { builder } = lowering;
+  // After the ring the names of what travelled are those of the device's own blocks again.
+  const scope: Scope = { ...outside, locals: new Map(outside.locals) };
   const turns = devicesAlong([axis], scope);
   const start = lowering.lower(initial, scope);
   const blocks = travelling.map((local) => scope.locals.get(local)!);

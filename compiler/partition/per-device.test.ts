@@ -178,6 +178,11 @@ export fn annotated(x: f32[N], w: f32[N]) -> f32 where a | N {
   let y: f32[N@a] = x
   all_reduce(sum n: y[n] * w[n], a)
 }
+export fn prefixes(x: f32[N@a]) -> f32[N@a] = per_device a (x) {
+  let before = ring a (x) from acc = 0.0 at j { if j < me(a) then acc + (sum n: x[n]) else acc }
+  let own = cumsum(x)
+  for n: own[n] + before
+}
 export fn masked(x: f32[N]) -> f32[N] {
   let y: f32[N]{+a} = x
   all_reduce(y, a)
@@ -201,6 +206,11 @@ describe('devices on their own', () => {
   test('agree on a sum, and on what the first one has', () => {
     expect(run('added')).toEqual([x.reduce((sum, element) => sum + element, 0)]);
     expect(run('first')).toEqual(x.map((_, position) => x[position % 4]));
+  });
+
+  test('have their own block again after a ring in which it travelled', () => {
+    let total = 0;
+    expect(run('prefixes')).toEqual(x.map((element) => (total += element)));
   });
 
   test('have their blocks where a declaration says so', () => {

@@ -36,8 +36,9 @@ export const roles: { readonly [F in ScalarFunction]: Role } = {
   min: 'least',
   max: 'greatest',
   exp: 'increasing',
-  log: 'increasing',
-  sqrt: 'increasing',
+  // Of a part below zero they are not numbers, though the maximum may be above.
+  log: 'final',
+  sqrt: 'final',
   rsqrt: 'final',
   sin: 'final',
   cos: 'final',

@@ -57,7 +57,8 @@ export function placeComprehension(
 }
 
 function without(tensor: PlacedTensor, bound: readonly IndexVariable[]): PlacedTensor {
-  return { ...tensor, indices: new Set([...tensor.indices].filter((index) => !bound.includes(index))) };
+  const indices = new Set([...tensor.indices].filter((index) => !bound.includes(index)));
+  return { ...tensor, indices, index: undefined };
 }
 
 /**

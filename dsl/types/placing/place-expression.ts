@@ -1,8 +1,10 @@
 /** Where the value of an expression lives: the one rule, kind by kind. */
-import type { TypedExpression } from '../typed.ts';
-import { arithmeticOf } from '../types.ts';
+
+import { dtypeFacts } from '../dtype.ts';
+import type { ElementType, TypedExpression } from '../typed.ts';
+import { type Arithmetic, arithmeticOf } from '../types.ts';
 import { dependenceOf, joinTensors, requireFinal } from './joins.ts';
-import { operationName, roles } from './linearity.ts';
+import { operationName, type Role, roles } from './linearity.ts';
 import { bindPlaced, placeTensors, type Typed } from './operands.ts';
 import { placeBuiltin } from './place-builtin.ts';
 import { placeCall } from './place-call.ts';
@@ -11,7 +13,14 @@ import { placeComprehension, placeReduction } from './place-comprehension.ts';
 import { placeLoop } from './place-loop.ts';
 import { placeLocal, placeMe, placePerDevice, placeRing } from './place-per-device.ts';
 import { placeSubscript } from './place-subscript.ts';
-import { type PlacedValue, unknownValue, wholeTensor, wrappedBy, zipTensors } from './placed-value.ts';
+import {
+  type PendingAxis,
+  type PlacedValue,
+  unknownValue,
+  wholeTensor,
+  wrappedBy,
+  zipTensors,
+} from './placed-value.ts';
 import type { PlaceScope, Placing } from './placing.ts';
 import { requirePlacement } from './required.ts';
 
@@ -32,7 +41,7 @@ const table: Table = {
     const variable = scope.indices.get(index);
     if (variable === undefined) return unknownValue;
     const varies = new Set(variable.varies === undefined ? [] : [variable.varies]);
-    return { ...wholeTensor(0), indices: new Set([variable]), varies };
+    return { ...wholeTensor(0), indices: new Set([variable]), varies, index: variable };
   },
   field: ({ base, name }, scope, placing) => {
     const value = placing.place(base, scope);
@@ -96,16 +105,52 @@ export function placeExpression(
 function placeApply({ function: name, operands, span }: Typed<'apply'>, scope: PlaceScope, placing: Placing) {
   const tensors = placeTensors(operands, scope, placing);
   if (tensors === undefined) return unknownValue;
-  return joinTensors({ placing, scope, span }, operationName(name), roles[name], tensors) ?? unknownValue;
+  const isOrdered = tensors.some(({ pending }) => [...pending.values()].some(isOrder));
+  const role = isOrdered && operands.some(isUnsigned) ? unsignedRole(roles[name]) : roles[name];
+  return joinTensors({ placing, scope, span }, operationName(name), role, tensors) ?? unknownValue;
 }
 
-/** Rounding the parts of a sum is taken for rounding the sum; truncating them is not. */
+function isOrder({ combiner }: PendingAxis): boolean {
+  return combiner !== 'sum';
+}
+
+function isUnsigned({ type }: TypedExpression): boolean {
+  return type.kind === 'tensor' && arithmeticOf(type.element) === 'u32';
+}
+
+/** Unsigned numbers wrap, so that of what is done to them only a choice among them keeps their order. */
+function unsignedRole(role: Role): Role {
+  return role === 'greatest' || role === 'least' ? role : 'final';
+}
+
+/**
+ * Rounding the parts of a sum is taken for rounding the sum; truncating them is not. Integers wrap: their sum
+ * goes through casts among i32 and u32, and their order does not.
+ */
 function placeCast({ operand, type, span }: Typed<'cast'>, scope: PlaceScope, placing: Placing): PlacedValue {
   const value = placing.place(operand, scope);
   if (value.kind !== 'tensor' || type.kind !== 'tensor' || operand.type.kind !== 'tensor') return value;
-  const loses = arithmeticOf(type.element) !== 'f32' && arithmeticOf(operand.type.element) === 'f32';
-  if (!loses) return value;
-  return requireFinal({ placing, scope, span }, 'a cast to an integer', value) ? value : unknownValue;
+  const [from, to] = [operand.type, type].map(({ element }) => arithmeticOf(element)) as [
+    Arithmetic,
+    Arithmetic,
+  ];
+  const isRing = [from, to].every((arithmetic) => arithmetic === 'i32' || arithmetic === 'u32');
+  const goesThrough = ({ combiner }: PendingAxis): boolean => {
+    if (isNarrowInteger(type.element)) return false;
+    if (from === to) return true;
+    return combiner === 'sum' ? isRing : !isRing && from !== 'f32';
+  };
+  if ([...value.pending.values()].every(goesThrough)) return value;
+  const what = to === 'f32' ? 'a cast to a float' : 'a cast to an integer';
+  requireFinal({ placing, scope, span }, what, value);
+  return unknownValue;
+}
+
+/** Stored in fewer bits than it is computed in. */
+function isNarrowInteger(element: ElementType): boolean {
+  if (element.kind !== 'dtype') return false;
+  const { arithmetic, class: kind } = dtypeFacts[element.dtype];
+  return kind !== 'float' && arithmetic !== element.dtype;
 }
 
 function placeIf(

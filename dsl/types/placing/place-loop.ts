@@ -49,7 +49,8 @@ export function carried(
   scope: PlaceScope,
   placing: Placing,
 ): { readonly state: PlacedValue; readonly body: PlacedValue } {
-  const state = settled(carrier, initial, scope, placing.quietly());
+  const first = mapTensors(initial, (tensor) => ({ ...tensor, index: undefined }));
+  const state = settled(carrier, first, scope, placing.quietly());
   bindPlaced(carrier.state, state, scope);
   const body = placing.place(carrier.body, scope);
   const final = zipTensors(state, nextState(carrier, body), (before, after) => {

@@ -168,7 +168,8 @@ function reportDiffers(
 }
 
 /** What travels is another device's block from turn to turn, and so is what is made of it. */
-export function placeRing(expression: Typed<'ring'>, scope: PlaceScope, placing: Placing): PlacedValue {
+export function placeRing(expression: Typed<'ring'>, outside: PlaceScope, placing: Placing): PlacedValue {
+  const scope: PlaceScope = { ...outside, locals: new Map(outside.locals) };
   const { axis, body, initial, source, span, state, travelling } = expression;
   if (scope.device?.axes.includes(axis) !== true) {
     report(placing, scope, {

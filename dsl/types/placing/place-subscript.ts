@@ -22,7 +22,7 @@ import {
   wholeTensor,
 } from './placed-value.ts';
 import { type PlaceScope, type Placing, sizeIn } from './placing.ts';
-import { listed } from './problems.ts';
+import { listed, needsFinal } from './problems.ts';
 
 export function placeSubscript(
   expression: Typed<'subscript'>,
@@ -62,12 +62,12 @@ function placeOne(
     case 'whole':
       return { kind: 'whole' };
     case 'at': {
-      const index = indexOf(subscript.value, scope);
+      const index = indexOf(subscript.value, scope, placing);
       if (index !== undefined) return { kind: 'index', index };
       return lookup([subscript.value], scope, placing);
     }
     case 'split': {
-      const parts = subscript.parts.map(({ value }) => indexOf(value, scope));
+      const parts = subscript.parts.map(({ value }) => indexOf(value, scope, placing));
       const known = parts.filter((part) => part !== undefined);
       const sizes = subscript.parts.map(({ size }) => sizeIn(size, scope));
       if (known.length === parts.length) return { kind: 'split', parts: known, sizes };
@@ -81,8 +81,10 @@ function placeOne(
 }
 
 /** The index variable that the expression is, if it is one that may be cut. */
-function indexOf(value: TypedExpression, scope: PlaceScope): IndexVariable | undefined {
-  const index = value.kind === 'index' ? scope.indices.get(value.index) : undefined;
+function indexOf(value: TypedExpression, scope: PlaceScope, placing: Placing): IndexVariable | undefined {
+  if (value.kind !== 'index' && value.kind !== 'local') return undefined;
+  const placed = placing.quietly().place(value, scope);
+  const index = placed.kind === 'tensor' ? placed.index : undefined;
   return index?.counts ? undefined : index;
 }
 
@@ -141,6 +143,17 @@ function subscripted(
       case 'look-up':
         for (const index of subscript.value.indices) indices.add(index);
         for (const axis of subscript.value.varies) varies.add(axis);
+        // What other devices put for it is no neutral element of another combiner.
+        if (cut.length > 0 && [...pending.values()].some((entry) => entry.combiner !== combiner)) {
+          needsFinal(
+            meeting.placing,
+            meeting.scope,
+            'a look-up in a dimension that is cut',
+            meeting.span,
+            pending,
+          );
+          return unknownValue;
+        }
         for (const entry of cut) pending.set(entry.axis, foundOn(entry, cut, meeting, combiner));
         break;
     }

@@ -57,6 +57,8 @@ export interface PlacedTensor {
   readonly indices: ReadonlySet<IndexVariable>;
   /** In the per-device view: the axes along which devices have different ones. */
   readonly varies: ReadonlySet<string>;
+  /** Of a scalar that is the index itself, under whatever name: it subscripts as the index does. */
+  readonly index?: IndexVariable | undefined;
 }
 
 export type PlacedValue =
