@@ -22,8 +22,10 @@ export function entryPlacements(program: TypedProgram, entry: string): EntryPlac
 function placementsOf(path: string, type: Type): readonly (readonly [string, Placement])[] {
   const dims = dimsOf(type).map(({ placement }) => (placement.kind === 'axes' ? placement.axes : []));
   switch (type.kind) {
-    case 'tensor':
-      return [[path, { dims, pending: new Map() }]];
+    case 'tensor': {
+      const written = type.pending ?? [];
+      return [[path, { dims, pending: new Map(written.map(({ axis, combiner }) => [axis, combiner])) }]];
+    }
     case 'key':
       return [[path, { dims: [...dims, []], pending: new Map() }]];
     case 'record':
