@@ -8,7 +8,7 @@ import type { Streams } from '../streams.ts';
 export interface Rank {
   readonly world: World;
   /** Collective, after all that may fail by itself: see `startTogether`. */
-  readonly start: (content: string) => Promise<void>;
+  readonly start: (common: Readonly<Record<string, string>>) => Promise<void>;
 }
 
 /**
@@ -34,8 +34,8 @@ export async function asRank(
   };
   const output = world.rank === 0 ? createOutput(json, streams) : createOutput(false, heldBack);
   let started = false;
-  const start = async (content: string) => {
-    await startTogether(world, content);
+  const start: Rank['start'] = async (common) => {
+    await startTogether(world, common);
     started = true;
   };
   try {

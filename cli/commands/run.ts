@@ -20,6 +20,7 @@ import { openAdapter } from '../../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/webgpu/device.ts';
 import { type LoadedPackage, loadPackage } from '../../runtime/webgpu/execute.ts';
 import type { TensorData } from '../../runtime/weights/tensor-data.ts';
+import { tensorsDigest } from '../../runtime/weights/tensors-digest.ts';
 import { UsageError } from '../exit.ts';
 import { parseSeed } from '../options.ts';
 import { createOutput, type Output } from '../output.ts';
@@ -242,7 +243,10 @@ async function runAsRank(
 ): Promise<Results> {
   const loaded = await loadRank(pkg, opened, rank.world, onPipeline);
   try {
-    await rank.start(packageDigest(pkg.manifest, pkg.code));
+    await rank.start({
+      program: packageDigest(pkg.manifest, pkg.code),
+      'set of inputs': tensorsDigest(inputs),
+    });
     output.advance('running', 0, 1);
     const results = await runWholeOnRank(loaded, pkg.manifest, inputs, rank.world);
     output.advance('running', 1, 1);

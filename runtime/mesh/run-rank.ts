@@ -182,7 +182,7 @@ async function takeSource(command: ExchangeCommand, { staging, send }: Lane): Pr
 async function exchange(command: ExchangeCommand, { send, receive }: Lane, groups: Groups): Promise<void> {
   const { step } = command;
   const result = resultOf(command);
-  // What fills up the last word is what the lane held before; the same is the same in every run.
+  // The last word is written whole: filled up with zeros, not with what was there before.
   receive.fill(0, packedBytes(result), bufferBytes(result));
   await groups
     .get(showList(step.axes))!

@@ -11,15 +11,18 @@ async function endings(begin: (world: World) => Promise<unknown>): Promise<reado
   );
 }
 
-const start = (world: World, content: string) => startTogether(world, content).then(() => 'started');
+const start = (world: World, program: string, inputs = '') =>
+  startTogether(world, { program, 'set of inputs': inputs }).then(() => 'started');
 
 test('ranks of one program start', async () => {
   expect(await endings((world) => start(world, 'one'))).toEqual(Array(4).fill('started'));
 });
 
-test('ranks of different programs do not', async () => {
+test('ranks of different programs or inputs do not', async () => {
   const differing = await endings((world) => start(world, world.rank === 2 ? 'another' : 'one'));
   expect(differing).toEqual(Array(4).fill('rank 2 has another program than ranks 0, 1 and 3'));
+  const inputs = await endings((world) => start(world, 'one', world.rank === 1 ? 'another' : 'one'));
+  expect(inputs).toEqual(Array(4).fill('rank 1 has another set of inputs than ranks 0, 2 and 3'));
   // Having been told, none can start.
   const told = await endings((world) =>
     start(world, `${world.rank}`).catch(async () => `others: ${await othersCanStart(world)}`),

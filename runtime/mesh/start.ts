@@ -3,15 +3,16 @@ import { agree } from './agree.ts';
 import type { World } from './communicator.ts';
 
 /**
- * Collective with `othersCanStart`: this rank is ready to run a program of this content. Fulfilled when all
- * are; never when some cannot start, since they end the job.
- * @throws UserError `wrong-input` on every rank, where they have different programs
+ * Collective with `othersCanStart`: this rank is ready. Fulfilled when all are; never when some cannot start,
+ * since they end the job.
+ * @param common what must be the same on all ranks, by what it is called
+ * @throws UserError `wrong-input` on every rank, where something is not
  */
-export async function startTogether(world: World, content: string): Promise<void> {
+export async function startTogether(world: World, common: Readonly<Record<string, string>>): Promise<void> {
   const states = await gatherStates(world, ready);
   // This rank ends while it waits here.
   if (states.includes(failed)) await world.exchange({ verb: 'barrier' }, new Uint8Array(), new Uint8Array());
-  await agree(world, 'program', content);
+  for (const [name, content] of Object.entries(common)) await agree(world, name, content);
 }
 
 /**
