@@ -2,6 +2,7 @@ import { existsSync, statSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import type { EntryTensor } from '../../compiler/lower/entry.ts';
 import type { Package } from '../../compiler/plan/package.ts';
+import { packageDigest } from '../../compiler/plan/package-digest.ts';
 import { isPackage, readPackage } from '../../compiler/plan/package-files.ts';
 import { compileFor, lower } from '../../driver/compile.ts';
 import { checkInputs } from '../../driver/inputs.ts';
@@ -13,15 +14,18 @@ import { natural } from '../../dsl/types/size.ts';
 import type { ElementType } from '../../dsl/types/typed.ts';
 import { UserError } from '../../runtime/errors.ts';
 import { loadMesh } from '../../runtime/mesh/run-mesh.ts';
-import { runWhole, wholeType } from '../../runtime/mesh/whole-tensors.ts';
+import { loadRank } from '../../runtime/mesh/run-rank.ts';
+import { runWhole, runWholeOnRank, wholeType } from '../../runtime/mesh/whole-tensors.ts';
 import { openAdapter } from '../../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/webgpu/device.ts';
 import { type LoadedPackage, loadPackage } from '../../runtime/webgpu/execute.ts';
 import type { TensorData } from '../../runtime/weights/tensor-data.ts';
+import { tensorsDigest } from '../../runtime/weights/tensors-digest.ts';
 import { UsageError } from '../exit.ts';
 import { parseSeed } from '../options.ts';
 import { createOutput, type Output } from '../output.ts';
 import type { Streams } from '../streams.ts';
+import { asRank, type Rank } from './as-rank.ts';
 import { type EntryOptions, orEnd, prepareEntry, withEntryOptions } from './entry-options.ts';
 import { readInputs } from './given-inputs.ts';
 import { checkPlace, checkResultFile, reportResults, writeResults } from './results.ts';
@@ -29,6 +33,7 @@ import { checkPlace, checkResultFile, reportResults, writeResults } from './resu
 interface RunOptions extends EntryOptions {
   readonly target: 'wgsl' | 'reference';
   readonly adapter: 'auto' | 'hardware' | 'software';
+  readonly communicator: 'in-process' | 'mpi';
   readonly random?: number;
   readonly output?: string;
   readonly trace?: string;
@@ -50,23 +55,50 @@ export function addRun(command: Command, streams: Streams): void {
         .choices(['auto', 'hardware', 'software'])
         .default('auto'),
     )
+    .addOption(
+      new Option('--communicator <kind>', 'devices of a mesh: all in this process, or one in each of a job')
+        .choices(['in-process', 'mpi'])
+        .default('in-process'),
+    )
     .option('-o, --output <file>', 'write the results: .safetensors, or .npy when there is one')
     .option('--trace <file>', "the device's time of each kernel, as JSON for a trace viewer")
     .action(async (file: string, options: RunOptions) => {
-      const output = createOutput(options.json === true, streams);
       const isDirectory = existsSync(file) && statSync(file).isDirectory();
       if (isDirectory) refuseOfPackages(options);
-      if (options.trace !== undefined && options.target === 'reference') {
-        throw new UsageError('--trace times kernels, and the reference has none', 'use --target wgsl');
-      }
+      refuseCombinations(options);
       if (options.trace !== undefined) checkPlace(options.trace);
-      const results = await (isDirectory ? runPackage : runFile)(file, options, output);
-      if (options.output !== undefined) writeResults(options.output, results);
-      reportResults(results, options.output, output);
+      const work = async (rank: Rank | undefined, output: Output): Promise<void> => {
+        const results = await (isDirectory ? runPackage : runFile)(file, options, output, rank);
+        if (results === undefined) return;
+        if (options.output !== undefined) writeResults(options.output, results);
+        reportResults(results, options.output, output);
+      };
+      const json = options.json === true;
+      if (options.communicator === 'mpi') await asRank(json, streams, work);
+      else await work(undefined, createOutput(json, streams));
     });
 }
 
-async function runFile(file: string, options: RunOptions, output: Output): Promise<Tensors> {
+/** Options that are fine by themselves. */
+function refuseCombinations({ trace, target, communicator }: RunOptions): void {
+  if (trace !== undefined && target === 'reference')
+    throw new UsageError('--trace times kernels, and the reference has none', 'use --target wgsl');
+  if (communicator === 'in-process') return;
+  if (target === 'reference')
+    throw new UsageError('--communicator mpi has a WebGPU device for each rank', 'use --target wgsl');
+  if (trace !== undefined)
+    throw new UsageError('--trace times the devices of one process', 'leave --communicator mpi out');
+}
+
+/** Undefined on the ranks of a job that do not speak for it. */
+type Results = Tensors | undefined;
+
+async function runFile(
+  file: string,
+  options: RunOptions,
+  output: Output,
+  rank: Rank | undefined,
+): Promise<Results> {
   const { checked, instance, wanted, inputs } = prepareEntry(
     file,
     options,
@@ -87,11 +119,16 @@ async function runFile(file: string, options: RunOptions, output: Output): Promi
   return onDevice(options, output, async (opened) => {
     // Before the inputs are made: sizes that the device cannot hold are refused first.
     const compiled = compileFor(lowered, instance, opened.profile, output.advance);
-    return runOn(compiled.package, complete(), opened, options, output);
+    return runOn(compiled.package, complete(), opened, { options, output, rank });
   });
 }
 
-async function runPackage(directory: string, options: RunOptions, output: Output): Promise<Tensors> {
+async function runPackage(
+  directory: string,
+  options: RunOptions,
+  output: Output,
+  rank: Rank | undefined,
+): Promise<Results> {
   if (!(await isPackage(directory))) {
     throw new UserError(
       'malformed-file',
@@ -111,7 +148,7 @@ async function runPackage(directory: string, options: RunOptions, output: Output
   });
   const inputs = withRandom(wanted, tensors, new Map(), options.random);
   checkInputs(wanted, inputs, new Map());
-  return onDevice(options, output, (opened) => runOn(pkg, inputs, opened, options, output));
+  return onDevice(options, output, (opened) => runOn(pkg, inputs, opened, { options, output, rank }));
 }
 
 /** What a package fixes, or cannot do, is refused rather than passed over. */
@@ -154,14 +191,20 @@ async function onDevice<T>(
   }
 }
 
+interface Run {
+  readonly options: RunOptions;
+  readonly output: Output;
+  readonly rank: Rank | undefined;
+}
+
 async function runOn(
   pkg: Package,
   inputs: Tensors,
   opened: OpenedDevice,
-  options: RunOptions,
-  output: Output,
-): Promise<Tensors> {
+  { options, output, rank }: Run,
+): Promise<Results> {
   const onPipeline = (done: number, total: number) => output.advance('compiling kernels', done, total);
+  if (rank !== undefined) return runAsRank(pkg, inputs, opened, { output, rank, onPipeline });
   const loaded = await loadFor(pkg, opened, onPipeline);
   try {
     output.advance('running', 0, 1);
@@ -174,7 +217,7 @@ async function runOn(
   }
 }
 
-/** What both ways of running have. */
+/** What both ways of running in one process have. */
 type Loaded = Pick<LoadedPackage, 'run' | 'time' | 'destroy'>;
 
 async function loadFor(
@@ -185,6 +228,32 @@ async function loadFor(
   if (pkg.manifest.mesh === undefined) return loadPackage(pkg, opened, onPipeline);
   const loaded = await loadMesh(pkg, opened, onPipeline);
   return { ...loaded, run: (inputs) => runWhole(loaded, pkg.manifest, inputs) };
+}
+
+interface RankRun extends Pick<Run, 'output'> {
+  readonly rank: Rank;
+  readonly onPipeline: (done: number, total: number) => void;
+}
+
+async function runAsRank(
+  pkg: Package,
+  inputs: Tensors,
+  opened: OpenedDevice,
+  { output, rank, onPipeline }: RankRun,
+): Promise<Results> {
+  const loaded = await loadRank(pkg, opened, rank.world, onPipeline);
+  try {
+    await rank.start({
+      program: packageDigest(pkg.manifest, pkg.code),
+      'set of inputs': tensorsDigest(inputs),
+    });
+    output.advance('running', 0, 1);
+    const results = await runWholeOnRank(loaded, pkg.manifest, inputs, rank.world);
+    output.advance('running', 1, 1);
+    return results;
+  } finally {
+    loaded.destroy();
+  }
 }
 
 /** Chrome's trace event format: one complete event a kernel, times in microseconds. */

@@ -1,6 +1,6 @@
 /**
  * What the ranks of a mesh say to each other: collectives over host bytes. One interface for logical ranks in
- * one process (`in-process.ts`) and for MPI, one process a rank (`mpi/open-mpi.ts`).
+ * one process (`in-process.ts`) and for MPI, one process a rank (`mpi/world.ts`).
  *
  * Buffers are dense, row-major, little-endian, as `TensorData` holds them. Those of one exchange do not
  * overlap, and nobody touches them before its promise is fulfilled.

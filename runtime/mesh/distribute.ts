@@ -36,8 +36,7 @@ export function blockShape(
 }
 
 /**
- * What each device holds of a tensor. Of one that is pending a sum, the first device along the axes holds the
- * value and the others zeros; pending a maximum or minimum, all hold it.
+ * What each device holds of a tensor, in the order of their numbers.
  * @throws UserError `wrong-input` where a dimension does not come apart into equal blocks
  */
 export function distribute(
@@ -46,17 +45,30 @@ export function distribute(
   placement: Placement,
   mesh: Mesh,
 ): readonly TensorData[] {
+  return allCoordinates(mesh).map((coordinates) => blockOf(what, tensor, placement, mesh, coordinates));
+}
+
+/**
+ * What one device holds of a tensor. Of one that is pending a sum, the first device along the axes holds the
+ * value and the others zeros; pending a maximum or minimum, all hold it.
+ * @throws UserError `wrong-input` where a dimension does not come apart into equal blocks
+ */
+export function blockOf(
+  what: string,
+  tensor: TensorData,
+  placement: Placement,
+  mesh: Mesh,
+  coordinates: Coordinates,
+): TensorData {
   checkTensorBytes(what, tensor);
   const shape = blockShape(what, tensor.shape, placement, mesh);
   const summed = [...placement.pending].flatMap(([axis, combiner]) => (combiner === 'sum' ? [axis] : []));
-  return allCoordinates(mesh).map((coordinates) => {
-    const block = { dtype: tensor.dtype, shape };
-    const bytes = new Uint8Array(packedBytes(block));
-    if (blockNumber(summed, coordinates, mesh) === 0)
-      for (const { whole, own, length } of runsOf(tensor, shape, placement, mesh, coordinates))
-        bytes.set(tensor.bytes.subarray(whole, whole + length), own);
-    return { ...block, bytes };
-  });
+  const block = { dtype: tensor.dtype, shape };
+  const bytes = new Uint8Array(packedBytes(block));
+  if (blockNumber(summed, coordinates, mesh) === 0)
+    for (const { whole, own, length } of runsOf(tensor, shape, placement, mesh, coordinates))
+      bytes.set(tensor.bytes.subarray(whole, whole + length), own);
+  return { ...block, bytes };
 }
 
 /**

@@ -1,12 +1,16 @@
 /** Running on a mesh with whole tensors: cut as the package says where they live, and put together again. */
+import { allCoordinates, type Coordinates } from '../../compiler/partition/blocks.ts';
 import type { Manifest, PackageInput, PackageTensor } from '../../compiler/plan/package.ts';
 import { typeText } from '../../compiler/plan/storage-bytes.ts';
-import { devicesAlong, type Placement } from '../../dsl/placement/placement.ts';
+import { devicesAlong, type Mesh, type Placement } from '../../dsl/placement/placement.ts';
 import { UserError } from '../errors.ts';
 import type { Tensors } from '../webgpu/execute.ts';
 import type { TensorData } from '../weights/tensor-data.ts';
-import { assemble, distribute } from './distribute.ts';
+import type { Communicator } from './communicator.ts';
+import { assemble, blockOf } from './distribute.ts';
+import { coordinatesOf } from './mesh-groups.ts';
 import type { LoadedMesh } from './run-mesh.ts';
+import type { LoadedRank } from './run-rank.ts';
 
 /** What a tensor of a package is before it is cut. */
 export function wholeType({ mesh }: Manifest, tensor: PackageTensor): Pick<TensorData, 'dtype' | 'shape'> {
@@ -18,6 +22,7 @@ export function wholeType({ mesh }: Manifest, tensor: PackageTensor): Pick<Tenso
 }
 
 /**
+ * Runs on a mesh in this process.
  * @throws UserError `wrong-input` when an input is not of its type, `replicas-differ` when devices do not
  * agree on an output; and as `run`
  */
@@ -26,19 +31,67 @@ export async function runWhole(
   manifest: Manifest,
   inputs: Tensors,
 ): Promise<Map<string, TensorData>> {
-  const known = new Map(manifest.inputs.map((input) => [input.path, input]));
-  const devices = Array.from(loaded.traffic.sentBytes, () => new Map<string, TensorData>());
-  for (const [path, tensor] of inputs) {
-    const input = known.get(path);
-    checkWhole(manifest, path, tensor, input);
-    const blocks = distribute(`the input ${path}`, tensor, placementOf(input), loaded.mesh);
-    for (const [device, block] of blocks.entries()) devices[device]!.set(path, block);
+  const blocks = allCoordinates(loaded.mesh).map((coordinates) =>
+    blocksOf(manifest, inputs, loaded.mesh, coordinates),
+  );
+  return assembleOutputs(manifest, await loaded.run(blocks), loaded.mesh);
+}
+
+/**
+ * Collective: each rank gives the same whole inputs, and runs its part. Rank 0 gets the whole outputs.
+ * @throws UserError as `runWhole`, on the rank where it shows; the others then wait, until they are told
+ */
+export async function runWholeOnRank(
+  loaded: LoadedRank,
+  manifest: Manifest,
+  inputs: Tensors,
+  world: Communicator,
+): Promise<Map<string, TensorData> | undefined> {
+  const coordinates = coordinatesOf(loaded.mesh, world.rank);
+  const outputs = await loaded.run(blocksOf(manifest, inputs, loaded.mesh, coordinates));
+  const gathered = await gatherBlocks(manifest, outputs, world);
+  return world.rank === 0 ? assembleOutputs(manifest, gathered, loaded.mesh) : undefined;
+}
+
+/** What each rank holds of the outputs. */
+async function gatherBlocks(
+  manifest: Manifest,
+  own: Tensors,
+  world: Communicator,
+): Promise<readonly Tensors[]> {
+  const devices = Array.from({ length: world.size }, () => new Map<string, TensorData>());
+  for (const { path } of manifest.outputs) {
+    const { dtype, shape, bytes } = own.get(path)!;
+    const all = new Uint8Array(bytes.byteLength * world.size);
+    await world.exchange({ verb: 'all_gather', dtype }, bytes, all);
+    for (const [rank, device] of devices.entries()) {
+      const block = all.subarray(rank * bytes.byteLength, (rank + 1) * bytes.byteLength);
+      device.set(path, { dtype, shape, bytes: block });
+    }
   }
-  const outputs = await loaded.run(devices);
+  return devices;
+}
+
+function blocksOf(manifest: Manifest, inputs: Tensors, mesh: Mesh, coordinates: Coordinates): Tensors {
+  const known = new Map(manifest.inputs.map((input) => [input.path, input]));
+  return new Map(
+    [...inputs].map(([path, tensor]) => {
+      const input = known.get(path);
+      checkWhole(manifest, path, tensor, input);
+      return [path, blockOf(`the input ${path}`, tensor, placementOf(input), mesh, coordinates)] as const;
+    }),
+  );
+}
+
+function assembleOutputs(
+  manifest: Manifest,
+  devices: readonly Tensors[],
+  mesh: Mesh,
+): Map<string, TensorData> {
   return new Map(
     manifest.outputs.map((output) => {
-      const blocks = outputs.map((ofDevice) => ofDevice.get(output.path)!);
-      return [output.path, assemble(output.path, blocks, placementOf(output), loaded.mesh)];
+      const blocks = devices.map((ofDevice) => ofDevice.get(output.path)!);
+      return [output.path, assemble(output.path, blocks, placementOf(output), mesh)];
     }),
   );
 }

@@ -3,24 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-
-interface Launched {
-  readonly name: string;
-  readonly command: string;
-  readonly options: readonly string[];
-}
-
-const launchers: readonly Launched[] = [
-  { name: 'MPICH', command: 'mpiexec.mpich', options: [] },
-  { name: 'Open MPI', command: 'mpiexec.openmpi', options: ['--oversubscribe'] },
-];
-
-function isInstalled({ command }: Launched): boolean {
-  return spawnSync(command, ['--version']).status === 0;
-}
-
-/** Open MPI starts nothing for root, as which CI runs, unless it is told twice. */
-const environment = { ...process.env, OMPI_ALLOW_RUN_AS_ROOT: '1', OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: '1' };
+import { isInstalled, jobEnvironment, type Launched, launchers } from './testing.ts';
 
 /** Milliseconds. What hangs fails; a busy machine may take a minute. */
 const longest = 200_000;
@@ -30,7 +13,7 @@ function runJob({ command, options }: Launched, script: string, argument: string
   const { status, stdout, stderr } = spawnSync(
     command,
     [...options, '-n', '4', process.execPath, path, argument],
-    { encoding: 'utf8', env: environment, timeout: longest },
+    { encoding: 'utf8', env: jobEnvironment, timeout: longest },
   );
   return { status, stdout, stderr };
 }
@@ -150,7 +133,7 @@ test('without a launcher it is a job of one rank', () => {
   const run = (variables: NodeJS.ProcessEnv) =>
     spawnSync(process.execPath, ['--input-type=module', '-e', script], {
       encoding: 'utf8',
-      env: { ...environment, ...variables },
+      env: { ...jobEnvironment, ...variables },
     });
   if (launchers.some(isInstalled))
     expect(run({})).toMatchObject({ status: 0, stdout: '1 7 8\n', stderr: '' });

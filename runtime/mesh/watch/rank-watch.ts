@@ -163,7 +163,11 @@ function watchWith(child: ChildProcess, pipe: Socket): Watch {
       if (passed.size === 0) setTimeout(reportPassed, passing).unref();
       passed.set(step.group, step);
     },
-    abort: (reason) => report({ kind: 'abort', reason }),
+    abort: (reason) => {
+      report({ kind: 'abort', reason });
+      // A process with nothing left to do would end before it is told to.
+      child.channel?.ref();
+    },
     leave: () => {
       over = true;
       report({ kind: 'left' });

@@ -1,0 +1,203 @@
+/**
+ * Runs the program of one device of a mesh as one rank of a job: the rank has a WebGPU device to itself, and
+ * what it exchanges with others goes through the memory of the host, over a communicator.
+ */
+import { blockNumber } from '../../compiler/partition/blocks.ts';
+import { chunkCount, verbFacts } from '../../compiler/plan/exchange-verbs.ts';
+import { expandSteps } from '../../compiler/plan/expand.ts';
+import { checkLimits } from '../../compiler/plan/limits.ts';
+import type { ExchangeStep, Package } from '../../compiler/plan/package.ts';
+import { bufferBytes, packedBytes } from '../../compiler/plan/storage-bytes.ts';
+import { type AxisList, type Mesh, showList } from '../../dsl/placement/placement.ts';
+import type { OpenedDevice } from '../webgpu/device.ts';
+import { createEncoding, submitCommands } from '../webgpu/encode.ts';
+import type { Tensors } from '../webgpu/execute.ts';
+import { inTurns } from '../webgpu/in-turns.ts';
+import { type Allocator, allocateMemory, createAllocator } from '../webgpu/package-memory.ts';
+import { createPipelines, kernelsOf } from '../webgpu/pipelines.ts';
+import { bufferUsage, mapForReading } from '../webgpu/usage.ts';
+import type { TensorData } from '../weights/tensor-data.ts';
+import type { Collective } from './collective.ts';
+import type { Communicator } from './communicator.ts';
+import { checkMeshFits, coordinatesOf, splitAlong } from './mesh-groups.ts';
+import { type ExchangeCommand, type Round, roundsOf } from './rounds.ts';
+
+/** The program of one device, ready to run as the rank of the device's number. */
+export interface LoadedRank {
+  readonly mesh: Mesh;
+  /** Bytes of memory that the device holds. */
+  readonly peakBytes: number;
+  /**
+   * Collective: takes and gives this device's blocks. The first call forms the groups of the mesh.
+   * @throws UserError as a run of one device; the other ranks then wait, until they are told.
+   */
+  readonly run: (inputs: Tensors) => Promise<Map<string, TensorData>>;
+  readonly destroy: () => void;
+}
+
+/**
+ * Not collective: what is wrong with this rank shows before others wait for it.
+ * @param onPipeline hears how many kernels the driver has compiled, of how many.
+ * @throws UserError as `loadPackage`; `no-device` where the mesh has not as many devices as there are ranks
+ */
+export async function loadRank(
+  pkg: Package,
+  opened: OpenedDevice,
+  world: Communicator,
+  onPipeline: (done: number, total: number) => void = () => undefined,
+): Promise<LoadedRank> {
+  const { manifest } = pkg;
+  const { device, guard } = opened;
+  const mesh: Mesh = manifest.mesh ?? { axes: [] };
+  checkMeshFits(world, mesh);
+  checkLimits(pkg, opened.profile, device.features);
+  const expansion = expandSteps(manifest);
+  const { rounds, rest } = roundsOf(expansion.commands);
+  const pipelines = await createPipelines(kernelsOf(pkg, expansion.commands), opened, onPipeline);
+  const coordinates = coordinatesOf(mesh, world.rank);
+  const memory = await allocateMemory(manifest, expansion, opened, (axis) =>
+    blockNumber([axis], coordinates, mesh),
+  );
+  const shared = createAllocator(device);
+  const destroy = () => {
+    memory.destroy();
+    shared.destroy();
+  };
+  try {
+    const { lanes, encoded, last } = await guard('the exchanges with other devices', () => {
+      const encode = createEncoding(device, pipelines, memory, manifest.kernels);
+      return {
+        lanes: lanesOf(rounds, shared),
+        encoded: rounds.map(({ commands, exchanges }) => ({ commands: commands.map(encode), exchanges })),
+        last: rest.map(encode),
+      };
+    });
+    const steps = rounds.flatMap(({ exchanges }) => exchanges.map(({ step }) => step));
+    let forming: Promise<Groups> | undefined;
+    const what = `a run of ${manifest.entry}`;
+
+    const run = async (inputs: Tensors): Promise<Map<string, TensorData>> => {
+      forming ??= formGroups(world, mesh, steps);
+      const groups = await forming;
+      let begin = () => memory.write(inputs);
+      for (const { commands, exchanges } of encoded) {
+        const passed = exchanges.map((command, place) => ({ command, lane: lanes[place]! }));
+        await guard(what, async () => {
+          begin();
+          submitCommands(device, commands, (encoder) => {
+            for (const { command, lane } of passed) {
+              const source = memory.slots[command.from]!;
+              encoder.copyBufferToBuffer(source, 0, lane.staging, 0, bufferBytes(sourceOf(command)));
+            }
+          });
+          await Promise.all(passed.map(({ command, lane }) => takeSource(command, lane)));
+        });
+        await Promise.all(passed.map(({ command, lane }) => exchange(command, lane, groups)));
+        begin = () => {
+          for (const { command, lane } of passed) {
+            const bytes = bufferBytes(resultOf(command));
+            device.queue.writeBuffer(memory.slots[command.to]!, 0, lane.receive, 0, bytes);
+          }
+        };
+      }
+      return guard(what, () => {
+        begin();
+        submitCommands(device, last, memory.copyOutputs);
+        return memory.takeOutputs();
+      });
+    };
+
+    const inTurn = inTurns();
+    return {
+      mesh,
+      peakBytes: memory.bytes + shared.bytes(),
+      run: (inputs) => inTurn(() => run(inputs)),
+      destroy,
+    };
+  } catch (error) {
+    destroy();
+    throw error;
+  }
+}
+
+/** By the text of their axes. */
+type Groups = ReadonlyMap<string, Communicator>;
+
+/** One split for each list of axes, in the order of the program, which is the same on all ranks. */
+async function formGroups(
+  world: Communicator,
+  mesh: Mesh,
+  steps: readonly { readonly axes: AxisList }[],
+): Promise<Groups> {
+  const groups = new Map<string, Communicator>();
+  for (const { axes } of steps)
+    if (!groups.has(showList(axes))) groups.set(showList(axes), await splitAlong(world, mesh, axes));
+  return groups;
+}
+
+// ── by way of the host ─────────────────────────────────────────────────────────────────────────────────────
+
+/** The way of one of the exchanges of a round, large enough for those of all rounds. */
+interface Lane {
+  readonly staging: GPUBuffer;
+  readonly send: Uint8Array<ArrayBuffer>;
+  readonly receive: Uint8Array<ArrayBuffer>;
+}
+
+function lanesOf(rounds: readonly Round[], allocator: Allocator): readonly Lane[] {
+  const most = (place: number, bytesOf: (command: ExchangeCommand) => number) =>
+    rounds.reduce((bytes, { exchanges }) => {
+      const command = exchanges[place];
+      return command === undefined ? bytes : Math.max(bytes, bytesOf(command));
+    }, 0);
+  const count = rounds.reduce((lanes, { exchanges }) => Math.max(lanes, exchanges.length), 0);
+  const { mapRead, copyDestination } = bufferUsage;
+  return Array.from({ length: count }, (_, place) => {
+    const sends = most(place, (command) => bufferBytes(sourceOf(command)));
+    return {
+      staging: allocator.allocate(`exchange ${place}`, sends, mapRead | copyDestination),
+      send: new Uint8Array(sends),
+      receive: new Uint8Array(most(place, (command) => bufferBytes(resultOf(command)))),
+    };
+  });
+}
+
+function sourceOf({ step }: ExchangeCommand) {
+  const { dtype, elements, verb, devices } = step;
+  return { dtype, shape: [chunkCount(verbFacts[verb].source, devices), elements] };
+}
+
+function resultOf({ step }: ExchangeCommand) {
+  const { dtype, elements, verb, devices } = step;
+  return { dtype, shape: [chunkCount(verbFacts[verb].result, devices), elements] };
+}
+
+async function takeSource(command: ExchangeCommand, { staging, send }: Lane): Promise<void> {
+  const bytes = bufferBytes(sourceOf(command));
+  await staging.mapAsync(mapForReading, 0, bytes);
+  send.set(new Uint8Array(staging.getMappedRange(0, bytes)));
+  staging.unmap();
+}
+
+async function exchange(command: ExchangeCommand, { send, receive }: Lane, groups: Groups): Promise<void> {
+  const { step } = command;
+  const result = resultOf(command);
+  // The last word is written whole: filled up with zeros, not with what was there before.
+  receive.fill(0, packedBytes(result), bufferBytes(result));
+  await groups
+    .get(showList(step.axes))!
+    .exchange(
+      collectives[step.verb](step),
+      send.subarray(0, packedBytes(sourceOf(command))),
+      receive.subarray(0, packedBytes(result)),
+    );
+}
+
+const collectives: { readonly [V in ExchangeStep['verb']]: (step: ExchangeStep) => Collective } = {
+  all_gather: ({ dtype }) => ({ verb: 'all_gather', dtype }),
+  all_reduce: ({ dtype, combiner }) => ({ verb: 'all_reduce', dtype, combiner }),
+  reduce_scatter: ({ dtype, combiner }) => ({ verb: 'reduce_scatter', dtype, combiner }),
+  all_to_all: ({ dtype }) => ({ verb: 'all_to_all', dtype }),
+  shift: ({ dtype }) => ({ verb: 'shift', dtype, by: 1 }),
+  broadcast: ({ dtype }) => ({ verb: 'broadcast', dtype, root: 0 }),
+};
