@@ -228,7 +228,7 @@ export interface CollectiveNode {
  * `axes` are the minor end of the list they are taken from, major first. Dimensions are positions in the
  * tensor.
  */
-export type PlacementChange =
+export type CollectiveChange =
   /** The axes no longer cut the dimension that they cut. */
   | { readonly kind: 'all_gather'; readonly axes: AxisList }
   /** What is pending over the axes is combined, everywhere. */
@@ -238,7 +238,10 @@ export type PlacementChange =
   /** The axes cut dimension `to` further instead of `from`. */
   | { readonly kind: 'all_to_all'; readonly axes: AxisList; readonly from: number; readonly to: number }
   /** Every device along the axes gets what the first holds. */
-  | { readonly kind: 'broadcast'; readonly axes: AxisList }
+  | { readonly kind: 'broadcast'; readonly axes: AxisList };
+
+export type PlacementChange =
+  | CollectiveChange
   /** `to.dims` are those of the dimensions from `first` on; those before and after stay as they are. */
   | { readonly kind: 'reshard'; readonly first: number; readonly to: Placement }
   /**

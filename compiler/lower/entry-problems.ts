@@ -4,7 +4,7 @@ import { showList } from '../../dsl/placement/placement.ts';
 import { decide } from '../../dsl/types/facts.ts';
 import { evaluateSize, type Size, showSize, sizeParameters } from '../../dsl/types/size.ts';
 import type { Dim, FunctionInfo, Type, TypedFact } from '../../dsl/types/typed.ts';
-import { dimsOf, fieldType } from '../../dsl/types/types.ts';
+import { dimsIn, dimsOf, fieldType, showDims } from '../../dsl/types/types.ts';
 import type { LowerCode } from './lower-codes.ts';
 
 export function problem(code: LowerCode, info: FunctionInfo, message: string, help: string): Diagnostic {
@@ -30,10 +30,11 @@ export function missingSizes(info: FunctionInfo, names: readonly string[]): Diag
 export function brokenSizes(info: FunctionInfo, sizes: ReadonlyMap<string, number>): Diagnostic[] {
   const types = [...info.parameters.map(({ type }) => type), info.result];
   const dims = new Map(types.flatMap(sizesIn).map((size) => [size.key, size]));
+  const cut = new Map(types.flatMap(dimsIn).map((dim) => [showDims([dim]), dim]));
   return [
     ...info.facts.flatMap((fact) => (decide(fact, sizes) ? [] : [brokenFact(info, fact, sizes)])),
     ...[...dims.values()].flatMap((size) => unnaturalSize(info, size, sizes)),
-    ...types.flatMap(dimsIn).flatMap((dim) => unevenDimension(info, dim, sizes)),
+    ...[...cut.values()].flatMap((dim) => unevenDimension(info, dim, sizes)),
   ];
 }
 
@@ -50,18 +51,6 @@ function unevenDimension(
   const names = [...sizeParameters(size), ...placement.axes];
   const message = `the dimension ${showSize(size)}${showList(placement.axes)} of ${info.name} does not divide into ${devices} blocks for ${given(new Set(names), sizes)}`;
   return [problem('E0604', info, message, 'choose a mesh whose axes divide what they cut, or other sizes')];
-}
-
-/** The dimensions of all tensors of the type. */
-function dimsIn(type: Type): readonly Dim[] {
-  switch (type.kind) {
-    case 'tuple':
-      return type.elements.flatMap(dimsIn);
-    case 'record':
-      return [...type.dims, ...type.record.fields.flatMap(({ name }) => dimsIn(fieldType(type, name)!))];
-    default:
-      return dimsOf(type);
-  }
 }
 
 /** The sizes that a type is written with. */

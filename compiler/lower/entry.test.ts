@@ -95,7 +95,8 @@ test('a dimension that axes do not divide is said', () => {
   const codes = (sizes: Readonly<Record<string, number>>) =>
     problems(solveEntrySizes(cut, 'f', new Map(), new Map(Object.entries(sizes))));
   const fault = ['E0604', 'choose a mesh whose axes divide what they cut, or other sizes'];
-  expect(codes({ N: 6, a: 2, b: 2 })).toContainEqual(fault);
+  // Once, though both the parameter and the result are cut so.
+  expect(codes({ N: 6, a: 2, b: 2 })).toEqual([fault]);
   expect(codes({ N: 8, a: 2, b: 2 })).toEqual([]);
   expect(codes({ N: 7 })).toEqual([]);
 });

@@ -4,12 +4,12 @@
  */
 
 import type { Type } from '../../dsl/types/typed.ts';
-import { dimsOf, leafTypes, saysPlacement } from '../../dsl/types/types.ts';
+import { dimsOf, saysPlacement } from '../../dsl/types/types.ts';
 import type { PlacementChange } from '../graph/graph.ts';
 import { iterator, load } from '../graph/scalar.ts';
 import type { Typed } from './lower-expression.ts';
 import { exchanged } from './lower-per-device.ts';
-import type { Lowering, Scope } from './lowering.ts';
+import { type Lowering, type Scope, typesOfLeaves } from './lowering.ts';
 import { mapLeaves, type TensorValue, type Value } from './value.ts';
 
 type Collective = Typed<'collective'>;
@@ -69,7 +69,7 @@ export function lowerPlaced({ value, to }: Typed<'placed'>, scope: Scope, loweri
 /** The value where the type says that it lives, of which nothing is left to do where it says nothing. */
 export function declared(value: Value, type: Type, lowering: Lowering): Value {
   if (!saysPlacement(type)) return value;
-  const types = leafTypes(type);
+  const types = typesOfLeaves(type);
   let position = 0;
   return mapLeaves(value, (leaf) => {
     const own = types[position++]!;

@@ -6,6 +6,7 @@
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import type { Graph, LoopId, Tensor } from '../graph/graph.ts';
 import { counter, iterator, load } from '../graph/scalar.ts';
+import type { GraphBuilder } from './graph-builder.ts';
 import type { Typed } from './lower-expression.ts';
 import { bindPattern, type Lowering, leafDtypes, rowsAt, type Scope, settle, sizeOf } from './lowering.ts';
 import { leaves, type TensorValue, type Value, withLeaves } from './value.ts';
@@ -32,15 +33,15 @@ export function lowerLoop(expression: Loop, scope: Scope, lowering: Lowering): V
   const sequence =
     expression.item && settle(lowering, lowering.lower(expression.item.sequence, scope), 'rows');
   const dtypes = leafDtypes(expression.initial.type);
-  let states = leaves(initial).map((leaf, position): State => {
+  let states: readonly State[] = leaves(initial).map((leaf, position) => {
     return { initial: leaf, dtype: dtypes[position]!, leading: builder.free(leaf) };
   });
   const before = builder.snapshot();
   let body = lowerBody(expression, scope, lowering, initial, states, sequence);
   // What the next state depends on, the state before it depends on too: tried again until nothing is added.
-  for (let widened = widen(lowering, states, body); widened; widened = widen(lowering, states, body)) {
+  for (let wider = widened(states, body.next, builder); wider; wider = widened(states, body.next, builder)) {
     builder.restore(before);
-    states = widened;
+    states = wider;
     body = lowerBody(expression, scope, lowering, initial, states, sequence);
   }
   return finishLoop(expression, scope, lowering, initial, states, body);
@@ -76,15 +77,22 @@ function lowerBody(
   return { loop, inputs, next: leaves(next), collected };
 }
 
-/** The states with the index variables that their next values bring in; undefined when there are none. */
-function widen(lowering: Lowering, states: readonly State[], body: Body): State[] | undefined {
-  const needed = body.next.map((leaf) => lowering.builder.free(leaf));
-  const widened = states.map((state, position): State => {
-    const all = new Set([...state.leading, ...needed[position]!]);
+/**
+ * The states, each with the index variables that its next value brings in (those without one as they are);
+ * undefined when there are none.
+ */
+export function widened<S extends { readonly leading: readonly number[] }>(
+  states: readonly S[],
+  next: readonly TensorValue[],
+  builder: GraphBuilder,
+): readonly S[] | undefined {
+  const wider = states.map((state, position): S => {
+    const leaf = next[position];
+    const all = new Set([...state.leading, ...(leaf === undefined ? [] : builder.free(leaf))]);
     return { ...state, leading: [...all].sort((left, right) => left - right) };
   });
-  const grew = widened.some(({ leading }, position) => leading.length > states[position]!.leading.length);
-  return grew ? widened : undefined;
+  const grew = wider.some(({ leading }, position) => leading.length > states[position]!.leading.length);
+  return grew ? wider : undefined;
 }
 
 /** Stores what the body gives, leaves the loop, and makes its node. */

@@ -12,7 +12,8 @@ import type { ExchangeVerb, LoopId, Scalar, Tensor } from '../graph/graph.ts';
 import { apply, coordinate, counter, integer } from '../graph/scalar.ts';
 import { storedDtype } from './graph-builder.ts';
 import type { Typed } from './lower-expression.ts';
-import { bindPattern, type Lowering, leafDtypes, type Scope } from './lowering.ts';
+import { widened } from './lower-loop.ts';
+import { bindPattern, type Lowering, leafDtypes, type Scope, typesOfLeaves } from './lowering.ts';
 import { leaves, mapLeaves, scalarValue, type TensorValue, type Value, withLeaves } from './value.ts';
 
 /** Devices along the axes together; sizes of the mesh are sizes like any other. */
@@ -49,30 +50,12 @@ function bordered(
   });
 }
 
-/** For each tensor of the type and each dimension, those of the axes that cut it and have several devices. */
+/** For each leaf of the type and each dimension, those of the axes that cut it and have several devices. */
 function cutsOf(type: Type, axes: AxisList, scope: Scope): readonly (readonly AxisList[])[] {
-  switch (type.kind) {
-    case 'tuple':
-      return type.elements.flatMap((element) => cutsOf(element, axes, scope));
-    case 'record':
-      return type.record.fields.flatMap(({ type: field }) =>
-        cutsOf(field, axes, scope).map((cut) => [...own(type), ...cut]),
-      );
-    case 'tensor':
-      return [own(type)];
-    case 'key':
-      return [own(type), own(type)];
-    case 'error':
-      throw new Error('a program with errors is not lowered');
-  }
-
-  function own(part: Type): readonly AxisList[] {
-    return dimsOf(part).map(({ placement }) =>
-      placement.kind === 'axes'
-        ? placement.axes.filter((axis) => axes.includes(axis) && devicesAlong([axis], scope) > 1)
-        : [],
-    );
-  }
+  const isBorder = (axis: string) => axes.includes(axis) && devicesAlong([axis], scope) > 1;
+  return typesOfLeaves(type).map((leaf) =>
+    dimsOf(leaf).map(({ placement }) => (placement.kind === 'axes' ? placement.axes.filter(isBorder) : [])),
+  );
 }
 
 function crossed(
@@ -193,13 +176,17 @@ export function lowerRing(expression: Typed<'ring'>, outside: Scope, lowering: L
 
   const dtypes = leafDtypes(initial.type);
   const first = [...leaves(start), ...blocks.flatMap(leaves)];
-  let carried = first.map((leaf, position): Carried => {
+  let carried: readonly Carried[] = first.map((leaf, position) => {
     return { initial: leaf, dtype: dtypes[position], leading: builder.free(leaf) };
   });
   const untouched = builder.snapshot();
   let found = enter(carried);
   // What a state depends on after a turn it depends on before it.
-  for (let wider = widened(carried, found, lowering); wider; wider = widened(carried, found, lowering)) {
+  for (
+    let wider = widened(carried, found.next, builder);
+    wider;
+    wider = widened(carried, found.next, builder)
+  ) {
     builder.restore(untouched);
     carried = wider;
     found = enter(carried);
@@ -249,14 +236,4 @@ interface Turn {
   readonly loop: LoopId;
   readonly inputs: readonly Tensor[];
   readonly next: readonly TensorValue[];
-}
-
-/** With the index variables that the next state brings in; undefined when there are none. */
-function widened(carried: readonly Carried[], { next }: Turn, { builder }: Lowering): Carried[] | undefined {
-  const all = carried.map((each, position): Carried => {
-    const brought = position < next.length ? builder.free(next[position]!) : [];
-    const leading = [...new Set([...each.leading, ...brought])].sort((left, right) => left - right);
-    return { ...each, leading };
-  });
-  return all.some(({ leading }, i) => leading.length > carried[i]!.leading.length) ? all : undefined;
 }

@@ -13,6 +13,7 @@ import type {
   TypedPattern,
   TypedProgram,
 } from '../../dsl/types/typed.ts';
+import { leafTypes } from '../../dsl/types/types.ts';
 import type { Scalar } from '../graph/graph.ts';
 import { convert } from '../graph/scalar.ts';
 import { isCheap } from './cheap.ts';
@@ -52,20 +53,18 @@ export function dtypeOfElement(element: ElementType): Dtype {
   return element.kind === 'ix' ? 'i32' : 'f32';
 }
 
-/** The storage dtypes of the leaves of a value of the type, in the order of `leaves`. */
+/** The types of the leaves of a value of the type, in the order of `leaves`: a key is two words. */
+export function typesOfLeaves(type: Type): readonly Type[] {
+  return leafTypes(type).flatMap((leaf): readonly Type[] => (leaf.kind === 'key' ? [leaf, leaf] : [leaf]));
+}
+
+/** What these leaves are stored as. */
 export function leafDtypes(type: Type): readonly Dtype[] {
-  switch (type.kind) {
-    case 'tensor':
-      return [dtypeOfElement(type.element)];
-    case 'key':
-      return ['u32', 'u32'];
-    case 'record':
-      return type.record.fields.flatMap((field) => leafDtypes(field.type));
-    case 'tuple':
-      return type.elements.flatMap(leafDtypes);
-    case 'error':
-      throw new Error('a program with errors is not lowered');
-  }
+  return typesOfLeaves(type).map((leaf) => {
+    if (leaf.kind === 'tensor') return dtypeOfElement(leaf.element);
+    if (leaf.kind === 'key') return 'u32';
+    throw new Error('a program with errors is not lowered');
+  });
 }
 
 /** The value, stored where it is not cheap to evaluate again. */

@@ -11,7 +11,7 @@ import {
   substituteIterators,
   substituteLoads,
 } from '../graph/scalar.ts';
-import { mapNodeScalars, uses } from '../graph/uses.ts';
+import { mapNodeScalars, renameReads, uses } from '../graph/uses.ts';
 
 /** A tensor that stands for another; `axes[i]` is the axis of `tensor` that is axis i of the other. */
 interface Stand {
@@ -92,41 +92,16 @@ function defined(node: Node): readonly Tensor[] {
 /** The node reading what stands for the tensors it read. */
 function renamed(node: Node, stands: ReadonlyMap<TensorId, Stand>, whole: ReadonlySet<TensorId>): Node {
   const name = (tensor: TensorId) => stands.get(tensor)?.tensor ?? tensor;
-  const loading = mapNodeScalars(node, (scalar) =>
+  if (node.kind === 'loop')
+    return { ...node, initial: node.initial.map(name), body: withoutRepeats(node.body, whole, stands) };
+  const permuted = mapNodeScalars(node, (scalar) =>
     substituteLoads(scalar, (load) => {
-      const stand = stands.get(load.tensor);
-      if (stand === undefined) return load;
-      const subscripts = load.subscripts.map((_, axis) => load.subscripts[stand.axes.indexOf(axis)]!);
-      return { ...load, tensor: stand.tensor, subscripts };
+      const axes = stands.get(load.tensor)?.axes;
+      if (axes === undefined) return load;
+      return { ...load, subscripts: load.subscripts.map((_, axis) => load.subscripts[axes.indexOf(axis)]!) };
     }),
   );
-  switch (loading.kind) {
-    case 'compute': {
-      const { grouped } = loading;
-      if (grouped === undefined) return loading;
-      const { pick, order, offsets } = grouped;
-      return {
-        ...loading,
-        grouped: { ...grouped, pick: name(pick), order: name(order), offsets: name(offsets) },
-      };
-    }
-    case 'softmaxSum':
-      return loading;
-    case 'route':
-      return { ...loading, pick: name(loading.pick) };
-    case 'order':
-    case 'prefix':
-    case 'collective':
-    case 'block':
-    case 'exchange':
-      return { ...loading, source: name(loading.source) };
-    case 'loop':
-      return {
-        ...loading,
-        initial: loading.initial.map(name),
-        body: withoutRepeats(loading.body, whole, stands),
-      };
-  }
+  return renameReads(permuted, name);
 }
 
 const canonicalForm = (node: Node): Canonical | undefined => forms[node.kind](node as never);

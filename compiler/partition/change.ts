@@ -4,19 +4,11 @@
  */
 import type { AxisList, Mesh, PendingCombiner, Placement } from '../../dsl/placement/placement.ts';
 import { devicesAlong, sameList, showList, showPending } from '../../dsl/placement/placement.ts';
+import type { CollectiveChange } from '../graph/graph.ts';
 
-/** The axes of a change are in order, major first. Dimensions are positions in the tensor. */
+/** A collective as a program writes it, or what a plan has besides. */
 export type PlacementChange =
-  /** The axes, the minor end of the list that cuts a dimension, cut it no longer. */
-  | { readonly kind: 'all_gather'; readonly axes: AxisList }
-  /** What is pending over the axes is combined, everywhere. */
-  | { readonly kind: 'all_reduce'; readonly axes: AxisList }
-  /** What is pending over the axes is combined, and the axes cut `dim` further. */
-  | { readonly kind: 'reduce_scatter'; readonly axes: AxisList; readonly dim: number }
-  /** The axes, the minor end of the list of dimension `from`, cut dimension `to` further instead. */
-  | { readonly kind: 'all_to_all'; readonly axes: AxisList; readonly from: number; readonly to: number }
-  /** Every device along the axes gets what the first one holds, which is the same by its type already. */
-  | { readonly kind: 'broadcast'; readonly axes: AxisList }
+  | CollectiveChange
   /** The axes, over which all devices hold the same, cut `dim` further: each device keeps its part. */
   | { readonly kind: 'slice'; readonly axes: AxisList; readonly dim: number }
   /** Along the axes, over which all devices hold the same, all but the first device put zero: a sum. */

@@ -9,7 +9,7 @@ import { type Facts, withFact } from './facts.ts';
 import { loopState, sameState } from './loop-state.ts';
 import { equalSizes } from './obligations.ts';
 import { type Entry, extend, type IndexEntry } from './scope.ts';
-import { multiplySizes, natural, parameter, quotient, type Size } from './size.ts';
+import { parameter, parameterProduct, quotient, type Size } from './size.ts';
 import { requireAxis } from './type-expressions.ts';
 import { typeScope } from './type-scope.ts';
 import type { Captured, Dim, Type, TypedExpression } from './typed.ts';
@@ -78,7 +78,7 @@ function blockType(type: Type, axes: readonly string[], found: Block[]): Type {
     const others = placement.axes.findIndex((axis) => !axes.includes(axis));
     const own = others < 0 ? placement.axes : placement.axes.slice(0, others);
     if (own.length === 0) return dim;
-    const devices = own.reduce((product, axis) => multiplySizes(product, parameter(axis)), natural(1));
+    const devices = parameterProduct(own);
     const block = { dim, whole: size, devices, size: quotient(size, devices) };
     found.push(block);
     const rest = placement.axes.slice(own.length);

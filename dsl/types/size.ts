@@ -46,6 +46,11 @@ export function parameter(name: string): Size {
   return fromTerms([{ coefficient: 1, atoms: [{ kind: 'parameter', name }] }]);
 }
 
+/** The product of parameters: of mesh axes, the devices along them together. */
+export function parameterProduct(names: readonly string[]): Size {
+  return names.reduce((product, name) => multiplySizes(product, parameter(name)), natural(1));
+}
+
 /** The size of one monomial. */
 export function termSize(term: SizeTerm): Size {
   return fromTerms([term]);

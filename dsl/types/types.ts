@@ -143,15 +143,19 @@ export function fieldType(record: RecordType, name: string): Type | undefined {
 export function leafTypes(type: Type): readonly Type[] {
   switch (type.kind) {
     case 'tensor':
+    case 'key':
     case 'error':
       return [type];
-    case 'key':
-      return [type, type];
     case 'tuple':
       return type.elements.flatMap(leafTypes);
     case 'record':
       return type.record.fields.flatMap(({ name }) => leafTypes(fieldType(type, name)!));
   }
+}
+
+/** The dimensions of all tensors of the type. */
+export function dimsIn(type: Type): readonly Dim[] {
+  return leafTypes(type).flatMap(dimsOf);
 }
 
 /** Whether an axis, or `?`, is written anywhere in it. */

@@ -6,12 +6,12 @@ import type { Span } from '../../diagnostics/diagnostic.ts';
 import { type Facts, noFacts, withFact } from '../facts.ts';
 import { type Report, silent } from '../report.ts';
 import type { FunctionSignature } from '../scope.ts';
-import { natural, parameter } from '../size.ts';
+import { natural, parameter, parameterProduct } from '../size.ts';
 import type { FunctionInfo, TypedProgram } from '../typed.ts';
-import { devicesAlong } from './divides.ts';
+import { dimsIn } from '../types.ts';
 import { placeExpression } from './place-expression.ts';
 import type { PlaceScope, Placing } from './placing.ts';
-import { declaredPlacement, dimsIn, requirePlacement } from './required.ts';
+import { declaredPlacement, requirePlacement } from './required.ts';
 import { judgeTogether } from './together.ts';
 
 export interface PlacementCheck {
@@ -72,7 +72,7 @@ function factsOf(info: FunctionInfo, axes: readonly string[]): Facts {
     // The major axes alone divide what all of them divide.
     const axes = placement.kind === 'axes' ? placement.axes : [];
     for (let count = 1; count <= axes.length; count++)
-      facts = withFact(facts, { relation: '|', left: devicesAlong(axes.slice(0, count)), right: size });
+      facts = withFact(facts, { relation: '|', left: parameterProduct(axes.slice(0, count)), right: size });
   }
   return facts;
 }

@@ -2,24 +2,20 @@
 
 import { type Fact, prove } from '../facts.ts';
 import { factFixes, stateHelp } from '../obligations.ts';
-import { multiplySizes, natural, parameter, type Size } from '../size.ts';
+import { parameterProduct, type Size } from '../size.ts';
 import { showName } from '../types.ts';
 import type { Meeting } from './joins.ts';
 import { axesOfCut, type Cut, type IndexVariable } from './placed-value.ts';
 import { origins, type Placing } from './placing.ts';
 import { gatherRemedies, listed, report, withRemedies } from './problems.ts';
 
-export function devicesAlong(axes: readonly string[]): Size {
-  return axes.reduce((product, axis) => multiplySizes(product, parameter(axis)), natural(1));
-}
-
 /** Devices along the axes of the cut together. */
 export function devicesOver(cut: Cut): Size {
-  return devicesAlong(axesOfCut(cut));
+  return parameterProduct(axesOfCut(cut));
 }
 
 function divides(axes: readonly string[], size: Size): Fact {
-  return { relation: '|', left: devicesAlong(axes), right: size };
+  return { relation: '|', left: parameterProduct(axes), right: size };
 }
 
 export function proveDivides({ facts }: Placing, axes: readonly string[], size: Size): boolean {

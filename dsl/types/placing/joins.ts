@@ -2,13 +2,7 @@
 import type { Span } from '../../diagnostics/diagnostic.ts';
 import type { PendingCombiner } from '../../placement/placement.ts';
 import { allows, type Role } from './linearity.ts';
-import {
-  axesOfCut,
-  type Cut,
-  type IndexVariable,
-  type PendingAxis,
-  type PlacedTensor,
-} from './placed-value.ts';
+import type { Cut, IndexVariable, PendingAxis, PlacedTensor } from './placed-value.ts';
 import type { PlaceScope, Placing } from './placing.ts';
 import { cutDifferently, needsFinal } from './problems.ts';
 
@@ -115,8 +109,4 @@ export function requireFinal({ placing, scope, span }: Meeting, what: string, te
   if (tensor.pending.size === 0) return true;
   needsFinal(placing, scope, what, span, tensor.pending);
   return false;
-}
-
-export function showCut(cut: Cut): string {
-  return axesOfCut(cut).join(', ');
 }

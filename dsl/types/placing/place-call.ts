@@ -1,10 +1,11 @@
 /** Calls: a function is gone through once a call, with its arguments where they live. */
 import type { FunctionInfo } from '../typed.ts';
+import { dimsIn } from '../types.ts';
 import { requireDivides } from './divides.ts';
 import type { Typed } from './operands.ts';
 import { type PlacedValue, unknownValue } from './placed-value.ts';
 import { type PlaceScope, type Placing, sizeIn } from './placing.ts';
-import { declaredPlacement, dimsIn, requirePlacement } from './required.ts';
+import { declaredPlacement, requirePlacement } from './required.ts';
 
 export function placeCall(expression: Typed<'call'>, scope: PlaceScope, placing: Placing): PlacedValue {
   const callee = placing.program.functions.get(expression.function);

@@ -2,7 +2,7 @@
 import type { Label } from '../../diagnostics/diagnostic.ts';
 import { showList } from '../../placement/placement.ts';
 import type { Type } from '../typed.ts';
-import { dimsOf, showName } from '../types.ts';
+import { dimsOf, leafTypes, showName } from '../types.ts';
 import { requireDivides } from './divides.ts';
 import type { Meeting } from './joins.ts';
 import type { Typed } from './operands.ts';
@@ -113,22 +113,6 @@ function placeExchange({ expression, meeting }: Call, value: PlacedValue, device
     for (const axis of axes) if (makes === 'uniform') varies.delete(axis);
     return { ...tensor, varies };
   });
-}
-
-/** The types of the tensors of a value, in order. */
-function leafTypes(type: Type): readonly Type[] {
-  switch (type.kind) {
-    case 'tensor':
-    case 'key':
-    case 'error':
-      return [type];
-    case 'tuple':
-      return type.elements.flatMap(leafTypes);
-    case 'record':
-      return type.record.fields.flatMap(({ type: field }) =>
-        leafTypes(field).map((leaf) => ({ ...leaf, dims: [...type.dims, ...dimsOf(leaf)] }) as Type),
-      );
-  }
 }
 
 function endsWith(cut: Cut, axes: readonly string[]): boolean {

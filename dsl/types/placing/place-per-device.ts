@@ -3,7 +3,7 @@
  * What is given back is put together from blocks, or is the same on every device.
  */
 import type { LocalId, Type, TypedExpression } from '../typed.ts';
-import { dimsOf } from '../types.ts';
+import { dimsOf, leafTypes } from '../types.ts';
 import { requireFinal } from './joins.ts';
 import type { Typed } from './operands.ts';
 import { bindIndex } from './place-comprehension.ts';
@@ -56,13 +56,13 @@ export function placePerDevice(
     const meeting = { placing, scope, span: at };
     const value = scope.locals.get(outer) ?? unknownValue;
     const wanted = requirePlacement(meeting, `${name} in per_device`, value, type, 'open');
-    const parts = partTypes(type);
+    const parts = leafTypes(type);
     let part = 0;
     const block = mapTensors(wanted, (tensor) => blockOf(tensor, parts[part++]!, name, axes, meeting));
     inside.locals.set(local, block);
   }
   const result = placing.place(body, inside);
-  const types = partTypes(whole);
+  const types = leafTypes(whole);
   let position = 0;
   return mapTensors(result, (tensor) => {
     const dims = dimsOf(types[position++]!);
@@ -137,14 +137,6 @@ function blockOf(
   }
   const taken = tensor.cuts.flatMap(axesOfCut).filter((axis) => axes.includes(axis));
   return { ...tensor, cuts, varies: new Set([...tensor.varies, ...taken]) };
-}
-
-function partTypes(type: Type): readonly Type[] {
-  if (type.kind === 'tuple') return type.elements.flatMap(partTypes);
-  if (type.kind !== 'record') return [type];
-  return type.record.fields.flatMap(({ type: field }) =>
-    partTypes(field).map((part) => ({ ...part, dims: [...type.dims, ...dimsOf(part)] }) as Type),
-  );
 }
 
 function reportDiffers(

@@ -187,17 +187,3 @@ export function declaredPlacement(name: string, type: Type, at: Label['span']): 
     }
   }
 }
-
-/** The dimensions of all tensors of the type. */
-export function dimsIn(type: Type): readonly Dim[] {
-  switch (type.kind) {
-    case 'tuple':
-      return type.elements.flatMap(dimsIn);
-    case 'record':
-      return type.record.fields.flatMap(({ name }) => dimsIn(fieldType(type, name)!));
-    case 'tensor':
-    case 'key':
-    case 'error':
-      return dimsOf(type);
-  }
-}
