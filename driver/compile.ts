@@ -5,6 +5,7 @@ import { printGraph } from '../compiler/graph/print.ts';
 import { describeEntry } from '../compiler/lower/entry.ts';
 import { lowerEntry } from '../compiler/lower/lower-entry.ts';
 import { optimize } from '../compiler/optimize/passes.ts';
+import type { CostModel } from '../compiler/partition/auto/cost-model.ts';
 import type { DeviceProgram } from '../compiler/partition/localize.ts';
 import type { Kernel } from '../compiler/plan/kernel.ts';
 import type { Package } from '../compiler/plan/package.ts';
@@ -77,6 +78,10 @@ export interface Instance {
   readonly inputDtypes: ReadonlyMap<string, Dtype>;
   /** Of more devices than one. Its axes are among the sizes. */
   readonly mesh?: Mesh;
+  /** On a mesh: places all that is not placed, as in an `auto fn`, whether the entry is one or not. */
+  readonly auto?: boolean;
+  /** What the partitioner weighs; a node of H100 if not given. */
+  readonly costs?: CostModel;
 }
 
 export interface Lowered {
@@ -96,7 +101,7 @@ export interface Lowered {
  */
 export function lower(
   checked: Checked,
-  { entry, sizes, inputDtypes, mesh }: Instance,
+  { entry, sizes, inputDtypes, mesh, ...placing }: Instance,
   progress: Progress = silent,
 ): Lowered | Rejected {
   progress('lowering', 0, 1);
@@ -109,7 +114,9 @@ export function lower(
     const range = element.kind === 'ix' ? evaluateSize(element.range, sizes) : undefined;
     return range === undefined ? [] : [[path, range] as const];
   });
-  const device = mesh === undefined ? undefined : partition(checked.program, entry, lowered.graph, mesh);
+  if (mesh !== undefined) progress('partitioning', 0, 1);
+  const device =
+    mesh === undefined ? undefined : partition(checked.program, entry, lowered.graph, { mesh, ...placing });
   progress('optimizing', 0, 1);
   const optimized = optimize((device ?? lowered).graph);
   progress('optimizing', 1, 1);

@@ -1,19 +1,65 @@
 /** From the program of a whole mesh to that of each of its devices. */
 import type { Graph } from '../compiler/graph/graph.ts';
-import { entryPlacements } from '../compiler/lower/entry-placements.ts';
+import { entryOf } from '../compiler/lower/entry.ts';
+import { entryPlacements, entryWishes } from '../compiler/lower/entry-placements.ts';
+import { autoPlace } from '../compiler/partition/auto/auto-place.ts';
+import type { CostModel } from '../compiler/partition/auto/cost-model.ts';
 import { type DeviceProgram, localize } from '../compiler/partition/localize.ts';
-import { place } from '../compiler/partition/place.ts';
+import { type PlacedGraph, place } from '../compiler/partition/place.ts';
 import type { Mesh } from '../dsl/placement/placement.ts';
 import type { TypedProgram } from '../dsl/types/typed.ts';
 import { UserError } from '../runtime/errors.ts';
 
+export interface PartitionOptions {
+  readonly mesh: Mesh;
+  /** Places all that is not placed, as in an `auto fn`, whether the entry is one or not. */
+  readonly auto?: boolean;
+  /** What the partitioner weighs; a node of H100 if not given. */
+  readonly costs?: CostModel;
+}
+
 /**
- * Inputs and outputs live as the entry declares.
+ * Inputs and outputs live as the entry declares, and where it does not, in an `auto fn`, as is best.
  * @throws UserError naming what cannot be computed where it is placed
  */
-export function partition(program: TypedProgram, entry: string, graph: Graph, mesh: Mesh): DeviceProgram {
-  const placed = place(graph, { mesh, ...entryPlacements(program, entry) });
-  if (placed.kind === 'placed') return localize(placed.placed);
+export function partition(
+  program: TypedProgram,
+  entry: string,
+  graph: Graph,
+  options: PartitionOptions,
+): DeviceProgram {
+  const placed = placeEntry(program, entry, graph, options);
+  return localize(placed);
+}
+
+/** The program of the whole mesh, with all tensors placed and all that moves data in it. */
+function placeEntry(
+  program: TypedProgram,
+  entry: string,
+  graph: Graph,
+  { mesh, auto = false, costs }: PartitionOptions,
+): PlacedGraph {
+  if (!auto && !entryOf(program, entry).auto)
+    return placedOrRefused(entry, graph, mesh, entryPlacements(program, entry));
+  const wishes = entryWishes(program, entry, auto ? 'any' : 'whole');
+  const partitioned = autoPlace(graph, { mesh, ...wishes, ...(costs === undefined ? {} : { costs }) });
+  if (partitioned === undefined)
+    throw new UserError(
+      'wrong-input',
+      `${entry} cannot be placed on this mesh: the collectives and blocks that it contains do not fit it`,
+      'choose a mesh whose axes divide what they cut',
+    );
+  return placedOrRefused(entry, partitioned.graph, mesh, partitioned);
+}
+
+function placedOrRefused(
+  entry: string,
+  graph: Graph,
+  mesh: Mesh,
+  ends: Pick<Parameters<typeof place>[1], 'inputs' | 'outputs'>,
+): PlacedGraph {
+  const placed = place(graph, { mesh, inputs: ends.inputs, outputs: ends.outputs });
+  if (placed.kind === 'placed') return placed.placed;
   const [first] = placed.faults;
   throw new UserError(
     'wrong-input',
