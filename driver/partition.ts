@@ -1,11 +1,12 @@
 /** From the program of a whole mesh to that of each of its devices. */
 import type { Graph } from '../compiler/graph/graph.ts';
 import { entryOf } from '../compiler/lower/entry.ts';
-import { entryPlacements, entryWishes } from '../compiler/lower/entry-placements.ts';
+import { type EntryPlacements, entryPlacements, entryWishes } from '../compiler/lower/entry-placements.ts';
 import { autoPlace } from '../compiler/partition/auto/auto-place.ts';
 import type { CostModel } from '../compiler/partition/auto/cost-model.ts';
 import { type DeviceProgram, localize } from '../compiler/partition/localize.ts';
 import { type PlacedGraph, place } from '../compiler/partition/place.ts';
+import { bytesText } from '../compiler/plan/storage-bytes.ts';
 import type { Mesh } from '../dsl/placement/placement.ts';
 import type { TypedProgram } from '../dsl/types/typed.ts';
 import { UserError } from '../runtime/errors.ts';
@@ -42,23 +43,27 @@ function placeEntry(
   if (!auto && !entryOf(program, entry).auto)
     return placedOrRefused(entry, graph, mesh, entryPlacements(program, entry));
   const wishes = entryWishes(program, entry, auto ? 'any' : 'whole');
-  const partitioned = autoPlace(graph, { mesh, ...wishes, ...(costs === undefined ? {} : { costs }) });
-  if (partitioned === undefined)
-    throw new UserError(
-      'wrong-input',
-      `${entry} cannot be placed on this mesh: the collectives and blocks that it contains do not fit it`,
-      'choose a mesh whose axes divide what they cut',
-    );
-  return placedOrRefused(entry, partitioned.graph, mesh, partitioned);
+  const result = autoPlace(graph, { mesh, ...wishes, ...(costs === undefined ? {} : { costs }) });
+  switch (result.kind) {
+    case 'placed':
+      return result.placed;
+    case 'no way':
+      throw new UserError(
+        'wrong-input',
+        `${entry} cannot be placed on this mesh: the collectives and blocks that it contains do not fit it`,
+        'choose a mesh whose axes divide what they cut',
+      );
+    case 'too large':
+      throw new UserError(
+        'out-of-memory',
+        `${entry} needs ${bytesText(result.bytes)} on each device, however it is placed on this mesh`,
+        'give --mesh more devices, or devices with more memory',
+      );
+  }
 }
 
-function placedOrRefused(
-  entry: string,
-  graph: Graph,
-  mesh: Mesh,
-  ends: Pick<Parameters<typeof place>[1], 'inputs' | 'outputs'>,
-): PlacedGraph {
-  const placed = place(graph, { mesh, inputs: ends.inputs, outputs: ends.outputs });
+function placedOrRefused(entry: string, graph: Graph, mesh: Mesh, ends: EntryPlacements): PlacedGraph {
+  const placed = place(graph, { mesh, ...ends });
   if (placed.kind === 'placed') return placed.placed;
   const [first] = placed.faults;
   throw new UserError(

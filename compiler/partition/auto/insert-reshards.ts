@@ -1,5 +1,5 @@
 /** The program with a planned resharding wherever a solution wants a tensor elsewhere than it is. */
-import { type Placement, wholePlacement } from '../../../dsl/placement/placement.ts';
+import type { Placement } from '../../../dsl/placement/placement.ts';
 import type { CollectiveNode, Graph, LoopNode, Node, Tensor, TensorId } from '../../graph/graph.ts';
 import { results } from '../../graph/graph.ts';
 import { allTensors, renameReads } from '../../graph/uses.ts';
@@ -19,13 +19,14 @@ export function insertReshards(graph: Graph, network: Network, { strategies }: S
   let nextId = Math.max(-1, ...tensors.keys()) + 1;
   /** What is wanted of each tensor and by whom; what all readers go through. */
   const wanted = new Map<TensorId, Map<Reader, Placement>>();
-  const own = new Map<TensorId, Placement>();
-  for (const { tensor, from, to, reader } of network.edges) {
+  for (const { tensor, to, reader } of network.edges) {
     const readers = wanted.get(tensor.id) ?? new Map<Reader, Placement>();
     wanted.set(tensor.id, readers.set(reader, strategies[to.site]!.operands[to.operand]!));
-    if (!own.has(tensor.id) || reader === readerOf.relay(tensor.id))
-      own.set(tensor.id, strategies[from.site]!.results[from.result]!);
   }
+  const own = (tensor: TensorId): Placement => {
+    const { site, result } = network.origins.get(tensor)!;
+    return strategies[site]!.results[result]!;
+  };
 
   /** By tensor and reader, where it is not the tensor itself. */
   const delivered = new Map<string, TensorId>();
@@ -35,7 +36,7 @@ export function insertReshards(graph: Graph, network: Network, { strategies }: S
   function movements(tensor: Tensor): readonly Node[] {
     const readers = wanted.get(tensor.id);
     if (readers === undefined) return [];
-    const made = new Map<string, TensorId>([[placementKey(own.get(tensor.id)!), tensor.id]]);
+    const made = new Map<string, TensorId>([[placementKey(own(tensor.id)), tensor.id]]);
     const nodes: Node[] = [];
     const move = (source: TensorId, to: Placement): TensorId => {
       const known = made.get(placementKey(to));
@@ -77,10 +78,9 @@ export function insertReshards(graph: Graph, network: Network, { strategies }: S
     path,
     tensor: nameFor(readerOf.output(path))(tensor),
   }));
-  const placementOfInput = ({ id, shape }: Tensor): Placement => own.get(id) ?? wholePlacement(shape.length);
   return {
     graph: { ...graph, nodes, outputs },
-    inputs: new Map(graph.inputs.map(({ path, tensor }) => [path, placementOfInput(tensor)])),
+    inputs: new Map(graph.inputs.map(({ path, tensor }) => [path, own(tensor.id)])),
     outputs: new Map(
       graph.outputs.map(({ path, tensor }) => [path, wanted.get(tensor)!.get(readerOf.output(path))!]),
     ),

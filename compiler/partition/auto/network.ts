@@ -62,6 +62,8 @@ export interface Network {
   readonly mesh: Mesh;
   readonly sites: readonly Site[];
   readonly edges: readonly Edge[];
+  /** What defines each tensor. */
+  readonly origins: ReadonlyMap<TensorId, Origin>;
 }
 
 export interface NetworkOptions {
@@ -73,7 +75,7 @@ export interface NetworkOptions {
 }
 
 /** Where a tensor comes from, and how often in a run. */
-interface Origin {
+export interface Origin {
   readonly tensor: Tensor;
   readonly site: number;
   readonly result: number;
@@ -108,7 +110,7 @@ export function networkOf(graph: Graph, { mesh, costs, inputs, outputs }: Networ
     const site = wishSite(path, tensors.get(tensor)!, outputs.get(path), 'operands');
     read(tensor, addSite(site), 0, readerOf.output(path));
   }
-  return { mesh, sites, edges: withRelays() };
+  return { mesh, sites, edges: withRelays(), origins };
 
   function visit({ nodes }: Graph, times: number, loops: ReadonlyMap<LoopId, number>): void {
     for (const node of nodes) {

@@ -15,12 +15,6 @@ import type { Edge, Network, Strategy } from './network.ts';
 import { divided } from './node-strategy.ts';
 import { paddedShape } from './share.ts';
 
-export interface SearchOptions {
-  readonly costs: CostModel;
-  /** Seconds that are worth a byte of memory on a device. */
-  readonly secondsPerByte: number;
-}
-
 export interface Solution {
   /** Of each site. */
   readonly strategies: readonly Strategy[];
@@ -34,16 +28,26 @@ type Choices = readonly (readonly number[])[];
 /** Entries of the largest table: some tens of megabytes. */
 const tableLimit = 2 ** 21;
 
-/** undefined: some site can be computed in no way, whatever is moved. */
-export function search(network: Network, options: SearchOptions): Solution | undefined {
-  const { mesh, sites } = network;
+/**
+ * A search with a memory of what it found legal, and of what movements take.
+ * @param secondsPerByte that a byte of memory on a device is worth
+ */
+export type Searcher = (secondsPerByte: number) => Solution | undefined;
+
+/** The searches give undefined where some site can be computed in no way, whatever is moved. */
+export function searcher(network: Network, costs: CostModel): Searcher {
   const strategyOf = rememberedStrategies(network);
-  const weigh = weigher(network, options);
-  const first = sites.map((_, site) => firstLegal(network, site, strategyOf));
-  if (first.includes(undefined)) return undefined;
-  const start = first as Choices;
-  const axes = mesh.axes.map((_, axis) => axis).filter((axis) => mesh.axes[axis]!.size > 1);
-  const solutions = ordersOf(axes).map((order) => descend(start, order));
+  const movement = rememberedMovements(network, costs);
+  const first = network.sites.map((_, site) => firstLegal(network, site, strategyOf));
+  return (secondsPerByte) =>
+    first.includes(undefined)
+      ? undefined
+      : search(network, first as Choices, strategyOf, weigher(network, movement, secondsPerByte));
+}
+
+function search(network: Network, start: Choices, strategyOf: StrategyOf, weigh: Weigher): Solution {
+  const { mesh, sites } = network;
+  const solutions = ordersOf([...mesh.axes.keys()]).map((order) => descend(start, order));
   return solutions.reduce((best, other) => (other.cost < best.cost ? other : best));
 
   function descend(from: Choices, order: readonly number[]): Solution {
@@ -160,18 +164,20 @@ function ordersOf(axes: readonly number[]): readonly (readonly number[])[] {
   return axes.map((_, first) => [...axes.slice(first), ...axes.slice(0, first)]);
 }
 
-interface Weigher {
+/** What a solution is the sum of. */
+export interface Weigher {
   readonly site: (strategy: Strategy) => number;
   readonly edge: (edge: Edge, from: Strategy, to: Strategy) => number;
 }
 
-function weigher({ mesh }: Network, { costs, secondsPerByte }: SearchOptions): Weigher {
+/** Of one time, in seconds; infinite where there is no way. */
+type Movement = (tensor: Tensor, from: Placement, to: Placement) => number;
+
+export function rememberedMovements({ mesh }: Network, costs: CostModel): Movement {
   const links = new Map(mesh.axes.map(({ name }) => [name, costs.links.get(name) ?? costs.link]));
   const plan = reshardPlanner(mesh, links);
   const known = new Map<string, number>();
-
-  /** Once. */
-  function movement(tensor: Tensor, from: Placement, to: Placement): number {
+  return (tensor, from, to) => {
     const key = `${tensor.id};${placementKey(from)};${placementKey(to)}`;
     const before = known.get(key);
     if (before !== undefined) return before;
@@ -180,8 +186,10 @@ function weigher({ mesh }: Network, { costs, secondsPerByte }: SearchOptions): W
     const seconds = 'fault' in found ? Infinity : found.seconds;
     known.set(key, seconds);
     return seconds;
-  }
+  };
+}
 
+export function weigher({ mesh }: Network, movement: Movement, secondsPerByte: number): Weigher {
   return {
     site: ({ seconds, bytes }) => seconds + bytes * secondsPerByte,
     edge: ({ tensor, times, from, to }, source, reader) => {
