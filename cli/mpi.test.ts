@@ -1,10 +1,11 @@
 /** The command as the ranks of a job, under each MPI that is installed: MPICH and Open MPI. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { packageRoot } from '../driver/package-root.ts';
+import { makeCheckpoint } from '../examples/mixtral/make-checkpoint.ts';
 import { isInstalled, jobEnvironment, type Launched, launchers } from '../runtime/mesh/mpi/testing.ts';
 import { type CommandResult, runBuilt, runInProcess } from './testing.ts';
 
@@ -24,9 +25,13 @@ function runJob({ command, options }: Launched, script: string, args: readonly s
   return { status, stdout, stderr };
 }
 
-let folder = '';
+const folder = mkdtempSync(join(tmpdir(), 'ricci-ranks-'));
+const machine = join(folder, 'machine.json');
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'ricci-ranks-'));
+  makeCheckpoint(folder, readFileSync(join(packageRoot, 'LICENSE')));
+  // Devices of which each holds half of the model.
+  const link = { bytesPerSecond: 1e10, latencySeconds: 1e-6 };
+  writeFileSync(machine, JSON.stringify({ flopsPerSecond: 1e8, memoryBytes: 1.2e6, link }));
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -42,11 +47,14 @@ function valuesOf({ status, stdout, stderr }: CommandResult): Values {
 const known = new Map<string, readonly [alone: Values, onMesh: Values]>();
 
 /** The same for all launchers. */
-async function inOneProcess(run: readonly string[], mesh: string): Promise<readonly [Values, Values]> {
-  const key = [...run, mesh].join(' ');
+async function inOneProcess(
+  run: readonly string[],
+  mesh: readonly string[],
+): Promise<readonly [Values, Values]> {
+  const key = [...run, ...mesh].join(' ');
   const values = known.get(key) ?? [
     valuesOf(await runInProcess(...run)),
-    valuesOf(await runInProcess(...run, '--mesh', mesh)),
+    valuesOf(await runInProcess(...run, '--mesh', ...mesh)),
   ];
   known.set(key, values);
   return values;
@@ -63,6 +71,7 @@ interface Program {
   readonly name: string;
   readonly args: readonly string[];
   readonly mesh: string;
+  readonly placing?: readonly string[];
   /** Relative to the largest: rounding of the results' type, and of f32 sums in another order. */
   readonly tolerance: number;
   /** Nothing is summed over devices: what the ranks compute is what a mesh in one process does, bit by bit. */
@@ -87,6 +96,14 @@ const programs: readonly Program[] = [
     exact: true,
   },
   {
+    name: 'Mixtral, placed by the compiler',
+    args: ['stdlib/mixtral.ricci', '--checkpoint', folder, '--size', 'S=32'],
+    mesh: 'dp=2,tp=2',
+    placing: ['--auto', '--machine', machine],
+    tolerance: 2 ** -20,
+    exact: false,
+  },
+  {
     name: 'layers of a tensor-parallel MLP in a fold, along two axes',
     args: [...sharded, '--entry', 'layers'],
     mesh: 'dp=2,tp=2',
@@ -107,22 +124,25 @@ for (const launched of launchers) {
   });
 
   describe.skipIf(!installed)(launched.name, () => {
-    test.each(programs)('$name: what one process computes', async ({ args, mesh, tolerance, exact }) => {
-      const run = ['run', ...args, ...random, '--json'];
-      const [one, inProcess] = await inOneProcess(run, mesh);
-      const job = valuesOf(runJob(launched, main, [...run, '--mesh', mesh, ...mpi]));
-      expect(errorOf(job, one)).toBeLessThanOrEqual(tolerance);
-      expect(errorOf(job, inProcess)).toBeLessThanOrEqual(exact ? 0 : tolerance);
-      // Blocks of other ranks, and one rank's alone.
-      const block = one.length / 4;
-      expect(errorOf([...job.slice(block), ...job.slice(0, block)], one)).toBeGreaterThan(tolerance);
-      expect(
-        errorOf(
-          job.map((value, at) => (at < block ? value : 0)),
-          one,
-        ),
-      ).toBeGreaterThan(tolerance);
-    });
+    test.each(programs)(
+      '$name: what one process computes',
+      async ({ args, mesh, placing = [], tolerance, exact }) => {
+        const run = ['run', ...args, ...random, '--json'];
+        const [one, inProcess] = await inOneProcess(run, [mesh, ...placing]);
+        const job = valuesOf(runJob(launched, main, [...run, '--mesh', mesh, ...placing, ...mpi]));
+        expect(errorOf(job, one)).toBeLessThanOrEqual(tolerance);
+        expect(errorOf(job, inProcess)).toBeLessThanOrEqual(exact ? 0 : tolerance);
+        // Blocks of other ranks, and one rank's alone.
+        const block = one.length / 4;
+        expect(errorOf([...job.slice(block), ...job.slice(0, block)], one)).toBeGreaterThan(tolerance);
+        expect(
+          errorOf(
+            job.map((value, at) => (at < block ? value : 0)),
+            one,
+          ),
+        ).toBeGreaterThan(tolerance);
+      },
+    );
 
     test('a package, its results in a file that rank 0 writes', async () => {
       const [pkg, file] = [join(folder, `${launched.name}.package`), join(folder, `${launched.name}.npy`)];

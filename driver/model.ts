@@ -2,12 +2,14 @@
  * The TypeScript API: `load` a Ricci file, call its entries with tensors. Each entry is compiled once for
  * each set of shapes and dtypes it is called with, and stays on the device.
  */
-import type { Graph } from '../compiler/graph/graph.ts';
 import { describeEntry, type EntryTensor, solveEntrySizes } from '../compiler/lower/entry.ts';
 import { renderDiagnostic } from '../dsl/diagnostics/render-terminal.ts';
+import type { Mesh } from '../dsl/placement/placement.ts';
 import type { Dtype } from '../dsl/types/dtype.ts';
 import { evaluateSize } from '../dsl/types/size.ts';
 import { UserError } from '../runtime/errors.ts';
+import { loadMesh } from '../runtime/mesh/run-mesh.ts';
+import { runWhole } from '../runtime/mesh/whole-tensors.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
 import { type LoadedPackage, loadPackage } from '../runtime/webgpu/execute.ts';
@@ -22,12 +24,15 @@ import {
   type Rejected,
 } from './compile.ts';
 import { checkInputs, flattenInputs, type ModelInputs } from './inputs.ts';
+import { costModelOf, type Machine } from './machine.ts';
 import { nestOutputs } from './outputs.ts';
 import { reservedMethods } from './reserved-methods.ts';
 import { runReference } from './run-reference.ts';
+import { runReferenceOnMesh } from './run-reference-mesh.ts';
 
 export { isUserError, UserError } from '../runtime/errors.ts';
 export type { ModelInputs } from './inputs.ts';
+export type { Machine } from './machine.ts';
 export type { Float, Key, Scalar, Tensor } from './tensors.ts';
 export { key, scalar, tensor, valuesOf } from './tensors.ts';
 
@@ -38,6 +43,15 @@ export interface LoadOptions {
   readonly target?: Target;
   /** Which WebGPU adapter: hardware if there is one, by default. */
   readonly adapter?: 'auto' | 'hardware' | 'software';
+  /**
+   * Devices along mesh axes: `{ dp: 2, tp: 4 }`. They are logical devices of the one adapter; tensors are
+   * whole in calls, and cut and put together there.
+   */
+  readonly mesh?: Readonly<Record<string, number>>;
+  /** With `mesh`: the compiler places all that the program does not. */
+  readonly auto?: boolean;
+  /** What the compiler weighs where it places; a node of H100 if not given. */
+  readonly machine?: Machine;
   /** Hears, in single lines, what may take a while or is worth knowing. */
   readonly report?: (line: string) => void;
 }
@@ -85,7 +99,7 @@ export async function load<Entries extends object = Calls>(
   const call: Model['call'] = async (entryName, inputs, given = {}) => {
     const entry = chooseEntry(checked.program, path, entryName);
     const tensors = flattenInputs(inputs);
-    const { sizes, wanted } = solve(checked, entry, tensors, given);
+    const { sizes, wanted } = solve(checked, entry, tensors, given, options);
     const dtypes = new Map([...tensors].map(([name, { dtype }]) => [name, dtype]));
     checkInputs(wanted, tensors, sizes);
     const key = JSON.stringify([entry, [...sizes], [...dtypes]]);
@@ -126,18 +140,39 @@ async function makeInstance(
   entry: string,
   sizes: ReadonlyMap<string, number>,
   inputDtypes: ReadonlyMap<string, Dtype>,
-  { target = 'wgsl' }: LoadOptions,
+  { target = 'wgsl', mesh, auto = false, machine = {} }: LoadOptions,
   open: () => Promise<OpenedDevice>,
 ): Promise<Instance> {
-  const lowered: Lowered = accepted(lower(checked, { entry, sizes, inputDtypes }));
+  const placing = mesh && { mesh: meshOf(mesh), auto, costs: costModelOf(machine) };
+  const instance = { entry, sizes, inputDtypes, ...placing };
+  const lowered: Lowered = accepted(lower(checked, instance));
   if (target === 'reference') {
-    const graph: Graph = lowered.graph;
-    return { run: async (inputs) => runReference(graph, inputs) };
+    const { graph, device } = lowered;
+    return {
+      run: async (inputs) =>
+        device === undefined ? runReference(graph, inputs) : runReferenceOnMesh(device, inputs),
+    };
   }
   const device = await open();
-  const { package: compiled } = compileFor(lowered, { entry, sizes, inputDtypes }, device.profile);
-  const loaded: LoadedPackage = await loadPackage(compiled, device);
-  return { run: (inputs) => loaded.run(inputs) };
+  const { package: compiled } = compileFor(lowered, instance, device.profile);
+  if (mesh === undefined) {
+    const loaded: LoadedPackage = await loadPackage(compiled, device);
+    return { run: (inputs) => loaded.run(inputs) };
+  }
+  const loaded = await loadMesh(compiled, device);
+  return { run: (inputs) => runWhole(loaded, compiled.manifest, inputs) };
+}
+
+/** In the order in which the axes are given: along the last, neighbours have neighbouring numbers. */
+function meshOf(axes: Readonly<Record<string, number>>): Mesh {
+  const wrong = Object.entries(axes).find(([, size]) => !Number.isSafeInteger(size) || size < 1);
+  if (wrong !== undefined)
+    throw new UserError(
+      'wrong-input',
+      `the mesh has ${wrong[1]} devices along ${wrong[0]}`,
+      'give a whole number from 1',
+    );
+  return { axes: Object.entries(axes).map(([name, size]) => ({ name, size })) };
 }
 
 /** The entry's sizes, from the shapes of the inputs and those given, and what it takes at them. */
@@ -146,9 +181,12 @@ function solve(
   entry: string,
   tensors: ReadonlyMap<string, TensorData>,
   given: Readonly<Record<string, number>>,
+  { mesh = {} }: LoadOptions,
 ): { readonly sizes: ReadonlyMap<string, number>; readonly wanted: readonly EntryTensor[] } {
   const shapes = new Map([...tensors].map(([name, { shape }]) => [name, shape]));
-  const solved = solveEntrySizes(checked.program, entry, shapes, new Map(Object.entries(given)));
+  const axes = Object.entries(mesh).filter(([axis]) => checked.program.axes.includes(axis));
+  const known = new Map([...Object.entries(given), ...axes]);
+  const solved = solveEntrySizes(checked.program, entry, shapes, known);
   if (!('sizes' in solved)) throw rejection({ ...solved, kind: 'rejected', sources: checked.sources });
   const { inputs } = describeEntry(checked.program, entry);
   const lost = inputs.find(({ dims }) => dims.some((size) => evaluateSize(size, solved.sizes) === undefined));

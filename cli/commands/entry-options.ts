@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { describeEntry, type EntryTensor, entryOf, solveEntrySizes } from '../../compiler/lower/entry.ts';
 import { type Checked, checkFile, chooseEntry, type Instance, type Rejected } from '../../driver/compile.ts';
 import { checkInput } from '../../driver/inputs.ts';
+import { readMachine } from '../../driver/machine.ts';
 import type { Mesh } from '../../dsl/placement/placement.ts';
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import type { ElementType } from '../../dsl/types/typed.ts';
@@ -18,6 +19,7 @@ export interface EntryOptions extends InputOptions {
   readonly size: ReadonlyMap<string, number>;
   readonly mesh: ReadonlyMap<string, number>;
   readonly auto?: boolean;
+  readonly machine?: string;
   readonly json?: boolean;
 }
 
@@ -35,6 +37,7 @@ export function withEntryOptions(command: Command): Command {
         .default(new Map(), 'one device'),
     )
     .option('--auto', 'with --mesh: let the compiler place all that the program does not')
+    .option('--machine <file>', 'JSON: what devices and links do, for the compiler to weigh where it places')
     .option('--inputs <file>', 'a safetensors file with the inputs by path: x, experts.gate')
     .option(
       '--checkpoint <dir>',
@@ -115,6 +118,7 @@ export function prepareEntry(
     sizes: solved.sizes,
     inputDtypes,
     ...(mesh === undefined ? {} : { mesh, auto: options.auto === true }),
+    ...(options.machine === undefined ? {} : { costs: readMachine(options.machine) }),
   };
   return { checked, instance, wanted, inputs };
 }

@@ -11,10 +11,10 @@ import { fileReason } from '../../compiler/plan/file-reason.ts';
 import { type Checkpoint, readCheckpoint } from '../../driver/hugging-face.ts';
 import {
   isUserError,
+  type LoadOptions,
   load,
   type ModelInputs,
   scalar,
-  type Target,
   tensor,
   UserError,
   valuesOf,
@@ -25,6 +25,17 @@ import { makeCheckpoint } from './make-checkpoint.ts';
 
 const [file = join(packageRoot, 'LICENSE'), count = '64'] = process.argv.slice(2);
 const say = (line: string) => process.stderr.write(`${line}\n`);
+
+/** Devices of which each holds half of the model, and so slow that what they compute is worth dividing too. */
+const fourDevices: LoadOptions = {
+  mesh: { dp: 2, tp: 2 },
+  auto: true,
+  machine: {
+    flopsPerSecond: 1e8,
+    memoryBytes: 1.2e6,
+    link: { bytesPerSecond: 1e10, latencySeconds: 1e-6 },
+  },
+};
 
 try {
   await main();
@@ -46,9 +57,12 @@ async function main(): Promise<void> {
       ...Object.fromEntries(checkpoint.weights),
       ...Object.fromEntries([...checkpoint.settings].map(([name, value]) => [name, scalar('f32', value)])),
     };
-    const kernels = await logitsOn('wgsl', checkpoint, inputs);
-    const reference = await logitsOn('reference', checkpoint, inputs);
+    const kernels = await logitsOn({ target: 'wgsl' }, checkpoint, inputs);
+    const onMesh = await logitsOn(fourDevices, checkpoint, inputs);
+    const reference = await logitsOn({ target: 'reference' }, checkpoint, inputs);
     report(text, bytes, kernels, reference);
+    const apart = relativeDistance(onMesh, kernels).toExponential(1);
+    console.log(`on four logical devices, placed by the compiler, logits differ by ${apart}`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -78,13 +92,18 @@ function readText(): { readonly text: Uint8Array; readonly bytes: Uint8Array } {
   return { text, bytes: text.subarray(0, length) };
 }
 
-async function logitsOn(target: Target, checkpoint: Checkpoint, inputs: ModelInputs): Promise<Float64Array> {
+async function logitsOn(
+  options: LoadOptions,
+  checkpoint: Checkpoint,
+  inputs: ModelInputs,
+): Promise<Float64Array> {
   const source = join(standardLibrary, `${checkpoint.module}.ricci`);
-  const model = await load(source, { target, report: say });
+  const model = await load(source, { ...options, report: say });
   try {
     const start = performance.now();
     const { out } = await model.call(checkpoint.entry, inputs, Object.fromEntries(checkpoint.sizes));
-    say(`${target}: compiled and ran in ${((performance.now() - start) / 1000).toFixed(1)} s`);
+    const where = options.mesh === undefined ? (options.target ?? 'wgsl') : 'wgsl, on a mesh';
+    say(`${where}: compiled and ran in ${((performance.now() - start) / 1000).toFixed(1)} s`);
     return valuesOf(out);
   } finally {
     model.close();

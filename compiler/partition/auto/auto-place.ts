@@ -32,10 +32,11 @@ export type AutoResult =
 /** What a byte is worth where there is memory enough: of two ways that take as long, the smaller one. */
 const hardlyAnything = 1e-18;
 
-/** The first price of memory where there is not, and by what it rises. */
-const firstPrice = 1e-14;
+/** Where there is not, what it is worth rises so often by so much, from a small part of what all takes. */
+const smallPart = 1e-3;
 const rise = 8;
-const most = 1e-3;
+const rises = 10;
+const falls = 3;
 
 export function autoPlace(graph: Graph, options: AutoOptions): AutoResult {
   const { costs = defaultCostModel } = options;
@@ -58,20 +59,43 @@ export function autoPlace(graph: Graph, options: AutoOptions): AutoResult {
     });
     if (result.kind === 'misplaced')
       throw new Error(`the partitioner placed what does not fit: ${result.faults[0]?.message}`);
-    return { placed: result.placed, bytes: heldBytes(result.placed) };
+    return { placed: result.placed, seconds: solution.cost, bytes: heldBytes(result.placed) };
   }
 
-  let found = placedAt(hardlyAnything);
-  for (let price = firstPrice; found && found.bytes > costs.memoryBytes && price < most; price *= rise)
-    found = placedAt(price);
-  if (found === undefined) return { kind: 'no way' };
-  return found.bytes > costs.memoryBytes
-    ? { kind: 'too large', bytes: found.bytes }
-    : { kind: 'placed', placed: found.placed };
+  const cheapest = placedAt(hardlyAnything);
+  if (cheapest === undefined) return { kind: 'no way' };
+  const found = fits(cheapest) ? cheapest : fitted(cheapest);
+  return fits(found) ? { kind: 'placed', placed: found.placed } : { kind: 'too large', bytes: found.bytes };
+
+  function fits({ bytes }: Fitted): boolean {
+    return bytes <= costs.memoryBytes;
+  }
+
+  /** What memory is worth rises until all fits, and then falls as far as it still does. */
+  function fitted({ seconds, bytes }: Fitted): Fitted {
+    let price = (smallPart * seconds) / bytes;
+    let found = placedAt(price)!;
+    for (let turn = 1; turn < rises && !fits(found); turn++) {
+      price *= rise;
+      found = placedAt(price)!;
+    }
+    let step = Math.sqrt(rise);
+    for (let turn = 0; turn < falls && fits(found); turn++) {
+      const lower = placedAt(price / step)!;
+      if (fits(lower)) {
+        found = lower;
+        price /= step;
+      }
+      step = Math.sqrt(step);
+    }
+    return found;
+  }
 }
 
 interface Fitted {
   readonly placed: PlacedGraph;
+  /** What memory is worth included. */
+  readonly seconds: number;
   /** By each device, at most at once. */
   readonly bytes: number;
 }
