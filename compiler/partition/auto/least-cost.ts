@@ -36,40 +36,70 @@ export function leastCost(
 ): Choice {
   const values = domains.map(() => -1);
   const eliminated: Elimination[] = [];
-  let active: readonly CostTable[] = tables;
   const open = new Set(domains.keys());
-  const neighboursOf = (variable: number): readonly number[] => {
-    const near = active.filter(({ variables }) => variables.includes(variable));
-    const others = near.flatMap(({ variables }) => variables).filter((other) => other !== variable);
-    return [...new Set(others)].sort((left, right) => left - right);
+  const near = domains.map((): Set<CostTable> => new Set());
+  const neighbours = domains.map((): Set<number> => new Set());
+  let constant = 0;
+  const add = (table: CostTable): void => {
+    if (table.variables.length === 0) constant += table.costs[0]!;
+    for (const variable of table.variables) {
+      near[variable]!.add(table);
+      for (const other of table.variables) if (other !== variable) neighbours[variable]!.add(other);
+    }
   };
-  const sizeOf = (variables: readonly number[]): number =>
-    variables.reduce((size, variable) => size * domains[variable]!, 1);
+  const remove = (table: CostTable): void => {
+    for (const variable of table.variables) near[variable]!.delete(table);
+  };
+  const close = (variable: number): void => {
+    open.delete(variable);
+    for (const other of neighbours[variable]!) neighbours[other]!.delete(variable);
+  };
+  const sizeWithout = (variable: number): number => {
+    let size = 1;
+    for (const other of neighbours[variable]!) size *= domains[other]!;
+    return size;
+  };
+  for (const table of tables) add(table);
 
   while (open.size > 0) {
-    const ways = [...open].map((variable) => {
-      const neighbours = neighboursOf(variable);
-      return { variable, neighbours, size: sizeOf(neighbours) };
-    });
-    const { variable, neighbours, size } = ways.reduce((best, way) => (way.size < best.size ? way : best));
-    if (size > limit) {
-      const most = ways.reduce((best, way) => (way.neighbours.length > best.neighbours.length ? way : best));
-      values[most.variable] = start[most.variable]!;
-      active = active.map((table) => fixed(table, most.variable, start[most.variable]!, domains));
-      open.delete(most.variable);
+    const variable = leastBy(open, sizeWithout);
+    if (sizeWithout(variable) > limit) {
+      const most = leastBy(open, (other) => -neighbours[other]!.size);
+      values[most] = start[most]!;
+      const own = [...near[most]!];
+      close(most);
+      for (const table of own) {
+        remove(table);
+        add(fixed(table, most, start[most]!, domains));
+      }
       continue;
     }
-    const own = active.filter((table) => table.variables.includes(variable));
-    const { table, best } = without(variable, neighbours, own, domains);
-    eliminated.push({ variable, neighbours, best });
-    active = [...active.filter((other) => !own.includes(other)), table];
-    open.delete(variable);
+    const others = [...neighbours[variable]!].sort((left, right) => left - right);
+    const own = [...near[variable]!];
+    const { table, best } = without(variable, others, own, domains);
+    eliminated.push({ variable, neighbours: others, best });
+    close(variable);
+    for (const each of own) remove(each);
+    add(table);
   }
-  for (const { variable, neighbours, best } of eliminated.toReversed()) {
-    const position = neighbours.reduce((at, other) => at * domains[other]! + values[other]!, 0);
+  for (const { variable, neighbours: others, best } of eliminated.toReversed()) {
+    const position = others.reduce((at, other) => at * domains[other]! + values[other]!, 0);
     values[variable] = best[position]!;
   }
-  return { values, cost: active.reduce((sum, { costs }) => sum + costs[0]!, 0) };
+  return { values, cost: constant };
+}
+
+/** The first of the least. */
+function leastBy(variables: ReadonlySet<number>, measure: (variable: number) => number): number {
+  let best = -1;
+  let least = Infinity;
+  for (const variable of variables) {
+    const size = measure(variable);
+    if (best >= 0 && size >= least) continue;
+    best = variable;
+    least = size;
+  }
+  return best;
 }
 
 interface Elimination {

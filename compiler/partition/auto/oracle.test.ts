@@ -10,9 +10,18 @@ import { type Choose, pick, readTape } from '../../graph/choice-tape.ts';
 import { randomPrograms } from '../../graph/random-graph.ts';
 import { withoutCollectives } from '../../optimize/collectives.ts';
 import { type CostModel, defaultCostModel } from './cost-model.ts';
-import { type Network, networkOf, type Strategy } from './network.ts';
+import { type Network, networkOf } from './network.ts';
 import type { Role } from './roles.ts';
-import { rememberedMovements, searcher, type Weigher, weigher } from './search.ts';
+import {
+  type Numbered,
+  numbered,
+  type Placements,
+  placements,
+  rememberedMovements,
+  searcher,
+  type Weigher,
+  weigher,
+} from './search.ts';
 
 // Its types are of a CommonJS module, which is not what is imported here.
 const highs = await (loadHighs as unknown as () => Promise<Highs>)();
@@ -20,14 +29,17 @@ const tapes = fc.array(fc.noBias(fc.nat(2 ** 16)), { minLength: 10, maxLength: 1
 const programs = randomPrograms([4, 2, 6, 12]);
 
 /** All that is legal at a site, whatever the axes do elsewhere. */
-function strategiesOf({ sites }: Network): readonly (readonly Strategy[])[] {
+function strategiesOf({ sites }: Network, all: Placements): readonly (readonly Numbered[])[] {
   return sites.map(({ roles, strategy }) =>
     roles
       .reduce<readonly (readonly Role[])[]>(
         (choices, own) => choices.flatMap((choice) => own.map((role) => [...choice, role])),
         [[]],
       )
-      .flatMap((choice) => strategy(choice) ?? []),
+      .flatMap((choice) => {
+        const found = strategy(choice);
+        return found === undefined ? [] : [numbered(found, all.numberOf)];
+      }),
   );
 }
 
@@ -35,8 +47,8 @@ function strategiesOf({ sites }: Network): readonly (readonly Strategy[])[] {
  * One variable for each strategy of a site, and one for each pair of them along an edge (Zheng et al., "Alpa",
  * 2022, without their merging).
  */
-function leastByIntegerProgram(network: Network, weigh: Weigher): number {
-  const strategies = strategiesOf(network);
+function leastByIntegerProgram(network: Network, weigh: Weigher, all: Placements): number {
+  const strategies = strategiesOf(network, all);
   const objective: string[] = [];
   const constraints = strategies.map((own, site) => `${sum(own.map((_, at) => `x${site}_${at}`))} = 1`);
   const add = (cost: number, variable: string): void => {
@@ -95,10 +107,11 @@ function compare(
   const graph = withoutCollectives(program.graph);
   const network = networkOf(graph, { mesh, costs, inputs: new Map(), outputs: new Map() });
   const secondsPerByte = 1e-3;
-  const weigh = weigher(network, rememberedMovements(network, costs), secondsPerByte);
+  const all = placements();
+  const weigh = weigher(rememberedMovements(network, costs, all), secondsPerByte);
   return {
     found: searcher(network, costs)(secondsPerByte)!.cost,
-    least: leastByIntegerProgram(network, weigh),
+    least: leastByIntegerProgram(network, weigh, all),
   };
 }
 

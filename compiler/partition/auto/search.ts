@@ -4,16 +4,15 @@
  * (`least-cost.ts`). Axes take turns until none finds anything better; that is repeated from other orders of
  * the axes, and the best is kept. The time does not depend on how many devices an axis has.
  */
-import { type Placement, samePlacement } from '../../../dsl/placement/placement.ts';
-import type { Tensor } from '../../graph/graph.ts';
+import type { Placement } from '../../../dsl/placement/placement.ts';
+import type { Tensor, TensorId } from '../../graph/graph.ts';
 import { isFree } from '../conversion.ts';
 import { placementKey } from '../placement-graph.ts';
-import { reshardPlanner } from '../reshard.ts';
 import { bytesOf, type CostModel } from './cost-model.ts';
 import { type CostTable, leastCost } from './least-cost.ts';
+import { movementSeconds } from './movement-seconds.ts';
 import type { Edge, Network, Strategy } from './network.ts';
 import { divided } from './node-strategy.ts';
-import { paddedShape } from './share.ts';
 
 export interface Solution {
   /** Of each site. */
@@ -36,13 +35,14 @@ export type Searcher = (secondsPerByte: number) => Solution | undefined;
 
 /** The searches give undefined where some site can be computed in no way, whatever is moved. */
 export function searcher(network: Network, costs: CostModel): Searcher {
-  const strategyOf = rememberedStrategies(network);
-  const movement = rememberedMovements(network, costs);
+  const all = placements();
+  const strategyOf = rememberedStrategies(network, all);
+  const movements = rememberedMovements(network, costs, all);
   const first = network.sites.map((_, site) => firstLegal(network, site, strategyOf));
   return (secondsPerByte) =>
     first.includes(undefined)
       ? undefined
-      : search(network, first as Choices, strategyOf, weigher(network, movement, secondsPerByte));
+      : search(network, first as Choices, strategyOf, weigher(movements, secondsPerByte));
 }
 
 function search(network: Network, start: Choices, strategyOf: StrategyOf, weigh: Weigher): Solution {
@@ -64,7 +64,7 @@ function search(network: Network, start: Choices, strategyOf: StrategyOf, weigh:
         }
       }
     }
-    return { strategies: choices.map((choice, site) => strategyOf(site, choice)!), cost };
+    return { strategies: choices.map((choice, site) => strategyOf(site, choice)!.strategy), cost };
   }
 
   function costOf(choices: Choices): number {
@@ -80,7 +80,7 @@ function search(network: Network, start: Choices, strategyOf: StrategyOf, weigh:
     const domains = candidates.map((own) => own.length);
     const tables: CostTable[] = candidates.map((own, site) => ({
       variables: [site],
-      costs: Float64Array.from(own, ({ strategy }) => weigh.site(strategy)),
+      costs: Float64Array.from(own, ({ numbered }) => weigh.site(numbered)),
     }));
     for (const edge of network.edges) tables.push(tableOf(edge, candidates));
     const start = candidates.map((own, site) => own.findIndex(({ choice }) => choice === choices[site]));
@@ -97,10 +97,9 @@ function search(network: Network, start: Choices, strategyOf: StrategyOf, weigh:
     const add = (other: readonly number[]): void => {
       const strategy = strategyOf(site, other);
       if (strategy === undefined) return;
-      const key = [...strategy.operands, ...strategy.results].map(placementKey).join(';');
-      const known = found.get(key);
-      if (known === undefined || strategy.seconds < known.strategy.seconds)
-        found.set(key, { choice: other, strategy });
+      const known = found.get(strategy.key);
+      if (known === undefined || strategy.strategy.seconds < known.numbered.strategy.seconds)
+        found.set(strategy.key, { choice: other, numbered: strategy });
     };
     add(choice);
     for (const role of sites[site]!.roles[axis]!.keys())
@@ -113,34 +112,71 @@ function search(network: Network, start: Choices, strategyOf: StrategyOf, weigh:
     const left = candidates[from.site]!;
     const right = candidates[to.site]!;
     if (from.site === to.site) {
-      const costs = Float64Array.from(left, ({ strategy }) => weigh.edge(edge, strategy, strategy));
+      const costs = Float64Array.from(left, ({ numbered }) => weigh.edge(edge, numbered, numbered));
       return { variables: [from.site], costs };
     }
     const costs = new Float64Array(left.length * right.length);
-    for (const [row, { strategy }] of left.entries())
+    for (const [row, { numbered }] of left.entries())
       for (const [column, other] of right.entries())
-        costs[row * right.length + column] = weigh.edge(edge, strategy, other.strategy);
+        costs[row * right.length + column] = weigh.edge(edge, numbered, other.numbered);
     return { variables: [from.site, to.site], costs };
   }
 }
 
 interface Candidate {
   readonly choice: readonly number[];
-  readonly strategy: Strategy;
+  readonly numbered: Numbered;
 }
 
-type StrategyOf = (site: number, choice: readonly number[]) => Strategy | undefined;
+/** A strategy with the numbers of its placements. */
+export interface Numbered {
+  readonly strategy: Strategy;
+  readonly operands: readonly number[];
+  readonly results: readonly number[];
+  /** The same for strategies that want and leave everything in the same places. */
+  readonly key: string;
+}
 
-function rememberedStrategies({ sites }: Network): StrategyOf {
-  const known = sites.map(() => new Map<string, Strategy | undefined>());
+type StrategyOf = (site: number, choice: readonly number[]) => Numbered | undefined;
+
+function rememberedStrategies({ sites }: Network, { numberOf }: Placements): StrategyOf {
+  const known = sites.map(() => new Map<string, Numbered | undefined>());
   return (site, choice) => {
     const key = choice.join();
     const own = known[site]!;
     if (!own.has(key)) {
       const { roles, strategy } = sites[site]!;
-      own.set(key, strategy(choice.map((role, axis) => roles[axis]![role]!)));
+      const found = strategy(choice.map((role, axis) => roles[axis]![role]!));
+      own.set(key, found && numbered(found, numberOf));
     }
     return own.get(key);
+  };
+}
+
+export function numbered(strategy: Strategy, numberOf: Placements['numberOf']): Numbered {
+  const operands = strategy.operands.map(numberOf);
+  const results = strategy.results.map(numberOf);
+  return { strategy, operands, results, key: `${operands};${results}` };
+}
+
+/** Every placement has one number. */
+export interface Placements {
+  readonly numberOf: (placement: Placement) => number;
+  readonly numbered: readonly Placement[];
+}
+
+export function placements(): Placements {
+  const numbers = new Map<string, number>();
+  const numbered: Placement[] = [];
+  return {
+    numbered,
+    numberOf: (placement) => {
+      const key = placementKey(placement);
+      const known = numbers.get(key);
+      if (known !== undefined) return known;
+      numbers.set(key, numbered.length);
+      return numbered.push(placement) - 1;
+    },
   };
 }
 
@@ -166,38 +202,51 @@ function ordersOf(axes: readonly number[]): readonly (readonly number[])[] {
 
 /** What a solution is the sum of. */
 export interface Weigher {
-  readonly site: (strategy: Strategy) => number;
-  readonly edge: (edge: Edge, from: Strategy, to: Strategy) => number;
+  readonly site: (strategy: Numbered) => number;
+  readonly edge: (edge: Edge, from: Numbered, to: Numbered) => number;
 }
 
-/** Of one time, in seconds; infinite where there is no way. */
-type Movement = (tensor: Tensor, from: Placement, to: Placement) => number;
+/** What it takes to have a tensor elsewhere too. */
+interface Movement {
+  /** Each time; infinite where there is no way. */
+  readonly seconds: number;
+  /** Of the copy, on a device. */
+  readonly bytes: number;
+}
 
-export function rememberedMovements({ mesh }: Network, costs: CostModel): Movement {
-  const links = new Map(mesh.axes.map(({ name }) => [name, costs.links.get(name) ?? costs.link]));
-  const plan = reshardPlanner(mesh, links);
-  const known = new Map<string, number>();
-  return (tensor, from, to) => {
-    const key = `${tensor.id};${placementKey(from)};${placementKey(to)}`;
-    const before = known.get(key);
+const noMovement: Movement = { seconds: 0, bytes: 0 };
+
+/** Along an edge, from the placement of one number to that of the other. */
+export type Movements = (edge: Edge, from: number, to: number) => Movement;
+
+export function rememberedMovements({ mesh }: Network, costs: CostModel, all: Placements): Movements {
+  const secondsFor = movementSeconds(mesh, costs);
+  const known = new Map<TensorId, Map<number, Movement>>();
+  const find = (tensor: Tensor, from: Placement, to: Placement): Movement => {
+    if (isFree(from, to)) return noMovement;
+    const bytes = bytesOf(tensor);
+    return { seconds: secondsFor(bytes, from, to), bytes: bytes * divided(tensor, to, mesh) };
+  };
+  return ({ tensor }, from, to) => {
+    if (from === to) return noMovement;
+    const own = known.get(tensor.id) ?? new Map<number, Movement>();
+    known.set(tensor.id, own);
+    const key = from * 2 ** 24 + to;
+    const before = own.get(key);
     if (before !== undefined) return before;
-    const shape = paddedShape(tensor.shape, [from, to], mesh);
-    const found = plan({ from, to, shape, elementBytes: bytesOf({ ...tensor, shape: [] }) });
-    const seconds = 'fault' in found ? Infinity : found.seconds;
-    known.set(key, seconds);
-    return seconds;
+    const found = find(tensor, all.numbered[from]!, all.numbered[to]!);
+    own.set(key, found);
+    return found;
   };
 }
 
-export function weigher({ mesh }: Network, movement: Movement, secondsPerByte: number): Weigher {
+export function weigher(movements: Movements, secondsPerByte: number): Weigher {
   return {
-    site: ({ seconds, bytes }) => seconds + bytes * secondsPerByte,
-    edge: ({ tensor, times, from, to }, source, reader) => {
-      const own = source.results[from.result]!;
-      const wanted = reader.operands[to.operand]!;
-      if (samePlacement(own, wanted) || isFree(own, wanted)) return 0;
-      const copy = bytesOf(tensor) * divided(tensor, wanted, mesh);
-      return times * movement(tensor, own, wanted) + copy * secondsPerByte;
+    site: ({ strategy: { seconds, bytes } }) => seconds + bytes * secondsPerByte,
+    edge: (edge, source, reader) => {
+      const { from, to, times } = edge;
+      const { seconds, bytes } = movements(edge, source.results[from.result]!, reader.operands[to.operand]!);
+      return times * seconds + bytes * secondsPerByte;
     },
   };
 }

@@ -2,13 +2,7 @@
  * What one mesh axis does to a tensor. A placement is that for each axis; several axes on one dimension stand
  * in the order of the mesh.
  */
-import {
-  devicesAlong,
-  type Mesh,
-  type PendingCombiner,
-  type Placement,
-  sameList,
-} from '../../../dsl/placement/placement.ts';
+import type { Mesh, PendingCombiner, Placement } from '../../../dsl/placement/placement.ts';
 
 export type Share =
   /** All devices along the axis hold the same. */
@@ -46,34 +40,4 @@ export function placementOf(rank: number, shares: readonly Share[], { axes }: Me
     if (share.kind === 'pending') pending.set(name, share.combiner);
   }
   return { dims, pending };
-}
-
-/** Whether the axes that cut a dimension stand in the order of the mesh. */
-export function isInMeshOrder({ dims }: Placement, { axes }: Mesh): boolean {
-  return dims.every((list) =>
-    sameList(
-      list,
-      axes.map(({ name }) => name).filter((name) => list.includes(name)),
-    ),
-  );
-}
-
-/** The extents that the devices together hold where blocks are equal: as they are, or with some padding. */
-export function paddedShape(
-  shape: readonly number[],
-  placements: readonly Placement[],
-  mesh: Mesh,
-): readonly number[] {
-  return shape.map((extent, dim) => {
-    const multiple = placements.reduce(
-      (least, { dims }) => leastCommonMultiple(least, devicesAlong(mesh, dims[dim]!)),
-      1,
-    );
-    return Math.ceil(extent / multiple) * multiple;
-  });
-}
-
-function leastCommonMultiple(left: number, right: number): number {
-  const divisor = (one: number, other: number): number => (other === 0 ? one : divisor(other, one % other));
-  return (left / divisor(left, right)) * right;
 }
