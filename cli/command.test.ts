@@ -59,7 +59,7 @@ test('every option of every command is in --help', async () => {
 test('colours are for those who want them', async () => {
   let written = '';
   const err = { write: (text: string) => (written += text) };
-  await runCommand(['check', at('wrong.ricci')], { out: err, err, colour: true });
+  await runCommand(['check', at('wrong.ricci')], { out: err, err, colour: true, outColour: false });
   expect(written).toContain('\x1b[');
   expect((await ricci('check @wrong.ricci')).stderr).not.toContain('\x1b');
 });

@@ -9,7 +9,10 @@ export interface TextStream {
 export interface Streams {
   readonly out: TextStream;
   readonly err: TextStream;
+  /** On `err`. */
   readonly colour: boolean;
+  /** On `out`, where pictures are. */
+  readonly outColour: boolean;
 }
 
 /** https://no-color.org: any value but the empty one turns colours off. */
@@ -17,4 +20,5 @@ export const processStreams: Streams = {
   out: process.stdout,
   err: process.stderr,
   colour: process.stderr.isTTY === true && !process.env.NO_COLOR,
+  outColour: process.stdout.isTTY === true && !process.env.NO_COLOR,
 };

@@ -4,8 +4,10 @@ import type { Graph, Tensor, TensorId } from '../compiler/graph/graph.ts';
 import { printGraph } from '../compiler/graph/print.ts';
 import { describeEntry } from '../compiler/lower/entry.ts';
 import { lowerEntry } from '../compiler/lower/lower-entry.ts';
+import type { SourceOfTensors } from '../compiler/lower/origin.ts';
 import { optimize } from '../compiler/optimize/passes.ts';
 import type { DeviceProgram } from '../compiler/partition/localize.ts';
+import type { PlacedGraph } from '../compiler/partition/place.ts';
 import type { Kernel } from '../compiler/plan/kernel.ts';
 import type { Package } from '../compiler/plan/package.ts';
 import { planPackage } from '../compiler/plan/plan-package.ts';
@@ -85,8 +87,12 @@ export interface Lowered {
   readonly optimized: Graph;
   /** For inputs of type ix(n), by path: n. */
   readonly below: ReadonlyMap<string, number>;
+  /** Of the tensors of `graph`. */
+  readonly source: SourceOfTensors;
   /** The program of each device of the mesh that was asked for; `optimized` is then of it. */
   readonly device?: DeviceProgram;
+  /** Where on that mesh the tensors of `graph` live. */
+  readonly placed?: PlacedGraph;
 }
 
 /**
@@ -109,16 +115,17 @@ export function lower(
     const range = element.kind === 'ix' ? evaluateSize(element.range, sizes) : undefined;
     return range === undefined ? [] : [[path, range] as const];
   });
-  const device = mesh === undefined ? undefined : partition(checked.program, entry, lowered.graph, mesh);
+  const partitioned = mesh && partition(checked.program, entry, lowered.graph, mesh);
   progress('optimizing', 0, 1);
-  const optimized = optimize((device ?? lowered).graph);
+  const optimized = optimize((partitioned?.device ?? lowered).graph);
   progress('optimizing', 1, 1);
   return {
     kind: 'lowered',
     graph: lowered.graph,
     optimized,
     below: new Map(below),
-    ...(device === undefined ? {} : { device }),
+    source: lowered.source,
+    ...partitioned,
   };
 }
 
@@ -133,7 +140,7 @@ export interface Compiled {
  * @throws UserError when the program cannot fit the device; nothing was allocated then.
  */
 export function compileFor(
-  lowered: Lowered,
+  lowered: Pick<Lowered, 'optimized' | 'below' | 'device'>,
   instance: Instance,
   device: DeviceProfile,
   progress: Progress = silent,

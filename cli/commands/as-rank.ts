@@ -31,6 +31,7 @@ export async function asRank(
     out: { write: () => undefined },
     err: { write: (text) => said.push(text) },
     colour: streams.colour,
+    outColour: false,
   };
   const output = world.rank === 0 ? createOutput(json, streams) : createOutput(false, heldBack);
   let started = false;
