@@ -1,11 +1,12 @@
 /** The command as the ranks of a job, under each MPI that is installed: MPICH and Open MPI. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { packageRoot } from '../driver/package-root.ts';
 import { isInstalled, jobEnvironment, type Launched, launchers } from '../runtime/mesh/mpi/testing.ts';
+import { traceFaults } from '../runtime/trace/testing.ts';
 import { type CommandResult, runBuilt, runInProcess } from './testing.ts';
 
 const main = 'dist/cli/main.js';
@@ -133,6 +134,22 @@ for (const launched of launchers) {
       expect(stdout).toMatch(new RegExp(`^out: f32\\[4, 8\\] = .*\nwritten to ${file}\n$`));
     });
 
+    test('one trace of all ranks, which rank 0 writes', () => {
+      const trace = join(folder, `${launched.name}.json`);
+      const layers = [...sharded, '--entry', 'layers', '--mesh', 'dp=2,tp=2', ...random, ...mpi];
+      expect(runJob(launched, main, ['run', ...layers, '--trace', trace]).status).toBe(0);
+      const text = readFileSync(trace, 'utf8');
+      // A step of each of 3 layers.
+      expect(traceFaults(text, { devices: 4, exchanges: 3, of: 2 })).toEqual([]);
+      expect(text).toContain('all ranks share it');
+      const nowhere = ['run', ...layers, '--trace', join(folder, 'nothing', 'trace.json')];
+      const { status, stdout, stderr } = runJob(launched, main, nowhere);
+      expect(status).toBeGreaterThan(0);
+      // Launchers may have something to say.
+      expect(stdout).not.toContain('out: ');
+      expect(stderr).toContain('gave up: cannot write');
+    });
+
     test('a mesh of another size is one error of all ranks', () => {
       const { status, stdout, stderr } = runJob(launched, main, [...inFold.slice(0, -1), 'tp=2']);
       expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
@@ -178,7 +195,6 @@ test.skipIf(!launchers.some(isInstalled))('without a launcher there is one rank'
 test.each([
   [['--communicator', 'tcp'], "argument 'tcp' is invalid"],
   [[...mpi, '--target', 'reference'], '--communicator mpi has a WebGPU device for each rank'],
-  [[...mpi, '--trace', 'trace.json'], '--trace times the devices of one process'],
 ])('%s is wrong by itself', async (options, message) => {
   const { status, stdout, stderr } = await runInProcess('run', ...sharded, ...random, ...options);
   expect({ status, stdout }).toEqual({ status: 2, stdout: '' });

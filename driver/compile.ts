@@ -140,7 +140,7 @@ export interface Compiled {
  * @throws UserError when the program cannot fit the device; nothing was allocated then.
  */
 export function compileFor(
-  lowered: Pick<Lowered, 'optimized' | 'below' | 'device'>,
+  lowered: Pick<Lowered, 'optimized' | 'below' | 'device'> & Partial<Pick<Lowered, 'source'>>,
   instance: Instance,
   device: DeviceProfile,
   progress: Progress = silent,
@@ -162,6 +162,7 @@ export function compileFor(
   const planned = planPackage(lowered.optimized, schedule, kernels, device, {
     sizes: Object.fromEntries(instance.sizes),
     below: lowered.below,
+    ...(lowered.source === undefined ? {} : { names: lowered.source.names }),
     ...(lowered.device === undefined ? {} : { mesh: lowered.device.mesh, placements: lowered.device }),
   });
   checkElements(lowered.optimized, tensors.values());

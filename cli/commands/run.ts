@@ -16,6 +16,10 @@ import { UserError } from '../../runtime/errors.ts';
 import { loadMesh } from '../../runtime/mesh/run-mesh.ts';
 import { loadRank } from '../../runtime/mesh/run-rank.ts';
 import { runWhole, runWholeOnRank, wholeType } from '../../runtime/mesh/whole-tensors.ts';
+import { deviceTrace } from '../../runtime/trace/mesh-trace.ts';
+import { traceOfRanks } from '../../runtime/trace/ranks-trace.ts';
+import type { Trace } from '../../runtime/trace/trace.ts';
+import { traceText } from '../../runtime/trace/trace-events.ts';
 import { openAdapter } from '../../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/webgpu/device.ts';
 import { type LoadedPackage, loadPackage } from '../../runtime/webgpu/execute.ts';
@@ -61,13 +65,14 @@ export function addRun(command: Command, streams: Streams): void {
         .default('in-process'),
     )
     .option('-o, --output <file>', 'write the results: .safetensors, or .npy when there is one')
-    .option('--trace <file>', "the device's time of each kernel, as JSON for a trace viewer")
+    .option('--trace <file>', 'what each device computes and exchanges when, as JSON for Perfetto')
     .action(async (file: string, options: RunOptions) => {
       const isDirectory = existsSync(file) && statSync(file).isDirectory();
       if (isDirectory) refuseOfPackages(options);
       refuseCombinations(options);
-      if (options.trace !== undefined) checkPlace(options.trace);
       const work = async (rank: Rank | undefined, output: Output): Promise<void> => {
+        const writes = rank === undefined || rank.world.rank === 0;
+        if (writes && options.trace !== undefined) checkPlace(options.trace);
         const results = await (isDirectory ? runPackage : runFile)(file, options, output, rank);
         if (results === undefined) return;
         if (options.output !== undefined) writeResults(options.output, results);
@@ -86,8 +91,6 @@ function refuseCombinations({ trace, target, communicator }: RunOptions): void {
   if (communicator === 'in-process') return;
   if (target === 'reference')
     throw new UsageError('--communicator mpi has a WebGPU device for each rank', 'use --target wgsl');
-  if (trace !== undefined)
-    throw new UsageError('--trace times the devices of one process', 'leave --communicator mpi out');
 }
 
 /** Undefined on the ranks of a job that do not speak for it. */
@@ -204,13 +207,13 @@ async function runOn(
   { options, output, rank }: Run,
 ): Promise<Results> {
   const onPipeline = (done: number, total: number) => output.advance('compiling kernels', done, total);
-  if (rank !== undefined) return runAsRank(pkg, inputs, opened, { output, rank, onPipeline });
+  if (rank !== undefined) return runAsRank(pkg, inputs, opened, { options, output, rank, onPipeline });
   const loaded = await loadFor(pkg, opened, onPipeline);
   try {
     output.advance('running', 0, 1);
     const results = await loaded.run(inputs);
     output.advance('running', 1, 1);
-    if (options.trace !== undefined) writeFileBeside(options.trace, traceText(await loaded.time()));
+    if (options.trace !== undefined) writeFileBeside(options.trace, traceText(await loaded.trace()));
     return results;
   } finally {
     loaded.destroy();
@@ -218,19 +221,24 @@ async function runOn(
 }
 
 /** What both ways of running in one process have. */
-type Loaded = Pick<LoadedPackage, 'run' | 'time' | 'destroy'>;
+interface Loaded extends Pick<LoadedPackage, 'run' | 'destroy'> {
+  readonly trace: () => Promise<Trace>;
+}
 
 async function loadFor(
   pkg: Package,
   opened: OpenedDevice,
   onPipeline: (done: number, total: number) => void,
 ): Promise<Loaded> {
-  if (pkg.manifest.mesh === undefined) return loadPackage(pkg, opened, onPipeline);
+  if (pkg.manifest.mesh === undefined) {
+    const loaded = await loadPackage(pkg, opened, onPipeline);
+    return { ...loaded, trace: async () => deviceTrace(pkg.manifest, await loaded.time()) };
+  }
   const loaded = await loadMesh(pkg, opened, onPipeline);
   return { ...loaded, run: (inputs) => runWhole(loaded, pkg.manifest, inputs) };
 }
 
-interface RankRun extends Pick<Run, 'output'> {
+interface RankRun extends Pick<Run, 'options' | 'output'> {
   readonly rank: Rank;
   readonly onPipeline: (done: number, total: number) => void;
 }
@@ -239,7 +247,7 @@ async function runAsRank(
   pkg: Package,
   inputs: Tensors,
   opened: OpenedDevice,
-  { output, rank, onPipeline }: RankRun,
+  { options, output, rank, onPipeline }: RankRun,
 ): Promise<Results> {
   const loaded = await loadRank(pkg, opened, rank.world, onPipeline);
   try {
@@ -250,19 +258,12 @@ async function runAsRank(
     output.advance('running', 0, 1);
     const results = await runWholeOnRank(loaded, pkg.manifest, inputs, rank.world);
     output.advance('running', 1, 1);
+    if (options.trace !== undefined) {
+      const trace = await traceOfRanks(pkg.manifest, loaded, opened, rank.world);
+      if (rank.world.rank === 0) writeFileBeside(options.trace, traceText(trace));
+    }
     return results;
   } finally {
     loaded.destroy();
   }
-}
-
-/** Chrome's trace event format: one complete event a kernel, times in microseconds. */
-function traceText(times: readonly { readonly kernel: string; readonly nanoseconds: number }[]): string {
-  let start = 0;
-  const traceEvents = times.map(({ kernel, nanoseconds }) => {
-    const event = { name: kernel, ph: 'X', pid: 0, tid: 0, ts: start / 1000, dur: nanoseconds / 1000 };
-    start += nanoseconds;
-    return event;
-  });
-  return `${JSON.stringify({ traceEvents })}\n`;
 }
