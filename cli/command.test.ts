@@ -158,7 +158,6 @@ describe('run', () => {
     await ricci('run @m.ricci --entry pair --target reference --size N=2 --random 1 -o @y.safetensors');
     const written = openSafetensors(at('y.safetensors'));
     expect(written.names).toEqual(['out.0', 'out.1']);
-    written.close();
     expect(statSync(at('y.safetensors')).mode & 0o777).toBe(0o600);
   });
 

@@ -1,12 +1,14 @@
 /** The command as the ranks of a job, under each MPI that is installed: MPICH and Open MPI. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { packageRoot } from '../driver/package-root.ts';
 import { isInstalled, jobEnvironment, type Launched, launchers } from '../runtime/mesh/mpi/testing.ts';
 import { traceFaults } from '../runtime/trace/testing.ts';
+import { writeSafetensors } from '../runtime/weights/safetensors.ts';
+import { tensorFromValues } from '../runtime/weights/tensor-data.ts';
 import { type CommandResult, runBuilt, runInProcess } from './testing.ts';
 
 const main = 'dist/cli/main.js';
@@ -132,6 +134,29 @@ for (const launched of launchers) {
       const { status, stdout } = runJob(launched, main, ['run', pkg, ...random, ...mpi, '-o', file]);
       expect({ status, lines: stdout.split('\n').length }).toEqual({ status: 0, lines: 3 });
       expect(stdout).toMatch(new RegExp(`^out: f32\\[4, 8\\] = .*\nwritten to ${file}\n$`));
+    });
+
+    test('inputs of a file, of which each rank reads its blocks', async () => {
+      const [inputs, cut] = ['x', 'cut'].map((name) => join(folder, `${launched.name}-${name}.safetensors`));
+      const values = (count: number) => Float32Array.from({ length: count }, (_, at) => ((at % 13) - 6) / 8);
+      const shapes = { x: [4, 8], w: [3, 8, 8], back: [3, 8, 8] };
+      const tensors = Object.entries(shapes).map(([path, shape]) => {
+        const count = shape.reduce((product, extent) => product * extent, 1);
+        return [path, tensorFromValues('f32', shape, values(count))] as const;
+      });
+      writeSafetensors(inputs!, new Map(tensors));
+      const mesh = ['--entry', 'layers', '--mesh', 'dp=2,tp=2', '--adapter', 'software', '--json'];
+      const run = ['run', sharded[0]!, ...mesh, '--inputs'];
+      const inProcess = valuesOf(await runInProcess(...run, inputs!));
+      const job = valuesOf(runJob(launched, main, [...run, inputs!, ...mpi]));
+      expect(errorOf(job, inProcess)).toBeLessThanOrEqual(2 ** -20);
+      expect(Math.max(...job.map(Math.abs))).toBeGreaterThan(0.1);
+
+      const whole = readFileSync(inputs!);
+      writeFileSync(cut!, whole.subarray(0, whole.byteLength - 8));
+      const failed = runJob(launched, main, [...run, cut!, ...mpi]);
+      expect(failed.status).toBe(1);
+      expect(failed.stdout.match(/truncated/g)).toHaveLength(1);
     });
 
     test('one trace of all ranks, which rank 0 writes', () => {

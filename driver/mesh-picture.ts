@@ -25,7 +25,9 @@ export interface MeshPicture {
 
 export interface TensorPicture {
   readonly role: 'input' | 'output' | 'tensor';
-  /** `x`, `experts.gate`, `out`; of others what the program calls them, or `name%id` as graphs are printed. */
+  /**
+   * `x`, `experts.gate`, `out`; of others what the program calls them, or `name%id` as graphs are printed.
+   */
   readonly name: string;
   readonly dtype: Dtype;
   /** Of the whole tensor. */

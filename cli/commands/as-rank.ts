@@ -8,7 +8,10 @@ import type { Streams } from '../streams.ts';
 export interface Rank {
   readonly world: World;
   /** Collective, after all that may fail by itself: see `startTogether`. */
-  readonly start: (common: Readonly<Record<string, string>>) => Promise<void>;
+  readonly start: (
+    common: Readonly<Record<string, string>>,
+    parts: ReadonlyMap<string, string>,
+  ) => Promise<void>;
 }
 
 /**
@@ -35,8 +38,8 @@ export async function asRank(
   };
   const output = world.rank === 0 ? createOutput(json, streams) : createOutput(false, heldBack);
   let started = false;
-  const start: Rank['start'] = async (common) => {
-    await startTogether(world, common);
+  const start: Rank['start'] = async (common, parts) => {
+    await startTogether(world, common, parts);
     started = true;
   };
   try {
