@@ -6,6 +6,7 @@ import { describeEntry } from '../compiler/lower/entry.ts';
 import { lowerEntry } from '../compiler/lower/lower-entry.ts';
 import type { SourceOfTensors } from '../compiler/lower/origin.ts';
 import { optimize } from '../compiler/optimize/passes.ts';
+import type { CostModel } from '../compiler/partition/auto/cost-model.ts';
 import type { DeviceProgram } from '../compiler/partition/localize.ts';
 import type { PlacedGraph } from '../compiler/partition/place.ts';
 import type { Kernel } from '../compiler/plan/kernel.ts';
@@ -27,6 +28,7 @@ import { evaluateSize } from '../dsl/types/size.ts';
 import type { TypedProgram } from '../dsl/types/typed.ts';
 import { UserError } from '../runtime/errors.ts';
 import { checkElements, checkExtents } from './index-limits.ts';
+import { misplacedDiagnostics } from './misplaced-diagnostics.ts';
 import { moduleLoader, requireSource } from './module-loader.ts';
 import { partition } from './partition.ts';
 import { type Progress, silent } from './progress.ts';
@@ -79,6 +81,10 @@ export interface Instance {
   readonly inputDtypes: ReadonlyMap<string, Dtype>;
   /** Of more devices than one. Its axes are among the sizes. */
   readonly mesh?: Mesh;
+  /** On a mesh: places all that is not placed, as in an `auto fn`, whether the entry is one or not. */
+  readonly auto?: boolean;
+  /** What the partitioner weighs; a node of H100 if not given. */
+  readonly costs?: CostModel;
 }
 
 export interface Lowered {
@@ -102,7 +108,7 @@ export interface Lowered {
  */
 export function lower(
   checked: Checked,
-  { entry, sizes, inputDtypes, mesh }: Instance,
+  { entry, sizes, inputDtypes, mesh, ...placing }: Instance,
   progress: Progress = silent,
 ): Lowered | Rejected {
   progress('lowering', 0, 1);
@@ -115,7 +121,13 @@ export function lower(
     const range = element.kind === 'ix' ? evaluateSize(element.range, sizes) : undefined;
     return range === undefined ? [] : [[path, range] as const];
   });
-  const partitioned = mesh && partition(checked.program, entry, lowered.graph, mesh);
+  if (mesh !== undefined) progress('partitioning', 0, 1);
+  const partitioned = mesh && partition(checked.program, entry, lowered.graph, { mesh, ...placing });
+  if (partitioned?.kind === 'misplaced') {
+    const misplaced = { entry, graph: lowered.graph, source: lowered.source, ...partitioned };
+    const diagnostics = misplacedDiagnostics(checked.program, misplaced);
+    return { kind: 'rejected', diagnostics, sources: checked.sources };
+  }
   progress('optimizing', 0, 1);
   const optimized = optimize((partitioned?.device ?? lowered).graph);
   progress('optimizing', 1, 1);
@@ -125,7 +137,7 @@ export function lower(
     optimized,
     below: new Map(below),
     source: lowered.source,
-    ...partitioned,
+    ...(partitioned === undefined ? {} : { device: partitioned.device, placed: partitioned.placed }),
   };
 }
 

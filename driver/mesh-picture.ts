@@ -129,12 +129,13 @@ function blocksOf({ dims, pending }: Placement, mesh: Mesh): readonly BlockPictu
 export function entryPicture(
   checked: Checked,
   instance: Instance,
-  { graph, source, placed }: Lowered,
+  { source, placed }: Lowered,
   names: readonly string[],
 ): MeshPicture {
   if (placed === undefined)
     throw new UserError('wrong-input', 'there is no mesh to draw', 'give --mesh, as in --mesh sp=2,tp=4');
-  const { mesh, placements } = placed;
+  // With the collectives that the partitioner has put in.
+  const { graph, mesh, placements } = placed;
   const tensors = allTensors(graph);
   const { inputs, outputs } = describeEntry(checked.program, instance.entry);
   const dimNamesOf = (described: readonly EntryTensor[], path: string) =>

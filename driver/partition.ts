@@ -1,28 +1,73 @@
 /** From the program of a whole mesh to that of each of its devices. */
 import type { Graph } from '../compiler/graph/graph.ts';
-import { entryPlacements } from '../compiler/lower/entry-placements.ts';
+import { entryOf } from '../compiler/lower/entry.ts';
+import { entryPlacements, entryWishes } from '../compiler/lower/entry-placements.ts';
+import { autoPlace } from '../compiler/partition/auto/auto-place.ts';
+import type { CostModel } from '../compiler/partition/auto/cost-model.ts';
 import { type DeviceProgram, localize } from '../compiler/partition/localize.ts';
-import { type PlacedGraph, place } from '../compiler/partition/place.ts';
+import { type PlacedGraph, type PlaceResult, place } from '../compiler/partition/place.ts';
+import { bytesText } from '../compiler/plan/storage-bytes.ts';
 import type { Mesh } from '../dsl/placement/placement.ts';
 import type { TypedProgram } from '../dsl/types/typed.ts';
 import { UserError } from '../runtime/errors.ts';
 
-export interface Partitioned {
-  readonly placed: PlacedGraph;
-  readonly device: DeviceProgram;
+export type Partitioned =
+  | {
+      readonly kind: 'partitioned';
+      /** The program of the whole mesh, with all tensors placed and all that moves data in it. */
+      readonly placed: PlacedGraph;
+      readonly device: DeviceProgram;
+    }
+  | Extract<PlaceResult, { readonly kind: 'misplaced' }>;
+
+export interface PartitionOptions {
+  readonly mesh: Mesh;
+  /** Places all that is not placed, as in an `auto fn`, whether the entry is one or not. */
+  readonly auto?: boolean;
+  /** What the partitioner weighs; a node of H100 if not given. */
+  readonly costs?: CostModel;
 }
 
 /**
- * Inputs and outputs live as the entry declares.
- * @throws UserError naming what cannot be computed where it is placed
+ * Inputs and outputs live as the entry declares, and where it does not, in an `auto fn`, as is best.
+ * @throws UserError where there is no way to place an `auto fn`, or no room
  */
-export function partition(program: TypedProgram, entry: string, graph: Graph, mesh: Mesh): Partitioned {
-  const placed = place(graph, { mesh, ...entryPlacements(program, entry) });
-  if (placed.kind === 'placed') return { placed: placed.placed, device: localize(placed.placed) };
-  const [first] = placed.faults;
-  throw new UserError(
-    'wrong-input',
-    `${entry} cannot run on this mesh: ${first?.message ?? 'its tensors have no place'}`,
-    'choose a mesh whose axes divide what they cut, or write the collective that moves what is needed',
-  );
+export function partition(
+  program: TypedProgram,
+  entry: string,
+  graph: Graph,
+  options: PartitionOptions,
+): Partitioned {
+  const result = placeEntry(program, entry, graph, options);
+  if (result.kind === 'misplaced') return result;
+  const { placed } = result;
+  return { kind: 'partitioned', placed, device: localize(placed) };
+}
+
+function placeEntry(
+  program: TypedProgram,
+  entry: string,
+  graph: Graph,
+  { mesh, auto = false, costs }: PartitionOptions,
+): PlaceResult {
+  if (!auto && !entryOf(program, entry).auto)
+    return place(graph, { mesh, ...entryPlacements(program, entry) });
+  const wishes = entryWishes(program, entry, auto ? 'any' : 'whole');
+  const result = autoPlace(graph, { mesh, ...wishes, ...(costs === undefined ? {} : { costs }) });
+  switch (result.kind) {
+    case 'placed':
+      return result;
+    case 'no way':
+      throw new UserError(
+        'wrong-input',
+        `${entry} cannot be placed on this mesh: the collectives and blocks that it contains do not fit it`,
+        'choose a mesh whose axes divide what they cut',
+      );
+    case 'too large':
+      throw new UserError(
+        'out-of-memory',
+        `${entry} needs ${bytesText(result.bytes)} on each device, however it is placed on this mesh`,
+        'give --mesh more devices, or devices with more memory',
+      );
+  }
 }

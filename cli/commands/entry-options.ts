@@ -17,6 +17,7 @@ export interface EntryOptions extends InputOptions {
   readonly entry?: string;
   readonly size: ReadonlyMap<string, number>;
   readonly mesh: ReadonlyMap<string, number>;
+  readonly auto?: boolean;
   readonly json?: boolean;
 }
 
@@ -33,6 +34,7 @@ export function withEntryOptions(command: Command): Command {
         .argParser(parseAssignments)
         .default(new Map(), 'one device'),
     )
+    .option('--auto', 'with --mesh: let the compiler place all that the program does not')
     .option('--inputs <file>', 'a safetensors file with the inputs by path: x, experts.gate')
     .option(
       '--checkpoint <dir>',
@@ -84,6 +86,7 @@ export function prepareEntry(
   const checked = orEnd(checkFile(file), output);
   const entry = chooseEntry(checked.program, file, options.entry);
   refuseMeshes(checked.program.axes, options);
+  const { axes } = checked.program;
   const { inputs: wanted } = describeEntry(checked.program, entry);
   const given = readInputs(
     options,
@@ -94,7 +97,8 @@ export function prepareEntry(
   const shapes = new Map([...inputs].map(([path, { shape }]) => [path, shape]));
   const own = entryOf(checked.program, entry).sizes;
   const configured = [...given.sizes].filter(([name]) => own.includes(name));
-  const known = new Map([...configured, ...options.size, ...options.mesh]);
+  const declared = [...options.mesh].filter(([axis]) => axes.includes(axis));
+  const known = new Map([...configured, ...options.size, ...declared]);
   const solved = solveEntrySizes(checked.program, entry, shapes, known);
   if (solved.kind === 'rejected') {
     output.diagnostics(solved.diagnostics, checked.sources);
@@ -106,7 +110,12 @@ export function prepareEntry(
   }
   const inputDtypes = new Map<string, Dtype>([...inputs].map(([path, { dtype }]) => [path, dtype]));
   const mesh = meshOf(options.mesh);
-  const instance = { entry, sizes: solved.sizes, inputDtypes, ...(mesh === undefined ? {} : { mesh }) };
+  const instance: Instance = {
+    entry,
+    sizes: solved.sizes,
+    inputDtypes,
+    ...(mesh === undefined ? {} : { mesh, auto: options.auto === true }),
+  };
   return { checked, instance, wanted, inputs };
 }
 
@@ -125,16 +134,24 @@ function refuseMissing(wanted: readonly EntryTensor[], { tensors, strangers }: G
 }
 
 /** Axes are no sizes to choose: there are as many devices as the mesh has. */
-function refuseMeshes(axes: readonly string[], { size, mesh }: EntryOptions): void {
+function refuseMeshes(axes: readonly string[], { size, mesh, auto }: EntryOptions): void {
   const axis = axes.find((name) => size.has(name));
   if (axis !== undefined)
     throw new UsageError(`${axis} is an axis of the mesh, no size`, `give --mesh ${axis}=${size.get(axis)}`);
-  const unknown = [...mesh.keys()].find((name) => !axes.includes(name));
+  // What the compiler places may be on axes of which the program knows nothing.
+  const unknown = auto === true ? undefined : [...mesh.keys()].find((name) => !axes.includes(name));
   if (unknown !== undefined)
     throw new UserError(
       'wrong-input',
       `there is no mesh axis ${unknown}`,
-      axes.length === 0 ? 'leave --mesh out: nothing is placed on a mesh' : `there are: ${axes.join(', ')}`,
+      axes.length === 0
+        ? 'give --auto to let the compiler place the program, or leave --mesh out'
+        : `there are: ${axes.join(', ')}`,
+    );
+  if (auto === true && mesh.size === 0)
+    throw new UsageError(
+      '--auto has no mesh to place the program on',
+      'give --mesh tp=4, or leave --auto out',
     );
   const empty = [...mesh].find(([, devices]) => devices === 0);
   if (empty !== undefined)

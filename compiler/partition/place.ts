@@ -213,6 +213,35 @@ function left({ cuts }: BlockNode, { dims, pending }: Placement): Placement {
   return { dims: dims.map((list, dim) => [...cuts[dim]!, ...list]), pending };
 }
 
+/** What a node by itself is placed from. */
+export interface NodeScope {
+  readonly mesh: Mesh;
+  /** Of all that the node reads. */
+  readonly tensors: ReadonlyMap<TensorId, Tensor>;
+  readonly placements: ReadonlyMap<TensorId, Placement>;
+  /** Counts of the loops around it. */
+  readonly loops: ReadonlyMap<LoopId, number>;
+}
+
+export interface PlacedNode {
+  /** Of its results, in order. */
+  readonly results: readonly Placement[];
+  /** The node as one device runs it, where it is of these kinds. */
+  readonly local: ComputeNode | SoftmaxSumNode | undefined;
+}
+
+/** A node by itself; undefined where the rule does not allow it there. */
+export function placeNode(node: Exclude<Node, LoopNode>, scope: NodeScope): PlacedNode | undefined {
+  const state: State = { ...scope, placements: new Map(scope.placements), local: new Map(), faults: [] };
+  placeNodes([node], state);
+  if (state.faults.length > 0) return undefined;
+  const [first] = results(node);
+  return {
+    results: results(node).map(({ id }) => state.placements.get(id)!),
+    local: first && state.local.get(first.id),
+  };
+}
+
 // ── comprehensions ─────────────────────────────────────────────────────────────────────────────────────────
 
 /** The axes that cut each iterator, and the node's expressions as one device evaluates them. */

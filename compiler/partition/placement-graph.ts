@@ -52,9 +52,9 @@ export function placementGraph(axes: AxisList, mesh: Mesh): PlacementGraph {
   return junctionOf;
 }
 
-/** Equal for equal placements, in whatever order pending axes are listed. */
+/** Equal for equal placements of tensors of one rank, in whatever order pending axes are listed; and no others. */
 export function placementKey({ dims, pending }: Placement): string {
-  const lists = dims.map((list) => list.join(' '));
+  const lists = dims.map((list) => `${list.join(' ')}|`);
   const combined = [...pending].map(([axis, combiner]) => `${axis} ${combiner}`);
-  return `${lists.join('|')}#${combined.sort().join('|')}`;
+  return `${lists.join('')}#${combined.sort().join('|')}`;
 }

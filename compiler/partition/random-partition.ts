@@ -12,6 +12,7 @@ import {
 } from '../../dsl/placement/placement.ts';
 import type { Algebra, TensorValue } from '../graph/algebra.ts';
 import { type Choose, pick } from '../graph/choice-tape.ts';
+import { evaluateGraph } from '../graph/evaluate.ts';
 import { float64 } from '../graph/float64.ts';
 import type {
   CollectiveNode,
@@ -22,6 +23,7 @@ import type {
   TensorId,
   TensorType,
 } from '../graph/graph.ts';
+import type { RandomProgram } from '../graph/random-graph.ts';
 import { arithmeticOf } from '../graph/scalar.ts';
 import { threefry2x32 } from '../graph/threefry.ts';
 import { allTensors, readsOf, renameReads } from '../graph/uses.ts';
@@ -29,6 +31,8 @@ import { withoutCollectives } from '../optimize/collectives.ts';
 import { allCoordinates, blockNumber } from './blocks.ts';
 import { localShape } from './change.ts';
 import { blockPositions } from './devices.ts';
+import { evaluateOnMesh } from './evaluate-mesh.ts';
+import type { DeviceProgram } from './localize.ts';
 import { type PlacedGraph, place } from './place.ts';
 
 // ── meshes and placements ──────────────────────────────────────────────────────────────────────────────────
@@ -305,4 +309,46 @@ export function exactAlgebra(): Algebra<number> & { readonly isExact: () => bool
 function highPart(value: number): number {
   const scaled = value * (2 ** 27 + 1);
   return scaled - (scaled - value);
+}
+
+// ── comparison ─────────────────────────────────────────────────────────────────────────────────────────────
+
+export type Outputs = ReadonlyMap<string, TensorValue<number>>;
+
+/** The first element that is not the same; NaN is the same as NaN. */
+export function differenceOf(wanted: Outputs, found: Outputs): string | undefined {
+  for (const [path, { shape, data }] of wanted) {
+    const other = found.get(path)!;
+    if (`${other.shape}` !== `${shape}`) return `${path} is of shape [${other.shape}], not [${shape}]`;
+    for (let position = 0; position < data.length; position++) {
+      const [left, right] = [data[position] as number, other.data[position] as number];
+      if (left !== right && !(Number.isNaN(left) && Number.isNaN(right)))
+        return `${path}, element ${position}: ${left} became ${right}`;
+    }
+  }
+  return undefined;
+}
+
+/** A program of a whole mesh, that of each of its devices, and what they hold of each input, by path. */
+export interface PartitionedProgram {
+  readonly program: RandomProgram;
+  readonly device: DeviceProgram;
+  readonly blocks: ReadonlyMap<string, readonly TensorValue<number>[]>;
+}
+
+/** What the devices compute otherwise than the whole program; undefined when nothing, as far as can be told. */
+export function exactFault({
+  program,
+  device,
+  blocks,
+}: PartitionedProgram): string | undefined | 'not exact' {
+  const algebra = exactAlgebra();
+  const wanted = evaluateGraph(program.graph, program.inputs, algebra);
+  if (!algebra.isExact()) return 'not exact';
+  try {
+    const { outputs } = evaluateOnMesh(device, blocks, algebra);
+    return algebra.isExact() ? differenceOf(wanted, outputs) : 'not exact';
+  } catch (error) {
+    return String(error);
+  }
 }

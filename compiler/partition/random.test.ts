@@ -4,7 +4,6 @@ import type { Mesh, Placement } from '../../dsl/placement/placement.ts';
 import { dtypeFacts } from '../../dsl/types/dtype.ts';
 import type { TensorValue } from '../graph/algebra.ts';
 import { type Choose, readTape } from '../graph/choice-tape.ts';
-import { evaluateGraph } from '../graph/evaluate.ts';
 import { float32 } from '../graph/float32.ts';
 import { float64 } from '../graph/float64.ts';
 import type { ExchangeNode, Graph, Node, Scalar } from '../graph/graph.ts';
@@ -18,7 +17,8 @@ import { changeWithoutIdle } from './idle-axes.ts';
 import { type DeviceProgram, localize } from './localize.ts';
 import { type PlacedGraph, place } from './place.ts';
 import {
-  exactAlgebra,
+  differenceOf,
+  exactFault,
   placeWithCollectives,
   randomMesh,
   randomOutputs,
@@ -62,37 +62,8 @@ function partition(program: RandomProgram, tape: readonly number[]): Partitioned
   return { program, placed: result.placed, device, blocks: new Map(blocks) };
 }
 
-type Outputs = ReadonlyMap<string, TensorValue<number>>;
-
-/** The first element that is not the same; NaN is the same as NaN. */
-function difference(wanted: Outputs, found: Outputs): string | undefined {
-  for (const [path, { shape, data }] of wanted) {
-    const other = found.get(path)!;
-    if (`${other.shape}` !== `${shape}`) return `${path} is of shape [${other.shape}], not [${shape}]`;
-    for (let position = 0; position < data.length; position++) {
-      const [left, right] = [data[position] as number, other.data[position] as number];
-      if (left !== right && !(Number.isNaN(left) && Number.isNaN(right)))
-        return `${path}, element ${position}: ${left} became ${right}`;
-    }
-  }
-  return undefined;
-}
-
-/** What is wrong; undefined when nothing is. */
-function fault({ program, device, blocks }: Partitioned): string | undefined | 'not exact' {
-  const algebra = exactAlgebra();
-  const wanted = evaluateGraph(program.graph, program.inputs, algebra);
-  if (!algebra.isExact()) return 'not exact';
-  try {
-    const { outputs } = evaluateOnMesh(device, blocks, algebra);
-    return algebra.isExact() ? difference(wanted, outputs) : 'not exact';
-  } catch (error) {
-    return String(error);
-  }
-}
-
 function isFaulty(partitioned: Partitioned): boolean {
-  return ![undefined, 'not exact'].includes(fault(partitioned));
+  return ![undefined, 'not exact'].includes(exactFault(partitioned));
 }
 
 function shown({ placed, device }: Partitioned): string {
@@ -200,7 +171,7 @@ test('a partitioned program computes what the whole one does', () => {
     fc.property(randomPrograms(sizes), tapes, (program, tape) => {
       const partitioned = partition(program, tape);
       if (partitioned === undefined) return;
-      const found = fault(partitioned);
+      const found = exactFault(partitioned);
       if (found === 'not exact') return;
       expect(sentBy(partitioned), shown(partitioned)).toBe(predicted(partitioned.placed));
       expect(found, shown(partitioned)).toBeUndefined();
@@ -218,7 +189,7 @@ test('the optimizer keeps what devices compute together', () => {
       const faster = { ...device, graph: optimize(device.graph) };
       const wanted = evaluateOnMesh(device, blocks, float32).outputs;
       const found = evaluateOnMesh(faster, blocks, float32).outputs;
-      expect(difference(wanted, found), shown({ ...partitioned, device: faster })).toBeUndefined();
+      expect(differenceOf(wanted, found), shown({ ...partitioned, device: faster })).toBeUndefined();
     }),
     { numRuns: 120 },
   );

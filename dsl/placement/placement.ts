@@ -19,6 +19,12 @@ export interface Placement {
   readonly pending: ReadonlyMap<string, PendingCombiner>;
 }
 
+/** Where a tensor may live, of which a person says a part: a dimension cut so, or as is best. */
+export interface Wish {
+  readonly dims: readonly (AxisList | 'any')[];
+  readonly pending: Placement['pending'];
+}
+
 export interface MeshAxis {
   readonly name: string;
   /** Devices along it: 1 or more. */

@@ -1,0 +1,300 @@
+/**
+ * A program as decisions and what they cost one another. A *site* is where something is decided: how a node
+ * is divided, where an input, an output or the state of a loop lives. An *edge* leads from the site that
+ * defines a tensor to one that reads it; where the two want it in different places, it is moved there. What
+ * several sites read goes through a *relay* of its own, so that a movement that they share is paid once.
+ */
+import type { AxisList, Mesh, Placement, Wish } from '../../../dsl/placement/placement.ts';
+import type { Graph, LoopId, LoopNode, Node, Tensor, TensorId } from '../../graph/graph.ts';
+import { results } from '../../graph/graph.ts';
+import { allTensors, readsOf } from '../../graph/uses.ts';
+import { optimize } from '../../optimize/passes.ts';
+import { bytesOf, type CostModel, flopsOf } from './cost-model.ts';
+import { deviceViews } from './device-views.ts';
+import { divided, type NodeStrategy, nodeStrategy } from './node-strategy.ts';
+import { type Role, rolesOf } from './roles.ts';
+import { placementOf, type Share, shareOf, whole } from './share.ts';
+
+/** What a site does, all axes together. */
+export interface Strategy {
+  /** Where it wants what it reads. */
+  readonly operands: readonly Placement[];
+  /** Where it leaves what it defines. */
+  readonly results: readonly Placement[];
+  /** Each time that it runs, on one device. */
+  readonly seconds: number;
+  /** That a device holds because of it. */
+  readonly bytes: number;
+}
+
+export interface Site {
+  /** For people. */
+  readonly name: string;
+  /** What each axis of the mesh may do here; the first is nothing, where that is legal. */
+  readonly roles: readonly (readonly Role[])[];
+  /** undefined where the roles, one for each axis of the mesh, do not go together. */
+  readonly strategy: (roles: readonly Role[]) => Strategy | undefined;
+}
+
+export interface Edge {
+  readonly tensor: Tensor;
+  /** How often in a run it is moved, if it is. */
+  readonly times: number;
+  readonly from: { readonly site: number; readonly result: number };
+  readonly to: { readonly site: number; readonly operand: number };
+  readonly reader: Reader;
+}
+
+/** Who reads, as `readerOf` writes it. */
+export type Reader = string;
+
+export const readerOf = {
+  node: (node: Node): Reader => `node ${results(node)[0]!.id}`,
+  /** The initial value of a state, by the tensor that the body reads it as. */
+  initial: (state: TensorId): Reader => `initial ${state}`,
+  /** What a step gives as the next state, or to be collected, by the result of the loop that it becomes. */
+  next: (result: TensorId): Reader => `next ${result}`,
+  output: (path: string): Reader => `output ${path}`,
+  relay: (tensor: TensorId): Reader => `relay ${tensor}`,
+};
+
+export interface Network {
+  readonly mesh: Mesh;
+  readonly sites: readonly Site[];
+  readonly edges: readonly Edge[];
+  /** What defines each tensor. */
+  readonly origins: ReadonlyMap<TensorId, Origin>;
+}
+
+export interface NetworkOptions {
+  readonly mesh: Mesh;
+  readonly costs: CostModel;
+  /** By path; those that are not named may live anywhere. */
+  readonly inputs: ReadonlyMap<string, Wish>;
+  readonly outputs: ReadonlyMap<string, Wish>;
+}
+
+/** Where a tensor comes from, and how often in a run. */
+export interface Origin {
+  readonly tensor: Tensor;
+  readonly site: number;
+  readonly result: number;
+  readonly times: number;
+}
+
+export function networkOf(graph: Graph, { mesh, costs, inputs, outputs }: NetworkOptions): Network {
+  const sites: Site[] = [];
+  const edges: Edge[] = [];
+  const origins = new Map<TensorId, Origin>();
+  const tensors = allTensors(graph);
+  const flops = flopsOf(graph);
+  const stored = storedTensors(graph);
+  const views = deviceViews(graph);
+  const held = (tensor: Tensor, placement: Placement): number =>
+    stored.has(tensor.id) ? bytesOf(tensor) * divided(tensor, placement, mesh) : 0;
+
+  const takenFor = ({ id }: Tensor): ReadonlySet<string> => views.get(id) ?? new Set();
+  const addSite = (site: Site): number => sites.push(site) - 1;
+  const define = (tensor: Tensor, site: number, result: number, times: number): void => {
+    origins.set(tensor.id, { tensor, site, result, times });
+  };
+  const read = (id: TensorId, site: number, operand: number, reader: Reader): void => {
+    const { tensor, times, ...from } = origins.get(id)!;
+    edges.push({ tensor, times, from, to: { site, operand }, reader });
+  };
+
+  for (const { path, tensor } of graph.inputs)
+    define(tensor, addSite(wishSite(path, tensor, inputs.get(path), 'results')), 0, 1);
+  visit(graph, 1, new Map());
+  for (const { path, tensor } of graph.outputs) {
+    const site = wishSite(path, tensors.get(tensor)!, outputs.get(path), 'operands');
+    read(tensor, addSite(site), 0, readerOf.output(path));
+  }
+  return { mesh, sites, edges: withRelays(), origins };
+
+  function visit({ nodes }: Graph, times: number, loops: ReadonlyMap<LoopId, number>): void {
+    for (const node of nodes) {
+      if (node.kind === 'loop') {
+        visitLoop(node, times, loops);
+        continue;
+      }
+      const reads = [...readsOf(node)].map((id) => tensors.get(id)!);
+      const site = addSite(nodeSite(node, reads, times, loops));
+      for (const [operand, { id }] of reads.entries()) read(id, site, operand, readerOf.node(node));
+      for (const [result, tensor] of results(node).entries()) define(tensor, site, result, times);
+    }
+  }
+
+  function visitLoop(node: LoopNode, times: number, loops: ReadonlyMap<LoopId, number>): void {
+    const { body, initial, count } = node;
+    const states = body.inputs.map(({ tensor }, position) => {
+      const site = addSite(stateSite(tensor));
+      read(initial[position]!, site, 0, readerOf.initial(tensor.id));
+      define(tensor, site, 0, times * count);
+      return site;
+    });
+    visit(body, times * count, new Map([...loops, [node.loop, count]]));
+    for (const [position, { tensor }] of body.outputs.entries()) {
+      const result = node.results[position]!;
+      const site = states[position] ?? addSite(collectedSite(tensors.get(tensor)!));
+      const operand = position < states.length ? 1 : 0;
+      read(tensor, site, operand, readerOf.next(result.id));
+      define(result, site, position < states.length ? 1 : 0, times);
+    }
+  }
+
+  function nodeSite(
+    node: Exclude<Node, LoopNode>,
+    reads: readonly Tensor[],
+    times: number,
+    loops: ReadonlyMap<LoopId, number>,
+  ): Site {
+    const all = rolesOf(node, reads);
+    // What enters a per-device block is cut by its axes; inside they divide nothing.
+    const taken = node.kind === 'block' ? new Set() : takenFor(results(node)[0]!);
+    const strategyOf = (placements: readonly Placement[]): NodeStrategy | undefined =>
+      nodeStrategy(node, reads, placements, { mesh, loops });
+    return {
+      name: results(node)[0]!.name,
+      roles: mesh.axes.map(({ name }) => (taken.has(name) ? all.slice(0, 1) : all)),
+      strategy: (roles) => {
+        const operands = reads.map((tensor, at) => joint(tensor, roles, at));
+        const found = strategyOf(operands);
+        if (found === undefined) return undefined;
+        const moved = reads.reduce(
+          (sum, tensor, at) =>
+            sum + (stored.has(tensor.id) ? bytesOf(tensor) * divided(tensor, operands[at]!, mesh) : 0),
+          0,
+        );
+        const busy = ((flops.get(node) ?? 0) * found.work) / costs.flopsPerSecond;
+        return {
+          operands,
+          results: found.results,
+          seconds: times * Math.max(busy, moved / costs.bytesPerSecond),
+          bytes: results(node).reduce((sum, tensor, at) => sum + held(tensor, found.results[at]!), 0),
+        };
+      },
+    };
+  }
+
+  function joint({ shape }: Tensor, roles: readonly Role[], operand: number): Placement {
+    return placementOf(
+      shape.length,
+      roles.map((role) => role[operand]!),
+      mesh,
+    );
+  }
+
+  /** A state lives in one place: where it starts, is read, and comes out of a step. */
+  function stateSite(tensor: Tensor): Site {
+    return sameEverywhere(tensor, tensor.name, 2, 2, sharesOf(tensor));
+  }
+
+  /** What is collected is the tensor of a step with a dimension before the others. */
+  function collectedSite(tensor: Tensor): Site {
+    const site = sameEverywhere(tensor, tensor.name, 1, 1, sharesOf(tensor));
+    return {
+      ...site,
+      strategy: (roles) => {
+        const found = site.strategy(roles);
+        return (
+          found && {
+            ...found,
+            results: found.results.map(({ dims, pending }) => ({ dims: [[], ...dims], pending })),
+          }
+        );
+      },
+    };
+  }
+
+  function relaySite(tensor: Tensor): Site {
+    const shares: readonly Share[] = [...sharesOf(tensor), { kind: 'pending', combiner: 'sum' }];
+    return { ...sameEverywhere(tensor, `${tensor.name}, for all`, 1, 1, shares) };
+  }
+
+  function sameEverywhere(
+    tensor: Tensor,
+    name: string,
+    operands: number,
+    results: number,
+    shares: readonly Share[],
+  ): Site {
+    const roles = shares.map((share): Role => [share]);
+    return {
+      name,
+      roles: mesh.axes.map((axis) => (takenFor(tensor).has(axis.name) ? [[whole]] : roles)),
+      strategy: (chosen) => {
+        const placement = joint(tensor, chosen, 0);
+        if (divided(tensor, placement, mesh) === 0) return undefined;
+        return {
+          operands: Array.from({ length: operands }, () => placement),
+          results: Array.from({ length: results }, () => placement),
+          seconds: 0,
+          bytes: held(tensor, placement),
+        };
+      },
+    };
+  }
+
+  /** An input or output: where it is declared, and elsewhere as is best. */
+  function wishSite(
+    path: string,
+    tensor: Tensor,
+    wish: Wish | undefined,
+    side: 'operands' | 'results',
+  ): Site {
+    const declared: Placement = {
+      dims: tensor.shape.map((_, dim) =>
+        wish === undefined || wish.dims[dim] === 'any' ? [] : (wish.dims[dim] as AxisList),
+      ),
+      pending: wish?.pending ?? new Map(),
+    };
+    const free = [...tensor.shape.keys()].filter((dim) => wish === undefined || wish.dims[dim] === 'any');
+    const roles = mesh.axes.map(({ name }): readonly Role[] => {
+      const fixed = shareOf(declared, name);
+      if (fixed.kind !== 'whole') return [[fixed]];
+      return [[whole], ...free.map((dim): Role => [{ kind: 'cut', dim }])];
+    });
+    return {
+      name: path,
+      roles,
+      strategy: (chosen) => {
+        const any = joint(tensor, chosen, 0);
+        const dims = any.dims.map((list, dim) => (free.includes(dim) ? list : declared.dims[dim]!));
+        const placement = { dims, pending: declared.pending };
+        if (divided(tensor, placement, mesh) === 0) return undefined;
+        const bytes = bytesOf(tensor) * divided(tensor, placement, mesh);
+        const none: readonly Placement[] = [];
+        return { operands: none, results: none, [side]: [placement], seconds: 0, bytes };
+      },
+    };
+  }
+
+  /** Between an origin and its readers, where there are several. */
+  function withRelays(): readonly Edge[] {
+    return [...origins.values()].flatMap(({ tensor, times, site, result }) => {
+      const own = edges.filter((edge) => edge.tensor.id === tensor.id);
+      const from = { site, result };
+      if (new Set(own.map(({ to }) => to.site)).size < 2 || tensor.shape.length === 0) return own;
+      const relay = addSite(relaySite(tensor));
+      const into: Edge = {
+        tensor,
+        times,
+        from,
+        to: { site: relay, operand: 0 },
+        reader: readerOf.relay(tensor.id),
+      };
+      return [into, ...own.map((edge) => ({ ...edge, from: { site: relay, result: 0 } }))];
+    });
+  }
+}
+
+function sharesOf({ shape }: Tensor): readonly Share[] {
+  return [whole, ...[...shape.keys()].map((dim): Share => ({ kind: 'cut', dim }))];
+}
+
+/** What stays a tensor of its own once the program is optimized, and so takes memory. */
+function storedTensors(graph: Graph): ReadonlySet<TensorId> {
+  const kept = new Set(allTensors(optimize(graph)).keys());
+  return new Set([...allTensors(graph).keys()].filter((id) => kept.has(id)));
+}

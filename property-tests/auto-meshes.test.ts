@@ -1,0 +1,170 @@
+/**
+ * Programs in which nothing is placed, placed by the compiler: on each mesh the devices together compute what
+ * one does. The models and examples run on many meshes, on the evaluator and as WGSL; every other small
+ * program on some, on the evaluator.
+ */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describeEntry, solveEntrySizes } from '../compiler/lower/entry.ts';
+import { type CostModel, defaultCostModel } from '../compiler/partition/auto/cost-model.ts';
+import { type Checked, checkFile, compileFor, type Instance, lower } from '../driver/compile.ts';
+import { randomInput } from '../driver/random-inputs.ts';
+import { runReference } from '../driver/run-reference.ts';
+import { runReferenceOnMesh } from '../driver/run-reference-mesh.ts';
+import type { Mesh } from '../dsl/placement/placement.ts';
+import { loadMesh } from '../runtime/mesh/run-mesh.ts';
+import { runWhole } from '../runtime/mesh/whole-tensors.ts';
+import { openAdapter } from '../runtime/webgpu/adapter.ts';
+import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
+import { inMemory } from '../runtime/weights/stored-tensor.ts';
+import { type TensorData, tensorFromValues } from '../runtime/weights/tensor-data.ts';
+import { hasInputs } from './instances.ts';
+import { distance } from './run-entry.ts';
+import { exportedEntries, programFiles, programPath } from './small-programs.ts';
+
+let opened: OpenedDevice;
+beforeAll(async () => {
+  opened = await openDevice(await openAdapter());
+});
+afterAll(() => opened.destroy());
+
+/** Devices so slow that even what is small is divided. */
+const costs: CostModel = {
+  ...defaultCostModel,
+  flopsPerSecond: 1e3,
+  bytesPerSecond: 1e4,
+  link: { bytesPerSecond: 1e6, latencySeconds: 1e-7 },
+};
+
+/** Devices along each axis: one, two and three axes, some of one device, in more than one order. */
+const manyMeshes: readonly (readonly number[])[] = [
+  [1],
+  [2],
+  [3],
+  [4],
+  [1, 2],
+  [2, 2],
+  [2, 3],
+  [3, 2],
+  [4, 2],
+  [1, 3, 1],
+  [2, 2, 2],
+  [2, 1, 3],
+];
+const someMeshes: typeof manyMeshes = [[2], [3, 2]];
+
+/** The first axes are those that the program has, if it has any. */
+function meshOf({ program }: Checked, sizes: readonly number[]): Mesh {
+  const others = ['x', 'y', 'z'].filter((name) => !program.axes.includes(name));
+  const names = [...program.axes, ...others];
+  return { axes: sizes.map((size, at) => ({ name: names[at]!, size })) };
+}
+
+/** Of experts and heads; the others come from a pool. */
+const chosen: Readonly<Record<string, number>> = { K: 2, E: 12, G: 12, R: 2, P: 2 };
+
+function sizesOn(
+  { program }: Checked,
+  entry: string,
+  mesh: Mesh,
+  pool: readonly number[],
+): ReadonlyMap<string, number> | undefined {
+  const names = program.entries.get(entry)!.sizes.filter((name) => !program.axes.includes(name));
+  const own = names.map((name, at) => [name, chosen[name] ?? pool[at % pool.length]!] as const);
+  const axes = mesh.axes.flatMap(({ name, size }) =>
+    program.axes.includes(name) ? [[name, size] as const] : [],
+  );
+  const solved = solveEntrySizes(program, entry, new Map(), new Map([...own, ...axes]));
+  return solved.kind === 'sizes' && hasInputs(program, entry, solved.sizes) ? solved.sizes : undefined;
+}
+
+/** The base of rotations and what is added to variances are above zero. */
+function inputsFor({ program }: Checked, entry: string, sizes: ReadonlyMap<string, number>) {
+  return new Map(
+    describeEntry(program, entry).inputs.map((each): readonly [string, TensorData] => {
+      const positive = { theta: 50, epsilon: 1e-5 }[each.path];
+      if (positive === undefined) return [each.path, randomInput(each, sizes, 3)];
+      return [each.path, tensorFromValues('f32', [], Float64Array.of(positive))];
+    }),
+  );
+}
+
+/** Sums of bf16 are rounded once a device: one ulp. Otherwise as for programs of one device. */
+const toleranceOf = (tensors: ReadonlyMap<string, TensorData>) =>
+  [...tensors.values()].some(({ dtype }) => dtype === 'bf16') ? 2 ** -7 : 2e-5;
+
+interface Case {
+  readonly checked: Checked;
+  readonly entry: string;
+  readonly mesh: Mesh;
+  readonly sizes: ReadonlyMap<string, number>;
+}
+
+/** Whether the devices hold different parts of anything. */
+async function compare({ checked, entry, mesh, sizes }: Case, on: 'reference' | 'both'): Promise<boolean> {
+  const instance: Instance = { entry, sizes, inputDtypes: new Map(), mesh, auto: true, costs };
+  const own = new Map([...sizes].filter(([name]) => !checked.program.axes.includes(name)));
+  const whole = lower(checked, { entry, sizes: own, inputDtypes: new Map() });
+  const parts = lower(checked, instance);
+  if (whole.kind === 'rejected' || parts.kind === 'rejected') throw new Error(`${entry} is rejected`);
+  const inputs = inputsFor(checked, entry, sizes);
+  const wanted = runReference(whole.graph, inputs);
+  const at = `${mesh.axes.map(({ name, size }) => `${name}=${size}`)} ${JSON.stringify([...sizes])}`;
+  const onReference = runReferenceOnMesh(parts.device!, inputs);
+  expect(distance(wanted, onReference), `reference, ${at}`).toBeLessThanOrEqual(toleranceOf(wanted));
+  if (on === 'both') {
+    const compiled = compileFor(parts, instance, opened.profile).package;
+    const loaded = await loadMesh(compiled, opened);
+    try {
+      const stored = new Map([...inputs].map(([path, tensor]) => [path, inMemory(tensor)]));
+      const outputs = await runWhole(loaded, compiled.manifest, stored);
+      expect(distance(wanted, outputs), `wgsl, ${at}`).toBeLessThanOrEqual(toleranceOf(wanted));
+    } finally {
+      loaded.destroy();
+    }
+  }
+  const { inputs: taken, outputs: given } = parts.device!;
+  return [...taken.values(), ...given.values()].some(({ dims }) => dims.flat().length > 0);
+}
+
+function check(path: string): Checked {
+  const outcome = checkFile(path);
+  if (outcome.kind === 'checked') return outcome;
+  throw new Error(outcome.diagnostics.map(({ code, message }) => `${code} ${message}`).join('\n'));
+}
+
+const root = join(import.meta.dirname, '..');
+const examples = readdirSync(join(root, 'examples'), { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.ricci'))
+  .map((name) => join('examples', name));
+const models = [...examples, 'stdlib/llama.ricci', 'stdlib/mixtral.ricci'];
+
+describe.each(models)('%s', (file) => {
+  const checked = check(join(root, file));
+  test.each(exportedEntries(checked))('%s', async (entry) => {
+    let divided = 0;
+    for (const devices of manyMeshes) {
+      const mesh = meshOf(checked, devices);
+      const sizes = sizesOn(checked, entry, mesh, [12, 4, 6, 2]);
+      expect(sizes, `sizes for ${devices}`).not.toBe(undefined);
+      if (await compare({ checked, entry, mesh, sizes: sizes! }, 'both')) divided++;
+    }
+    // All but the mesh of one device.
+    expect(divided).toBe(manyMeshes.length - 1);
+  });
+});
+
+/** What says something of the mesh that it runs on. */
+const onOneDevice: ReadonlySet<string> = new Set(['shifted', 'axis_as_size']);
+
+describe.each(programFiles)('%s', (file) => {
+  const checked = check(programPath(file));
+  test.each(exportedEntries(checked).filter((entry) => !onOneDevice.has(entry)))('%s', async (entry) => {
+    for (const devices of someMeshes) {
+      const mesh = meshOf(checked, devices);
+      const sizes = sizesOn(checked, entry, mesh, [12, 6, 12]);
+      if (sizes !== undefined) await compare({ checked, entry, mesh, sizes }, 'reference');
+    }
+  });
+});
