@@ -68,7 +68,9 @@ interface Program {
   readonly mesh: string;
   /** Relative to the largest: rounding of the results' type, and of f32 sums in another order. */
   readonly tolerance: number;
-  /** Nothing is summed over devices: what the ranks compute is what a mesh in one process does, bit by bit. */
+  /**
+   * Nothing is summed over devices: what the ranks compute is what a mesh in one process does, bit by bit.
+   */
   readonly exact: boolean;
 }
 
@@ -175,6 +177,12 @@ for (const launched of launchers) {
       expect(stderr).toContain('gave up: cannot write');
     });
 
+    test('a command line that is wrong is one error of all ranks', () => {
+      const { status, stdout, stderr } = runJob(launched, main, [...inFold, '--bad']);
+      expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+      expect(stderr.match(/^error: .*$/gm)).toEqual(["error: unknown option '--bad'"]);
+    });
+
     test('a mesh of another size is one error of all ranks', () => {
       const { status, stdout, stderr } = runJob(launched, main, [...inFold.slice(0, -1), 'tp=2']);
       expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
@@ -189,6 +197,16 @@ for (const launched of launchers) {
         'is killed',
         String.raw`rank 2 \(process \d+ on \S+\) died \((signal 9|killed, or crashed in native code)\) while ` +
           String.raw`rank \d waited in all_reduce\(sum\) of 32 f32 over tp \(step \d\)`,
+      ],
+      [
+        'has an option that there is not',
+        String.raw`rank 2 \(process \d+ on \S+\) gave up: unknown option '--bad' ` +
+          String.raw`while rank \d waited in (barrier|all_gather of 1 u8) over world \(step \d\)`,
+      ],
+      [
+        'has options that do not go together',
+        String.raw`rank 2 \(process \d+ on \S+\) gave up: --communicator mpi has a WebGPU device for each rank ` +
+          String.raw`while rank \d waited in (barrier|all_gather of 1 u8) over world \(step \d\)`,
       ],
       [
         'has another mesh',
