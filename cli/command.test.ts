@@ -59,7 +59,7 @@ test('every option of every command is in --help', async () => {
 test('colours are for those who want them', async () => {
   let written = '';
   const err = { write: (text: string) => (written += text) };
-  await runCommand(['check', at('wrong.ricci')], { out: err, err, colour: true });
+  await runCommand(['check', at('wrong.ricci')], { out: err, err, colour: true, outColour: false });
   expect(written).toContain('\x1b[');
   expect((await ricci('check @wrong.ricci')).stderr).not.toContain('\x1b');
 });
@@ -158,7 +158,6 @@ describe('run', () => {
     await ricci('run @m.ricci --entry pair --target reference --size N=2 --random 1 -o @y.safetensors');
     const written = openSafetensors(at('y.safetensors'));
     expect(written.names).toEqual(['out.0', 'out.1']);
-    written.close();
     expect(statSync(at('y.safetensors')).mode & 0o777).toBe(0o600);
   });
 

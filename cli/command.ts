@@ -3,15 +3,16 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { packageRoot } from '../driver/package-root.ts';
+import { refuseAsRank, willBeRank } from './commands/as-rank.ts';
 import { addCheck } from './commands/check.ts';
 import { addCompile } from './commands/compile.ts';
 import { addDeclare } from './commands/declare.ts';
 import { addExplain } from './commands/explain.ts';
 import { addFormat } from './commands/format.ts';
 import { addRun } from './commands/run.ts';
-import { type ExitStatus, exitStatus, reportFailure } from './exit.ts';
+import { type ExitStatus, exitStatus, isWrongUsage, reportFailure } from './exit.ts';
 import { createOutput } from './output.ts';
-import { processStreams, type Streams } from './streams.ts';
+import { heldBack, processStreams, type Streams } from './streams.ts';
 
 const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as {
   version: string;
@@ -31,13 +32,16 @@ export async function runCommand(
   streams: Streams = processStreams,
 ): Promise<ExitStatus> {
   const json = args.includes('--json');
+  const isRank = willBeRank(args, process.env);
+  const held = heldBack(streams);
+  const own = isRank ? held.streams : streams;
   const command = new Command('ricci')
     .description('A typed functional dataflow language for models, and its compiler')
     .version(version)
     .exitOverride()
     .configureOutput({
       writeOut: (text) => streams.out.write(text),
-      writeErr: (text) => (json ? undefined : streams.err.write(text)),
+      writeErr: (text) => (json ? undefined : own.err.write(text)),
     })
     .showHelpAfterError('(add --help for the options)')
     .addHelpText('after', exitHelp);
@@ -47,6 +51,9 @@ export async function runCommand(
     await command.parseAsync(args, { from: 'user' });
     return exitStatus.fine;
   } catch (error) {
-    return reportFailure(error, createOutput(json, streams));
+    const status = reportFailure(error, createOutput(json, own));
+    if (isRank && isWrongUsage(error)) await refuseAsRank(error, held.release);
+    else held.release();
+    return status;
   }
 }

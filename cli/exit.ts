@@ -25,6 +25,11 @@ export class UsageError extends Error {
   }
 }
 
+/** Whether the command line is wrong by itself: nothing has been done then. */
+export function isWrongUsage(error: unknown): error is CommanderError | UsageError {
+  return error instanceof UsageError || (error instanceof CommanderError && error.exitCode !== 0);
+}
+
 /** Says what went wrong, if it was not said yet, and gives the status to exit with. */
 export function reportFailure(error: unknown, output: Output): ExitStatus {
   if (error instanceof Ended) return error.status;

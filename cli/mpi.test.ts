@@ -7,6 +7,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { packageRoot } from '../driver/package-root.ts';
 import { makeCheckpoint } from '../examples/mixtral/make-checkpoint.ts';
 import { isInstalled, jobEnvironment, type Launched, launchers } from '../runtime/mesh/mpi/testing.ts';
+import { traceFaults } from '../runtime/trace/testing.ts';
+import { writeSafetensors } from '../runtime/weights/safetensors.ts';
+import { tensorFromValues } from '../runtime/weights/tensor-data.ts';
 import { type CommandResult, runBuilt, runInProcess } from './testing.ts';
 
 const main = 'dist/cli/main.js';
@@ -74,7 +77,9 @@ interface Program {
   readonly placing?: readonly string[];
   /** Relative to the largest: rounding of the results' type, and of f32 sums in another order. */
   readonly tolerance: number;
-  /** Nothing is summed over devices: what the ranks compute is what a mesh in one process does, bit by bit. */
+  /**
+   * Nothing is summed over devices: what the ranks compute is what a mesh in one process does, bit by bit.
+   */
   readonly exact: boolean;
 }
 
@@ -153,6 +158,51 @@ for (const launched of launchers) {
       expect(stdout).toMatch(new RegExp(`^out: f32\\[4, 8\\] = .*\nwritten to ${file}\n$`));
     });
 
+    test('inputs of a file, of which each rank reads its blocks', async () => {
+      const [inputs, cut] = ['x', 'cut'].map((name) => join(folder, `${launched.name}-${name}.safetensors`));
+      const values = (count: number) => Float32Array.from({ length: count }, (_, at) => ((at % 13) - 6) / 8);
+      const shapes = { x: [4, 8], w: [3, 8, 8], back: [3, 8, 8] };
+      const tensors = Object.entries(shapes).map(([path, shape]) => {
+        const count = shape.reduce((product, extent) => product * extent, 1);
+        return [path, tensorFromValues('f32', shape, values(count))] as const;
+      });
+      writeSafetensors(inputs!, new Map(tensors));
+      const mesh = ['--entry', 'layers', '--mesh', 'dp=2,tp=2', '--adapter', 'software', '--json'];
+      const run = ['run', sharded[0]!, ...mesh, '--inputs'];
+      const inProcess = valuesOf(await runInProcess(...run, inputs!));
+      const job = valuesOf(runJob(launched, main, [...run, inputs!, ...mpi]));
+      expect(errorOf(job, inProcess)).toBeLessThanOrEqual(2 ** -20);
+      expect(Math.max(...job.map(Math.abs))).toBeGreaterThan(0.1);
+
+      const whole = readFileSync(inputs!);
+      writeFileSync(cut!, whole.subarray(0, whole.byteLength - 8));
+      const failed = runJob(launched, main, [...run, cut!, ...mpi]);
+      expect(failed.status).toBe(1);
+      expect(failed.stdout.match(/truncated/g)).toHaveLength(1);
+    });
+
+    test('one trace of all ranks, which rank 0 writes', () => {
+      const trace = join(folder, `${launched.name}.json`);
+      const layers = [...sharded, '--entry', 'layers', '--mesh', 'dp=2,tp=2', ...random, ...mpi];
+      expect(runJob(launched, main, ['run', ...layers, '--trace', trace]).status).toBe(0);
+      const text = readFileSync(trace, 'utf8');
+      // A step of each of 3 layers.
+      expect(traceFaults(text, { devices: 4, exchanges: 3, of: 2 })).toEqual([]);
+      expect(text).toContain('all ranks share it');
+      const nowhere = ['run', ...layers, '--trace', join(folder, 'nothing', 'trace.json')];
+      const { status, stdout, stderr } = runJob(launched, main, nowhere);
+      expect(status).toBeGreaterThan(0);
+      // Launchers may have something to say.
+      expect(stdout).not.toContain('out: ');
+      expect(stderr).toContain('gave up: cannot write');
+    });
+
+    test('a command line that is wrong is one error of all ranks', () => {
+      const { status, stdout, stderr } = runJob(launched, main, [...inFold, '--bad']);
+      expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+      expect(stderr.match(/^error: .*$/gm)).toEqual(["error: unknown option '--bad'"]);
+    });
+
     test('a mesh of another size is one error of all ranks', () => {
       const { status, stdout, stderr } = runJob(launched, main, [...inFold.slice(0, -1), 'tp=2']);
       expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
@@ -167,6 +217,16 @@ for (const launched of launchers) {
         'is killed',
         String.raw`rank 2 \(process \d+ on \S+\) died \((signal 9|killed, or crashed in native code)\) while ` +
           String.raw`rank \d waited in all_reduce\(sum\) of 32 f32 over tp \(step \d\)`,
+      ],
+      [
+        'has an option that there is not',
+        String.raw`rank 2 \(process \d+ on \S+\) gave up: unknown option '--bad' ` +
+          String.raw`while rank \d waited in (barrier|all_gather of 1 u8) over world \(step \d\)`,
+      ],
+      [
+        'has options that do not go together',
+        String.raw`rank 2 \(process \d+ on \S+\) gave up: --communicator mpi has a WebGPU device for each rank ` +
+          String.raw`while rank \d waited in (barrier|all_gather of 1 u8) over world \(step \d\)`,
       ],
       [
         'has another mesh',
@@ -198,7 +258,6 @@ test.skipIf(!launchers.some(isInstalled))('without a launcher there is one rank'
 test.each([
   [['--communicator', 'tcp'], "argument 'tcp' is invalid"],
   [[...mpi, '--target', 'reference'], '--communicator mpi has a WebGPU device for each rank'],
-  [[...mpi, '--trace', 'trace.json'], '--trace times the devices of one process'],
 ])('%s is wrong by itself', async (options, message) => {
   const { status, stdout, stderr } = await runInProcess('run', ...sharded, ...random, ...options);
   expect({ status, stdout }).toEqual({ status: 2, stdout: '' });

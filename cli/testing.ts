@@ -17,6 +17,7 @@ export async function runInProcess(...args: readonly string[]): Promise<CommandR
     out: { write: (text) => (stdout += text) },
     err: { write: (text) => (stderr += text) },
     colour: false,
+    outColour: false,
   });
   return { status, stdout, stderr };
 }

@@ -4,9 +4,11 @@ import type { Graph, Tensor, TensorId } from '../compiler/graph/graph.ts';
 import { printGraph } from '../compiler/graph/print.ts';
 import { describeEntry } from '../compiler/lower/entry.ts';
 import { lowerEntry } from '../compiler/lower/lower-entry.ts';
+import type { SourceOfTensors } from '../compiler/lower/origin.ts';
 import { optimize } from '../compiler/optimize/passes.ts';
 import type { CostModel } from '../compiler/partition/auto/cost-model.ts';
 import type { DeviceProgram } from '../compiler/partition/localize.ts';
+import type { PlacedGraph } from '../compiler/partition/place.ts';
 import type { Kernel } from '../compiler/plan/kernel.ts';
 import type { Package } from '../compiler/plan/package.ts';
 import { planPackage } from '../compiler/plan/plan-package.ts';
@@ -26,6 +28,7 @@ import { evaluateSize } from '../dsl/types/size.ts';
 import type { TypedProgram } from '../dsl/types/typed.ts';
 import { UserError } from '../runtime/errors.ts';
 import { checkElements, checkExtents } from './index-limits.ts';
+import { misplacedDiagnostics } from './misplaced-diagnostics.ts';
 import { moduleLoader, requireSource } from './module-loader.ts';
 import { partition } from './partition.ts';
 import { type Progress, silent } from './progress.ts';
@@ -90,8 +93,12 @@ export interface Lowered {
   readonly optimized: Graph;
   /** For inputs of type ix(n), by path: n. */
   readonly below: ReadonlyMap<string, number>;
+  /** Of the tensors of `graph`. */
+  readonly source: SourceOfTensors;
   /** The program of each device of the mesh that was asked for; `optimized` is then of it. */
   readonly device?: DeviceProgram;
+  /** Where on that mesh the tensors of `graph` live. */
+  readonly placed?: PlacedGraph;
 }
 
 /**
@@ -115,17 +122,22 @@ export function lower(
     return range === undefined ? [] : [[path, range] as const];
   });
   if (mesh !== undefined) progress('partitioning', 0, 1);
-  const device =
-    mesh === undefined ? undefined : partition(checked.program, entry, lowered.graph, { mesh, ...placing });
+  const partitioned = mesh && partition(checked.program, entry, lowered.graph, { mesh, ...placing });
+  if (partitioned?.kind === 'misplaced') {
+    const misplaced = { entry, graph: lowered.graph, source: lowered.source, ...partitioned };
+    const diagnostics = misplacedDiagnostics(checked.program, misplaced);
+    return { kind: 'rejected', diagnostics, sources: checked.sources };
+  }
   progress('optimizing', 0, 1);
-  const optimized = optimize((device ?? lowered).graph);
+  const optimized = optimize((partitioned?.device ?? lowered).graph);
   progress('optimizing', 1, 1);
   return {
     kind: 'lowered',
     graph: lowered.graph,
     optimized,
     below: new Map(below),
-    ...(device === undefined ? {} : { device }),
+    source: lowered.source,
+    ...(partitioned === undefined ? {} : { device: partitioned.device, placed: partitioned.placed }),
   };
 }
 
@@ -140,7 +152,7 @@ export interface Compiled {
  * @throws UserError when the program cannot fit the device; nothing was allocated then.
  */
 export function compileFor(
-  lowered: Lowered,
+  lowered: Pick<Lowered, 'optimized' | 'below' | 'device'> & Partial<Pick<Lowered, 'source'>>,
   instance: Instance,
   device: DeviceProfile,
   progress: Progress = silent,
@@ -162,6 +174,7 @@ export function compileFor(
   const planned = planPackage(lowered.optimized, schedule, kernels, device, {
     sizes: Object.fromEntries(instance.sizes),
     below: lowered.below,
+    ...(lowered.source === undefined ? {} : { names: lowered.source.names }),
     ...(lowered.device === undefined ? {} : { mesh: lowered.device.mesh, placements: lowered.device }),
   });
   checkElements(lowered.optimized, tensors.values());

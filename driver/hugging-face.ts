@@ -9,14 +9,14 @@ import { z } from 'zod';
 import { fileReason } from '../compiler/plan/file-reason.ts';
 import { UserError } from '../runtime/errors.ts';
 import { openSafetensors, type TensorSource } from '../runtime/weights/safetensors.ts';
-import type { TensorData } from '../runtime/weights/tensor-data.ts';
+import { type StoredTensor, stacked } from '../runtime/weights/stored-tensor.ts';
 
 /** What a checkpoint gives to an entry: its sizes, its weights by parameter path, and its scalar settings. */
 export interface Checkpoint {
   readonly module: string;
   readonly entry: string;
   readonly sizes: ReadonlyMap<string, number>;
-  readonly weights: ReadonlyMap<string, TensorData>;
+  readonly weights: ReadonlyMap<string, StoredTensor>;
   /** `theta`, `epsilon`. */
   readonly settings: ReadonlyMap<string, number>;
 }
@@ -81,7 +81,8 @@ const layouts: Readonly<Record<string, Layout>> = {
 };
 
 /**
- * Reads a checkpoint folder (config.json and model.safetensors, or its shards and index).
+ * Opens a checkpoint folder (config.json and model.safetensors, or its shards and index). Weights are read
+ * when asked for.
  * @throws UserError for an unknown architecture, a malformed file, or a missing or misshapen tensor.
  */
 export function readCheckpoint(folder: string): Checkpoint {
@@ -96,24 +97,20 @@ export function readCheckpoint(folder: string): Checkpoint {
     );
   }
   const source = openSafetensors(folder);
-  try {
-    const extents: Extents = { layer: config.num_hidden_layers, expert: config.num_local_experts ?? 0 };
-    const weights = Object.entries(layout.tensors).map(
-      ([path, pattern]) => [path, readStacked(source, pattern, extents)] as const,
-    );
-    return {
-      module: layout.module,
-      entry: 'model',
-      sizes: sizesOf(config, folder),
-      weights: new Map(weights),
-      settings: new Map([
-        ['theta', config.rope_theta],
-        ['epsilon', config.rms_norm_eps],
-      ]),
-    };
-  } finally {
-    source.close();
-  }
+  const extents: Extents = { layer: config.num_hidden_layers, expert: config.num_local_experts ?? 0 };
+  const weights = Object.entries(layout.tensors).map(
+    ([path, pattern]) => [path, stackedBy(source, pattern, extents)] as const,
+  );
+  return {
+    module: layout.module,
+    entry: 'model',
+    sizes: sizesOf(config, folder),
+    weights: new Map(weights),
+    settings: new Map([
+      ['theta', config.rope_theta],
+      ['epsilon', config.rms_norm_eps],
+    ]),
+  };
 }
 
 function readConfig(path: string): Config {
@@ -178,7 +175,7 @@ type Placeholder = 'layer' | 'expert';
 type Extents = Readonly<Record<Placeholder, number>>;
 
 /** The tensors that `pattern` names, stacked along a leading dimension a placeholder. */
-function readStacked(source: TensorSource, pattern: string, extents: Extents): TensorData {
+function stackedBy(source: TensorSource, pattern: string, extents: Extents): StoredTensor {
   const placeholders = [...pattern.matchAll(/\{(layer|expert)\}/g)].map((match) => match[1] as Placeholder);
   const leading = placeholders.map((placeholder) => extents[placeholder]);
   const names = placeholders.reduce(
@@ -190,7 +187,7 @@ function readStacked(source: TensorSource, pattern: string, extents: Extents): T
       ),
     [pattern],
   );
-  const parts = names.map((name) => source.read(name));
+  const parts = names.map((name) => source.tensor(name));
   const first = parts[0];
   if (first === undefined) {
     throw new UserError('malformed-file', `${pattern}: there is none`, 'check the counts in config.json');
@@ -203,11 +200,9 @@ function readStacked(source: TensorSource, pattern: string, extents: Extents): T
       'tensors of the same name in different layers must agree to be stacked',
     );
   }
-  const bytes = new Uint8Array(parts.length * first.bytes.byteLength);
-  for (const [place, part] of parts.entries()) bytes.set(part.bytes, place * first.bytes.byteLength);
-  return { dtype: first.dtype, shape: [...leading, ...first.shape], bytes };
+  return stacked(parts, leading);
 }
 
-function show(tensor: TensorData): string {
+function show(tensor: StoredTensor): string {
   return `${tensor.dtype}[${tensor.shape.join(', ')}]`;
 }

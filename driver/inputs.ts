@@ -33,6 +33,16 @@ export function checkInputs(
   given: ReadonlyMap<string, TensorData>,
   sizes: ReadonlyMap<string, number>,
 ): void {
+  checkInputTypes(wanted, given, sizes);
+  for (const each of wanted) checkInput(each, given.get(each.path)!, sizes);
+}
+
+/** @throws UserError as `checkInputs`, but of what is in them */
+export function checkInputTypes(
+  wanted: readonly EntryTensor[],
+  given: ReadonlyMap<string, TensorType>,
+  sizes: ReadonlyMap<string, number>,
+): void {
   const known = new Set(wanted.map(({ path }) => path));
   const names = [...known].join(', ');
   for (const path of given.keys()) {
@@ -46,14 +56,25 @@ export function checkInputs(
       const expected = expectedType(each, sizes);
       throw new UserError('wrong-input', `the input ${each.path} is missing`, `give it as ${expected}`);
     }
-    checkInput(each, tensor, sizes);
+    checkInputType(each, tensor, sizes);
   }
 }
 
 /** @throws UserError when the tensor is not what the entry takes there. */
-export function checkInput(
+function checkInput(wanted: EntryTensor, tensor: TensorData, sizes: ReadonlyMap<string, number>): void {
+  const { path, element } = wanted;
+  checkInputType(wanted, tensor, sizes);
+  checkTensorBytes(`the input ${path}`, tensor);
+  if (element.kind === 'ix')
+    checkIndices(`the input ${path}`, tensor, evaluateSize(element.range, sizes) ?? 0);
+}
+
+type TensorType = Pick<TensorData, 'dtype' | 'shape'>;
+
+/** @throws UserError when a tensor of that type is not what the entry takes there. */
+export function checkInputType(
   wanted: EntryTensor,
-  tensor: TensorData,
+  tensor: TensorType,
   sizes: ReadonlyMap<string, number>,
 ): void {
   const { path, element, dims } = wanted;
@@ -63,9 +84,6 @@ export function checkInput(
     const message = `the input ${path} is ${typeText(tensor)}, not ${expected}`;
     throw new UserError('wrong-input', message, `give it as ${expected}`);
   }
-  checkTensorBytes(`the input ${path}`, tensor);
-  if (element.kind === 'ix')
-    checkIndices(`the input ${path}`, tensor, evaluateSize(element.range, sizes) ?? 0);
 }
 
 /** `bf16[16, 32]`, as the entry declares it. */
@@ -74,7 +92,7 @@ function expectedType({ element, dims }: EntryTensor, sizes: ReadonlyMap<string,
   return shape.length === 0 ? showElement(element) : `${showElement(element)}[${shape.join(', ')}]`;
 }
 
-function accepts(element: ElementType, { dtype }: TensorData): boolean {
+function accepts(element: ElementType, { dtype }: TensorType): boolean {
   switch (element.kind) {
     case 'dtype':
       return dtype === element.dtype;

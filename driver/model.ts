@@ -13,6 +13,7 @@ import { runWhole } from '../runtime/mesh/whole-tensors.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
 import { type LoadedPackage, loadPackage } from '../runtime/webgpu/execute.ts';
+import { inMemory } from '../runtime/weights/stored-tensor.ts';
 import type { TensorData } from '../runtime/weights/tensor-data.ts';
 import {
   type Checked,
@@ -160,7 +161,14 @@ async function makeInstance(
     return { run: (inputs) => loaded.run(inputs) };
   }
   const loaded = await loadMesh(compiled, device);
-  return { run: (inputs) => runWhole(loaded, compiled.manifest, inputs) };
+  return {
+    run: (inputs) =>
+      runWhole(
+        loaded,
+        compiled.manifest,
+        new Map([...inputs].map(([path, tensor]) => [path, inMemory(tensor)])),
+      ),
+  };
 }
 
 /** In the order in which the axes are given: along the last, neighbours have neighbouring numbers. */

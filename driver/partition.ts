@@ -1,15 +1,24 @@
 /** From the program of a whole mesh to that of each of its devices. */
 import type { Graph } from '../compiler/graph/graph.ts';
 import { entryOf } from '../compiler/lower/entry.ts';
-import { type EntryPlacements, entryPlacements, entryWishes } from '../compiler/lower/entry-placements.ts';
+import { entryPlacements, entryWishes } from '../compiler/lower/entry-placements.ts';
 import { autoPlace } from '../compiler/partition/auto/auto-place.ts';
 import type { CostModel } from '../compiler/partition/auto/cost-model.ts';
 import { type DeviceProgram, localize } from '../compiler/partition/localize.ts';
-import { type PlacedGraph, place } from '../compiler/partition/place.ts';
+import { type PlacedGraph, type PlaceResult, place } from '../compiler/partition/place.ts';
 import { bytesText } from '../compiler/plan/storage-bytes.ts';
 import type { Mesh } from '../dsl/placement/placement.ts';
 import type { TypedProgram } from '../dsl/types/typed.ts';
 import { UserError } from '../runtime/errors.ts';
+
+export type Partitioned =
+  | {
+      readonly kind: 'partitioned';
+      /** The program of the whole mesh, with all tensors placed and all that moves data in it. */
+      readonly placed: PlacedGraph;
+      readonly device: DeviceProgram;
+    }
+  | Extract<PlaceResult, { readonly kind: 'misplaced' }>;
 
 export interface PartitionOptions {
   readonly mesh: Mesh;
@@ -21,32 +30,33 @@ export interface PartitionOptions {
 
 /**
  * Inputs and outputs live as the entry declares, and where it does not, in an `auto fn`, as is best.
- * @throws UserError naming what cannot be computed where it is placed
+ * @throws UserError where there is no way to place an `auto fn`, or no room
  */
 export function partition(
   program: TypedProgram,
   entry: string,
   graph: Graph,
   options: PartitionOptions,
-): DeviceProgram {
-  const placed = placeEntry(program, entry, graph, options);
-  return localize(placed);
+): Partitioned {
+  const result = placeEntry(program, entry, graph, options);
+  if (result.kind === 'misplaced') return result;
+  const { placed } = result;
+  return { kind: 'partitioned', placed, device: localize(placed) };
 }
 
-/** The program of the whole mesh, with all tensors placed and all that moves data in it. */
 function placeEntry(
   program: TypedProgram,
   entry: string,
   graph: Graph,
   { mesh, auto = false, costs }: PartitionOptions,
-): PlacedGraph {
+): PlaceResult {
   if (!auto && !entryOf(program, entry).auto)
-    return placedOrRefused(entry, graph, mesh, entryPlacements(program, entry));
+    return place(graph, { mesh, ...entryPlacements(program, entry) });
   const wishes = entryWishes(program, entry, auto ? 'any' : 'whole');
   const result = autoPlace(graph, { mesh, ...wishes, ...(costs === undefined ? {} : { costs }) });
   switch (result.kind) {
     case 'placed':
-      return result.placed;
+      return result;
     case 'no way':
       throw new UserError(
         'wrong-input',
@@ -60,15 +70,4 @@ function placeEntry(
         'give --mesh more devices, or devices with more memory',
       );
   }
-}
-
-function placedOrRefused(entry: string, graph: Graph, mesh: Mesh, ends: EntryPlacements): PlacedGraph {
-  const placed = place(graph, { mesh, ...ends });
-  if (placed.kind === 'placed') return placed.placed;
-  const [first] = placed.faults;
-  throw new UserError(
-    'wrong-input',
-    `${entry} cannot run on this mesh: ${first?.message ?? 'its tensors have no place'}`,
-    'choose a mesh whose axes divide what they cut, or write the collective that moves what is needed',
-  );
 }

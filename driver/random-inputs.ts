@@ -4,20 +4,36 @@ import type { EntryTensor } from '../compiler/lower/entry.ts';
 import { type Dtype, dtypeFacts } from '../dsl/types/dtype.ts';
 import { evaluateSize } from '../dsl/types/size.ts';
 import { UserError } from '../runtime/errors.ts';
+import { computed, type StoredTensor } from '../runtime/weights/stored-tensor.ts';
 import { type TensorData, tensorFromValues } from '../runtime/weights/tensor-data.ts';
 import { checkMainMemory } from './memory.ts';
 
+/** As `randomInput`, made when it is read. */
+export function storedRandomInput(
+  wanted: EntryTensor,
+  sizes: ReadonlyMap<string, number>,
+  seed: number,
+): StoredTensor {
+  const shape = wanted.dims.map((size) => evaluateSize(size, sizes) ?? 0);
+  return computed({ dtype: randomDtype(wanted), shape }, () => randomInput(wanted, sizes, seed));
+}
+
+function randomDtype({ element }: EntryTensor): Dtype {
+  return element.kind === 'dtype' ? element.dtype : element.kind === 'ix' ? 'i32' : 'f32';
+}
+
 /** Floats uniform in [−1, 1), indices uniform in their range, bools even, other integers below 16. */
 export function randomInput(
-  { path, element, dims }: EntryTensor,
+  wanted: EntryTensor,
   sizes: ReadonlyMap<string, number>,
   seed: number,
 ): TensorData {
+  const { path, element, dims } = wanted;
   const shape = dims.map((size) => evaluateSize(size, sizes) ?? 0);
   const count = shape.reduce((product, extent) => product * extent, 1);
   checkMainMemory(`the random input ${path}, [${shape.join(', ')}],`, count * Float64Array.BYTES_PER_ELEMENT);
   const words = wordsOf(path, seed);
-  const dtype: Dtype = element.kind === 'dtype' ? element.dtype : element.kind === 'ix' ? 'i32' : 'f32';
+  const dtype = randomDtype(wanted);
   const range = element.kind === 'ix' ? (evaluateSize(element.range, sizes) ?? 0) : 16;
   if (element.kind === 'ix' && range === 0 && count > 0) {
     throw new UserError('wrong-input', `${path} indexes a dimension of size 0`, 'choose sizes of at least 1');

@@ -17,6 +17,7 @@ import { loadMesh } from '../runtime/mesh/run-mesh.ts';
 import { runWhole } from '../runtime/mesh/whole-tensors.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
+import { inMemory } from '../runtime/weights/stored-tensor.ts';
 import { type TensorData, tensorFromValues } from '../runtime/weights/tensor-data.ts';
 import { hasInputs } from './instances.ts';
 import { distance } from './run-entry.ts';
@@ -116,7 +117,8 @@ async function compare({ checked, entry, mesh, sizes }: Case, on: 'reference' | 
     const compiled = compileFor(parts, instance, opened.profile).package;
     const loaded = await loadMesh(compiled, opened);
     try {
-      const outputs = await runWhole(loaded, compiled.manifest, inputs);
+      const stored = new Map([...inputs].map(([path, tensor]) => [path, inMemory(tensor)]));
+      const outputs = await runWhole(loaded, compiled.manifest, stored);
       expect(distance(wanted, outputs), `wgsl, ${at}`).toBeLessThanOrEqual(toleranceOf(wanted));
     } finally {
       loaded.destroy();

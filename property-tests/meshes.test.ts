@@ -17,6 +17,7 @@ import { loadMesh } from '../runtime/mesh/run-mesh.ts';
 import { runWhole } from '../runtime/mesh/whole-tensors.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
+import { inMemory } from '../runtime/weights/stored-tensor.ts';
 import { type TensorData, tensorValues } from '../runtime/weights/tensor-data.ts';
 import { hasInputs } from './instances.ts';
 import { distance } from './run-entry.ts';
@@ -123,7 +124,8 @@ function prepare(
 async function run({ compiled, inputs }: Prepared) {
   const loaded = await loadMesh(compiled, opened);
   try {
-    const outputs = await runWhole(loaded, compiled.manifest, inputs);
+    const stored = new Map([...inputs].map(([path, tensor]) => [path, inMemory(tensor)]));
+    const outputs = await runWhole(loaded, compiled.manifest, stored);
     return { outputs, traffic: loaded.traffic };
   } finally {
     loaded.destroy();

@@ -2,13 +2,13 @@
 import { type Command, Option } from 'commander';
 import { describeEntry, type EntryTensor, entryOf, solveEntrySizes } from '../../compiler/lower/entry.ts';
 import { type Checked, checkFile, chooseEntry, type Instance, type Rejected } from '../../driver/compile.ts';
-import { checkInput } from '../../driver/inputs.ts';
+import { checkInputType } from '../../driver/inputs.ts';
 import { readMachine } from '../../driver/machine.ts';
 import type { Mesh } from '../../dsl/placement/placement.ts';
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import type { ElementType } from '../../dsl/types/typed.ts';
 import { UserError } from '../../runtime/errors.ts';
-import type { TensorData } from '../../runtime/weights/tensor-data.ts';
+import type { StoredTensor } from '../../runtime/weights/stored-tensor.ts';
 import { Ended, exitStatus, UsageError } from '../exit.ts';
 import { parseAssignments, parseNamed } from '../options.ts';
 import type { Output } from '../output.ts';
@@ -72,8 +72,8 @@ export interface Prepared {
   readonly checked: Checked;
   readonly instance: Instance;
   readonly wanted: readonly EntryTensor[];
-  /** Those that were given, each of the dtype and shape that the entry takes. */
-  readonly inputs: Map<string, TensorData>;
+  /** Those that were given, each of the dtype and shape that the entry takes; read when asked for. */
+  readonly inputs: Map<string, StoredTensor>;
 }
 
 /**
@@ -109,7 +109,7 @@ export function prepareEntry(
   }
   for (const each of wanted) {
     const tensor = inputs.get(each.path);
-    if (tensor !== undefined) checkInput(each, tensor, solved.sizes);
+    if (tensor !== undefined) checkInputType(each, tensor, solved.sizes);
   }
   const inputDtypes = new Map<string, Dtype>([...inputs].map(([path, { dtype }]) => [path, dtype]));
   const mesh = meshOf(options.mesh);

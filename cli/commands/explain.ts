@@ -10,19 +10,29 @@ import {
   explain,
   explainPlan,
 } from '../../driver/explain.ts';
+import { entryPicture, type MeshPicture } from '../../driver/mesh-picture.ts';
+import { writeFileBeside } from '../../driver/write-file.ts';
 import { showList } from '../../dsl/placement/placement.ts';
 import { isUserError } from '../../runtime/errors.ts';
 import { openAdapter } from '../../runtime/webgpu/adapter.ts';
 import { openDevice } from '../../runtime/webgpu/device.ts';
+import { UsageError } from '../exit.ts';
 import { createOutput, type Output } from '../output.ts';
+import { gridsOf } from '../picture/grid.ts';
+import { svgOf } from '../picture/svg.ts';
+import { drawGrids } from '../picture/terminal.ts';
 import type { Streams } from '../streams.ts';
 import { alignColumns, counted, countText } from '../table.ts';
 import { type EntryOptions, orEnd, prepareEntry, withEntryOptions } from './entry-options.ts';
+import { checkPlace } from './results.ts';
 
 type PlanFor = 'auto' | 'hardware' | 'software' | 'none';
 
 interface ExplainOptions extends EntryOptions {
   readonly adapter: PlanFor;
+  readonly meshPicture?: boolean;
+  readonly tensor: readonly string[];
+  readonly svg?: string;
 }
 
 export function addExplain(command: Command, streams: Streams): void {
@@ -37,10 +47,26 @@ export function addExplain(command: Command, streams: Streams): void {
         .choices(['auto', 'hardware', 'software', 'none'])
         .default('auto'),
     )
+    .option(
+      '--mesh-picture',
+      'instead, draw which device of the mesh holds which part of each input and output',
+    )
+    .addOption(
+      new Option('--tensor <name>', 'draw this tensor of the program, not inputs and outputs; repeatable')
+        .argParser((name: string, before: readonly string[]) => [...before, name])
+        .default([], 'none'),
+    )
+    .option('--svg <file>', 'draw the mesh picture into an SVG file')
     .action(async (file: string, options: ExplainOptions) => {
+      refuseWithoutPicture(options);
       const output = createOutput(options.json === true, streams);
       const { checked, instance } = prepareEntry(file, options, output);
       const lowered = orEnd(lower(checked, instance, output.advance), output);
+      if (options.meshPicture === true) {
+        const picture = entryPicture(checked, instance, lowered, options.tensor);
+        showPicture(picture, options.svg, output, streams.outColour);
+        return;
+      }
       const explanation = explain(checked, instance, lowered);
       const plan = await planFor(options.adapter, lowered, instance, output);
       output.data(reportText(explanation, plan), {
@@ -48,6 +74,32 @@ export function addExplain(command: Command, streams: Streams): void {
         plan: typeof plan === 'string' ? undefined : plan,
       });
     });
+}
+
+/** Options that are of the picture. */
+function refuseWithoutPicture({ meshPicture, tensor, svg, mesh }: ExplainOptions): void {
+  if (meshPicture === true) {
+    if (mesh.size === 0)
+      throw new UsageError(
+        '--mesh-picture draws a mesh, and none is given',
+        'add --mesh, as in --mesh sp=2,tp=4',
+      );
+    if (svg === undefined) return;
+    if (!svg.endsWith('.svg'))
+      throw new UsageError(`${svg}: a picture is written as .svg`, 'give --svg this ending');
+    checkPlace(svg);
+    return;
+  }
+  const alone = [...(tensor.length === 0 ? [] : ['--tensor']), ...(svg === undefined ? [] : ['--svg'])];
+  if (alone.length > 0)
+    throw new UsageError(`${alone.join(', ')}: for the picture of a mesh only`, 'add --mesh-picture');
+}
+
+function showPicture(picture: MeshPicture, svg: string | undefined, output: Output, colour: boolean): void {
+  const grids = gridsOf(picture);
+  if (svg !== undefined) writeFileBeside(svg, svgOf(grids));
+  const text = svg === undefined ? drawGrids(grids, colour) : `written to ${svg}`;
+  output.data(text, { ...picture, ...(svg === undefined ? {} : { file: svg }) });
 }
 
 /** What the plan is, or why there is none: the report is good without one. */

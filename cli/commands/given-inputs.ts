@@ -2,13 +2,15 @@
  * The inputs that a command line gives, by path: from a safetensors file, a checkpoint, `.npy` files and
  * numbers.
  */
+import { statSync } from 'node:fs';
 import { typeText } from '../../compiler/plan/storage-bytes.ts';
 import { type Checkpoint, readCheckpoint } from '../../driver/hugging-face.ts';
 import { closestName } from '../../dsl/types/did-you-mean.ts';
 import { type Dtype, dtypeFacts } from '../../dsl/types/dtype.ts';
 import { UserError } from '../../runtime/errors.ts';
-import { readNpy } from '../../runtime/weights/npy.ts';
+import { openNpy, readNpy } from '../../runtime/weights/npy.ts';
 import { openSafetensors } from '../../runtime/weights/safetensors.ts';
+import { inMemory, rounded, type StoredTensor } from '../../runtime/weights/stored-tensor.ts';
 import { type TensorData, tensorFromValues, tensorValues } from '../../runtime/weights/tensor-data.ts';
 
 /** An input as an entry or a package takes it: `dtype` is undefined where any float does. */
@@ -24,7 +26,8 @@ export interface InputOptions {
 }
 
 export interface GivenInputs {
-  readonly tensors: Map<string, TensorData>;
+  /** Read when asked for. */
+  readonly tensors: Map<string, StoredTensor>;
   /** Tensors of the `--inputs` file that are no inputs. */
   readonly strangers: readonly string[];
   /** What a checkpoint's configuration fixes. */
@@ -52,10 +55,10 @@ function checkpointInputs(
   folder: string,
   { module, weights, settings }: Checkpoint,
   wanted: readonly WantedInput[],
-): readonly (readonly [string, TensorData])[] {
+): readonly (readonly [string, StoredTensor])[] {
   const all = new Map([
     ...weights,
-    ...[...settings].map(([name, value]) => [name, tensorFromValues('f32', [], [value])] as const),
+    ...[...settings].map(([name, value]) => [name, inMemory(tensorFromValues('f32', [], [value]))] as const),
   ]);
   const found = wanted.flatMap(({ path }) => {
     const tensor = all.get(path);
@@ -78,41 +81,42 @@ function fileInputs(
   given: ReadonlySet<string>,
 ): Pick<GivenInputs, 'tensors' | 'strangers'> {
   const source = openSafetensors(file);
-  try {
-    const known = new Set(wanted.map(({ path }) => path));
-    const strangers = source.names.filter((name) => !known.has(name));
-    for (const { path } of wanted) {
-      const near = source.has(path) || given.has(path) ? undefined : closestName(path, strangers);
-      if (near === undefined) continue;
-      throw new UserError(
-        'wrong-input',
-        `${file} has no tensor ${path}, but one named ${near}, which is no input`,
-        `the inputs are ${pathsOf(wanted)}`,
-      );
-    }
-    const names = source.names.filter((name) => known.has(name));
-    if (names.length === 0) {
-      const some = source.names.length === 0 ? 'it has none' : source.names.slice(0, 6).join(', ');
-      throw new UserError(
-        'wrong-input',
-        `${file}: none of its tensors is an input: ${some}`,
-        `the inputs are ${pathsOf(wanted)}`,
-      );
-    }
-    return { tensors: new Map(names.map((name) => [name, source.read(name)])), strangers };
-  } finally {
-    source.close();
+  const known = new Set(wanted.map(({ path }) => path));
+  const strangers = source.names.filter((name) => !known.has(name));
+  for (const { path } of wanted) {
+    const near = source.has(path) || given.has(path) ? undefined : closestName(path, strangers);
+    if (near === undefined) continue;
+    throw new UserError(
+      'wrong-input',
+      `${file} has no tensor ${path}, but one named ${near}, which is no input`,
+      `the inputs are ${pathsOf(wanted)}`,
+    );
   }
+  const names = source.names.filter((name) => known.has(name));
+  if (names.length === 0) {
+    const some = source.names.length === 0 ? 'it has none' : source.names.slice(0, 6).join(', ');
+    throw new UserError(
+      'wrong-input',
+      `${file}: none of its tensors is an input: ${some}`,
+      `the inputs are ${pathsOf(wanted)}`,
+    );
+  }
+  return { tensors: new Map(names.map((name) => [name, source.tensor(name)])), strangers };
 }
 
-function readInput(path: string, value: string, wanted: readonly WantedInput[]): TensorData {
+function readInput(path: string, value: string, wanted: readonly WantedInput[]): StoredTensor {
   const input = wanted.find((each) => each.path === path);
   if (input === undefined) {
     throw new UserError('wrong-input', `there is no input ${path}`, `the inputs are ${pathsOf(wanted)}`);
   }
   const { dtype = 'f32' } = input;
   const number = dtype === 'bool' ? (truth[value] ?? Number(value)) : Number(value);
-  return Number.isNaN(number) ? asWanted(readNpy(value), dtype) : scalarInput(path, dtype, number);
+  return Number.isNaN(number) ? asWanted(npy(value), dtype) : inMemory(scalarInput(path, dtype, number));
+}
+
+/** A pipe is read at once. */
+function npy(file: string): StoredTensor {
+  return statSync(file, { throwIfNoEntry: false })?.isFile() ? openNpy(file) : inMemory(readNpy(file));
 }
 
 const truth: Readonly<Record<string, number>> = { true: 1, false: 0 };
@@ -128,8 +132,8 @@ function scalarInput(path: string, dtype: Dtype, number: number): TensorData {
 }
 
 /** NumPy lacks bf16 and the f8 types: floats given for them are rounded. */
-function asWanted(tensor: TensorData, dtype: Dtype): TensorData {
+function asWanted(tensor: StoredTensor, dtype: Dtype): StoredTensor {
   const lacking = dtype === 'bf16' || dtype === 'f8e4m3' || dtype === 'f8e5m2';
   if (!lacking || dtypeFacts[tensor.dtype].class !== 'float') return tensor;
-  return tensorFromValues(dtype, tensor.shape, tensorValues(tensor));
+  return rounded(tensor, dtype);
 }

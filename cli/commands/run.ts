@@ -5,8 +5,8 @@ import type { Package } from '../../compiler/plan/package.ts';
 import { packageDigest } from '../../compiler/plan/package-digest.ts';
 import { isPackage, readPackage } from '../../compiler/plan/package-files.ts';
 import { compileFor, lower } from '../../driver/compile.ts';
-import { checkInputs } from '../../driver/inputs.ts';
-import { randomInput } from '../../driver/random-inputs.ts';
+import { checkInputs, checkInputTypes } from '../../driver/inputs.ts';
+import { storedRandomInput } from '../../driver/random-inputs.ts';
 import { runReference } from '../../driver/run-reference.ts';
 import { runReferenceOnMesh } from '../../driver/run-reference-mesh.ts';
 import { writeFileBeside } from '../../driver/write-file.ts';
@@ -15,12 +15,22 @@ import type { ElementType } from '../../dsl/types/typed.ts';
 import { UserError } from '../../runtime/errors.ts';
 import { loadMesh } from '../../runtime/mesh/run-mesh.ts';
 import { loadRank } from '../../runtime/mesh/run-rank.ts';
-import { runWhole, runWholeOnRank, wholeType } from '../../runtime/mesh/whole-tensors.ts';
+import {
+  blocksOfRank,
+  runBlocksOnRank,
+  runWhole,
+  sharedBlocks,
+  wholeType,
+} from '../../runtime/mesh/whole-tensors.ts';
+import { deviceTrace } from '../../runtime/trace/mesh-trace.ts';
+import { traceOfRanks } from '../../runtime/trace/ranks-trace.ts';
+import type { Trace } from '../../runtime/trace/trace.ts';
+import { traceText } from '../../runtime/trace/trace-events.ts';
 import { openAdapter } from '../../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/webgpu/device.ts';
 import { type LoadedPackage, loadPackage } from '../../runtime/webgpu/execute.ts';
+import type { StoredTensor } from '../../runtime/weights/stored-tensor.ts';
 import type { TensorData } from '../../runtime/weights/tensor-data.ts';
-import { tensorsDigest } from '../../runtime/weights/tensors-digest.ts';
 import { UsageError } from '../exit.ts';
 import { parseSeed } from '../options.ts';
 import { createOutput, type Output } from '../output.ts';
@@ -40,6 +50,7 @@ interface RunOptions extends EntryOptions {
 }
 
 type Tensors = ReadonlyMap<string, TensorData>;
+type StoredTensors = ReadonlyMap<string, StoredTensor>;
 
 export function addRun(command: Command, streams: Streams): void {
   withEntryOptions(
@@ -61,13 +72,13 @@ export function addRun(command: Command, streams: Streams): void {
         .default('in-process'),
     )
     .option('-o, --output <file>', 'write the results: .safetensors, or .npy when there is one')
-    .option('--trace <file>', "the device's time of each kernel, as JSON for a trace viewer")
+    .option('--trace <file>', 'what each device computes and exchanges when, as JSON for Perfetto')
     .action(async (file: string, options: RunOptions) => {
       const isDirectory = existsSync(file) && statSync(file).isDirectory();
       if (isDirectory) refuseOfPackages(options);
       refuseCombinations(options);
-      if (options.trace !== undefined) checkPlace(options.trace);
       const work = async (rank: Rank | undefined, output: Output): Promise<void> => {
+        if (options.trace !== undefined && speaks(rank)) checkPlace(options.trace);
         const results = await (isDirectory ? runPackage : runFile)(file, options, output, rank);
         if (results === undefined) return;
         if (options.output !== undefined) writeResults(options.output, results);
@@ -86,8 +97,11 @@ function refuseCombinations({ trace, target, communicator }: RunOptions): void {
   if (communicator === 'in-process') return;
   if (target === 'reference')
     throw new UsageError('--communicator mpi has a WebGPU device for each rank', 'use --target wgsl');
-  if (trace !== undefined)
-    throw new UsageError('--trace times the devices of one process', 'leave --communicator mpi out');
+}
+
+/** Whether files are written here. */
+function speaks(rank: Rank | undefined): boolean {
+  return rank === undefined || rank.world.rank === 0;
 }
 
 /** Undefined on the ranks of a job that do not speak for it. */
@@ -106,20 +120,22 @@ async function runFile(
     options.random === undefined,
   );
   const lowered = orEnd(lower(checked, instance, output.advance), output);
-  if (options.output !== undefined) checkResultFile(options.output, lowered.graph.outputs.length);
-  const complete = (): Tensors => {
-    const all = withRandom(wanted, inputs, instance.sizes, options.random);
-    checkInputs(wanted, all, instance.sizes);
-    return all;
+  if (options.output !== undefined && speaks(rank))
+    checkResultFile(options.output, lowered.graph.outputs.length);
+  const given: Given = {
+    wanted,
+    sizes: instance.sizes,
+    tensors: withRandom(wanted, inputs, instance.sizes, options.random),
   };
+  checkInputTypes(wanted, given.tensors, instance.sizes);
   if (options.target === 'reference')
     return lowered.device === undefined
-      ? runReference(lowered.graph, complete(), output.advance)
-      : runReferenceOnMesh(lowered.device, complete());
+      ? runReference(lowered.graph, readAll(given), output.advance)
+      : runReferenceOnMesh(lowered.device, readAll(given));
   return onDevice(options, output, async (opened) => {
-    // Before the inputs are made: sizes that the device cannot hold are refused first.
+    // Before the inputs are read: sizes that the device cannot hold are refused first.
     const compiled = compileFor(lowered, instance, opened.profile, output.advance);
-    return runOn(compiled.package, complete(), opened, { options, output, rank });
+    return runOn(compiled.package, given, opened, { options, output, rank });
   });
 }
 
@@ -137,7 +153,8 @@ async function runPackage(
     );
   }
   const pkg = await readPackage(directory);
-  if (options.output !== undefined) checkResultFile(options.output, pkg.manifest.outputs.length);
+  if (options.output !== undefined && speaks(rank))
+    checkResultFile(options.output, pkg.manifest.outputs.length);
   const { tensors } = readInputs(options, pkg.manifest.inputs);
   const wanted = pkg.manifest.inputs.map((input): EntryTensor => {
     const { path, below } = input;
@@ -146,9 +163,13 @@ async function runPackage(
       below === undefined ? { kind: 'dtype', dtype } : { kind: 'ix', range: natural(below) };
     return { path, element, dims: shape.map(natural) };
   });
-  const inputs = withRandom(wanted, tensors, new Map(), options.random);
-  checkInputs(wanted, inputs, new Map());
-  return onDevice(options, output, (opened) => runOn(pkg, inputs, opened, { options, output, rank }));
+  const given: Given = {
+    wanted,
+    sizes: new Map(),
+    tensors: withRandom(wanted, tensors, new Map(), options.random),
+  };
+  checkInputTypes(wanted, given.tensors, given.sizes);
+  return onDevice(options, output, (opened) => runOn(pkg, given, opened, { options, output, rank }));
 }
 
 /** What a package fixes, or cannot do, is refused rather than passed over. */
@@ -167,15 +188,33 @@ function refuseOfPackages(options: RunOptions): void {
   }
 }
 
+/**
+ * All inputs of an entry, of the types that it takes; read when they are needed, and as much as is needed.
+ */
+interface Given {
+  readonly wanted: readonly EntryTensor[];
+  readonly sizes: ReadonlyMap<string, number>;
+  readonly tensors: StoredTensors;
+}
+
+/** @throws UserError when one cannot be read, or has indices that are out of range */
+function readAll({ wanted, sizes, tensors }: Given): Tensors {
+  const all = new Map([...tensors].map(([path, tensor]) => [path, tensor.read()]));
+  checkInputs(wanted, all, sizes);
+  return all;
+}
+
 /** Adds random tensors for the inputs that are missing, when a seed was given. */
 function withRandom(
   wanted: readonly EntryTensor[],
-  given: Tensors,
+  given: StoredTensors,
   sizes: ReadonlyMap<string, number>,
   seed: number | undefined,
-): Tensors {
+): StoredTensors {
   if (seed === undefined) return given;
-  return new Map(wanted.map((each) => [each.path, given.get(each.path) ?? randomInput(each, sizes, seed)]));
+  return new Map(
+    wanted.map((each) => [each.path, given.get(each.path) ?? storedRandomInput(each, sizes, seed)]),
+  );
 }
 
 async function onDevice<T>(
@@ -199,18 +238,18 @@ interface Run {
 
 async function runOn(
   pkg: Package,
-  inputs: Tensors,
+  given: Given,
   opened: OpenedDevice,
   { options, output, rank }: Run,
 ): Promise<Results> {
   const onPipeline = (done: number, total: number) => output.advance('compiling kernels', done, total);
-  if (rank !== undefined) return runAsRank(pkg, inputs, opened, { output, rank, onPipeline });
+  if (rank !== undefined) return runAsRank(pkg, given.tensors, opened, { options, output, rank, onPipeline });
   const loaded = await loadFor(pkg, opened, onPipeline);
   try {
     output.advance('running', 0, 1);
-    const results = await loaded.run(inputs);
+    const results = await loaded.run(given);
     output.advance('running', 1, 1);
-    if (options.trace !== undefined) writeFileBeside(options.trace, traceText(await loaded.time()));
+    if (options.trace !== undefined) writeFileBeside(options.trace, traceText(await loaded.trace()));
     return results;
   } finally {
     loaded.destroy();
@@ -218,51 +257,52 @@ async function runOn(
 }
 
 /** What both ways of running in one process have. */
-type Loaded = Pick<LoadedPackage, 'run' | 'time' | 'destroy'>;
+interface Loaded extends Pick<LoadedPackage, 'destroy'> {
+  readonly run: (given: Given) => Promise<Tensors>;
+  readonly trace: () => Promise<Trace>;
+}
 
 async function loadFor(
   pkg: Package,
   opened: OpenedDevice,
   onPipeline: (done: number, total: number) => void,
 ): Promise<Loaded> {
-  if (pkg.manifest.mesh === undefined) return loadPackage(pkg, opened, onPipeline);
+  if (pkg.manifest.mesh === undefined) {
+    const loaded = await loadPackage(pkg, opened, onPipeline);
+    const run = (given: Given) => loaded.run(readAll(given));
+    return { ...loaded, run, trace: async () => deviceTrace(pkg.manifest, await loaded.time()) };
+  }
   const loaded = await loadMesh(pkg, opened, onPipeline);
-  return { ...loaded, run: (inputs) => runWhole(loaded, pkg.manifest, inputs) };
+  return { ...loaded, run: ({ tensors }) => runWhole(loaded, pkg.manifest, tensors) };
 }
 
-interface RankRun extends Pick<Run, 'output'> {
+interface RankRun extends Pick<Run, 'options' | 'output'> {
   readonly rank: Rank;
   readonly onPipeline: (done: number, total: number) => void;
 }
 
 async function runAsRank(
   pkg: Package,
-  inputs: Tensors,
+  inputs: StoredTensors,
   opened: OpenedDevice,
-  { output, rank, onPipeline }: RankRun,
+  { options, output, rank, onPipeline }: RankRun,
 ): Promise<Results> {
   const loaded = await loadRank(pkg, opened, rank.world, onPipeline);
   try {
-    await rank.start({
-      program: packageDigest(pkg.manifest, pkg.code),
-      'set of inputs': tensorsDigest(inputs),
-    });
+    const { manifest, code } = pkg;
+    const { world } = rank;
+    const blocks = blocksOfRank(loaded, manifest, inputs, world.rank);
+    const shared = sharedBlocks(loaded, manifest, blocks, world.rank);
+    await rank.start({ program: packageDigest(manifest, code) }, shared);
     output.advance('running', 0, 1);
-    const results = await runWholeOnRank(loaded, pkg.manifest, inputs, rank.world);
+    const results = await runBlocksOnRank(loaded, manifest, blocks, world);
     output.advance('running', 1, 1);
+    if (options.trace !== undefined) {
+      const trace = await traceOfRanks(manifest, loaded, opened, world);
+      if (world.rank === 0) writeFileBeside(options.trace, traceText(trace));
+    }
     return results;
   } finally {
     loaded.destroy();
   }
-}
-
-/** Chrome's trace event format: one complete event a kernel, times in microseconds. */
-function traceText(times: readonly { readonly kernel: string; readonly nanoseconds: number }[]): string {
-  let start = 0;
-  const traceEvents = times.map(({ kernel, nanoseconds }) => {
-    const event = { name: kernel, ph: 'X', pid: 0, tid: 0, ts: start / 1000, dur: nanoseconds / 1000 };
-    start += nanoseconds;
-    return event;
-  });
-  return `${JSON.stringify({ traceEvents })}\n`;
 }

@@ -17,6 +17,12 @@ const faults = {
       return mapAsync.apply(this, range);
     };
   },
+  'has an option that there is not': () => {
+    args.push('--bad');
+  },
+  'has options that do not go together': () => {
+    args.push('--target', 'reference');
+  },
   'has another mesh': () => {
     args[args.indexOf('--mesh') + 1] = 'tp=2';
   },

@@ -1,6 +1,6 @@
 /** What can be wrong with the sizes of an entry, as diagnostics. */
 import type { Diagnostic } from '../../dsl/diagnostics/diagnostic.ts';
-import { showList } from '../../dsl/placement/placement.ts';
+import { type AxisList, showList } from '../../dsl/placement/placement.ts';
 import { decide } from '../../dsl/types/facts.ts';
 import { evaluateSize, type Size, showSize, sizeParameters } from '../../dsl/types/size.ts';
 import type { Dim, FunctionInfo, Type, TypedFact } from '../../dsl/types/typed.ts';
@@ -39,18 +39,43 @@ export function brokenSizes(info: FunctionInfo, sizes: ReadonlyMap<string, numbe
 }
 
 /** Blocks of a dimension that is cut are equal. */
-function unevenDimension(
-  info: FunctionInfo,
-  { size, placement }: Dim,
-  sizes: ReadonlyMap<string, number>,
-): Diagnostic[] {
+function unevenDimension(info: FunctionInfo, dim: Dim, sizes: ReadonlyMap<string, number>): Diagnostic[] {
+  const { size, placement } = dim;
   if (placement.kind !== 'axes') return [];
   const value = evaluateSize(size, sizes);
   const devices = placement.axes.reduce((product, axis) => product * (sizes.get(axis) ?? 1), 1);
   if (value === undefined || value % devices === 0) return [];
   const names = [...sizeParameters(size), ...placement.axes];
-  const message = `the dimension ${showSize(size)}${showList(placement.axes)} of ${info.name} does not divide into ${devices} blocks for ${given(new Set(names), sizes)}`;
-  return [problem('E0604', info, message, 'choose a mesh whose axes divide what they cut, or other sizes')];
+  const text = `${showSize(size)}${showList(placement.axes)}`;
+  const message = `the dimension ${text} of ${info.name} does not divide into ${devices} blocks for ${given(new Set(names), sizes)}`;
+  const found = problem('E0604', info, message, '');
+  const has = (type: Type) => dimsIn(type).some((other) => showDims([other]) === showDims([dim]));
+  const [first, ...others] = [
+    ...info.parameters.filter(({ type }) => has(type)).map(({ span, name }) => ({ span, message: name })),
+    ...(has(info.result) ? [{ span: info.resultSpan, message: 'the result' }] : []),
+  ].map((label) => ({ ...label, message: `${label.message} has ${value} there` }));
+  return [
+    {
+      ...found,
+      primary: first ?? found.primary,
+      secondary: others,
+      help: evenWaysOut(size, placement.axes, value, devices),
+    },
+  ];
+}
+
+/** Sizes and meshes close by for which it does. */
+function evenWaysOut(size: Size, axes: AxisList, value: number, devices: number): readonly string[] {
+  const below = Math.floor(value / devices) * devices;
+  const even = [below, below + devices].filter((other) => other > 0);
+  const divisors = Array.from({ length: devices }, (_, at) => at + 1).filter((count) => value % count === 0);
+  const meshes = divisors.slice(-3).map((count) => `${axes[0]}=${count}`);
+  return [
+    `give a size of which ${devices} devices have equal blocks: ${showSize(size)} = ${even.join(' or ')}`,
+    axes.length === 1
+      ? `or a mesh that divides ${value}: ${meshes.join(' or ')}`
+      : `or a mesh on which ${axes.join(' × ')} divides ${value}`,
+  ];
 }
 
 /** The sizes that a type is written with. */

@@ -94,7 +94,7 @@ test('a dimension that axes do not divide is said', () => {
   const cut = checkText('mesh (a, b)\nexport fn f(x: f32[N@(a, b)]) -> f32[N@(a, b)] = for n: x[n]');
   const codes = (sizes: Readonly<Record<string, number>>) =>
     problems(solveEntrySizes(cut, 'f', new Map(), new Map(Object.entries(sizes))));
-  const fault = ['E0604', 'choose a mesh whose axes divide what they cut, or other sizes'];
+  const fault = ['E0604', 'give a size of which 4 devices have equal blocks: N = 4 or 8'];
   // Once, though both the parameter and the result are cut so.
   expect(codes({ N: 6, a: 2, b: 2 })).toEqual([fault]);
   expect(codes({ N: 8, a: 2, b: 2 })).toEqual([]);

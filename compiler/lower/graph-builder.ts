@@ -28,6 +28,7 @@ import {
 } from '../graph/scalar.ts';
 import { nodeScalars, readsOf } from '../graph/uses.ts';
 import { type IndexArithmetic, indexArithmetic } from './index-arithmetic.ts';
+import type { Origin } from './origin.ts';
 import type { Axis, TensorValue } from './value.ts';
 
 export interface Reduction {
@@ -64,6 +65,12 @@ export interface GraphBuilder {
   readonly input: (name: string, dtype: Dtype, shape: readonly number[]) => Tensor;
   readonly result: (name: string, dtype: Dtype, shape: readonly number[]) => Tensor;
   readonly define: (node: Node) => void;
+  /** Tensors that are made meanwhile come from there, or from a part of it. */
+  readonly within: <T>(origin: Origin, work: () => T) => T;
+  /** What `within` was last given. */
+  readonly origin: () => Origin | undefined;
+  /** Where each tensor was made. */
+  readonly origins: ReadonlyMap<TensorId, Origin>;
   /** Puts expressions for index variables and simplifies what changes. */
   readonly substitute: (scalar: Scalar, replace: ReadonlyMap<number, Scalar>) => Scalar;
   /** The element at these subscripts. */
@@ -103,6 +110,8 @@ export function graphBuilder(): GraphBuilder {
   const tensors = new Map<TensorId, { readonly tensor: Tensor; level: number; ofNode: boolean }>();
   const loops = new Map<LoopId, { readonly count: number; readonly level: number }>();
   const levels: Level[] = [{ nodes: [], loop: undefined }];
+  const origins = new Map<TensorId, Origin>();
+  let current: Origin | undefined;
 
   const arithmetic = indexArithmetic({
     extent: (axis) => extents[axis]!,
@@ -117,7 +126,16 @@ export function graphBuilder(): GraphBuilder {
   function newTensor(name: string, dtype: Dtype, shape: readonly number[], ofNode: boolean): Tensor {
     const tensor: Tensor = { id: tensors.size, name, dtype, shape };
     tensors.set(tensor.id, { tensor, level: levels.length - 1, ofNode });
+    if (current !== undefined) origins.set(tensor.id, current);
     return tensor;
+  }
+
+  function within<T>(origin: Origin, work: () => T): T {
+    const before = current;
+    current = origin;
+    const result = work();
+    current = before;
+    return result;
   }
 
   function levelOf(read: Iterable<TensorId>, counters: Iterable<LoopId>): number {
@@ -241,6 +259,9 @@ export function graphBuilder(): GraphBuilder {
     input: (name, dtype, shape) => newTensor(name, dtype, shape, false),
     result: (name, dtype, shape) => newTensor(name, dtype, shape, true),
     define: (node) => define(node),
+    within,
+    origin: () => current,
+    origins,
     substitute,
     at,
     view,

@@ -12,6 +12,7 @@ import { type GraphBuilder, graphBuilder } from './graph-builder.ts';
 import { lowerExpression } from './lower-expression.ts';
 import { dtypeOfElement, type Lowering, type Scope } from './lowering.ts';
 import { mergeAxes } from './merge-axes.ts';
+import { madeAt, type SourceOfTensors } from './origin.ts';
 import type { TensorValue, Value } from './value.ts';
 
 export interface LowerOptions {
@@ -21,7 +22,9 @@ export interface LowerOptions {
   readonly inputDtypes: ReadonlyMap<string, Dtype>;
 }
 
-export type LowerResult = { readonly graph: Graph } | { readonly diagnostics: readonly Diagnostic[] };
+export type LowerResult =
+  | { readonly graph: Graph; readonly source: SourceOfTensors }
+  | { readonly diagnostics: readonly Diagnostic[] };
 
 /** The graph of an entry of a program without errors. */
 export function lowerEntry(program: TypedProgram, entry: string, options: LowerOptions): LowerResult {
@@ -32,7 +35,9 @@ export function lowerEntry(program: TypedProgram, entry: string, options: LowerO
   const lowering: Lowering = {
     program,
     builder,
-    lower: (expression, scope) => lowerExpression(expression, scope, lowering),
+    names: new Map(),
+    lower: (expression, scope) =>
+      madeAt(builder, expression.span, () => lowerExpression(expression, scope, lowering)),
   };
   const inputs = new Map(
     describeEntry(program, entry).inputs.map(({ path, element, dims }): [string, GraphInput] => {
@@ -47,10 +52,10 @@ export function lowerEntry(program: TypedProgram, entry: string, options: LowerO
   );
   const scope: Scope = { sizes, locals: new Map(locals), indices: new Map(), perDevice: false };
   const result = lowering.lower(info.body, scope);
-  const outputs = storeOutputs(builder, result, info.result);
+  const outputs = madeAt(builder, info.body.span, () => storeOutputs(builder, result, info.result));
   const graph = mergeAxes(builder.graph(entry, [...inputs.values()], outputs));
   assertWellFormed(graph, 'lowering');
-  return { graph };
+  return { graph, source: { origins: builder.origins, names: lowering.names } };
 }
 
 function storageOf(element: ElementType, given: Dtype | undefined): Dtype {

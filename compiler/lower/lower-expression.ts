@@ -19,6 +19,7 @@ import {
   settleScalar,
   sizeOf,
 } from './lowering.ts';
+import { madeAt, madeInCall } from './origin.ts';
 import { scalarOf, scalarValue, type TensorValue, tensorOf, type Value, zipLeaves } from './value.ts';
 
 export type TypedKind = TypedNode['kind'];
@@ -80,8 +81,10 @@ const table: Table = {
     // A block is a chain of lets: followed here, so that a long one does not nest.
     let rest: TypedExpression = expression;
     while (rest.kind === 'let') {
-      bindPattern(lowering, scope, rest.pattern, lowering.lower(rest.value, scope));
-      rest = rest.body;
+      const { pattern, value, body } = rest;
+      const lowered = lowering.lower(value, scope);
+      madeAt(lowering.builder, value.span, () => bindPattern(lowering, scope, pattern, lowered));
+      rest = body;
     }
     return lowering.lower(rest, scope);
   },
@@ -92,11 +95,16 @@ const table: Table = {
     for (const [position, name] of callee.sizes.entries())
       sizes.set(name, sizeOf(expression.sizes[position]!, scope));
     const locals = callee.parameters.map(({ local, name, type }, position) => {
-      const argument = lowering.lower(expression.arguments[position]!, scope);
-      return [local, declared(settle(lowering, argument, name), type, lowering)] as const;
+      const given = expression.arguments[position]!;
+      const argument = lowering.lower(given, scope);
+      const placed = madeAt(lowering.builder, given.span, () =>
+        declared(settle(lowering, argument, name), type, lowering),
+      );
+      return [local, placed] as const;
     });
     const inner: Scope = { sizes, locals: new Map(locals), indices: new Map(), perDevice: scope.perDevice };
-    const result = settle(lowering, lowering.lower(callee.body, inner), callee.name);
+    const body = madeInCall(lowering.builder, expression.span, () => lowering.lower(callee.body, inner));
+    const result = settle(lowering, body, callee.name);
     return declared(result, callee.result, lowering);
   },
   builtin: lowerBuiltin,

@@ -14,10 +14,11 @@ import type {
   TypedProgram,
 } from '../../dsl/types/typed.ts';
 import { leafTypes } from '../../dsl/types/types.ts';
-import type { Scalar } from '../graph/graph.ts';
+import type { Scalar, TensorId } from '../graph/graph.ts';
 import { convert } from '../graph/scalar.ts';
 import { isCheap } from './cheap.ts';
 import type { GraphBuilder } from './graph-builder.ts';
+import { nameTensors } from './origin.ts';
 import { leaves, mapLeaves, scalarOf, scalarValue, type TensorValue, type Value } from './value.ts';
 
 /** One function at one set of sizes and arguments. */
@@ -32,6 +33,8 @@ export interface Scope {
 export interface Lowering {
   readonly program: TypedProgram;
   readonly builder: GraphBuilder;
+  /** What the program calls tensors. */
+  readonly names: Map<TensorId, string>;
   readonly lower: (expression: TypedExpression, scope: Scope) => Value;
 }
 
@@ -83,7 +86,9 @@ export function settleScalar(lowering: Lowering, scalar: Scalar, name: string): 
 
 export function bindPattern(lowering: Lowering, scope: Scope, pattern: TypedPattern, value: Value): void {
   if (pattern.kind === 'local') {
-    scope.locals.set(pattern.local, settle(lowering, value, pattern.name));
+    const settled = settle(lowering, value, pattern.name);
+    nameTensors(lowering.names, settled, pattern.name);
+    scope.locals.set(pattern.local, settled);
     return;
   }
   if (value.kind !== 'tuple') throw new Error(`a tuple was expected, not a ${value.kind}`);

@@ -45,7 +45,7 @@ export interface CombinePart {
 }
 
 /** An exchange, wherever its tensors are. */
-export type Exchanged = Omit<ExchangeStep, 'from' | 'to'>;
+export type Exchanged = Omit<ExchangeStep, 'from' | 'to' | 'tensor'>;
 
 export function exchangeOf({ verb, axes, devices, combiner, result }: ExchangeNode): Exchanged {
   const { dtype, shape } = result;

@@ -77,7 +77,7 @@ export function launchOrder(
     touch(to);
     const exchanged = exchangeOf(node);
     if (exchanged.elements === 0 || (node.devices === 1 && from === to)) return [];
-    return [{ ...exchanged, from, to }];
+    return [{ ...exchanged, from, to, tensor: tensors.get(node.source)!.name }];
   };
 
   const loop = (node: LoopNode, body: readonly ScheduledStep[]): LaunchStep[] => {

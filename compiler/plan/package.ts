@@ -54,6 +54,8 @@ const kernelSchema = z.strictObject({
   counters: natural.max(maxKernelUniforms),
   /** Mesh axes along which it reads the device's coordinate, in the same uniform after the steps. */
   coordinates: z.array(z.string().min(1)).min(1).max(maxKernelUniforms).optional(),
+  /** What is bound, in binding order, as the program calls it: for people. */
+  tensors: z.array(z.strictObject({ name: z.string(), bytes: natural })).optional(),
 });
 
 const dispatchSchema = z.strictObject({
@@ -89,6 +91,8 @@ const exchangeSchema = z.strictObject({
   from: natural,
   /** May be `from` where the verb works in place. */
   to: natural,
+  /** What is exchanged, as the program calls it: for people. */
+  tensor: z.string().optional(),
 });
 
 export type ExchangeStep = z.infer<typeof exchangeSchema>;

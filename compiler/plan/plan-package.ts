@@ -2,7 +2,7 @@
 
 import { UserError } from '../../dsl/diagnostics/user-error.ts';
 import { deviceCount, devicesAlong, type Mesh, type Placement } from '../../dsl/placement/placement.ts';
-import type { Graph } from '../graph/graph.ts';
+import type { Graph, Tensor, TensorId } from '../graph/graph.ts';
 import type { DeviceProfile } from '../tiles/device-profile.ts';
 import type { Schedule } from '../tiles/scheduled.ts';
 import { expandSteps, uniformStride } from './expand.ts';
@@ -23,7 +23,7 @@ import {
   packageVersion,
   type Requirements,
 } from './package.ts';
-import { bufferBytes } from './storage-bytes.ts';
+import { bufferBytes, packedBytes } from './storage-bytes.ts';
 import { allTensors, assignStorages, type StorageId, type Storages } from './storages.ts';
 
 export interface PlanOptions {
@@ -31,6 +31,8 @@ export interface PlanOptions {
   readonly sizes?: Readonly<Record<string, number>>;
   /** For inputs of type `ix(n)`, by path: n. */
   readonly below?: ReadonlyMap<string, number>;
+  /** What the program calls tensors, where it is not what the graph does. */
+  readonly names?: ReadonlyMap<TensorId, string>;
   /** The graph is the program of each of its devices. */
   readonly mesh?: Mesh;
   /** Of inputs and outputs, by path, where the graph is of a device. */
@@ -52,7 +54,7 @@ export function planPackage(
 ): Package {
   const byName = new Map(compiled.map((kernel) => [kernel.name, kernel]));
   if (byName.size !== compiled.length) throw new Error('planning: two kernels have one name');
-  const tensors = allTensors(graph, schedule);
+  const tensors = withNames(allTensors(graph, schedule), options.names);
   const storages = assignStorages(graph, schedule, byName, tensors);
   const order = launchOrder(graph, schedule, byName, tensors, storages);
   const { slots, slotOf } = assignSlots(graph, order, storages);
@@ -63,7 +65,7 @@ export function planPackage(
     const placed = placement === undefined ? {} : { placement: packagePlacement(placement, known) };
     return { path, dtype, shape: [...shape], slot: slotOf(storages.of(tensor)), ...placed };
   };
-  const kernels = order.kernels.map(packageKernel);
+  const kernels = order.kernels.map((kernel) => packageKernel(kernel, tensors));
   const outputs = graph.outputs.map((output) =>
     place(output.path, output.tensor, options.placements?.outputs.get(output.path)),
   );
@@ -102,6 +104,13 @@ export function planPackage(
   return planned;
 }
 
+function withNames(
+  tensors: ReadonlyMap<TensorId, Tensor>,
+  names: ReadonlyMap<TensorId, string> = new Map(),
+): ReadonlyMap<TensorId, Tensor> {
+  return new Map([...tensors].map(([id, tensor]) => [id, { ...tensor, name: names.get(id) ?? tensor.name }]));
+}
+
 /** Axes that the mesh does not have are of one device: they cut nothing. */
 function packagePlacement(
   { dims, pending }: Placement,
@@ -113,7 +122,7 @@ function packagePlacement(
   };
 }
 
-function packageKernel(kernel: Kernel): PackageKernel {
+function packageKernel(kernel: Kernel, tensors: ReadonlyMap<TensorId, Tensor>): PackageKernel {
   const { name, workgroupSize, grid, bindings, counters, coordinates = [] } = kernel;
   return {
     name,
@@ -123,6 +132,10 @@ function packageKernel(kernel: Kernel): PackageKernel {
     bindings: bindings.map((binding) => binding.access),
     counters: counters.length,
     ...(coordinates.length === 0 ? {} : { coordinates: [...coordinates] }),
+    tensors: bindings.map((binding) => {
+      const tensor = tensors.get(binding.tensor)!;
+      return { name: tensor.name, bytes: packedBytes(tensor) };
+    }),
   };
 }
 

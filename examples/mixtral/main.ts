@@ -54,7 +54,7 @@ async function main(): Promise<void> {
     const checkpoint = readCheckpoint(folder);
     const inputs: ModelInputs = {
       tokens: tensor('i32', [bytes.length], bytes),
-      ...Object.fromEntries(checkpoint.weights),
+      ...Object.fromEntries([...checkpoint.weights].map(([path, stored]) => [path, stored.read()])),
       ...Object.fromEntries([...checkpoint.settings].map(([name, value]) => [name, scalar('f32', value)])),
     };
     const kernels = await logitsOn({ target: 'wgsl' }, checkpoint, inputs);

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { UserError } from '../errors.ts';
 import type { Communicator } from './communicator.ts';
+import { gatherTexts } from './gather-texts.ts';
 import { showRanks } from './show-ranks.ts';
 
 /**
@@ -22,9 +23,34 @@ export async function agree(world: Communicator, name: string, content: string):
     holders.set(digest, [...(holders.get(digest) ?? []), rank]);
   }
   if (holders.size === 1) return;
+  throw disagreement(name, holders);
+}
+
+/**
+ * A collective: of the parts that several ranks have, by name, compares what they are.
+ *
+ * @throws UserError `wrong-input` on every rank, naming the first part of which ranks have different ones.
+ */
+export async function agreeOnParts(world: Communicator, parts: ReadonlyMap<string, string>): Promise<void> {
+  const all = await gatherTexts(world, JSON.stringify([...parts]));
+  const holders = new Map<string, Map<string, number[]>>();
+  for (const [rank, text] of all.entries())
+    for (const [name, content] of JSON.parse(text) as readonly (readonly [string, string])[]) {
+      const ofPart = holders.get(name) ?? new Map<string, number[]>();
+      ofPart.set(content, [...(ofPart.get(content) ?? []), rank]);
+      holders.set(name, ofPart);
+    }
+  const different = [...holders].find(([, ofPart]) => ofPart.size > 1);
+  if (different === undefined) return;
+  const [name, ofPart] = different;
+  throw disagreement(name, ofPart);
+}
+
+/** Those that differ from what most have. */
+function disagreement(name: string, holders: ReadonlyMap<string, readonly number[]>): UserError {
   const [most, ...others] = [...holders.values()].sort((left, right) => right.length - left.length);
   const odd = others.flat().sort((left, right) => left - right);
-  throw new UserError(
+  return new UserError(
     'wrong-input',
     `${showRanks(odd)} ${odd.length === 1 ? 'has' : 'have'} another ${name} than ${showRanks(most!)}`,
     `give all ranks the same ${name}`,

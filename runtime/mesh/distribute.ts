@@ -10,6 +10,7 @@ import {
   showList,
 } from '../../dsl/placement/placement.ts';
 import { UserError } from '../errors.ts';
+import { inMemory, type Run, type StoredTensor } from '../weights/stored-tensor.ts';
 import { checkTensorBytes, type TensorData, tensorFromValues, tensorValues } from '../weights/tensor-data.ts';
 
 /**
@@ -61,14 +62,41 @@ export function blockOf(
   coordinates: Coordinates,
 ): TensorData {
   checkTensorBytes(what, tensor);
+  return readBlock(what, inMemory(tensor), placement, mesh, coordinates);
+}
+
+/**
+ * As `blockOf`, of a tensor that need not be in memory: no other elements of it are read.
+ * @throws UserError `wrong-input` where a dimension does not come apart into equal blocks; as `readPart`
+ */
+export function readBlock(
+  what: string,
+  tensor: StoredTensor,
+  placement: Placement,
+  mesh: Mesh,
+  coordinates: Coordinates,
+): TensorData {
+  const { dtype } = tensor;
   const shape = blockShape(what, tensor.shape, placement, mesh);
-  const summed = [...placement.pending].flatMap(([axis, combiner]) => (combiner === 'sum' ? [axis] : []));
-  const block = { dtype: tensor.dtype, shape };
-  const bytes = new Uint8Array(packedBytes(block));
-  if (blockNumber(summed, coordinates, mesh) === 0)
-    for (const { whole, own, length } of runsOf(tensor, shape, placement, mesh, coordinates))
-      bytes.set(tensor.bytes.subarray(whole, whole + length), own);
-  return { ...block, bytes };
+  if (!holdsValue(placement, mesh, coordinates))
+    return { dtype, shape, bytes: new Uint8Array(packedBytes({ dtype, shape })) };
+  return tensor.readPart({ shape, runs: runsOf(tensor.shape, shape, placement, mesh, coordinates) });
+}
+
+/**
+ * Which block `readBlock` gives a device, the same text where it is the same block: `block 0 1`, its number
+ * in each dimension; undefined for all of the tensor.
+ */
+export function blockName(placement: Placement, mesh: Mesh, coordinates: Coordinates): string | undefined {
+  if (!holdsValue(placement, mesh, coordinates)) return 'zeros';
+  if (devicesAlong(mesh, placement.dims.flat()) === 1) return undefined;
+  return `block ${placement.dims.map((list) => blockNumber(list, coordinates, mesh)).join(' ')}`;
+}
+
+/** Of a pending sum the first device along its axes does, the others hold zeros. */
+function holdsValue({ pending }: Placement, mesh: Mesh, coordinates: Coordinates): boolean {
+  const summed = [...pending].flatMap(([axis, combiner]) => (combiner === 'sum' ? [axis] : []));
+  return blockNumber(summed, coordinates, mesh) === 0;
 }
 
 /**
@@ -92,21 +120,16 @@ export function assemble(
   };
   const bytes = new Uint8Array(packedBytes(tensor));
   const coordinates = allCoordinates(mesh);
+  const size = elementBytes(dtype);
   for (const [device, block] of final.entries())
-    for (const { whole, own, length } of runsOf(tensor, shape, placement, mesh, coordinates[device]!))
-      bytes.set(block.bytes.subarray(own, own + length), whole);
+    for (const { whole, own, length } of runsOf(tensor.shape, shape, placement, mesh, coordinates[device]!))
+      bytes.set(block.bytes.subarray(own * size, (own + length) * size), whole * size);
   return { ...tensor, bytes };
 }
 
-/** Bytes that lie together both in the whole tensor and in a device's block of it. */
-interface Run {
-  readonly whole: number;
-  readonly own: number;
-  readonly length: number;
-}
-
+/** Of which runs of a whole tensor a device's block consists. */
 function* runsOf(
-  { dtype, shape }: Pick<TensorData, 'dtype' | 'shape'>,
+  shape: readonly number[],
   block: readonly number[],
   { dims }: Placement,
   mesh: Mesh,
@@ -118,11 +141,11 @@ function* runsOf(
   const cut = shape.findLastIndex((extent, dim) => extent !== block[dim]);
   const outer = block.slice(0, Math.max(0, cut));
   const inner = block.slice(Math.max(0, cut));
-  const length = elementCount(inner) * elementBytes(dtype);
+  const length = elementCount(inner);
   const index = outer.map(() => 0);
   for (let run = 0; run < elementCount(outer); run++) {
     const place = shape.reduce((flat, extent, dim) => flat * extent + first[dim]! + (index[dim] ?? 0), 0);
-    yield { whole: place * elementBytes(dtype), own: run * length, length };
+    yield { whole: place, own: run * length, length };
     for (let dim = outer.length - 1; dim >= 0 && ++index[dim]! === outer[dim]; dim--) index[dim] = 0;
   }
 }

@@ -45,6 +45,23 @@ export interface MeshSite {
   readonly scratch: GPUBuffer | undefined;
 }
 
+/** Whose command it is: a device's own, or a part of an exchange of the devices of a group. */
+export type Doer =
+  | { readonly kind: 'device'; readonly device: number }
+  | {
+      readonly kind: 'group';
+      readonly step: ExchangeStep;
+      readonly group: readonly number[];
+      /** Which of the run's exchanges. */
+      readonly number: number;
+    };
+
+export interface MeshCommand {
+  readonly command: EncodedCommand;
+  /** The same for all parts of an exchange in a group, which follow each other. */
+  readonly doer: Doer;
+}
+
 /**
  * Each command on all devices before the next: neighbours then work on different buffers, and none waits for
  * another.
@@ -54,19 +71,25 @@ export function encodeMesh(
   exchanges: Exchanges,
   { kernels }: Manifest,
   site: MeshSite,
-): EncodedCommand[] {
+): MeshCommand[] {
   const { mesh, device, pipelines, memories } = site;
   const encodings = memories.map((memory) => createEncoding(device, pipelines, memory, kernels));
   const encodePart = partEncoding(exchanges, site);
-  const encoded: EncodedCommand[] = [];
+  const encoded: MeshCommand[] = [];
+  let number = 0;
   for (const command of commands) {
     if (command.kind !== 'exchange') {
-      for (const encode of encodings) encoded.push(encode(command));
+      for (const [own, encode] of encodings.entries())
+        encoded.push({ command: encode(command), doer: { kind: 'device', device: own } });
       continue;
     }
     const { step, from, to } = command;
-    for (const group of groupsAlong(step.axes, mesh))
-      for (const part of exchanges.parts.get(step)!) encoded.push(encodePart(part, { group, from, to }));
+    for (const group of groupsAlong(step.axes, mesh)) {
+      const doer: Doer = { kind: 'group', step, group, number };
+      for (const part of exchanges.parts.get(step)!)
+        encoded.push({ command: encodePart(part, { group, from, to }), doer });
+    }
+    number++;
   }
   return encoded;
 }

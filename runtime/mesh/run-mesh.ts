@@ -10,6 +10,8 @@ import { checkLimits } from '../../compiler/plan/limits.ts';
 import type { Package } from '../../compiler/plan/package.ts';
 import { deviceCount, type Mesh } from '../../dsl/placement/placement.ts';
 import { UserError } from '../errors.ts';
+import { meshTrace } from '../trace/mesh-trace.ts';
+import type { Trace } from '../trace/trace.ts';
 import { copyBytesSource } from '../webgpu/copy-bytes.ts';
 import type { OpenedDevice } from '../webgpu/device.ts';
 import type { Tensors } from '../webgpu/execute.ts';
@@ -35,6 +37,8 @@ export interface LoadedMesh extends Runner<readonly Tensors[], Map<string, Tenso
   /** Bytes of memory that all devices together hold. */
   readonly peakBytes: number;
   readonly traffic: Traffic;
+  /** As `time`, of each device what it did. */
+  readonly trace: () => Promise<Trace>;
   readonly destroy: () => void;
 }
 
@@ -105,17 +109,20 @@ export async function loadMesh(
         scratch: scratch === 0 ? undefined : shared.allocate('scratch', scratch, bufferUsage.storage),
       });
     });
+    const commands = encoded.map(({ command }) => command);
+    const runner = createRunner(opened, `a run of ${manifest.entry}`, commands, {
+      write: (given: readonly Tensors[] | undefined) => {
+        if (given !== undefined) checkCount(manifest.entry, given, memories);
+        for (const [number, memory] of memories.entries()) memory.write(given?.[number]);
+      },
+      copyOutputs: (encoder) => {
+        for (const memory of memories) memory.copyOutputs(encoder);
+      },
+      takeOutputs: () => Promise.all(memories.map((memory) => memory.takeOutputs())),
+    });
     return {
-      ...createRunner(opened, `a run of ${manifest.entry}`, encoded, {
-        write: (given: readonly Tensors[] | undefined) => {
-          if (given !== undefined) checkCount(manifest.entry, given, memories);
-          for (const [number, memory] of memories.entries()) memory.write(given?.[number]);
-        },
-        copyOutputs: (encoder) => {
-          for (const memory of memories) memory.copyOutputs(encoder);
-        },
-        takeOutputs: () => Promise.all(memories.map((memory) => memory.takeOutputs())),
-      }),
+      ...runner,
+      trace: async () => meshTrace(manifest, mesh, encoded, await runner.time()),
       mesh,
       traffic,
       peakBytes: memories.reduce((sum, memory) => sum + memory.bytes, shared.bytes()),

@@ -9,8 +9,10 @@ import { checkLimits } from '../../compiler/plan/limits.ts';
 import type { ExchangeStep, Package } from '../../compiler/plan/package.ts';
 import { bufferBytes, packedBytes } from '../../compiler/plan/storage-bytes.ts';
 import { type AxisList, type Mesh, showList } from '../../dsl/placement/placement.ts';
+import { createRecorder, type Recorder } from '../trace/rank-recorder.ts';
+import type { Slice } from '../trace/trace.ts';
 import type { OpenedDevice } from '../webgpu/device.ts';
-import { createEncoding, submitCommands } from '../webgpu/encode.ts';
+import { createEncoding, type EncodedCommand, submitCommands } from '../webgpu/encode.ts';
 import type { Tensors } from '../webgpu/execute.ts';
 import { inTurns } from '../webgpu/in-turns.ts';
 import { type Allocator, allocateMemory, createAllocator } from '../webgpu/package-memory.ts';
@@ -32,6 +34,11 @@ export interface LoadedRank {
    * @throws UserError as a run of one device; the other ranks then wait, until they are told.
    */
   readonly run: (inputs: Tensors) => Promise<Map<string, TensorData>>;
+  /**
+   * Collective: runs on the inputs of the last run, and says what this rank did, by a clock in nanoseconds.
+   * Slower: each kernel is in a pass of its own.
+   */
+  readonly trace: (now: () => number) => Promise<readonly Slice[]>;
   readonly destroy: () => void;
 }
 
@@ -76,15 +83,27 @@ export async function loadRank(
     let forming: Promise<Groups> | undefined;
     const what = `a run of ${manifest.entry}`;
 
-    const run = async (inputs: Tensors): Promise<Map<string, TensorData>> => {
+    const run = async (
+      inputs: Tensors | undefined,
+      recorder: Recorder | undefined,
+    ): Promise<Map<string, TensorData>> => {
       forming ??= formGroups(world, mesh, steps);
       const groups = await forming;
       let begin = () => memory.write(inputs);
+      /** Those that are still to be submitted. */
+      const recorded = async (commands: readonly EncodedCommand[]): Promise<readonly EncodedCommand[]> => {
+        if (recorder === undefined) return commands;
+        await guard(what, begin);
+        begin = () => undefined;
+        await recorder.commands(commands);
+        return [];
+      };
       for (const { commands, exchanges } of encoded) {
         const passed = exchanges.map((command, place) => ({ command, lane: lanes[place]! }));
+        const left = await recorded(commands);
         await guard(what, async () => {
           begin();
-          submitCommands(device, commands, (encoder) => {
+          submitCommands(device, left, (encoder) => {
             for (const { command, lane } of passed) {
               const source = memory.slots[command.from]!;
               encoder.copyBufferToBuffer(source, 0, lane.staging, 0, bufferBytes(sourceOf(command)));
@@ -92,7 +111,13 @@ export async function loadRank(
           });
           await Promise.all(passed.map(({ command, lane }) => takeSource(command, lane)));
         });
-        await Promise.all(passed.map(({ command, lane }) => exchange(command, lane, groups)));
+        await Promise.all(
+          passed.map(async ({ command, lane }, place) => {
+            const arrived = recorder?.exchange(command.step, place);
+            await exchange(command, lane, groups);
+            arrived?.();
+          }),
+        );
         begin = () => {
           for (const { command, lane } of passed) {
             const bytes = bufferBytes(resultOf(command));
@@ -100,9 +125,10 @@ export async function loadRank(
           }
         };
       }
+      const left = await recorded(last);
       return guard(what, () => {
         begin();
-        submitCommands(device, last, memory.copyOutputs);
+        submitCommands(device, left, memory.copyOutputs);
         return memory.takeOutputs();
       });
     };
@@ -111,7 +137,13 @@ export async function loadRank(
     return {
       mesh,
       peakBytes: memory.bytes + shared.bytes(),
-      run: (inputs) => inTurn(() => run(inputs)),
+      run: (inputs) => inTurn(() => run(inputs, undefined)),
+      trace: (now) =>
+        inTurn(async () => {
+          const recorder = createRecorder(manifest, opened, mesh, world.rank, now);
+          await run(undefined, recorder);
+          return recorder.slices();
+        }),
       destroy,
     };
   } catch (error) {

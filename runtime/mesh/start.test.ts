@@ -30,6 +30,15 @@ test('ranks of different programs or inputs do not', async () => {
   expect(told).toEqual(Array(4).fill('others: false'));
 });
 
+test('ranks of different blocks do not, where they should have the same', async () => {
+  const withBlocks = (world: World, content: string) =>
+    startTogether(world, { program: 'one' }, new Map([[`input x (block ${world.rank % 2})`, content]]));
+  const same = await endings((world) => withBlocks(world, `${world.rank % 2}`).then(() => 'started'));
+  expect(same).toEqual(Array(4).fill('started'));
+  const differing = await endings((world) => withBlocks(world, world.rank === 3 ? 'another' : 'one'));
+  expect(differing).toEqual(Array(4).fill('rank 3 has another input x (block 1) than rank 1'));
+});
+
 test('a rank that cannot start ends the job of those that wait for it', async () => {
   const ended = await endings(async (world) => {
     if (world.rank !== 2) return start(world, 'one');

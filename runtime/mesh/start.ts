@@ -1,18 +1,24 @@
 /** All ranks of a job start, or none does: nobody waits for a rank that has found that it cannot. */
-import { agree } from './agree.ts';
+import { agree, agreeOnParts } from './agree.ts';
 import type { World } from './communicator.ts';
 
 /**
  * Collective with `othersCanStart`: this rank is ready. Fulfilled when all are; never when some cannot start,
  * since they end the job.
  * @param common what must be the same on all ranks, by what it is called
+ * @param parts what must be the same on all ranks that have it
  * @throws UserError `wrong-input` on every rank, where something is not
  */
-export async function startTogether(world: World, common: Readonly<Record<string, string>>): Promise<void> {
+export async function startTogether(
+  world: World,
+  common: Readonly<Record<string, string>>,
+  parts: ReadonlyMap<string, string> = new Map(),
+): Promise<void> {
   const states = await gatherStates(world, ready);
   // This rank ends while it waits here.
   if (states.includes(failed)) await world.exchange({ verb: 'barrier' }, new Uint8Array(), new Uint8Array());
   for (const [name, content] of Object.entries(common)) await agree(world, name, content);
+  await agreeOnParts(world, parts);
 }
 
 /**

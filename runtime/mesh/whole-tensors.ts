@@ -5,9 +5,11 @@ import { typeText } from '../../compiler/plan/storage-bytes.ts';
 import { devicesAlong, type Mesh, type Placement } from '../../dsl/placement/placement.ts';
 import { UserError } from '../errors.ts';
 import type { Tensors } from '../webgpu/execute.ts';
-import type { TensorData } from '../weights/tensor-data.ts';
+import { inMemory, type StoredTensor } from '../weights/stored-tensor.ts';
+import { checkIndices, type TensorData } from '../weights/tensor-data.ts';
+import { tensorsDigest } from '../weights/tensors-digest.ts';
 import type { Communicator } from './communicator.ts';
-import { assemble, blockOf } from './distribute.ts';
+import { assemble, blockName, readBlock } from './distribute.ts';
 import { coordinatesOf } from './mesh-groups.ts';
 import type { LoadedMesh } from './run-mesh.ts';
 import type { LoadedRank } from './run-rank.ts';
@@ -21,35 +23,67 @@ export function wholeType({ mesh }: Manifest, tensor: PackageTensor): Pick<Tenso
   return { dtype: tensor.dtype, shape };
 }
 
+/** Whole tensors by path, in files or in memory. */
+type StoredTensors = ReadonlyMap<string, StoredTensor>;
+
 /**
- * Runs on a mesh in this process.
+ * Runs on a mesh in this process. Devices that hold the same block share it.
  * @throws UserError `wrong-input` when an input is not of its type, `replicas-differ` when devices do not
  * agree on an output; and as `run`
  */
 export async function runWhole(
   loaded: LoadedMesh,
   manifest: Manifest,
-  inputs: Tensors,
+  inputs: StoredTensors,
 ): Promise<Map<string, TensorData>> {
-  const blocks = allCoordinates(loaded.mesh).map((coordinates) =>
-    blocksOf(manifest, inputs, loaded.mesh, coordinates),
-  );
+  const blocks = blocksOf(manifest, inputs, loaded.mesh, allCoordinates(loaded.mesh));
   return assembleOutputs(manifest, await loaded.run(blocks), loaded.mesh);
 }
 
 /**
- * Collective: each rank gives the same whole inputs, and runs its part. Rank 0 gets the whole outputs.
+ * What a rank holds of the inputs: no more of them is read.
+ * @throws UserError `wrong-input` when an input is not of its type; as `readPart`
+ */
+export function blocksOfRank(
+  { mesh }: LoadedRank,
+  manifest: Manifest,
+  inputs: StoredTensors,
+  rank: number,
+): Tensors {
+  return blocksOf(manifest, inputs, mesh, [coordinatesOf(mesh, rank)])[0]!;
+}
+
+/**
+ * What must be the same on all ranks that have it: the bytes of a block, by the input and the block's name.
+ * Of blocks that no two ranks have, nothing can be said.
+ */
+export function sharedBlocks(
+  { mesh }: LoadedRank,
+  manifest: Manifest,
+  blocks: Tensors,
+  rank: number,
+): ReadonlyMap<string, string> {
+  const coordinates = coordinatesOf(mesh, rank);
+  return new Map(
+    manifest.inputs.map((input) => {
+      const name = blockName(placementOf(input), mesh, coordinates);
+      const digest = tensorsDigest(new Map([[input.path, blocks.get(input.path)!]]));
+      return [inputName(input.path, name), digest] as const;
+    }),
+  );
+}
+
+/**
+ * Collective: each rank gives its blocks, and runs its part. Rank 0 gets the whole outputs.
  * @throws UserError as `runWhole`, on the rank where it shows; the others then wait, until they are told
  */
-export async function runWholeOnRank(
+export async function runBlocksOnRank(
   loaded: LoadedRank,
   manifest: Manifest,
-  inputs: Tensors,
+  blocks: Tensors,
   world: Communicator,
 ): Promise<Map<string, TensorData> | undefined> {
-  const coordinates = coordinatesOf(loaded.mesh, world.rank);
-  const outputs = await loaded.run(blocksOf(manifest, inputs, loaded.mesh, coordinates));
-  const gathered = await gatherBlocks(manifest, outputs, world);
+  const gathered = await gatherBlocks(manifest, await loaded.run(blocks), world);
   return world.rank === 0 ? assembleOutputs(manifest, gathered, loaded.mesh) : undefined;
 }
 
@@ -72,15 +106,39 @@ async function gatherBlocks(
   return devices;
 }
 
-function blocksOf(manifest: Manifest, inputs: Tensors, mesh: Mesh, coordinates: Coordinates): Tensors {
+/**
+ * Of devices with these coordinates. One input after the other, so that no more than one of those is whole
+ * that cannot be read in parts.
+ */
+function blocksOf(
+  manifest: Manifest,
+  inputs: StoredTensors,
+  mesh: Mesh,
+  devices: readonly Coordinates[],
+): readonly Tensors[] {
   const known = new Map(manifest.inputs.map((input) => [input.path, input]));
-  return new Map(
-    [...inputs].map(([path, tensor]) => {
-      const input = known.get(path);
-      checkWhole(manifest, path, tensor, input);
-      return [path, blockOf(`the input ${path}`, tensor, placementOf(input), mesh, coordinates)] as const;
-    }),
-  );
+  const blocks = devices.map(() => new Map<string, TensorData>());
+  for (const [path, stored] of inputs) {
+    const input = known.get(path);
+    checkWhole(manifest, path, stored, input);
+    const tensor = stored.inParts ? stored : inMemory(stored.read());
+    const placement = placementOf(input);
+    const read = new Map<string | undefined, TensorData>();
+    for (const [device, coordinates] of devices.entries()) {
+      const name = blockName(placement, mesh, coordinates);
+      const block = read.get(name) ?? readBlock(`the input ${path}`, tensor, placement, mesh, coordinates);
+      if (input.below !== undefined && !read.has(name))
+        checkIndices(`the ${inputName(path, name)}`, block, input.below);
+      read.set(name, block);
+      blocks[device]!.set(path, block);
+    }
+  }
+  return blocks;
+}
+
+/** `input x`, or that and which block of it. */
+function inputName(path: string, block: string | undefined): string {
+  return `input ${path}${block === undefined ? '' : ` (${block})`}`;
 }
 
 function assembleOutputs(
@@ -107,7 +165,7 @@ function placementOf({ shape, placement }: PackageTensor): Placement {
 function checkWhole(
   manifest: Manifest,
   path: string,
-  tensor: TensorData,
+  tensor: Pick<TensorData, 'dtype' | 'shape'>,
   input: PackageInput | undefined,
 ): asserts input is PackageInput {
   if (input === undefined)

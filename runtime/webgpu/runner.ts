@@ -2,7 +2,7 @@
 import type { OpenedDevice } from './device.ts';
 import { type EncodedCommand, submitCommands } from './encode.ts';
 import { inTurns } from './in-turns.ts';
-import { type DispatchTime, timeDispatches } from './timestamps.ts';
+import { type CommandTime, timeCommands } from './timestamps.ts';
 
 /** Any of them may reject with a UserError (`out-of-memory`, `device-lost`, `device-refused`). */
 export interface Runner<Inputs, Outputs> {
@@ -14,9 +14,9 @@ export interface Runner<Inputs, Outputs> {
   /** The outputs of the last run. */
   readonly read: () => Promise<Outputs>;
   /**
-   * As `runOnDevice`, with the device's own time of each kernel in launch order. Slower: a pass a dispatch.
+   * As `runOnDevice`, with the device's own time of each kernel and copy in order. Slower: a pass for each.
    */
-  readonly time: () => Promise<DispatchTime[]>;
+  readonly time: () => Promise<CommandTime[]>;
 }
 
 export interface Transfers<Inputs, Outputs> {
@@ -63,7 +63,7 @@ export function createRunner<Inputs, Outputs>(
     time: () =>
       inTurn(() => {
         write(undefined);
-        return timeDispatches(opened, commands);
+        return timeCommands(opened, commands);
       }),
   };
 }

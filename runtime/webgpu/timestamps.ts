@@ -1,93 +1,83 @@
-/** The device's own time of each dispatch. */
+/** The device's own time of each command. */
 import { UserError } from '../errors.ts';
 import type { OpenedDevice } from './device.ts';
 import type { EncodedCommand } from './encode.ts';
 import { bufferUsage, mapForReading } from './usage.ts';
 
-export interface DispatchTime {
-  readonly kernel: string;
-  /** By the device's clock, from its first timestamp. */
+export interface CommandTime {
+  /** The kernel of a dispatch; undefined for a copy. */
+  readonly kernel: string | undefined;
+  /** By the device's clock, from when the first one began. */
   readonly startNanoseconds: number;
   readonly nanoseconds: number;
 }
 
-/** WebGPU's largest query set holds 4096 timestamps: two a dispatch. */
-const dispatchesPerSet = 2048;
+/** WebGPU's largest query set holds 4096 timestamps: two a command. */
+const commandsPerSet = 2048;
 const timestampBytes = 8;
 
 /**
- * Runs the commands with each dispatch in a pass of its own.
+ * Runs the commands, each between two timestamps: of a dispatch those of a pass of its own, of a copy those
+ * of empty passes before and after it.
+ * @returns one for each command, in order
  * @throws UserError `exceeds-device` when the device has no timestamps.
  */
-export async function timeDispatches(
+export async function timeCommands(
   opened: OpenedDevice,
   commands: readonly EncodedCommand[],
-): Promise<DispatchTime[]> {
+): Promise<CommandTime[]> {
   if (!opened.timestamps)
     throw new UserError(
       'exceeds-device',
       'the device has no clock that programs may read (timestamp-query)',
       'time whole runs instead',
     );
-  const times: DispatchTime[] = [];
-  for (const part of partsOf(commands)) times.push(...(await timePart(opened, part)));
+  const times: CommandTime[] = [];
+  for (let begin = 0; begin < commands.length; begin += commandsPerSet)
+    times.push(...(await timePart(opened, commands.slice(begin, begin + commandsPerSet))));
   const begin = times[0]?.startNanoseconds ?? 0;
   return times.map((time) => ({ ...time, startNanoseconds: time.startNanoseconds - begin }));
-}
-
-/** Pieces of at most `dispatchesPerSet` dispatches. */
-function partsOf(commands: readonly EncodedCommand[]): EncodedCommand[][] {
-  const parts: EncodedCommand[][] = [];
-  let dispatches = dispatchesPerSet;
-  for (const command of commands) {
-    if (dispatches === dispatchesPerSet) {
-      parts.push([]);
-      dispatches = 0;
-    }
-    parts.at(-1)!.push(command);
-    if (command.kind === 'dispatch') dispatches++;
-  }
-  return parts;
 }
 
 function timePart(
   { device, guard }: OpenedDevice,
   commands: readonly EncodedCommand[],
-): Promise<DispatchTime[]> {
-  const dispatches = commands.filter((command) => command.kind === 'dispatch');
+): Promise<CommandTime[]> {
   return guard('a timed run', async () => {
-    const count = Math.max(1, dispatches.length) * 2;
+    const count = commands.length * 2;
     const size = count * timestampBytes;
     const querySet = device.createQuerySet({ type: 'timestamp', count });
     const { queryResolve, copySource, copyDestination, mapRead } = bufferUsage;
     const resolved = device.createBuffer({ size, usage: queryResolve | copySource });
     const readback = device.createBuffer({ size, usage: mapRead | copyDestination });
     const encoder = device.createCommandEncoder();
-    let query = 0;
-    for (const command of commands) {
+    for (const [place, command] of commands.entries()) {
+      const [begin, end] = [2 * place, 2 * place + 1];
       if (command.kind === 'copy') {
+        encoder.beginComputePass({ timestampWrites: { querySet, endOfPassWriteIndex: begin } }).end();
         encoder.copyBufferToBuffer(command.from, command.fromByte, command.to, command.toByte, command.bytes);
+        encoder.beginComputePass({ timestampWrites: { querySet, beginningOfPassWriteIndex: end } }).end();
         continue;
       }
       const pass = encoder.beginComputePass({
-        timestampWrites: { querySet, beginningOfPassWriteIndex: query++, endOfPassWriteIndex: query++ },
+        timestampWrites: { querySet, beginningOfPassWriteIndex: begin, endOfPassWriteIndex: end },
       });
       pass.setPipeline(command.pipeline);
       pass.setBindGroup(0, command.bindGroup, command.dynamicOffsets);
       pass.dispatchWorkgroups(...command.grid);
       pass.end();
     }
-    if (query > 0) encoder.resolveQuerySet(querySet, 0, query, resolved, 0);
+    encoder.resolveQuerySet(querySet, 0, count, resolved, 0);
     encoder.copyBufferToBuffer(resolved, 0, readback, 0, size);
     device.queue.submit([encoder.finish()]);
     await readback.mapAsync(mapForReading);
     const stamps = new BigUint64Array(readback.getMappedRange().slice(0));
     for (const buffer of [readback, resolved]) buffer.destroy();
     querySet.destroy();
-    return dispatches.map(({ kernel }, index) => ({
-      kernel,
-      startNanoseconds: Number(stamps[2 * index]!),
-      nanoseconds: Number(stamps[2 * index + 1]! - stamps[2 * index]!),
+    return commands.map((command, place) => ({
+      kernel: command.kind === 'dispatch' ? command.kernel : undefined,
+      startNanoseconds: Number(stamps[2 * place]!),
+      nanoseconds: Number(stamps[2 * place + 1]! - stamps[2 * place]!),
     }));
   });
 }

@@ -60,14 +60,50 @@ function writeAll(handle: number, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.byteLength; ) done += fs.writeSync(handle, bytes, done);
 }
 
+export interface OpenedFile {
+  /** How long it is. */
+  readonly bytes: number;
+  /** @returns how many bytes were read: fewer than there is room for when the file ends before. */
+  readonly readInto: (target: Uint8Array, position: number) => number;
+  readonly close: () => void;
+}
+
+/** How files are opened for reading: as those of the system, or as a test has them. */
+export type OpenFile = (file: string) => OpenedFile;
+
+export const openDiskFile: OpenFile = (file) => {
+  const handle = fs.openSync(file, 'r');
+  return {
+    bytes: fs.fstatSync(handle).size,
+    readInto: (target, position) => {
+      let done = 0;
+      while (done < target.byteLength) {
+        const most = Math.min(target.byteLength - done, 2 ** 30);
+        const count = fs.readSync(handle, target, done, most, position + done);
+        if (count === 0) break;
+        done += count;
+      }
+      return done;
+    },
+    close: () => fs.closeSync(handle),
+  };
+};
+
+/** What is in memory, as a file. */
+export function fileOf(bytes: Uint8Array): OpenedFile {
+  return {
+    bytes: bytes.byteLength,
+    readInto: (target, position) => {
+      const part = bytes.subarray(position, position + target.byteLength);
+      target.set(part);
+      return part.byteLength;
+    },
+    close: () => undefined,
+  };
+}
+
 /** @returns fewer bytes than asked for when the file ends before. */
-export function readRange(handle: number, position: number, length: number): Uint8Array {
+export function readRange(file: OpenedFile, position: number, length: number): Uint8Array {
   const bytes = new Uint8Array(length);
-  let done = 0;
-  while (done < length) {
-    const count = fs.readSync(handle, bytes, done, Math.min(length - done, 2 ** 30), position + done);
-    if (count === 0) return bytes.subarray(0, done);
-    done += count;
-  }
-  return bytes;
+  return bytes.subarray(0, file.readInto(bytes, position));
 }

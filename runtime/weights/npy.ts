@@ -6,7 +6,8 @@ import fs from 'node:fs';
 import { elementCount } from '../../compiler/plan/storage-bytes.ts';
 import { type Dtype, dtypeFacts } from '../../dsl/types/dtype.ts';
 import { UserError } from '../errors.ts';
-import { malformed, withFile } from './files.ts';
+import { fileOf, malformed, type OpenFile, openDiskFile, readRange, withFile } from './files.ts';
+import { computed, inFile, type StoredTensor } from './stored-tensor.ts';
 import { type TensorData, tensorFromValues, tensorValues } from './tensor-data.ts';
 
 /**
@@ -44,21 +45,13 @@ const numpyTypes: ReadonlyMap<string, NumpyType> = new Map<string, NumpyType>([
 
 const magic = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
 
-/** @throws UserError `file-access` or `malformed-file`. */
-export function readNpy(file: string): TensorData {
-  return parseNpy(
-    withFile(file, 'read', () => fs.readFileSync(file)),
-    file,
-  );
-}
-
 /**
- * float64 is rounded to f32, int64 becomes i32 where all values fit; Fortran order is turned into row-major
- * order.
- * @throws UserError `malformed-file`, naming the file and what is wrong.
+ * Its header is checked at once, elements are read when asked for. float64 is rounded to f32, int64 becomes
+ * i32 where all values fit; Fortran order is turned into row-major order, for which all elements are read.
+ * @throws UserError `file-access` or `malformed-file`, naming the file and what is wrong.
  */
-export function parseNpy(bytes: Uint8Array, file: string): TensorData {
-  const { header, data } = splitHeader(bytes, file);
+export function openNpy(file: string, open: OpenFile = openDiskFile): StoredTensor {
+  const { header, dataStart, fileBytes } = withFile(file, 'read', () => readHeader(file, open));
   const { order, name, fortran, shape } = parseHeader(header, file);
   const type = numpyTypes.get(name);
   if (type === undefined)
@@ -67,30 +60,67 @@ export function parseNpy(bytes: Uint8Array, file: string): TensorData {
       `its elements are ${name}; those that can be read: ${[...numpyTypes.keys()].join(', ')}`,
     );
   const expected = elementCount(shape) * type.bytes;
-  if (expected !== data.byteLength)
+  if (expected !== fileBytes - dataStart)
     throw malformed(
       file,
-      `[${shape.join(', ')}] of ${name} takes ${expected} bytes, and it has ${data.byteLength}`,
+      `[${shape.join(', ')}] of ${name} takes ${expected} bytes, and it has ${fileBytes - dataStart}`,
     );
-  const rowMajor = fortran ? fromFortranOrder(data, shape, type.bytes) : data;
-  if (type.convert !== undefined) return converted(rowMajor, shape, type, order === '<', file);
-  const littleEndian = order === '>' ? reversed(rowMajor, type.bytes) : new Uint8Array(rowMajor);
+  const place = { file, fileBytes, what: 'it', position: dataStart, elementBytes: type.bytes };
+  const decode = (bytes: Uint8Array, own: readonly number[]) => decoded(bytes, own, type, order, file);
+  const { dtype } = type;
+  if (!fortran) return inFile({ ...place, dtype, shape, decode }, open);
+  const reordered = (bytes: Uint8Array) => decode(fromFortranOrder(bytes, shape, type.bytes), shape);
+  return computed({ dtype, shape }, inFile({ ...place, dtype, shape, decode: reordered }, open).read);
+}
+
+/**
+ * From whatever can be read, a pipe too.
+ * @throws UserError as `openNpy`
+ */
+export function readNpy(file: string): TensorData {
+  return parseNpy(
+    withFile(file, 'read', () => fs.readFileSync(file)),
+    file,
+  );
+}
+
+/** @throws UserError as `openNpy`; `file` is for its message */
+export function parseNpy(bytes: Uint8Array, file: string): TensorData {
+  return openNpy(file, () => fileOf(bytes)).read();
+}
+
+function decoded(
+  data: Uint8Array,
+  shape: readonly number[],
+  type: NumpyType,
+  order: '<' | '>',
+  file: string,
+): TensorData {
+  if (type.convert !== undefined) return converted(data, shape, type, order === '<', file);
+  const littleEndian = order === '>' ? reversed(data, type.bytes) : data;
   // Any byte but 0 is true in NumPy.
   const ours = type.dtype === 'bool' ? littleEndian.map((byte) => (byte === 0 ? 0 : 1)) : littleEndian;
   return { dtype: type.dtype, shape, bytes: ours };
 }
 
-function splitHeader(bytes: Uint8Array, file: string): { header: string; data: Uint8Array } {
-  if (!magic.every((byte, index) => bytes[index] === byte)) throw malformed(file, 'is not a .npy file');
-  const version = bytes[6] ?? 0;
-  if (version < 1 || version > 3) throw malformed(file, `version ${version} of .npy is not known`);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const start = version === 1 ? 10 : 12;
-  if (bytes.byteLength < start) throw malformed(file, 'truncated in its header');
-  const length = version === 1 ? view.getUint16(8, true) : view.getUint32(8, true);
-  if (bytes.byteLength < start + length) throw malformed(file, 'truncated in its header');
-  const text = new TextDecoder(version === 3 ? 'utf-8' : 'latin1');
-  return { header: text.decode(bytes.subarray(start, start + length)), data: bytes.subarray(start + length) };
+function readHeader(file: string, open: OpenFile) {
+  const opened = open(file);
+  try {
+    const bytes = readRange(opened, 0, 12);
+    if (!magic.every((byte, index) => bytes[index] === byte)) throw malformed(file, 'is not a .npy file');
+    const version = bytes[6] ?? 0;
+    if (version < 1 || version > 3) throw malformed(file, `version ${version} of .npy is not known`);
+    const start = version === 1 ? 10 : 12;
+    if (bytes.byteLength < start) throw malformed(file, 'truncated in its header');
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const length = version === 1 ? view.getUint16(8, true) : view.getUint32(8, true);
+    if (opened.bytes < start + length) throw malformed(file, 'truncated in its header');
+    const text = new TextDecoder(version === 3 ? 'utf-8' : 'latin1');
+    const header = text.decode(readRange(opened, start, length));
+    return { header, dataStart: start + length, fileBytes: opened.bytes };
+  } finally {
+    opened.close();
+  }
 }
 
 /** The header is the text of a Python dictionary with exactly these three keys. */
@@ -106,7 +136,7 @@ function parseHeader(header: string, file: string) {
   if (!extents.every(Number.isSafeInteger) || !Number.isSafeInteger(elementCount(extents)))
     throw malformed(file, 'its shape is too large for any file');
   // `=` is the order of the machine that wrote it, `|` that of single bytes.
-  const order = descr[1] === '>' ? '>' : '<';
+  const order = descr[1] === '>' ? ('>' as const) : ('<' as const);
   return { order, name: descr[2]!, fortran: fortran[1] === 'True', shape: extents };
 }
 

@@ -4,8 +4,9 @@ import path from 'node:path';
 import { elementBytes, packedBytes } from '../../compiler/plan/storage-bytes.ts';
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import { UserError } from '../errors.ts';
-import { malformed, readRange, withFile, writeWhole } from './files.ts';
+import { malformed, type OpenFile, openDiskFile, readRange, withFile, writeWhole } from './files.ts';
 import { fileDtypes, type HeaderTensor, maxHeaderBytes, parseHeader } from './safetensors-header.ts';
+import { type FileTensor, inFile, type StoredTensor } from './stored-tensor.ts';
 import { type TensorData, tensorFromValues } from './tensor-data.ts';
 
 /** Tensors in files: all headers are checked at once, elements are read when asked for. */
@@ -15,8 +16,7 @@ export interface TensorSource {
   readonly has: (name: string) => boolean;
   readonly metadata: ReadonlyMap<string, string>;
   /** @throws UserError when there is no such tensor, or its elements are of a type that cannot be read. */
-  readonly read: (name: string) => TensorData;
-  readonly close: () => void;
+  readonly tensor: (name: string) => StoredTensor;
 }
 
 const lengthBytes = 8;
@@ -26,34 +26,29 @@ const indexName = 'model.safetensors.index.json';
  * Opens a safetensors file, an index of several, or a folder with `model.safetensors` or such an index.
  * @throws UserError `file-access` or `malformed-file`, naming the file and what is wrong.
  */
-export function openSafetensors(location: string): TensorSource {
+export function openSafetensors(location: string, open: OpenFile = openDiskFile): TensorSource {
   const isFolder = withFile(location, 'read', () => fs.statSync(location).isDirectory());
   if (isFolder) {
     const index = path.join(location, indexName);
-    return fs.existsSync(index) ? openIndex(index) : openFile(path.join(location, 'model.safetensors'));
+    return fs.existsSync(index)
+      ? openIndex(index, open)
+      : openOne(path.join(location, 'model.safetensors'), open);
   }
-  return location.endsWith('.json') ? openIndex(location) : openFile(location);
+  return location.endsWith('.json') ? openIndex(location, open) : openOne(location, open);
 }
 
-function openFile(file: string): TensorSource {
-  const handle = withFile(file, 'read', () => fs.openSync(file, 'r'));
-  try {
-    const { tensors, metadata, dataStart } = withFile(file, 'read', () => readHeader(file, handle));
-    return {
-      names: [...tensors.keys()].sort(),
-      has: (name) => tensors.has(name),
-      metadata,
-      read: (name) => {
-        const tensor = tensors.get(name);
-        if (tensor === undefined) throw noTensor(file, name);
-        return withFile(file, 'read', () => readTensor(file, handle, name, tensor, dataStart));
-      },
-      close: () => fs.closeSync(handle),
-    };
-  } catch (error) {
-    fs.closeSync(handle);
-    throw error;
-  }
+function openOne(file: string, open: OpenFile): TensorSource {
+  const { tensors, metadata, dataStart, fileBytes } = withFile(file, 'read', () => readHeader(file, open));
+  return {
+    names: [...tensors.keys()].sort(),
+    has: (name) => tensors.has(name),
+    metadata,
+    tensor: (name) => {
+      const tensor = tensors.get(name);
+      if (tensor === undefined) throw noTensor(file, name);
+      return inFile({ file, fileBytes, ...placeOf(file, name, tensor, dataStart) }, open);
+    },
+  };
 }
 
 function noTensor(file: string, name: string): UserError {
@@ -64,40 +59,53 @@ function noTensor(file: string, name: string): UserError {
   );
 }
 
-function readHeader(file: string, handle: number) {
-  const { size } = fs.fstatSync(handle);
-  if (size < lengthBytes) throw malformed(file, `truncated: ${size} bytes are no safetensors file`);
-  const length = readRange(handle, 0, lengthBytes);
-  const headerBytes = Number(new DataView(length.buffer).getBigUint64(0, true));
-  if (headerBytes > maxHeaderBytes)
-    throw malformed(file, `not a safetensors file, or its header is over ${maxHeaderBytes} bytes`);
-  if (lengthBytes + headerBytes > size)
-    throw malformed(
-      file,
-      `truncated: its header takes ${headerBytes} bytes, and it has ${size - lengthBytes}`,
-    );
-  const dataStart = lengthBytes + headerBytes;
-  const header = parseHeader(file, readRange(handle, lengthBytes, headerBytes), size - dataStart);
-  return { ...header, dataStart };
+function readHeader(file: string, open: OpenFile) {
+  const opened = open(file);
+  try {
+    const size = opened.bytes;
+    if (size < lengthBytes) throw malformed(file, `truncated: ${size} bytes are no safetensors file`);
+    const length = readRange(opened, 0, lengthBytes);
+    const headerBytes = Number(new DataView(length.buffer).getBigUint64(0, true));
+    if (headerBytes > maxHeaderBytes)
+      throw malformed(file, `not a safetensors file, or its header is over ${maxHeaderBytes} bytes`);
+    if (lengthBytes + headerBytes > size)
+      throw malformed(
+        file,
+        `truncated: its header takes ${headerBytes} bytes, and it has ${size - lengthBytes}`,
+      );
+    const dataStart = lengthBytes + headerBytes;
+    const header = parseHeader(file, readRange(opened, lengthBytes, headerBytes), size - dataStart);
+    return { ...header, dataStart, fileBytes: size };
+  } finally {
+    opened.close();
+  }
 }
 
-function readTensor(
+function placeOf(
   file: string,
-  handle: number,
   name: string,
-  { fileDtype, shape, begin, end }: HeaderTensor,
+  { fileDtype, shape, begin }: HeaderTensor,
   dataStart: number,
-): TensorData {
-  const { dtype, convert } = fileDtypes.get(fileDtype)!;
+): Omit<FileTensor, 'file' | 'fileBytes'> {
+  const { dtype, convert, bytes: elementBytes } = fileDtypes.get(fileDtype)!;
   if (dtype === undefined)
     throw new UserError(
       'wrong-input',
       `${file}: tensor ${name} is ${fileDtype}, which Ricci does not have`,
       'convert it to one of F32, BF16, F16, I32, U32, I8, U8, BOOL',
     );
-  const bytes = readRange(handle, dataStart + begin, end - begin);
-  if (bytes.byteLength < end - begin) throw malformed(file, `truncated while tensor ${name} was read`);
-  if (convert === undefined) return { dtype, shape, bytes };
+  const place = { what: `tensor ${name}`, position: dataStart + begin, elementBytes, dtype, shape };
+  if (convert === undefined) return place;
+  return { ...place, decode: (bytes, own) => converted(file, name, bytes, { dtype, shape: own }, convert) };
+}
+
+function converted(
+  file: string,
+  name: string,
+  bytes: Uint8Array,
+  { dtype, shape }: Pick<TensorData, 'dtype' | 'shape'>,
+  convert: 'i64' | 'f64',
+): TensorData {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const values = Float64Array.from({ length: bytes.byteLength / 8 }, (_, index) =>
     convert === 'i64' ? Number(view.getBigInt64(index * 8, true)) : view.getFloat64(index * 8, true),
@@ -109,35 +117,26 @@ function readTensor(
 
 // ── several files ──────────────────────────────────────────────────────────────────────────────────────────
 
-function openIndex(index: string): TensorSource {
+function openIndex(index: string, open: OpenFile): TensorSource {
   const places = readIndex(index);
   const opened = new Map<string, TensorSource>();
-  const close = () => {
-    for (const source of opened.values()) source.close();
-  };
-  try {
-    const metadata = new Map<string, string>();
-    for (const [name, file] of places) {
-      const source = opened.get(file) ?? openFile(path.join(path.dirname(index), file));
-      opened.set(file, source);
-      if (!source.has(name)) throw malformed(index, `${file} has no tensor ${name}`);
-      for (const [key, text] of source.metadata) metadata.set(key, text);
-    }
-    return {
-      names: [...places.keys()].sort(),
-      has: (name) => places.has(name),
-      metadata,
-      read: (name) => {
-        const file = places.get(name);
-        if (file === undefined) throw noTensor(index, name);
-        return opened.get(file)!.read(name);
-      },
-      close,
-    };
-  } catch (error) {
-    close();
-    throw error;
+  const metadata = new Map<string, string>();
+  for (const [name, file] of places) {
+    const source = opened.get(file) ?? openOne(path.join(path.dirname(index), file), open);
+    opened.set(file, source);
+    if (!source.has(name)) throw malformed(index, `${file} has no tensor ${name}`);
+    for (const [key, text] of source.metadata) metadata.set(key, text);
   }
+  return {
+    names: [...places.keys()].sort(),
+    has: (name) => places.has(name),
+    metadata,
+    tensor: (name) => {
+      const file = places.get(name);
+      if (file === undefined) throw noTensor(index, name);
+      return opened.get(file)!.tensor(name);
+    },
+  };
 }
 
 /** The file of each tensor. */
