@@ -11,6 +11,7 @@ import type { FunctionInfo, TypedProgram } from '../typed.ts';
 import { dimsIn } from '../types.ts';
 import { placeExpression } from './place-expression.ts';
 import type { PlaceScope, Placing } from './placing.ts';
+import { noCalls } from './remembered-calls.ts';
 import { declaredPlacement, requirePlacement } from './required.ts';
 import { judgeTogether } from './together.ts';
 
@@ -23,12 +24,23 @@ export interface PlacementCheck {
 /** Reports what is wrong with where the values of a function live. What is left to the partitioner passes. */
 export function checkPlacement(
   info: FunctionInfo,
-  { declaration }: FunctionSignature,
+  { declaration }: Pick<FunctionSignature, 'declaration'>,
   { program, report, text }: PlacementCheck,
 ): void {
   if (info.auto) return;
   const facts = factsOf(info, program.axes);
-  const placing = placingOf({ program, facts, report, text, declaration, together: [], judged: new Set() });
+  const placing = placingOf({
+    program,
+    facts,
+    report,
+    text,
+    declaration,
+    together: [],
+    judged: new Set(),
+    calls: noCalls(),
+    outcome: { hasFailed: false },
+    isTrial: false,
+  });
   const scope: PlaceScope = {
     locals: new Map(),
     indices: new Map(),
@@ -41,14 +53,28 @@ export function checkPlacement(
   const result = placing.place(info.body, scope);
   const meeting = { placing, scope, span: resultSpan(info) };
   requirePlacement(meeting, `the result of ${info.name}`, result, info.result, 'whole');
-  for (const used of placing.together) judgeTogether(used, placing);
+  for (const used of placing.together) placing.judge(used);
 }
 
-function placingOf(parts: Omit<Placing, 'place' | 'quietly'>): Placing {
+function placingOf(parts: Omit<Placing, 'place' | 'judge' | 'quietly' | 'inCall'>): Placing {
   const placing: Placing = {
     ...parts,
+    report: (problem) => {
+      parts.outcome.hasFailed = true;
+      parts.report(problem);
+    },
     place: (expression, scope) => placeExpression(expression, scope, placing),
-    quietly: () => placingOf({ ...parts, report: silent, together: [], judged: new Set() }),
+    judge: (used) => void judgeTogether(used, placing),
+    quietly: () =>
+      placingOf({
+        ...parts,
+        report: silent,
+        together: [],
+        judged: new Set(),
+        outcome: { hasFailed: false },
+        isTrial: true,
+      }),
+    inCall: () => placingOf({ ...parts, together: [], outcome: { hasFailed: false } }),
   };
   return placing;
 }

@@ -37,6 +37,7 @@ interface Use {
 /** Whether no axis occurs twice; else that is reported, of the same uses once. */
 export function judgeTogether({ tensor, at }: UsedTogether, placing: Placing): boolean {
   const twice = [...usesByAxis(tensor)].filter(([, uses]) => uses.length > 1);
+  if (twice.length > 0) placing.outcome.hasFailed = true;
   for (const [axis, uses] of twice) {
     const labels = uses.map(({ label }) => label);
     const key = `${axis} ${labels.map(({ span }) => `${span.file} ${span.start}`).join(' ')}`;
