@@ -3,6 +3,7 @@
  * refuses is dropped again, and where a value lives, as the checker has found, suggests what to do with it
  * next. So a program is accepted when it is complete, and says of every let where it lives.
  */
+import fc from 'fast-check';
 import { type Placement, showList, showPending } from '../../dsl/placement/placement.ts';
 import { parse } from '../../dsl/syntax/parse.ts';
 import { checkProgram, type ModuleLoader } from '../../dsl/types/check.ts';
@@ -10,6 +11,9 @@ import { placeBody } from '../../dsl/types/placing/check-placement.ts';
 import { axesOfCut, type PlacedTensor, tensorsIn } from '../../dsl/types/placing/placed-value.ts';
 import type { FunctionInfo } from '../../dsl/types/typed.ts';
 import { type Choose, pick } from '../graph/choice-tape.ts';
+
+/** Choices of which a program is made. */
+export const tapes = fc.array(fc.noBias(fc.nat(2 ** 16)), { minLength: 100, maxLength: 300, size: 'max' });
 
 export const meshAxes = ['a', 'b', 'c'] as const;
 
@@ -557,7 +561,7 @@ function literal(element: Element, indices: readonly Index[], { choose, isLocal 
     case 'f32':
       return pick(choose, ['1.0', '0.0', ...places.map((name) => `f32(${name})`)]);
     case 'i32':
-      return pick(choose, ['1', '0', ...places.map((name) => `i32(${name})`)]);
+      return pick(choose, ['i32(1)', 'i32(0)', ...places.map((name) => `i32(${name})`)]);
     case 'bool': {
       const [first, second] = places;
       return second === undefined ? 'true' : `i32(${first}) <= i32(${second})`;

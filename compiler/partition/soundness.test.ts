@@ -2,8 +2,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { outcomeOf } from './judge-placed-source.ts';
-
-const tapes = fc.array(fc.noBias(fc.nat(2 ** 16)), { minLength: 100, maxLength: 300, size: 'max' });
+import { tapes } from './random-placed-source.ts';
 
 test('what the checker accepts is placed as it says, and computes the same', () => {
   fc.assert(

@@ -16,6 +16,13 @@ import {
 import { origins, type PlaceScope, type Placing, sizeIn } from './placing.ts';
 import { gatherRemedies, listed, needsWhole, reduceRemedies, report, withRemedies } from './problems.ts';
 
+function samePending(before: PlacedTensor, after: PlacedTensor): boolean {
+  const isSame = [...after.pending].every(
+    ([axis, { combiner }]) => before.pending.get(axis)?.combiner === combiner,
+  );
+  return isSame && after.pending.size === before.pending.size;
+}
+
 /** Steps of the search for where the state can stay: each cuts a dimension over one more axis at least. */
 const mostRounds = 16;
 
@@ -55,7 +62,7 @@ export function carried(
   bindPlaced(carrier.state, state, scope);
   const body = placing.place(carrier.body, scope);
   const final = zipTensors(state, nextState(carrier, body), (before, after) => {
-    if (joinedState(before, after) === undefined || after.pending.size !== before.pending.size) {
+    if (joinedState(before, after) === undefined || !samePending(before, after)) {
       reportState(carrier, before, after, scope, placing);
       return unknownValue;
     }
