@@ -28,7 +28,7 @@ import { place } from './place.ts';
 import { exactAlgebra, scatter } from './random-partition.ts';
 import { helpers, meshAxes, type RandomPlacedProgram, randomPlacedProgram } from './random-placed-source.ts';
 
-function checked({ text }: RandomPlacedProgram): TypedProgram {
+function checked(text: string): TypedProgram {
   const { program, diagnostics } = checkProgram({ path: '/random.ricci', text }, helpers);
   const [first] = diagnostics;
   if (first !== undefined) throw new Error(`refused as a whole: ${first.code} ${first.message}\n${text}`);
@@ -51,10 +51,13 @@ function randomSizes(
   const devices = axes.map(([, size]) => size);
   const all = devices.reduce((product, size) => product * size, 1);
   const pool = [all, 2, 1, 0, 6, 4, 3, all, ...devices, ...devices.map((size) => all / size)];
+  const names = program.entries
+    .get('main')!
+    .sizes.filter((name) => !mesh.axes.some((axis) => axis.name === name));
   for (let turn = 0; turn < 60; turn++) {
-    const own = ['N', 'M', 'G', 'R'].map((name) => [name, pick(choose, pool)] as const);
-    const [N, M, G, R] = own.map(([, size]) => size) as [number, number, number, number];
-    if (N * M > 80 || G * R > 24) continue;
+    const own = new Map(names.map((name) => [name, pick(choose, pool)]));
+    const area = (rows: string, columns: string) => (own.get(rows) ?? 1) * (own.get(columns) ?? 1);
+    if (area('N', 'M') > 80 || area('G', 'R') > 24) continue;
     const solved = solveEntrySizes(program, 'main', new Map(), new Map([...own, ...axes]));
     if (solved.kind === 'sizes' && comesApart(program, solved.sizes)) return solved.sizes;
   }
@@ -116,15 +119,16 @@ export function outcomeOf(tape: readonly number[]): Outcome & { readonly program
   const mesh = randomMesh(choose);
   const program = randomPlacedProgram(choose);
   if (program.results.length === 0) return { kind: 'no sizes', program };
-  return { ...judged(program, mesh, choose), program };
+  return { ...judged(program.text, mesh, choose), program };
 }
 
-function judged(random: RandomPlacedProgram, mesh: Mesh, choose: Choose): Outcome {
-  const program = checked(random);
+/** Throws where the checker refuses the program. */
+export function judged(text: string, mesh: Mesh, choose: Choose): Outcome {
+  const program = checked(text);
   const sizes = randomSizes(program, mesh, choose);
   if (sizes === undefined) return { kind: 'no sizes' };
   const at = JSON.stringify([...sizes]);
-  const wrong = (why: string): Outcome => ({ kind: 'wrong', why: `${why}\nat ${at}\n${random.text}` });
+  const wrong = (why: string): Outcome => ({ kind: 'wrong', why: `${why}\nat ${at}\n${text}` });
   const alone = new Map([...sizes, ...meshAxes.map((axis) => [axis, 1] as const)]);
   const whole = lowered(program, alone);
   const graph = lowered(program, sizes);
