@@ -1,7 +1,7 @@
 /** The reference evaluator's comprehensions: maps, reductions, and the softmax-weighted sum. */
 import type { Storage, Strided } from './algebra.ts';
 import { compileScalars, type Frame, type ScalarCompiler, type Slot } from './compile-scalar.ts';
-import type { Arithmetic, Combiner, ComputeNode, Scalar, SoftmaxSumNode } from './graph.ts';
+import type { Arithmetic, Combiner, ComputeNode, PartialSoftmax, Scalar, SoftmaxSumNode } from './graph.ts';
 import { integerOperation } from './integers.ts';
 import { roundTo } from './rounding.ts';
 import { type Load, scalarType, subexpressions } from './scalar.ts';
@@ -240,11 +240,22 @@ function keyCode<V>(body: Scalar, frame: Frame<V>, compiler: ScalarCompiler<V>):
 
 // ── softmax-weighted sum ───────────────────────────────────────────────────────────────────────────────────
 
+export interface SoftmaxSumSlots<V> {
+  readonly result: Slot<V>;
+  readonly top: Slot<V> | undefined;
+  readonly total: Slot<V> | undefined;
+}
+
 /**
  * Runs the node. The weights of a row are computed once for all the value axes. What is hidden is not looked
  * at: its value may be infinite.
  */
-export function softmaxSumCode<V>(node: SoftmaxSumNode, result: Slot<V>, frame: Frame<V>): () => void {
+export function softmaxSumCode<V>(
+  node: SoftmaxSumNode,
+  slots: SoftmaxSumSlots<V>,
+  frame: Frame<V>,
+): () => void {
+  const { result } = slots;
   const { algebra, axes } = frame;
   if (node.result.shape.includes(0)) return () => {};
   const { add, sub, mul, div, max, exp } = algebra.functions;
@@ -252,6 +263,7 @@ export function softmaxSumCode<V>(node: SoftmaxSumNode, result: Slot<V>, frame: 
   const rank = node.result.shape.length;
   const strides = stridesOf(node.result.shape);
   const rowAxes = span(0, rank).filter((axis) => !node.valueAxes.includes(axis));
+  const rowStrides = stridesOf(rowAxes.map((axis) => node.result.shape[axis]!));
   const score = reductionCode(
     'sum',
     node.scoreBody,
@@ -291,9 +303,21 @@ export function softmaxSumCode<V>(node: SoftmaxSumNode, result: Slot<V>, frame: 
     seen = [];
     weights = [];
     gatherLogits();
-    weights = softmax(weights);
+    weights = node.partial === undefined ? softmax(weights) : partSoftmax(weights, node.partial);
     sumValues();
   });
+
+  function partSoftmax(logits: readonly V[], { lowest, top, total }: PartialSoftmax): V[] {
+    const greatest = logits.reduce((left, right) => max(left, right), algebra.constant(lowest));
+    const powers = logits.map((own) => exp(sub(own, greatest)));
+    const row = rowStrides.reduce((offset, stride, place) => offset + stride * axes[rowAxes[place]!]!, 0);
+    slots.top!.floats[row] = algebra.round(top.dtype, greatest);
+    slots.total!.floats[row] = algebra.round(
+      total.dtype,
+      powers.reduce((left, right) => add(left, right), zero),
+    );
+    return powers;
+  }
 
   function softmax(logits: readonly V[]): V[] {
     if (logits.length === 0) return [];

@@ -190,7 +190,11 @@ const nodeCodes: NodeCodes = {
   softmaxSum: (node, machine) =>
     softmaxSumCode(
       node,
-      machine.slot(node.result.id),
+      {
+        result: machine.slot(node.result.id),
+        top: node.partial && machine.slot(node.partial.top.id),
+        total: node.partial && machine.slot(node.partial.total.id),
+      },
       frameOf(node, machine, [...node.result.shape, node.extent, ...node.scoreExtents]),
     ),
   route: routeCode,

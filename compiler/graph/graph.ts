@@ -163,6 +163,19 @@ export interface SoftmaxSumNode {
   readonly visible: Scalar | undefined;
   readonly value: Scalar;
   readonly valueAxes: readonly number[];
+  readonly partial?: PartialSoftmax | undefined;
+}
+
+/**
+ * A softmax over a part of what it goes over, before it is divided by its total: `top` is the greatest of
+ * `lowest` and the visible logits, `total` the sum of exp(logit − top) over them, and the node's result that
+ * sum weighted by values. Both have the output axes but those in `valueAxes`. Those of several parts are put
+ * together by factors exp(top − greatest top).
+ */
+export interface PartialSoftmax {
+  readonly top: Tensor;
+  readonly total: Tensor;
+  readonly lowest: number;
 }
 
 /**
@@ -307,13 +320,14 @@ export type ExchangeVerb = (typeof exchangeVerbs)[number];
 export function results(node: Node): readonly Tensor[] {
   switch (node.kind) {
     case 'compute':
-    case 'softmaxSum':
     case 'order':
     case 'prefix':
     case 'collective':
     case 'block':
     case 'exchange':
       return [node.result];
+    case 'softmaxSum':
+      return node.partial === undefined ? [node.result] : [node.result, node.partial.top, node.partial.total];
     case 'route':
       return [node.order, node.offsets];
     case 'loop':

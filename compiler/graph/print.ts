@@ -108,6 +108,7 @@ function printSoftmaxSum(node: SoftmaxSumNode, names: Names): readonly string[] 
     `logit ${text(node.logit)}`,
     ...(node.visible === undefined ? [] : [`visible ${text(node.visible)}`]),
     ...(node.valueAxes.length === 0 ? [] : [`value axes ${node.valueAxes.map(axis).join(', ')}`]),
+    ...(node.partial === undefined ? [] : [`partial from ${node.partial.lowest}`]),
   ];
 }
 

@@ -309,6 +309,11 @@ function* softmaxSumTypes(node: SoftmaxSumNode): Messages {
       yield `${role} is ${scalarType(scalar)}, not ${wanted[role]}`;
   }
   if (arithmeticOf(node.result.dtype) !== 'f32') yield `the result is ${node.result.dtype}`;
+  if (node.partial === undefined) return;
+  const rows = node.result.shape.filter((_, axis) => !node.valueAxes.includes(axis));
+  for (const { dtype, name, shape } of [node.partial.top, node.partial.total])
+    if (dtype !== 'f32' || !sameShape({ shape }, { shape: rows }))
+      yield `${name} is not f32[${rows.join(', ')}]`;
 }
 
 function* groupedLookup(node: ComputeNode, scope: Scope): Messages {

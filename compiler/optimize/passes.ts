@@ -8,6 +8,7 @@ import { fuseEpilogues } from './epilogue.ts';
 import { fuse, inlineViews } from './inline.ts';
 import { recoverAttention } from './recover-attention.ts';
 import { recoverExperts } from './recover-experts.ts';
+import { recoverPartialAttention } from './recover-partial-attention.ts';
 import { simplify } from './simplify.ts';
 
 export interface Pass {
@@ -25,6 +26,7 @@ export const passes: readonly Pass[] = [
   { name: 'dead-code', run: deadCode },
   { name: 'fuse-epilogues', run: fuseEpilogues },
   { name: 'recover-attention', run: recoverAttention },
+  { name: 'recover-partial-attention', run: recoverPartialAttention },
   { name: 'recover-experts', run: recoverExperts },
   { name: 'fuse', run: fuse },
   { name: 'dead-code-fused', run: deadCode },

@@ -53,7 +53,11 @@ export function recoverAttention(graph: Graph): Graph {
  */
 const fewWeights = 16;
 
-interface Surroundings {
+export function isWorthStreaming(scoreExtents: readonly number[], weights: number): boolean {
+  return scoreExtents.length > 0 || weights > fewWeights;
+}
+
+export interface Surroundings {
   readonly definitions: ReadonlyMap<TensorId, ComputeNode>;
   readonly readers: ReadonlyMap<TensorId, readonly Use[]>;
   /** Normal form over the sum's axes: equal expressions are the same object. */
@@ -76,7 +80,7 @@ function recovered(node: ComputeNode, around: Surroundings): SoftmaxSumNode | un
     if (softmax === undefined) continue;
     const readers = new Set([...softmax.parts, weight.tensor]);
     const { scoreBody, scoreExtents, logit } = scoreOf(softmax.x, streamed, readers, around);
-    if (scoreExtents.length === 0 && reduce.extents[0]! <= fewWeights) continue;
+    if (!isWorthStreaming(scoreExtents, reduce.extents[0]!)) continue;
     const used = new Set(
       [scoreBody, logit, softmax.visible ?? boolean(true)].flatMap((scalar) => [...iteratorsOf(scalar)]),
     );
@@ -131,7 +135,7 @@ function softmaxOf(weight: Scalar, streamed: number, around: Surroundings): Soft
 }
 
 /** `select(c, value, otherwise)` taken apart: the conditions under which the expression is `value`. */
-function chosen(scalar: Scalar, otherwise: number) {
+export function chosen(scalar: Scalar, otherwise: number) {
   const conditions: Scalar[] = [];
   const isOther = (part: Scalar) => part.op === 'constant' && part.value === otherwise;
   let value = scalar;
@@ -154,7 +158,7 @@ function conjuncts(condition: Scalar): readonly Scalar[] {
     : [condition];
 }
 
-function conjunction(conditions: readonly Scalar[]): Scalar {
+export function conjunction(conditions: readonly Scalar[]): Scalar {
   const [first, ...rest] = new Set(conditions);
   return rest.reduce((left, right) => apply('and', left, right), first!);
 }
@@ -195,7 +199,7 @@ function isOrGuards(scalar: Scalar, load: Load): boolean {
  * With the maps that it loads from unfolded, and theirs: all that is left are inputs, reductions and other
  * nodes.
  */
-function unfolded(scalar: Scalar, { definitions }: Surroundings): Scalar {
+export function unfolded(scalar: Scalar, { definitions }: Surroundings): Scalar {
   let current = scalar;
   for (;;) {
     const map = loadsOf(current)
@@ -209,7 +213,7 @@ function unfolded(scalar: Scalar, { definitions }: Surroundings): Scalar {
 // ── the score ──────────────────────────────────────────────────────────────────────────────────────────────
 
 /** x as a function of a sum that only this softmax reads, or of itself. */
-function scoreOf(x: Scalar, streamed: number, softmax: ReadonlySet<TensorId>, around: Surroundings) {
+export function scoreOf(x: Scalar, streamed: number, softmax: ReadonlySet<TensorId>, around: Surroundings) {
   const { definitions, simplify } = around;
   const sums = loadsOf(x).flatMap((load) => {
     const node = definitions.get(load.tensor);

@@ -11,6 +11,7 @@ import { copyNode, moveNodes } from './exchanges.ts';
 import { changeWithoutIdle } from './idle-axes.ts';
 import { localTensor } from './local-blocks.ts';
 import type { PlacedGraph } from './place.ts';
+import { preparedFor } from './prepared.ts';
 import { placementAfterStep, type ReshardStep, reshardSteps } from './reshard-steps.ts';
 
 /** What every device of a mesh runs, each on its own blocks. */
@@ -72,16 +73,16 @@ function createLocalizer({ graph, mesh, placements, local }: PlacedGraph): Local
   }
 
   function collectiveNodes({ source, result, ...node }: CollectiveNode): readonly Node[] {
-    const from = placementOf(source);
+    const { from, change } = preparedFor(changeWithoutIdle(node.change, mesh), placementOf(source));
+    const held = converted(source, from);
     const to = placementOf(result.id);
-    const change = changeWithoutIdle(node.change, mesh);
     const steps: readonly ReshardStep[] =
       change?.kind === 'reshard' || change?.kind === 'declare'
         ? reshardSteps(from, to, result, mesh)
         : change
           ? [change]
           : [];
-    let current = { tensor: tensors.get(source)!, placement: from };
+    let current = { tensor: { ...tensors.get(source)!, id: held.tensor }, placement: from };
     const nodes = steps.flatMap((step, position) => {
       const isLast = position === steps.length - 1;
       const next = isLast ? result : newTensor(result.name, result, result.shape);
@@ -97,7 +98,8 @@ function createLocalizer({ graph, mesh, placements, local }: PlacedGraph): Local
       current = { tensor: next, placement: after };
       return moveNodes(step, move);
     });
-    return nodes.length > 0 ? nodes : [copyNode(block(current.tensor), block(result))];
+    const local = localTensor(current.tensor, from, mesh);
+    return [...held.nodes, ...(nodes.length > 0 ? nodes : [copyNode(local, block(result))])];
   }
 
   function loopNodes(node: LoopNode): readonly Node[] {

@@ -139,7 +139,7 @@ describe('faults', () => {
     ],
     ['collectives fit', 'f32[S, D]', 'all_gather(x, a)', { x: 'a b, -' }, undefined, ['a']],
     ['collectives fit', 'f32[S, D]', 'all_reduce(x, a)', { x: 'a, -' }, undefined, ['a']],
-    ['collectives fit', 'f32[S, D]', 'all_to_all(x, b, S -> D)', { x: 'a, -' }, undefined, ['b']],
+    ['collectives fit', 'f32[S, D]', 'all_to_all(x, b, S -> D)', { x: 'a, b' }, undefined, ['b']],
     [
       'placements are well-formed',
       'f32[S, D]',

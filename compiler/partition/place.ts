@@ -44,6 +44,7 @@ import { iteratorLists } from './iterators.ts';
 import { blockOf, checkPlacement, localTensor } from './local-blocks.ts';
 import { partialOf } from './pending.ts';
 import { placementAfter } from './placement-after.ts';
+import { preparedFor } from './prepared.ts';
 
 export interface PlaceOptions {
   readonly mesh: Mesh;
@@ -168,8 +169,9 @@ const rules: Rules = {
   loop: placeLoop,
   collective: (node: CollectiveNode, state) => {
     const from = state.placements.get(node.source)!;
-    const change = changeWithoutIdle(node.change, state.mesh);
-    const after = change ? placementAfter(from, change, state.mesh) : from;
+    const { change, from: prepared } = preparedFor(changeWithoutIdle(node.change, state.mesh), from);
+    checkPlacement(node.result.shape, prepared, state.mesh);
+    const after = change ? placementAfter(prepared, change, state.mesh) : prepared;
     if (change?.kind === 'declare' && !isFree(from, after))
       throw new Misplaced(
         'declarations move nothing',
@@ -395,8 +397,10 @@ function placeLoop(node: LoopNode, state: State): void {
 
 /** Where a state lives that goes into a step as `now` and comes out as `next`. */
 function joined(now: Placement, next: Placement, name: string): Placement {
-  if (isFree(next, now)) return now;
-  if (isFree(now, next)) return next;
+  const dims = now.dims.map((list, dim) => (isPrefix(list, next.dims[dim]!) ? next.dims[dim]! : list));
+  const both = { dims, pending: new Map([...now.pending, ...next.pending]) };
+  const isOnce = new Set(axesOf(both)).size === axesOf(both).length;
+  if (isOnce && isFree(now, both) && isFree(next, both)) return both;
   const axes = [...new Set([...axesOf(now), ...axesOf(next)])];
   throw new Misplaced(
     'states stay where they are',

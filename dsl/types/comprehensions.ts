@@ -172,7 +172,11 @@ function reportUnexpectedRange(
 
 function reportUnknownRange(context: Context, index: SingleIndex): void {
   const { name, span } = index.name;
-  const sizes = [...context.scope].flatMap(([size, entry]) => (entry.kind === 'size' ? [size] : []));
+  // The devices along an axis of the mesh are a size too, and hardly ever a range.
+  const isAxis = (size: string): boolean => context.module.axes.has(size) || context.signature.axes.has(size);
+  const sizes = [...context.scope].flatMap(([size, entry]) =>
+    entry.kind === 'size' && !isAxis(size) ? [size] : [],
+  );
   context.report({
     code: 'E0404',
     message: `nothing says what ${name} ranges over`,

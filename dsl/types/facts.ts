@@ -52,10 +52,19 @@ export const noFacts: Facts = { nonnegative: [], divisions: [] };
 
 /** Assumes one more fact. A fact about an invalid size says nothing. */
 export function withFact(facts: Facts, fact: Fact): Facts {
-  const opened = openFact(fact);
-  if (!opened) return facts;
-  const before = merge(facts, opened.definitions);
-  const extended = merge(before, assumptions[fact.relation](opened.left, opened.right));
+  return withFacts(facts, [fact]);
+}
+
+/** Assumes more facts: what follows from them all is looked for once. */
+export function withFacts(facts: Facts, more: Iterable<Fact>): Facts {
+  let extended = facts;
+  for (const fact of more) {
+    const opened = openFact(fact);
+    if (opened === undefined) continue;
+    const before = merge(extended, opened.definitions);
+    extended = merge(before, assumptions[fact.relation](opened.left, opened.right));
+  }
+  if (extended === facts) return facts;
   return merge(extended, { nonnegative: boundsOfDivisors(extended), divisions: [] });
 }
 
@@ -136,9 +145,11 @@ function isZero(facts: Facts, goal: Size): boolean {
 function merge(facts: Facts, more: Facts): Facts {
   const isNews = (size: Size): boolean =>
     size.terms.some((term) => term.coefficient < 0) && !facts.nonnegative.some(({ key }) => key === size.key);
+  const isNewDivision = ({ dividend, divisor }: Division): boolean =>
+    !facts.divisions.some((known) => sameSize(known.divisor, divisor) && sameSize(known.dividend, dividend));
   return {
     nonnegative: [...facts.nonnegative, ...more.nonnegative.map(tighten).filter(isNews)],
-    divisions: [...facts.divisions, ...more.divisions],
+    divisions: [...facts.divisions, ...more.divisions.filter(isNewDivision)],
   };
 }
 

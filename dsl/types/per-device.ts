@@ -2,6 +2,7 @@
  * The per-device view: `per_device sp (q, k) { … }` is what one device along sp does with its blocks. Inside,
  * a dimension S@sp is of size S / sp; outside again, a dimension of that size is S@sp.
  */
+import type { Span } from '../diagnostics/diagnostic.ts';
 import type { Expression, Identifier } from '../syntax/tree.ts';
 import type { CallNode } from './arguments.ts';
 import { type Context, errorExpression, newIndex, newLocal } from './context.ts';
@@ -48,6 +49,11 @@ export function inferPerDevice(
   };
   const body = context.infer(inner, node.body, expected && blockType(expected, axes, []));
   if (hasError(body.type)) return errorExpression(node.span);
+  const part = recordOfBlocks(inner, body.type, blocks);
+  if (part !== undefined) {
+    reportRecord(context, part, axes, node.body.span);
+    return errorExpression(node.span);
+  }
   const type = wholeType(inner, body.type, blocks);
   const kept = captures.map(({ name, outer, local, type: own, span }) => ({
     name,
@@ -98,6 +104,37 @@ function wholeType(context: Context, type: Type, blocks: readonly Block[]): Type
     (dim) => blocks.find(({ size }) => equalSizes(context.facts, size, dim.size))?.dim ?? dim,
   );
   return withDims(type, dims);
+}
+
+type RecordType = Extract<Type, { kind: 'record' }>;
+
+/** A record with a block's size among its sizes: its type says nothing of where the tensors in it are cut. */
+function recordOfBlocks(context: Context, type: Type, blocks: readonly Block[]): RecordType | undefined {
+  if (type.kind === 'tuple') {
+    const found = type.elements.map((element) => recordOfBlocks(context, element, blocks));
+    return found.find((record) => record !== undefined);
+  }
+  if (type.kind !== 'record') return undefined;
+  const isBlock = (size: Size) => blocks.some((block) => equalSizes(context.facts, block.size, size));
+  return type.sizes.some(isBlock) ? type : undefined;
+}
+
+function reportRecord(context: Context, type: RecordType, axes: readonly string[], span: Span): void {
+  const { fields, name } = type.record;
+  const names = fields.map((field) => field.name);
+  context.report({
+    code: 'E0514',
+    message: `the ${name} of one device has blocks in it, and records of blocks are not put together`,
+    at: span,
+    label: `this is ${showType(type)}`,
+    help: [
+      `give its tensors, and make the record outside: let (${names.join(', ')}) = per_device ${listedAxes(axes)} …, then ${name}(${names.map((field) => `${field}: ${field}`).join(', ')})`,
+    ],
+  });
+}
+
+function listedAxes(axes: readonly string[]): string {
+  return axes.length === 1 ? axes[0]! : `(${axes.join(', ')})`;
 }
 
 /** `me(sp)`: where the device is along an axis. */

@@ -9,10 +9,19 @@
  * `visible` says of the last position that a row sees bounds the loop, so that the masked half of causal
  * attention is not computed.
  */
-import type { ComputeNode, Scalar, SoftmaxSumNode } from '../../graph/graph.ts';
-import { iteratorsOf } from '../../graph/scalar.ts';
+import type { ComputeNode, PartialSoftmax, Scalar, SoftmaxSumNode, Tensor } from '../../graph/graph.ts';
+import {
+  apply as applied,
+  integer,
+  iterator,
+  iteratorsOf,
+  loadsOf,
+  subexpressions,
+  substituteIterators,
+} from '../../graph/scalar.ts';
 import { factorsOf, product as productOf } from '../../optimize/contraction.ts';
 import { lowerScalar } from '../lower-scalar.ts';
+import type { ScheduledStep } from '../scheduled.ts';
 import {
   define,
   loop,
@@ -30,8 +39,10 @@ import {
   both,
   constant,
   coordinate,
+  difference,
   element,
   grid,
+  load,
   masked,
   minimum,
   product,
@@ -58,7 +69,7 @@ export const scheduleSoftmaxSum: NodeSchedule<'softmaxSum'> = (node, context) =>
   if (sharesWords(node.result)) {
     return widened(node.result, context, (wide) => scheduleSoftmaxSum({ ...node, result: wide }, context));
   }
-  return [context.kernel(streamingKernel(node, context))];
+  return streamingKernels(node, context);
 };
 
 function zeros({ result }: SoftmaxSumNode): ComputeNode {
@@ -83,7 +94,7 @@ function separate(node: SoftmaxSumNode): Score | undefined {
   return { ofRow: productOf(ofRow), ofStream: productOf(ofStream) };
 }
 
-function streamingKernel(node: SoftmaxSumNode, context: ScheduleContext) {
+function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): readonly ScheduledStep[] {
   const { device } = context;
   const { shape } = node.result;
   const rank = shape.length;
@@ -131,6 +142,8 @@ function streamingKernel(node: SoftmaxSumNode, context: ScheduleContext) {
     );
     return [...outputs, flats.u ?? constant(0), flats.depth ?? constant(0)];
   };
+  /** Of rows that see nothing so far. */
+  const lowest = node.partial?.lowest ?? hidden;
   const lowered = (scalar: Scalar, iterators: readonly TileExpression[], reduced?: TileExpression) =>
     lowerScalar(scalar, {
       tensors: context.tensors,
@@ -138,7 +151,11 @@ function streamingKernel(node: SoftmaxSumNode, context: ScheduleContext) {
       ...(reduced === undefined ? {} : { reduced }),
     });
 
-  const bound = minimum(constant(node.extent), lastVisible(node, rows, at, first, threads, context));
+  const lookedUp = lookedUpBound(node, rows, threads, groups.rows, context);
+  const bound =
+    lookedUp === undefined
+      ? minimum(constant(node.extent), lastVisible(node, rows, at, first, threads, context))
+      : load(lookedUp.result.id, 'i32', grid(1, groups.rows));
   const keys: TileAxis = spread(block, 'whole', block % 4 === 0 ? 4 : 1);
   const dealt: TileAxis = lanes === undefined ? spread(block, 'whole') : spread(block, 'lanes');
   const wholeValues: TileAxis = whole(components);
@@ -153,7 +170,7 @@ function streamingKernel(node: SoftmaxSumNode, context: ScheduleContext) {
     const mask = both(visible, isReal(u(1)));
     return [
       ...scoreTiles(node, separated, { rowAxis, keys, dealt, threads, block, row, u, isReal, at, lowered }),
-      define(register('logit', 'f32', [rowAxis, keys]), masked(mask, logit, constant(hidden, 'f32'))),
+      define(register('logit', 'f32', [rowAxis, keys]), masked(mask, logit, constant(lowest, 'f32'))),
       reduceTiles('max', ['logit'], ['block_top']),
       define(
         register('top', 'f32', [rowAxis]),
@@ -205,13 +222,15 @@ function streamingKernel(node: SoftmaxSumNode, context: ScheduleContext) {
   // Of a row that sees something, the total is at least the exp(0) of its largest logit, or NaN.
   const seesNothing = apply('eq', 'bool', total, constant(0, 'f32'));
   const outputs = at({ row, value });
-  const offset = lowerOffset(node, outputs);
-  return {
+  const offset = lowerOffset(node.result, outputs);
+  const isRow = below(row, constant(rows.extent));
+  const sees = node.visible === undefined ? mean : masked(seesNothing, constant(0, 'f32'), mean);
+  const attend = context.kernel({
     name: `attend_${node.result.name}`,
     grid: [batch.extent, groups.rows, groups.values],
     threads: { rows: 1, columns: threads },
     body: [
-      define(register('so_far', 'f32', [rowAxis]), constant(hidden, 'f32')),
+      define(register('so_far', 'f32', [rowAxis]), constant(lowest, 'f32')),
       define(register('total', 'f32', [rowAxis]), constant(0, 'f32')),
       define(register('sum', 'f32', [rowAxis, wholeValues]), constant(0, 'f32')),
       ...(separated === undefined
@@ -237,11 +256,22 @@ function streamingKernel(node: SoftmaxSumNode, context: ScheduleContext) {
         node.result,
         [rowAxis, wholeValues],
         offset,
-        node.visible === undefined ? mean : masked(seesNothing, constant(0, 'f32'), mean),
-        both(below(row, constant(rows.extent)), below(value, constant(values.extent))),
+        node.partial === undefined ? sees : result,
+        both(isRow, below(value, constant(values.extent))),
       ),
+      ...(node.partial === undefined
+        ? []
+        : partStores(
+            node.partial,
+            rowAxis,
+            own,
+            rowAxes.map((axis) => outputs[axis]!),
+            // Of the workgroups that share rows, the one with the first values.
+            both(isRow, groups.values > 1 ? below(grid(2, groups.values), constant(1)) : undefined),
+          )),
     ],
-  };
+  });
+  return [...(lookedUp === undefined ? [] : context.node(lookedUp)), attend];
 }
 
 function rowThreads(rows: number, batch: number, { device }: ScheduleContext): number {
@@ -302,10 +332,24 @@ function scoreTiles(node: SoftmaxSumNode, separated: Score | undefined, parts: S
     : [define(score, constant(0, 'f32')), ...nest([])];
 }
 
-/** The result's flat offset. */
-function lowerOffset(node: SoftmaxSumNode, outputs: readonly TileExpression[]): TileExpression {
-  const { shape } = node.result;
-  let stride = elementCount(node.result);
+/** The top and the total of a part of a softmax. */
+function partStores(
+  { top, total }: PartialSoftmax,
+  rowAxis: TileAxis,
+  own: readonly TileExpression[],
+  rows: readonly TileExpression[],
+  mask: TileExpression | undefined,
+): TileStatement[] {
+  return [
+    store(top, [rowAxis], lowerOffset(top, rows), element('so_far', 'f32', own), mask),
+    store(total, [rowAxis], lowerOffset(total, rows), element('total', 'f32', own), mask),
+  ];
+}
+
+/** The flat offset of an element of the tensor. */
+function lowerOffset(tensor: Tensor, outputs: readonly TileExpression[]): TileExpression {
+  const { shape } = tensor;
+  let stride = elementCount(tensor);
   return sum(
     ...shape.map((extent, axis) => {
       stride /= extent;
@@ -315,8 +359,9 @@ function lowerOffset(node: SoftmaxSumNode, outputs: readonly TileExpression[]): 
 }
 
 /**
- * One more than the last position that any row of the workgroup sees, as far as a conjunct `u <= f(row)` of
- * `visible` tells, for an f that grows with the row: its value at the workgroup's last row.
+ * One more than the last position that any row of the workgroup sees, as far as a conjunct `start + u <= f(row)`
+ * of `visible` tells, for an f that grows with the row: its value at the workgroup's last row. Below 0 where
+ * nothing is seen.
  */
 function lastVisible(
   node: SoftmaxSumNode,
@@ -333,13 +378,70 @@ function lastVisible(
   const [growing] = rows.axes;
   for (const conjunct of conjuncts(node.visible)) {
     if (conjunct.op !== 'apply' || (conjunct.function !== 'le' && conjunct.function !== 'lt')) continue;
-    const [left, right] = conjunct.operands;
-    if (left?.op !== 'iterator' || left.axis !== streamed || right === undefined) continue;
-    if (!growsWith(right, growing!, rows.axes)) continue;
-    const limit = lowerScalar(right, { tensors: context.tensors, iterators: at({ row: last }) });
-    return conjunct.function === 'le' ? sum(limit, constant(1)) : limit;
+    const [left, right] = conjunct.operands as [Scalar, Scalar];
+    const start = startOf(left, streamed);
+    if (start === undefined || !growsWith(right, growing!, rows.axes)) continue;
+    const [limit, begin] = [right, start].map((scalar) =>
+      lowerScalar(scalar, { tensors: context.tensors, iterators: at({ row: last }) }),
+    ) as [TileExpression, TileExpression];
+    const end = conjunct.function === 'le' ? sum(limit, constant(1)) : limit;
+    return difference(end, begin);
   }
   return everything;
+}
+
+/**
+ * Where positions are looked up, as those of a sequence in zigzag order are: what `lastVisible` tells, for each
+ * workgroup's rows, found by looking at all that it might see. That takes a comparison for each position, where
+ * its score takes as many multiplications as a head is wide.
+ */
+function lookedUpBound(
+  { extent, result, visible }: SoftmaxSumNode,
+  rows: AxisClass,
+  threads: number,
+  groups: number,
+  context: ScheduleContext,
+): ComputeNode | undefined {
+  const streamed = result.shape.length;
+  if (visible === undefined || groups === 0) return undefined;
+  const isLookedUp = loadsOf(visible).some(({ subscripts }) =>
+    subscripts.some((part) => iteratorsOf(part).has(streamed)),
+  );
+  const known = new Set([...rows.axes, streamed]);
+  const isOfRows = [...iteratorsOf(visible)].every((axis) => known.has(axis));
+  if (!isLookedUp || !isOfRows || subexpressions(visible).some(({ op }) => op === 'reduced'))
+    return undefined;
+  const [group, thread, position] = [iterator(0), iterator(1), iterator(2)];
+  const wanted = applied('add', applied('mul', group, integer(threads)), thread);
+  const row = applied('min', wanted, integer(rows.extent - 1));
+  const iterators = new Map<number, Scalar>([[streamed, position]]);
+  let stride = rows.extent;
+  for (const axis of rows.axes) {
+    stride /= result.shape[axis]!;
+    const major = applied('floordiv', row, integer(stride));
+    iterators.set(axis, applied('mod', major, integer(result.shape[axis]!)));
+  }
+  const isSeen = substituteIterators(visible, (axis) => iterators.get(axis)!);
+  return {
+    kind: 'compute',
+    result: context.temporary(`${result.name}_bound`, { dtype: 'i32', shape: [groups] }),
+    body: applied('select', isSeen, applied('add', position, integer(1)), integer(0)),
+    reduce: { combiner: 'max', extents: [threads, extent], finish: undefined },
+    grouped: undefined,
+  };
+}
+
+/** What is added to the streamed position, the same for all rows; undefined where the scalar is no such sum. */
+function startOf(scalar: Scalar, streamed: number): Scalar | undefined {
+  if (scalar.op === 'iterator') return scalar.axis === streamed ? integer(0) : undefined;
+  if (scalar.op !== 'apply' || scalar.function !== 'add') return undefined;
+  const [left, right] = scalar.operands as [Scalar, Scalar];
+  if (isSameForAll(left)) return withStart(left, startOf(right, streamed));
+  return isSameForAll(right) ? withStart(right, startOf(left, streamed)) : undefined;
+}
+
+function withStart(part: Scalar, rest: Scalar | undefined): Scalar | undefined {
+  return rest && applied('add', part, rest);
 }
 
 function conjuncts(condition: Scalar): readonly Scalar[] {

@@ -3,14 +3,16 @@
  * as their arguments are placed there. Sizes and the numbers of devices stay symbols.
  */
 import type { Span } from '../../diagnostics/diagnostic.ts';
-import { type Facts, noFacts, withFact } from '../facts.ts';
+import { type Fact, type Facts, noFacts, withFacts } from '../facts.ts';
 import { type Report, silent } from '../report.ts';
 import type { FunctionSignature } from '../scope.ts';
 import { natural, parameter, parameterProduct } from '../size.ts';
 import type { FunctionInfo, TypedProgram } from '../typed.ts';
 import { dimsIn } from '../types.ts';
 import { placeExpression } from './place-expression.ts';
+import type { PlacedValue } from './placed-value.ts';
 import type { PlaceScope, Placing } from './placing.ts';
+import { noCalls } from './remembered-calls.ts';
 import { declaredPlacement, requirePlacement } from './required.ts';
 import { judgeTogether } from './together.ts';
 
@@ -20,15 +22,35 @@ export interface PlacementCheck {
   readonly text: (span: Span) => string;
 }
 
+type Declared = Pick<FunctionSignature, 'declaration'>;
+
 /** Reports what is wrong with where the values of a function live. What is left to the partitioner passes. */
-export function checkPlacement(
-  info: FunctionInfo,
-  { declaration }: FunctionSignature,
-  { program, report, text }: PlacementCheck,
-): void {
+export function checkPlacement(info: FunctionInfo, signature: Declared, check: PlacementCheck): void {
   if (info.auto) return;
-  const facts = factsOf(info, program.axes);
-  const placing = placingOf({ program, facts, report, text, declaration, together: [], judged: new Set() });
+  const { placing, scope, result } = placeBody(info, signature, check);
+  const meeting = { placing, scope, span: resultSpan(info) };
+  requirePlacement(meeting, `the result of ${info.name}`, result, info.result, 'whole');
+  for (const used of placing.together) placing.judge(used);
+}
+
+/** Where the value of a function's body lives, before it is what the function's result is to be. */
+export function placeBody(
+  info: FunctionInfo,
+  { declaration }: Declared,
+  { program, report, text }: PlacementCheck,
+): { readonly placing: Placing; readonly scope: PlaceScope; readonly result: PlacedValue } {
+  const placing = placingOf({
+    program,
+    facts: factsOf(info, program.axes),
+    report,
+    text,
+    declaration,
+    together: [],
+    judged: new Set(),
+    calls: noCalls(),
+    outcome: { hasFailed: false },
+    isTrial: false,
+  });
   const scope: PlaceScope = {
     locals: new Map(),
     indices: new Map(),
@@ -38,17 +60,28 @@ export function checkPlacement(
   };
   for (const { name, type, local, span } of info.parameters)
     scope.locals.set(local, declaredPlacement(name, type, span));
-  const result = placing.place(info.body, scope);
-  const meeting = { placing, scope, span: resultSpan(info) };
-  requirePlacement(meeting, `the result of ${info.name}`, result, info.result, 'whole');
-  for (const used of placing.together) judgeTogether(used, placing);
+  return { placing, scope, result: placing.place(info.body, scope) };
 }
 
-function placingOf(parts: Omit<Placing, 'place' | 'quietly'>): Placing {
+function placingOf(parts: Omit<Placing, 'place' | 'judge' | 'quietly' | 'inCall'>): Placing {
   const placing: Placing = {
     ...parts,
+    report: (problem) => {
+      parts.outcome.hasFailed = true;
+      parts.report(problem);
+    },
     place: (expression, scope) => placeExpression(expression, scope, placing),
-    quietly: () => placingOf({ ...parts, report: silent, together: [], judged: new Set() }),
+    judge: (used) => void judgeTogether(used, placing),
+    quietly: () =>
+      placingOf({
+        ...parts,
+        report: silent,
+        together: [],
+        judged: new Set(),
+        outcome: { hasFailed: false },
+        isTrial: true,
+      }),
+    inCall: () => placingOf({ ...parts, together: [], outcome: { hasFailed: false } }),
   };
   return placing;
 }
@@ -62,17 +95,16 @@ function resultSpan(info: FunctionInfo): Span {
 
 /** A mesh has a device along each axis at least, and divides what the signature says is cut. */
 function factsOf(info: FunctionInfo, axes: readonly string[]): Facts {
-  let facts = noFacts;
-  for (const axis of axes)
-    facts = withFact(facts, { relation: '<=', left: natural(1), right: parameter(axis) });
-  for (const fact of info.facts) facts = withFact(facts, fact);
-  for (const { size, placement } of [...info.parameters.map(({ type }) => type), info.result].flatMap(
-    dimsIn,
-  )) {
+  const facts: Fact[] = [
+    ...axes.map((axis): Fact => ({ relation: '<=', left: natural(1), right: parameter(axis) })),
+    ...info.facts,
+  ];
+  const dims = [...info.parameters.map(({ type }) => type), info.result].flatMap(dimsIn);
+  for (const { size, placement } of dims) {
     // The major axes alone divide what all of them divide.
-    const axes = placement.kind === 'axes' ? placement.axes : [];
-    for (let count = 1; count <= axes.length; count++)
-      facts = withFact(facts, { relation: '|', left: parameterProduct(axes.slice(0, count)), right: size });
+    const list = placement.kind === 'axes' ? placement.axes : [];
+    for (let count = 1; count <= list.length; count++)
+      facts.push({ relation: '|', left: parameterProduct(list.slice(0, count)), right: size });
   }
-  return facts;
+  return withFacts(noFacts, facts);
 }

@@ -5,6 +5,7 @@ import { allows, type Role } from './linearity.ts';
 import type { Cut, IndexVariable, PendingAxis, PlacedTensor } from './placed-value.ts';
 import type { PlaceScope, Placing } from './placing.ts';
 import { cutDifferently, needsFinal } from './problems.ts';
+import { fitsTogether } from './together.ts';
 
 export function isPrefixCut(shorter: Cut, longer: Cut): boolean {
   return shorter.length <= longer.length && shorter.every(({ axis }, i) => axis === longer[i]!.axis);
@@ -70,7 +71,10 @@ export function joinTensors(
   const known = cuts.filter((cut) => cut !== undefined);
   const pending = joinPending(meeting, what, role, operands);
   if (known.length < rank || pending === undefined) return undefined;
-  return { kind: 'tensor', cuts: known, pending, ...dependenceOf(operands) };
+  const joined: PlacedTensor = { kind: 'tensor', cuts: known, pending, ...dependenceOf(operands) };
+  // Scalars are judged where their indices are bound.
+  const isFit = rank === 0 || fitsTogether(joined, meeting.span, meeting.scope, meeting.placing);
+  return isFit ? joined : undefined;
 }
 
 /** What something made of the operands is a different value for. */

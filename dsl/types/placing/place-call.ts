@@ -1,10 +1,11 @@
-/** Calls: a function is gone through once a call, with its arguments where they live. */
+/** Calls: a function is gone through with its arguments where they live, once for all that live alike. */
 import type { FunctionInfo } from '../typed.ts';
 import { dimsIn } from '../types.ts';
 import { requireDivides } from './divides.ts';
 import type { Typed } from './operands.ts';
 import { type PlacedValue, unknownValue } from './placed-value.ts';
 import { type PlaceScope, type Placing, sizeIn } from './placing.ts';
+import { remembered } from './remembered-calls.ts';
 import { declaredPlacement, requirePlacement } from './required.ts';
 
 export function placeCall(expression: Typed<'call'>, scope: PlaceScope, placing: Placing): PlacedValue {
@@ -18,26 +19,28 @@ export function placeCall(expression: Typed<'call'>, scope: PlaceScope, placing:
     call: scope.call ?? { span: expression.span, name: callee.name },
     device: scope.device && { axes: scope.device.axes, unnamed: new Map() },
   };
-  let isKnown = true;
-  for (const [i, { name, type, local }] of callee.parameters.entries()) {
+  const given: PlacedValue[] = [];
+  for (const [i, { name, type }] of callee.parameters.entries()) {
     const argument = expression.arguments[i]!;
     const meeting = { placing, scope: { ...inside, call: scope.call }, span: argument.span };
     const asker = `the parameter ${name} of ${callee.name}`;
     const value = placing.place(argument, scope);
     const placed = requirePlacement(meeting, asker, value, type, unwrittenIn(callee));
-    if (placed.kind === 'unknown') isKnown = false;
-    inside.locals.set(local, placed);
+    given.push(placed);
   }
-  if (!isKnown) return unknownValue;
+  if (given.some(({ kind }) => kind === 'unknown')) return unknownValue;
   for (const { size, placement } of dimsIn(callee.result)) {
     const axes = placement.kind === 'axes' ? placement.axes : [];
     const meeting = { placing, scope, span: expression.span };
     if (!requireDivides(meeting, axes, sizeIn(size, inside))) return unknownValue;
   }
   if (callee.auto) return declaredPlacement('the result', callee.result, callee.resultSpan);
-  const result = placing.place(callee.body, inside);
-  const meeting = { placing, scope: inside, span: callee.body.span };
-  return requirePlacement(meeting, `the result of ${callee.name}`, result, callee.result, 'open');
+  return remembered(callee.id, given, inside, placing, (values, placing) => {
+    for (const [i, { local }] of callee.parameters.entries()) inside.locals.set(local, values[i]!);
+    const result = placing.place(callee.body, inside);
+    const meeting = { placing, scope: inside, span: callee.body.span };
+    return requirePlacement(meeting, `the result of ${callee.name}`, result, callee.result, 'open');
+  });
 }
 
 /** What the partitioner made of a function is for the placements that are written, and no others. */

@@ -43,6 +43,7 @@ const rules: { readonly [C in Collective]: Rule } = {
   },
   all_to_all: (tensor, type, call) => {
     const [from, to] = call.expression.dims as [number, number];
+    if (from === to) return reportNoMove(type, from, call);
     if (!endsWith(tensor.cuts[from]!, call.expression.axes)) return notCut(tensor, call, from);
     return lengthened(withCut(tensor, from, shortened(tensor, from, call)), type, to, call);
   },
@@ -156,6 +157,18 @@ function withoutPending(tensor: PlacedTensor, call: Call): PlacedTensor | undefi
         ? `every device along ${axis} has the value already: leave out ${expression.collective}`
         : `a dimension of it is cut over ${axis}: all_gather brings its blocks together`,
     ],
+  });
+  return undefined;
+}
+
+function reportNoMove(type: Type, dim: number, { expression, meeting }: Call): undefined {
+  const size = showName(sizeIn(dimsOf(type)[dim]!.size, meeting.scope));
+  report(meeting.placing, meeting.scope, {
+    code: 'E0510',
+    message: `all_to_all moves an axis to another dimension, and ${size} -> ${size} is the same one`,
+    span: expression.span,
+    remark: 'all_to_all is here',
+    help: ['name the dimension that is to be cut instead, or leave out all_to_all'],
   });
   return undefined;
 }

@@ -5,6 +5,7 @@ import { bindPlaced, type Typed } from './operands.ts';
 import { bindIndex } from './place-comprehension.ts';
 import {
   axesOfCut,
+  type Cut,
   mapTensors,
   type PlacedTensor,
   type PlacedValue,
@@ -14,6 +15,13 @@ import {
 } from './placed-value.ts';
 import { origins, type PlaceScope, type Placing, sizeIn } from './placing.ts';
 import { gatherRemedies, listed, needsWhole, reduceRemedies, report, withRemedies } from './problems.ts';
+
+function samePending(before: PlacedTensor, after: PlacedTensor): boolean {
+  const isSame = [...after.pending].every(
+    ([axis, { combiner }]) => before.pending.get(axis)?.combiner === combiner,
+  );
+  return isSame && after.pending.size === before.pending.size;
+}
 
 /** Steps of the search for where the state can stay: each cuts a dimension over one more axis at least. */
 const mostRounds = 16;
@@ -54,7 +62,7 @@ export function carried(
   bindPlaced(carrier.state, state, scope);
   const body = placing.place(carrier.body, scope);
   const final = zipTensors(state, nextState(carrier, body), (before, after) => {
-    if (joinedState(before, after) === undefined || after.pending.size !== before.pending.size) {
+    if (joinedState(before, after) === undefined || !samePending(before, after)) {
       reportState(carrier, before, after, scope, placing);
       return unknownValue;
     }
@@ -100,11 +108,21 @@ function rowsOf(
   return mapTensors(sequence, (tensor) => ({ ...tensor, cuts: tensor.cuts.slice(1) }));
 }
 
-/** Where both fit without moving data: the longer cut of each dimension. */
+/** Where both fit without moving data: the longer cut of each dimension, no axis on two of them. */
 function joinedState(before: PlacedTensor, after: PlacedTensor): PlacedTensor | undefined {
+  const cuts = longerCuts(before, after);
+  return cuts === undefined || axisTwice(cuts) !== undefined ? undefined : { ...before, cuts };
+}
+
+function longerCuts(before: PlacedTensor, after: PlacedTensor): readonly Cut[] | undefined {
   const cuts = before.cuts.map((cut, dim) => longerCut(cut, after.cuts[dim]!));
   const known = cuts.filter((cut) => cut !== undefined);
-  return known.length === cuts.length ? { ...before, cuts: known } : undefined;
+  return known.length === cuts.length ? known : undefined;
+}
+
+function axisTwice(cuts: readonly Cut[]): string | undefined {
+  const axes = axesOfCut(cuts.flat());
+  return axes.find((axis, i) => axes.indexOf(axis) < i);
 }
 
 function sameEverywhere(left: PlacedValue, right: PlacedValue): boolean {
@@ -131,13 +149,14 @@ function reportState(
           labels: origins(before.cuts[dim]!, after.cuts[dim]!),
           remedies: gatherRemedies(placing, after.cuts[dim]!),
         }
-      : first === undefined
-        ? { what: 'pending before a step and final after it', labels: [], remedies: [] }
-        : {
-            what: `final before a step and pending over ${first[0]} after it`,
-            labels: [first[1].because],
-            remedies: reduceRemedies(placing, [first[0]], first[1]),
-          };
+      : (movedAxis(before, after, placing) ??
+        (first === undefined
+          ? { what: 'pending before a step and final after it', labels: [], remedies: [] }
+          : {
+              what: `final before a step and pending over ${first[0]} after it`,
+              labels: [first[1].because],
+              remedies: reduceRemedies(placing, [first[0]], first[1]),
+            }));
   report(placing, scope, {
     code: 'E0513',
     message: `the state of the ${what} does not stay where it is: ${moved.what}`,
@@ -146,4 +165,16 @@ function reportState(
     secondary: moved.labels,
     ...withRemedies(moved.remedies, 'end the step with a collective that brings the state back'),
   });
+}
+
+/** One axis on two dimensions, of which a step cuts one and is given the other. */
+function movedAxis(before: PlacedTensor, after: PlacedTensor, placing: Placing) {
+  const axis = axisTwice(longerCuts(before, after) ?? []);
+  if (axis === undefined) return undefined;
+  const entries = [before, after].map(({ cuts }) => cuts.flat().filter((entry) => entry.axis === axis));
+  return {
+    what: `${axis} cuts one of its dimensions before a step and another after it`,
+    labels: origins(...entries),
+    remedies: gatherRemedies(placing, entries[1]!),
+  };
 }

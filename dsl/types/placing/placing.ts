@@ -6,6 +6,7 @@ import type { Problem } from '../report.ts';
 import { type Size, substituteSizes } from '../size.ts';
 import type { IndexId, LocalId, TypedExpression, TypedProgram } from '../typed.ts';
 import type { Cut, IndexVariable, PlacedTensor, PlacedValue } from './placed-value.ts';
+import type { RememberedCalls } from './remembered-calls.ts';
 
 /** A call in the checked function, within which other functions are gone through. */
 export interface CallSite {
@@ -48,9 +49,17 @@ export interface Placing {
   readonly together: UsedTogether[];
   /** What was reported of them. */
   readonly judged: Set<string>;
+  readonly calls: RememberedCalls;
+  /** Whether anything was wrong, also where it is not reported. */
+  readonly outcome: { hasFailed: boolean };
+  /** Nothing is reported: this tries out where things would live. */
+  readonly isTrial: boolean;
   readonly place: (expression: TypedExpression, scope: PlaceScope) => PlacedValue;
+  readonly judge: (used: UsedTogether) => void;
   /** The same without reporting or judging anything: for trying out where things would live. */
   readonly quietly: () => Placing;
+  /** The same with an outcome, and uses to judge, of its own: for the body of a called function. */
+  readonly inCall: () => Placing;
 }
 
 export function sizeIn(size: Size, scope: PlaceScope): Size {

@@ -89,8 +89,10 @@ export function gatherRemedies(placing: Placing, cut: Cut): readonly Remedy[] {
 export function reduceRemedies(
   placing: Placing,
   axes: readonly string[],
-  { combiner, wraps }: PendingAxis,
+  { combiner, cut, wraps }: PendingAxis,
 ): readonly Remedy[] {
+  // Made inside of a function that is called: what the caller can do is gather the argument.
+  if (wraps.length === 0 && cut !== undefined && cut.wraps.length > 0) return gatherRemedies(placing, [cut]);
   const all = wrapped(
     placing,
     wraps,
@@ -133,7 +135,10 @@ export function needsFinal(
     message: `${whatIn(what, scope)} needs the final value of ${name}, which is still ${combinerNouns[first.combiner]} over ${listed(axes)}`,
     at,
     secondary: [first.because, ...inside],
-    ...withRemedies(reduceRemedies(placing, axes, first), 'finish it with all_reduce or reduce_scatter'),
+    ...withRemedies(
+      reduceRemedies(placing, axes, first),
+      wayOut('finish it with all_reduce or reduce_scatter', axes, first.wraps, scope),
+    ),
   });
 }
 
@@ -209,6 +214,17 @@ export function report(
   const { span, remark, ...rest } = problem;
   const { at, inside } = placeOf(span, remark, scope);
   placing.report({ ...rest, at, secondary: [...(rest.secondary ?? []), ...inside] });
+}
+
+/** What is said beside fixes: of what was made inside of a called function, its caller gives the arguments only. */
+function wayOut(
+  otherwise: string,
+  axes: readonly string[],
+  wraps: readonly Wrappable[],
+  { call }: PlaceScope,
+): string {
+  if (call === undefined || wraps.length > 0) return otherwise;
+  return `give ${call.name} the whole of what is cut over ${listed(axes)}: gather its argument`;
 }
 
 function whatIn(what: string, { call }: PlaceScope): string {

@@ -2,7 +2,7 @@
  * What is used together on one device: the axes of the indices, of the dimensions and of what is pending are
  * all different. Judged where the values meet, and again in the end, when the axes of all indices are known.
  */
-import type { Label } from '../../diagnostics/diagnostic.ts';
+import type { Label, Span } from '../../diagnostics/diagnostic.ts';
 import type { TypedExpression } from '../typed.ts';
 import {
   type CutAxis,
@@ -21,11 +21,14 @@ export function useTogether(
   scope: PlaceScope,
   placing: Placing,
 ): PlacedValue {
-  const at = placeOf(span, 'they meet here', scope);
-  return mapTensors(value, (tensor) => {
-    placing.together.push({ tensor, at });
-    return judgeTogether({ tensor, at }, placing) ? tensor : unknownValue;
-  });
+  return mapTensors(value, (tensor) => (fitsTogether(tensor, span, scope, placing) ? tensor : unknownValue));
+}
+
+/** Whether no axis of what meets at the place occurs twice; else that is reported. */
+export function fitsTogether(tensor: PlacedTensor, span: Span, scope: PlaceScope, placing: Placing): boolean {
+  const used = { tensor, at: placeOf(span, 'they meet here', scope) };
+  placing.together.push(used);
+  return judgeTogether(used, placing);
 }
 
 interface Use {
@@ -37,6 +40,7 @@ interface Use {
 /** Whether no axis occurs twice; else that is reported, of the same uses once. */
 export function judgeTogether({ tensor, at }: UsedTogether, placing: Placing): boolean {
   const twice = [...usesByAxis(tensor)].filter(([, uses]) => uses.length > 1);
+  if (twice.length > 0) placing.outcome.hasFailed = true;
   for (const [axis, uses] of twice) {
     const labels = uses.map(({ label }) => label);
     const key = `${axis} ${labels.map(({ span }) => `${span.file} ${span.start}`).join(' ')}`;

@@ -1,0 +1,144 @@
+/** Attention in pieces, as the rings of the standard library do it: what is stored, and what is computed. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import type { Mesh } from '../../dsl/placement/placement.ts';
+import type { Graph, Node, SoftmaxSumNode } from '../graph/graph.ts';
+import { results } from '../graph/graph.ts';
+import { elementCount } from '../graph/tensor-type.ts';
+import { allNodes } from '../graph/uses.ts';
+import { entryPlacements } from '../lower/entry-placements.ts';
+import { lowerEntry } from '../lower/lower-entry.ts';
+import { checkText, evaluateForTest, lowerText, testNumbers } from '../lower/testing.ts';
+import { localize } from '../partition/localize.ts';
+import { place } from '../partition/place.ts';
+import { optimize } from './passes.ts';
+
+const programs = readFileSync(
+  join(import.meta.dirname, '../../property-tests/programs/sequence.ricci'),
+  'utf8',
+);
+
+const devices = 3;
+const mesh: Mesh = { axes: [{ name: 'sp', size: devices }] };
+
+/** The program of one device, optimized. */
+function deviceGraph(entry: string, sizes: Readonly<Record<string, number>>): Graph {
+  const program = checkText(programs);
+  const given = new Map(Object.entries({ ...sizes, sp: devices }));
+  const lowered = lowerEntry(program, entry, { sizes: given, inputDtypes: new Map() });
+  if ('diagnostics' in lowered) throw new Error(lowered.diagnostics[0]!.message);
+  const placed = place(lowered.graph, { mesh, ...entryPlacements(program, entry) });
+  if (placed.kind === 'misplaced') throw new Error(placed.faults[0]!.message);
+  return optimize(localize(placed.placed).graph);
+}
+
+function streaming(graph: Graph): readonly SoftmaxSumNode[] {
+  return [...allNodes(graph)].filter((node) => node.kind === 'softmaxSum');
+}
+
+/** Tokens that a device has. */
+const block = 48;
+const heads = { G: 1, R: 2, A: 4 };
+
+describe.each([
+  ['around', { S: block * devices, ...heads }],
+  ['batched', { B: 2, S: block * devices, ...heads }],
+  ['zigzag', { C: block / 2, ...heads }],
+  ['striped', { C: block, ...heads }],
+])('%s', (entry, sizes) => {
+  const graph = deviceGraph(entry, sizes);
+
+  test('stores no scores of a block', () => {
+    const batch = 'B' in sizes ? sizes.B : 1;
+    const largest = Math.max(...[...allNodes(graph)].flatMap(results).map(elementCount));
+    expect(largest).toBeLessThan(batch * block * block);
+  });
+
+  test('streams every turn', () => {
+    const found = streaming(graph);
+    expect(found).toHaveLength(2);
+    for (const { extent, partial, visible } of found) {
+      expect(extent).toBe(block);
+      expect(partial).toBeDefined();
+      expect(visible).toBeDefined();
+    }
+  });
+});
+
+describe('a step', () => {
+  const step = `import flash
+fn f(
+  top: f32[S, G * R], total: f32[S, G * R], value: f32[S, G * R, A],
+  q: f32[S, G * R, A], k: f32[U, G, A], v: f32[U, G, A], from: i32[U], at: i32[S],
+) -> (f32[S, G * R], f32[S, G * R], f32[S, G * R, A]) {
+  let acc = flash.Partial(top: top, total: total, value: value)
+  let next = flash.step_ordered(acc, q, k, v, from: from, at: at)
+  (next.top, next.total, next.value)
+}`;
+  const [S, U, G, R, A] = [5, 6, 2, 3, 4];
+  const inputs = {
+    top: testNumbers([S, G * R], 1),
+    total: testNumbers([S, G * R], 2),
+    value: testNumbers([S, G * R, A], 3),
+    q: testNumbers([S, G * R, A], 4),
+    k: testNumbers([U, G, A], 5),
+    v: testNumbers([U, G, A], 6),
+    from: { shape: [U], data: [5, 0, 9, 3, 7, 2] },
+    // The second row sees nothing.
+    at: { shape: [S], data: [4, -1, 9, 2, 6] },
+  };
+
+  function fault(change: (node: Node) => Node = (node) => node): number {
+    const graph = lowerText(step, 'f', inputs);
+    const optimized = optimize(graph);
+    expect(streaming(optimized)).toHaveLength(1);
+    const found = evaluateForTest({ ...optimized, nodes: optimized.nodes.map(change) }, inputs);
+    const differences = Object.entries(evaluateForTest(graph, inputs)).flatMap(([path, { data }]) =>
+      data.map((wanted, at) => Math.abs(wanted - found[path]!.data[at]!) / Math.max(1, Math.abs(wanted))),
+    );
+    return Math.max(...differences);
+  }
+
+  test('gives the same', () => {
+    expect(fault()).toBeLessThan(1e-6);
+  });
+
+  const mutated = (change: (node: SoftmaxSumNode) => SoftmaxSumNode) => (node: Node) =>
+    node.kind === 'softmaxSum' ? change(node) : node;
+
+  test.each([
+    ['sees everything', mutated((node) => ({ ...node, visible: undefined }))],
+    [
+      'gives the total for the top',
+      mutated(({ partial, ...node }) => ({
+        ...node,
+        partial: partial && { ...partial, top: partial.total, total: partial.top },
+      })),
+    ],
+  ])('that %s is found out', (_, change) => {
+    expect(fault(change)).toBeGreaterThan(1e-3);
+  });
+});
+
+test('weights that something else reads are stored, and the sum stays as it is', () => {
+  const text = `fn f(top: f32[S], x: f32[S, U], v: f32[U, A]) -> (f32[S, A], f32[S, U]) {
+    let now[s] = max(top[s], max u: x[s, u])
+    let p[s, u] = exp(x[s, u] - now[s])
+    ((for s, a: sum u: p[s, u] * v[u, a]), p)
+  }`;
+  const inputs = { top: testNumbers([3], 1), x: testNumbers([3, 20], 2), v: testNumbers([20, 4], 3) };
+  expect(streaming(optimize(lowerText(text, 'f', inputs)))).toEqual([]);
+});
+
+test('a top that may be below the maximum of the block is left alone', () => {
+  const text = (top: string) => `fn f(top: f32[S], x: f32[S, U], v: f32[U, A]) -> f32[S, A] {
+    let now[s] = ${top}
+    let p[s, u] = exp(x[s, u] - now[s])
+    for s, a: sum u: p[s, u] * v[u, a]
+  }`;
+  const inputs = { top: testNumbers([3], 1), x: testNumbers([3, 20], 2), v: testNumbers([20, 4], 3) };
+  const found = (top: string) => streaming(optimize(lowerText(text(top), 'f', inputs)));
+  expect(found('max(top[s], max u: x[s, u])')).toHaveLength(1);
+  expect(found('min(top[s], max u: x[s, u])')).toEqual([]);
+});
