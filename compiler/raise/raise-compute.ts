@@ -1,6 +1,6 @@
 /** A compute node as a comprehension: `for i, j: finish(sum r: body)`. */
-import type { Binding, Expression, IndexPattern } from '../../dsl/syntax/tree.ts';
-import { dtypeFacts } from '../../dsl/types/dtype.ts';
+import type { Binding, Expression, IndexPattern, ReductionName } from '../../dsl/syntax/tree.ts';
+import { type Dtype, dtypeFacts } from '../../dsl/types/dtype.ts';
 import type { ComputeNode, Scalar } from '../graph/graph.ts';
 import { constant, loadsOf, operands, reduced as reducedValue, scalarType } from '../graph/scalar.ts';
 import { closed } from './raise-number.ts';
@@ -55,8 +55,8 @@ function elementsOf(node: ComputeNode, raising: Raising): Elements {
   // There is no position in nothing: then there is no element either, and what it would be does not matter.
   const isNothing = isPosition && extents.slice(rank).includes(0);
   const body = isNothing ? constant('i32', 0) : node.body;
-  const combiner = isNothing ? undefined : reduce?.combiner;
-  const finish = reduce?.finish;
+  const combined = isNothing ? undefined : reductionOf(reduce);
+  const finish = combined?.finish;
 
   const split = splitAxes([body, ...(finish === undefined ? [] : [finish])], extents, countsOf(raising));
   const outputs = split.parts.slice(0, rank);
@@ -84,14 +84,11 @@ function elementsOf(node: ComputeNode, raising: Raising): Elements {
       own.length > 1,
     );
   });
-  if (combiner === undefined) {
-    const root = isNothing ? written : (finished ?? written);
-    return elements(patterns, root, node, scope);
-  }
+  if (combined === undefined) return elements(patterns, written, node, scope);
   const all = reducedParts.map((_, position) => partAt(outputs.flat().length + position, true));
   // A position is one along one dimension, of however many factors.
   const over = isPosition ? [patternOf(all, all.length > 1)] : all.map((part) => patternOf([part], false));
-  const reducedExpression = reduction(combiner, over, closed(raiseScalar(written, scope)));
+  const reducedExpression = reduction(combined.name, over, closed(raiseScalar(written, scope)));
   const below = isPosition ? reducedParts.reduce((product, extent) => product * extent, 1) : undefined;
   const last = finished ?? reducedValue(isPosition ? 'i32' : scalarType(written));
   if (usesOfReduced(last) === 1) {
@@ -101,6 +98,21 @@ function elementsOf(node: ComputeNode, raising: Raising): Elements {
   const total = binding(namePattern(raising.total), undefined, reducedExpression);
   const value: ReducedValue = { expression: named(raising.total), below };
   return elements(patterns, last, node, { ...scope, reduced: value }, [total]);
+}
+
+interface Reduction {
+  readonly name: ReductionName;
+  readonly finish: Scalar | undefined;
+}
+
+/** A sum that is divided by the number of its terms is a mean. */
+function reductionOf(reduce: ComputeNode['reduce']): Reduction | undefined {
+  if (reduce === undefined) return undefined;
+  const { combiner, extents, finish } = reduce;
+  const [total, count] = finish?.op === 'apply' && finish.function === 'div' ? finish.operands : [];
+  const terms = extents.reduce((product, extent) => product * extent, 1);
+  const isMean = total?.op === 'reduced' && count?.op === 'constant' && count.value === terms;
+  return combiner === 'sum' && isMean ? { name: 'mean', finish: undefined } : { name: combiner, finish };
 }
 
 function patternOf(parts: readonly Part[], isProduct: boolean): IndexPattern {
@@ -119,9 +131,7 @@ function elements(
 ): Elements {
   const { dtype } = node.result;
   const clamp = dtype === 'i32' ? clampOf(root) : undefined;
-  const element =
-    clamp === undefined ? raiseScalar(root, scope) : undefined;
-  const value = clamp === undefined ? stored(root, element!, dtype) : writeClamp(clamp, scope);
+  const value = clamp === undefined ? stored(root, dtype, scope) : writeClamp(clamp, scope);
   return {
     value: comprehension(patterns, block(before, value)),
     below: clamp === undefined ? rangesIn(scope)(root) : clamp.below,
@@ -129,10 +139,14 @@ function elements(
 }
 
 /** Floats are rounded by the type that is written; integers are narrowed by a cast only. */
-function stored(root: Scalar, element: Expression, dtype: ComputeNode['result']['dtype']): Expression {
+function stored(root: Scalar, dtype: Dtype, scope: ScalarScope): Expression {
   const { class: kind, arithmetic } = dtypeFacts[dtype];
-  if (kind === 'float' || arithmetic === dtype) return element;
-  const isStoredSo = (root.op === 'round' || root.op === 'load') && root.dtype === dtype;
+  if (kind === 'float') {
+    const isRounded = root.op === 'round' && root.dtype === dtype;
+    return raiseScalar(isRounded ? root.operand : root, scope);
+  }
+  const element = raiseScalar(root, scope);
+  const isStoredSo = arithmetic === dtype || ((root.op === 'round' || root.op === 'load') && root.dtype === dtype);
   return isStoredSo ? element : call(dtype, [element]);
 }
 
