@@ -96,8 +96,9 @@ describe('models of the standard library', () => {
 
 // ── a mesh ─────────────────────────────────────────────────────────────────────────────────────────────────
 
+/** Sizes that are all different, since collectives name dimensions by their sizes. */
 const pools: readonly (readonly number[])[] = [
-  [12, 6, 12],
+  [12, 6, 24],
   [6, 24, 2],
   [12, 6, 1, 2],
 ];
@@ -182,5 +183,55 @@ describe.each(['placed.ricci', 'sharded.ricci', 'sequence.ricci'])('%s on meshes
       return sizesOn(program, entry, mesh).filter((sizes) => expectSameOnMesh(program, entry, sizes, mesh));
     });
     expect(ran.length).toBeGreaterThan(0);
+  });
+});
+
+test('a collective whose dimension its size does not name becomes a planned resharding, which sends no more', () => {
+  const { program } = checkSmallProgram('placed.ricci');
+  const mesh = { axes: [{ name: 'tp', size: 3 }] };
+  const sizes = new Map([['T', 12], ['D', 6], ['F', 12], ['tp', 3]]); // biome-ignore format: one thing
+  const placed = placedOn(program, 'scattered', sizes, mesh)!;
+  const raised = raisePlaced(placed, new Map());
+  expect(raised.text).toContain('as [12@tp, 12]');
+  const again = placeRaised(raised, mesh);
+  const inputs = inputsOf(program, 'scattered', sizes);
+  expect(bytesSent(again, inputs)).toBeLessThanOrEqual(bytesSent(placed, inputs));
+});
+
+describe('mutants are noticed', () => {
+  const { program } = checkSmallProgram('sharded.ricci');
+  const mesh = { axes: [{ name: 'dp', size: 2 }, { name: 'tp', size: 3 }] }; // biome-ignore format: one thing
+  const sizes = new Map([['T', 12], ['D', 6], ['F', 24], ['dp', 2], ['tp', 3]]); // biome-ignore format: one thing
+  const placed = placedOn(program, 'two_ways', sizes, mesh)!;
+  const raised = raisePlaced(placed, new Map());
+  const inputs = inputsOf(program, 'two_ways', sizes);
+  const graph = lowered(program, 'two_ways', new Map([...sizes].filter(([name]) => /^[A-Z]/.test(name))));
+
+  function mutant(from: string, to: string): Raised {
+    const text = raised.text.replace(from, () => to);
+    expect(text).not.toBe(raised.text);
+    return { ...raised, text };
+  }
+
+  test('the program itself is not', () => {
+    expect(difference(graph, inputs, raised, lowerRaised(raised))).toBeUndefined();
+  });
+  test.each([
+    ['a sum over the wrong rows', 'w1[r, j]', 'w1[j % 6, r]'],
+    ['another operation', 'max(sum_1[i, j], 0.0)', 'min(sum_1[i, j], 0.0)'],
+    ['a rounding too many', 'let sum_1: f32', 'let sum_1: bf16'],
+  ])('%s', (_, from, to) => {
+    const wrong = mutant(from, to);
+    expect(difference(graph, inputs, wrong, lowerRaised(wrong))).toBeDefined();
+  });
+  test.each([
+    ['a hidden dimension that is said to be whole where it is asked for', 'w2: f32[24@tp, 6]', 'w2: f32[24, 6@tp]'],
+    ['a tensor that is said to be cut otherwise', '[12@dp, 24@tp]', '[12@tp, 24@dp]'],
+    ['a sum that is said to be made', '[12@dp, 6]{+tp}', '[12@dp, 6@tp]'],
+    ['a sum that is not made', 'all_reduce(sum_2, tp)', 'sum_2'],
+    ['a division that is not known', 'where dp | 12', 'where dp | 24'],
+    ['a result elsewhere', '-> f32[12@dp, 6]', '-> f32[12, 6]'],
+  ])('%s', (_, from, to) => {
+    expect(() => checkText(mutant(from, to).text)).toThrow(/E05\d\d/);
   });
 });

@@ -30,8 +30,10 @@ export function randomPrograms(sizes: readonly number[] = smallSizes): fc.Arbitr
 }
 
 /** Likewise, of the nodes that lowering makes only. */
-export function randomLoweredPrograms(): fc.Arbitrary<RandomProgram> {
-  return programsOf(smallSizes, lowered);
+export function randomLoweredPrograms(
+  sizes: readonly number[] = smallSizes,
+): fc.Arbitrary<RandomProgram> {
+  return programsOf(sizes, lowered);
 }
 
 function programsOf(sizes: readonly number[], makers: readonly MakeNodes[]): fc.Arbitrary<RandomProgram> {
