@@ -5,11 +5,13 @@ import { printGraph } from '../compiler/graph/print.ts';
 import { describeEntry } from '../compiler/lower/entry.ts';
 import { lowerEntry } from '../compiler/lower/lower-entry.ts';
 import { optimize } from '../compiler/optimize/passes.ts';
-import type { DeviceProgram } from '../compiler/partition/localize.ts';
+import { type DeviceProgram, localize } from '../compiler/partition/localize.ts';
+import type { PlacedGraph } from '../compiler/partition/place.ts';
 import type { Kernel } from '../compiler/plan/kernel.ts';
 import type { Package } from '../compiler/plan/package.ts';
 import { planPackage } from '../compiler/plan/plan-package.ts';
 import { allTensors } from '../compiler/plan/storages.ts';
+import { raiseGraph } from '../compiler/raise/raise-graph.ts';
 import type { DeviceProfile } from '../compiler/tiles/device-profile.ts';
 import { printTileProgram } from '../compiler/tiles/print.ts';
 import { scheduleGraph } from '../compiler/tiles/schedule-graph.ts';
@@ -26,7 +28,7 @@ import type { TypedProgram } from '../dsl/types/typed.ts';
 import { UserError } from '../runtime/errors.ts';
 import { checkElements, checkExtents } from './index-limits.ts';
 import { moduleLoader, requireSource } from './module-loader.ts';
-import { partition } from './partition.ts';
+import { placeEntry } from './place-entry.ts';
 import { type Progress, silent } from './progress.ts';
 import { showSignature } from './signature.ts';
 import type { DeviceStage, GraphStage, SourceStage } from './stages.ts';
@@ -85,7 +87,9 @@ export interface Lowered {
   readonly optimized: Graph;
   /** For inputs of type ix(n), by path: n. */
   readonly below: ReadonlyMap<string, number>;
-  /** The program of each device of the mesh that was asked for; `optimized` is then of it. */
+  /** Where its tensors live on the mesh that was asked for. */
+  readonly placed?: PlacedGraph;
+  /** The program of each device of that mesh; `optimized` is then of it. */
   readonly device?: DeviceProgram;
 }
 
@@ -109,7 +113,8 @@ export function lower(
     const range = element.kind === 'ix' ? evaluateSize(element.range, sizes) : undefined;
     return range === undefined ? [] : [[path, range] as const];
   });
-  const device = mesh === undefined ? undefined : partition(checked.program, entry, lowered.graph, mesh);
+  const placed = mesh && placeEntry(checked.program, entry, lowered.graph, mesh);
+  const device = placed && localize(placed);
   progress('optimizing', 0, 1);
   const optimized = optimize((device ?? lowered).graph);
   progress('optimizing', 1, 1);
@@ -118,6 +123,7 @@ export function lower(
     graph: lowered.graph,
     optimized,
     below: new Map(below),
+    ...(placed === undefined ? {} : { placed }),
     ...(device === undefined ? {} : { device }),
   };
 }
@@ -193,6 +199,7 @@ export const showSource: { readonly [S in SourceStage]: (path: string) => Shown 
 
 export const showGraph: { readonly [S in GraphStage]: (lowered: Lowered) => string } = {
   graph: (lowered) => printGraph(lowered.graph),
+  source: ({ graph, below, placed }) => raiseGraph(graph, { below, ...(placed && { placed }) }).text,
   optimized: (lowered) => printGraph(lowered.optimized),
 };
 

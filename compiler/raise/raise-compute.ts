@@ -58,7 +58,13 @@ function elementsOf(node: ComputeNode, raising: Raising): Elements {
   const combined = isNothing ? undefined : reductionOf(reduce);
   const finish = combined?.finish;
 
-  const split = splitAxes([body, ...(finish === undefined ? [] : [finish])], extents, countsOf(raising));
+  const cuts = raising.placementOf(result.id)?.dims ?? [];
+  const split = splitAxes(
+    [body, ...(finish === undefined ? [] : [finish])],
+    extents,
+    countsOf(raising),
+    (axis, parts) => raising.facts.splits(cuts[axis] ?? [], parts),
+  );
   const outputs = split.parts.slice(0, rank);
   const reducedParts = split.parts.slice(rank).flat();
   const names = [
@@ -78,7 +84,6 @@ function elementsOf(node: ComputeNode, raising: Raising): Elements {
   });
   const patterns = outputs.map((own, axis): IndexPattern => {
     const first = outputs.slice(0, axis).flat().length;
-    raising.facts.splits(raising.placementOf(result.id)?.dims[axis] ?? [], own.length > 1 ? own : []);
     return patternOf(
       own.map((_, position) => partAt(first + position, false)),
       own.length > 1,

@@ -43,7 +43,10 @@ export interface Raised {
   readonly outputs: ReadonlyMap<string, string>;
 }
 
-/** @throws an internal error on what only optimizing and localizing make: the graph is as lowered. */
+/**
+ * @throws UserError for what is in the view of single devices of a mesh, and an internal error on what only
+ *   optimizing makes: the graph is as lowered.
+ */
 export function raiseGraph(graph: Graph, options: RaiseOptions = {}): Raised {
   const { placed } = options;
   const entry = options.entry ?? graph.name;
@@ -108,13 +111,20 @@ function functionOf(
   raising: Raising,
   outputs: ReadonlyMap<string, Placement>,
 ): FunctionDeclaration {
+  const declare = ({ shape }: Tensor, placement: Placement | undefined): void => {
+    for (const [dim, extent] of shape.entries()) raising.facts.declares(placement?.dims[dim] ?? [], extent);
+  };
   const parameters = graph.inputs.map(({ tensor }): Parameter => {
+    declare(tensor, raising.placementOf(tensor.id));
     return { name: identifier(raising.name(tensor.id)), type: storedType(raising, tensor), span };
   });
   const bindings = raiseNodes(graph.nodes, raising);
-  const results = graph.outputs.map(({ path, tensor }) =>
-    plainType(raising, raising.tensor(tensor), outputs.get(path) ?? raising.placementOf(tensor)),
-  );
+  const results = graph.outputs.map(({ path, tensor: id }) => {
+    const tensor = raising.tensor(id);
+    const placement = outputs.get(path) ?? raising.placementOf(id);
+    declare(tensor, placement);
+    return plainType(raising, tensor, placement);
+  });
   const result = tuple(graph.outputs.map(({ tensor }) => named(raising.name(tensor))));
   return {
     kind: 'function',

@@ -1,4 +1,5 @@
 /** Nodes as bindings: one table by kind. */
+import { UserError } from '../../dsl/diagnostics/user-error.ts';
 import { samePlacement } from '../../dsl/placement/placement.ts';
 import type { Binding, Expression, TypeExpression } from '../../dsl/syntax/tree.ts';
 import { dtypeFacts } from '../../dsl/types/dtype.ts';
@@ -40,8 +41,8 @@ const rules: Rules = {
   collective: raiseCollective,
   softmaxSum: unwritten('a streamed softmax'),
   route: unwritten('a table of routes'),
-  block: unwritten('the border of a per-device view'),
-  exchange: unwritten('an exchange between devices'),
+  block: perDevice,
+  exchange: perDevice,
 };
 
 export function raiseNodes(nodes: readonly Node[], raising: Raising): readonly Binding[] {
@@ -55,6 +56,14 @@ function unwritten(what: string): () => never {
   return () => {
     throw new Error(`${what} has no form in the source`);
   };
+}
+
+function perDevice(): never {
+  throw new UserError(
+    'wrong-input',
+    'what each device of a mesh does by itself cannot be shown as source',
+    'show it for one device, or as a graph',
+  );
 }
 
 /** `for i, j: f(x[i, j])` of what goes along the last dimension of a tensor. */
@@ -218,10 +227,8 @@ function changedValue({ change, result, source }: CollectiveNode, raising: Raisi
     case 'reshard':
   }
   const placement = raising.placementOf(result.id);
-  const pending = pendingOf(placement);
-  if (pending.length < (placement?.pending.size ?? 0))
-    throw new Error(`${result.name} stays pending as a minimum, for which the source has no word`);
-  return { kind: 'reshard', value, dims: dimsOf(raising, shape, placement), pending, span };
+  const dims = dimsOf(raising, shape, placement);
+  return { kind: 'reshard', value, dims, pending: pendingOf(placement), span };
 }
 
 function axesOf(axes: readonly string[]): Expression {

@@ -1,4 +1,5 @@
 /** Scalar expressions as source: one table by operation, and the subscripts that must be proved in range. */
+import type { AxisList } from '../../dsl/placement/placement.ts';
 import type { Expression } from '../../dsl/syntax/tree.ts';
 import type { Scalar } from '../graph/graph.ts';
 import { constant, type Load, type ScalarOp, scalarType } from '../graph/scalar.ts';
@@ -108,7 +109,7 @@ function writeLoad(load: Load, scope: ScalarScope): Expression {
   if (isNeverRead) return raiseScalar(constant(scalarType(load), 0), scope);
   const subscripts = load.subscripts.map((subscript, dim) => {
     const axes = scope.raising.placementOf(load.tensor)?.dims[dim] ?? [];
-    return writeSubscript(subscript, shape[dim]!, scope, (parts) => scope.raising.facts.splits(axes, parts));
+    return writeSubscript(subscript, shape[dim]!, axes, scope);
   });
   return subscripted(named(scope.raising.name(load.tensor)), subscripts);
 }
@@ -117,19 +118,19 @@ function isEmptyIndex(subscript: Scalar, { iterators }: ScalarScope): boolean {
   return subscript.op === 'iterator' && iterators[subscript.axis]!.extent === 0;
 }
 
-/** @param onSplit hears of the parts by which a product dimension is subscripted. */
+/** Of a dimension of this extent that the axes cut. */
 function writeSubscript(
   subscript: Scalar,
   extent: number,
+  axes: AxisList,
   scope: ScalarScope,
-  onSplit: (parts: readonly number[]) => void,
 ): Expression {
   const affine = affineOf(subscript, rangesIn(scope));
   const parts = affine && productParts(affine, extent)?.map((axis) => scope.iterators[axis]!);
-  if (parts !== undefined) {
-    onSplit(parts.map((part) => part.extent));
+  const extents = parts?.map((part) => part.extent) ?? [];
+  // Where a device has no whole parts, what is read is looked up.
+  if (parts !== undefined && scope.raising.facts.splits(axes, extents))
     return tuple(parts.map(({ name }) => named(name)));
-  }
   const clamp = clampOf(subscript);
   if (clamp !== undefined && clamp.below <= extent) return writeClamp(clamp, scope);
   const value = raiseScalar(subscript, scope);

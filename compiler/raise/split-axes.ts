@@ -9,18 +9,22 @@ import { indexArithmetic } from '../lower/index-arithmetic.ts';
 export interface SplitAxes {
   /** For each axis of the node the extents of its parts, major first; the parts are numbered through. */
   readonly parts: readonly (readonly number[])[];
-  /** An expression of the node in terms of the parts. */
+  /** An expression of the node in terms of the parts, with its integer arithmetic simplified. */
   readonly rewrite: (scalar: Scalar) => Scalar;
 }
 
+/** @param mayBe whether an axis may be written as these parts */
 export function splitAxes(
   scalars: readonly Scalar[],
   extents: readonly number[],
   loops: ReadonlyMap<LoopId, number>,
+  mayBe: (axis: number, parts: readonly number[]) => boolean,
 ): SplitAxes {
   const divisors = divisorsOf(scalars);
-  const parts = extents.map((extent, axis) => factors(extent, divisors.get(axis) ?? new Set()));
-  if (parts.every(({ length }) => length === 1)) return { parts, rewrite: (scalar) => scalar };
+  const parts = extents.map((extent, axis) => {
+    const found = factors(extent, divisors.get(axis) ?? new Set());
+    return found.length > 1 && mayBe(axis, found) ? found : [extent];
+  });
   const all = parts.flat();
   const firsts = parts.map((_, axis) => parts.slice(0, axis).flat().length);
   const arithmetic = indexArithmetic({

@@ -44,13 +44,6 @@ export function dimsOf({ facts }: Raising, shape: readonly number[], placement: 
   });
 }
 
-/**
- * Types have no word for what is pending as a minimum: then they say nothing of what is pending, which a type
- * of a `let` need not.
- */
 export function pendingOf(placement: Placement | undefined): readonly PendingExpression[] {
-  const written = [...(placement?.pending ?? [])].flatMap(([axis, combiner]) =>
-    combiner === 'min' ? [] : [{ reduction: combiner, axis: identifier(axis) }],
-  );
-  return written.length === (placement?.pending.size ?? 0) ? written : [];
+  return [...(placement?.pending ?? [])].map(([axis, reduction]) => ({ reduction, axis: identifier(axis) }));
 }

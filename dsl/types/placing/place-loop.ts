@@ -54,7 +54,8 @@ export function carried(
   bindPlaced(carrier.state, state, scope);
   const body = placing.place(carrier.body, scope);
   const final = zipTensors(state, nextState(carrier, body), (before, after) => {
-    if (joinedState(before, after) === undefined || after.pending.size !== before.pending.size) {
+    const joined = joinedState(before, after);
+    if (joined === undefined || joined.pending.size !== before.pending.size) {
       reportState(carrier, before, after, scope, placing);
       return unknownValue;
     }
@@ -100,17 +101,23 @@ function rowsOf(
   return mapTensors(sequence, (tensor) => ({ ...tensor, cuts: tensor.cuts.slice(1) }));
 }
 
-/** Where both fit without moving data: the longer cut of each dimension. */
+/** Where both fit without moving data: the longer cut of each dimension, and pending what is in one of them. */
 function joinedState(before: PlacedTensor, after: PlacedTensor): PlacedTensor | undefined {
   const cuts = before.cuts.map((cut, dim) => longerCut(cut, after.cuts[dim]!));
   const known = cuts.filter((cut) => cut !== undefined);
-  return known.length === cuts.length ? { ...before, cuts: known } : undefined;
+  const pending = new Map([...after.pending, ...before.pending]);
+  const agree = [...after.pending].every(([axis, { combiner }]) => pending.get(axis)!.combiner === combiner);
+  const used = known.flatMap(axesOfCut);
+  if (known.length < cuts.length || !agree || used.some((axis) => pending.has(axis))) return undefined;
+  return { ...before, cuts: known, pending };
 }
 
 function sameEverywhere(left: PlacedValue, right: PlacedValue): boolean {
   const others = tensorsIn(right);
-  return tensorsIn(left).every((tensor, i) =>
-    tensor.cuts.every((cut, dim) => sameCut(cut, others[i]!.cuts[dim]!)),
+  return tensorsIn(left).every(
+    (tensor, i) =>
+      tensor.pending.size === others[i]!.pending.size &&
+      tensor.cuts.every((cut, dim) => sameCut(cut, others[i]!.cuts[dim]!)),
   );
 }
 

@@ -1,8 +1,7 @@
-/** From the program of a whole mesh to that of each of its devices. */
+/** Where the tensors of an entry live on a mesh. */
 import type { Graph } from '../compiler/graph/graph.ts';
 import { entryPlacements } from '../compiler/lower/entry-placements.ts';
-import { type DeviceProgram, localize } from '../compiler/partition/localize.ts';
-import { place } from '../compiler/partition/place.ts';
+import { type PlacedGraph, place } from '../compiler/partition/place.ts';
 import type { Mesh } from '../dsl/placement/placement.ts';
 import type { TypedProgram } from '../dsl/types/typed.ts';
 import { UserError } from '../runtime/errors.ts';
@@ -11,9 +10,9 @@ import { UserError } from '../runtime/errors.ts';
  * Inputs and outputs live as the entry declares.
  * @throws UserError naming what cannot be computed where it is placed
  */
-export function partition(program: TypedProgram, entry: string, graph: Graph, mesh: Mesh): DeviceProgram {
+export function placeEntry(program: TypedProgram, entry: string, graph: Graph, mesh: Mesh): PlacedGraph {
   const placed = place(graph, { mesh, ...entryPlacements(program, entry) });
-  if (placed.kind === 'placed') return localize(placed.placed);
+  if (placed.kind === 'placed') return placed.placed;
   const [first] = placed.faults;
   throw new UserError(
     'wrong-input',
