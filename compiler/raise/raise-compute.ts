@@ -1,7 +1,8 @@
 /** A compute node as a comprehension: `for i, j: finish(sum r: body)`. */
+import type { AxisList } from '../../dsl/placement/placement.ts';
 import type { Binding, Expression, IndexPattern, ReductionName } from '../../dsl/syntax/tree.ts';
 import { type Dtype, dtypeFacts } from '../../dsl/types/dtype.ts';
-import type { ComputeNode, Scalar } from '../graph/graph.ts';
+import type { ComputeNode, Scalar, Tensor } from '../graph/graph.ts';
 import { constant, loadsOf, operands, reduced as reducedValue, scalarType } from '../graph/scalar.ts';
 import { closed } from './raise-number.ts';
 import {
@@ -58,12 +59,9 @@ function elementsOf(node: ComputeNode, raising: Raising): Elements {
   const combined = isNothing ? undefined : reductionOf(reduce);
   const finish = combined?.finish;
 
-  const cuts = raising.placementOf(result.id)?.dims ?? [];
-  const split = splitAxes(
-    [body, ...(finish === undefined ? [] : [finish])],
-    extents,
-    countsOf(raising),
-    (axis, parts) => raising.facts.splits(cuts[axis] ?? [], parts),
+  const scalars = [body, ...(finish === undefined ? [] : [finish])];
+  const split = splitAxes(scalars, extents, countsOf(raising), (axis, parts) =>
+    cutsOf(axis, scalars, result, raising).every((axes) => raising.facts.splits(axes, parts)),
   );
   const outputs = split.parts.slice(0, rank);
   const reducedParts = split.parts.slice(rank).flat();
@@ -103,6 +101,21 @@ function elementsOf(node: ComputeNode, raising: Raising): Elements {
   const total = binding(namePattern(raising.total), undefined, reducedExpression);
   const value: ReducedValue = { expression: named(raising.total), below };
   return elements(patterns, last, node, { ...scope, reduced: value }, [total]);
+}
+
+/** How the dimensions are cut that the axis makes, or that it subscripts by itself. */
+function cutsOf(
+  axis: number,
+  scalars: readonly Scalar[],
+  result: Tensor,
+  { placementOf }: Raising,
+): readonly AxisList[] {
+  const read = scalars.flatMap(loadsOf).flatMap(({ subscripts, tensor }) =>
+    subscripts.flatMap((subscript, dim) =>
+      subscript.op === 'iterator' && subscript.axis === axis ? [placementOf(tensor)?.dims[dim] ?? []] : [],
+    ),
+  );
+  return [placementOf(result.id)?.dims[axis] ?? [], ...read];
 }
 
 interface Reduction {

@@ -24,7 +24,7 @@ import {
   tuplePattern,
   tupleType,
 } from './source-tree.ts';
-import { dimsOf, pendingOf, placedType, storedType } from './tensor-types.ts';
+import { dimsOf, pendingOf, placedType, plainType, storedType } from './tensor-types.ts';
 
 type Rules = {
   readonly [K in Node['kind']]: (
@@ -130,6 +130,7 @@ function raiseLoop(node: LoopNode, raising: Raising): readonly Binding[] {
   raising.steps.set(loop, { name: step, count });
   const states = body.inputs.map(({ tensor }) => tensor);
   if (states.length === 0) throw new Error('a loop without a state has no form in the source');
+  const before = initial.map((id, position) => startOf(raising.tensor(id), states[position]!, raising));
   const bindings = raiseNodes(body.nodes, raising);
   const outputs = body.outputs.map((output) => output.tensor);
   const next = tuple(outputs.slice(0, states.length).map((id) => named(raising.name(id))));
@@ -148,7 +149,7 @@ function raiseLoop(node: LoopNode, raising: Raising): readonly Binding[] {
     loop: isFold ? 'fold' : 'scan',
     items: { kind: 'count', index: identifier(step), bound: natural(count) },
     state: pattern(states),
-    initial: tuple(initial.map((id) => plainValue(raising.tensor(id), raising))),
+    initial: tuple(before.map(({ value }) => value)),
     body: block(
       bindings,
       isFold ? next : tuple([next, tuple(collected.map((id) => named(raising.name(id))))]),
@@ -156,21 +157,33 @@ function raiseLoop(node: LoopNode, raising: Raising): readonly Binding[] {
     span,
   };
   const [final, stacked] = [results.slice(0, states.length), results.slice(states.length)];
-  return isFold
-    ? [binding(pattern(final), types(final), value)]
-    : [
-        binding(
-          tuplePattern([pattern(final), pattern(stacked)]),
-          tupleType([types(final), types(stacked)]),
-          value,
-        ),
-      ];
+  const loopBinding = isFold
+    ? binding(pattern(final), types(final), value)
+    : binding(
+        tuplePattern([pattern(final), pattern(stacked)]),
+        tupleType([types(final), types(stacked)]),
+        value,
+      );
+  return [...before.flatMap(({ bindings: own }) => own), loopBinding];
 }
 
-/** A state is of one type from step to step, and the next one need not be an index. */
-function plainValue({ dtype, id }: Tensor, raising: Raising): Expression {
-  const value = named(raising.name(id));
-  return raising.below.has(id) ? call(dtype, [value]) : value;
+/**
+ * What a state begins with. It is of one type from step to step, of which the next one need not be an index,
+ * and it lives at one place.
+ */
+function startOf(
+  { dtype, id, name }: Tensor,
+  state: Tensor,
+  raising: Raising,
+): { readonly bindings: readonly Binding[]; readonly value: Expression } {
+  const value = raising.below.has(id) ? call(dtype, [named(raising.name(id))]) : named(raising.name(id));
+  const [given, wanted] = [id, state.id].map(raising.placementOf);
+  if (given === undefined || wanted === undefined || samePlacement(given, wanted)) return { bindings: [], value };
+  const start = raising.names.fresh(`${name}_start`);
+  return {
+    bindings: [binding(namePattern(start), plainType(raising, state, wanted), value)],
+    value: named(start),
+  };
 }
 
 // ── collectives ────────────────────────────────────────────────────────────────────────────────────────────

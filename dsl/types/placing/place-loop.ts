@@ -54,8 +54,7 @@ export function carried(
   bindPlaced(carrier.state, state, scope);
   const body = placing.place(carrier.body, scope);
   const final = zipTensors(state, nextState(carrier, body), (before, after) => {
-    const joined = joinedState(before, after);
-    if (joined === undefined || joined.pending.size !== before.pending.size) {
+    if (joinedState(before, after) === undefined) {
       reportState(carrier, before, after, scope, placing);
       return unknownValue;
     }
@@ -101,23 +100,23 @@ function rowsOf(
   return mapTensors(sequence, (tensor) => ({ ...tensor, cuts: tensor.cuts.slice(1) }));
 }
 
-/** Where both fit without moving data: the longer cut of each dimension, and pending what is in one of them. */
+/**
+ * Where both fit without moving data: the longer cut of each dimension. A final value joins a state that is
+ * pending; one that becomes pending by itself is what nobody means.
+ */
 function joinedState(before: PlacedTensor, after: PlacedTensor): PlacedTensor | undefined {
   const cuts = before.cuts.map((cut, dim) => longerCut(cut, after.cuts[dim]!));
   const known = cuts.filter((cut) => cut !== undefined);
-  const pending = new Map([...after.pending, ...before.pending]);
-  const agree = [...after.pending].every(([axis, { combiner }]) => pending.get(axis)!.combiner === combiner);
-  const used = known.flatMap(axesOfCut);
-  if (known.length < cuts.length || !agree || used.some((axis) => pending.has(axis))) return undefined;
-  return { ...before, cuts: known, pending };
+  const { pending } = before;
+  const agree = [...after.pending].every(([axis, { combiner }]) => pending.get(axis)?.combiner === combiner);
+  const isUsed = known.flatMap(axesOfCut).some((axis) => pending.has(axis));
+  return known.length === cuts.length && agree && !isUsed ? { ...before, cuts: known } : undefined;
 }
 
 function sameEverywhere(left: PlacedValue, right: PlacedValue): boolean {
   const others = tensorsIn(right);
-  return tensorsIn(left).every(
-    (tensor, i) =>
-      tensor.pending.size === others[i]!.pending.size &&
-      tensor.cuts.every((cut, dim) => sameCut(cut, others[i]!.cuts[dim]!)),
+  return tensorsIn(left).every((tensor, i) =>
+    tensor.cuts.every((cut, dim) => sameCut(cut, others[i]!.cuts[dim]!)),
   );
 }
 
