@@ -13,6 +13,7 @@ import type { Kernel } from '../compiler/plan/kernel.ts';
 import type { Package } from '../compiler/plan/package.ts';
 import { planPackage } from '../compiler/plan/plan-package.ts';
 import { allTensors } from '../compiler/plan/storages.ts';
+import { raiseGraph } from '../compiler/raise/raise-graph.ts';
 import type { DeviceProfile } from '../compiler/tiles/device-profile.ts';
 import { printTileProgram } from '../compiler/tiles/print.ts';
 import { scheduleGraph } from '../compiler/tiles/schedule-graph.ts';
@@ -213,6 +214,7 @@ export const showSource: { readonly [S in SourceStage]: (path: string) => Shown 
 
 export const showGraph: { readonly [S in GraphStage]: (lowered: Lowered) => string } = {
   graph: (lowered) => printGraph(lowered.graph),
+  source: ({ graph, below, placed }) => raiseGraph(graph, { below, ...(placed && { placed }) }).text,
   optimized: (lowered) => printGraph(lowered.optimized),
 };
 

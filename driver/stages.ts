@@ -6,7 +6,7 @@
 /** The file alone. */
 export const sourceStages = ['tree', 'types'] as const;
 /** An entry and its sizes. */
-export const graphStages = ['graph', 'optimized'] as const;
+export const graphStages = ['graph', 'source', 'optimized'] as const;
 /** A device to compile for. */
 export const deviceStages = ['tiles', 'wgsl', 'plan'] as const;
 

@@ -12,6 +12,7 @@ const house = [
   'compiler/lower',
   'compiler/optimize',
   'compiler/partition',
+  'compiler/raise',
   'compiler/tiles',
   'compiler/plan',
   'backends/wgsl',

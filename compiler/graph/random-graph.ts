@@ -26,9 +26,20 @@ export interface RandomProgram {
  * awkward.
  */
 export function randomPrograms(sizes: readonly number[] = smallSizes): fc.Arbitrary<RandomProgram> {
+  return programsOf(sizes, [...lowered, ...optimized]);
+}
+
+/** Likewise, of the nodes that lowering makes only. */
+export function randomLoweredPrograms(
+  sizes: readonly number[] = smallSizes,
+): fc.Arbitrary<RandomProgram> {
+  return programsOf(sizes, lowered);
+}
+
+function programsOf(sizes: readonly number[], makers: readonly MakeNodes[]): fc.Arbitrary<RandomProgram> {
   const choice = fc.noBias(fc.nat(2 ** 16));
   const tape = fc.array(choice, { minLength: 300, maxLength: 1200, size: 'max' });
-  return tape.map((choices) => programFrom(readTape(choices), sizes));
+  return tape.map((choices) => programFrom(readTape(choices), sizes, makers));
 }
 
 const smallSizes = [2, 3, 5, 1, 2, 3, 5, 2, 3, 0] as const;
@@ -45,17 +56,23 @@ const resultDtypes: { readonly [A in 'f32' | 'i32' | 'u32' | 'bool']: readonly D
 interface Maker {
   readonly choose: Choose;
   readonly sizes: readonly number[];
+  readonly makers: readonly MakeNodes[];
   readonly newTensor: (name: string, dtype: Dtype, shape: readonly number[]) => Tensor;
   readonly newLoop: () => LoopId;
 }
 
-function programFrom(choose: Choose, sizes: readonly number[]): RandomProgram {
+function programFrom(
+  choose: Choose,
+  sizes: readonly number[],
+  makers: readonly MakeNodes[],
+): RandomProgram {
   const seed = choose(2 ** 16);
   let tensors = 0;
   let loops = 0;
   const maker: Maker = {
     choose,
     sizes,
+    makers,
     newTensor: (name, dtype, shape) => ({ id: tensors++, name, dtype, shape }),
     newLoop: () => loops++,
   };
@@ -120,7 +137,7 @@ function randomNodes(
   const nodes: Node[] = [];
   for (let position = 0; position < count; position++) {
     const tensors = [...visible, ...nodes.flatMap(results)];
-    const make = pick(maker.choose, loops.length === 0 ? [...makers, randomLoop] : makers);
+    const make = pick(maker.choose, loops.length === 0 ? [...maker.makers, randomLoop] : maker.makers);
     nodes.push(...make({ maker, tensors, loops }));
   }
   return nodes;
@@ -128,16 +145,15 @@ function randomNodes(
 
 type MakeNodes = (around: Surroundings) => readonly Node[];
 
-const makers: readonly MakeNodes[] = [
+const lowered: readonly MakeNodes[] = [
   (around) => [randomCompute(around, randomShape(around.maker, 3))],
   (around) => [randomCompute(around, randomShape(around.maker, 3))],
   randomContraction,
   randomOrder,
   randomPrefix,
-  randomRoute,
-  randomSoftmaxSum,
   randomCollective,
 ];
+const optimized: readonly MakeNodes[] = [randomRoute, randomSoftmaxSum];
 
 function scopeOf(around: Surroundings, extents: readonly number[]): ScalarScope {
   const axes = [...extents.entries()].map(([axis, extent]) => ({ axis, extent }));

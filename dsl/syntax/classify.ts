@@ -59,7 +59,11 @@ function endsOperand(tokens: readonly IToken[], place: number): boolean {
 }
 
 function opensPending(first: IToken | undefined, second: IToken | undefined): boolean {
-  return is(first, marks.plus) || (first?.tokenType === contextual.max && is(second, identifier));
+  return is(first, marks.plus) || (isExtreme(first) && is(second, identifier));
+}
+
+function isExtreme(token: IToken | undefined): boolean {
+  return token?.tokenType === contextual.max || token?.tokenType === contextual.min;
 }
 
 const reservedTypes = new Set<TokenType>(Object.values(reserved));

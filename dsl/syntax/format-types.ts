@@ -81,7 +81,11 @@ export function formatDims(comments: Comments, dims: readonly DimExpression[], u
   return list(comments, square, { items, from: dims[0]?.span.start ?? until, until });
 }
 
-const pendingWords: { readonly [R in PendingExpression['reduction']]: string } = { sum: '+', max: 'max ' };
+const pendingWords: { readonly [R in PendingExpression['reduction']]: string } = {
+  sum: '+',
+  max: 'max ',
+  min: 'min ',
+};
 
 /** `{+tp, max sp}`, right behind the dimensions. */
 export function formatPending(pending: readonly PendingExpression[]): Doc {

@@ -217,7 +217,7 @@ export class TypeGrammar extends GrammarBase {
     });
   });
 
-  /** `{+tp, max sp}` */
+  /** `{+tp}`, `{max sp, max tp}` */
   protected readonly pending: ParserMethod<[], PendingExpression[]> = this.RULE(
     'pending',
     (): PendingExpression[] => {
@@ -225,7 +225,7 @@ export class TypeGrammar extends GrammarBase {
       return this.commaList({
         element: () => this.SUBRULE(this.pendingAxis),
         close: marks.rightBrace,
-        what: '`+` or `max` and a mesh axis',
+        what: '`+`, `max` or `min` and a mesh axis',
       });
     },
   );
@@ -233,7 +233,7 @@ export class TypeGrammar extends GrammarBase {
   private readonly pendingAxis: ParserMethod<[], PendingExpression> = this.RULE(
     'pendingAxis',
     (): PendingExpression => {
-      const reduction = this.OR<'sum' | 'max'>({
+      const reduction = this.OR<PendingExpression['reduction']>({
         DEF: [
           {
             ALT: () => {
@@ -248,15 +248,18 @@ export class TypeGrammar extends GrammarBase {
             },
           },
           {
-            // `max sp, ` looks like the head of a reduction over two indices.
-            GATE: () => this.LA(1).image === 'max',
             ALT: () => {
-              this.CONSUME(reductionHead);
-              return 'max';
+              this.CONSUME(contextual.min);
+              return 'min';
             },
           },
+          {
+            // `max sp, ` looks like the head of a reduction over two indices.
+            GATE: () => ['max', 'min'].includes(this.LA(1).image),
+            ALT: () => (this.CONSUME(reductionHead).image === 'min' ? 'min' : 'max'),
+          },
         ],
-        ERR_MSG: '`+` or `max` and a mesh axis',
+        ERR_MSG: '`+`, `max` or `min` and a mesh axis',
       });
       return { reduction, axis: this.named(this.CONSUME(identifier)) };
     },

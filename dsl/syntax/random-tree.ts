@@ -85,7 +85,7 @@ const dims: fc.Arbitrary<DimExpression> = fc
   .map((dim) => ({ ...dim, span }));
 
 const pending: fc.Arbitrary<PendingExpression[]> = list(
-  fc.record({ reduction: fc.constantFrom('sum', 'max'), axis: plainIdentifiers }),
+  fc.record({ reduction: fc.constantFrom('sum', 'max', 'min'), axis: plainIdentifiers }),
   0,
   2,
 );

@@ -175,7 +175,7 @@ export type PlacementExpression =
   | { readonly kind: 'hole'; readonly span: Span };
 
 export type PendingExpression = {
-  readonly reduction: 'sum' | 'max';
+  readonly reduction: 'sum' | 'max' | 'min';
   readonly axis: Identifier;
 };
 

@@ -64,6 +64,7 @@ function operandHint(signature: ScalarSignature, expected: Type | undefined): Ty
   const dims = expected?.kind === 'tensor' ? expected.dims : [];
   if (signature === 'float') return tensor(dtypeElement('f32'), dims);
   if (signature === 'bool') return tensor(dtypeElement('bool'), dims);
+  if (signature === 'bits') return tensor(dtypeElement('u32'), dims);
   const wanted = wantedArithmetic(expected);
   return wanted === undefined ? undefined : tensor(dtypeElement(wanted), dims);
 }
@@ -110,6 +111,7 @@ function commonArithmetic(name: ScalarFunction, types: readonly TensorType[]): A
   const { signature } = scalarFunctions[name];
   if (signature === 'float') return only === 'f32' ? only : undefined;
   if (signature === 'integer') return only === 'i32' || only === 'u32' ? only : undefined;
+  if (signature === 'bits') return only === 'u32' ? only : undefined;
   if (signature === 'compare') return only !== 'bool' || name === 'eq' || name === 'ne' ? only : undefined;
   return only;
 }
@@ -193,8 +195,17 @@ function mixedOperands(
   if (name === 'div' && integers.length === operands.length)
     return integerDivision(context, written, operands);
   const floats = integers.length < operands.length;
-  const toCast = signature === 'integer' ? operands.filter((_, i) => isFloat(types[i]!.element)) : integers;
-  const target = signature === 'integer' ? 'i32' : floats || signature === 'float' ? 'f32' : 'i32';
+  const isBits = signature === 'bits';
+  const toCast = operands.filter((_, i) => {
+    const { element } = types[i]!;
+    if (isBits) return arithmeticOf(element) !== 'u32';
+    return isFloat(element) === (signature === 'integer');
+  });
+  const target = isBits
+    ? 'u32'
+    : signature !== 'integer' && (floats || signature === 'float')
+      ? 'f32'
+      : 'i32';
   const casts = toCast.map((operand) => `${target}(${context.text(operand.span)})`);
   const castHelp = `cast to ${target}: ${casts.join(', ')}`;
   context.report({

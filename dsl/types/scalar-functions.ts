@@ -61,8 +61,8 @@ const facts = {
   /**
    * threefry2x32(key0, key1, counter0, counter1), first and second word (Salmon et al., SC'11; 20 rounds).
    */
-  threefry0: { arity: 4, signature: 'bits', callable: false },
-  threefry1: { arity: 4, signature: 'bits', callable: false },
+  threefry0: { arity: 4, signature: 'bits', callable: true },
+  threefry1: { arity: 4, signature: 'bits', callable: true },
 } as const satisfies Record<string, ScalarFunctionFacts>;
 
 export type ScalarFunction = keyof typeof facts;

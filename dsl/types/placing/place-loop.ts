@@ -16,13 +16,6 @@ import {
 import { origins, type PlaceScope, type Placing, sizeIn } from './placing.ts';
 import { gatherRemedies, listed, needsWhole, reduceRemedies, report, withRemedies } from './problems.ts';
 
-function samePending(before: PlacedTensor, after: PlacedTensor): boolean {
-  const isSame = [...after.pending].every(
-    ([axis, { combiner }]) => before.pending.get(axis)?.combiner === combiner,
-  );
-  return isSame && after.pending.size === before.pending.size;
-}
-
 /** Steps of the search for where the state can stay: each cuts a dimension over one more axis at least. */
 const mostRounds = 16;
 
@@ -62,7 +55,7 @@ export function carried(
   bindPlaced(carrier.state, state, scope);
   const body = placing.place(carrier.body, scope);
   const final = zipTensors(state, nextState(carrier, body), (before, after) => {
-    if (joinedState(before, after) === undefined || !samePending(before, after)) {
+    if (joinedState(before, after) === undefined) {
       reportState(carrier, before, after, scope, placing);
       return unknownValue;
     }
@@ -108,10 +101,17 @@ function rowsOf(
   return mapTensors(sequence, (tensor) => ({ ...tensor, cuts: tensor.cuts.slice(1) }));
 }
 
-/** Where both fit without moving data: the longer cut of each dimension, no axis on two of them. */
+/**
+ * Where both fit without moving data: the longer cut of each dimension, no axis on two of them. A final value
+ * joins a state that is pending; one that becomes pending by itself is what nobody means.
+ */
 function joinedState(before: PlacedTensor, after: PlacedTensor): PlacedTensor | undefined {
   const cuts = longerCuts(before, after);
-  return cuts === undefined || axisTwice(cuts) !== undefined ? undefined : { ...before, cuts };
+  if (cuts === undefined || axisTwice(cuts) !== undefined) return undefined;
+  const { pending } = before;
+  const agree = [...after.pending].every(([axis, { combiner }]) => pending.get(axis)?.combiner === combiner);
+  const isUsed = cuts.flatMap(axesOfCut).some((axis) => pending.has(axis));
+  return agree && !isUsed ? { ...before, cuts } : undefined;
 }
 
 function longerCuts(before: PlacedTensor, after: PlacedTensor): readonly Cut[] | undefined {

@@ -3,9 +3,9 @@
  * of a dimension that is cut, each device finds what it has, and what it finds is pending.
  */
 import type { PendingCombiner } from '../../placement/placement.ts';
-import type { Type, TypedExpression, TypedSubscript } from '../typed.ts';
-import { arithmeticOf } from '../types.ts';
-import { reportUnsplittable } from './divides.ts';
+import type { Dim, Type, TypedExpression, TypedSubscript } from '../typed.ts';
+import { arithmeticOf, dimsOf } from '../types.ts';
+import { proveEqual, reportUnsplittable } from './divides.ts';
 import { cutIndex, dependenceOf, type Meeting, requireFinal } from './joins.ts';
 import type { Typed } from './operands.ts';
 import { splitCut } from './place-comprehension.ts';
@@ -31,8 +31,9 @@ export function placeSubscript(
 ): PlacedValue {
   const base = placing.place(expression.base, scope);
   const found: PlacedSubscript[] = [];
-  for (const subscript of expression.subscripts) {
-    const placed = placeOne(subscript, scope, placing);
+  const dims = dimsOf(expression.base.type);
+  for (const [position, subscript] of expression.subscripts.entries()) {
+    const placed = placeOne(subscript, dims[position]!, scope, placing);
     if (placed === undefined) return unknownValue;
     found.push(placed);
   }
@@ -55,6 +56,7 @@ type PlacedSubscript =
 
 function placeOne(
   subscript: TypedSubscript,
+  { size }: Dim,
   scope: PlaceScope,
   placing: Placing,
 ): PlacedSubscript | undefined {
@@ -63,7 +65,9 @@ function placeOne(
       return { kind: 'whole' };
     case 'at': {
       const index = indexOf(subscript.value, scope, placing);
-      if (index !== undefined) return { kind: 'index', index };
+      // One that runs over a part of the dimension has no block of it on each device.
+      if (index !== undefined && proveEqual(placing, index.range, sizeIn(size, scope)))
+        return { kind: 'index', index };
       return lookup([subscript.value], scope, placing);
     }
     case 'split': {
