@@ -1,0 +1,103 @@
+/**
+ * Experts that are looked up by token, `w[pick[t, k], …]`, where tokens and experts are cut over the same
+ * axes, as a dispatch: the rows of the tokens go into slots of their experts, an all-to-all takes them to the
+ * devices that have these, what was computed for each pick is computed for each slot, and another all-to-all
+ * and a look-up bring the results back (GShard, Lepikhin et al. 2020). It is the same value in other index
+ * variables. Nothing here is taken on trust: the graph that comes out is placed like any other.
+ */
+import type { Mesh, Placement } from '../../../dsl/placement/placement.ts';
+import type { Graph, Node, TensorId } from '../../graph/graph.ts';
+import { allNodes, allTensors } from '../../graph/uses.ts';
+import { assertWellFormed } from '../../graph/well-formed.ts';
+import { greatestId } from '../../optimize/nodes.ts';
+import { place } from '../place.ts';
+import { dispatched } from './dispatched.ts';
+import { findRegion, type Places, type Routing } from './routing.ts';
+import { type NewTensor, picksInBlock } from './slots.ts';
+
+export interface DispatchOptions {
+  /**
+   * Slots of an expert for one block of tokens, as a multiple of the picks that it gets when all get as many.
+   * What finds no slot gives 0. Undefined: a slot for all that may come.
+   */
+  readonly capacityFactor: number | undefined;
+}
+
+/**
+ * The graph with every such look-up dispatched, at the top and in loops; the same object where there is none.
+ * Inputs live as given, by path; those that are not named are whole.
+ */
+export function deriveDispatch(
+  graph: Graph,
+  inputs: ReadonlyMap<string, Placement>,
+  mesh: Mesh,
+  options: DispatchOptions,
+): Graph {
+  let current = graph;
+  // What depends on a region has its place only once that one is taken care of.
+  for (;;) {
+    const found = place(current, { mesh, inputs, outputs: new Map() });
+    if (found.kind === 'placed') return current;
+    const next = withDispatch(current, current, { mesh, placements: found.placements, options });
+    if (next === undefined) return current;
+    assertWellFormed(next, 'deriving a dispatch');
+    current = next;
+  }
+}
+
+interface Context {
+  readonly mesh: Mesh;
+  readonly placements: ReadonlyMap<TensorId, Placement>;
+  readonly options: DispatchOptions;
+}
+
+/** The first region in the graph or in a loop of it; `root` is the graph that it is in. */
+function withDispatch(graph: Graph, root: Graph, context: Context): Graph | undefined {
+  const tensors = allTensors(root);
+  const places: Places = {
+    mesh: context.mesh,
+    tensor: (id) => tensors.get(id)!,
+    placement: (id) => context.placements.get(id),
+  };
+  const region = findRegion(graph.nodes, places);
+  if (region !== undefined) {
+    const count = slotCount(region.routing, root, context.options);
+    return dispatched(graph, region, { count, tensor: places.tensor, newTensor: creator(root) });
+  }
+  for (const [position, node] of graph.nodes.entries()) {
+    const body = node.kind === 'loop' ? withDispatch(node.body, root, context) : undefined;
+    if (node.kind === 'loop' && body !== undefined)
+      return { ...graph, nodes: graph.nodes.with(position, { ...node, body }) };
+  }
+  return undefined;
+}
+
+function creator(root: Graph): NewTensor {
+  let next = greatestId(root) + 1;
+  return (name, dtype, shape) => ({ id: next++, name, dtype, shape });
+}
+
+/** Slots of one expert for one block of tokens. */
+function slotCount(routing: Routing, root: Graph, { capacityFactor }: DispatchOptions): number {
+  const most = mostPicks(routing, root);
+  if (capacityFactor === undefined || routing.experts === 0) return most;
+  return Math.min(most, Math.ceil((picksInBlock(routing) / routing.experts) * capacityFactor));
+}
+
+/** How many picks of one block may be of one expert: what is sorted picks different ones along its last dimension. */
+function mostPicks(routing: Routing, root: Graph): number {
+  const { pick, queued, token } = routing;
+  const picks = picksInBlock(routing);
+  const last = pick.shape.length - 1;
+  const apart = last !== token && queued.includes(last) && isOrder(pick.id, allNodes(root));
+  return apart && picks > 0 ? picks / pick.shape[last]! : picks;
+}
+
+/** Whether the tensor is positions in order, moved or not. */
+function isOrder(tensor: TensorId, nodes: readonly Node[]): boolean {
+  for (const node of nodes) {
+    if (node.kind === 'order' && node.result.id === tensor) return true;
+    if (node.kind === 'collective' && node.result.id === tensor) return isOrder(node.source, nodes);
+  }
+  return false;
+}
