@@ -60,6 +60,12 @@ const attentionPools: readonly (readonly number[])[] = [
   [6, 6, 2, 1, 3],
 ];
 
+/** Many kernels each: few sizes. */
+const dispatchPools: readonly (readonly number[])[] = [
+  [12, 6, 12],
+  [0, 3, 12],
+];
+
 function sizesOn(
   { program }: Checked,
   entry: string,
@@ -137,6 +143,7 @@ describe.each([
   ['placed.ricci', pools],
   ['sharded.ricci', pools],
   ['sequence.ricci', attentionPools],
+  ['dispatch.ricci', dispatchPools],
 ])('%s', (file, from) => {
   const checked = checkSmallProgram(file);
   test.each(exportedEntries(checked).filter((entry) => !onOneDevice.has(entry)))('%s', async (entry) => {
