@@ -66,6 +66,12 @@ const dispatchPools: readonly (readonly number[])[] = [
   [0, 3, 12],
 ];
 
+/** Loops in loops. */
+const pipelinePools: readonly (readonly number[])[] = [
+  [6, 6],
+  [1, 12, 6],
+];
+
 function sizesOn(
   { program }: Checked,
   entry: string,
@@ -144,6 +150,7 @@ describe.each([
   ['sharded.ricci', pools],
   ['sequence.ricci', attentionPools],
   ['dispatch.ricci', dispatchPools],
+  ['pipeline.ricci', pipelinePools],
 ])('%s', (file, from) => {
   const checked = checkSmallProgram(file);
   test.each(exportedEntries(checked).filter((entry) => !onOneDevice.has(entry)))('%s', async (entry) => {
