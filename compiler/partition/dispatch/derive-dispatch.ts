@@ -12,6 +12,7 @@ import { assertWellFormed } from '../../graph/well-formed.ts';
 import { greatestId } from '../../optimize/nodes.ts';
 import { place } from '../place.ts';
 import { dispatched } from './dispatched.ts';
+import { withNamedPicks } from './named-picks.ts';
 import { findRegion, type Places, type Routing } from './routing.ts';
 import { type NewTensor, picksInBlock } from './slots.ts';
 
@@ -24,7 +25,8 @@ export interface DispatchOptions {
 }
 
 /**
- * The graph with every such look-up dispatched, at the top and in loops; the same object where there is none.
+ * The graph with every such look-up dispatched, at the top and in loops; the same object where there is none
+ * to dispatch.
  * Inputs live as given, by path; those that are not named are whole.
  */
 export function deriveDispatch(
@@ -38,34 +40,34 @@ export function deriveDispatch(
   for (;;) {
     const found = place(current, { mesh, inputs, outputs: new Map() });
     if (found.kind === 'placed') return current;
-    const next = withDispatch(current, current, { mesh, placements: found.placements, options });
+    const places = placesIn(current, mesh, found.placements);
+    const next =
+      withDispatch(current, current, places, options) ?? withNamedPicks(current, places, creator(current));
     if (next === undefined) return current;
     assertWellFormed(next, 'deriving a dispatch');
     current = next;
   }
 }
 
-interface Context {
-  readonly mesh: Mesh;
-  readonly placements: ReadonlyMap<TensorId, Placement>;
-  readonly options: DispatchOptions;
+function placesIn(graph: Graph, mesh: Mesh, placements: ReadonlyMap<TensorId, Placement>): Places {
+  const tensors = allTensors(graph);
+  return { mesh, tensor: (id) => tensors.get(id)!, placement: (id) => placements.get(id) };
 }
 
 /** The first region in the graph or in a loop of it; `root` is the graph that it is in. */
-function withDispatch(graph: Graph, root: Graph, context: Context): Graph | undefined {
-  const tensors = allTensors(root);
-  const places: Places = {
-    mesh: context.mesh,
-    tensor: (id) => tensors.get(id)!,
-    placement: (id) => context.placements.get(id),
-  };
+function withDispatch(
+  graph: Graph,
+  root: Graph,
+  places: Places,
+  options: DispatchOptions,
+): Graph | undefined {
   const region = findRegion(graph.nodes, places);
   if (region !== undefined) {
-    const count = slotCount(region.routing, root, context.options);
+    const count = slotCount(region.routing, root, options);
     return dispatched(graph, region, { count, tensor: places.tensor, newTensor: creator(root) });
   }
   for (const [position, node] of graph.nodes.entries()) {
-    const body = node.kind === 'loop' ? withDispatch(node.body, root, context) : undefined;
+    const body = node.kind === 'loop' ? withDispatch(node.body, root, places, options) : undefined;
     if (node.kind === 'loop' && body !== undefined)
       return { ...graph, nodes: graph.nodes.with(position, { ...node, body }) };
   }
