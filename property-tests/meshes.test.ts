@@ -61,6 +61,18 @@ const attentionPools: readonly (readonly number[])[] = [
   [6, 6, 2, 1, 3],
 ];
 
+/** Many kernels each: few sizes. */
+const dispatchPools: readonly (readonly number[])[] = [
+  [12, 6, 12],
+  [0, 3, 12],
+];
+
+/** Loops in loops. */
+const pipelinePools: readonly (readonly number[])[] = [
+  [6, 6],
+  [1, 12, 6],
+];
+
 function sizesOn(
   { program }: Checked,
   entry: string,
@@ -139,6 +151,8 @@ describe.each([
   ['placed.ricci', pools],
   ['sharded.ricci', pools],
   ['sequence.ricci', attentionPools],
+  ['dispatch.ricci', dispatchPools],
+  ['pipeline.ricci', pipelinePools],
 ])('%s', (file, from) => {
   const checked = checkSmallProgram(file);
   test.each(exportedEntries(checked).filter((entry) => !onOneDevice.has(entry)))('%s', async (entry) => {

@@ -17,14 +17,19 @@ import type {
 } from '../graph/graph.ts';
 import { results } from '../graph/graph.ts';
 import {
+  apply,
+  boolean,
+  constant,
   countersOf,
   iterator,
   iteratorsOf,
+  type Load,
   load,
   mapScalar,
   reduced,
   scalarType,
   substituteIterators,
+  substituteLoads,
 } from '../graph/scalar.ts';
 import { nodeScalars, readsOf } from '../graph/uses.ts';
 import { type IndexArithmetic, indexArithmetic } from './index-arithmetic.ts';
@@ -87,6 +92,11 @@ export interface GraphBuilder {
    */
   readonly tensorFor: (value: TensorValue, options: StoreOptions) => Tensor;
   readonly enterLoop: (count: number) => LoopId;
+  /**
+   * What is stored meanwhile is asked for only where the condition holds (or does not): what would be read
+   * outside of a tensor elsewhere is 0 there.
+   */
+  readonly where: <T>(condition: Scalar, holds: boolean, lower: () => T) => T;
   /** The nodes made inside the loop since it was entered. */
   readonly leaveLoop: () => readonly Node[];
   /** Whether the tensor is the result of a node of the innermost graph. */
@@ -112,6 +122,8 @@ export function graphBuilder(): GraphBuilder {
   const levels: Level[] = [{ nodes: [], loop: undefined }];
   const origins = new Map<TensorId, Origin>();
   let current: Origin | undefined;
+  /** Of the branches of choices that are being lowered. */
+  let conditions: readonly Scalar[] = [];
 
   const arithmetic = indexArithmetic({
     extent: (axis) => extents[axis]!,
@@ -192,7 +204,31 @@ export function graphBuilder(): GraphBuilder {
     return { kind: 'tensor', axes, body: load(tensor, [...leading.map(iterator), ...subscripts.flat()]) };
   }
 
-  function store(value: TensorValue, options: StoreOptions): Stored {
+  /** Those of the conditions that a value with such index variables can ask, before what may read outside. */
+  function guarded(scalar: Scalar): Scalar {
+    if (conditions.length === 0) return scalar;
+    const own = iteratorsOf(scalar);
+    const asked = conditions.filter((condition) =>
+      [...iteratorsOf(condition)].every((each) => own.has(each)),
+    );
+    const [first, ...rest] = asked;
+    if (first === undefined) return scalar;
+    const condition = rest.reduce((left, right) => apply('and', left, right), first);
+    return substituteLoads(scalar, (read) =>
+      isInside(read) ? read : apply('select', condition, read, constant(scalarType(read), 0)),
+    );
+  }
+
+  function isInside(read: Load): boolean {
+    const { shape } = tensors.get(read.tensor)!.tensor;
+    return read.subscripts.every((subscript, dim) => {
+      const { low, high } = arithmetic.interval(subscript);
+      return low >= 0 && high < shape[dim]!;
+    });
+  }
+
+  function store(given: TensorValue, options: StoreOptions): Stored {
+    const value = { ...given, body: guarded(given.body) };
     const { reduction } = options;
     const factored = options.factored ?? true;
     const reducedIterators = reduction?.iterators ?? [];
@@ -274,6 +310,15 @@ export function graphBuilder(): GraphBuilder {
       levels.push({ nodes: [], loop });
       return loop;
     },
+    where: (condition, holds, lower) => {
+      const outer = conditions;
+      conditions = [...outer, ...rangeConditions(condition, holds)];
+      try {
+        return lower();
+      } finally {
+        conditions = outer;
+      }
+    },
     leaveLoop: () => levels.pop()!.nodes,
     isOwnResult: (id) => {
       const known = tensors.get(id)!;
@@ -286,6 +331,28 @@ export function graphBuilder(): GraphBuilder {
     },
     graph: (name, inputs, outputs) => ({ name, inputs, nodes: levels[0]!.nodes, outputs }),
   };
+}
+
+/** Comparisons of integers that are true where the condition is (or is not): they may keep a subscript inside. */
+function rangeConditions(condition: Scalar, holds: boolean): readonly Scalar[] {
+  // A branch that is never taken: all that it stores may read outside.
+  if (condition.op === 'constant') return Boolean(condition.value) === holds ? [] : [boolean(false)];
+  if (condition.op !== 'apply') return [];
+  const [left, right] = condition.operands as [Scalar, Scalar];
+  switch (condition.function) {
+    case 'not':
+      return rangeConditions(left, !holds);
+    case holds ? 'and' : 'or':
+      return [...rangeConditions(left, holds), ...rangeConditions(right, holds)];
+    case 'lt':
+    case 'le':
+    case 'eq':
+    case 'ne':
+      if (scalarType(left) !== 'i32') return [];
+      return [holds ? condition : apply('not', condition)];
+    default:
+      return [];
+  }
 }
 
 /** What a copy of the expression is stored as without loss. */

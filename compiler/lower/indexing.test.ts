@@ -198,3 +198,29 @@ test('what is made in parts and read by the whole is stored by the whole', () =>
     tabulate([4, 4], (s, u) => sum(6, (d) => turned(x, s, d) * turned(y, u, d))),
   );
 });
+
+test('a sum in a branch reads what its condition allows only', () => {
+  const x = testNumbers([4, 3], 1);
+  const place = { shape: [6], data: [-1, 0, 3, 4, 2, -7] };
+  const rowSum = (i: number) => sum(3, (d) => at(x, i, d));
+  const inside = (i: number) => 0 <= i && i < 4;
+  const run = (body: string) =>
+    runText(`fn f(x: f32[N, D], place: i32[T]) -> f32[T] = ${body}`, 'f', { x, place });
+  const wanted = (otherwise: number) =>
+    tabulate([6], (t) => (inside(at(place, t)) ? rowSum(at(place, t)) : otherwise));
+  expectClose(
+    run('for t: { let i = place[t] if 0 <= i and i < N then sum d: x[i, d] else -1 }').out,
+    wanted(-1),
+  );
+  expectClose(
+    run('for t: { let i = place[t] if i < 0 or N <= i then -2 else sum d: x[i, d] }').out,
+    wanted(-2),
+  );
+  expectClose(
+    run(
+      'for t: { let i = place[t] if not (0 <= i) then -3 else if i < N then { let y[d] = log(exp(x[i, d])) sum d: y[d] } else -3 }',
+    ).out,
+    wanted(-3),
+    1e-6,
+  );
+});

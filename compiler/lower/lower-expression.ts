@@ -69,8 +69,9 @@ const table: Table = {
   reduction: lowerReduction,
   if: (expression, scope, lowering) => {
     const condition = scalarOf(lowering.lower(expression.condition, scope));
-    const then = lowering.lower(expression.then, scope);
-    const otherwise = lowering.lower(expression.otherwise, scope);
+    const { where } = lowering.builder;
+    const then = where(condition, true, () => lowering.lower(expression.then, scope));
+    const otherwise = where(condition, false, () => lowering.lower(expression.otherwise, scope));
     const scalar = then.kind === 'tensor' && then.axes.length === 0;
     const chosen = scalarValue(scalar ? condition : settleScalar(lowering, condition, 'condition'));
     return zipLeaves(then, otherwise, (left, right) =>

@@ -257,7 +257,8 @@ const codes = {
     title: 'One axis for two indices',
     explanation:
       'A device has one place along an axis. In one expression an axis can divide the range of one index, or ' +
-      'a pending sum, and not two of them.',
+      'a pending sum, and not two of them. Tokens that are cut as the experts are which they look up go to these with ' +
+      '`dispatch` of the standard library.',
     example: 'fn f(x: f32[S@sp], y: f32[T@sp]) -> f32[S@sp, T] = for s, t: x[s] * y[t]',
   },
   E0508: {

@@ -6,10 +6,11 @@ import type { Mesh, Wish } from '../../../dsl/placement/placement.ts';
 import { peakLiveBytes } from '../../graph/cost.ts';
 import type { Graph } from '../../graph/graph.ts';
 import { optimize } from '../../optimize/passes.ts';
+import { dispatchOver } from '../dispatch/derive-dispatch.ts';
 import { localize } from '../localize.ts';
 import { type PlacedGraph, place } from '../place.ts';
 import { type CostModel, defaultCostModel } from './cost-model.ts';
-import { insertReshards } from './insert-reshards.ts';
+import { insertReshards, type Partitioned } from './insert-reshards.ts';
 import { networkOf } from './network.ts';
 import { searcher } from './search.ts';
 import { sliceLayers } from './slice-layers.ts';
@@ -38,66 +39,81 @@ const rise = 8;
 const rises = 10;
 const falls = 3;
 
+/**
+ * As written, and with experts dispatched over each axis: what takes least time of what fits a device's memory.
+ */
 export function autoPlace(graph: Graph, options: AutoOptions): AutoResult {
   const { costs = defaultCostModel } = options;
   // Along one device nothing is divided.
   const mesh = { axes: options.mesh.axes.filter(({ size }) => size > 1) };
-  const inputs = withoutIdle(options.inputs, mesh);
-  const outputs = withoutIdle(options.outputs, mesh);
-  const sliced = sliceLayers(graph);
-  const network = networkOf(sliced, { mesh, costs, inputs, outputs });
-  const search = searcher(network, costs);
-
-  function placedAt(secondsPerByte: number): Fitted | undefined {
-    const solution = search(secondsPerByte);
-    if (solution === undefined) return undefined;
-    const partitioned = insertReshards(sliced, network, solution);
-    const result = place(partitioned.graph, {
-      mesh: options.mesh,
-      inputs: partitioned.inputs,
-      outputs: partitioned.outputs,
-    });
-    if (result.kind === 'misplaced')
-      throw new Error(`the partitioner placed what does not fit: ${result.faults[0]?.message}`);
-    return { placed: result.placed, seconds: solution.cost, bytes: heldBytes(result.placed) };
-  }
-
-  const cheapest = placedAt(hardlyAnything);
-  if (cheapest === undefined) return { kind: 'no way' };
-  const found = fits(cheapest) ? cheapest : fitted(cheapest);
-  return fits(found) ? { kind: 'placed', placed: found.placed } : { kind: 'too large', bytes: found.bytes };
-
-  function fits({ bytes }: Fitted): boolean {
-    return bytes <= costs.memoryBytes;
-  }
-
-  /** What memory is worth rises until all fits, and then falls as far as it still does. */
-  function fitted({ seconds, bytes }: Fitted): Fitted {
-    let price = (smallPart * seconds) / bytes;
-    let found = placedAt(price)!;
-    for (let turn = 1; turn < rises && !fits(found); turn++) {
-      price *= rise;
-      found = placedAt(price)!;
-    }
-    let step = Math.sqrt(rise);
-    for (let turn = 0; turn < falls && fits(found); turn++) {
-      const lower = placedAt(price / step)!;
-      if (fits(lower)) {
-        found = lower;
-        price /= step;
-      }
-      step = Math.sqrt(step);
-    }
-    return found;
-  }
+  const wishes = {
+    inputs: withoutIdle(options.inputs, mesh),
+    outputs: withoutIdle(options.outputs, mesh),
+  };
+  const found = formsOf(sliceLayers(graph), mesh).flatMap(
+    (form) => fitted(form, { ...options, ...wishes, mesh, costs }) ?? [],
+  );
+  const [first] = found;
+  if (first === undefined) return { kind: 'no way' };
+  const fitting = found.filter(({ bytes }) => bytes <= costs.memoryBytes);
+  if (fitting.length === 0) return { kind: 'too large', bytes: Math.min(...found.map(({ bytes }) => bytes)) };
+  const best = fitting.reduce((least, other) => (other.seconds < least.seconds ? other : least));
+  const partitioned = place(best.graph, { ...best, mesh: options.mesh });
+  if (partitioned.kind === 'placed') return partitioned;
+  throw new Error(`the partitioner placed what does not fit: ${partitioned.faults[0]?.message}`);
 }
 
-interface Fitted {
-  readonly placed: PlacedGraph;
-  /** What memory is worth included. */
+/** The program, and others that compute the same: what is written once may be laid out in several ways. */
+function formsOf(graph: Graph, mesh: Mesh): readonly Graph[] {
+  const dispatched = mesh.axes.map(({ name }) =>
+    dispatchOver(graph, [name], mesh, { capacityFactor: undefined }),
+  );
+  return [graph, ...dispatched.filter((form) => form !== graph)];
+}
+
+/** What is left to `place` once more, with the axes of one device. */
+interface Fitted extends Partitioned {
   readonly seconds: number;
   /** By each device, at most at once. */
   readonly bytes: number;
+}
+
+/** undefined: what the program itself places does not go together. */
+function fitted(graph: Graph, options: Required<AutoOptions>): Fitted | undefined {
+  const { mesh, costs } = options;
+  const network = networkOf(graph, options);
+  const search = searcher(network, costs);
+
+  function at(secondsPerByte: number): Fitted | undefined {
+    const solution = search(secondsPerByte);
+    if (solution === undefined) return undefined;
+    const partitioned = insertReshards(graph, network, solution);
+    const result = place(partitioned.graph, { ...partitioned, mesh });
+    if (result.kind === 'misplaced')
+      throw new Error(`the partitioner placed what does not fit: ${result.faults[0]?.message}`);
+    return { ...partitioned, seconds: solution.seconds, bytes: heldBytes(result.placed) };
+  }
+
+  const isFitting = ({ bytes }: Fitted): boolean => bytes <= costs.memoryBytes;
+  const cheapest = at(hardlyAnything);
+  if (cheapest === undefined || isFitting(cheapest)) return cheapest;
+  // What memory is worth rises until all fits, and then falls as far as it still does.
+  let price = (smallPart * cheapest.seconds) / cheapest.bytes;
+  let found = at(price)!;
+  for (let turn = 1; turn < rises && !isFitting(found); turn++) {
+    price *= rise;
+    found = at(price)!;
+  }
+  let step = Math.sqrt(rise);
+  for (let turn = 0; turn < falls && isFitting(found); turn++) {
+    const lower = at(price / step)!;
+    if (isFitting(lower)) {
+      found = lower;
+      price /= step;
+    }
+    step = Math.sqrt(step);
+  }
+  return found;
 }
 
 function heldBytes(placed: PlacedGraph): number {

@@ -17,7 +17,9 @@ import { divided } from './node-strategy.ts';
 export interface Solution {
   /** Of each site. */
   readonly strategies: readonly Strategy[];
-  /** What the search makes least: seconds, those that memory is worth included. */
+  /** That a run takes. */
+  readonly seconds: number;
+  /** What the search makes least: the seconds, and those that memory is worth. */
   readonly cost: number;
 }
 
@@ -42,17 +44,25 @@ export function searcher(network: Network, costs: CostModel): Searcher {
   return (secondsPerByte) =>
     first.includes(undefined)
       ? undefined
-      : search(network, first as Choices, strategyOf, weigher(movements, secondsPerByte));
+      : search(network, first as Choices, strategyOf, {
+          priced: weigher(movements, secondsPerByte),
+          plain: weigher(movements, 0),
+        });
 }
 
-function search(network: Network, start: Choices, strategyOf: StrategyOf, weigh: Weigher): Solution {
+function search(
+  network: Network,
+  start: Choices,
+  strategyOf: StrategyOf,
+  { priced: weigh, plain }: { readonly priced: Weigher; readonly plain: Weigher },
+): Solution {
   const { mesh, sites } = network;
   const solutions = ordersOf([...mesh.axes.keys()]).map((order) => descend(start, order));
   return solutions.reduce((best, other) => (other.cost < best.cost ? other : best));
 
   function descend(from: Choices, order: readonly number[]): Solution {
     let choices = from;
-    let cost = costOf(choices);
+    let cost = costOf(choices, weigh);
     for (let better = true; better; ) {
       better = false;
       for (const axis of order) {
@@ -64,14 +74,18 @@ function search(network: Network, start: Choices, strategyOf: StrategyOf, weigh:
         }
       }
     }
-    return { strategies: choices.map((choice, site) => strategyOf(site, choice)!.strategy), cost };
+    return {
+      strategies: choices.map((choice, site) => strategyOf(site, choice)!.strategy),
+      seconds: costOf(choices, plain),
+      cost,
+    };
   }
 
-  function costOf(choices: Choices): number {
+  function costOf(choices: Choices, by: Weigher): number {
     const strategies = choices.map((choice, site) => strategyOf(site, choice)!);
-    const own = strategies.reduce((sum, strategy) => sum + weigh.site(strategy), 0);
+    const own = strategies.reduce((sum, strategy) => sum + by.site(strategy), 0);
     return network.edges.reduce((sum, edge) => {
-      return sum + weigh.edge(edge, strategies[edge.from.site]!, strategies[edge.to.site]!);
+      return sum + by.edge(edge, strategies[edge.from.site]!, strategies[edge.to.site]!);
     }, own);
   }
 

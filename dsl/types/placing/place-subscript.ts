@@ -178,5 +178,6 @@ function foundOn(entry: CutAxis, cut: Cut, { span }: Meeting, combiner: PendingC
     because: { span, message: `looked up in a dimension that is cut over ${axes}: one device has it` },
     wraps: [],
     cut: entry,
+    lookedUp: true,
   };
 }

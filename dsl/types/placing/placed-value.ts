@@ -32,6 +32,8 @@ export interface PendingAxis extends Origin {
   readonly combiner: PendingCombiner;
   /** What was cut over the axis: gathered, nothing would be pending. */
   readonly cut: CutAxis | undefined;
+  /** Data says which row of what is cut it is. */
+  readonly lookedUp?: boolean;
 }
 
 /**

@@ -192,13 +192,19 @@ export function usedTwice(
   axis: string,
   labels: readonly Label[],
   entries: readonly CutAxis[],
+  lookedUp: boolean,
 ): void {
   placing.report({
     code: 'E0507',
     message: `the axis ${axis} would have to divide this work in two ways at once`,
     at,
     secondary: [...labels, ...inside],
-    notes: [`a device has one place along ${axis}: one index, or what is pending, can go by it`],
+    notes: [
+      `a device has one place along ${axis}: one index, or what is pending, can go by it`,
+      ...(lookedUp
+        ? ['to send tokens to the experts that they look up, use `dispatch` of the standard library']
+        : []),
+    ],
     ...withRemedies(
       entries.flatMap((entry) => gatherRemedies(placing, [entry])),
       'gather one of the two, or cut it over another axis',

@@ -35,6 +35,7 @@ interface Use {
   /** What is cut over the axis. */
   readonly entry: CutAxis | undefined;
   readonly label: Label;
+  readonly lookedUp: boolean;
 }
 
 /** Whether no axis occurs twice; else that is reported, of the same uses once. */
@@ -47,7 +48,8 @@ export function judgeTogether({ tensor, at }: UsedTogether, placing: Placing): b
     if (placing.judged.has(key)) continue;
     placing.judged.add(key);
     const entries = uses.flatMap(({ entry }) => entry ?? []);
-    usedTwice(placing, at, axis, labels, entries);
+    const lookedUp = uses.some((use) => use.lookedUp);
+    usedTwice(placing, at, axis, labels, entries, lookedUp);
   }
   return twice.length === 0;
 }
@@ -56,7 +58,8 @@ function usesByAxis({ cuts, indices, pending }: PlacedTensor): ReadonlyMap<strin
   const found = new Map<string, Use[]>();
   const add = (axis: string, use: Use) => found.set(axis, [...(found.get(axis) ?? []), use]);
   for (const entry of [...[...indices].flatMap(({ cut }) => cut), ...cuts.flat()])
-    add(entry.axis, { entry, label: entry.because });
-  for (const [axis, { because, cut }] of pending) add(axis, { entry: cut, label: because });
+    add(entry.axis, { entry, label: entry.because, lookedUp: false });
+  for (const [axis, { because, cut, lookedUp = false }] of pending)
+    add(axis, { entry: cut, label: because, lookedUp });
   return found;
 }
