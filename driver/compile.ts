@@ -214,7 +214,8 @@ export const showSource: { readonly [S in SourceStage]: (path: string) => Shown 
 
 export const showGraph: { readonly [S in GraphStage]: (lowered: Lowered) => string } = {
   graph: (lowered) => printGraph(lowered.graph),
-  source: ({ graph, below, placed }) => raiseGraph(graph, { below, ...(placed && { placed }) }).text,
+  source: ({ graph, below, placed }) =>
+    raiseGraph(placed?.graph ?? graph, { below, ...(placed && { placed }) }).text,
   optimized: (lowered) => printGraph(lowered.optimized),
 };
 
