@@ -1,9 +1,12 @@
 /** From the program of a whole mesh to that of each of its devices. */
-import type { Graph } from '../compiler/graph/graph.ts';
+import type { Graph, TensorId } from '../compiler/graph/graph.ts';
 import { entryPlacements } from '../compiler/lower/entry-placements.ts';
+import { evenSizes } from '../compiler/partition/even/even-sizes.ts';
+import { placeEvenly } from '../compiler/partition/even/place-evenly.ts';
+import type { PlacementFault } from '../compiler/partition/fault.ts';
 import { type DeviceProgram, localize } from '../compiler/partition/localize.ts';
-import { place } from '../compiler/partition/place.ts';
-import type { Mesh } from '../dsl/placement/placement.ts';
+import { type PlaceOptions, place } from '../compiler/partition/place.ts';
+import type { Mesh, Placement } from '../dsl/placement/placement.ts';
 import type { TypedProgram } from '../dsl/types/typed.ts';
 import { UserError } from '../runtime/errors.ts';
 
@@ -14,8 +17,34 @@ import { UserError } from '../runtime/errors.ts';
 export function partition(program: TypedProgram, entry: string, graph: Graph, mesh: Mesh): DeviceProgram {
   const placed = place(graph, { mesh, ...entryPlacements(program, entry) });
   if (placed.kind === 'placed') return localize(placed.placed);
-  const [first] = placed.faults;
-  throw new UserError(
+  throw notPlaced(entry, placed.faults);
+}
+
+/**
+ * Inputs and outputs live as `options` say, on a mesh that need not divide them: what it does not divide is
+ * padded.
+ * @param placements of all tensors, where they are known; otherwise they follow from the inputs
+ * @throws UserError naming what cannot be computed where it is placed
+ */
+export function partitionPadded(
+  graph: Graph,
+  options: PlaceOptions,
+  placements?: ReadonlyMap<TensorId, Placement>,
+): DeviceProgram {
+  if (placements === undefined) {
+    const placed = placeEvenly(graph, options);
+    if (placed.kind === 'placed') return { ...localize(placed.placed), whole: placed.whole };
+    throw notPlaced(graph.name, placed.faults);
+  }
+  const { mesh, outputs } = options;
+  const even = evenSizes(graph, { mesh, outputs, placements });
+  const placed = place(even.graph, options);
+  if (placed.kind === 'placed') return { ...localize(placed.placed), whole: even.whole };
+  throw notPlaced(graph.name, placed.faults);
+}
+
+function notPlaced(entry: string, [first]: readonly PlacementFault[]): UserError {
+  return new UserError(
     'wrong-input',
     `${entry} cannot run on this mesh: ${first?.message ?? 'its tensors have no place'}`,
     'choose a mesh whose axes divide what they cut, or write the collective that moves what is needed',

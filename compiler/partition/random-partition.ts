@@ -111,7 +111,9 @@ export function scatter(
     if (combiner !== 'sum') {
       if (part === holder) return whole;
       if (dtype === 'bool') return Math.min(whole, bits(position, part));
-      return combiner === 'max' ? whole - draw(position, part) : whole + draw(position, part);
+      if (combiner === 'min') return whole + draw(position, part);
+      const less = whole - draw(position, part);
+      return dtype === 'u32' ? Math.max(0, less) : less;
     }
     if (part !== holder) return draw(position, part);
     const others = Array.from({ length: parts }, (_, other) =>

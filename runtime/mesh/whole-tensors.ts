@@ -15,9 +15,9 @@ import type { LoadedRank } from './run-rank.ts';
 /** What a tensor of a package is before it is cut. */
 export function wholeType({ mesh }: Manifest, tensor: PackageTensor): Pick<TensorData, 'dtype' | 'shape'> {
   const { dims } = placementOf(tensor);
-  const shape = tensor.shape.map(
-    (extent, dim) => extent * devicesAlong(mesh ?? { axes: [] }, dims[dim] ?? []),
-  );
+  const shape =
+    tensor.whole ??
+    tensor.shape.map((extent, dim) => extent * devicesAlong(mesh ?? { axes: [] }, dims[dim] ?? []));
   return { dtype: tensor.dtype, shape };
 }
 
@@ -78,7 +78,11 @@ function blocksOf(manifest: Manifest, inputs: Tensors, mesh: Mesh, coordinates: 
     [...inputs].map(([path, tensor]) => {
       const input = known.get(path);
       checkWhole(manifest, path, tensor, input);
-      return [path, blockOf(`the input ${path}`, tensor, placementOf(input), mesh, coordinates)] as const;
+      const placement = placementOf(input);
+      return [
+        path,
+        blockOf(`the input ${path}`, tensor, placement, mesh, coordinates, input.shape),
+      ] as const;
     }),
   );
 }
@@ -91,7 +95,7 @@ function assembleOutputs(
   return new Map(
     manifest.outputs.map((output) => {
       const blocks = devices.map((ofDevice) => ofDevice.get(output.path)!);
-      return [output.path, assemble(output.path, blocks, placementOf(output), mesh)];
+      return [output.path, assemble(output.path, blocks, placementOf(output), mesh, output.whole)];
     }),
   );
 }
