@@ -1,11 +1,12 @@
 /**
- * The extents that make every cut even. Dimensions of one index are padded together: to the least multiple of
- * all the numbers of blocks that any of them is cut into.
+ * The extents that make every cut even. Dimensions of one index are padded together: to the least extent that
+ * all the numbers of blocks divide which any of them is cut into. A product dimension `G * R` that is cut gets
+ * whole groups as padding, so that with `G` it comes apart as before.
  */
 import { devicesAlong, type Mesh, type Placement } from '../../../dsl/placement/placement.ts';
 import type { ComputeNode, Graph, SoftmaxSumNode, TensorId } from '../../graph/graph.ts';
 import { allNodes, allTensors } from '../../graph/uses.ts';
-import { type Dimension, linksOf, reducedDimensions } from './links.ts';
+import { cutDimensions, type Dimension, linksOf, partLinks, reducedDimensions } from './links.ts';
 
 export interface Uneven {
   readonly mesh: Mesh;
@@ -29,22 +30,34 @@ export function evenExtents(graph: Graph, { mesh, placements, outputs }: Uneven)
   const classes = disjointSets(numbers.count);
   const join = (left: Dimension, right: Dimension): void =>
     classes.join(numbers.of(left.tensor, left.dim), numbers.of(right.tensor, right.dim));
-  const nodes = allNodes(graph);
-  for (const node of nodes) for (const { from, to } of linksOf(node, tensors)) join(from, to);
+  const classOf = (tensor: TensorId, dim: number): number => classes.find(numbers.of(tensor, dim));
+  const isCut = cutDimensions(placements, mesh);
   const reductions = new Map<TensorId, ReadonlyMap<number, readonly Dimension[]>>();
-  for (const node of nodes) {
+  for (const node of allNodes(graph)) {
+    for (const { from, to } of linksOf(node, tensors)) join(from, to);
+    for (const { from, to } of partLinks(node, tensors, isCut)) join(from, to);
     if (node.kind !== 'compute') continue;
-    const reduced = reducedDimensions(node, tensors, placements, mesh);
+    const reduced = reducedDimensions(node, tensors, isCut);
     reductions.set(node.result.id, reduced);
     for (const [first, ...others] of reduced.values()) for (const other of others) join(first!, other);
   }
 
-  /** By class, a multiple of the numbers of blocks that its dimensions are cut into. */
-  const multiples = new Map<number, number>();
+  /** By class, the unit of which all its extents are multiples; how many units there must be, a divisor. */
+  const units = new Map<number, number>();
+  for (const [id, { shape }] of tensors)
+    for (const [dim, extent] of shape.entries()) {
+      const own = classOf(id, dim);
+      units.set(own, greatestCommonDivisor(units.get(own) ?? 0, extent));
+    }
+  const divisors = new Map<number, number>();
   const cut = (tensor: TensorId, placement: Placement): void => {
     for (const [dim, list] of placement.dims.entries()) {
-      const own = classes.find(numbers.of(tensor, dim));
-      multiples.set(own, leastCommonMultiple(multiples.get(own) ?? 1, devicesAlong(mesh, list)));
+      const own = classOf(tensor, dim);
+      const extent = tensors.get(tensor)!.shape[dim]!;
+      if (extent === 0) continue;
+      const blocks = devicesAlong(mesh, list);
+      const needed = blocks / greatestCommonDivisor(blocks, extent / units.get(own)!);
+      divisors.set(own, leastCommonMultiple(divisors.get(own) ?? 1, needed));
     }
   };
   for (const [tensor, placement] of placements) if (tensors.has(tensor)) cut(tensor, placement);
@@ -53,10 +66,15 @@ export function evenExtents(graph: Graph, { mesh, placements, outputs }: Uneven)
     if (declared !== undefined) cut(tensor, declared);
   }
 
-  const of = (tensor: TensorId, dim: number): number => {
-    const multiple = multiples.get(classes.find(numbers.of(tensor, dim))) ?? 1;
-    return Math.ceil(tensors.get(tensor)!.shape[dim]! / multiple) * multiple;
+  /** A true extent of the class, padded. */
+  const padded = (extent: number, own: number): number => {
+    if (extent === 0) return 0;
+    const unit = units.get(own)!;
+    const divisor = divisors.get(own) ?? 1;
+    return (extent / unit) * Math.ceil(unit / divisor) * divisor;
   };
+  const of = (tensor: TensorId, dim: number): number =>
+    padded(tensors.get(tensor)!.shape[dim]!, classOf(tensor, dim));
   return {
     isEven: [...tensors].every(([id, { shape }]) => shape.every((extent, dim) => extent === of(id, dim))),
     of,
@@ -66,7 +84,7 @@ export function evenExtents(graph: Graph, { mesh, placements, outputs }: Uneven)
       if (node.kind === 'softmaxSum') return [...outer, node.extent, ...node.scoreExtents];
       const inner = (node.reduce?.extents ?? []).map((extent, position) => {
         const read = reductions.get(id)?.get(shape.length + position)?.[0];
-        return read === undefined ? extent : of(read.tensor, read.dim);
+        return read === undefined ? extent : padded(extent, classOf(read.tensor, read.dim));
       });
       return [...outer, ...inner];
     },
@@ -103,8 +121,12 @@ function disjointSets(count: number) {
   };
 }
 
-function leastCommonMultiple(left: number, right: number): number {
+function greatestCommonDivisor(left: number, right: number): number {
   let [divisor, rest] = [left, right];
   while (rest > 0) [divisor, rest] = [rest, divisor % rest];
-  return (left / divisor) * right;
+  return divisor;
+}
+
+function leastCommonMultiple(left: number, right: number): number {
+  return (left / greatestCommonDivisor(left, right)) * right;
 }

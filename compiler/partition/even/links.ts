@@ -3,10 +3,19 @@
  * a node hands on as they are. They are padded together, so that what was read in place still is.
  */
 import { devicesAlong, type Mesh, type Placement } from '../../../dsl/placement/placement.ts';
-import type { ComputeNode, Node, NodeKind, Tensor, TensorId } from '../../graph/graph.ts';
+import type {
+  ComputeNode,
+  Node,
+  NodeKind,
+  Scalar,
+  SoftmaxSumNode,
+  Tensor,
+  TensorId,
+} from '../../graph/graph.ts';
 import { type Load, loadsOf } from '../../graph/scalar.ts';
 import { nodeScalars } from '../../graph/uses.ts';
 import { extentsOf } from '../../optimize/nodes.ts';
+import { termsOf } from '../iterators.ts';
 import { partialOf } from '../pending.ts';
 
 /** One dimension of a tensor. */
@@ -79,22 +88,75 @@ export function isPlain(
   return subscript.op === 'iterator' && extents[subscript.axis] === tensors.get(tensor)!.shape[dim];
 }
 
-/** Of each iterator of a node, the dimensions that it subscripts by itself. */
-function plainReads(node: Node, tensors: Tensors): readonly (readonly Dimension[])[] {
+/** The dimensions that one iterator of a node runs over. */
+interface Reads {
+  /** Subscripted by it alone. */
+  readonly plain: readonly Dimension[];
+  /**
+   * It is the major part of the subscript, or the subscript its major part: `i * c + j`, `i // c`. The one
+   * extent is a multiple of the other, and stays so, that what was local is.
+   */
+  readonly inParts: readonly Dimension[];
+}
+
+/** Of each iterator. */
+function readsOf(node: Node, tensors: Tensors): readonly Reads[] {
   const extents = extentsOf(node);
-  const reads = extents.map((): Dimension[] => []);
+  const reads = extents.map(() => ({ plain: [] as Dimension[], inParts: [] as Dimension[] }));
   for (const load of nodeScalars(node).flatMap(loadsOf))
-    for (const [dim, subscript] of load.subscripts.entries())
-      if (subscript.op === 'iterator' && isPlain(load, dim, extents, tensors))
-        reads[subscript.axis]!.push({ tensor: load.tensor, dim });
+    for (const [dim, subscript] of load.subscripts.entries()) {
+      const read = { tensor: load.tensor, dim };
+      const extent = tensors.get(load.tensor)!.shape[dim]!;
+      if (subscript.op === 'iterator' && extents[subscript.axis] === extent)
+        reads[subscript.axis]!.plain.push(read);
+      else {
+        const axis = majorPart(subscript, extent, extents);
+        if (axis !== undefined) reads[axis]!.inParts.push(read);
+      }
+    }
   return reads;
 }
 
-function outputLinks(node: Extract<Node, { kind: 'compute' | 'softmaxSum' }>, tensors: Tensors): readonly Link[] {
+/** The iterator that goes once over a dimension of the extent, in steps of many positions or many to one. */
+function majorPart(subscript: Scalar, extent: number, extents: readonly number[]): number | undefined {
+  if (subscript.op !== 'apply') return undefined;
+  const [first, second] = subscript.operands;
+  if (subscript.function === 'floordiv') {
+    if (first?.op !== 'iterator' || second?.op !== 'constant') return undefined;
+    return extents[first.axis] === second.value * extent ? first.axis : undefined;
+  }
+  const [major] = termsOf(subscript).toSorted((left, right) => right.factor - left.factor);
+  return major !== undefined && extents[major.axis]! * major.factor === extent ? major.axis : undefined;
+}
+
+function outputLinks(node: ComputeNode | SoftmaxSumNode, tensors: Tensors): readonly Link[] {
   const { id, shape } = node.result;
-  return plainReads(node, tensors)
+  return readsOf(node, tensors)
     .slice(0, shape.length)
-    .flatMap((reads, dim) => reads.map((from): Link => ({ from, to: { tensor: id, dim } })));
+    .flatMap(({ plain }, dim) => plain.map((from): Link => ({ from, to: { tensor: id, dim } })));
+}
+
+/** Tells which dimensions are cut. */
+export function cutDimensions(
+  placements: ReadonlyMap<TensorId, Placement>,
+  mesh: Mesh,
+): (dimension: Dimension) => boolean {
+  return ({ tensor, dim }) => devicesAlong(mesh, placements.get(tensor)?.dims[dim] ?? []) > 1;
+}
+
+/** The cut dimensions of which an output axis is the major part, or the other way round. */
+export function partLinks(
+  node: Node,
+  tensors: Tensors,
+  isCut: (dimension: Dimension) => boolean,
+): readonly Link[] {
+  if (node.kind !== 'compute' && node.kind !== 'softmaxSum') return [];
+  const { id, shape } = node.result;
+  return readsOf(node, tensors)
+    .slice(0, shape.length)
+    .flatMap(({ inParts }, dim) =>
+      inParts.filter(isCut).map((from): Link => ({ from, to: { tensor: id, dim } })),
+    );
 }
 
 /**
@@ -102,15 +164,12 @@ function outputLinks(node: Extract<Node, { kind: 'compute' | 'softmaxSum' }>, te
  * is reduced and leaves out padding by itself.
  */
 export function reducedDimensions(
-  node: ComputeNode,
+  { reduce, result, ...node }: ComputeNode,
   tensors: Tensors,
-  placements: ReadonlyMap<TensorId, Placement>,
-  mesh: Mesh,
+  isCut: (dimension: Dimension) => boolean,
 ): ReadonlyMap<number, readonly Dimension[]> {
-  const { reduce, result } = node;
   if (reduce === undefined || partialOf[reduce.combiner] === undefined) return new Map();
-  const isCut = ({ tensor, dim }: Dimension): boolean =>
-    devicesAlong(mesh, placements.get(tensor)?.dims[dim] ?? []) > 1;
-  const reads = [...plainReads(node, tensors).entries()];
-  return new Map(reads.filter(([axis, dims]) => axis >= result.shape.length && dims.some(isCut)));
+  const reads = readsOf({ ...node, reduce, result }, tensors);
+  const over = reads.map(({ plain, inParts }) => [...plain, ...inParts.filter(isCut)]);
+  return new Map([...over.entries()].filter(([axis, dims]) => axis >= result.shape.length && dims.some(isCut)));
 }

@@ -9,24 +9,24 @@ import type { CollectiveNode, ComputeNode, Node, Tensor } from '../../graph/grap
 import { iterators, load, scalarType } from '../../graph/scalar.ts';
 import { substituteReduced } from '../../optimize/expressions/substitute.ts';
 import type { Surroundings } from './even-sizes.ts';
-import { reducedDimensions } from './links.ts';
+import { cutDimensions, type Dimension, reducedDimensions } from './links.ts';
 
 /** @param axes the reduced axes that run over padding */
 export function isSettledAtOnce(
-  { reduce, result, body, ...rest }: ComputeNode,
+  node: ComputeNode,
   axes: ReadonlySet<number>,
   { extents, mesh, placements, tensors }: Surroundings,
 ): boolean {
+  const { reduce, result, body } = node;
   if (reduce?.combiner !== 'max' && reduce?.combiner !== 'min') return false;
   if (scalarType(body) !== 'i32' && result.dtype !== 'f8e4m3') return false;
   if (!placements.get(result.id)?.pending.size) return false;
-  const node = { ...rest, reduce, result, body };
-  return [...reducedDimensions(node, tensors, placements, mesh)].some(([axis, dims]) => {
-    if (!axes.has(axis)) return false;
-    const { tensor, dim } = dims[0]!;
-    const blocks = Math.max(...dims.map((read) => devicesAlong(mesh, placements.get(read.tensor)!.dims[read.dim]!)));
-    const padded = extents.of(tensor, dim);
-    return padded - padded / blocks >= reduce.extents[axis - result.shape.length]!;
+  const padded = extents.ofAxes(node);
+  const blocksOf = ({ tensor, dim }: Dimension) =>
+    devicesAlong(mesh, placements.get(tensor)?.dims[dim] ?? []);
+  return [...reducedDimensions(node, tensors, cutDimensions(placements, mesh))].some(([axis, dims]) => {
+    const block = padded[axis]! / Math.max(...dims.map(blocksOf));
+    return axes.has(axis) && padded[axis]! - block >= reduce.extents[axis - result.shape.length]!;
   });
 }
 
