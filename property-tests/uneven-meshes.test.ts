@@ -47,7 +47,7 @@ const meshSizes: readonly (readonly number[])[] = [
 const pools: readonly (readonly number[])[] = [
   [5, 7, 11],
   [1, 5, 3],
-  [0, 7],
+  [0, 7, 3],
 ];
 
 /** Without what is written for the block of one device, which must be a whole number of positions. */
