@@ -84,12 +84,7 @@ interface Prepared {
   readonly written: Tensors;
 }
 
-function prepare(
-  checked: Checked,
-  entry: string,
-  sizes: ReadonlyMap<string, number>,
-  mesh: Mesh,
-): Prepared {
+function prepare(checked: Checked, entry: string, sizes: ReadonlyMap<string, number>, mesh: Mesh): Prepared {
   const { program } = checked;
   const instance = { entry, sizes, inputDtypes: new Map() };
   const lowered = lower(checked, instance);

@@ -23,8 +23,8 @@ import type {
   TensorId,
   TensorType,
 } from '../graph/graph.ts';
-import { arithmeticOf } from '../graph/scalar.ts';
 import { results } from '../graph/graph.ts';
+import { arithmeticOf } from '../graph/scalar.ts';
 import { threefry2x32 } from '../graph/threefry.ts';
 import { allNodes, allTensors, readsOf, renameReads } from '../graph/uses.ts';
 import { withoutCollectives } from '../optimize/collectives.ts';
@@ -297,10 +297,15 @@ function randomChange(
 /**
  * Doubles of which sums and products are exact, or `isExact` is false ever after. Functions give small multiples
  * of a quarter, in the order in which their arguments come; division is multiplication by such a number, and
- * nothing is rounded in storing: all that the rule takes for linear and monotone is that.
+ * nothing is rounded in storing: all that the rule takes for linear and monotone is that. The rule takes numbers
+ * for finite, too: `isFinite` says whether no product had an infinite factor so far.
  */
-export function exactAlgebra(): Algebra<number> & { readonly isExact: () => boolean } {
+export function exactAlgebra(): Algebra<number> & {
+  readonly isExact: () => boolean;
+  readonly isFinite: () => boolean;
+} {
   let exact = true;
+  let finite = true;
   const checked = (result: number, error: number): number => {
     if (error !== 0 && Number.isFinite(result)) exact = false;
     return result;
@@ -312,6 +317,7 @@ export function exactAlgebra(): Algebra<number> & { readonly isExact: () => bool
   };
   const mul = (left: number, right: number): number => {
     const product = left * right;
+    finite &&= Number.isFinite(left) && Number.isFinite(right);
     const [leftHigh, rightHigh] = [highPart(left), highPart(right)];
     const [leftLow, rightLow] = [left - leftHigh, right - rightHigh];
     const error =
@@ -345,6 +351,7 @@ export function exactAlgebra(): Algebra<number> & { readonly isExact: () => bool
     },
     round: (_dtype, value) => value,
     isExact: () => exact,
+    isFinite: () => finite,
   };
 }
 

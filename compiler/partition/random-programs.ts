@@ -81,7 +81,7 @@ export function difference(wanted: Outputs, found: Outputs): string | undefined 
 export function fault({ program, device, blocks }: Partitioned): string | undefined | 'not exact' {
   const algebra = exactAlgebra();
   const wanted = evaluateGraph(program.graph, program.inputs, algebra);
-  if (!algebra.isExact()) return 'not exact';
+  if (!algebra.isExact() || !algebra.isFinite()) return 'not exact';
   try {
     const { outputs } = evaluateOnMesh(device, blocks, algebra);
     return algebra.isExact() ? difference(wanted, outputs) : 'not exact';
@@ -103,4 +103,3 @@ export function shown({ placed, device }: Partitioned): string {
 }
 
 export const tapes = fc.array(fc.noBias(fc.nat(2 ** 16)), { minLength: 60, maxLength: 200, size: 'max' });
-

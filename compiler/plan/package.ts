@@ -261,7 +261,9 @@ function wholeFault({ shape, placement, whole }: PackageTensor, { mesh }: Manife
     (extent, dim) => extent * devicesAlong(mesh ?? { axes: [] }, placement?.dims[dim] ?? []),
   );
   const dim = whole.findIndex((extent, at) => extent > blocks[at]!);
-  return dim < 0 ? undefined : `dimension ${dim} is of ${whole[dim]}, and all blocks together of ${blocks[dim]}`;
+  return dim < 0
+    ? undefined
+    : `dimension ${dim} is of ${whole[dim]}, and all blocks together of ${blocks[dim]}`;
 }
 
 function stepsFault(

@@ -79,10 +79,7 @@ function blocksOf(manifest: Manifest, inputs: Tensors, mesh: Mesh, coordinates: 
       const input = known.get(path);
       checkWhole(manifest, path, tensor, input);
       const placement = placementOf(input);
-      return [
-        path,
-        blockOf(`the input ${path}`, tensor, placement, mesh, coordinates, input.shape),
-      ] as const;
+      return [path, blockOf(`the input ${path}`, tensor, placement, mesh, coordinates, input.shape)] as const;
     }),
   );
 }

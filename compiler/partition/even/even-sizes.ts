@@ -182,7 +182,10 @@ function aroundExact(node: Node, around: Surroundings): readonly Node[] {
   const exact = (tensor: Tensor): Tensor => {
     const dims = exactDims(tensor);
     const { shape } = padded(tensor, around);
-    return { ...tensor, shape: shape.map((extent, dim) => (dims.includes(dim) ? tensor.shape[dim]! : extent)) };
+    return {
+      ...tensor,
+      shape: shape.map((extent, dim) => (dims.includes(dim) ? tensor.shape[dim]! : extent)),
+    };
   };
   const renamed = new Map<TensorId, TensorId>();
   const before: Node[] = [];
@@ -211,7 +214,12 @@ function aroundExact(node: Node, around: Surroundings): readonly Node[] {
  * Takes padding off some dimensions, or puts it on. Where they are cut every device gets the whole of them
  * first: blocks of the one extent do not lie where those of the other do.
  */
-function resized(source: Tensor, result: Tensor, dims: readonly number[], around: Surroundings): readonly Node[] {
+function resized(
+  source: Tensor,
+  result: Tensor,
+  dims: readonly number[],
+  around: Surroundings,
+): readonly Node[] {
   const { placements, ids } = around;
   const placement = placements.get(source.id) ?? placements.get(result.id);
   const isCut = placement !== undefined && dims.some((dim) => placement.dims[dim]!.length > 0);

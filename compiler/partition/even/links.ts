@@ -171,5 +171,7 @@ export function reducedDimensions(
   if (reduce === undefined || partialOf[reduce.combiner] === undefined) return new Map();
   const reads = readsOf({ ...node, reduce, result }, tensors);
   const over = reads.map(({ plain, inParts }) => [...plain, ...inParts.filter(isCut)]);
-  return new Map([...over.entries()].filter(([axis, dims]) => axis >= result.shape.length && dims.some(isCut)));
+  return new Map(
+    [...over.entries()].filter(([axis, dims]) => axis >= result.shape.length && dims.some(isCut)),
+  );
 }

@@ -44,7 +44,10 @@ export function settledAtOnce(node: ComputeNode, { placements, ids }: Surroundin
   });
   const combiner = reduce!.combiner as PendingCombiner;
   const combined = moved(parts, new Map());
-  const pending = moved(combined.result, new Map([...placement.pending.keys()].map((axis) => [axis, combiner])));
+  const pending = moved(
+    combined.result,
+    new Map([...placement.pending.keys()].map((axis) => [axis, combiner])),
+  );
   const value = load(pending.result, iterators(result.shape.length));
   const finish = reduce!.finish;
   return [
