@@ -3,9 +3,11 @@
  * whole program does, on the evaluator and as WGSL.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { printGraph } from '../compiler/graph/print.ts';
 import { describeEntry, solveEntrySizes } from '../compiler/lower/entry.ts';
 import { entryPlacements } from '../compiler/lower/entry-placements.ts';
 import { optimize } from '../compiler/optimize/passes.ts';
+import { placeEvenly } from '../compiler/partition/even/place-evenly.ts';
 import type { DeviceProgram } from '../compiler/partition/localize.ts';
 import type { Package } from '../compiler/plan/package.ts';
 import { parseManifest } from '../compiler/plan/package.ts';
@@ -89,7 +91,13 @@ function prepare(checked: Checked, entry: string, sizes: ReadonlyMap<string, num
   const instance = { entry, sizes, inputDtypes: new Map() };
   const lowered = lower(checked, instance);
   if (lowered.kind === 'rejected') throw new Error(lowered.diagnostics[0]!.message);
-  const device = partitionPadded(lowered.graph, { mesh, ...entryPlacements(program, entry) });
+  const options = { mesh, ...entryPlacements(program, entry) };
+  const device = partitionPadded(lowered.graph, options);
+  const placed = placeEvenly(lowered.graph, options);
+  if (placed.kind === 'misplaced') throw new Error(placed.faults[0]!.message);
+  // Where all places are known beforehand it is the same program.
+  const known = partitionPadded(lowered.graph, options, placed.placed.placements);
+  expect(printGraph(known.graph)).toBe(printGraph(device.graph));
   const optimized = optimize(device.graph);
   const inputs = new Map(
     describeEntry(program, entry).inputs.map((each) => [each.path, randomInput(each, sizes, 3)]),
@@ -110,6 +118,18 @@ function sizesOf({ program }: Checked, entry: string): readonly ReadonlyMap<stri
     return solved.kind === 'sizes' && hasInputs(program, entry, given) ? [given] : [];
   });
 }
+
+test('an output that is not trimmed is noticed', async () => {
+  const checked = checkSmallProgram('sharded.ricci');
+  const sizes = new Map(Object.entries({ B: 5, S: 7 }));
+  const axes = [{ name: 'sp', size: 2 }];
+  const prepared = prepare(checked, 'positions', sizes, { axes });
+  const { manifest } = prepared.compiled;
+  const outputs = manifest.outputs.map(({ whole: _, ...output }) => output);
+  const mutant = { ...prepared.compiled, manifest: { ...manifest, outputs } };
+  const found = await run({ ...prepared, compiled: mutant });
+  expect(distance(prepared.written, found)).toBe(Number.POSITIVE_INFINITY);
+});
 
 async function run({ compiled, inputs }: Prepared): Promise<Tensors> {
   const loaded = await loadMesh(compiled, opened);

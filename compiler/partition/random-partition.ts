@@ -297,8 +297,8 @@ function randomChange(
 /**
  * Doubles of which sums and products are exact, or `isExact` is false ever after. Functions give small multiples
  * of a quarter, in the order in which their arguments come; division is multiplication by such a number, and
- * nothing is rounded in storing: all that the rule takes for linear and monotone is that. The rule takes numbers
- * for finite, too: `isFinite` says whether no product had an infinite factor so far.
+ * nothing is rounded in storing: all that the rule takes for linear and monotone is that. The rule takes
+ * numbers for finite, too: `isFinite` says whether no product had an infinite factor so far.
  */
 export function exactAlgebra(): Algebra<number> & {
   readonly isExact: () => boolean;

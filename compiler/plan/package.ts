@@ -34,8 +34,8 @@ const tensorSchema = z.strictObject({
   /** On a mesh: how the whole tensor lives, of which `shape` is what one device holds. */
   placement: placementSchema.optional(),
   /**
-   * On a mesh that does not divide it: the shape of the whole tensor, where the blocks of all devices together
-   * are larger. What a device has behind the end is zeros in an input, and no part of an output.
+   * On a mesh that does not divide it: the shape of the whole tensor, where the blocks of all devices
+   * together are larger. What a device has behind the end is zeros in an input, and no part of an output.
    */
   whole: z.array(natural).optional(),
 });

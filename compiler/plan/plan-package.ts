@@ -3,6 +3,7 @@
 import { UserError } from '../../dsl/diagnostics/user-error.ts';
 import { deviceCount, devicesAlong, type Mesh, type Placement } from '../../dsl/placement/placement.ts';
 import type { Graph } from '../graph/graph.ts';
+import type { WholeShapes } from '../partition/even/even-sizes.ts';
 import type { DeviceProfile } from '../tiles/device-profile.ts';
 import type { Schedule } from '../tiles/scheduled.ts';
 import { expandSteps, uniformStride } from './expand.ts';
@@ -38,10 +39,7 @@ export interface PlanOptions {
     readonly inputs: ReadonlyMap<string, Placement>;
     readonly outputs: ReadonlyMap<string, Placement>;
     /** True shapes, where blocks have padding behind the end. */
-    readonly whole?: {
-      readonly inputs: ReadonlyMap<string, readonly number[]>;
-      readonly outputs: ReadonlyMap<string, readonly number[]>;
-    };
+    readonly whole?: WholeShapes;
   };
 }
 

@@ -20,7 +20,7 @@ export interface EvenExtents {
   readonly isEven: boolean;
   /** Of the dimension, padded. */
   readonly of: (tensor: TensorId, dim: number) => number;
-  /** Of the node's iterators, padded where they run over padding: outputs, and what is reduced over blocks. */
+  /** Of the node's iterators: padded are those of results, and those that are reduced over blocks. */
   readonly ofAxes: (node: ComputeNode | SoftmaxSumNode) => readonly number[];
 }
 

@@ -160,8 +160,8 @@ export function partLinks(
 }
 
 /**
- * By reduced axis, the dimensions that it runs over, where one of them is cut. Elsewhere a device has all that
- * is reduced and leaves out padding by itself.
+ * By reduced axis, the dimensions that it runs over, where one of them is cut. Elsewhere a device has all
+ * that is reduced and leaves out padding by itself.
  */
 export function reducedDimensions(
   { reduce, result, ...node }: ComputeNode,
