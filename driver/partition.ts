@@ -10,6 +10,7 @@ import { bytesText } from '../compiler/plan/storage-bytes.ts';
 import type { Mesh } from '../dsl/placement/placement.ts';
 import type { TypedProgram } from '../dsl/types/typed.ts';
 import { UserError } from '../runtime/errors.ts';
+import { checkExtents } from './index-limits.ts';
 
 export type Partitioned =
   | {
@@ -38,25 +39,28 @@ export function partition(
   graph: Graph,
   options: PartitionOptions,
 ): Partitioned {
-  const result = placeEntry(program, entry, graph, options);
+  const { mesh, auto = false } = options;
+  if (auto || entryOf(program, entry).auto) return partitionAutomatically(program, entry, graph, options);
+  const result = place(graph, { mesh, ...entryPlacements(program, entry) });
   if (result.kind === 'misplaced') return result;
   const { placed } = result;
   return { kind: 'partitioned', placed, device: localize(placed) };
 }
 
-function placeEntry(
+function partitionAutomatically(
   program: TypedProgram,
   entry: string,
   graph: Graph,
   { mesh, auto = false, costs }: PartitionOptions,
-): PlaceResult {
-  if (!auto && !entryOf(program, entry).auto)
-    return place(graph, { mesh, ...entryPlacements(program, entry) });
+): Partitioned {
   const wishes = entryWishes(program, entry, auto ? 'any' : 'whole');
   const result = autoPlace(graph, { mesh, ...wishes, ...(costs === undefined ? {} : { costs }) });
   switch (result.kind) {
-    case 'placed':
-      return result;
+    case 'placed': {
+      const { placed, whole } = result;
+      checkExtents(placed.graph);
+      return { kind: 'partitioned', placed, device: { ...localize(placed), whole } };
+    }
     case 'no way':
       throw new UserError(
         'wrong-input',

@@ -27,6 +27,11 @@ const identities: { readonly [C in Combiner]: ((type: Arithmetic) => number) | u
   argmin: undefined,
 };
 
+/** undefined for argmax and argmin. */
+export function identityOf(combiner: Combiner, type: Arithmetic): number | undefined {
+  return identities[combiner]?.(type);
+}
+
 /** Combiners to which it is all the same how often a value comes. */
 const idempotent: ReadonlySet<Combiner> = new Set(['max', 'min', 'any', 'all']);
 
@@ -42,7 +47,7 @@ export function simplifyReduction(node: ComputeNode): ComputeNode {
   if (reduce === undefined) return node;
   const { combiner, extents } = reduce;
   if (extents.includes(0)) {
-    const identity = identities[combiner]?.(scalarType(node.body));
+    const identity = identityOf(combiner, scalarType(node.body));
     return identity === undefined ? node : asMap(node, constant(scalarType(node.body), identity));
   }
   const rank = node.result.shape.length;

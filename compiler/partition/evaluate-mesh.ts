@@ -15,7 +15,7 @@ import type { ExchangeVerb, TensorId, TensorType } from '../graph/graph.ts';
 import { integerOperation } from '../graph/integers.ts';
 import { roundTo } from '../graph/rounding.ts';
 import { arithmeticOf } from '../graph/scalar.ts';
-import { elementCount, isFloat } from '../graph/tensor-type.ts';
+import { elementCount, isFloat, sameShape, stridesOf } from '../graph/tensor-type.ts';
 import { allCoordinates, blockNumber } from './blocks.ts';
 import { localShape } from './change.ts';
 import { blockPositions, groupsAlong } from './devices.ts';
@@ -33,7 +33,7 @@ export interface MeshRun<V> {
  * Throws (an internal error) when devices that should hold the same do not.
  */
 export function evaluateOnMesh<V>(
-  { graph, mesh, inputs: placements, outputs }: DeviceProgram,
+  { graph, mesh, inputs: placements, outputs, whole: trueShapes }: DeviceProgram,
   inputs: ReadonlyMap<string, TensorValue<V> | readonly TensorValue<V>[]>,
   algebra: Algebra<V>,
 ): MeshRun<V> {
@@ -41,7 +41,11 @@ export function evaluateOnMesh<V>(
   const parts = graph.inputs.map(({ path, tensor }): readonly [TensorId, readonly TensorValue<V>[]] => {
     const given = inputs.get(path);
     if (given === undefined) throw new Error(`no value for the input ${path}`);
-    const blocks = 'dtype' in given ? distribute(given, placements.get(path)!, mesh, algebra) : given;
+    if (!('dtype' in given)) return [tensor.id, given];
+    const placement = placements.get(path)!;
+    const isPadded = trueShapes?.inputs.has(path) ?? false;
+    const whole = isPadded ? resized(given, wholeShape(tensor.shape, placement, mesh), algebra) : given;
+    const blocks = distribute(whole, placement, mesh, algebra);
     return [tensor.id, blocks];
   });
   const devices = coordinates.map(
@@ -64,7 +68,8 @@ export function evaluateOnMesh<V>(
   });
   const whole = [...outputs].map(([path, placement]) => {
     const blocks = results.map((result) => result.get(path)!);
-    return [path, assemble(blocks, placement, mesh, algebra)] as const;
+    const tensor = assemble(blocks, placement, mesh, algebra);
+    return [path, resized(tensor, trueShapes?.outputs.get(path) ?? tensor.shape, algebra)] as const;
   });
   return { outputs: new Map(whole), sent };
 }
@@ -194,7 +199,7 @@ export function assemble<V>(
   algebra: Algebra<V>,
 ): TensorValue<V> {
   const { dtype } = blocks[0]!;
-  const shape = blocks[0]!.shape.map((extent, dim) => extent * devicesAlong(mesh, placement.dims[dim]!));
+  const shape = wholeShape(blocks[0]!.shape, placement, mesh);
   const coordinates = allCoordinates(mesh);
   const pending = [...placement.pending.keys()];
   const whole = newElements({ dtype }, elementCount({ shape }), algebra);
@@ -221,6 +226,31 @@ export function assemble<V>(
     parts.set(part, elementsOf(block));
   }
   return { dtype, shape, data: whole as Storage<V> };
+}
+
+/** Of the blocks of all devices together. */
+function wholeShape(block: readonly number[], { dims }: Placement, mesh: Mesh): readonly number[] {
+  return block.map((extent, dim) => extent * devicesAlong(mesh, dims[dim]!));
+}
+
+/** The tensor with its dimensions cut short, or with zeros behind their end. */
+export function resized<V>(
+  value: TensorValue<V>,
+  shape: readonly number[],
+  algebra: Algebra<V>,
+): TensorValue<V> {
+  if (sameShape(value, { shape })) return value;
+  const strides = stridesOf(value.shape);
+  const zero = isFloat(value) ? algebra.constant(0) : 0;
+  const data = newElements(value, elementCount({ shape }), algebra);
+  const places = stridesOf(shape).map((stride, dim) => ({ stride, extent: shape[dim]! }));
+  for (let at = 0; at < data.length; at++) {
+    const index = places.map(({ stride, extent }) => Math.floor(at / stride) % extent);
+    const isInside = index.every((position, dim) => position < value.shape[dim]!);
+    const position = index.reduce((sum, own, dim) => sum + own * strides[dim]!, 0);
+    data[at] = isInside ? elementsOf(value)[position]! : zero;
+  }
+  return { dtype: value.dtype, shape, data: data as Storage<V> };
 }
 
 function newElements<V>(type: Pick<TensorType, 'dtype'>, length: number, algebra: Algebra<V>): Elements<V> {

@@ -115,7 +115,7 @@ interface Term {
 }
 
 /** The multiples of iterators in a sum; what else is in it makes no proposal. */
-function termsOf(scalar: Scalar): readonly Term[] {
+export function termsOf(scalar: Scalar): readonly Term[] {
   if (scalar.op === 'iterator') return [{ axis: scalar.axis, factor: 1 }];
   if (scalar.op !== 'apply') return [];
   const [first, second] = scalar.operands;

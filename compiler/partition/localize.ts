@@ -7,6 +7,7 @@ import type { BlockNode, CollectiveNode, Graph, LoopNode, Node, Tensor, TensorId
 import { allTensors } from '../graph/uses.ts';
 import { assertWellFormed } from '../graph/well-formed.ts';
 import { conversionNode } from './conversion.ts';
+import type { WholeShapes } from './even/even-sizes.ts';
 import { copyNode, moveNodes } from './exchanges.ts';
 import { changeWithoutIdle } from './idle-axes.ts';
 import { localTensor } from './local-blocks.ts';
@@ -23,6 +24,11 @@ export interface DeviceProgram {
   readonly inputs: ReadonlyMap<string, Placement>;
   /** Where outputs are left, by path. */
   readonly outputs: ReadonlyMap<string, Placement>;
+  /**
+   * True shapes of inputs and outputs that the mesh does not divide, by path: the blocks of all devices
+   * together are larger. Of inputs they hold zeros behind the true end, and of outputs what does not matter.
+   */
+  readonly whole?: WholeShapes;
 }
 
 export function localize(placed: PlacedGraph): DeviceProgram {

@@ -3,6 +3,7 @@
  * which a partitioned program gives the same as the whole one to the last bit, or says that it cannot tell.
  */
 import {
+  type AxisList,
   axesOf,
   devicesAlong,
   type Mesh,
@@ -12,7 +13,6 @@ import {
 } from '../../dsl/placement/placement.ts';
 import type { Algebra, TensorValue } from '../graph/algebra.ts';
 import { type Choose, pick } from '../graph/choice-tape.ts';
-import { evaluateGraph } from '../graph/evaluate.ts';
 import { float64 } from '../graph/float64.ts';
 import type {
   CollectiveNode,
@@ -23,31 +23,48 @@ import type {
   TensorId,
   TensorType,
 } from '../graph/graph.ts';
-import type { RandomProgram } from '../graph/random-graph.ts';
+import { results } from '../graph/graph.ts';
 import { arithmeticOf } from '../graph/scalar.ts';
 import { threefry2x32 } from '../graph/threefry.ts';
-import { allTensors, readsOf, renameReads } from '../graph/uses.ts';
+import { allNodes, allTensors, readsOf, renameReads } from '../graph/uses.ts';
 import { withoutCollectives } from '../optimize/collectives.ts';
 import { allCoordinates, blockNumber } from './blocks.ts';
 import { localShape } from './change.ts';
 import { blockPositions } from './devices.ts';
-import { evaluateOnMesh } from './evaluate-mesh.ts';
-import type { DeviceProgram } from './localize.ts';
-import { type PlacedGraph, place } from './place.ts';
+import { type EvenlyPlaced, placeEvenly } from './even/place-evenly.ts';
+import { type PlaceOptions, place } from './place.ts';
 
 // ── meshes and placements ──────────────────────────────────────────────────────────────────────────────────
+
+/** Which cuts may be drawn, and how a program with them gets its places. */
+export interface CutRule {
+  readonly fits: (extent: number, list: AxisList, mesh: Mesh) => boolean;
+  readonly place: (graph: Graph, options: PlaceOptions) => EvenlyPlaced;
+}
+
+const noWhole = { inputs: new Map(), outputs: new Map() };
+
+/** Blocks are equal as they are. */
+export const dividing: CutRule = {
+  fits: (extent, list, mesh) => extent % devicesAlong(mesh, list) === 0,
+  place: (graph, options) => ({ ...place(graph, options), whole: noWhole }),
+};
+
+/** Blocks are made equal. */
+export const padding: CutRule = { fits: () => true, place: placeEvenly };
 
 export function randomMesh(choose: Choose): Mesh {
   const names = ['a', 'b', 'c'].slice(0, 1 + choose(3));
   return { axes: names.map((name) => ({ name, size: pick(choose, [2, 2, 3, 4, 1]) })) };
 }
 
-/** Each axis of the mesh is left out, cuts a dimension that it divides, or is pending. */
+/** Each axis of the mesh is left out, cuts a dimension that it may cut, or is pending. */
 export function randomPlacement(
   { dtype, shape }: TensorType,
   mesh: Mesh,
   choose: Choose,
   mayPend: (axis: string) => boolean = () => true,
+  { fits } = dividing,
 ): Placement {
   const dims = shape.map((): string[] => []);
   const pending = new Map<string, PendingCombiner>();
@@ -61,7 +78,7 @@ export function randomPlacement(
     if (form === 0 || (form === 1 && (!mayPend(axis) || isNarrow))) continue;
     if (form === 1) pending.set(axis, combiner);
     else {
-      const fitting = dims.filter((list, dim) => shape[dim]! % devicesAlong(mesh, [...list, axis]) === 0);
+      const fitting = dims.filter((list, dim) => fits(shape[dim]!, [...list, axis], mesh));
       if (fitting.length > 0) pick(choose, fitting).push(axis);
     }
   }
@@ -94,7 +111,9 @@ export function scatter(
     if (combiner !== 'sum') {
       if (part === holder) return whole;
       if (dtype === 'bool') return Math.min(whole, bits(position, part));
-      return combiner === 'max' ? whole - draw(position, part) : whole + draw(position, part);
+      if (combiner === 'min') return whole + draw(position, part);
+      const less = whole - draw(position, part);
+      return dtype === 'u32' ? Math.max(0, less) : less;
     }
     if (part !== holder) return draw(position, part);
     const others = Array.from({ length: parts }, (_, other) =>
@@ -115,7 +134,11 @@ export function scatter(
 // ── programs ───────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Cuts outputs further here and there. */
-export function randomOutputs(placed: PlacedGraph, choose: Choose): ReadonlyMap<string, Placement> {
+export function randomOutputs(
+  { placed }: Placed,
+  choose: Choose,
+  { fits } = dividing,
+): ReadonlyMap<string, Placement> {
   const tensors = allTensors(placed.graph);
   return new Map(
     placed.graph.outputs.map(({ path, tensor }) => {
@@ -124,12 +147,23 @@ export function randomOutputs(placed: PlacedGraph, choose: Choose): ReadonlyMap<
       const free = placed.mesh.axes.filter(({ name }) => !axesOf(found).includes(name));
       const [axis] = free.slice(choose(free.length + 1));
       const dim = shape.findIndex(
-        (extent, at) => axis && extent % devicesAlong(placed.mesh, [...found.dims[at]!, axis.name]) === 0,
+        (extent, at) => axis && fits(extent, [...found.dims[at]!, axis.name], placed.mesh),
       );
       const dims = dim < 0 ? found.dims : found.dims.with(dim, [...found.dims[dim]!, axis!.name]);
       return [path, { ...found, dims }] as const;
     }),
   );
+}
+
+/** A program that has its places, and what it was before it was padded. */
+export interface Placed extends Extract<EvenlyPlaced, { readonly kind: 'placed' }> {
+  readonly written: Graph;
+}
+
+/** The node of the program of which a node of the padded one was made; nodes that only pad are of none. */
+function written(graph: Graph, node: Node | undefined): Node | undefined {
+  const defined = node && results(node).map(({ id }) => id);
+  return allNodes(graph).find((own) => results(own).some(({ id }) => defined?.includes(id)));
 }
 
 /**
@@ -141,13 +175,14 @@ export function placeWithCollectives(
   mesh: Mesh,
   inputs: ReadonlyMap<string, Placement>,
   choose: Choose,
-): PlacedGraph | undefined {
+  rule = dividing,
+): Placed | undefined {
   let current = withoutCollectives(graph);
   for (let turn = 0; turn < 60; turn++) {
-    const result = place(current, { mesh, inputs, outputs: new Map() });
-    if (result.kind === 'placed') return result.placed;
-    const node = result.faults[0]?.node;
-    const next = node && withCollective(current, node, result.placements, mesh, choose);
+    const result = rule.place(current, { mesh, inputs, outputs: new Map() });
+    if (result.kind === 'placed') return { ...result, written: current };
+    const node = written(current, result.faults[0]?.node);
+    const next = node && withCollective(current, node, result.placements, mesh, choose, rule);
     if (next === undefined) return undefined;
     current = next;
   }
@@ -160,6 +195,7 @@ function withCollective(
   placements: ReadonlyMap<TensorId, Placement>,
   mesh: Mesh,
   choose: Choose,
+  rule: CutRule,
 ): Graph | undefined {
   const tensors = allTensors(graph);
   const isPlaced = (tensor: TensorId): boolean => {
@@ -187,7 +223,7 @@ function withCollective(
   const candidates = [...readsOf(node)].filter(isPlaced);
   if (candidates.length === 0) return undefined;
   const source = pick(choose, candidates);
-  return inserted(source, randomChange(tensors.get(source)!, placements.get(source)!, mesh, choose));
+  return inserted(source, randomChange(tensors.get(source)!, placements.get(source)!, mesh, choose, rule));
 
   function inserted(source: TensorId, change: PlacementChange): Graph {
     const result = newTensor(tensors.get(source)!);
@@ -213,13 +249,19 @@ function toWhole({ shape }: Tensor): PlacementChange {
 }
 
 /** Something that is legal for a tensor that is not whole. */
-function randomChange(tensor: Tensor, from: Placement, mesh: Mesh, choose: Choose): PlacementChange {
+function randomChange(
+  tensor: Tensor,
+  from: Placement,
+  mesh: Mesh,
+  choose: Choose,
+  rule: CutRule,
+): PlacementChange {
   const { shape } = tensor;
   const pending = [...from.pending.keys()];
   const cut = [...from.dims.keys()].filter((dim) => from.dims[dim]!.length > 0);
   const divided = (axes: readonly string[], except: number): number | undefined => {
     const fitting = [...shape.keys()].filter(
-      (dim) => dim !== except && shape[dim]! % devicesAlong(mesh, [...from.dims[dim]!, ...axes]) === 0,
+      (dim) => dim !== except && rule.fits(shape[dim]!, [...from.dims[dim]!, ...axes], mesh),
     );
     return fitting.length === 0 ? undefined : pick(choose, fitting);
   };
@@ -243,6 +285,7 @@ function randomChange(tensor: Tensor, from: Placement, mesh: Mesh, choose: Choos
     mesh,
     choose,
     (axis) => sums && from.pending.has(axis),
+    rule,
   );
   if ([...other.pending.values()].every((combiner) => combiner === 'sum'))
     changes.push({ kind: 'reshard', first: 0, to: other });
@@ -254,10 +297,15 @@ function randomChange(tensor: Tensor, from: Placement, mesh: Mesh, choose: Choos
 /**
  * Doubles of which sums and products are exact, or `isExact` is false ever after. Functions give small multiples
  * of a quarter, in the order in which their arguments come; division is multiplication by such a number, and
- * nothing is rounded in storing: all that the rule takes for linear and monotone is that.
+ * nothing is rounded in storing: all that the rule takes for linear and monotone is that. The rule takes
+ * numbers for finite, too: `isFinite` says whether no product had an infinite factor so far.
  */
-export function exactAlgebra(): Algebra<number> & { readonly isExact: () => boolean } {
+export function exactAlgebra(): Algebra<number> & {
+  readonly isExact: () => boolean;
+  readonly isFinite: () => boolean;
+} {
   let exact = true;
+  let finite = true;
   const checked = (result: number, error: number): number => {
     if (error !== 0 && Number.isFinite(result)) exact = false;
     return result;
@@ -269,6 +317,7 @@ export function exactAlgebra(): Algebra<number> & { readonly isExact: () => bool
   };
   const mul = (left: number, right: number): number => {
     const product = left * right;
+    finite &&= Number.isFinite(left) && Number.isFinite(right);
     const [leftHigh, rightHigh] = [highPart(left), highPart(right)];
     const [leftLow, rightLow] = [left - leftHigh, right - rightHigh];
     const error =
@@ -302,6 +351,7 @@ export function exactAlgebra(): Algebra<number> & { readonly isExact: () => bool
     },
     round: (_dtype, value) => value,
     isExact: () => exact,
+    isFinite: () => finite,
   };
 }
 
@@ -309,46 +359,4 @@ export function exactAlgebra(): Algebra<number> & { readonly isExact: () => bool
 function highPart(value: number): number {
   const scaled = value * (2 ** 27 + 1);
   return scaled - (scaled - value);
-}
-
-// ── comparison ─────────────────────────────────────────────────────────────────────────────────────────────
-
-export type Outputs = ReadonlyMap<string, TensorValue<number>>;
-
-/** The first element that is not the same; NaN is the same as NaN. */
-export function differenceOf(wanted: Outputs, found: Outputs): string | undefined {
-  for (const [path, { shape, data }] of wanted) {
-    const other = found.get(path)!;
-    if (`${other.shape}` !== `${shape}`) return `${path} is of shape [${other.shape}], not [${shape}]`;
-    for (let position = 0; position < data.length; position++) {
-      const [left, right] = [data[position] as number, other.data[position] as number];
-      if (left !== right && !(Number.isNaN(left) && Number.isNaN(right)))
-        return `${path}, element ${position}: ${left} became ${right}`;
-    }
-  }
-  return undefined;
-}
-
-/** A program of a whole mesh, that of each of its devices, and what they hold of each input, by path. */
-export interface PartitionedProgram {
-  readonly program: RandomProgram;
-  readonly device: DeviceProgram;
-  readonly blocks: ReadonlyMap<string, readonly TensorValue<number>[]>;
-}
-
-/** What the devices compute otherwise than the whole program; undefined when nothing, as far as can be told. */
-export function exactFault({
-  program,
-  device,
-  blocks,
-}: PartitionedProgram): string | undefined | 'not exact' {
-  const algebra = exactAlgebra();
-  const wanted = evaluateGraph(program.graph, program.inputs, algebra);
-  if (!algebra.isExact()) return 'not exact';
-  try {
-    const { outputs } = evaluateOnMesh(device, blocks, algebra);
-    return algebra.isExact() ? differenceOf(wanted, outputs) : 'not exact';
-  } catch (error) {
-    return String(error);
-  }
 }

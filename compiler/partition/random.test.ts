@@ -1,80 +1,22 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { Mesh, Placement } from '../../dsl/placement/placement.ts';
 import { dtypeFacts } from '../../dsl/types/dtype.ts';
-import type { TensorValue } from '../graph/algebra.ts';
-import { type Choose, readTape } from '../graph/choice-tape.ts';
 import { float32 } from '../graph/float32.ts';
 import { float64 } from '../graph/float64.ts';
 import type { ExchangeNode, Graph, Node, Scalar } from '../graph/graph.ts';
-import { printGraph } from '../graph/print.ts';
-import { type RandomProgram, randomPrograms } from '../graph/random-graph.ts';
+import { randomPrograms } from '../graph/random-graph.ts';
 import { apply, integer, mapScalar, subexpressions } from '../graph/scalar.ts';
 import { allNodes, allTensors, mapNodeScalars, nodeScalars } from '../graph/uses.ts';
 import { optimize } from '../optimize/passes.ts';
 import { evaluateOnMesh } from './evaluate-mesh.ts';
 import { changeWithoutIdle } from './idle-axes.ts';
-import { type DeviceProgram, localize } from './localize.ts';
-import { type PlacedGraph, place } from './place.ts';
-import {
-  differenceOf,
-  exactFault,
-  placeWithCollectives,
-  randomMesh,
-  randomOutputs,
-  randomPlacement,
-  scatter,
-} from './random-partition.ts';
+import type { PlacedGraph } from './place.ts';
+import { difference, fault, isFaulty, type Partitioned, partition, shown, tapes } from './random-programs.ts';
 import { placementAfterStep, reshardSteps } from './reshard-steps.ts';
 import { trafficOf } from './traffic.ts';
 
 /** Most of them can be cut in several ways. */
 const sizes = [4, 2, 6, 12, 3, 4, 1, 2, 0];
-
-interface Partitioned {
-  readonly program: RandomProgram;
-  readonly placed: PlacedGraph;
-  readonly device: DeviceProgram;
-  /** Of each input, what each device holds. */
-  readonly blocks: ReadonlyMap<string, readonly TensorValue<number>[]>;
-}
-
-/** undefined: there is no legal way that was found. */
-function partition(program: RandomProgram, tape: readonly number[]): Partitioned | undefined {
-  const choose: Choose = readTape(tape);
-  const mesh: Mesh = randomMesh(choose);
-  const { graph } = program;
-  const inputs = new Map(
-    graph.inputs.map(({ path, tensor }): [string, Placement] => [
-      path,
-      randomPlacement(tensor, mesh, choose),
-    ]),
-  );
-  const free = placeWithCollectives(graph, mesh, inputs, choose);
-  if (free === undefined) return undefined;
-  const result = place(free.graph, { mesh, inputs, outputs: randomOutputs(free, choose) });
-  if (result.kind === 'misplaced') throw new Error(JSON.stringify(result.faults[0]));
-  const device = localize(result.placed);
-  const blocks = graph.inputs.map(({ path, tensor }, position) => {
-    const whole = program.inputs.get(tensor.id)!;
-    return [path, scatter(whole, device.inputs.get(path)!, mesh, position)] as const;
-  });
-  return { program, placed: result.placed, device, blocks: new Map(blocks) };
-}
-
-function isFaulty(partitioned: Partitioned): boolean {
-  return ![undefined, 'not exact'].includes(exactFault(partitioned));
-}
-
-function shown({ placed, device }: Partitioned): string {
-  const mesh = device.mesh.axes.map(({ name, size }) => `${name}=${size}`).join(' ');
-  const inputs = [...device.inputs].map(
-    ([path, { dims, pending }]) => `${path} ${JSON.stringify(dims)} {${[...pending]}}`,
-  );
-  return `${mesh}\n${inputs.join('\n')}\n${printGraph(placed.graph)}\nbecame\n${printGraph(device.graph)}`;
-}
-
-const tapes = fc.array(fc.noBias(fc.nat(2 ** 16)), { minLength: 60, maxLength: 200, size: 'max' });
 
 /** Bytes that the busiest device sends, counted. */
 function sentBy({ device, blocks }: Partitioned): number {
@@ -171,7 +113,7 @@ test('a partitioned program computes what the whole one does', () => {
     fc.property(randomPrograms(sizes), tapes, (program, tape) => {
       const partitioned = partition(program, tape);
       if (partitioned === undefined) return;
-      const found = exactFault(partitioned);
+      const found = fault(partitioned);
       if (found === 'not exact') return;
       expect(sentBy(partitioned), shown(partitioned)).toBe(predicted(partitioned.placed));
       expect(found, shown(partitioned)).toBeUndefined();
@@ -189,7 +131,7 @@ test('the optimizer keeps what devices compute together', () => {
       const faster = { ...device, graph: optimize(device.graph) };
       const wanted = evaluateOnMesh(device, blocks, float32).outputs;
       const found = evaluateOnMesh(faster, blocks, float32).outputs;
-      expect(differenceOf(wanted, found), shown({ ...partitioned, device: faster })).toBeUndefined();
+      expect(difference(wanted, found), shown({ ...partitioned, device: faster })).toBeUndefined();
     }),
     { numRuns: 120 },
   );

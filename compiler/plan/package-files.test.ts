@@ -174,6 +174,16 @@ describe('a manifest', () => {
       /too small/,
     ],
     [
+      'with more of a tensor than all devices have',
+      { ...onMesh, outputs: [{ ...manifest.outputs[0], whole: [4] }] },
+      /outputs\[0\]\.whole: dimension 0 is of 4, and all blocks together of 3/,
+    ],
+    [
+      'with another number of dimensions of a whole tensor',
+      { ...onMesh, outputs: [{ ...manifest.outputs[0], whole: [3, 1] }] },
+      /outputs\[0\]\.whole: of 2 dimensions, not 1/,
+    ],
+    [
       'with an uneven swap',
       { ...manifest, slots: [...manifest.slots.slice(0, 2), { bytes: 16, role: 'work' }] },
       /sizes/,

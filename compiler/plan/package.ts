@@ -33,6 +33,11 @@ const tensorSchema = z.strictObject({
   slot: natural,
   /** On a mesh: how the whole tensor lives, of which `shape` is what one device holds. */
   placement: placementSchema.optional(),
+  /**
+   * On a mesh that does not divide it: the shape of the whole tensor, where the blocks of all devices
+   * together are larger. What a device has behind the end is zeros in an input, and no part of an output.
+   */
+  whole: z.array(natural).optional(),
 });
 
 const inputSchema = tensorSchema.extend({
@@ -237,6 +242,8 @@ function referenceFault(manifest: Manifest): string | undefined {
         return `${field}: slot ${tensor.slot} is too small for it`;
       const fault = placementFault(tensor, axes);
       if (fault !== undefined) return `${group}[${index}].placement: ${fault}`;
+      const unlike = wholeFault(tensor, manifest);
+      if (unlike !== undefined) return `${group}[${index}].whole: ${unlike}`;
     }
   return stepsFault(manifest, kernels, manifest.steps, 'steps', new Set());
 }
@@ -249,6 +256,18 @@ function placementFault({ shape, placement }: PackageTensor, known: ReadonlySet<
   const unknown = axes.find((axis) => !known.has(axis));
   if (unknown !== undefined) return `the mesh has no axis ${unknown}`;
   return new Set(axes).size === axes.length ? undefined : 'an axis is used twice';
+}
+
+function wholeFault({ shape, placement, whole }: PackageTensor, { mesh }: Manifest): string | undefined {
+  if (whole === undefined) return undefined;
+  if (whole.length !== shape.length) return `of ${whole.length} dimensions, not ${shape.length}`;
+  const blocks = shape.map(
+    (extent, dim) => extent * devicesAlong(mesh ?? { axes: [] }, placement?.dims[dim] ?? []),
+  );
+  const dim = whole.findIndex((extent, at) => extent > blocks[at]!);
+  return dim < 0
+    ? undefined
+    : `dimension ${dim} is of ${whole[dim]}, and all blocks together of ${blocks[dim]}`;
 }
 
 function stepsFault(

@@ -3,6 +3,7 @@
 import { UserError } from '../../dsl/diagnostics/user-error.ts';
 import { deviceCount, devicesAlong, type Mesh, type Placement } from '../../dsl/placement/placement.ts';
 import type { Graph, Tensor, TensorId } from '../graph/graph.ts';
+import type { WholeShapes } from '../partition/even/even-sizes.ts';
 import type { DeviceProfile } from '../tiles/device-profile.ts';
 import type { Schedule } from '../tiles/scheduled.ts';
 import { expandSteps, uniformStride } from './expand.ts';
@@ -39,6 +40,8 @@ export interface PlanOptions {
   readonly placements?: {
     readonly inputs: ReadonlyMap<string, Placement>;
     readonly outputs: ReadonlyMap<string, Placement>;
+    /** True shapes, where blocks have padding behind the end. */
+    readonly whole?: WholeShapes;
   };
 }
 
@@ -60,15 +63,21 @@ export function planPackage(
   const { slots, slotOf } = assignSlots(graph, order, storages);
   const steps = order.steps.map((step) => onSlots(step, slotOf, options.mesh));
   const known = (axis: string) => options.mesh?.axes.some(({ name }) => name === axis) ?? false;
-  const place = (path: string, tensor: number, placement: Placement | undefined) => {
+  const place = (group: 'inputs' | 'outputs', path: string, tensor: number) => {
     const { dtype, shape } = tensors.get(tensor)!;
-    const placed = placement === undefined ? {} : { placement: packagePlacement(placement, known) };
-    return { path, dtype, shape: [...shape], slot: slotOf(storages.of(tensor)), ...placed };
+    const placement = options.placements?.[group].get(path);
+    const whole = options.placements?.whole?.[group].get(path);
+    return {
+      path,
+      dtype,
+      shape: [...shape],
+      slot: slotOf(storages.of(tensor)),
+      ...(placement === undefined ? {} : { placement: packagePlacement(placement, known) }),
+      ...(whole === undefined ? {} : { whole: [...whole] }),
+    };
   };
   const kernels = order.kernels.map((kernel) => packageKernel(kernel, tensors));
-  const outputs = graph.outputs.map((output) =>
-    place(output.path, output.tensor, options.placements?.outputs.get(output.path)),
-  );
+  const outputs = graph.outputs.map(({ path, tensor }) => place('outputs', path, tensor));
   const manifest: Manifest = {
     format: packageFormat,
     version: packageVersion,
@@ -79,7 +88,7 @@ export function planPackage(
     inputs: graph.inputs.map((input) => {
       const below = options.below?.get(input.path);
       return {
-        ...place(input.path, input.tensor.id, options.placements?.inputs.get(input.path)),
+        ...place('inputs', input.path, input.tensor.id),
         ...(below === undefined ? {} : { below }),
       };
     }),

@@ -43,6 +43,24 @@ const distributed: fc.Arbitrary<Distributed> = fc
     return { mesh, placement, tensor: tensorFromValues(dtype, shape, values) };
   });
 
+/** The tensor with dimensions cut short, or with zeros behind their end. */
+function cropOf(tensor: TensorData, shape: readonly number[]): TensorData {
+  const values = tensorValues(tensor);
+  const count = shape.reduce((product, extent) => product * extent, 1);
+  const kept = Array.from({ length: count }, (_, at) => {
+    let [rest, place, stride, isInside] = [at, 0, 1, true];
+    for (let dim = shape.length - 1; dim >= 0; dim--) {
+      const index = rest % shape[dim]!;
+      rest = Math.floor(rest / shape[dim]!);
+      isInside &&= index < tensor.shape[dim]!;
+      place += index * stride;
+      stride *= tensor.shape[dim]!;
+    }
+    return isInside ? values[place]! : 0;
+  });
+  return tensorFromValues(tensor.dtype, shape, kept);
+}
+
 describe('blocks', () => {
   test('put together are the tensor that was cut', () => {
     fc.assert(
@@ -103,6 +121,22 @@ describe('blocks', () => {
     const zeros = [0, -0, 0, 0].map((value) => tensorFromValues('f32', [], [value]));
     expect(() => assemble('out', zeros, cut([]), mesh)).toThrow(
       'x=0, y=0 has 0 and the device at x=0, y=1 has -0',
+    );
+  });
+
+  test('that reach over the end of the tensor hold zeros there, and are put together without', () => {
+    fc.assert(
+      fc.property(distributed, fc.array(fc.nat(4), { minLength: 3, maxLength: 3 }), (drawn, missing) => {
+        const { mesh, placement, tensor } = drawn;
+        const shape = tensor.shape.map((extent, dim) => Math.max(0, extent - missing[dim]!));
+        const cropped = cropOf(tensor, shape);
+        const [whole] = distribute('x', tensor, placement, mesh);
+        const blocks = distribute('x', cropped, placement, mesh, whole!.shape);
+        expect(assemble('x', blocks, placement, mesh, shape)).toEqual(cropped);
+        const zeroed = cropOf(cropped, tensor.shape);
+        expect(assemble('x', blocks, placement, mesh)).toEqual(zeroed);
+      }),
+      { numRuns: 500 },
     );
   });
 

@@ -38,6 +38,7 @@ export function blockShape(
 
 /**
  * What each device holds of a tensor, in the order of their numbers.
+ * @param block as of `blockOf`
  * @throws UserError `wrong-input` where a dimension does not come apart into equal blocks
  */
 export function distribute(
@@ -45,14 +46,20 @@ export function distribute(
   tensor: TensorData,
   placement: Placement,
   mesh: Mesh,
+  block?: readonly number[],
 ): readonly TensorData[] {
-  return allCoordinates(mesh).map((coordinates) => blockOf(what, tensor, placement, mesh, coordinates));
+  return allCoordinates(mesh).map((coordinates) =>
+    blockOf(what, tensor, placement, mesh, coordinates, block),
+  );
 }
 
 /**
  * What one device holds of a tensor. Of one that is pending a sum, the first device along the axes holds the
  * value and the others zeros; pending a maximum or minimum, all hold it.
- * @throws UserError `wrong-input` where a dimension does not come apart into equal blocks
+ * @param padded the shape of a block, where all of them together are larger than the tensor: behind its end
+ * they hold zeros
+ * @throws UserError `wrong-input` where a dimension does not come apart into equal blocks, and it is not said
+ * how large they are
  */
 export function blockOf(
   what: string,
@@ -60,9 +67,10 @@ export function blockOf(
   placement: Placement,
   mesh: Mesh,
   coordinates: Coordinates,
+  padded?: readonly number[],
 ): TensorData {
   checkTensorBytes(what, tensor);
-  return readBlock(what, inMemory(tensor), placement, mesh, coordinates);
+  return readBlock(what, inMemory(tensor), placement, mesh, coordinates, padded);
 }
 
 /**
@@ -75,9 +83,10 @@ export function readBlock(
   placement: Placement,
   mesh: Mesh,
   coordinates: Coordinates,
+  padded?: readonly number[],
 ): TensorData {
   const { dtype } = tensor;
-  const shape = blockShape(what, tensor.shape, placement, mesh);
+  const shape = padded ?? blockShape(what, tensor.shape, placement, mesh);
   if (!holdsValue(placement, mesh, coordinates))
     return { dtype, shape, bytes: new Uint8Array(packedBytes({ dtype, shape })) };
   return tensor.readPart({ shape, runs: runsOf(tensor.shape, shape, placement, mesh, coordinates) });
@@ -102,6 +111,8 @@ function holdsValue({ pending }: Placement, mesh: Mesh, coordinates: Coordinates
 /**
  * The tensor of which the devices hold these blocks. What is pending is combined in order of rank, in
  * float64, and rounded.
+ * @param whole the shape of the tensor, where all blocks together are larger: what is behind its end is left
+ * out
  * @throws UserError `replicas-differ`, naming the first element that devices along axes which nothing
  * mentions do not hold the same bits of
  */
@@ -110,13 +121,14 @@ export function assemble(
   blocks: readonly TensorData[],
   placement: Placement,
   mesh: Mesh,
+  whole?: readonly number[],
 ): TensorData {
   checkReplicas(what, blocks, placement, mesh);
   const final = combinePending(blocks, placement, mesh);
   const { dtype, shape } = final[0]!;
   const tensor = {
     dtype,
-    shape: shape.map((extent, dim) => extent * devicesAlong(mesh, placement.dims[dim] ?? [])),
+    shape: whole ?? shape.map((extent, dim) => extent * devicesAlong(mesh, placement.dims[dim] ?? [])),
   };
   const bytes = new Uint8Array(packedBytes(tensor));
   const coordinates = allCoordinates(mesh);
@@ -127,25 +139,33 @@ export function assemble(
   return { ...tensor, bytes };
 }
 
-/** Of which runs of a whole tensor a device's block consists. */
-function* runsOf(
+/**
+ * Of which runs of elements of a whole tensor a device's block consists. Blocks may reach over the end of the
+ * tensor: of what is behind it there are no runs.
+ * @param block the shape of a block
+ */
+export function* runsOf(
   shape: readonly number[],
   block: readonly number[],
   { dims }: Placement,
   mesh: Mesh,
   coordinates: Coordinates,
 ): Generator<Run> {
-  if (elementCount(block) === 0) return;
   const first = shape.map((_, dim) => blockNumber(dims[dim] ?? [], coordinates, mesh) * block[dim]!);
-  // Dimensions behind the last that is cut lie together, and with them the block along that one.
-  const cut = shape.findLastIndex((extent, dim) => extent !== block[dim]);
-  const outer = block.slice(0, Math.max(0, cut));
-  const inner = block.slice(Math.max(0, cut));
-  const length = elementCount(inner);
+  /** How much of each dimension of the block is within the tensor. */
+  const held = shape.map((extent, dim) => Math.min(block[dim]!, extent - first[dim]!));
+  if (held.some((extent) => extent <= 0)) return;
+  // Dimensions behind the last that is not held whole lie together, and with them the part along that one.
+  const cut = shape.findLastIndex((extent, dim) => extent !== held[dim] || extent !== block[dim]);
+  const last = Math.max(0, cut);
+  const outer = held.slice(0, last);
+  const length = elementCount(held.slice(last));
   const index = outer.map(() => 0);
+  const flat = (extents: readonly number[], start: readonly number[]): number =>
+    extents.reduce((place, extent, dim) => place * extent + start[dim]! + (index[dim] ?? 0), 0);
+  const zeros = shape.map(() => 0);
   for (let run = 0; run < elementCount(outer); run++) {
-    const place = shape.reduce((flat, extent, dim) => flat * extent + first[dim]! + (index[dim] ?? 0), 0);
-    yield { whole: place, own: run * length, length };
+    yield { whole: flat(shape, first), own: flat(block, zeros), length };
     for (let dim = outer.length - 1; dim >= 0 && ++index[dim]! === outer[dim]; dim--) index[dim] = 0;
   }
 }

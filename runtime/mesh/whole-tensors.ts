@@ -17,9 +17,9 @@ import type { LoadedRank } from './run-rank.ts';
 /** What a tensor of a package is before it is cut. */
 export function wholeType({ mesh }: Manifest, tensor: PackageTensor): Pick<TensorData, 'dtype' | 'shape'> {
   const { dims } = placementOf(tensor);
-  const shape = tensor.shape.map(
-    (extent, dim) => extent * devicesAlong(mesh ?? { axes: [] }, dims[dim] ?? []),
-  );
+  const shape =
+    tensor.whole ??
+    tensor.shape.map((extent, dim) => extent * devicesAlong(mesh ?? { axes: [] }, dims[dim] ?? []));
   return { dtype: tensor.dtype, shape };
 }
 
@@ -126,7 +126,8 @@ function blocksOf(
     const read = new Map<string | undefined, TensorData>();
     for (const [device, coordinates] of devices.entries()) {
       const name = blockName(placement, mesh, coordinates);
-      const block = read.get(name) ?? readBlock(`the input ${path}`, tensor, placement, mesh, coordinates);
+      const block =
+        read.get(name) ?? readBlock(`the input ${path}`, tensor, placement, mesh, coordinates, input.shape);
       if (input.below !== undefined && !read.has(name))
         checkIndices(`the ${inputName(path, name)}`, block, input.below);
       read.set(name, block);
@@ -149,7 +150,7 @@ function assembleOutputs(
   return new Map(
     manifest.outputs.map((output) => {
       const blocks = devices.map((ofDevice) => ofDevice.get(output.path)!);
-      return [output.path, assemble(output.path, blocks, placementOf(output), mesh)];
+      return [output.path, assemble(output.path, blocks, placementOf(output), mesh, output.whole)];
     }),
   );
 }

@@ -21,7 +21,7 @@ export interface StoredTensor {
 /** Elements of a tensor that make up another, both row-major. */
 export interface Part {
   readonly shape: readonly number[];
-  /** In order, and together all of the part. */
+  /** In order; what of the part is in none of them is zero. */
   readonly runs: Iterable<Run>;
 }
 
@@ -78,7 +78,8 @@ export function stacked(tensors: readonly StoredTensor[], leading: readonly numb
     for (const [place, some] of runsByTensor(runs, elementCount(each)).entries()) {
       if (some.length === 0) continue;
       const first = some[0]!.own;
-      const length = some.reduce((sum, run) => sum + run.length, 0);
+      const last = some.at(-1)!;
+      const length = last.own + last.length - first;
       const moved = some.map((run) => ({ ...run, own: run.own - first }));
       const part = tensors[place]!.readPart({ shape: [length], runs: moved });
       bytes.set(part.bytes, first * elementBytes(dtype));

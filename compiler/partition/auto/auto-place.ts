@@ -7,6 +7,7 @@ import { peakLiveBytes } from '../../graph/cost.ts';
 import type { Graph } from '../../graph/graph.ts';
 import { optimize } from '../../optimize/passes.ts';
 import { dispatchOver } from '../dispatch/derive-dispatch.ts';
+import { evenSizes, type WholeShapes } from '../even/even-sizes.ts';
 import { localize } from '../localize.ts';
 import { type PlacedGraph, place } from '../place.ts';
 import { type CostModel, defaultCostModel } from './cost-model.ts';
@@ -24,7 +25,12 @@ export interface AutoOptions {
 }
 
 export type AutoResult =
-  | { readonly kind: 'placed'; readonly placed: PlacedGraph }
+  | {
+      readonly kind: 'placed';
+      /** With padding where the mesh does not divide a size. */
+      readonly placed: PlacedGraph;
+      readonly whole: WholeShapes;
+    }
   /** What the program itself places does not go together on this mesh. */
   | { readonly kind: 'no way' }
   /** However it is cut, a device would hold more than it has. */
@@ -50,17 +56,29 @@ export function autoPlace(graph: Graph, options: AutoOptions): AutoResult {
     inputs: withoutIdle(options.inputs, mesh),
     outputs: withoutIdle(options.outputs, mesh),
   };
-  const found = formsOf(sliceLayers(graph), mesh).flatMap(
-    (form) => fitted(form, { ...options, ...wishes, mesh, costs }) ?? [],
-  );
+  const found = formsOf(sliceLayers(graph), mesh).flatMap((form) => {
+    const asked = { ...options, ...wishes, mesh, costs };
+    return fitted(form, asked, true) ?? fitted(form, asked, false) ?? [];
+  });
   const [first] = found;
   if (first === undefined) return { kind: 'no way' };
   const fitting = found.filter(({ bytes }) => bytes <= costs.memoryBytes);
   if (fitting.length === 0) return { kind: 'too large', bytes: Math.min(...found.map(({ bytes }) => bytes)) };
   const best = fitting.reduce((least, other) => (other.seconds < least.seconds ? other : least));
-  const partitioned = place(best.graph, { ...best, mesh: options.mesh });
-  if (partitioned.kind === 'placed') return partitioned;
-  throw new Error(`the partitioner placed what does not fit: ${partitioned.faults[0]?.message}`);
+  return { kind: 'placed', ...padded(best, options.mesh)! };
+}
+
+/**
+ * undefined where the rule does not allow what was found: padded as others want it, a dimension may be read
+ * across blocks that was not in the search.
+ */
+function padded(
+  { graph, placements, inputs, outputs }: Partitioned,
+  mesh: Mesh,
+): { readonly placed: PlacedGraph; readonly whole: WholeShapes } | undefined {
+  const even = evenSizes(graph, { mesh, placements, outputs });
+  const result = place(even.graph, { mesh, inputs, outputs });
+  return result.kind === 'placed' ? { placed: result.placed, whole: even.whole } : undefined;
 }
 
 /** The program, and others that compute the same: what is written once may be laid out in several ways. */
@@ -79,19 +97,18 @@ interface Fitted extends Partitioned {
 }
 
 /** undefined: what the program itself places does not go together. */
-function fitted(graph: Graph, options: Required<AutoOptions>): Fitted | undefined {
+function fitted(graph: Graph, options: Required<AutoOptions>, uneven: boolean): Fitted | undefined {
   const { mesh, costs } = options;
-  const network = networkOf(graph, options);
+  const network = networkOf(graph, { ...options, uneven });
   const search = searcher(network, costs);
 
   function at(secondsPerByte: number): Fitted | undefined {
     const solution = search(secondsPerByte);
     if (solution === undefined) return undefined;
     const partitioned = insertReshards(graph, network, solution);
-    const result = place(partitioned.graph, { ...partitioned, mesh });
-    if (result.kind === 'misplaced')
-      throw new Error(`the partitioner placed what does not fit: ${result.faults[0]?.message}`);
-    return { ...partitioned, seconds: solution.seconds, bytes: heldBytes(result.placed) };
+    const found = padded(partitioned, mesh);
+    if (found === undefined && !uneven) throw new Error('the partitioner placed what does not fit');
+    return found && { ...partitioned, seconds: solution.seconds, bytes: heldBytes(found.placed) };
   }
 
   const isFitting = ({ bytes }: Fitted): boolean => bytes <= costs.memoryBytes;
@@ -99,15 +116,15 @@ function fitted(graph: Graph, options: Required<AutoOptions>): Fitted | undefine
   if (cheapest === undefined || isFitting(cheapest)) return cheapest;
   // What memory is worth rises until all fits, and then falls as far as it still does.
   let price = (smallPart * cheapest.seconds) / cheapest.bytes;
-  let found = at(price)!;
-  for (let turn = 1; turn < rises && !isFitting(found); turn++) {
+  let found = at(price);
+  for (let turn = 1; turn < rises && found && !isFitting(found); turn++) {
     price *= rise;
-    found = at(price)!;
+    found = at(price);
   }
   let step = Math.sqrt(rise);
-  for (let turn = 0; turn < falls && isFitting(found); turn++) {
-    const lower = at(price / step)!;
-    if (isFitting(lower)) {
+  for (let turn = 0; turn < falls && found && isFitting(found); turn++) {
+    const lower = at(price / step);
+    if (lower && isFitting(lower)) {
       found = lower;
       price /= step;
     }

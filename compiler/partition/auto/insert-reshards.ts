@@ -9,6 +9,8 @@ import type { Solution } from './search.ts';
 
 export interface Partitioned {
   readonly graph: Graph;
+  /** Of all tensors. */
+  readonly placements: ReadonlyMap<TensorId, Placement>;
   /** By path. */
   readonly inputs: ReadonlyMap<string, Placement>;
   readonly outputs: ReadonlyMap<string, Placement>;
@@ -28,6 +30,8 @@ export function insertReshards(graph: Graph, network: Network, { strategies }: S
     return strategies[site]!.results[result]!;
   };
 
+  const placements = new Map([...network.origins.keys()].map((tensor) => [tensor, own(tensor)]));
+
   /** By tensor and reader, where it is not the tensor itself. */
   const delivered = new Map<string, TensorId>();
   const nameFor = (reader: Reader) => (tensor: TensorId) => delivered.get(`${tensor} ${reader}`) ?? tensor;
@@ -42,6 +46,7 @@ export function insertReshards(graph: Graph, network: Network, { strategies }: S
       const known = made.get(placementKey(to));
       if (known !== undefined) return known;
       const node = reshard({ ...tensor, id: source }, { ...tensor, id: nextId++ }, to);
+      placements.set(node.result.id, to);
       nodes.push(node);
       made.set(placementKey(to), node.result.id);
       return node.result.id;
@@ -80,6 +85,7 @@ export function insertReshards(graph: Graph, network: Network, { strategies }: S
   }));
   return {
     graph: { ...graph, nodes, outputs },
+    placements,
     inputs: new Map(graph.inputs.map(({ path, tensor }) => [path, own(tensor.id)])),
     outputs: new Map(
       graph.outputs.map(({ path, tensor }) => [path, wanted.get(tensor)!.get(readerOf.output(path))!]),

@@ -4,14 +4,21 @@
  * defines a tensor to one that reads it; where the two want it in different places, it is moved there. What
  * several sites read goes through a *relay* of its own, so that a movement that they share is paid once.
  */
-import type { AxisList, Mesh, Placement, Wish } from '../../../dsl/placement/placement.ts';
+import {
+  type AxisList,
+  type Mesh,
+  type Placement,
+  sameList,
+  type Wish,
+} from '../../../dsl/placement/placement.ts';
 import type { Graph, LoopId, LoopNode, Node, Tensor, TensorId } from '../../graph/graph.ts';
 import { results } from '../../graph/graph.ts';
 import { allTensors, readsOf } from '../../graph/uses.ts';
 import { optimize } from '../../optimize/passes.ts';
+import { divides } from '../change.ts';
 import { bytesOf, type CostModel, flopsOf } from './cost-model.ts';
 import { deviceViews } from './device-views.ts';
-import { divided, type NodeStrategy, nodeStrategy } from './node-strategy.ts';
+import { heldPart, isTooFine, type NodeStrategy, nodeStrategy } from './node-strategy.ts';
 import { type Role, rolesOf } from './roles.ts';
 import { placementOf, type Share, shareOf, whole } from './share.ts';
 
@@ -69,6 +76,8 @@ export interface Network {
 export interface NetworkOptions {
   readonly mesh: Mesh;
   readonly costs: CostModel;
+  /** Whether what the mesh does not divide may be padded. */
+  readonly uneven: boolean;
   /** By path; those that are not named may live anywhere. */
   readonly inputs: ReadonlyMap<string, Wish>;
   readonly outputs: ReadonlyMap<string, Wish>;
@@ -82,7 +91,7 @@ export interface Origin {
   readonly times: number;
 }
 
-export function networkOf(graph: Graph, { mesh, costs, inputs, outputs }: NetworkOptions): Network {
+export function networkOf(graph: Graph, { mesh, costs, uneven, inputs, outputs }: NetworkOptions): Network {
   const sites: Site[] = [];
   const edges: Edge[] = [];
   const origins = new Map<TensorId, Origin>();
@@ -91,9 +100,11 @@ export function networkOf(graph: Graph, { mesh, costs, inputs, outputs }: Networ
   const stored = storedTensors(graph);
   const views = deviceViews(graph);
   const held = (tensor: Tensor, placement: Placement): number =>
-    stored.has(tensor.id) ? bytesOf(tensor) * divided(tensor, placement, mesh) : 0;
+    stored.has(tensor.id) ? bytesOf(tensor) * heldPart(tensor, placement, mesh) : 0;
 
   const takenFor = ({ id }: Tensor): ReadonlySet<string> => views.get(id) ?? new Set();
+  const isLegal = (tensor: Tensor, placement: Placement): boolean =>
+    divides(tensor.shape, placement, mesh) || (uneven && !isTooFine(tensor, placement, mesh));
   const addSite = (site: Site): number => sites.push(site) - 1;
   const define = (tensor: Tensor, site: number, result: number, times: number): void => {
     origins.set(tensor.id, { tensor, site, result, times });
@@ -153,7 +164,9 @@ export function networkOf(graph: Graph, { mesh, costs, inputs, outputs }: Networ
     // What enters a per-device block is cut by its axes; inside they divide nothing.
     const taken = node.kind === 'block' ? new Set() : takenFor(results(node)[0]!);
     const strategyOf = (placements: readonly Placement[]): NodeStrategy | undefined =>
-      nodeStrategy(node, reads, placements, { mesh, loops });
+      reads.every((tensor, at) => isLegal(tensor, placements[at]!))
+        ? nodeStrategy(node, reads, placements, { mesh, loops, uneven })
+        : undefined;
     return {
       name: results(node)[0]!.name,
       roles: mesh.axes.map(({ name }) => (taken.has(name) ? all.slice(0, 1) : all)),
@@ -163,7 +176,7 @@ export function networkOf(graph: Graph, { mesh, costs, inputs, outputs }: Networ
         if (found === undefined) return undefined;
         const moved = reads.reduce(
           (sum, tensor, at) =>
-            sum + (stored.has(tensor.id) ? bytesOf(tensor) * divided(tensor, operands[at]!, mesh) : 0),
+            sum + (stored.has(tensor.id) ? bytesOf(tensor) * heldPart(tensor, operands[at]!, mesh) : 0),
           0,
         );
         const busy = ((flops.get(node) ?? 0) * found.work) / costs.flopsPerSecond;
@@ -225,7 +238,7 @@ export function networkOf(graph: Graph, { mesh, costs, inputs, outputs }: Networ
       roles: mesh.axes.map((axis) => (takenFor(tensor).has(axis.name) ? [[whole]] : roles)),
       strategy: (chosen) => {
         const placement = joint(tensor, chosen, 0);
-        if (divided(tensor, placement, mesh) === 0) return undefined;
+        if (!isLegal(tensor, placement)) return undefined;
         return {
           operands: Array.from({ length: operands }, () => placement),
           results: Array.from({ length: results }, () => placement),
@@ -262,8 +275,8 @@ export function networkOf(graph: Graph, { mesh, costs, inputs, outputs }: Networ
         const any = joint(tensor, chosen, 0);
         const dims = any.dims.map((list, dim) => (free.includes(dim) ? list : declared.dims[dim]!));
         const placement = { dims, pending: declared.pending };
-        if (divided(tensor, placement, mesh) === 0) return undefined;
-        const bytes = bytesOf(tensor) * divided(tensor, placement, mesh);
+        if (!isLegal(tensor, placement) && !isDeclared(placement, declared)) return undefined;
+        const bytes = bytesOf(tensor) * heldPart(tensor, placement, mesh);
         const none: readonly Placement[] = [];
         return { operands: none, results: none, [side]: [placement], seconds: 0, bytes };
       },
@@ -287,6 +300,11 @@ export function networkOf(graph: Graph, { mesh, costs, inputs, outputs }: Networ
       return [into, ...own.map((edge) => ({ ...edge, from: { site: relay, result: 0 } }))];
     });
   }
+}
+
+/** Whether a dimension is cut as it is declared, and no further. */
+function isDeclared({ dims }: Placement, declared: Placement): boolean {
+  return dims.every((list, dim) => sameList(list, declared.dims[dim]!));
 }
 
 function sharesOf({ shape }: Tensor): readonly Share[] {

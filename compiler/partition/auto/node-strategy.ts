@@ -1,10 +1,12 @@
 /** What the rule makes of a node whose operands live in given places. */
 import type { Mesh, Placement } from '../../../dsl/placement/placement.ts';
 import { devicesAlong } from '../../../dsl/placement/placement.ts';
-import type { LoopId, LoopNode, Node, Tensor, TensorType } from '../../graph/graph.ts';
+import type { Graph, LoopId, LoopNode, Node, Tensor, TensorType } from '../../graph/graph.ts';
 import { results } from '../../graph/graph.ts';
 import { extentsOf } from '../../optimize/nodes.ts';
-import { placeNode } from '../place.ts';
+import { divides } from '../change.ts';
+import { evenSizes } from '../even/even-sizes.ts';
+import { place, placeNode } from '../place.ts';
 
 export interface NodeStrategy {
   readonly results: readonly Placement[];
@@ -15,6 +17,8 @@ export interface NodeStrategy {
 export interface Surroundings {
   readonly mesh: Mesh;
   readonly loops: ReadonlyMap<LoopId, number>;
+  /** Whether what the mesh does not divide may be padded. */
+  readonly uneven: boolean;
 }
 
 /** @param placements of `reads`, in order. undefined: the node cannot be computed so. */
@@ -22,9 +26,20 @@ export function nodeStrategy(
   node: Exclude<Node, LoopNode>,
   reads: readonly Tensor[],
   placements: readonly Placement[],
+  around: Surroundings,
+): NodeStrategy | undefined {
+  const { mesh } = around;
+  const isEven = reads.every((tensor, at) => divides(tensor.shape, placements[at]!, mesh));
+  if (isEven) return evenStrategy(node, reads, placements, around);
+  return around.uneven ? unevenStrategy(node, reads, placements, around) : undefined;
+}
+
+function evenStrategy(
+  node: Exclude<Node, LoopNode>,
+  reads: readonly Tensor[],
+  placements: readonly Placement[],
   { mesh, loops }: Surroundings,
 ): NodeStrategy | undefined {
-  if (reads.some((tensor, at) => divided(tensor, placements[at]!, mesh) === 0)) return undefined;
   const placed = placeNode(node, {
     mesh,
     loops,
@@ -32,24 +47,64 @@ export function nodeStrategy(
     placements: new Map(reads.map(({ id }, at) => [id, placements[at]!])),
   });
   if (placed === undefined) return undefined;
-  const work =
-    placed.local === undefined
-      ? divided(results(node)[0]!, placed.results[0]!, mesh)
-      : pointsOf(placed.local) / Math.max(1, pointsOf(node));
-  return { results: placed.results, work };
+  return { results: placed.results, work: workOf(node, placed.results, placed.local, mesh) };
+}
+
+/** As a program of this node alone, padded. */
+function unevenStrategy(
+  node: Exclude<Node, LoopNode>,
+  reads: readonly Tensor[],
+  placements: readonly Placement[],
+  { mesh, loops }: Surroundings,
+): NodeStrategy | undefined {
+  const graph = aloneInLoops(node, reads, loops);
+  const inputs = new Map(graph.inputs.map(({ path }, at) => [path, placements[at]!]));
+  const known = new Map(reads.map(({ id }, at) => [id, placements[at]!]));
+  const outputs = new Map<string, Placement>();
+  const even = evenSizes(graph, { mesh, placements: known, outputs });
+  const placed = place(even.graph, { mesh, inputs, outputs });
+  if (placed.kind === 'misplaced') return undefined;
+  const left = results(node).map(({ id }) => placed.placed.placements.get(id)!);
+  return { results: left, work: workOf(node, left, placed.placed.local.get(results(node)[0]!.id), mesh) };
+}
+
+/** The program of one node, in loops of as many steps as those around it. */
+function aloneInLoops(node: Node, reads: readonly Tensor[], loops: ReadonlyMap<LoopId, number>): Graph {
+  const nodes = [...loops].reduceRight<Node>((inner, [loop, count]) => {
+    const body: Graph = { name: 'step', inputs: [], nodes: [inner], outputs: [] };
+    return { kind: 'loop', loop, count, initial: [], body, results: [] };
+  }, node);
+  const inputs = reads.map((tensor, at) => ({ path: `${at}`, tensor }));
+  return { name: 'alone', inputs, nodes: [nodes], outputs: [] };
+}
+
+function workOf(
+  node: Exclude<Node, LoopNode>,
+  left: readonly Placement[],
+  local: Node | undefined,
+  mesh: Mesh,
+): number {
+  return local === undefined
+    ? heldPart(results(node)[0]!, left[0]!, mesh)
+    : pointsOf(local) / Math.max(1, pointsOf(node));
 }
 
 function pointsOf(node: Node): number {
   return extentsOf(node).reduce((product, extent) => product * extent, 1);
 }
 
-/** The part of a tensor that a device holds: 0 where it does not come apart into equal blocks. */
-export function divided(tensor: TensorType, { dims }: Placement, mesh: Mesh): number {
-  let parts = 1;
+/** The part of a tensor that a device holds, padding included. */
+export function heldPart({ shape }: TensorType, { dims }: Placement, mesh: Mesh): number {
+  let part = 1;
   for (const [dim, list] of dims.entries()) {
+    const extent = shape[dim]!;
     const devices = devicesAlong(mesh, list);
-    if (tensor.shape[dim]! % devices !== 0) return 0;
-    parts *= devices;
+    part *= extent === 0 ? 1 / devices : Math.ceil(extent / devices) / extent;
   }
-  return 1 / parts;
+  return part;
+}
+
+/** Whether a device would hold nothing but padding. */
+export function isTooFine({ shape }: TensorType, { dims }: Placement, mesh: Mesh): boolean {
+  return dims.some((list, dim) => list.length > 0 && devicesAlong(mesh, list) > shape[dim]!);
 }

@@ -12,7 +12,7 @@ import { bytesOf, type CostModel } from './cost-model.ts';
 import { type CostTable, leastCost } from './least-cost.ts';
 import { movementSeconds } from './movement-seconds.ts';
 import type { Edge, Network, Strategy } from './network.ts';
-import { divided } from './node-strategy.ts';
+import { heldPart } from './node-strategy.ts';
 
 export interface Solution {
   /** Of each site. */
@@ -239,7 +239,7 @@ export function rememberedMovements({ mesh }: Network, costs: CostModel, all: Pl
   const find = (tensor: Tensor, from: Placement, to: Placement): Movement => {
     if (isFree(from, to)) return noMovement;
     const bytes = bytesOf(tensor);
-    return { seconds: secondsFor(bytes, from, to), bytes: bytes * divided(tensor, to, mesh) };
+    return { seconds: secondsFor(bytes, from, to), bytes: bytes * heldPart(tensor, to, mesh) };
   };
   return ({ tensor }, from, to) => {
     if (from === to) return noMovement;

@@ -1,0 +1,105 @@
+/**
+ * For tests: random programs cut over random meshes, and whether their devices compute together what the
+ * whole program does.
+ */
+import fc from 'fast-check';
+import type { Mesh, Placement } from '../../dsl/placement/placement.ts';
+import type { TensorValue } from '../graph/algebra.ts';
+import { type Choose, readTape } from '../graph/choice-tape.ts';
+import { evaluateGraph } from '../graph/evaluate.ts';
+import { float64 } from '../graph/float64.ts';
+import { printGraph } from '../graph/print.ts';
+import type { RandomProgram } from '../graph/random-graph.ts';
+import { evaluateOnMesh, resized } from './evaluate-mesh.ts';
+import { type DeviceProgram, localize } from './localize.ts';
+import type { PlacedGraph } from './place.ts';
+import {
+  dividing,
+  exactAlgebra,
+  placeWithCollectives,
+  randomMesh,
+  randomOutputs,
+  randomPlacement,
+  scatter,
+} from './random-partition.ts';
+
+export interface Partitioned {
+  readonly program: RandomProgram;
+  readonly placed: PlacedGraph;
+  readonly device: DeviceProgram;
+  /** Of each input, what each device holds. */
+  readonly blocks: ReadonlyMap<string, readonly TensorValue<number>[]>;
+}
+
+/** undefined: there is no legal way that was found. */
+export function partition(
+  program: RandomProgram,
+  tape: readonly number[],
+  rule = dividing,
+): Partitioned | undefined {
+  const choose: Choose = readTape(tape);
+  const mesh: Mesh = randomMesh(choose);
+  const { graph } = program;
+  const inputs = new Map(
+    graph.inputs.map(({ path, tensor }): [string, Placement] => [
+      path,
+      randomPlacement(tensor, mesh, choose, undefined, rule),
+    ]),
+  );
+  const free = placeWithCollectives(graph, mesh, inputs, choose, rule);
+  if (free === undefined) return undefined;
+  const outputs = randomOutputs(free, choose, rule);
+  // Padded further, blocks may come to lie where a read was in range of one before: then without.
+  const declared = rule.place(free.written, { mesh, inputs, outputs });
+  const result = declared.kind === 'placed' || rule === dividing ? declared : free;
+  if (result.kind === 'misplaced') throw new Error(JSON.stringify(result.faults[0]));
+  const device = { ...localize(result.placed), whole: result.whole };
+  const blocks = result.placed.graph.inputs.map(({ path, tensor }, position) => {
+    const whole = resized(program.inputs.get(tensor.id)!, tensor.shape, float64);
+    return [path, scatter(whole, device.inputs.get(path)!, mesh, position)] as const;
+  });
+  return { program, placed: result.placed, device, blocks: new Map(blocks) };
+}
+
+export type Outputs = ReadonlyMap<string, TensorValue<number>>;
+
+/** The first element that is not the same; NaN is the same as NaN. */
+export function difference(wanted: Outputs, found: Outputs): string | undefined {
+  for (const [path, { shape, data }] of wanted) {
+    const other = found.get(path)!;
+    if (`${other.shape}` !== `${shape}`) return `${path} is of shape [${other.shape}], not [${shape}]`;
+    for (let position = 0; position < data.length; position++) {
+      const [left, right] = [data[position] as number, other.data[position] as number];
+      if (left !== right && !(Number.isNaN(left) && Number.isNaN(right)))
+        return `${path}, element ${position}: ${left} became ${right}`;
+    }
+  }
+  return undefined;
+}
+
+/** What is wrong; undefined when nothing is. */
+export function fault({ program, device, blocks }: Partitioned): string | undefined | 'not exact' {
+  const algebra = exactAlgebra();
+  const wanted = evaluateGraph(program.graph, program.inputs, algebra);
+  if (!algebra.isExact() || !algebra.isFinite()) return 'not exact';
+  try {
+    const { outputs } = evaluateOnMesh(device, blocks, algebra);
+    return algebra.isExact() ? difference(wanted, outputs) : 'not exact';
+  } catch (error) {
+    return String(error);
+  }
+}
+
+export function isFaulty(partitioned: Partitioned): boolean {
+  return ![undefined, 'not exact'].includes(fault(partitioned));
+}
+
+export function shown({ placed, device }: Partitioned): string {
+  const mesh = device.mesh.axes.map(({ name, size }) => `${name}=${size}`).join(' ');
+  const inputs = [...device.inputs].map(
+    ([path, { dims, pending }]) => `${path} ${JSON.stringify(dims)} {${[...pending]}}`,
+  );
+  return `${mesh}\n${inputs.join('\n')}\n${printGraph(placed.graph)}\nbecame\n${printGraph(device.graph)}`;
+}
+
+export const tapes = fc.array(fc.noBias(fc.nat(2 ** 16)), { minLength: 60, maxLength: 200, size: 'max' });
