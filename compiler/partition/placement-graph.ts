@@ -56,5 +56,5 @@ export function placementGraph(axes: AxisList, mesh: Mesh): PlacementGraph {
 export function placementKey({ dims, pending }: Placement): string {
   const lists = dims.map((list) => list.join(' '));
   const combined = [...pending].map(([axis, combiner]) => `${axis} ${combiner}`);
-  return `${lists.join('|')}#${combined.sort().join('|')}`;
+  return `${dims.length}:${lists.join('|')}#${combined.sort().join('|')}`;
 }

@@ -209,7 +209,7 @@ function toWhole({ shape }: Tensor): PlacementChange {
 }
 
 /** Something that is legal for a tensor that is not whole. */
-function randomChange(tensor: Tensor, from: Placement, mesh: Mesh, choose: Choose): PlacementChange {
+export function randomChange(tensor: Tensor, from: Placement, mesh: Mesh, choose: Choose): PlacementChange {
   const { shape } = tensor;
   const pending = [...from.pending.keys()];
   const cut = [...from.dims.keys()].filter((dim) => from.dims[dim]!.length > 0);
