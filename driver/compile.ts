@@ -5,6 +5,7 @@ import { printGraph } from '../compiler/graph/print.ts';
 import { describeEntry } from '../compiler/lower/entry.ts';
 import { lowerEntry } from '../compiler/lower/lower-entry.ts';
 import { optimize } from '../compiler/optimize/passes.ts';
+import type { CollectiveOptions } from '../compiler/partition/collectives/options.ts';
 import type { DeviceProgram } from '../compiler/partition/localize.ts';
 import type { Kernel } from '../compiler/plan/kernel.ts';
 import type { Package } from '../compiler/plan/package.ts';
@@ -77,6 +78,8 @@ export interface Instance {
   readonly inputDtypes: ReadonlyMap<string, Dtype>;
   /** Of more devices than one. Its axes are among the sizes. */
   readonly mesh?: Mesh;
+  /** What may be done to collectives; if not given, what changes no bit of the results. */
+  readonly collectives?: CollectiveOptions;
 }
 
 export interface Lowered {
@@ -96,7 +99,7 @@ export interface Lowered {
  */
 export function lower(
   checked: Checked,
-  { entry, sizes, inputDtypes, mesh }: Instance,
+  { entry, sizes, inputDtypes, mesh, collectives }: Instance,
   progress: Progress = silent,
 ): Lowered | Rejected {
   progress('lowering', 0, 1);
@@ -109,7 +112,8 @@ export function lower(
     const range = element.kind === 'ix' ? evaluateSize(element.range, sizes) : undefined;
     return range === undefined ? [] : [[path, range] as const];
   });
-  const device = mesh === undefined ? undefined : partition(checked.program, entry, lowered.graph, mesh);
+  const device =
+    mesh === undefined ? undefined : partition(checked.program, entry, lowered.graph, mesh, collectives);
   progress('optimizing', 0, 1);
   const optimized = optimize((device ?? lowered).graph);
   progress('optimizing', 1, 1);

@@ -6,12 +6,12 @@ import { type Mesh, type Placement, samePlacement } from '../../dsl/placement/pl
 import type { BlockNode, CollectiveNode, Graph, LoopNode, Node, Tensor, TensorId } from '../graph/graph.ts';
 import { allTensors } from '../graph/uses.ts';
 import { assertWellFormed } from '../graph/well-formed.ts';
+import { collectiveSteps } from './collective-steps.ts';
 import { conversionNode } from './conversion.ts';
 import { copyNode, moveNodes } from './exchanges.ts';
-import { changeWithoutIdle } from './idle-axes.ts';
 import { localTensor } from './local-blocks.ts';
 import type { PlacedGraph } from './place.ts';
-import { placementAfterStep, type ReshardStep, reshardSteps } from './reshard-steps.ts';
+import { placementAfterStep } from './reshard-steps.ts';
 
 /** What every device of a mesh runs, each on its own blocks. */
 export interface DeviceProgram {
@@ -74,13 +74,7 @@ function createLocalizer({ graph, mesh, placements, local }: PlacedGraph): Local
   function collectiveNodes({ source, result, ...node }: CollectiveNode): readonly Node[] {
     const from = placementOf(source);
     const to = placementOf(result.id);
-    const change = changeWithoutIdle(node.change, mesh);
-    const steps: readonly ReshardStep[] =
-      change?.kind === 'reshard' || change?.kind === 'declare'
-        ? reshardSteps(from, to, result, mesh)
-        : change
-          ? [change]
-          : [];
+    const steps = collectiveSteps(node.change, from, to, result, mesh);
     let current = { tensor: tensors.get(source)!, placement: from };
     const nodes = steps.flatMap((step, position) => {
       const isLast = position === steps.length - 1;

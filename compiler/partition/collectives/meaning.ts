@@ -3,10 +3,11 @@
  * are numbered by how they are computed, so that two programs mean the same when their outputs have the same
  * numbers. Where a node stands, and what it is called, is not looked at.
  */
-import type { ComputeNode, Graph, Node, Scalar, TensorId } from '../../graph/graph.ts';
+import type { ComputeNode, Graph, Node, Scalar, Tensor, TensorId } from '../../graph/graph.ts';
 import { results } from '../../graph/graph.ts';
 import { type Load, round, scalarKey, substituteIterators, substituteLoads } from '../../graph/scalar.ts';
-import { mapNodeScalars, renameReads } from '../../graph/uses.ts';
+import { sameShape } from '../../graph/tensor-type.ts';
+import { allTensors, mapNodeScalars, renameReads } from '../../graph/uses.ts';
 
 /** Whether both compute the same outputs, once collectives are left out. */
 export function meansTheSame(before: Graph, after: Graph): boolean {
@@ -24,6 +25,7 @@ function outputNumbers(
   numbers: Map<string, number>,
   isStored: (key: string) => boolean,
 ): ReadonlyMap<string, number> {
+  const tensors = allTensors(graph);
   const numberOf = new Map<TensorId, number>();
   const views = new Map<TensorId, ComputeNode>();
   const name = (tensor: TensorId): TensorId => numberOf.get(tensor) ?? -1;
@@ -56,6 +58,11 @@ function outputNumbers(
         continue;
       }
       const seen = mapNodeScalars(node, (scalar) => substituteLoads(scalar, (load) => viewed(load, views)));
+      const copied = copiedTensor(seen, tensors);
+      if (copied !== undefined) {
+        define(results(node)[0]!.id, name(copied));
+        continue;
+      }
       const key = keys[node.kind](renameReads(seen, name) as never);
       if (seen.kind === 'compute' && seen.reduce === undefined && !isStored(`${key} 0`)) {
         define(seen.result.id, numbered(`${key} 0`));
@@ -72,13 +79,24 @@ function outputNumbers(
   return new Map(graph.outputs.map(({ path, tensor }) => [path, name(tensor)]));
 }
 
+/** The tensor that a node gives back as it is. */
+function copiedTensor(node: Node, tensors: ReadonlyMap<TensorId, Tensor>): TensorId | undefined {
+  if (node.kind !== 'compute' || node.reduce !== undefined || node.body.op !== 'load') return undefined;
+  const { tensor, dtype, subscripts } = node.body;
+  const isAsItLies = subscripts.every(
+    (subscript, axis) => subscript.op === 'iterator' && subscript.axis === axis,
+  );
+  const isSame = isAsItLies && dtype === node.result.dtype && sameShape(tensors.get(tensor)!, node.result);
+  return isSame ? tensor : undefined;
+}
+
 /** What is stored is rounded, once. */
 function viewed(load: Load, views: ReadonlyMap<TensorId, ComputeNode>): Scalar {
   const view = views.get(load.tensor);
   if (view === undefined) return load;
   const { body, result } = view;
   const element = substituteIterators(body, (axis) => load.subscripts[axis]!);
-  const isNarrowAlready = body.op === 'load' && body.dtype === result.dtype;
+  const isNarrowAlready = (body.op === 'load' || body.op === 'round') && body.dtype === result.dtype;
   return isNarrowAlready ? element : round(result.dtype, element);
 }
 

@@ -9,7 +9,6 @@ import { dtypeFacts } from '../../../dsl/types/dtype.ts';
 import type { CollectiveNode, Graph, Node, Tensor, TensorId } from '../../graph/graph.ts';
 import type { PlacementChange } from '../change.ts';
 import { collectiveSteps } from '../collective-steps.ts';
-import { isFree } from '../conversion.ts';
 import type { PlacedGraph } from '../place.ts';
 import { placementKey } from '../placement-graph.ts';
 import { type ReshardRequest, reshardPlanner } from '../reshard.ts';
@@ -260,15 +259,13 @@ function nodesOf({ root, members }: Tree, { legs }: Route, { draft }: Router): B
   const nodes: Node[] = [];
   for (const { from, to, steps } of legs) {
     let current = ends.get(placementKey(from))!;
-    // What moves nothing is done where it is read.
-    if (!isFree(from, to))
-      for (const step of steps) {
-        const placement = placementAfterStep(draft.placements.get(current.id)!, step, draft.placed.mesh);
-        const like = { ...draft.tensors.get(root)!, name: members[0]!.result.name };
-        const result = newTensor(draft, like, placement);
-        nodes.push({ kind: 'collective', source: current.id, result, change: written(step, placement) });
-        current = result;
-      }
+    for (const step of steps) {
+      const placement = placementAfterStep(draft.placements.get(current.id)!, step, draft.placed.mesh);
+      const like = { ...draft.tensors.get(root)!, name: members[0]!.result.name };
+      const result = newTensor(draft, like, placement);
+      nodes.push({ kind: 'collective', source: current.id, result, change: written(step, placement) });
+      current = result;
+    }
     ends.set(placementKey(to), current);
   }
   return { nodes, ends };
