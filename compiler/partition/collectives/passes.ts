@@ -12,6 +12,7 @@ import { narrowFirst } from './narrow.ts';
 import type { CollectiveOptions } from './options.ts';
 import { recheck } from './recheck.ts';
 import { reroute } from './reroute.ts';
+import { ringProducts } from './rings.ts';
 
 /** Takes a program in which every tensor has its place, and gives one that is placed anew. */
 export interface PlacedPass {
@@ -34,7 +35,9 @@ export const placedPasses: readonly PlacedPass[] = [
   { level: 'placed', name: 'add-first', run: addFirst },
 ];
 
-export const devicePasses: readonly DevicePass[] = [];
+export const devicePasses: readonly DevicePass[] = [
+  { level: 'device', name: 'ring-products', run: ringProducts },
+];
 
 /** Hears of what a pass gave that was not taken. */
 export type OnRejected = (pass: string, reason: string) => void;

@@ -2,7 +2,7 @@
  * For tests: programs in which more is moved than has to be. On the way from a tensor to what reads it are put
  * collectives that lead to where it was or elsewhere, with roundings and additions between them.
  */
-import { type Mesh, type Placement, samePlacement } from '../../../dsl/placement/placement.ts';
+import { deviceCount, type Mesh, type Placement, samePlacement } from '../../../dsl/placement/placement.ts';
 import type { TensorValue } from '../../graph/algebra.ts';
 import { type Choose, pick, readTape } from '../../graph/choice-tape.ts';
 import type {
@@ -31,10 +31,14 @@ import {
   scatter,
 } from '../random-partition.ts';
 
-/** undefined: there is no legal way that was found. */
+/** More take long to evaluate, and show no more. */
+const mostDevices = 12;
+
+/** undefined: the mesh is too large, or there is no legal way that was found. */
 export function randomDetours(program: RandomProgram, tape: readonly number[]): PlacedGraph | undefined {
   const choose: Choose = readTape(tape);
   const mesh: Mesh = randomMesh(choose);
+  if (deviceCount(mesh) > mostDevices) return undefined;
   const { graph } = program;
   const inputs = new Map(
     graph.inputs.map(({ path, tensor }) => [path, randomPlacement(tensor, mesh, choose)] as const),
@@ -80,7 +84,7 @@ interface Maker {
 
 type Detour = (source: Tensor, placement: Placement, maker: Maker) => Way;
 
-const detours: readonly Detour[] = [thereAndBack, moved, moved, rounded, rounded, added];
+const detours: readonly Detour[] = [thereAndBack, moved, moved, rounded, rounded, added, added];
 
 function withDetour(placed: PlacedGraph, choose: Choose): Graph | undefined {
   const { graph, placements, mesh } = placed;
@@ -91,8 +95,12 @@ function withDetour(placed: PlacedGraph, choose: Choose): Graph | undefined {
   };
   const readers = allNodes(graph).filter((node) => node.kind !== 'loop' && [...readsOf(node)].some(isPlaced));
   if (readers.length === 0) return undefined;
-  const reader = pick(choose, readers);
-  const source = pick(choose, [...readsOf(reader)].filter(isPlaced));
+  // Few readers have something that is still to be combined: they are taken now and then before others.
+  const isPending = (tensor: TensorId) => placements.get(tensor)!.pending.size > 0;
+  const ofPending = readers.filter((node) => [...readsOf(node)].some(isPending));
+  const prefersPending = ofPending.length > 0 && choose(2) === 1;
+  const reader = pick(choose, prefersPending ? ofPending : readers);
+  const source = pick(choose, [...readsOf(reader)].filter(prefersPending ? isPending : isPlaced));
   let nextId = Math.max(...tensors.keys()) + 1;
   const newTensor = (like: Tensor): Tensor => ({ ...like, id: nextId++, name: 'detour' });
   const way = pick(choose, detours)(tensors.get(source)!, placements.get(source)!, {
@@ -155,18 +163,18 @@ function rounded(source: Tensor, placement: Placement, maker: Maker): Way {
   return { nodes, end, placement: there.placement };
 }
 
-/** The sum of the tensor and its double, each combined by itself. */
+/** The sum of the tensor and what is made of it, each combined by itself. */
 function added(source: Tensor, placement: Placement, maker: Maker): Way {
   const axes = [...placement.pending.keys()];
-  const isSum = [...placement.pending.values()].every((combiner) => combiner === 'sum');
-  if (axes.length === 0 || !isSum || source.dtype === 'bool') return moved(source, placement, maker);
-  const doubled = maker.newTensor(source);
+  const [combiner] = placement.pending.values();
+  if (combiner === undefined || source.dtype === 'bool') return moved(source, placement, maker);
+  const other = maker.newTensor(source);
   const [left, right, end] = [source, source, source].map(maker.newTensor) as [Tensor, Tensor, Tensor];
   const change: PlacementChange = { kind: 'all_reduce', axes };
   const nodes = [
-    map(doubled, apply('add', read(source), read(source))),
+    map(other, apply(combiner === 'sum' ? 'add' : combiner, read(source), read(source))),
     collective(source, left, change),
-    collective(doubled, right, change),
+    collective(other, right, change),
     map(end, apply('add', read(left), read(right))),
   ];
   return { nodes, end, placement: { dims: placement.dims, pending: new Map() } };
