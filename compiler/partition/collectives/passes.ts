@@ -8,6 +8,7 @@ import { type DeviceProgram, localize } from '../localize.ts';
 import type { PlacedGraph } from '../place.ts';
 import { hoistInvariant } from './hoist.ts';
 import { addFirst } from './linear.ts';
+import { mergeSmall } from './merge.ts';
 import { narrowFirst } from './narrow.ts';
 import type { CollectiveOptions } from './options.ts';
 import { recheck } from './recheck.ts';
@@ -37,6 +38,7 @@ export const placedPasses: readonly PlacedPass[] = [
 
 export const devicePasses: readonly DevicePass[] = [
   { level: 'device', name: 'ring-products', run: ringProducts },
+  { level: 'device', name: 'merge-small', run: mergeSmall },
 ];
 
 /** Hears of what a pass gave that was not taken. */
