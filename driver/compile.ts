@@ -7,6 +7,7 @@ import { lowerEntry } from '../compiler/lower/lower-entry.ts';
 import type { SourceOfTensors } from '../compiler/lower/origin.ts';
 import { optimize } from '../compiler/optimize/passes.ts';
 import type { CostModel } from '../compiler/partition/auto/cost-model.ts';
+import type { CollectiveOptions } from '../compiler/partition/collectives/options.ts';
 import type { DeviceProgram } from '../compiler/partition/localize.ts';
 import type { PlacedGraph } from '../compiler/partition/place.ts';
 import type { Kernel } from '../compiler/plan/kernel.ts';
@@ -86,6 +87,8 @@ export interface Instance {
   readonly auto?: boolean;
   /** What the partitioner weighs; a node of H100 if not given. */
   readonly costs?: CostModel;
+  /** What may be done to collectives; if not given, what changes no bit of the results. */
+  readonly collectives?: CollectiveOptions;
 }
 
 export interface Lowered {

@@ -4,7 +4,9 @@ import { entryOf } from '../compiler/lower/entry.ts';
 import { entryPlacements, entryWishes } from '../compiler/lower/entry-placements.ts';
 import { autoPlace } from '../compiler/partition/auto/auto-place.ts';
 import type { CostModel } from '../compiler/partition/auto/cost-model.ts';
-import { type DeviceProgram, localize } from '../compiler/partition/localize.ts';
+import { type CollectiveOptions, exactOptions } from '../compiler/partition/collectives/options.ts';
+import { localizeOptimized } from '../compiler/partition/collectives/passes.ts';
+import type { DeviceProgram } from '../compiler/partition/localize.ts';
 import { type PlacedGraph, type PlaceResult, place } from '../compiler/partition/place.ts';
 import { bytesText } from '../compiler/plan/storage-bytes.ts';
 import type { Mesh } from '../dsl/placement/placement.ts';
@@ -27,10 +29,14 @@ export interface PartitionOptions {
   readonly auto?: boolean;
   /** What the partitioner weighs; a node of H100 if not given. */
   readonly costs?: CostModel;
+  /** What may be done to collectives. */
+  readonly collectives?: CollectiveOptions;
 }
 
 /**
- * Inputs and outputs live as the entry declares, and where it does not, in an `auto fn`, as is best.
+ * Inputs and outputs live as the entry declares, and where it does not, in an `auto fn`, as is best. Passes over
+ * collectives keep every bit of what is computed, and send no more than is written, unless other options are
+ * given.
  * @throws UserError where there is no way to place an `auto fn`, or no room
  */
 export function partition(
@@ -39,19 +45,19 @@ export function partition(
   graph: Graph,
   options: PartitionOptions,
 ): Partitioned {
-  const { mesh, auto = false } = options;
+  const { mesh, auto = false, collectives = exactOptions } = options;
   if (auto || entryOf(program, entry).auto) return partitionAutomatically(program, entry, graph, options);
   const result = place(graph, { mesh, ...entryPlacements(program, entry) });
   if (result.kind === 'misplaced') return result;
   const { placed } = result;
-  return { kind: 'partitioned', placed, device: localize(placed) };
+  return { kind: 'partitioned', placed, device: localizeOptimized(placed, collectives) };
 }
 
 function partitionAutomatically(
   program: TypedProgram,
   entry: string,
   graph: Graph,
-  { mesh, auto = false, costs }: PartitionOptions,
+  { mesh, auto = false, costs, collectives = exactOptions }: PartitionOptions,
 ): Partitioned {
   const wishes = entryWishes(program, entry, auto ? 'any' : 'whole');
   const result = autoPlace(graph, { mesh, ...wishes, ...(costs === undefined ? {} : { costs }) });
@@ -59,7 +65,7 @@ function partitionAutomatically(
     case 'placed': {
       const { placed, whole } = result;
       checkExtents(placed.graph);
-      return { kind: 'partitioned', placed, device: { ...localize(placed), whole } };
+      return { kind: 'partitioned', placed, device: { ...localizeOptimized(placed, collectives), whole } };
     }
     case 'no way':
       throw new UserError(

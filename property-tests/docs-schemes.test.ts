@@ -284,7 +284,7 @@ describe('what is wrong is seen', () => {
     const wrong = changed(
       'gathered-context',
       'let values = all_gather(v, cp)',
-      'let values = all_gather(for s, g, a: v[s, g, a] + all_gather(v, cp)[s, g, a], cp)',
+      'let values = all_gather(for s, g, a: v[s, g, a] + (max t: all_gather(v, cp)[t, g, a]), cp)',
     );
     const { sentBytes } = run(wrong, 'attend', attention, { cp: 3 });
     expect(sentBytes).toBeGreaterThan(4 * gatheredContextTraffic(heads, 3).forward);

@@ -6,14 +6,13 @@ import { type Mesh, type Placement, samePlacement } from '../../dsl/placement/pl
 import type { BlockNode, CollectiveNode, Graph, LoopNode, Node, Tensor, TensorId } from '../graph/graph.ts';
 import { allTensors } from '../graph/uses.ts';
 import { assertWellFormed } from '../graph/well-formed.ts';
+import { collectiveSteps } from './collective-steps.ts';
 import { conversionNode } from './conversion.ts';
 import type { WholeShapes } from './even/even-sizes.ts';
 import { copyNode, moveNodes } from './exchanges.ts';
-import { changeWithoutIdle } from './idle-axes.ts';
 import { localTensor } from './local-blocks.ts';
 import type { PlacedGraph } from './place.ts';
-import { preparedFor } from './prepared.ts';
-import { placementAfterStep, type ReshardStep, reshardSteps } from './reshard-steps.ts';
+import { placementAfterStep } from './reshard-steps.ts';
 
 /** What every device of a mesh runs, each on its own blocks. */
 export interface DeviceProgram {
@@ -79,15 +78,9 @@ function createLocalizer({ graph, mesh, placements, local }: PlacedGraph): Local
   }
 
   function collectiveNodes({ source, result, ...node }: CollectiveNode): readonly Node[] {
-    const { from, change } = preparedFor(changeWithoutIdle(node.change, mesh), placementOf(source));
-    const held = converted(source, from);
     const to = placementOf(result.id);
-    const steps: readonly ReshardStep[] =
-      change?.kind === 'reshard' || change?.kind === 'declare'
-        ? reshardSteps(from, to, result, mesh)
-        : change
-          ? [change]
-          : [];
+    const { from, steps } = collectiveSteps(node.change, placementOf(source), to, result, mesh);
+    const held = converted(source, from);
     let current = { tensor: { ...tensors.get(source)!, id: held.tensor }, placement: from };
     const nodes = steps.flatMap((step, position) => {
       const isLast = position === steps.length - 1;

@@ -249,7 +249,7 @@ function toWhole({ shape }: Tensor): PlacementChange {
 }
 
 /** Something that is legal for a tensor that is not whole. */
-function randomChange(
+export function randomChange(
   tensor: Tensor,
   from: Placement,
   mesh: Mesh,

@@ -13,6 +13,7 @@ import { maxKernelUniforms } from './kernel.ts';
 import { type LaunchOrder, launchOrder } from './launch.ts';
 import { checkLimits } from './limits.ts';
 import { planMemory } from './memory.ts';
+import { overlapped } from './overlap.ts';
 import {
   type ExchangeStep,
   type LaunchStep,
@@ -50,13 +51,14 @@ export interface PlanOptions {
  */
 export function planPackage(
   graph: Graph,
-  schedule: Schedule,
+  scheduled: Schedule,
   compiled: readonly Kernel[],
   device: DeviceProfile,
   options: PlanOptions = {},
 ): Package {
   const byName = new Map(compiled.map((kernel) => [kernel.name, kernel]));
   if (byName.size !== compiled.length) throw new Error('planning: two kernels have one name');
+  const schedule: Schedule = { ...scheduled, steps: overlapped(scheduled.steps, byName) };
   const tensors = withNames(allTensors(graph, schedule), options.names);
   const storages = assignStorages(graph, schedule, byName, tensors);
   const order = launchOrder(graph, schedule, byName, tensors, storages);

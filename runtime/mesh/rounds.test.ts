@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Command } from '../../compiler/plan/expand.ts';
 import type { ExchangeStep } from '../../compiler/plan/package.ts';
-import { type Rounds, roundsOf } from './rounds.ts';
+import { type Round, roundsOf } from './rounds.ts';
 
 const slots = 4;
 const slot = fc.nat(slots - 1);
@@ -41,18 +41,25 @@ function inOrder(commands: readonly Command[]): readonly string[] {
   return memory.values;
 }
 
-/** All of a round's exchanges send before any receives. */
-function inRounds({ rounds, rest }: Rounds): readonly string[] {
+/**
+ * What an exchange sends is taken when it starts. What arrives is written when it is waited for, and until then
+ * nothing may be read where it will be.
+ */
+function inRounds(rounds: readonly Round[]): readonly string[] {
   const memory = newMemory();
-  const alone = (commands: readonly Command[]) => {
+  const lanes = new Map<number, string>();
+  for (const { awaited, commands, started } of rounds) {
+    for (const { command, lane } of awaited) {
+      memory.write(command as Moved, lanes.get(lane)!);
+      lanes.delete(lane);
+    }
     for (const command of commands as readonly Moved[]) memory.write(command, memory.read(command));
-  };
-  for (const { commands, exchanges } of rounds) {
-    alone(commands);
-    const sent = exchanges.map((command) => memory.read(command));
-    for (const [place, command] of exchanges.entries()) memory.write(command, sent[place]!);
+    for (const { command, lane } of started) {
+      if (lanes.has(lane)) throw new Error(`two exchanges in lane ${lane}`);
+      lanes.set(lane, memory.read(command as Moved));
+    }
   }
-  alone(rest);
+  if (lanes.size > 0) throw new Error('an exchange is not waited for');
   return memory.values;
 }
 
@@ -60,18 +67,29 @@ test('rounds do what their commands do in order', () => {
   fc.assert(
     fc.property(programs, (program) => {
       const commands = program.map((each) => commandOf(...each));
-      const { rounds, rest } = roundsOf(commands);
-      expect(rounds.every(({ exchanges }) => exchanges.length > 0)).toBe(true);
-      expect(inRounds({ rounds, rest })).toEqual(inOrder(commands));
+      expect(inRounds(roundsOf(commands))).toEqual(inOrder(commands));
     }),
   );
 });
 
+test('what does not touch where an exchange arrives runs meanwhile', () => {
+  const [sent, own, read] = [commandOf(true, 0, 1), commandOf(false, 2, 3), commandOf(false, 1, 2)];
+  const rounds = roundsOf([sent, own, read]);
+  expect(rounds.map(({ awaited, commands, started }) => [awaited.length, commands.length, started.length]))
+    .toEqual([[0, 0, 1], [0, 1, 0], [1, 1, 0]]); // biome-ignore format: one row a round
+});
+
 test('neighbours that do not depend on each other go together, and others do not', () => {
   const [first, second] = [commandOf(true, 0, 1), commandOf(true, 2, 3)];
-  expect(roundsOf([first, second]).rounds).toHaveLength(1);
+  expect(roundsOf([first, second])[0]!.started).toHaveLength(2);
   const chain = [first, commandOf(true, 1, 2)];
-  expect(roundsOf(chain).rounds).toHaveLength(2);
-  const planted = { rounds: [{ commands: [], exchanges: chain }], rest: [] } as unknown as Rounds;
-  expect(inRounds(planted)).not.toEqual(inOrder(chain));
+  expect(roundsOf(chain)[0]!.started).toHaveLength(1);
+});
+
+test('a command that does not wait is noticed', () => {
+  const commands = [commandOf(true, 0, 1), commandOf(false, 1, 2)];
+  const rounds = roundsOf(commands);
+  const early = rounds.map((round, at) => ({ ...round, awaited: at === 1 ? [] : round.awaited }));
+  const planted = [...early, { awaited: rounds[1]!.awaited, commands: [], started: [] }];
+  expect(inRounds(planted)).not.toEqual(inOrder(commands));
 });

@@ -12,7 +12,7 @@ import { type AxisList, type Mesh, showList } from '../../dsl/placement/placemen
 import { createRecorder, type Recorder } from '../trace/rank-recorder.ts';
 import type { Slice } from '../trace/trace.ts';
 import type { OpenedDevice } from '../webgpu/device.ts';
-import { createEncoding, type EncodedCommand, submitCommands } from '../webgpu/encode.ts';
+import { createEncoding, submitCommands } from '../webgpu/encode.ts';
 import type { Tensors } from '../webgpu/execute.ts';
 import { inTurns } from '../webgpu/in-turns.ts';
 import { type Allocator, allocateMemory, createAllocator } from '../webgpu/package-memory.ts';
@@ -22,7 +22,7 @@ import type { TensorData } from '../weights/tensor-data.ts';
 import type { Collective } from './collective.ts';
 import type { Communicator } from './communicator.ts';
 import { checkMeshFits, coordinatesOf, splitAlong } from './mesh-groups.ts';
-import { type ExchangeCommand, type Round, roundsOf } from './rounds.ts';
+import { type ExchangeCommand, type Flight, type Round, roundsOf } from './rounds.ts';
 
 /** The program of one device, ready to run as the rank of the device's number. */
 export interface LoadedRank {
@@ -59,7 +59,7 @@ export async function loadRank(
   checkMeshFits(world, mesh);
   checkLimits(pkg, opened.profile, device.features);
   const expansion = expandSteps(manifest);
-  const { rounds, rest } = roundsOf(expansion.commands);
+  const rounds = roundsOf(expansion.commands);
   const pipelines = await createPipelines(kernelsOf(pkg, expansion.commands), opened, onPipeline);
   const coordinates = coordinatesOf(mesh, world.rank);
   const memory = await allocateMemory(manifest, expansion, opened, (axis) =>
@@ -71,15 +71,14 @@ export async function loadRank(
     shared.destroy();
   };
   try {
-    const { lanes, encoded, last } = await guard('the exchanges with other devices', () => {
+    const { lanes, encoded } = await guard('the exchanges with other devices', () => {
       const encode = createEncoding(device, pipelines, memory, manifest.kernels);
       return {
         lanes: lanesOf(rounds, shared),
-        encoded: rounds.map(({ commands, exchanges }) => ({ commands: commands.map(encode), exchanges })),
-        last: rest.map(encode),
+        encoded: rounds.map((round) => ({ ...round, commands: round.commands.map(encode) })),
       };
     });
-    const steps = rounds.flatMap(({ exchanges }) => exchanges.map(({ step }) => step));
+    const steps = rounds.flatMap(({ started }) => started.map(({ command }) => command.step));
     let forming: Promise<Groups> | undefined;
     const what = `a run of ${manifest.entry}`;
 
@@ -89,48 +88,48 @@ export async function loadRank(
     ): Promise<Map<string, TensorData>> => {
       forming ??= formGroups(world, mesh, steps);
       const groups = await forming;
-      let begin = () => memory.write(inputs);
-      /** Those that are still to be submitted. */
-      const recorded = async (commands: readonly EncodedCommand[]): Promise<readonly EncodedCommand[]> => {
-        if (recorder === undefined) return commands;
-        await guard(what, begin);
-        begin = () => undefined;
-        await recorder.commands(commands);
-        return [];
-      };
-      for (const { commands, exchanges } of encoded) {
-        const passed = exchanges.map((command, place) => ({ command, lane: lanes[place]! }));
-        const left = await recorded(commands);
-        await guard(what, async () => {
-          begin();
-          submitCommands(device, left, (encoder) => {
-            for (const { command, lane } of passed) {
-              const source = memory.slots[command.from]!;
-              encoder.copyBufferToBuffer(source, 0, lane.staging, 0, bufferBytes(sourceOf(command)));
-            }
-          });
-          await Promise.all(passed.map(({ command, lane }) => takeSource(command, lane)));
-        });
-        await Promise.all(
-          passed.map(async ({ command, lane }, place) => {
-            const arrived = recorder?.exchange(command.step, place);
-            await exchange(command, lane, groups);
+      const arrivals = new Map<number, Promise<void>>();
+      let begun: Promise<unknown> = Promise.resolve();
+      /** What the flights send is in their staging buffers, once the device is that far. */
+      const start = (flights: readonly Flight[]): void => {
+        const taken = guard(what, () => Promise.all(flights.map((flight) => takeSource(flight, lanes))));
+        // All ranks start their exchanges in the order of the program.
+        const before = Promise.all([begun, taken]);
+        begun = before;
+        for (const flight of flights) {
+          const arrival = before.then(async () => {
+            const arrived = recorder?.exchange(flight.command.step, flight.lane);
+            await exchange(flight, lanes, groups);
             arrived?.();
-          }),
-        );
-        begin = () => {
-          for (const { command, lane } of passed) {
+          });
+          // It is waited for, and fails, where what arrives is needed.
+          arrival.catch(() => undefined);
+          arrivals.set(flight.lane, arrival);
+        }
+      };
+      for (const [position, { awaited, commands, started }] of encoded.entries()) {
+        await Promise.all(awaited.map(({ lane }) => arrivals.get(lane)));
+        const isLast = position === encoded.length - 1;
+        const outputs = await guard(what, async () => {
+          if (position === 0) memory.write(inputs);
+          for (const { command, lane } of awaited) {
             const bytes = bufferBytes(resultOf(command));
-            device.queue.writeBuffer(memory.slots[command.to]!, 0, lane.receive, 0, bytes);
+            device.queue.writeBuffer(memory.slots[command.to]!, 0, lanes[lane]!.receive, 0, bytes);
           }
-        };
+          await recorder?.commands(commands);
+          submitCommands(device, recorder === undefined ? commands : [], (encoder) => {
+            for (const { command, lane } of started) {
+              const source = memory.slots[command.from]!;
+              encoder.copyBufferToBuffer(source, 0, lanes[lane]!.staging, 0, bufferBytes(sourceOf(command)));
+            }
+            if (isLast) memory.copyOutputs(encoder);
+          });
+          return isLast ? memory.takeOutputs() : undefined;
+        });
+        if (outputs !== undefined) return outputs;
+        if (started.length > 0) start(started);
       }
-      const left = await recorded(last);
-      return guard(what, () => {
-        begin();
-        submitCommands(device, left, memory.copyOutputs);
-        return memory.takeOutputs();
-      });
+      throw new Error(`${what} has no end`);
     };
 
     const inTurn = inTurns();
@@ -169,7 +168,7 @@ async function formGroups(
 
 // ── by way of the host ─────────────────────────────────────────────────────────────────────────────────────
 
-/** The way of one of the exchanges of a round, large enough for those of all rounds. */
+/** The way of one exchange at a time, large enough for all that take it. */
 interface Lane {
   readonly staging: GPUBuffer;
   readonly send: Uint8Array<ArrayBuffer>;
@@ -177,12 +176,13 @@ interface Lane {
 }
 
 function lanesOf(rounds: readonly Round[], allocator: Allocator): readonly Lane[] {
+  const flights = rounds.flatMap(({ started }) => started);
+  const count = flights.reduce((lanes, { lane }) => Math.max(lanes, lane + 1), 0);
   const most = (place: number, bytesOf: (command: ExchangeCommand) => number) =>
-    rounds.reduce((bytes, { exchanges }) => {
-      const command = exchanges[place];
-      return command === undefined ? bytes : Math.max(bytes, bytesOf(command));
-    }, 0);
-  const count = rounds.reduce((lanes, { exchanges }) => Math.max(lanes, exchanges.length), 0);
+    flights.reduce(
+      (bytes, { command, lane }) => (lane === place ? Math.max(bytes, bytesOf(command)) : bytes),
+      0,
+    );
   const { mapRead, copyDestination } = bufferUsage;
   return Array.from({ length: count }, (_, place) => {
     const sends = most(place, (command) => bufferBytes(sourceOf(command)));
@@ -204,14 +204,16 @@ function resultOf({ step }: ExchangeCommand) {
   return { dtype, shape: [chunkCount(verbFacts[verb].result, devices), elements] };
 }
 
-async function takeSource(command: ExchangeCommand, { staging, send }: Lane): Promise<void> {
+async function takeSource({ command, lane }: Flight, lanes: readonly Lane[]): Promise<void> {
+  const { staging, send } = lanes[lane]!;
   const bytes = bufferBytes(sourceOf(command));
   await staging.mapAsync(mapForReading, 0, bytes);
   send.set(new Uint8Array(staging.getMappedRange(0, bytes)));
   staging.unmap();
 }
 
-async function exchange(command: ExchangeCommand, { send, receive }: Lane, groups: Groups): Promise<void> {
+async function exchange({ command, lane }: Flight, lanes: readonly Lane[], groups: Groups): Promise<void> {
+  const { send, receive } = lanes[lane]!;
   const { step } = command;
   const result = resultOf(command);
   // The last word is written whole: filled up with zeros, not with what was there before.
