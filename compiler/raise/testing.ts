@@ -1,4 +1,6 @@
 /** For tests: from a graph to source and back, and whether both compute the same bits. */
+import { checkProgram } from '../../dsl/types/check.ts';
+import type { TypedProgram } from '../../dsl/types/typed.ts';
 import type { Algebra, TensorValue } from '../graph/algebra.ts';
 import { evaluateGraph } from '../graph/evaluate.ts';
 import { float32 } from '../graph/float32.ts';
@@ -10,6 +12,16 @@ import { type Raised, type RaiseOptions, raiseGraph } from './raise-graph.ts';
 
 /** By path. */
 export type Values = ReadonlyMap<string, TensorValue<number>>;
+
+/** A raised program, and the codes of its errors. */
+export function checkRaised({ text }: Pick<Raised, 'text'>): {
+  readonly program: TypedProgram;
+  readonly errors: readonly string[];
+} {
+  const loader = { standardNames: [], standard: () => undefined, file: () => undefined };
+  const { program, diagnostics } = checkProgram({ path: 'raised.ricci', text }, loader);
+  return { program, errors: diagnostics.map(({ code }) => code) };
+}
 
 /** The graph of a raised program. Throws with every diagnostic when it has errors. */
 export function lowerRaised(
