@@ -4,8 +4,8 @@
  */
 import { describe, expect, test } from 'vitest';
 import type { TensorValue } from '../compiler/graph/algebra.ts';
-import { float64 } from '../compiler/graph/float64.ts';
 import { graphCost } from '../compiler/graph/cost.ts';
+import { float64 } from '../compiler/graph/float64.ts';
 import type { Graph } from '../compiler/graph/graph.ts';
 import { allNodes } from '../compiler/graph/uses.ts';
 import { describeEntry, solveEntrySizes } from '../compiler/lower/entry.ts';
@@ -148,7 +148,10 @@ function bytesSent(placed: PlacedGraph, inputs: Values): number {
   return [...sent.values()].reduce((sum, bytes) => sum + bytes, 0);
 }
 
-function renamed<V>(values: ReadonlyMap<string, V>, names: ReadonlyMap<string, string>): ReadonlyMap<string, V> {
+function renamed<V>(
+  values: ReadonlyMap<string, V>,
+  names: ReadonlyMap<string, string>,
+): ReadonlyMap<string, V> {
   return new Map([...values].map(([path, value]) => [names.get(path)!, value]));
 }
 
@@ -225,7 +228,11 @@ describe('mutants are noticed', () => {
     expect(difference(graph, inputs, wrong, lowerRaised(wrong))).toBeDefined();
   });
   test.each([
-    ['a hidden dimension that is said to be whole where it is asked for', 'w2: f32[24@tp, 6]', 'w2: f32[24, 6@tp]'],
+    [
+      'a hidden dimension that is said to be whole where it is asked for',
+      'w2: f32[24@tp, 6]',
+      'w2: f32[24, 6@tp]',
+    ],
     ['a tensor that is said to be cut otherwise', '[12@dp, 24@tp]', '[12@tp, 24@dp]'],
     ['a sum that is said to be made', '[12@dp, 6]{+tp}', '[12@dp, 6@tp]'],
     ['a sum that is not made', 'all_reduce(sum_2, tp)', 'sum_2'],

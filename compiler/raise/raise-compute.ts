@@ -110,11 +110,13 @@ function cutsOf(
   result: Tensor,
   { placementOf }: Raising,
 ): readonly AxisList[] {
-  const read = scalars.flatMap(loadsOf).flatMap(({ subscripts, tensor }) =>
-    subscripts.flatMap((subscript, dim) =>
-      subscript.op === 'iterator' && subscript.axis === axis ? [placementOf(tensor)?.dims[dim] ?? []] : [],
-    ),
-  );
+  const read = scalars
+    .flatMap(loadsOf)
+    .flatMap(({ subscripts, tensor }) =>
+      subscripts.flatMap((subscript, dim) =>
+        subscript.op === 'iterator' && subscript.axis === axis ? [placementOf(tensor)?.dims[dim] ?? []] : [],
+      ),
+    );
   return [placementOf(result.id)?.dims[axis] ?? [], ...read];
 }
 
@@ -164,7 +166,8 @@ function stored(root: Scalar, dtype: Dtype, scope: ScalarScope): Expression {
     return raiseScalar(isRounded ? root.operand : root, scope);
   }
   const element = raiseScalar(root, scope);
-  const isStoredSo = arithmetic === dtype || ((root.op === 'round' || root.op === 'load') && root.dtype === dtype);
+  const isStoredSo =
+    arithmetic === dtype || ((root.op === 'round' || root.op === 'load') && root.dtype === dtype);
   return isStoredSo ? element : call(dtype, [element]);
 }
 

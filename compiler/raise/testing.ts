@@ -34,7 +34,11 @@ export function lowerRaised(
 }
 
 /** What is different between the graph and its source, lowered again; undefined when nothing is. */
-export function differenceOfRaised(graph: Graph, inputs: Values, options: RaiseOptions = {}): string | undefined {
+export function differenceOfRaised(
+  graph: Graph,
+  inputs: Values,
+  options: RaiseOptions = {},
+): string | undefined {
   const raised = raiseGraph(graph, options);
   return difference(graph, inputs, raised, lowerRaised(raised));
 }
@@ -74,7 +78,10 @@ function run(graph: Graph, inputs: Values, algebra: Algebra<number>): Values {
   return evaluateGraph(graph, byTensor, algebra);
 }
 
-function elementsApart(wanted: TensorValue<number>, found: TensorValue<number> | undefined): string | undefined {
+function elementsApart(
+  wanted: TensorValue<number>,
+  found: TensorValue<number> | undefined,
+): string | undefined {
   if (found === undefined) return 'it is not there';
   if (`${found.shape}` !== `${wanted.shape}` || found.dtype !== wanted.dtype)
     return `${found.dtype}[${found.shape}], not ${wanted.dtype}[${wanted.shape}]`;
