@@ -2,12 +2,21 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { readTape } from '../graph/choice-tape.ts';
+import type { Arithmetic, Graph, Tensor } from '../graph/graph.ts';
 import { type RandomProgram, randomLoweredPrograms } from '../graph/random-graph.ts';
+import { constant } from '../graph/scalar.ts';
 import { entryPlacements } from '../lower/entry-placements.ts';
 import { type PlacedGraph, place } from '../partition/place.ts';
 import { placeWithCollectives, randomMesh, randomPlacement } from '../partition/random-partition.ts';
 import { raiseGraph } from './raise-graph.ts';
-import { checkRaised, differenceOfRaised, lowerRaised, roundsUntilSettled, type Values } from './testing.ts';
+import {
+  checkRaised,
+  difference,
+  differenceOfRaised,
+  lowerRaised,
+  roundsUntilSettled,
+  type Values,
+} from './testing.ts';
 
 const programs = randomLoweredPrograms().filter(({ graph }) => graph.outputs.length > 0);
 
@@ -87,5 +96,42 @@ describe('random placed graphs', () => {
     );
     // The placer proves of a few reads that they are a device's own which the checker takes for look-ups.
     expect(accepted / found).toBeGreaterThan(0.96);
+  });
+});
+
+describe('constants', () => {
+  function graphOf(value: number, dtype: Arithmetic): Graph {
+    const result: Tensor = { id: 0, name: 'c', dtype, shape: [] };
+    const body = constant(dtype, value);
+    const node = { kind: 'compute', result, body, reduce: undefined, grouped: undefined } as const;
+    return { name: 'f', inputs: [], nodes: [node], outputs: [{ path: 'out', tensor: 0 }] };
+  }
+  const floats = fc.float().map(Math.fround);
+  const special = [
+    Number.NaN,
+    -0,
+    Number.POSITIVE_INFINITY,
+    Number.NEGATIVE_INFINITY,
+    2 ** -149,
+    -(2 ** -126),
+  ];
+  const values: { readonly [A in Arithmetic]: fc.Arbitrary<number> } = {
+    f32: fc.oneof(floats, fc.constantFrom(...special)),
+    i32: fc.oneof(fc.integer(), fc.constantFrom(-(2 ** 31), 2 ** 31 - 1)),
+    u32: fc.oneof(fc.nat(), fc.constantFrom(2 ** 32 - 1)),
+    bool: fc.constantFrom(0, 1),
+  };
+  test.each(['f32', 'i32', 'u32', 'bool'] as const)('of type %s are the very numbers', (dtype) => {
+    fc.assert(
+      fc.property(values[dtype], (value) => {
+        expect(differenceOfRaised(graphOf(value, dtype), new Map())).toBeUndefined();
+      }),
+    );
+  });
+  test('of one digit less are noticed', () => {
+    const raised = raiseGraph(graphOf(Math.fround(0.3), 'f32'));
+    const wrong = { ...raised, text: raised.text.replace('0.3', '0.30000003') };
+    const again = lowerRaised(wrong);
+    expect(difference(graphOf(Math.fround(0.3), 'f32'), new Map(), wrong, again)).toBeDefined();
   });
 });
