@@ -30,9 +30,7 @@ export function randomPrograms(sizes: readonly number[] = smallSizes): fc.Arbitr
 }
 
 /** Likewise, of the nodes that lowering makes only. */
-export function randomLoweredPrograms(
-  sizes: readonly number[] = smallSizes,
-): fc.Arbitrary<RandomProgram> {
+export function randomLoweredPrograms(sizes: readonly number[] = smallSizes): fc.Arbitrary<RandomProgram> {
   return programsOf(sizes, lowered);
 }
 
@@ -61,11 +59,7 @@ interface Maker {
   readonly newLoop: () => LoopId;
 }
 
-function programFrom(
-  choose: Choose,
-  sizes: readonly number[],
-  makers: readonly MakeNodes[],
-): RandomProgram {
+function programFrom(choose: Choose, sizes: readonly number[], makers: readonly MakeNodes[]): RandomProgram {
   const seed = choose(2 ** 16);
   let tensors = 0;
   let loops = 0;

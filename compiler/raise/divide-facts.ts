@@ -53,7 +53,11 @@ function keyOf({ relation, axes, extent }: MeshFact): string {
 }
 
 /** As the checker does: the major part is cut over all of the axes, or it is used up by the first of them. */
-function neededToSplit(mesh: Mesh, axes: AxisList, extents: readonly number[]): readonly MeshFact[] | undefined {
+function neededToSplit(
+  mesh: Mesh,
+  axes: AxisList,
+  extents: readonly number[],
+): readonly MeshFact[] | undefined {
   if (axes.length === 0) return [];
   const [extent, ...rest] = extents;
   if (extent === undefined) return undefined;
@@ -61,5 +65,10 @@ function neededToSplit(mesh: Mesh, axes: AxisList, extents: readonly number[]): 
   const used = axes.findIndex((_, last) => devicesAlong(mesh, axes.slice(0, last + 1)) === extent) + 1;
   if (used === 0 && extent !== 1) return undefined;
   const others = neededToSplit(mesh, axes.slice(used), rest);
-  return others && [...(used > 0 ? [{ relation: '==', axes: axes.slice(0, used), extent } as const] : []), ...others];
+  return (
+    others && [
+      ...(used > 0 ? [{ relation: '==', axes: axes.slice(0, used), extent } as const] : []),
+      ...others,
+    ]
+  );
 }

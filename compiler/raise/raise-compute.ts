@@ -52,55 +52,63 @@ function elementsOf(node: ComputeNode, raising: Raising): Elements {
   const { result, reduce } = node;
   const rank = result.shape.length;
   const extents = [...result.shape, ...(reduce?.extents ?? [])];
-  const isPosition = reduce?.combiner === 'argmax' || reduce?.combiner === 'argmin';
   // There is no position in nothing: then there is no element either, and what it would be does not matter.
-  const isNothing = isPosition && extents.slice(rank).includes(0);
-  const body = isNothing ? constant('i32', 0) : node.body;
+  const isNothing = isPosition(reduce) && extents.slice(rank).includes(0);
   const combined = isNothing ? undefined : reductionOf(reduce);
-  const finish = combined?.finish;
+  const scalars = [
+    isNothing ? constant('i32', 0) : node.body,
+    ...(combined?.finish ? [combined.finish] : []),
+  ];
 
-  const scalars = [body, ...(finish === undefined ? [] : [finish])];
   const split = splitAxes(scalars, extents, countsOf(raising), (axis, parts) =>
     cutsOf(axis, scalars, result, raising).every((axes) => raising.facts.splits(axes, parts)),
   );
-  const outputs = split.parts.slice(0, rank);
-  const reducedParts = split.parts.slice(rank).flat();
-  const names = [
-    ...raising.indices.outputs(outputs.flat().length),
-    ...raising.indices.reduced(reducedParts.length),
-  ];
-  const iterators = split.parts.flat().map((extent, part) => ({ name: names[part]!, extent }));
-  const scope: ScalarScope = { raising, iterators, guards: [], reduced: undefined };
-  const written = split.rewrite(body);
-  const finished = finish && split.rewrite(finish);
+  const [body, finish] = scalars.map(split.rewrite) as [Scalar, Scalar | undefined];
+  const { scope, parts } = namedParts(split.parts, rank, [body, ...(finish ? [finish] : [])], raising);
+  const patterns = parts.slice(0, rank).map((own) => patternOf(own, own.length > 1));
+  if (combined === undefined) return elements(patterns, body, node, scope);
 
-  const isUnclear = unclearAxes([written, ...(finished === undefined ? [] : [finished])], scope);
-  const isSeen = seenAxes(written, scope);
-  const partAt = (part: number, isReduced: boolean): Part => ({
-    ...iterators[part]!,
-    bounded: isUnclear.has(part) || (isReduced && !isSeen.has(part)),
-  });
-  const patterns = outputs.map((own, axis): IndexPattern => {
-    const first = outputs.slice(0, axis).flat().length;
-    return patternOf(
-      own.map((_, position) => partAt(first + position, false)),
-      own.length > 1,
-    );
-  });
-  if (combined === undefined) return elements(patterns, written, node, scope);
-  const all = reducedParts.map((_, position) => partAt(outputs.flat().length + position, true));
+  const over = parts.slice(rank).flat();
   // A position is one along one dimension, of however many factors.
-  const over = isPosition ? [patternOf(all, all.length > 1)] : all.map((part) => patternOf([part], false));
-  const reducedExpression = reduction(combined.name, over, closed(raiseScalar(written, scope)));
-  const below = isPosition ? reducedParts.reduce((product, extent) => product * extent, 1) : undefined;
-  const last = finished ?? reducedValue(isPosition ? 'i32' : scalarType(written));
-  if (usesOfReduced(last) === 1) {
-    const value: ReducedValue = { expression: reducedExpression, below };
-    return elements(patterns, last, node, { ...scope, reduced: value });
-  }
-  const total = binding(namePattern(raising.total), undefined, reducedExpression);
+  const groups = isPosition(reduce)
+    ? [patternOf(over, over.length > 1)]
+    : over.map((part) => patternOf([part], false));
+  const expression = reduction(combined.name, groups, closed(raiseScalar(body, scope)));
+  const below = isPosition(reduce) ? over.reduce((product, { extent }) => product * extent, 1) : undefined;
+  const root = finish ?? reducedValue(isPosition(reduce) ? 'i32' : scalarType(body));
+  if (usesOfReduced(root) === 1)
+    return elements(patterns, root, node, { ...scope, reduced: { expression, below } });
+  const total = binding(namePattern(raising.total), undefined, expression);
   const value: ReducedValue = { expression: named(raising.total), below };
-  return elements(patterns, last, node, { ...scope, reduced: value }, [total]);
+  return elements(patterns, root, node, { ...scope, reduced: value }, [total]);
+}
+
+function isPosition(reduce: ComputeNode['reduce']): boolean {
+  return reduce?.combiner === 'argmax' || reduce?.combiner === 'argmin';
+}
+
+/** The indices for the parts of each axis, of which the first `rank` are the output's. */
+function namedParts(
+  extents: readonly (readonly number[])[],
+  rank: number,
+  scalars: readonly Scalar[],
+  raising: Raising,
+): { readonly scope: ScalarScope; readonly parts: readonly (readonly Part[])[] } {
+  const outputs = extents.slice(0, rank).flat().length;
+  const all = extents.flat();
+  const names = [...raising.indices.outputs(outputs), ...raising.indices.reduced(all.length - outputs)];
+  const iterators = all.map((extent, part) => ({ name: names[part]!, extent }));
+  const scope: ScalarScope = { raising, iterators, guards: [], reduced: undefined };
+  const unclear = unclearAxes(scalars, scope);
+  const seen = seenAxes(scalars[0]!, scope);
+  const numbered = iterators.map((iterator, part): Part => {
+    return { ...iterator, bounded: unclear.has(part) || (part >= outputs && !seen.has(part)) };
+  });
+  const firsts = extents.map((_, axis) => extents.slice(0, axis).flat().length);
+  return {
+    scope,
+    parts: extents.map(({ length }, axis) => numbered.slice(firsts[axis], firsts[axis]! + length)),
+  };
 }
 
 /** How the dimensions are cut that the axis makes, or that it subscripts by itself. */
@@ -110,11 +118,13 @@ function cutsOf(
   result: Tensor,
   { placementOf }: Raising,
 ): readonly AxisList[] {
-  const read = scalars.flatMap(loadsOf).flatMap(({ subscripts, tensor }) =>
-    subscripts.flatMap((subscript, dim) =>
-      subscript.op === 'iterator' && subscript.axis === axis ? [placementOf(tensor)?.dims[dim] ?? []] : [],
-    ),
-  );
+  const read = scalars
+    .flatMap(loadsOf)
+    .flatMap(({ subscripts, tensor }) =>
+      subscripts.flatMap((subscript, dim) =>
+        subscript.op === 'iterator' && subscript.axis === axis ? [placementOf(tensor)?.dims[dim] ?? []] : [],
+      ),
+    );
   return [placementOf(result.id)?.dims[axis] ?? [], ...read];
 }
 
@@ -164,7 +174,8 @@ function stored(root: Scalar, dtype: Dtype, scope: ScalarScope): Expression {
     return raiseScalar(isRounded ? root.operand : root, scope);
   }
   const element = raiseScalar(root, scope);
-  const isStoredSo = arithmetic === dtype || ((root.op === 'round' || root.op === 'load') && root.dtype === dtype);
+  const isStoredSo =
+    arithmetic === dtype || ((root.op === 'round' || root.op === 'load') && root.dtype === dtype);
   return isStoredSo ? element : call(dtype, [element]);
 }
 

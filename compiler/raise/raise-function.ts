@@ -69,10 +69,6 @@ const writers: { readonly [F in ScalarFunction]: Writer } = {
   threefry1: called('threefry1'),
 };
 
-export function applied(
-  name: ScalarFunction,
-  operands: readonly Expression[],
-  type: Arithmetic,
-): Expression {
+export function applied(name: ScalarFunction, operands: readonly Expression[], type: Arithmetic): Expression {
   return writers[name](operands, type);
 }

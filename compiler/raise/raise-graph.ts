@@ -6,7 +6,7 @@
 import type { Mesh, Placement } from '../../dsl/placement/placement.ts';
 import { format } from '../../dsl/syntax/format.ts';
 import type { Declaration, FunctionDeclaration, Module, Parameter } from '../../dsl/syntax/tree.ts';
-import type { Graph, Node, Tensor, TensorId } from '../graph/graph.ts';
+import type { Graph, Node, PlacementChange, Tensor, TensorId } from '../graph/graph.ts';
 import { results } from '../graph/graph.ts';
 import { allTensors } from '../graph/uses.ts';
 import { createDivideFacts } from './divide-facts.ts';
@@ -84,6 +84,17 @@ export function raiseGraph(graph: Graph, options: RaiseOptions = {}): Raised {
   };
 }
 
+/** What is moved is called by what was done to it. */
+const participles: { readonly [K in PlacementChange['kind']]: string } = {
+  all_gather: 'gathered',
+  all_reduce: 'reduced',
+  reduce_scatter: 'scattered',
+  all_to_all: 'exchanged',
+  broadcast: 'broadcast',
+  reshard: 'moved',
+  declare: 'placed',
+};
+
 /** In the order in which they are defined; what is only moved by name is called as what it is. */
 function nameNodes(
   nodes: readonly Node[],
@@ -93,8 +104,9 @@ function nameNodes(
 ): void {
   const define = ({ id, name }: Tensor) => given.set(id, fresh(name));
   for (const node of nodes) {
-    if (node.kind === 'collective' && isSame(node)) {
-      given.set(node.result.id, given.get(node.source)!);
+    if (node.kind === 'collective') {
+      const source = given.get(node.source)!;
+      given.set(node.result.id, isSame(node) ? source : fresh(`${source}_${participles[node.change.kind]}`));
       continue;
     }
     if (node.kind === 'loop') {

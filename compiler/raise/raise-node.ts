@@ -27,10 +27,7 @@ import {
 import { dimsOf, pendingOf, placedType, plainType, storedType } from './tensor-types.ts';
 
 type Rules = {
-  readonly [K in Node['kind']]: (
-    node: Extract<Node, { kind: K }>,
-    raising: Raising,
-  ) => readonly Binding[];
+  readonly [K in Node['kind']]: (node: Extract<Node, { kind: K }>, raising: Raising) => readonly Binding[];
 };
 
 const rules: Rules = {
@@ -67,7 +64,12 @@ function perDevice(): never {
 }
 
 /** `for i, j: f(x[i, j])` of what goes along the last dimension of a tensor. */
-function byRows({ shape }: Tensor, source: Expression, raising: Raising, value: (row: Expression) => Expression) {
+function byRows(
+  { shape }: Tensor,
+  source: Expression,
+  raising: Raising,
+  value: (row: Expression) => Expression,
+) {
   const names = raising.indices.outputs(Math.max(0, shape.length - 1));
   const patterns = names.map((name) => index(name, undefined));
   return comprehension(patterns, value(subscripted(source, names.map(named))));
@@ -178,7 +180,8 @@ function startOf(
 ): { readonly bindings: readonly Binding[]; readonly value: Expression } {
   const value = raising.below.has(id) ? call(dtype, [named(raising.name(id))]) : named(raising.name(id));
   const [given, wanted] = [id, state.id].map(raising.placementOf);
-  if (given === undefined || wanted === undefined || samePlacement(given, wanted)) return { bindings: [], value };
+  if (given === undefined || wanted === undefined || samePlacement(given, wanted))
+    return { bindings: [], value };
   const start = raising.names.fresh(`${name}_start`);
   return {
     bindings: [binding(namePattern(start), plainType(raising, state, wanted), value)],

@@ -51,7 +51,10 @@ const writers: Writers = {
   load: writeLoad,
   apply: (scalar, scope) => {
     const operands = scalar.operands.map((operand, position) =>
-      raiseScalar(operand, scalar.function === 'select' ? branchScope(scalar.operands, position, scope) : scope),
+      raiseScalar(
+        operand,
+        scalar.function === 'select' ? branchScope(scalar.operands, position, scope) : scope,
+      ),
     );
     return applied(scalar.function, operands, scalarType(scalar.operands.at(-1)!));
   },
@@ -104,7 +107,9 @@ export function rangesIn({ raising, iterators, reduced }: ScalarScope): RangeOf 
 
 function writeLoad(load: Load, scope: ScalarScope): Expression {
   const { shape } = scope.raising.tensor(load.tensor);
-  const isNeverRead = shape.some((extent, dim) => extent === 0 && !isEmptyIndex(load.subscripts[dim]!, scope));
+  const isNeverRead = shape.some(
+    (extent, dim) => extent === 0 && !isEmptyIndex(load.subscripts[dim]!, scope),
+  );
   // Nothing is an index into a dimension of size 0, so nothing is ever read by one.
   if (isNeverRead) return raiseScalar(constant(scalarType(load), 0), scope);
   const subscripts = load.subscripts.map((subscript, dim) => {
@@ -119,12 +124,7 @@ function isEmptyIndex(subscript: Scalar, { iterators }: ScalarScope): boolean {
 }
 
 /** Of a dimension of this extent that the axes cut. */
-function writeSubscript(
-  subscript: Scalar,
-  extent: number,
-  axes: AxisList,
-  scope: ScalarScope,
-): Expression {
+function writeSubscript(subscript: Scalar, extent: number, axes: AxisList, scope: ScalarScope): Expression {
   const affine = affineOf(subscript, rangesIn(scope));
   const parts = affine && productParts(affine, extent)?.map((axis) => scope.iterators[axis]!);
   const extents = parts?.map((part) => part.extent) ?? [];

@@ -80,7 +80,11 @@ export function binary(operator: BinaryOperator, left: Expression, right: Expres
   return { kind: 'binary', operator, left, right, span };
 }
 
-export function call(name: string, operands: readonly Expression[], sizes: readonly number[] = []): Expression {
+export function call(
+  name: string,
+  operands: readonly Expression[],
+  sizes: readonly number[] = [],
+): Expression {
   const given = operands.map((value) => ({ kind: 'value', name: undefined, value, span }) as const);
   return { kind: 'call', callee: named(name), sizes: sizes.map(natural), arguments: given, span };
 }
@@ -99,7 +103,6 @@ export function subscripted(base: Expression, subscripts: readonly Expression[])
 }
 
 export function choice(condition: Expression, then: Expression, otherwise: Expression): Expression {
-  // biome-ignore lint/suspicious/noThenProperty: the branch of the tree's own `if`, never awaited
   return { kind: 'if', condition, then, otherwise, span };
 }
 

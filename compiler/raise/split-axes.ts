@@ -38,9 +38,7 @@ export function splitAxes(
     ),
   );
   const rewrite = (scalar: Scalar): Scalar =>
-    mapScalar(scalar, (part) =>
-      part.op === 'iterator' ? merged[part.axis]! : arithmetic.simplify(part),
-    );
+    mapScalar(scalar, (part) => (part.op === 'iterator' ? merged[part.axis]! : arithmetic.simplify(part)));
   return { parts, rewrite };
 }
 
@@ -58,7 +56,8 @@ function divisorsOf(scalars: readonly Scalar[]): ReadonlyMap<number, ReadonlySet
 
 /** Of `floordiv(i, 2)` and `i % 2` 2, of `floordiv(i, 2) % 3` 6. */
 function divisionOf(scalar: Scalar): { readonly axis: number; readonly divisor: number } | undefined {
-  if (scalar.op !== 'apply' || (scalar.function !== 'floordiv' && scalar.function !== 'mod')) return undefined;
+  if (scalar.op !== 'apply' || (scalar.function !== 'floordiv' && scalar.function !== 'mod'))
+    return undefined;
   const [dividend, divisor] = scalar.operands;
   if (divisor?.op !== 'constant' || divisor.value <= 0) return undefined;
   if (dividend?.op === 'iterator') return { axis: dividend.axis, divisor: divisor.value };

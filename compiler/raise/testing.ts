@@ -1,4 +1,6 @@
 /** For tests: from a graph to source and back, and whether both compute the same bits. */
+import { checkProgram } from '../../dsl/types/check.ts';
+import type { TypedProgram } from '../../dsl/types/typed.ts';
 import type { Algebra, TensorValue } from '../graph/algebra.ts';
 import { evaluateGraph } from '../graph/evaluate.ts';
 import { float32 } from '../graph/float32.ts';
@@ -11,6 +13,16 @@ import { type Raised, type RaiseOptions, raiseGraph } from './raise-graph.ts';
 /** By path. */
 export type Values = ReadonlyMap<string, TensorValue<number>>;
 
+/** A raised program, and the codes of its errors. */
+export function checkRaised({ text }: Pick<Raised, 'text'>): {
+  readonly program: TypedProgram;
+  readonly errors: readonly string[];
+} {
+  const loader = { standardNames: [], standard: () => undefined, file: () => undefined };
+  const { program, diagnostics } = checkProgram({ path: 'raised.ricci', text }, loader);
+  return { program, errors: diagnostics.map(({ code }) => code) };
+}
+
 /** The graph of a raised program. Throws with every diagnostic when it has errors. */
 export function lowerRaised(
   { text, entry }: Pick<Raised, 'text' | 'entry'>,
@@ -22,7 +34,11 @@ export function lowerRaised(
 }
 
 /** What is different between the graph and its source, lowered again; undefined when nothing is. */
-export function differenceOfRaised(graph: Graph, inputs: Values, options: RaiseOptions = {}): string | undefined {
+export function differenceOfRaised(
+  graph: Graph,
+  inputs: Values,
+  options: RaiseOptions = {},
+): string | undefined {
   const raised = raiseGraph(graph, options);
   return difference(graph, inputs, raised, lowerRaised(raised));
 }
@@ -62,7 +78,10 @@ function run(graph: Graph, inputs: Values, algebra: Algebra<number>): Values {
   return evaluateGraph(graph, byTensor, algebra);
 }
 
-function elementsApart(wanted: TensorValue<number>, found: TensorValue<number> | undefined): string | undefined {
+function elementsApart(
+  wanted: TensorValue<number>,
+  found: TensorValue<number> | undefined,
+): string | undefined {
   if (found === undefined) return 'it is not there';
   if (`${found.shape}` !== `${wanted.shape}` || found.dtype !== wanted.dtype)
     return `${found.dtype}[${found.shape}], not ${wanted.dtype}[${wanted.shape}]`;
