@@ -395,12 +395,12 @@ function lastVisible(
  * workgroup's rows, found by looking at all that it might see. That takes a comparison for each position, where
  * its score takes as many multiplications as a head is wide.
  */
-function lookedUpBound(
+export function lookedUpBound(
   { extent, result, visible }: SoftmaxSumNode,
-  rows: AxisClass,
+  rows: Pick<AxisClass, 'axes' | 'extent'>,
   threads: number,
   groups: number,
-  context: ScheduleContext,
+  context: Pick<ScheduleContext, 'temporary'>,
 ): ComputeNode | undefined {
   const streamed = result.shape.length;
   if (visible === undefined || groups === 0) return undefined;
