@@ -1,15 +1,16 @@
 /**
- * One step of attention in pieces becomes one streaming node. A step takes in a block of positions u: over the
- * axes of the weighted sum the pattern is
+ * One step of attention in pieces becomes one streaming node. A step takes in a block of positions u: over
+ * the axes of the weighted sum the pattern is
  *
  *     top      = f(max u: select(visible, x, lowest))
  *     p        = select(visible, exp(x − top), 0)
  *     total    = sum u: p                                      with any finish
  *     weighted = sum u: p · value                              with any finish
  *
- * where f takes the greater of what came before and of what the block has. Neither x nor p is then stored: the
- * node gives the block's own top, total and weighted sum, and what was a reduction becomes a map of these, the
- * sums multiplied by exp(own top − top), which is at most 1. Logits are taken to be above `lowest`.
+ * where f takes the greater of what came before and of what the block has. Neither x nor p is then stored:
+ * the node gives the block's own top, total and weighted sum, and what was a reduction becomes a map of
+ * these, the sums multiplied by exp(own top − top), which is at most 1. Logits are taken to be above
+ * `lowest`.
  */
 import type {
   ComputeNode,
@@ -123,7 +124,9 @@ function isSumOverOne({ reduce }: ComputeNode): boolean {
   return reduce?.combiner === 'sum' && reduce.extents.length === 1;
 }
 
-/** The nodes that sum the weights alone; undefined where anything but these and the weighted sum reads them. */
+/**
+ * The nodes that sum the weights alone; undefined where anything but these and the weighted sum reads them.
+ */
 function sumsOf(
   weights: TensorId,
   weighted: ComputeNode,
@@ -269,8 +272,8 @@ function mapOf(node: ComputeNode, value: Scalar): ComputeNode {
 }
 
 /**
- * Each of the axes in terms of the iterators of what is subscripted: `[i0, i1 * 2 + i2]` gives i0, i1 floordiv 2
- * and i1 mod 2. Undefined where subscripts do not put together all axes, each once.
+ * Each of the axes in terms of the iterators of what is subscripted: `[i0, i1 * 2 + i2]` gives i0, i1
+ * floordiv 2 and i1 mod 2. Undefined where subscripts do not put together all axes, each once.
  */
 function inverseOf(
   subscripts: readonly Scalar[],

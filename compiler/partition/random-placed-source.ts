@@ -60,8 +60,8 @@ export interface RandomPlacedProgram {
 }
 
 /**
- * Functions that calls go to: some open, some that ask for a placement. A module of their own, so that they are
- * checked where they are called only.
+ * Functions that calls go to: some open, some that ask for a placement. A module of their own, so that they
+ * are checked where they are called only.
  */
 const library = `module helpers
 
