@@ -136,7 +136,11 @@ test.each(Object.entries(mutants))('a pass that %s is found out', (_, run) => {
 });
 
 /** What random graphs do not hold: it has its own tests. */
-const recoveries: ReadonlySet<string> = new Set(['recover-attention', 'recover-experts']);
+const recoveries: ReadonlySet<string> = new Set([
+  'recover-attention',
+  'recover-partial-attention',
+  'recover-experts',
+]);
 
 test('random programs give every transformation something to do', () => {
   const idle = transformations.filter(

@@ -3,8 +3,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Mesh } from '../../dsl/placement/placement.ts';
-import type { Graph, Node, SoftmaxSumNode } from '../graph/graph.ts';
+import { evaluateGraph } from '../graph/evaluate.ts';
+import { float64 } from '../graph/float64.ts';
+import type { Graph, Node, SoftmaxSumNode, Tensor, TensorType } from '../graph/graph.ts';
 import { results } from '../graph/graph.ts';
+import { loadsOf } from '../graph/scalar.ts';
 import { elementCount } from '../graph/tensor-type.ts';
 import { allNodes } from '../graph/uses.ts';
 import { entryPlacements } from '../lower/entry-placements.ts';
@@ -12,6 +15,7 @@ import { lowerEntry } from '../lower/lower-entry.ts';
 import { checkText, evaluateForTest, lowerText, testNumbers } from '../lower/testing.ts';
 import { localize } from '../partition/localize.ts';
 import { place } from '../partition/place.ts';
+import { lookedUpBound } from '../tiles/schedules/softmax-sum.ts';
 import { optimize } from './passes.ts';
 
 const programs = readFileSync(
@@ -63,6 +67,67 @@ describe.each([
       expect(partial).toBeDefined();
       expect(visible).toBeDefined();
     }
+  });
+});
+
+/** In blocks of so many rows by so many keys, as kernels meet them. */
+const tile = 8;
+
+/** How many blocks of scores each device computes in all turns, its tokens standing at `position`. */
+function scoreBlocks(position: (device: number, token: number) => number): readonly number[] {
+  const [node] = streaming(deviceGraph('zigzag', { C: block / 2, G: 1, R: 1, A: 4 }));
+  const [from, at] = loadsOf(node!.visible!);
+  const tensor = (id: number, name: string): Tensor => ({ id, name, dtype: 'i32', shape: [block] });
+  const inputs = [
+    { path: 'from', tensor: tensor(from!.tensor, 'from') },
+    { path: 'at', tensor: tensor(at!.tensor, 'at') },
+  ];
+  const temporary = (name: string, type: TensorType): Tensor => ({ id: 1000, name, ...type });
+  const rows = { axes: [0], extent: block };
+  const bound = lookedUpBound(node!, rows, tile, block / tile, { temporary })!;
+  const outputs = [{ path: 'bound', tensor: bound.result.id }];
+  const graph: Graph = { name: 'bounds', inputs, nodes: [bound], outputs };
+  const tokens = (device: number) => ({
+    dtype: 'i32' as const,
+    shape: [block],
+    data: Float64Array.from({ length: block }, (_, token) => position(device, token)),
+  });
+  return Array.from({ length: devices }, (_, device) => {
+    let blocks = 0;
+    for (let turn = 0; turn < devices; turn++) {
+      const sender = (device - turn + devices) % devices;
+      const given = new Map([
+        [from!.tensor, tokens(sender)],
+        [at!.tensor, tokens(device)],
+      ]);
+      const { data } = evaluateGraph(graph, given, float64).get('bound')!;
+      for (let group = 0; group < data.length; group++) blocks += Math.ceil(Number(data[group]) / tile);
+    }
+    return blocks;
+  });
+}
+
+describe('keys that no row of a workgroup sees are not looked at', () => {
+  // Of pairs of blocks 6 · 6, with its own tokens half of them and the diagonal.
+  const [all, half] = [36, 21];
+
+  test('in order, the last device has by far the most to do', () => {
+    const blocks = scoreBlocks((device, token) => device * block + token);
+    expect(blocks).toEqual([half, all + half, 2 * all + half]);
+  });
+
+  test('in zigzag, all have the same', () => {
+    const chunk = block / 2;
+    const blocks = scoreBlocks((device, token) => {
+      const held = token < chunk ? device : 2 * devices - 1 - device;
+      return held * chunk + (token % chunk);
+    });
+    expect(blocks).toEqual([57, 57, 57]);
+  });
+
+  test('in stripes, nearly the same', () => {
+    const blocks = scoreBlocks((device, token) => token * devices + device);
+    expect(blocks).toEqual([3 * half, 3 * half, 3 * half]);
   });
 });
 

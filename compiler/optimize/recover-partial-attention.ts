@@ -1,15 +1,16 @@
 /**
- * One step of attention in pieces becomes one streaming node. A step takes in a block of positions u: over the
- * axes of the weighted sum the pattern is
+ * One step of attention in pieces becomes one streaming node. A step takes in a block of positions u: over
+ * the axes of the weighted sum the pattern is
  *
  *     top      = f(max u: select(visible, x, lowest))
  *     p        = select(visible, exp(x − top), 0)
  *     total    = sum u: p                                      with any finish
  *     weighted = sum u: p · value                              with any finish
  *
- * where f takes the greater of what came before and of what the block has. Neither x nor p is then stored: the
- * node gives the block's own top, total and weighted sum, and what was a reduction becomes a map of these, the
- * sums multiplied by exp(own top − top), which is at most 1. Logits are taken to be above `lowest`.
+ * where f takes the greater of what came before and of what the block has. Neither x nor p is then stored:
+ * the node gives the block's own top, total and weighted sum, and what was a reduction becomes a map of
+ * these, the sums multiplied by exp(own top − top), which is at most 1. Logits are taken to be above
+ * `lowest`.
  */
 import type {
   ComputeNode,
@@ -74,8 +75,9 @@ interface Step {
   /** Sums of weights alone. */
   readonly totals: readonly ComputeNode[];
   readonly top: ComputeNode;
-  /** The load of the top, over the axes of the weighted sum. */
+  /** Its load, and what weights are relative to, over the axes of the weighted sum. */
   readonly topLoad: Load;
+  readonly whole: Scalar;
   readonly lowest: number;
   readonly node: Omit<SoftmaxSumNode, 'partial'>;
 }
@@ -94,7 +96,7 @@ function stepOf(node: ComputeNode, around: Surroundings): Step | undefined {
     const totals = sumsOf(weight.tensor, node, around);
     const softmax = totals && partialOf(inlineInScalar(weight, map), axis, around);
     if (totals === undefined || softmax === undefined) continue;
-    const { lowest, top, topLoad, visible, x } = softmax;
+    const { lowest, top, topLoad, visible, whole, x } = softmax;
     const parts = new Set([top.result.id, weight.tensor]);
     const { scoreBody, scoreExtents, logit } = scoreOf(x, axis, parts, around);
     const extent = reduce!.extents[0]!;
@@ -102,7 +104,7 @@ function stepOf(node: ComputeNode, around: Surroundings): Step | undefined {
     const used = new Set(
       [scoreBody, logit, ...(visible ? [visible] : [])].flatMap((scalar) => [...iteratorsOf(scalar)]),
     );
-    for (const part of iteratorsOf(topLoad)) used.add(part);
+    for (const part of iteratorsOf(whole)) used.add(part);
     const valueAxes = result.shape.map((_, own) => own).filter((own) => !used.has(own));
     const value = productOf(others);
     return {
@@ -110,6 +112,7 @@ function stepOf(node: ComputeNode, around: Surroundings): Step | undefined {
       totals,
       top,
       topLoad,
+      whole,
       lowest,
       node: { kind: 'softmaxSum', result, extent, scoreExtents, scoreBody, logit, visible, value, valueAxes },
     };
@@ -121,7 +124,9 @@ function isSumOverOne({ reduce }: ComputeNode): boolean {
   return reduce?.combiner === 'sum' && reduce.extents.length === 1;
 }
 
-/** The nodes that sum the weights alone; undefined where anything but these and the weighted sum reads them. */
+/**
+ * The nodes that sum the weights alone; undefined where anything but these and the weighted sum reads them.
+ */
 function sumsOf(
   weights: TensorId,
   weighted: ComputeNode,
@@ -144,7 +149,11 @@ function sumsOf(
 
 /** Every axis of the node once, in order, the reduced one last. */
 function isPlain(subscripts: readonly Scalar[], { result }: ComputeNode): boolean {
-  const isInOrder = subscripts.every((part, axis) => part.op === 'iterator' && part.axis === axis);
+  const isInOrder = subscripts.every((part, axis) => {
+    // Along an axis of one position the iterator is 0.
+    if (part.op === 'constant') return result.shape[axis] === 1;
+    return part.op === 'iterator' && part.axis === axis;
+  });
   return isInOrder && subscripts.length === result.shape.length + 1;
 }
 
@@ -154,6 +163,7 @@ interface Partial {
   readonly lowest: number;
   readonly top: ComputeNode;
   readonly topLoad: Load;
+  readonly whole: Scalar;
 }
 
 /** What `weight` is the part of a softmax of along the axis; in normal form. */
@@ -162,29 +172,36 @@ function partialOf(weight: Scalar, axis: number, around: Surroundings): Partial 
   if (value.op !== 'apply' || value.function !== 'exp') return undefined;
   const [difference] = value.operands;
   if (difference?.op !== 'apply' || difference.function !== 'sub') return undefined;
-  const [logits, topLoad] = difference.operands as [Scalar, Scalar];
-  if (topLoad.op !== 'load' || iteratorsOf(topLoad).has(axis)) return undefined;
-  const top = around.definitions.get(topLoad.tensor);
-  if (top?.reduce?.combiner !== 'max' || top.reduce.extents.length !== 1 || !takesGreater(top))
-    return undefined;
+  const [logits, whole] = difference.operands as [Scalar, Scalar];
+  if (iteratorsOf(whole).has(axis)) return undefined;
+  const topLoad = greaterOf(whole).find((load) => isTop(around.definitions.get(load.tensor)));
+  const top = topLoad && around.definitions.get(topLoad.tensor);
+  if (topLoad === undefined || top === undefined) return undefined;
   const rank = top.result.shape.length;
   const body = substituteIterators(top.body, (own) =>
     own === rank ? iterator(axis) : topLoad.subscripts[own]!,
   );
   if (around.simplify(unfolded(body, around)) !== logits) return undefined;
   const visible = conditions.length === 0 ? undefined : around.simplify(conjunction(conditions));
-  if (visible === undefined) return { x: logits, visible, lowest: lowestFloat, top, topLoad };
+  if (visible === undefined) return { x: logits, visible, lowest: lowestFloat, top, topLoad, whole };
   if (logits.op !== 'apply' || logits.function !== 'select') return undefined;
   const [condition, x, hidden] = logits.operands as [Scalar, Scalar, Scalar];
   if (condition !== visible || hidden.op !== 'constant' || !(hidden.value < 0)) return undefined;
-  return { x, visible, lowest: Math.max(hidden.value, lowestFloat), top, topLoad };
+  return { x, visible, lowest: Math.max(hidden.value, lowestFloat), top, topLoad, whole };
 }
 
 const lowestFloat = -(2 - 2 ** -23) * 2 ** 127;
 
-/** Whether the finished maximum is no less than the maximum itself. */
-function takesGreater({ reduce }: ComputeNode): boolean {
-  const finish = reduce?.finish;
+/** Loads that the expression is no less than. */
+function greaterOf(scalar: Scalar): readonly Load[] {
+  if (scalar.op === 'load') return [scalar];
+  return scalar.op === 'apply' && scalar.function === 'max' ? scalar.operands.flatMap(greaterOf) : [];
+}
+
+/** Whether it is a maximum over one axis, or no less than that. */
+function isTop(node: ComputeNode | undefined): boolean {
+  if (node?.reduce?.combiner !== 'max' || node.reduce.extents.length !== 1) return false;
+  const { finish } = node.reduce;
   if (finish === undefined) return true;
   const isMaximum = finish.op === 'apply' && finish.function === 'max';
   return isMaximum && finish.operands.some(({ op }) => op === 'reduced');
@@ -195,7 +212,7 @@ function takesGreater({ reduce }: ComputeNode): boolean {
 /** Undefined where the values come too late, or what has the top has no axes of its own. */
 function streamed(
   nodes: readonly Node[],
-  { lowest, node, top, topLoad, totals, weighted }: Step,
+  { lowest, node, top, topLoad, totals, weighted, whole }: Step,
   newTensor: (name: string, shape: readonly number[]) => Tensor,
 ): readonly Node[] | undefined {
   const { shape } = weighted.result;
@@ -218,11 +235,8 @@ function streamed(
   const below = (axis: number): Scalar => inverse.get(axis)!;
   /** Over the axes of the top, and of sums of weights alone. */
   const blockOf = (from: Tensor) => load(from, rowAxes.map(below));
-  const newTop = load(
-    top.result,
-    top.result.shape.map((_, axis) => iterator(axis)),
-  );
-  const kept = (block: Scalar, whole: Scalar) => apply('exp', apply('sub', block, whole));
+  const wholeBelow = substituteIterators(whole, below);
+  const kept = (blockTop: Scalar, top: Scalar) => apply('exp', apply('sub', blockTop, top));
   const replaced = new Map<TensorId, Node>([
     [top.result.id, mapOf(top, blockOf(parts.top))],
     [
@@ -235,13 +249,13 @@ function streamed(
             sums,
             shape.map((_, axis) => iterator(axis)),
           ),
-          kept(load(parts.top, own), topLoad),
+          kept(load(parts.top, own), whole),
         ),
       ),
     ],
     ...totals.map((total): readonly [TensorId, Node] => [
       total.result.id,
-      mapOf(total, apply('mul', blockOf(parts.total), kept(blockOf(parts.top), newTop))),
+      mapOf(total, apply('mul', blockOf(parts.total), kept(blockOf(parts.top), wholeBelow))),
     ]),
   ]);
   return nodes.flatMap((one, position) => {
@@ -258,8 +272,8 @@ function mapOf(node: ComputeNode, value: Scalar): ComputeNode {
 }
 
 /**
- * Each of the axes in terms of the iterators of what is subscripted: `[i0, i1 * 2 + i2]` gives i0, i1 floordiv 2
- * and i1 mod 2. Undefined where subscripts do not put together all axes, each once.
+ * Each of the axes in terms of the iterators of what is subscripted: `[i0, i1 * 2 + i2]` gives i0, i1
+ * floordiv 2 and i1 mod 2. Undefined where subscripts do not put together all axes, each once.
  */
 function inverseOf(
   subscripts: readonly Scalar[],

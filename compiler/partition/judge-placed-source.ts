@@ -1,6 +1,6 @@
 /**
- * For tests: whether a random program that the placement checker accepts, with symbolic sizes, has a place on a
- * random mesh that its sizes come apart on, the same place, and computes what it does on one device.
+ * For tests: whether a random program that the placement checker accepts, with symbolic sizes, has a place on
+ * a random mesh that its sizes come apart on, the same place, and computes what it does on one device.
  */
 import {
   type Mesh,

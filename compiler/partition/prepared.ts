@@ -1,7 +1,8 @@
 /**
  * A collective whose axes a value is not cut or pending over, because it turned out to need no device but its
  * own: where nothing is there to be undone the collective does only what is left of it, which moves no data.
- * The checker does not look into values and may have said that they are cut, or pending, further than they are.
+ * The checker does not look into values and may have said that they are cut, or pending, further than they
+ * are.
  */
 import type { PendingCombiner, Placement } from '../../dsl/placement/placement.ts';
 import type { PlacementChange } from '../graph/graph.ts';

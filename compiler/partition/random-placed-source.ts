@@ -60,8 +60,8 @@ export interface RandomPlacedProgram {
 }
 
 /**
- * Functions that calls go to: some open, some that ask for a placement. A module of their own, so that they are
- * checked where they are called only.
+ * Functions that calls go to: some open, some that ask for a placement. A module of their own, so that they
+ * are checked where they are called only.
  */
 const library = `module helpers
 
@@ -279,13 +279,13 @@ const templates: { readonly [name: string]: Template } = {
   call: (scope) => pick(scope.choose, calls)(scope),
   record: (scope) => {
     const matrix = tensorOf(scope, ['f32'], 2);
-    const vector = matrix && scope.variables.find(({ dims }) => same(dims, matrix.dims.slice(0, 1)));
-    if (matrix === undefined || vector?.element !== 'f32') return undefined;
-    const pair = pick(scope.choose, [
-      `Pair(u: ${vector.name}, v: ${matrix.name})`,
-      `paired(${vector.name}, ${matrix.name})`,
-    ]);
-    const { dims, element } = matrix;
+    if (matrix === undefined) return undefined;
+    const { dims, element, name } = matrix;
+    const vectors = scope.variables.filter(
+      (one) => one.element === 'f32' && same(one.dims, dims.slice(0, 1)),
+    );
+    const vector = pick(scope.choose, [...vectors.map((one) => one.name), `rows(${name})`]);
+    const pair = pick(scope.choose, [`Pair(u: ${vector}, v: ${name})`, `paired(${vector}, ${name})`]);
     return { text: pick(scope.choose, [`unpaired(${pair})`, `{ let w = ${pair}  w.v }`]), element, dims };
   },
   fold: (scope) => {

@@ -8,6 +8,8 @@ import type * as Joins from '../../dsl/types/placing/joins.ts';
 import type * as Linearity from '../../dsl/types/placing/linearity.ts';
 import type * as Comprehension from '../../dsl/types/placing/place-comprehension.ts';
 import type * as Together from '../../dsl/types/placing/together.ts';
+import { readTape } from '../graph/choice-tape.ts';
+import { threefry2x32 } from '../graph/threefry.ts';
 import { judged } from './judge-placed-source.ts';
 
 /** By broken rule, a program that only a checker without the rule accepts. */
@@ -104,9 +106,9 @@ const meshes: readonly Mesh[] = [
 /** What is said of the program on each mesh, at several sizes. */
 function outcomes(text: string): readonly string[] {
   return meshes.flatMap((mesh) =>
-    [0, 1, 2, 3, 5].map((start) => {
-      let turn = start;
-      return judged(`mesh (a, b, c)\n\nexport fn main${text}\n`, mesh, (bound) => (turn++ * 7) % bound).kind;
+    [1, 2, 3, 4, 5, 6].map((seed) => {
+      const tape = Array.from({ length: 200 }, (_, at) => threefry2x32(seed, at, 0, 0)[0]);
+      return judged(`mesh (a, b, c)\n\nexport fn main${text}\n`, mesh, readTape(tape)).kind;
     }),
   );
 }

@@ -359,9 +359,9 @@ function lowerOffset(tensor: Tensor, outputs: readonly TileExpression[]): TileEx
 }
 
 /**
- * One more than the last position that any row of the workgroup sees, as far as a conjunct `start + u <= f(row)`
- * of `visible` tells, for an f that grows with the row: its value at the workgroup's last row. Below 0 where
- * nothing is seen.
+ * One more than the last position that any row of the workgroup sees, as far as a conjunct `start + u <=
+ * f(row)` of `visible` tells, for an f that grows with the row: its value at the workgroup's last row. Below
+ * 0 where nothing is seen.
  */
 function lastVisible(
   node: SoftmaxSumNode,
@@ -391,16 +391,16 @@ function lastVisible(
 }
 
 /**
- * Where positions are looked up, as those of a sequence in zigzag order are: what `lastVisible` tells, for each
- * workgroup's rows, found by looking at all that it might see. That takes a comparison for each position, where
- * its score takes as many multiplications as a head is wide.
+ * Where positions are looked up, as those of a sequence in zigzag order are: what `lastVisible` tells, for
+ * each workgroup's rows, found by looking at all that it might see. That takes a comparison for each
+ * position, where its score takes as many multiplications as a head is wide.
  */
-function lookedUpBound(
+export function lookedUpBound(
   { extent, result, visible }: SoftmaxSumNode,
-  rows: AxisClass,
+  rows: Pick<AxisClass, 'axes' | 'extent'>,
   threads: number,
   groups: number,
-  context: ScheduleContext,
+  context: Pick<ScheduleContext, 'temporary'>,
 ): ComputeNode | undefined {
   const streamed = result.shape.length;
   if (visible === undefined || groups === 0) return undefined;
@@ -431,7 +431,9 @@ function lookedUpBound(
   };
 }
 
-/** What is added to the streamed position, the same for all rows; undefined where the scalar is no such sum. */
+/**
+ * What is added to the streamed position, the same for all rows; undefined where the scalar is no such sum.
+ */
 function startOf(scalar: Scalar, streamed: number): Scalar | undefined {
   if (scalar.op === 'iterator') return scalar.axis === streamed ? integer(0) : undefined;
   if (scalar.op !== 'apply' || scalar.function !== 'add') return undefined;

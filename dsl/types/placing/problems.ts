@@ -222,7 +222,10 @@ export function report(
   placing.report({ ...rest, at, secondary: [...(rest.secondary ?? []), ...inside] });
 }
 
-/** What is said beside fixes: of what was made inside of a called function, its caller gives the arguments only. */
+/**
+ * What is said beside fixes: of what was made inside of a called function, its caller gives the arguments
+ * only.
+ */
 function wayOut(
   otherwise: string,
   axes: readonly string[],
