@@ -9,8 +9,8 @@ import type { TypedProgram } from '../dsl/types/typed.ts';
 import { UserError } from '../runtime/errors.ts';
 
 /**
- * Inputs and outputs live as the entry declares. Experts that tokens on other devices look up get their tokens
- * by all-to-all.
+ * Inputs and outputs live as the entry declares. Experts that tokens on other devices look up get their
+ * tokens by all-to-all.
  * @throws UserError naming what cannot be computed where it is placed
  */
 export function partition(program: TypedProgram, entry: string, graph: Graph, mesh: Mesh): DeviceProgram {
