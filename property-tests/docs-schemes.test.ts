@@ -24,7 +24,7 @@ import { randomInput } from '../driver/random-inputs.ts';
 import { runReference } from '../driver/run-reference.ts';
 import { runReferenceOnMesh } from '../driver/run-reference-mesh.ts';
 import type { Mesh } from '../dsl/placement/placement.ts';
-import type { TensorData } from '../runtime/weights/tensor-data.ts';
+import { type TensorData, tensorValues } from '../runtime/weights/tensor-data.ts';
 import { distance } from './run-entry.ts';
 
 type Numbers = Readonly<Record<string, number>>;
@@ -55,6 +55,10 @@ const heads: LayerSizes = { tokens: 24, queryHeads: 24, keyHeads: 12, headSize: 
 const activations: LayerSizes = { tokens: 24, queryHeads: 1, keyHeads: 1, headSize: D };
 const layer = { S: 24, D, F, G: 12, R: 2, A: 3, L };
 const lookedUp = [{ dp: 2, ep: 1 }, { dp: 1, ep: 3 }, { dp: 2, ep: 2 }, { dp: 3, ep: 4 }, { ep: 6, dp: 2 }]; // biome-ignore format: one table
+
+const groups = { S: 12, T: 4, C: 2, D, F: 6, E: 12 };
+const folded = { P: 12, T: 2, D, G: 12, R: 2, A: 2, E: 12, F: 3, K: 2 };
+const piped = { M: 4, B: 6, D, F: 3, L: 12 };
 
 const schemes: readonly Scheme[] = [
   {
@@ -156,6 +160,69 @@ const schemes: readonly Scheme[] = [
     meshes: lookedUp,
     sent: ({ dp = 1, ep = 1 }) => 3 * 2 * others(ep) * (T / dp),
   },
+  {
+    page: 'dispatch',
+    entry: 'dropless',
+    sizes: { B: 6, T, D, F: 3, E: 12, K: 2 },
+    meshes: lookedUp,
+    sent: ({ dp = 1, ep = 1 }) => 2 * others(ep) * 12 * (6 / dp) * (T / ep) * D,
+  },
+  {
+    page: 'dispatch',
+    entry: 'limited',
+    sizes: { ...groups, K: 3 },
+    meshes: along('ep', [2, 3, 4, 6, 12]),
+    sent: ({ ep = 1 }) => 2 * others(ep) * groups.E * (groups.S / ep) * groups.C * D + 1,
+  },
+  {
+    page: 'dispatch',
+    entry: 'wide',
+    sizes: { ...groups, K: 2 },
+    meshes: [{ ep: 2, tp: 2 }, { ep: 1, tp: 3 }, { ep: 3, tp: 1 }, { tp: 3, ep: 4 }, { ep: 12, tp: 3 }], // biome-ignore format: one table
+    sent: ({ ep = 1, tp = 1 }) =>
+      2 * others(ep) * groups.E * (groups.S / ep) * groups.C * D +
+      2 * others(tp) * (groups.S / ep) * groups.T * D,
+  },
+  {
+    page: 'dispatch',
+    entry: 'gathered',
+    sizes: { T, D, F: 3, E: 12, K: 2 },
+    meshes: along('ep', [2, 3, 4, 6]),
+    sent: ({ ep = 1 }) => others(ep) * T * (2 * D + 2 * 2),
+  },
+  {
+    page: 'dispatch',
+    entry: 'derived',
+    sizes: { T, D, F: 3, E: 12, K: 2 },
+    meshes: along('ep', [2, 3, 4, 6, 12]),
+    sent: ({ ep = 1 }) => 2 * others(ep) * 12 * (T / ep) * D,
+  },
+  {
+    page: 'parallel-folding',
+    entry: 'layer',
+    sizes: folded,
+    meshes: [{ sp: 2, tp: 1 }, { sp: 1, tp: 3 }, { sp: 2, tp: 2 }, { sp: 2, tp: 3 }, { tp: 4, sp: 3 }], // biome-ignore format: one table
+    sent: ({ sp = 1, tp = 1 }) => {
+      const tokens = (folded.P * folded.T) / (sp * tp);
+      const keys = tokens * tp * (folded.G / tp) * folded.A;
+      return 2 * (tp - 1) * tokens * D + 2 * (sp - 1) * keys + 2 * others(sp * tp) * folded.E * tokens * D;
+    },
+  },
+  {
+    page: 'pipeline',
+    entry: 'forward',
+    sizes: piped,
+    meshes: [{ dp: 1, pp: 2 }, { dp: 2, pp: 3 }, { dp: 3, pp: 1 }, { pp: 6, dp: 2 }, { dp: 6, pp: 4 }], // biome-ignore format: one table
+    sent: ({ dp = 1, pp = 1 }) =>
+      pp === 1 ? 0 : (piped.M + pp - 1 + 2 * others(pp) * piped.M) * (piped.B / dp) * D,
+  },
+  {
+    page: 'pipeline',
+    entry: 'mean_distance',
+    sizes: piped,
+    meshes: along('pp', [2, 3, 4, 6, 12]),
+    sent: ({ pp = 1 }) => (piped.M + pp - 1) * piped.B * D + 1,
+  },
 ];
 
 /** As for every program on a mesh: sums are taken in another order. */
@@ -239,7 +306,9 @@ test.each(withFormula)('the formula of $page is that of the tables', ({ page, fo
 test('every entry of every page is run', () => {
   const exported = readdirSync(pages).flatMap((name) => {
     const page = name.replace(/\.md$/, '');
-    return [...programOf(page).matchAll(/^export fn (\w+)/gm)].map(([, entry]) => `${page} ${entry}`);
+    return [...programOf(page).matchAll(/^export (?:auto )?fn (\w+)/gm)].map(
+      ([, entry]) => `${page} ${entry}`,
+    );
   });
   expect(schemes.map(({ page, entry }) => `${page} ${entry}`).toSorted()).toEqual(exported.toSorted());
 });
@@ -256,6 +325,51 @@ test.each(['gathered-context', 'ulysses', 'ring', 'two-dimensional'])('%s is cau
   expect(distance(wanted, outputs)).toBeLessThanOrEqual(tolerance);
 });
 
+const mixture = `import moe
+
+export fn layer[K](x: f32[T, D], gate: f32[E, D], experts: moe.Ffn(D, F)[E]) -> f32[T, D] where K <= E =
+  for t: moe.moe[K](x[t], gate, experts)
+`;
+
+test.each(['gathered', 'derived'])('%s experts are the mixture of one device', (entry) => {
+  const sizes = { T, D, F, E: 12, K: 2 };
+  const wanted = run(checkText(mixture), 'layer', sizes).outputs;
+  const { outputs } = run(checkText(programOf('dispatch')), entry, sizes, { ep: 4 });
+  expect(distance(wanted, outputs)).toBeLessThanOrEqual(tolerance);
+});
+
+test.each([
+  ['as many slots as tokens', groups.T, true],
+  ['one slot', 1, false],
+] as const)('%s in each group: the mixture of one device or less', (_, C, isAll) => {
+  const counts = { T: groups.S * groups.T, D, F: groups.F, E: groups.E, K: 2 };
+  const wanted = run(checkText(mixture), 'layer', counts).outputs;
+  const { outputs } = run(
+    checkText(programOf('dispatch').replace('softmax_top_k', 'top_k_softmax')),
+    'limited',
+    {
+      ...groups,
+      C,
+      K: 2,
+    },
+    { ep: 4 },
+  );
+  const out = new Map([['out', outputs.get('out.0')!]]);
+  expect(distance(wanted, out) <= tolerance).toBe(isAll);
+  expect(tensorValues(outputs.get('out.1')!)[0] === 0).toBe(isAll);
+});
+
+test('a pipeline is its layers one after another', () => {
+  const program = programOf('pipeline');
+  const plain = `${program}
+export fn plain(x: f32[M, B, D], layers: Layer(D, F)[L]) -> f32[M, B, D] =
+  for m: fold w in layers from h = x[m]: for b: block(h[b], w)
+`;
+  const wanted = run(checkText(plain), 'plain', piped).outputs;
+  const { outputs } = run(checkText(program), 'forward', piped, { pp: 4 });
+  expect(distance(wanted, outputs)).toBeLessThanOrEqual(tolerance);
+});
+
 describe('what is wrong is seen', () => {
   const changed = (page: string, from: string, to: string): Checked => {
     const program = programOf(page);
@@ -267,6 +381,16 @@ describe('what is wrong is seen', () => {
     const wrong = changed('ring', 'at: me(sp)', 'at: j');
     const alone = run(wrong, 'attend', attention).outputs;
     expect(distance(alone, run(wrong, 'attend', attention, { sp: 3 }).outputs)).toBeGreaterThan(1e-2);
+  });
+
+  test.each([
+    ['what a stage makes is not passed on', 'let arrived = shift(held, pp)', 'let arrived = held'],
+    ['results are taken a step late', 'made[m + (pp - 1), b, d]', 'made[M + pp - 2 - m, b, d]'],
+    ['every stage gives its own', 'if me(pp) == pp - 1 then made', 'if me(pp) == 0 then made'],
+  ])('%s', (_, from, to) => {
+    const wrong = changed('pipeline', from, to);
+    const right = run(checkText(programOf('pipeline')), 'forward', piped).outputs;
+    expect(distance(right, run(wrong, 'forward', piped, { pp: 3 }).outputs)).toBeGreaterThan(1e-2);
   });
 
   test('a sum taken over the tokens of one device', () => {

@@ -333,7 +333,9 @@ export function graphBuilder(): GraphBuilder {
   };
 }
 
-/** Comparisons of integers that are true where the condition is (or is not): they may keep a subscript inside. */
+/**
+ * Comparisons of integers that are true where the condition is (or is not): they may keep a subscript inside.
+ */
 function rangeConditions(condition: Scalar, holds: boolean): readonly Scalar[] {
   // A branch that is never taken: all that it stores may read outside.
   if (condition.op === 'constant') return Boolean(condition.value) === holds ? [] : [boolean(false)];

@@ -295,6 +295,7 @@ describe.each(forms)('%s', (_, text, own) => {
 test.each([
   ['a token that knows its position', 'for t, d: relu(sum i: (x[t, i] + f32(t)) * w[pick[t], d, i])'],
   ['a neighbour of the token', 'for t, d: relu(sum i: x[(t + 1) % T, i] * w[pick[t], d, i])'],
+  ['a row of a table', 'for t, d: x[t, d] + w[pick[t], d, 0]'],
   ['a sum over tokens', 'for t, d: relu(sum s: x[s, d] * w[pick[s], d, 0] * x[t, d])'],
 ])('%s is not dispatched', (_, body) => {
   const text = `export auto fn f(x: f32[T@ep, D], pick: ix(E)[T@ep], w: f32[E@ep, D, D]) -> f32[T@ep, D]

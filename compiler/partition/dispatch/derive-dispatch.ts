@@ -137,7 +137,10 @@ function slotCount(routing: Routing, root: Graph, { capacityFactor }: DispatchOp
   return Math.min(most, Math.ceil((picksInBlock(routing) / routing.experts) * capacityFactor));
 }
 
-/** How many picks of one block may be of one expert: what is sorted picks different ones along its last dimension. */
+/**
+ * How many picks of one block may be of one expert: what is sorted picks different ones along its last
+ * dimension.
+ */
 function mostPicks(routing: Routing, root: Graph): number {
   const { pick, queued, token } = routing;
   const picks = picksInBlock(routing);

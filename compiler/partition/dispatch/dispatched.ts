@@ -64,7 +64,7 @@ export function dispatched(graph: Graph, { nodes, routing }: RoutedRegion, means
     change: { kind: 'all_to_all', axes: over, ...dims },
   });
 
-  /** The rows of a tensor in the slots of the experts, where these are; and the nodes that bring them there. */
+  /** The rows of a tensor in the slots of the experts, and the nodes that bring them there. */
   function brought(row: Row): { readonly rows: Tensor; readonly nodes: readonly Node[] } {
     const { from, roles } = row;
     const key = `${from.id}: ${roles.join(' ')}`;

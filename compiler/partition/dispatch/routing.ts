@@ -42,7 +42,7 @@ export interface RoutedNode {
 
 export interface RoutedRegion {
   readonly routing: Routing;
-  /** In order; the first looks weights up, and so does at least one after each other. */
+  /** In order; the first looks weights up, and so does at least one after each of the others. */
   readonly nodes: readonly RoutedNode[];
 }
 
@@ -119,7 +119,29 @@ function regionFrom(nodes: readonly Node[], routing: Routing, places: Places): R
   for (const { node } of [...routed.values()].toReversed())
     if (wanted.has(node.result.id)) for (const tensor of readsOf(node)) wanted.add(tensor);
   const found = [...routed.values()].filter(({ node }) => wanted.has(node.result.id));
-  return seeds.length > 0 ? { routing, nodes: found } : undefined;
+  const isNetwork = found.some(
+    (each) => seeds.includes(each.node.result.id) && reducesRow(each, routing, routed),
+  );
+  return isNetwork ? { routing, nodes: found } : undefined;
+}
+
+/**
+ * Whether a row of the token meets the weights in a reduction. What only reads a row of a table is not worth
+ * sending tokens for: the rows of a vocabulary would each have slots.
+ */
+function reducesRow(
+  { axes, node }: RoutedNode,
+  { pick, queued }: Routing,
+  routed: ReadonlyMap<TensorId, RoutedNode>,
+): boolean {
+  if (node.reduce === undefined) return false;
+  const positions = queued.map((dim) => axes[dim]);
+  return loadsOf(node.body).some(
+    ({ subscripts, tensor }) =>
+      routed.has(tensor) ||
+      (tensor !== pick.id &&
+        subscripts.some((each) => each.op === 'iterator' && positions.includes(each.axis))),
+  );
 }
 
 function looksUp(node: ComputeNode, { pick, over, experts }: Routing, places: Places): boolean {

@@ -1,6 +1,6 @@
 /**
- * The slots of experts: a block of tokens has so many for each expert, for those of its picks that come first.
- * Nodes that say which pick is in a slot, and which slot a pick has.
+ * The slots of experts: a block of tokens has so many for each expert, for those of its picks that come
+ * first. Nodes that say which pick is in a slot, and which slot a pick has.
  */
 import type { ComputeNode, Node, Scalar, Tensor } from '../../graph/graph.ts';
 import { apply, integer, iterator, iterators, load } from '../../graph/scalar.ts';
