@@ -62,7 +62,9 @@ const priorities: readonly ((item: Item, state: Listing) => boolean)[] = [
 ];
 
 interface Listing {
-  /** Results of exchanges that were started and that nothing has read yet, and what each step needs of them. */
+  /**
+   * Results of exchanges that were started and that nothing has read yet, and what each step needs of them.
+   */
   readonly flying: Set<TensorId>;
   readonly leadsToExchange: ReadonlySet<Item>;
   readonly needs: ReadonlyMap<ScheduledStep, Touched>;

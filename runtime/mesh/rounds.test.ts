@@ -42,8 +42,8 @@ function inOrder(commands: readonly Command[]): readonly string[] {
 }
 
 /**
- * What an exchange sends is taken when it starts. What arrives is written when it is waited for, and until then
- * nothing may be read where it will be.
+ * What an exchange sends is taken when it starts. What arrives is written when it is waited for, and until
+ * then nothing may be read where it will be.
  */
 function inRounds(rounds: readonly Round[]): readonly string[] {
   const memory = newMemory();

@@ -1,7 +1,7 @@
 /**
- * Takes collectives that move the same in every step out of loops, with the comprehensions that make what they
- * move. What depends on the step, as the gather of one layer's parameters, stays where it is; and so does what
- * would have to be held through the loop beyond a bound.
+ * Takes collectives that move the same in every step out of loops, with the comprehensions that make what
+ * they move. What depends on the step, as the gather of one layer's parameters, stays where it is; and so
+ * does what would have to be held through the loop beyond a bound.
  */
 
 import { dtypeFacts } from '../../../dsl/types/dtype.ts';

@@ -1,6 +1,6 @@
 /**
- * Sums of two reductions of which nothing but the sum is read become one reduction of the sum of the parts. The
- * order of the additions is another one then, so that floats are added so only where that is allowed.
+ * Sums of two reductions of which nothing but the sum is read become one reduction of the sum of the parts.
+ * The order of the additions is another one then, so that floats are added so only where that is allowed.
  */
 import { samePlacement } from '../../../dsl/placement/placement.ts';
 import type { CollectiveNode, Graph, Node, Scalar, Tensor, TensorId } from '../../graph/graph.ts';

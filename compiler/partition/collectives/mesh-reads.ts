@@ -111,8 +111,8 @@ export function newTensor(draft: Draft, like: Tensor, placement: Placement): Ten
 }
 
 /**
- * The placement that what reads the tensor makes of it, without data moving, before it does anything else: the
- * tensor could as well live so.
+ * The placement that what reads the tensor makes of it, without data moving, before it does anything else:
+ * the tensor could as well live so.
  */
 export function takenAs(tensor: TensorId, slot: ReadSlot, draft: Draft): Placement {
   const held = draft.placements.get(tensor)!;

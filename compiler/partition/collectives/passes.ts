@@ -1,6 +1,6 @@
 /**
- * The passes over collectives, in the order in which they run: first over the placed program of the whole mesh,
- * then over that of each device.
+ * The passes over collectives, in the order in which they run: first over the placed program of the whole
+ * mesh, then over that of each device.
  */
 import type { Graph } from '../../graph/graph.ts';
 import { assertWellFormed } from '../../graph/well-formed.ts';

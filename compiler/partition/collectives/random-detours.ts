@@ -1,6 +1,6 @@
 /**
- * For tests: programs in which more is moved than has to be. On the way from a tensor to what reads it are put
- * collectives that lead to where it was or elsewhere, with roundings and additions between them.
+ * For tests: programs in which more is moved than has to be. On the way from a tensor to what reads it are
+ * put collectives that lead to where it was or elsewhere, with roundings and additions between them.
  */
 import { deviceCount, type Mesh, type Placement, samePlacement } from '../../../dsl/placement/placement.ts';
 import type { TensorValue } from '../../graph/algebra.ts';

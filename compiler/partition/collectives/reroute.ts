@@ -1,8 +1,8 @@
 /**
- * Plans the collectives between a tensor and its readers anew. Each reader asks for the tensor as it uses it: an
- * all-reduce of which only blocks are read becomes a reduce-scatter, an all-gather that is cut otherwise
- * afterwards an all-to-all, one that is cut back nothing, and a chain of reshardings one plan. What is written
- * stays unless less is sent.
+ * Plans the collectives between a tensor and its readers anew. Each reader asks for the tensor as it uses
+ * it: an all-reduce of which only blocks are read becomes a reduce-scatter, an all-gather that is cut
+ * otherwise afterwards an all-to-all, one that is cut back nothing, and a chain of reshardings one plan.
+ * What is written stays unless less is sent.
  */
 import { type AxisList, type Placement, samePlacement } from '../../../dsl/placement/placement.ts';
 import { dtypeFacts } from '../../../dsl/types/dtype.ts';
