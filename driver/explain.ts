@@ -21,8 +21,9 @@ import { exchangeOf, sentBytes } from '../compiler/plan/expand-exchange.ts';
 import { typeText } from '../compiler/plan/storage-bytes.ts';
 import { deviceCount, type Mesh, showList } from '../dsl/placement/placement.ts';
 import type { Dtype } from '../dsl/types/dtype.ts';
+import { isUserError } from '../runtime/errors.ts';
 import type { OpenedDevice } from '../runtime/webgpu/device.ts';
-import type { Checked, Compiled, Instance, Lowered } from './compile.ts';
+import { type Checked, type Compiled, type Instance, type Lowered, showGraph } from './compile.ts';
 import { showInstance, showSignature } from './signature.ts';
 
 export interface Explanation {
@@ -39,7 +40,12 @@ export interface Explanation {
   readonly peakLiveBytes: number;
   /** All else is then of one device of a mesh. */
   readonly mesh: ExplainedMesh | undefined;
+  /** Of what the compiler placed: the program with all placements and movements written out. */
+  readonly written: WrittenOut | undefined;
 }
+
+/** Ricci source that checks by itself and computes the same, or why there is none. */
+export type WrittenOut = { readonly source: string } | { readonly missing: string };
 
 export interface ExplainedMesh {
   readonly axes: Mesh['axes'];
@@ -83,7 +89,8 @@ export interface ExplainedPlan {
   readonly peakBytes: number;
 }
 
-export function explain(checked: Checked, instance: Instance, { optimized, device }: Lowered): Explanation {
+export function explain(checked: Checked, instance: Instance, lowered: Lowered): Explanation {
+  const { optimized, device } = lowered;
   const info = entryOf(checked.program, instance.entry);
   const tensors = allTensors(optimized);
   const explained = (path: string, tensor: Tensor): ExplainedTensor => {
@@ -102,7 +109,17 @@ export function explain(checked: Checked, instance: Instance, { optimized, devic
     totals,
     peakLiveBytes: peakLiveBytes(optimized),
     mesh: device === undefined ? undefined : explainMesh(device.mesh, optimized),
+    written: device !== undefined && (instance.auto || info.auto) ? writtenOut(lowered) : undefined,
   };
+}
+
+function writtenOut(lowered: Lowered): WrittenOut {
+  try {
+    return { source: showGraph.source(lowered) };
+  } catch (error) {
+    if (isUserError(error)) return { missing: error.message };
+    throw error;
+  }
 }
 
 function explainMesh(mesh: Mesh, graph: Graph): ExplainedMesh {

@@ -9,6 +9,7 @@ import {
   type Explanation,
   explain,
   explainPlan,
+  type WrittenOut,
 } from '../../driver/explain.ts';
 import { entryPicture, type MeshPicture } from '../../driver/mesh-picture.ts';
 import { writeFileBeside } from '../../driver/write-file.ts';
@@ -126,7 +127,8 @@ async function planFor(
 // ── as text ────────────────────────────────────────────────────────────────────────────────────────────────
 
 function reportText(explanation: Explanation, plan: ExplainedPlan | string): string {
-  const { signature, instance, sizes, inputs, outputs, nodes, totals, peakLiveBytes, mesh } = explanation;
+  const { signature, instance, sizes, inputs, outputs, nodes, totals, peakLiveBytes, mesh, written } =
+    explanation;
   const sizeText = Object.entries(sizes).map(([name, value]) => `${name}=${value}`);
   const bytes = totals.bytesRead + totals.bytesWritten;
   return [
@@ -142,7 +144,14 @@ function reportText(explanation: Explanation, plan: ExplainedPlan | string): str
       `${bytesText(bytes)} moved: ${(totals.flops / Math.max(1, bytes)).toFixed(1)} FLOPs a byte`,
     `peak memory of the graph: ${bytesText(peakLiveBytes)}, inputs and outputs included`,
     planText(plan),
+    ...(written === undefined ? [] : ['', writtenText(written)]),
   ].join('\n');
+}
+
+function writtenText(written: WrittenOut): string {
+  return 'source' in written
+    ? `what the compiler placed, written out (compile --show source prints this alone):\n\n${written.source.trimEnd()}`
+    : `what the compiler placed cannot be written out: ${written.missing}`;
 }
 
 function meshText({ axes, devices, sentBytes, exchanges }: ExplainedMesh): string {

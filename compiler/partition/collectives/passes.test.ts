@@ -155,13 +155,13 @@ const mutants: Readonly<Record<string, PlacedPass['run']>> = {
   },
   'reads another tensor': (placed) => {
     const named = new Map<string, TensorId>();
-    for (const { dtype, shape, id } of allTensors(placed.graph).values())
-      if (!named.has(`${dtype} ${shape}`)) named.set(`${dtype} ${shape}`, id);
+    // Inputs: what is defined before everything.
+    for (const { tensor } of placed.graph.inputs) named.set(`${tensor.dtype} ${tensor.shape}`, tensor.id);
     const tensors = allTensors(placed.graph);
     return onNodes(placed.graph, (node) => {
       if (node.kind !== 'collective') return [node];
       const { dtype, shape } = tensors.get(node.source)!;
-      return [{ ...node, source: named.get(`${dtype} ${shape}`)! }];
+      return [{ ...node, source: named.get(`${dtype} ${shape}`) ?? node.source }];
     });
   },
   'sends what nobody asked for': (placed) => {

@@ -16,7 +16,7 @@ import {
 import { origins, type PlaceScope, type Placing, sizeIn } from './placing.ts';
 import { gatherRemedies, listed, needsWhole, reduceRemedies, report, withRemedies } from './problems.ts';
 
-/** Steps of the search for where the state can stay: each cuts a dimension over one more axis at least. */
+/** Steps of the search for where the state can stay: each cuts it further, or finds what more it depends on. */
 const mostRounds = 16;
 
 export function placeLoop(expression: Typed<'loop'>, scope: PlaceScope, placing: Placing): PlacedValue {
@@ -59,7 +59,7 @@ export function carried(
       reportState(carrier, before, after, scope, placing);
       return unknownValue;
     }
-    return { ...before, ...dependenceOf([before, after]) };
+    return before;
   });
   return { state: final, body };
 }
@@ -111,7 +111,7 @@ function joinedState(before: PlacedTensor, after: PlacedTensor): PlacedTensor | 
   const { pending } = before;
   const agree = [...after.pending].every(([axis, { combiner }]) => pending.get(axis)?.combiner === combiner);
   const isUsed = cuts.flatMap(axesOfCut).some((axis) => pending.has(axis));
-  return agree && !isUsed ? { ...before, cuts } : undefined;
+  return agree && !isUsed ? { ...before, cuts, ...dependenceOf([before, after]) } : undefined;
 }
 
 function longerCuts(before: PlacedTensor, after: PlacedTensor): readonly Cut[] | undefined {
@@ -127,9 +127,12 @@ function axisTwice(cuts: readonly Cut[]): string | undefined {
 
 function sameEverywhere(left: PlacedValue, right: PlacedValue): boolean {
   const others = tensorsIn(right);
-  return tensorsIn(left).every((tensor, i) =>
-    tensor.cuts.every((cut, dim) => sameCut(cut, others[i]!.cuts[dim]!)),
-  );
+  return tensorsIn(left).every((tensor, i) => {
+    const other = others[i]!;
+    const isSameCut = tensor.cuts.every((cut, dim) => sameCut(cut, other.cuts[dim]!));
+    // Dependences are only ever added.
+    return isSameCut && tensor.varies.size === other.varies.size && tensor.indices.size === other.indices.size;
+  });
 }
 
 function reportState(
