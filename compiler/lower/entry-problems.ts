@@ -38,10 +38,10 @@ export function brokenSizes(info: FunctionInfo, sizes: ReadonlyMap<string, numbe
   ];
 }
 
-/** Blocks of a dimension that is cut are equal. */
+/** Blocks of a dimension that is cut are equal; in what is left to the compiler they may be padded. */
 function unevenDimension(info: FunctionInfo, dim: Dim, sizes: ReadonlyMap<string, number>): Diagnostic[] {
   const { size, placement } = dim;
-  if (placement.kind !== 'axes') return [];
+  if (placement.kind !== 'axes' || info.auto) return [];
   const value = evaluateSize(size, sizes);
   const devices = placement.axes.reduce((product, axis) => product * (sizes.get(axis) ?? 1), 1);
   if (value === undefined || value % devices === 0) return [];

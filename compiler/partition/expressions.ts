@@ -39,6 +39,8 @@ export interface ExpressionScope {
   /** Of all iterators of the node: their extents on the mesh as a whole, and the axes that cut them. */
   readonly extents: readonly number[];
   readonly lists: readonly AxisList[];
+  /** Hears of each read that need not lie in the device's block. */
+  readonly onLookUp?: (load: Load, dim: number) => void;
 }
 
 export type Pending = ReadonlyMap<string, PendingCombiner>;
@@ -101,6 +103,7 @@ export function localizer(scope: ExpressionScope): Localizer {
       if (list.length === 0) return scalar;
       const own = inBlock(scalar, placed, dim);
       if (own.isOwn) return own.scalar;
+      scope.onLookUp?.(load, dim);
       conditions.push(apply('le', integer(0), own.scalar), apply('lt', own.scalar, integer(own.block)));
       for (const axis of list) pending.set(axis, keptBy(load));
       return own.scalar;

@@ -34,10 +34,11 @@ import type {
   TensorId,
 } from '../graph/graph.ts';
 import { results } from '../graph/graph.ts';
+import type { Load } from '../graph/scalar.ts';
 import { allTensors, nodeScalars, readsOf } from '../graph/uses.ts';
 import { extentsOf } from '../optimize/nodes.ts';
 import { isFree } from './conversion.ts';
-import { type LocalScalar, localizer, type Pending } from './expressions.ts';
+import { type ExpressionScope, type LocalScalar, localizer, type Pending } from './expressions.ts';
 import { Misplaced, type PlacementFault } from './fault.ts';
 import { changeWithoutIdle, placementWithoutIdle } from './idle-axes.ts';
 import { iteratorLists } from './iterators.ts';
@@ -129,6 +130,7 @@ interface State {
   /** Counts of the loops around what is placed. */
   readonly loops: ReadonlyMap<LoopId, number>;
   readonly faults: PlacementFault[];
+  readonly onLookUp?: ExpressionScope['onLookUp'];
 }
 
 function attempt(state: State, node: Node | undefined, tensor: TensorId | undefined, run: () => void): void {
@@ -230,17 +232,32 @@ export interface PlacedNode {
   readonly results: readonly Placement[];
   /** The node as one device runs it, where it is of these kinds. */
   readonly local: ComputeNode | SoftmaxSumNode | undefined;
+  /** Its reads, by dimension, of which not every device has what it reads. */
+  readonly lookUps: readonly LookUp[];
+}
+
+export interface LookUp {
+  readonly load: Load;
+  readonly dim: number;
 }
 
 /** A node by itself; undefined where the rule does not allow it there. */
 export function placeNode(node: Exclude<Node, LoopNode>, scope: NodeScope): PlacedNode | undefined {
-  const state: State = { ...scope, placements: new Map(scope.placements), local: new Map(), faults: [] };
+  const lookUps: LookUp[] = [];
+  const state: State = {
+    ...scope,
+    placements: new Map(scope.placements),
+    local: new Map(),
+    faults: [],
+    onLookUp: (load, dim) => lookUps.push({ load, dim }),
+  };
   placeNodes([node], state);
   if (state.faults.length > 0) return undefined;
   const [first] = results(node);
   return {
     results: results(node).map(({ id }) => state.placements.get(id)!),
     local: first && state.local.get(first.id),
+    lookUps,
   };
 }
 
@@ -248,14 +265,14 @@ export function placeNode(node: Exclude<Node, LoopNode>, scope: NodeScope): Plac
 
 /** The axes that cut each iterator, and the node's expressions as one device evaluates them. */
 function localized(node: ComputeNode | SoftmaxSumNode, state: State) {
-  const { mesh, loops } = state;
+  const { mesh, loops, onLookUp } = state;
   const extents = extentsOf(node);
   const tensor = (id: TensorId) => ({ tensor: state.tensors.get(id)!, placement: state.placements.get(id)! });
   const scope = { mesh, loops, extents, tensor };
   const lists = iteratorLists(nodeScalars(node), scope);
   disjoint(lists, []);
   const blocks = extents.map((extent, axis) => blockOf(extent, lists[axis]!, mesh));
-  return { lists, blocks, local: localizer({ ...scope, lists }).local };
+  return { lists, blocks, local: localizer({ ...scope, lists, ...(onLookUp && { onLookUp }) }).local };
 }
 
 function disjoint(lists: readonly AxisList[], pending: Iterable<string>): void {

@@ -179,7 +179,11 @@ describe('what is wrong is seen', () => {
 
   test.each([
     ['what another expert made', 'y[pick[t, k], c, d]', 'y[pick[t, K - 1 - k], c, d]'],
-    ['what is in another slot', 'made[s, e, c] = moe.ffn(here[s, e, c],', 'made[s, e, c < C] = moe.ffn(here[s, e, C - 1 - c],'],
+    [
+      'what is in another slot',
+      'made[s, e, c] = moe.ffn(here[s, e, c],',
+      'made[s, e, c < C] = moe.ffn(here[s, e, C - 1 - c],',
+    ],
   ])('%s', (_, from, to) => {
     expect(program).toContain(from);
     expectMixture(program, skewed, 2, 2);

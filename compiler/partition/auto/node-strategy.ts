@@ -1,12 +1,24 @@
 /** What the rule makes of a node whose operands live in given places. */
 import type { Mesh, Placement } from '../../../dsl/placement/placement.ts';
-import { devicesAlong } from '../../../dsl/placement/placement.ts';
-import type { Graph, LoopId, LoopNode, Node, Tensor, TensorType } from '../../graph/graph.ts';
+import { axesOf, devicesAlong } from '../../../dsl/placement/placement.ts';
+import type {
+  Graph,
+  LoopId,
+  LoopNode,
+  Node,
+  PlacementChange,
+  Tensor,
+  TensorType,
+} from '../../graph/graph.ts';
 import { results } from '../../graph/graph.ts';
+import { loadsOf } from '../../graph/scalar.ts';
+import { allNodes, allTensors, nodeScalars } from '../../graph/uses.ts';
 import { extentsOf } from '../../optimize/nodes.ts';
 import { divides } from '../change.ts';
 import { evenSizes } from '../even/even-sizes.ts';
-import { place, placeNode } from '../place.ts';
+import { changeWithoutIdle } from '../idle-axes.ts';
+import { type LookUp, place, placeNode } from '../place.ts';
+import { isProductIndex } from './product-index.ts';
 
 export interface NodeStrategy {
   readonly results: readonly Placement[];
@@ -29,9 +41,18 @@ export function nodeStrategy(
   around: Surroundings,
 ): NodeStrategy | undefined {
   const { mesh } = around;
+  if (node.kind === 'collective' && !hasItsAxes(node.change, placements[0]!, mesh)) return undefined;
   const isEven = reads.every((tensor, at) => divides(tensor.shape, placements[at]!, mesh));
   if (isEven) return evenStrategy(node, reads, placements, around);
   return around.uneven ? unevenStrategy(node, reads, placements, around) : undefined;
+}
+
+/** Whether there is something to collect: the rule takes a collective of nothing for nothing, the checker does not. */
+function hasItsAxes(change: PlacementChange, from: Placement, mesh: Mesh): boolean {
+  const active = changeWithoutIdle(change, mesh);
+  if (active === undefined || !('axes' in active) || active.kind === 'broadcast') return true;
+  const used = axesOf(from);
+  return active.axes.every((axis) => used.includes(axis));
 }
 
 function evenStrategy(
@@ -46,8 +67,32 @@ function evenStrategy(
     tensors: new Map([...reads, ...results(node)].map((tensor) => [tensor.id, tensor])),
     placements: new Map(reads.map(({ id }, at) => [id, placements[at]!])),
   });
-  if (placed === undefined) return undefined;
+  if (placed === undefined || !isFollowed(node, reads, placements, placed.lookUps)) return undefined;
   return { results: placed.results, work: workOf(node, placed.results, placed.local, mesh) };
+}
+
+/**
+ * Whether the checker follows each read of a cut dimension: by an index, or one into a product, that stays in its
+ * block; or a look-up, by what is data. Elsewhere it asks for the dimension whole.
+ */
+function isFollowed(
+  node: Node,
+  reads: readonly Tensor[],
+  placements: readonly Placement[],
+  lookUps: readonly LookUp[],
+): boolean {
+  const extents = extentsOf(node);
+  return nodeScalars(node)
+    .flatMap(loadsOf)
+    .every((load) => {
+      const at = reads.findIndex(({ id }) => id === load.tensor);
+      return load.subscripts.every((subscript, dim) => {
+        if (placements[at]!.dims[dim]!.length === 0) return true;
+        if (loadsOf(subscript).length > 0) return true;
+        const isOwn = !lookUps.some((other) => other.load === load && other.dim === dim);
+        return isOwn && isProductIndex(subscript, extents, reads[at]!.shape[dim]!);
+      });
+    });
 }
 
 /** As a program of this node alone, padded. */
@@ -64,7 +109,14 @@ function unevenStrategy(
   const even = evenSizes(graph, { mesh, placements: known, outputs });
   const placed = place(even.graph, { mesh, inputs, outputs });
   if (placed.kind === 'misplaced') return undefined;
-  const left = results(node).map(({ id }) => placed.placed.placements.get(id)!);
+  const found = placed.placed.placements;
+  const padded = allNodes(even.graph).find((other) => results(other)[0]?.id === results(node)[0]!.id);
+  if (padded === undefined || padded.kind === 'loop') throw new Error('padding lost a node');
+  const tensors = allTensors(even.graph);
+  const again = placeNode(padded, { mesh, loops, tensors, placements: found });
+  const paddedReads = reads.map(({ id }) => tensors.get(id)!);
+  if (again === undefined || !isFollowed(padded, paddedReads, placements, again.lookUps)) return undefined;
+  const left = results(node).map(({ id }) => found.get(id)!);
   return { results: left, work: workOf(node, left, placed.placed.local.get(results(node)[0]!.id), mesh) };
 }
 

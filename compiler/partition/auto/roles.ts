@@ -71,7 +71,7 @@ function ofComprehension(node: ComputeNode | SoftmaxSumNode, reads: readonly Ten
   const onLookUps = reads.flatMap((tensor, position) =>
     [...tensor.shape.keys()]
       .filter((dim) =>
-        loads.some((load) => load.tensor === tensor.id && load.subscripts[dim]!.op !== 'iterator'),
+        loads.some((load) => load.tensor === tensor.id && loadsOf(load.subscripts[dim]!).length > 0),
       )
       .map((dim): Role => reads.map((_, at) => (at === position ? { kind: 'cut', dim } : whole))),
   );

@@ -25,7 +25,7 @@ export function sliceLayers(graph: Graph): Graph {
     );
 
   function sliced(node: LoopNode): LoopNode {
-    const { body, loop } = node;
+    const { body, count, loop } = node;
     const inner = allNodes(body);
     const isStep = ({ subscripts: [first] }: Load): boolean => first?.op === 'counter' && first.loop === loop;
     const given = new Set(body.outputs.map(({ tensor }) => tensor));
@@ -39,7 +39,8 @@ export function sliceLayers(graph: Graph): Graph {
         .flatMap(loadsOf)
         .filter((read) => read.tensor === id);
       const isOnlyLoaded = readers.every((reader) => nodeScalars(reader).length > 0) && !given.has(id);
-      if (!isOnlyLoaded || tensor.shape.length < 2 || !loads.every(isStep)) continue;
+      if (!isOnlyLoaded || tensor.shape.length < 2 || tensor.shape[0] !== count || !loads.every(isStep))
+        continue;
       const result: Tensor = { ...tensor, id: nextId++, shape: tensor.shape.slice(1) };
       slices.set(id, result);
       const read = load(tensor, [counter(loop), ...iterators(result.shape.length)]);
