@@ -62,12 +62,19 @@ function insertedOutside(written: Graph, regions: readonly AutoRegion[], made: G
   const isOutside = (id: TensorId): boolean => known.has(id) && !inside.has(id);
   const readers = (id: TensorId): readonly Node[] => allNodes(made).filter((node) => readsOf(node).has(id));
   const isInserted = (node: Node): boolean => node.kind === 'collective' && !known.has(node.result.id);
+  const given = (graph: Graph): readonly TensorId[] => graph.outputs.map(({ tensor }) => tensor);
+  const kept = new Set([
+    ...given(made),
+    ...allNodes(made).flatMap((node) =>
+      node.kind === 'loop' && node.results.some(({ id }) => isOutside(id)) ? given(node.body) : [],
+    ),
+  ]);
   return allNodes(made)
     .filter(isInserted)
     .flatMap((node) => results(node))
     .filter(({ id }) => {
       const isRead = readers(id).some((node) => results(node).some((result) => isOutside(result.id)));
-      return isRead || made.outputs.some(({ tensor }) => tensor === id);
+      return isRead || kept.has(id);
     })
     .map(({ name }) => name);
 }
