@@ -45,9 +45,9 @@ export interface Unplaced {
 }
 
 /**
- * Inputs and outputs live as the entry declares, and where it does not, in an `auto fn`, as is best. Passes over
- * collectives keep every bit of what is computed, and send no more than is written, unless other options are
- * given.
+ * Inputs and outputs live as the entry declares, and where it does not, in an `auto fn`, as is best. Passes
+ * over collectives keep every bit of what is computed, and send no more than is written, unless other options
+ * are given.
  * @throws UserError where there is no way to place an `auto fn`, or no room
  */
 export function partition(unplaced: Unplaced, options: PartitionOptions): Partitioned {

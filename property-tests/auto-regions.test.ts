@@ -1,6 +1,6 @@
 /**
- * Programs that are placed by hand, but for calls of an `auto fn`: around the calls everything lives where the rule
- * says, and nothing moves that is not written.
+ * Programs that are placed by hand, but for calls of an `auto fn`: around the calls everything lives where the
+ * rule says, and nothing moves that is not written.
  */
 import { describe, expect, test } from 'vitest';
 import { type Graph, type Node, results, type TensorId } from '../compiler/graph/graph.ts';
@@ -12,7 +12,7 @@ import { lowerEntry } from '../compiler/lower/lower-entry.ts';
 import { autoPlace } from '../compiler/partition/auto/auto-place.ts';
 import { type CostModel, defaultCostModel } from '../compiler/partition/auto/cost-model.ts';
 import type { PlacedGraph } from '../compiler/partition/place.ts';
-import { type Checked, lower } from '../driver/compile.ts';
+import { type Checked, lower, showGraph } from '../driver/compile.ts';
 import { moduleLoader } from '../driver/module-loader.ts';
 import { partition } from '../driver/partition.ts';
 import type { Mesh, Placement } from '../dsl/placement/placement.ts';
@@ -47,7 +47,7 @@ function lowered({ program }: Checked, entry: string, mesh: Mesh) {
   if (solved.kind !== 'sizes') throw new Error('no such sizes');
   const found = lowerEntry(program, entry, { sizes: solved.sizes, inputDtypes: new Map() });
   if ('diagnostics' in found) throw new Error(found.diagnostics[0]!.message);
-  return { ...found, program, entry };
+  return { ...found, program, entry, sizes: solved.sizes };
 }
 
 /** What is moved, or kept a part of, outside of the calls though it is not written: by name. */
@@ -89,6 +89,15 @@ describe.each(exportedEntries(checked))('%s', (entry) => {
     if (found.kind === 'misplaced') throw new Error(found.faults[0]!.message);
     expect(insertedOutside(unplaced.graph, unplaced.regions, found.placed.graph)).toEqual([]);
   });
+});
+
+test.each(exportedEntries(checked))('%s is written out as a program that the checker accepts', (entry) => {
+  const mesh = meshes.at(-1)!;
+  const { sizes } = lowered(checked, entry, mesh);
+  const found = lower(checked, { entry, sizes, inputDtypes: new Map(), mesh, costs });
+  if (found.kind === 'rejected') throw new Error(found.diagnostics[0]!.message);
+  const raised = checkProgram({ path: 'raised.ricci', text: showGraph.source(found) }, moduleLoader);
+  expect(raised.diagnostics.filter(({ severity }) => severity === 'error')).toEqual([]);
 });
 
 test('the calls are placed: something is inserted in them', () => {

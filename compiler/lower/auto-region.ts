@@ -1,6 +1,6 @@
 /**
- * A call of an `auto fn` from a function that is placed by hand. What is inside is for the partitioner to place;
- * what goes in and what comes out are tensors of their own, which live where the signature says.
+ * A call of an `auto fn` from a function that is placed by hand. What is inside is for the partitioner to
+ * place; what goes in and what comes out are tensors of their own, which live where the signature says.
  */
 import type { Type } from '../../dsl/types/typed.ts';
 import type { Graph, TensorId } from '../graph/graph.ts';
@@ -13,8 +13,8 @@ import { mapLeaves, type Value } from './value.ts';
 export interface BorderTensor {
   readonly tensor: TensorId;
   /**
-   * The index variables that the call depends on, for the first dimensions: numbers that mean the same for all
-   * tensors of one border.
+   * The index variables that the call depends on, for the first dimensions: numbers that mean the same for
+   * all tensors of one border.
    */
   readonly leading: readonly number[];
 }

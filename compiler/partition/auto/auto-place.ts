@@ -23,8 +23,8 @@ export interface AutoOptions {
   readonly inputs: ReadonlyMap<string, Wish>;
   readonly outputs: ReadonlyMap<string, Wish>;
   /**
-   * Tensors that stay where `place` found them, by a program in which only some parts are for the partitioner
-   * (`by-hand.ts`). Then inputs and outputs are those of this program, as it declares them.
+   * Tensors that stay where `place` found them, of a program in which only some parts are for the partitioner
+   * (`by-hand.ts`). Then inputs and outputs are as that program declares them, all of them.
    */
   readonly byHand?: ReadonlyMap<TensorId, Placement>;
 }

@@ -1,6 +1,6 @@
 /**
- * Where everything lives in a program that is placed by hand but for the calls of an `auto fn` in it: by the rule
- * alone, which takes what comes out of such a call for an input that lives where it is declared.
+ * Where everything lives in a program that is placed by hand but for the calls of an `auto fn` in it: by the
+ * rule alone, which takes what comes out of such a call for an input that lives where it is declared.
  */
 import { type AxisList, type Placement, sameList } from '../../../dsl/placement/placement.ts';
 import { type CollectiveNode, type Graph, type Node, results, type TensorId } from '../../graph/graph.ts';

@@ -84,8 +84,8 @@ export interface NetworkOptions {
   readonly inputs: ReadonlyMap<string, Wish>;
   readonly outputs: ReadonlyMap<string, Wish>;
   /**
-   * The tensors that are not for the search to place. Where they are read by what makes others of them, nothing is
-   * decided and nothing moves.
+   * The tensors that are not for the search to place. Where they are read by what makes others of them,
+   * nothing is decided and nothing moves.
    */
   readonly byHand: ReadonlyMap<TensorId, Placement>;
 }

@@ -62,8 +62,8 @@ export function deriveDispatch(
 }
 
 /**
- * The graph with all experts that are picked by order dispatched over the axes, wherever anything lives; the same
- * object where there are none, or the axes do not divide them and their tokens.
+ * The graph with all experts that are picked by order dispatched over the axes, wherever anything lives; the
+ * same object where there are none, or the axes do not divide them and their tokens.
  */
 export function dispatchOver(
   graph: Graph,
