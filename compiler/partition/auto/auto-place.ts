@@ -51,7 +51,8 @@ const rises = 10;
 const falls = 3;
 
 /**
- * As written, and with experts dispatched over each axis: what takes least time of what fits a device's memory.
+ * As written, and with experts dispatched over each axis: what takes least time of what fits a device's
+ * memory.
  */
 export function autoPlace(graph: Graph, options: AutoOptions): AutoResult {
   const { costs = defaultCostModel, byHand = new Map() } = options;
