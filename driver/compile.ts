@@ -116,7 +116,8 @@ export function lower(
   progress: Progress = silent,
 ): Lowered | Rejected {
   progress('lowering', 0, 1);
-  const lowered = lowerEntry(checked.program, entry, { sizes, inputDtypes });
+  const { auto = false } = placing;
+  const lowered = lowerEntry(checked.program, entry, { sizes, inputDtypes, auto });
   if ('diagnostics' in lowered) {
     return { kind: 'rejected', diagnostics: lowered.diagnostics, sources: checked.sources };
   }
@@ -126,7 +127,9 @@ export function lower(
     return range === undefined ? [] : [[path, range] as const];
   });
   if (mesh !== undefined) progress('partitioning', 0, 1);
-  const partitioned = mesh && partition(checked.program, entry, lowered.graph, { mesh, ...placing });
+  const { graph, regions } = lowered;
+  const unplaced = { program: checked.program, entry, graph, regions };
+  const partitioned = mesh && partition(unplaced, { mesh, ...placing });
   if (partitioned?.kind === 'misplaced') {
     const misplaced = { entry, graph: lowered.graph, source: lowered.source, ...partitioned };
     const diagnostics = misplacedDiagnostics(checked.program, misplaced);

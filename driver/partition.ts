@@ -1,13 +1,15 @@
 /** From the program of a whole mesh to that of each of its devices. */
 import type { Graph } from '../compiler/graph/graph.ts';
+import type { AutoRegion } from '../compiler/lower/auto-region.ts';
 import { entryOf } from '../compiler/lower/entry.ts';
 import { entryPlacements, entryWishes } from '../compiler/lower/entry-placements.ts';
-import { autoPlace } from '../compiler/partition/auto/auto-place.ts';
+import { type AutoOptions, autoPlace } from '../compiler/partition/auto/auto-place.ts';
+import { placeByHand } from '../compiler/partition/auto/by-hand.ts';
 import type { CostModel } from '../compiler/partition/auto/cost-model.ts';
 import { type CollectiveOptions, exactOptions } from '../compiler/partition/collectives/options.ts';
 import { localizeOptimized } from '../compiler/partition/collectives/passes.ts';
 import type { DeviceProgram } from '../compiler/partition/localize.ts';
-import { type PlacedGraph, type PlaceResult, place } from '../compiler/partition/place.ts';
+import type { PlacedGraph, PlaceResult } from '../compiler/partition/place.ts';
 import { bytesText } from '../compiler/plan/storage-bytes.ts';
 import type { Mesh } from '../dsl/placement/placement.ts';
 import type { TypedProgram } from '../dsl/types/typed.ts';
@@ -33,34 +35,41 @@ export interface PartitionOptions {
   readonly collectives?: CollectiveOptions;
 }
 
+/** A program of a mesh as it is lowered. */
+export interface Unplaced {
+  readonly program: TypedProgram;
+  readonly entry: string;
+  readonly graph: Graph;
+  /** The calls of an `auto fn`, where the rest is placed by hand. */
+  readonly regions: readonly AutoRegion[];
+}
+
 /**
- * Inputs and outputs live as the entry declares, and where it does not, in an `auto fn`, as is best. Passes over
- * collectives keep every bit of what is computed, and send no more than is written, unless other options are
- * given.
+ * Inputs and outputs live as the entry declares, and where it does not, in an `auto fn`, as is best. Passes
+ * over collectives keep every bit of what is computed, and send no more than is written, unless other options
+ * are given.
  * @throws UserError where there is no way to place an `auto fn`, or no room
  */
-export function partition(
-  program: TypedProgram,
-  entry: string,
-  graph: Graph,
-  options: PartitionOptions,
-): Partitioned {
+export function partition(unplaced: Unplaced, options: PartitionOptions): Partitioned {
+  const { program, entry, graph, regions } = unplaced;
   const { mesh, auto = false, collectives = exactOptions } = options;
-  if (auto || entryOf(program, entry).auto) return partitionAutomatically(program, entry, graph, options);
-  const result = place(graph, { mesh, ...entryPlacements(program, entry) });
+  if (auto || entryOf(program, entry).auto)
+    return partitionAutomatically(unplaced, options, entryWishes(program, entry, auto ? 'any' : 'whole'));
+  const declared = entryPlacements(program, entry);
+  const result = placeByHand(graph, regions, { mesh, ...declared });
   if (result.kind === 'misplaced') return result;
   const { placed } = result;
+  if (regions.length > 0)
+    return partitionAutomatically(unplaced, options, { ...declared, byHand: placed.placements });
   return { kind: 'partitioned', placed, device: localizeOptimized(placed, collectives) };
 }
 
 function partitionAutomatically(
-  program: TypedProgram,
-  entry: string,
-  graph: Graph,
-  { mesh, auto = false, costs, collectives = exactOptions }: PartitionOptions,
+  { entry, graph }: Unplaced,
+  { mesh, costs, collectives = exactOptions }: PartitionOptions,
+  given: Pick<AutoOptions, 'inputs' | 'outputs' | 'byHand'>,
 ): Partitioned {
-  const wishes = entryWishes(program, entry, auto ? 'any' : 'whole');
-  const result = autoPlace(graph, { mesh, ...wishes, ...(costs === undefined ? {} : { costs }) });
+  const result = autoPlace(graph, { mesh, ...given, ...(costs === undefined ? {} : { costs }) });
   switch (result.kind) {
     case 'placed': {
       const { placed, whole } = result;

@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { float64 } from '../compiler/graph/float64.ts';
 import { describeEntry, solveEntrySizes } from '../compiler/lower/entry.ts';
+import { type CostModel, defaultCostModel } from '../compiler/partition/auto/cost-model.ts';
 import { evaluateOnMesh } from '../compiler/partition/evaluate-mesh.ts';
 import type { Package } from '../compiler/plan/package.ts';
 import { type Checked, compileFor, lower } from '../driver/compile.ts';
@@ -73,6 +74,21 @@ const pipelinePools: readonly (readonly number[])[] = [
   [1, 12, 6],
 ];
 
+/** Some are not divided by what the compiler may cut them over. */
+const automaticPools: readonly (readonly number[])[] = [
+  [12, 6, 12, 2],
+  [6, 7, 6, 2],
+  [0, 12, 6],
+];
+
+/** Where the compiler places: devices so slow that even what is small is divided. */
+const costs: CostModel = {
+  ...defaultCostModel,
+  flopsPerSecond: 1e3,
+  bytesPerSecond: 1e4,
+  link: { bytesPerSecond: 1e6, latencySeconds: 1e-7 },
+};
+
 function sizesOn(
   { program }: Checked,
   entry: string,
@@ -104,7 +120,7 @@ function prepare(
   sizes: ReadonlyMap<string, number>,
   mesh: Mesh,
 ): Prepared | undefined {
-  const instance = { entry, sizes, inputDtypes: new Map(), mesh };
+  const instance = { entry, sizes, inputDtypes: new Map(), mesh, costs };
   const own = new Map([...sizes].filter(([name]) => !checked.program.axes.includes(name)));
   const alone = lower(checked, { entry, sizes: own, inputDtypes: new Map() });
   if (alone.kind === 'rejected') return undefined;
@@ -153,6 +169,7 @@ describe.each([
   ['sequence.ricci', attentionPools],
   ['dispatch.ricci', dispatchPools],
   ['pipeline.ricci', pipelinePools],
+  ['automatic.ricci', automaticPools],
 ])('%s', (file, from) => {
   const checked = checkSmallProgram(file);
   test.each(exportedEntries(checked).filter((entry) => !onOneDevice.has(entry)))('%s', async (entry) => {

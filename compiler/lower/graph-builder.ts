@@ -76,6 +76,8 @@ export interface GraphBuilder {
   readonly origin: () => Origin | undefined;
   /** Where each tensor was made. */
   readonly origins: ReadonlyMap<TensorId, Origin>;
+  /** Tensors that are made meanwhile are put into the set. */
+  readonly collecting: <T>(made: Set<TensorId>, work: () => T) => T;
   /** Puts expressions for index variables and simplifies what changes. */
   readonly substitute: (scalar: Scalar, replace: ReadonlyMap<number, Scalar>) => Scalar;
   /** The element at these subscripts. */
@@ -122,6 +124,7 @@ export function graphBuilder(): GraphBuilder {
   const levels: Level[] = [{ nodes: [], loop: undefined }];
   const origins = new Map<TensorId, Origin>();
   let current: Origin | undefined;
+  let collected: Set<TensorId> | undefined;
   /** Of the branches of choices that are being lowered. */
   let conditions: readonly Scalar[] = [];
 
@@ -139,7 +142,16 @@ export function graphBuilder(): GraphBuilder {
     const tensor: Tensor = { id: tensors.size, name, dtype, shape };
     tensors.set(tensor.id, { tensor, level: levels.length - 1, ofNode });
     if (current !== undefined) origins.set(tensor.id, current);
+    collected?.add(tensor.id);
     return tensor;
+  }
+
+  function collecting<T>(made: Set<TensorId>, work: () => T): T {
+    const before = collected;
+    collected = made;
+    const result = work();
+    collected = before;
+    return result;
   }
 
   function within<T>(origin: Origin, work: () => T): T {
@@ -298,6 +310,7 @@ export function graphBuilder(): GraphBuilder {
     within,
     origin: () => current,
     origins,
+    collecting,
     substitute,
     at,
     view,

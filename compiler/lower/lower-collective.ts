@@ -3,6 +3,7 @@
  * axis for each index variable that it depends on: a collective of one row is one of all rows together.
  */
 
+import type { AxisList } from '../../dsl/placement/placement.ts';
 import type { Type } from '../../dsl/types/typed.ts';
 import { dimsOf, saysPlacement } from '../../dsl/types/types.ts';
 import type { PlacementChange } from '../graph/graph.ts';
@@ -73,12 +74,33 @@ export function declared(value: Value, type: Type, lowering: Lowering): Value {
   let position = 0;
   return mapLeaves(value, (leaf) => {
     const own = types[position++]!;
-    if (!saysPlacement(own)) return leaf;
-    const dims = dimsOf(own).map(({ placement }) => (placement.kind === 'axes' ? placement.axes : undefined));
-    const written = own.kind === 'tensor' ? own.pending : undefined;
-    const pending = written && new Map(written.map(({ axis, combiner }) => [axis, combiner]));
-    const leading = lowering.builder.free(leaf);
-    const change = { kind: 'declare', first: leading.length, dims, pending } as const;
-    return changed(leaf, leading, change, 'declared', lowering);
+    return saysPlacement(own) ? declaredAs(leaf, own, asItComes, lowering) : leaf;
   });
+}
+
+/** What becomes of a dimension of which a type does not say how it is cut; undefined: what it is. */
+interface Unsaid {
+  readonly unwritten: AxisList | undefined;
+  /** Of one that is written to be open: `S@?`. */
+  readonly open: AxisList | undefined;
+}
+
+const asItComes: Unsaid = { unwritten: undefined, open: undefined };
+
+/** Where dimensions that are not written are whole, what is not written to be pending is final. */
+export function declaredAs(
+  leaf: TensorValue,
+  type: Type,
+  { unwritten, open }: Unsaid,
+  lowering: Lowering,
+): TensorValue {
+  const dims = dimsOf(type).map(({ placement }) => {
+    if (placement.kind === 'axes') return placement.axes;
+    return placement.kind === 'hole' ? open : unwritten;
+  });
+  const written = (type.kind === 'tensor' ? type.pending : undefined) ?? (unwritten && []);
+  const pending = written && new Map(written.map(({ axis, combiner }) => [axis, combiner]));
+  const leading = lowering.builder.free(leaf);
+  const change = { kind: 'declare', first: leading.length, dims, pending } as const;
+  return changed(leaf, leading, change, 'declared', lowering);
 }

@@ -7,6 +7,7 @@ import { fieldType } from '../../dsl/types/types.ts';
 import type { Graph, GraphInput, GraphOutput } from '../graph/graph.ts';
 import { apply, integer, iterator, load } from '../graph/scalar.ts';
 import { assertWellFormed } from '../graph/well-formed.ts';
+import { type AutoRegion, regionsIn } from './auto-region.ts';
 import { describeEntry, entryOf, solveEntrySizes, tensorsOf } from './entry.ts';
 import { type GraphBuilder, graphBuilder } from './graph-builder.ts';
 import { lowerExpression } from './lower-expression.ts';
@@ -20,10 +21,17 @@ export interface LowerOptions {
   readonly sizes: ReadonlyMap<string, number>;
   /** What inputs of element type `float` are stored as, by path; f32 where nothing is said. */
   readonly inputDtypes: ReadonlyMap<string, Dtype>;
+  /** Whether the partitioner places everything, whether the entry is an `auto fn` or not. */
+  readonly auto?: boolean;
 }
 
 export type LowerResult =
-  | { readonly graph: Graph; readonly source: SourceOfTensors }
+  | {
+      readonly graph: Graph;
+      readonly source: SourceOfTensors;
+      /** What is left to the partitioner in a graph that is placed by hand otherwise. */
+      readonly regions: readonly AutoRegion[];
+    }
   | { readonly diagnostics: readonly Diagnostic[] };
 
 /** The graph of an entry of a program without errors. */
@@ -36,6 +44,7 @@ export function lowerEntry(program: TypedProgram, entry: string, options: LowerO
     program,
     builder,
     names: new Map(),
+    regions: [],
     lower: (expression, scope) =>
       madeAt(builder, expression.span, () => lowerExpression(expression, scope, lowering)),
   };
@@ -50,12 +59,14 @@ export function lowerEntry(program: TypedProgram, entry: string, options: LowerO
   const locals = info.parameters.map(
     ({ name, type, local }) => [local, inputValue(builder, name, type, inputs)] as const,
   );
-  const scope: Scope = { sizes, locals: new Map(locals), indices: new Map(), perDevice: false };
+  const auto = options.auto === true || info.auto;
+  const scope: Scope = { sizes, locals: new Map(locals), indices: new Map(), perDevice: false, auto };
   const result = lowering.lower(info.body, scope);
   const outputs = madeAt(builder, info.body.span, () => storeOutputs(builder, result, info.result));
   const graph = mergeAxes(builder.graph(entry, [...inputs.values()], outputs));
   assertWellFormed(graph, 'lowering');
-  return { graph, source: { origins: builder.origins, names: lowering.names } };
+  const source = { origins: builder.origins, names: lowering.names };
+  return { graph, source, regions: regionsIn(graph, lowering.regions) };
 }
 
 function storageOf(element: ElementType, given: Dtype | undefined): Dtype {

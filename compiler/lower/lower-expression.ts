@@ -5,21 +5,14 @@ import type { Scalar } from '../graph/graph.ts';
 import { apply, arithmeticOf, constant, iterator, round } from '../graph/scalar.ts';
 import { castTo } from './cast.ts';
 import { lowerBuiltin } from './lower-builtin.ts';
-import { declared, lowerCollective, lowerPlaced } from './lower-collective.ts';
+import { lowerCall } from './lower-call.ts';
+import { lowerCollective, lowerPlaced } from './lower-collective.ts';
 import { lowerComprehension, lowerReduction } from './lower-comprehension.ts';
 import { lowerLoop } from './lower-loop.ts';
 import { lowerMe, lowerPerDevice, lowerRing } from './lower-per-device.ts';
 import { lowerSubscript } from './lower-subscript.ts';
-import {
-  bindPattern,
-  dtypeOfElement,
-  type Lowering,
-  type Scope,
-  settle,
-  settleScalar,
-  sizeOf,
-} from './lowering.ts';
-import { madeAt, madeInCall } from './origin.ts';
+import { bindPattern, dtypeOfElement, type Lowering, type Scope, settleScalar, sizeOf } from './lowering.ts';
+import { madeAt } from './origin.ts';
 import { scalarOf, scalarValue, type TensorValue, tensorOf, type Value, zipLeaves } from './value.ts';
 
 export type TypedKind = TypedNode['kind'];
@@ -89,25 +82,7 @@ const table: Table = {
     }
     return lowering.lower(rest, scope);
   },
-  call: (expression, scope, lowering) => {
-    const callee = lowering.program.functions.get(expression.function);
-    if (callee === undefined) throw new Error(`there is no function ${expression.function}`);
-    const sizes = new Map(lowering.program.axes.map((axis) => [axis, scope.sizes.get(axis) ?? 1]));
-    for (const [position, name] of callee.sizes.entries())
-      sizes.set(name, sizeOf(expression.sizes[position]!, scope));
-    const locals = callee.parameters.map(({ local, name, type }, position) => {
-      const given = expression.arguments[position]!;
-      const argument = lowering.lower(given, scope);
-      const placed = madeAt(lowering.builder, given.span, () =>
-        declared(settle(lowering, argument, name), type, lowering),
-      );
-      return [local, placed] as const;
-    });
-    const inner: Scope = { sizes, locals: new Map(locals), indices: new Map(), perDevice: scope.perDevice };
-    const body = madeInCall(lowering.builder, expression.span, () => lowering.lower(callee.body, inner));
-    const result = settle(lowering, body, callee.name);
-    return declared(result, callee.result, lowering);
-  },
+  call: lowerCall,
   builtin: lowerBuiltin,
   loop: lowerLoop,
   collective: lowerCollective,

@@ -16,6 +16,7 @@ import type {
 import { leafTypes } from '../../dsl/types/types.ts';
 import type { Scalar, TensorId } from '../graph/graph.ts';
 import { convert } from '../graph/scalar.ts';
+import type { AutoRegion } from './auto-region.ts';
 import { isCheap } from './cheap.ts';
 import type { GraphBuilder } from './graph-builder.ts';
 import { nameTensors } from './origin.ts';
@@ -28,6 +29,8 @@ export interface Scope {
   readonly indices: Map<IndexId, Scalar>;
   /** Inside `per_device`: collectives are exchanges between devices. */
   readonly perDevice: boolean;
+  /** In an `auto fn`: those that are called are a part of it. */
+  readonly auto: boolean;
 }
 
 export interface Lowering {
@@ -35,6 +38,8 @@ export interface Lowering {
   readonly builder: GraphBuilder;
   /** What the program calls tensors. */
   readonly names: Map<TensorId, string>;
+  /** The calls of an `auto fn` by what is placed by hand, so far. */
+  readonly regions: AutoRegion[];
   readonly lower: (expression: TypedExpression, scope: Scope) => Value;
 }
 

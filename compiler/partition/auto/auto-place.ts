@@ -2,9 +2,9 @@
  * The partitioner: where everything in a program lives that nobody has placed, and what moves for that. What
  * it gives is a program like any other: it goes through `place` and, as source, through the type checker.
  */
-import type { Mesh, Wish } from '../../../dsl/placement/placement.ts';
+import { type Mesh, type Placement, samePlacement, type Wish } from '../../../dsl/placement/placement.ts';
 import { peakLiveBytes } from '../../graph/cost.ts';
-import type { Graph } from '../../graph/graph.ts';
+import type { Graph, TensorId } from '../../graph/graph.ts';
 import { optimize } from '../../optimize/passes.ts';
 import { dispatchOver } from '../dispatch/derive-dispatch.ts';
 import { evenSizes, type WholeShapes } from '../even/even-sizes.ts';
@@ -22,6 +22,11 @@ export interface AutoOptions {
   /** By path; those that are not named may live anywhere. */
   readonly inputs: ReadonlyMap<string, Wish>;
   readonly outputs: ReadonlyMap<string, Wish>;
+  /**
+   * Tensors that stay where `place` found them, of a program in which only some parts are for the partitioner
+   * (`by-hand.ts`). Then inputs and outputs are as that program declares them, all of them.
+   */
+  readonly byHand?: ReadonlyMap<TensorId, Placement>;
 }
 
 export type AutoResult =
@@ -46,18 +51,20 @@ const rises = 10;
 const falls = 3;
 
 /**
- * As written, and with experts dispatched over each axis: what takes least time of what fits a device's memory.
+ * As written, and with experts dispatched over each axis: what takes least time of what fits a device's
+ * memory.
  */
 export function autoPlace(graph: Graph, options: AutoOptions): AutoResult {
-  const { costs = defaultCostModel } = options;
+  const { costs = defaultCostModel, byHand = new Map() } = options;
   // Along one device nothing is divided.
   const mesh = { axes: options.mesh.axes.filter(({ size }) => size > 1) };
   const wishes = {
     inputs: withoutIdle(options.inputs, mesh),
     outputs: withoutIdle(options.outputs, mesh),
   };
-  const found = formsOf(sliceLayers(graph), mesh).flatMap((form) => {
-    const asked = { ...options, ...wishes, mesh, costs };
+  const isOpen = (tensor: TensorId): boolean => !byHand.has(tensor);
+  const found = formsOf(sliceLayers(graph, isOpen), mesh, isOpen).flatMap((form) => {
+    const asked = { ...options, ...wishes, mesh, costs, byHand };
     return fitted(form, asked, true) ?? fitted(form, asked, false) ?? [];
   });
   const [first] = found;
@@ -65,26 +72,30 @@ export function autoPlace(graph: Graph, options: AutoOptions): AutoResult {
   const fitting = found.filter(({ bytes }) => bytes <= costs.memoryBytes);
   if (fitting.length === 0) return { kind: 'too large', bytes: Math.min(...found.map(({ bytes }) => bytes)) };
   const best = fitting.reduce((least, other) => (other.seconds < least.seconds ? other : least));
-  return { kind: 'placed', ...padded(best, options.mesh)! };
+  return { kind: 'placed', ...padded(best, options.mesh, byHand)! };
 }
 
 /**
  * undefined where the rule does not allow what was found: padded as others want it, a dimension may be read
- * across blocks that was not in the search.
+ * across blocks that was not in the search. Nor may it change what is placed by hand.
  */
 function padded(
   { graph, placements, inputs, outputs }: Partitioned,
   mesh: Mesh,
+  byHand: ReadonlyMap<TensorId, Placement>,
 ): { readonly placed: PlacedGraph; readonly whole: WholeShapes } | undefined {
   const even = evenSizes(graph, { mesh, placements, outputs });
   const result = place(even.graph, { mesh, inputs, outputs });
-  return result.kind === 'placed' ? { placed: result.placed, whole: even.whole } : undefined;
+  if (result.kind === 'misplaced') return undefined;
+  const { placed } = result;
+  const isKept = [...byHand].every(([id, own]) => samePlacement(placed.placements.get(id)!, own));
+  return isKept ? { placed, whole: even.whole } : undefined;
 }
 
 /** The program, and others that compute the same: what is written once may be laid out in several ways. */
-function formsOf(graph: Graph, mesh: Mesh): readonly Graph[] {
+function formsOf(graph: Graph, mesh: Mesh, isOpen: (tensor: TensorId) => boolean): readonly Graph[] {
   const dispatched = mesh.axes.map(({ name }) =>
-    dispatchOver(graph, [name], mesh, { capacityFactor: undefined }),
+    dispatchOver(graph, [name], mesh, { capacityFactor: undefined, isOpen }),
   );
   return [graph, ...dispatched.filter((form) => form !== graph)];
 }
@@ -98,7 +109,7 @@ interface Fitted extends Partitioned {
 
 /** undefined: what the program itself places does not go together. */
 function fitted(graph: Graph, options: Required<AutoOptions>, uneven: boolean): Fitted | undefined {
-  const { mesh, costs } = options;
+  const { mesh, costs, byHand } = options;
   const network = networkOf(graph, { ...options, uneven });
   const search = searcher(network, costs);
 
@@ -106,7 +117,7 @@ function fitted(graph: Graph, options: Required<AutoOptions>, uneven: boolean): 
     const solution = search(secondsPerByte);
     if (solution === undefined) return undefined;
     const partitioned = insertReshards(graph, network, solution);
-    const found = padded(partitioned, mesh);
+    const found = padded(partitioned, mesh, byHand);
     if (found === undefined && !uneven) throw new Error('the partitioner placed what does not fit');
     return found && { ...partitioned, seconds: solution.seconds, bytes: heldBytes(found.placed) };
   }

@@ -87,9 +87,7 @@ export function insertReshards(graph: Graph, network: Network, { strategies }: S
     graph: { ...graph, nodes, outputs },
     placements,
     inputs: new Map(graph.inputs.map(({ path, tensor }) => [path, own(tensor.id)])),
-    outputs: new Map(
-      graph.outputs.map(({ path, tensor }) => [path, wanted.get(tensor)!.get(readerOf.output(path))!]),
-    ),
+    outputs: new Map([...network.outputs].map(([path, site]) => [path, strategies[site]!.operands[0]!])),
   };
 }
 

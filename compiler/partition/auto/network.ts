@@ -71,6 +71,8 @@ export interface Network {
   readonly edges: readonly Edge[];
   /** What defines each tensor. */
   readonly origins: ReadonlyMap<TensorId, Origin>;
+  /** The site of each output, by path. */
+  readonly outputs: ReadonlyMap<string, number>;
 }
 
 export interface NetworkOptions {
@@ -81,6 +83,11 @@ export interface NetworkOptions {
   /** By path; those that are not named may live anywhere. */
   readonly inputs: ReadonlyMap<string, Wish>;
   readonly outputs: ReadonlyMap<string, Wish>;
+  /**
+   * The tensors that are not for the search to place. Where they are read by what makes others of them,
+   * nothing is decided and nothing moves.
+   */
+  readonly byHand: ReadonlyMap<TensorId, Placement>;
 }
 
 /** Where a tensor comes from, and how often in a run. */
@@ -91,7 +98,8 @@ export interface Origin {
   readonly times: number;
 }
 
-export function networkOf(graph: Graph, { mesh, costs, uneven, inputs, outputs }: NetworkOptions): Network {
+export function networkOf(graph: Graph, options: NetworkOptions): Network {
+  const { mesh, costs, uneven, inputs, outputs, byHand } = options;
   const sites: Site[] = [];
   const edges: Edge[] = [];
   const origins = new Map<TensorId, Origin>();
@@ -117,11 +125,13 @@ export function networkOf(graph: Graph, { mesh, costs, uneven, inputs, outputs }
   for (const { path, tensor } of graph.inputs)
     define(tensor, addSite(wishSite(path, tensor, inputs.get(path), 'results')), 0, 1);
   visit(graph, 1, new Map());
+  const outputSites = new Map<string, number>();
   for (const { path, tensor } of graph.outputs) {
-    const site = wishSite(path, tensors.get(tensor)!, outputs.get(path), 'operands');
-    read(tensor, addSite(site), 0, readerOf.output(path));
+    const site = addSite(wishSite(path, tensors.get(tensor)!, outputs.get(path), 'operands'));
+    outputSites.set(path, site);
+    if (!byHand.has(tensor)) read(tensor, site, 0, readerOf.output(path));
   }
-  return { mesh, sites, edges: withRelays(), origins };
+  return { mesh, sites, edges: withRelays(), origins, outputs: outputSites };
 
   function visit({ nodes }: Graph, times: number, loops: ReadonlyMap<LoopId, number>): void {
     for (const node of nodes) {
@@ -130,21 +140,32 @@ export function networkOf(graph: Graph, { mesh, costs, uneven, inputs, outputs }
         continue;
       }
       const reads = [...readsOf(node)].map((id) => tensors.get(id)!);
-      const site = addSite(nodeSite(node, reads, times, loops));
-      for (const [operand, { id }] of reads.entries()) read(id, site, operand, readerOf.node(node));
+      const isByHand = byHand.has(results(node)[0]!.id);
+      const site = addSite((isByHand ? handSite : nodeSite)(node, reads, times, loops));
+      for (const [operand, { id }] of reads.entries())
+        if (!isByHand || !byHand.has(id)) read(id, site, operand, readerOf.node(node));
       for (const [result, tensor] of results(node).entries()) define(tensor, site, result, times);
     }
   }
 
   function visitLoop(node: LoopNode, times: number, loops: ReadonlyMap<LoopId, number>): void {
     const { body, initial, count } = node;
+    const inside = new Map([...loops, [node.loop, count]]);
+    if (node.results.some(({ id }) => byHand.has(id))) {
+      const defineByHand = (tensor: Tensor, often: number): void =>
+        define(tensor, addSite(placedSite(tensor.name, [], [byHand.get(tensor.id)!])), 0, often);
+      for (const { tensor } of body.inputs) defineByHand(tensor, times * count);
+      visit(body, times * count, inside);
+      for (const tensor of node.results) defineByHand(tensor, times);
+      return;
+    }
     const states = body.inputs.map(({ tensor }, position) => {
       const site = addSite(stateSite(tensor));
       read(initial[position]!, site, 0, readerOf.initial(tensor.id));
       define(tensor, site, 0, times * count);
       return site;
     });
-    visit(body, times * count, new Map([...loops, [node.loop, count]]));
+    visit(body, times * count, inside);
     for (const [position, { tensor }] of body.outputs.entries()) {
       const result = node.results[position]!;
       const site = states[position] ?? addSite(collectedSite(tensors.get(tensor)!));
@@ -173,21 +194,48 @@ export function networkOf(graph: Graph, { mesh, costs, uneven, inputs, outputs }
       strategy: (roles) => {
         const operands = reads.map((tensor, at) => joint(tensor, roles, at));
         const found = strategyOf(operands);
-        if (found === undefined) return undefined;
-        const moved = reads.reduce(
-          (sum, tensor, at) =>
-            sum + (stored.has(tensor.id) ? bytesOf(tensor) * heldPart(tensor, operands[at]!, mesh) : 0),
-          0,
-        );
-        const busy = ((flops.get(node) ?? 0) * found.work) / costs.flopsPerSecond;
-        return {
-          operands,
-          results: found.results,
-          seconds: times * Math.max(busy, moved / costs.bytesPerSecond),
-          bytes: results(node).reduce((sum, tensor, at) => sum + held(tensor, found.results[at]!), 0),
-        };
+        return found && weighed(node, reads, operands, found, times);
       },
     };
+  }
+
+  function weighed(
+    node: Exclude<Node, LoopNode>,
+    reads: readonly Tensor[],
+    operands: readonly Placement[],
+    found: NodeStrategy,
+    times: number,
+  ): Strategy {
+    const moved = reads.reduce((sum, tensor, at) => sum + held(tensor, operands[at]!), 0);
+    const busy = ((flops.get(node) ?? 0) * found.work) / costs.flopsPerSecond;
+    return {
+      operands,
+      results: found.results,
+      seconds: times * Math.max(busy, moved / costs.bytesPerSecond),
+      bytes: results(node).reduce((sum, tensor, at) => sum + held(tensor, found.results[at]!), 0),
+    };
+  }
+
+  /** What the search is to place and comes out of it is brought to where the result is. */
+  function handSite(
+    node: Exclude<Node, LoopNode>,
+    reads: readonly Tensor[],
+    times: number,
+    loops: ReadonlyMap<LoopId, number>,
+  ): Site {
+    const left = results(node).map(({ id }) => byHand.get(id)!);
+    const operands = reads.map(({ id }) => byHand.get(id) ?? left[0]!);
+    const found = nodeStrategy(node, reads, operands, { mesh, loops, uneven: false });
+    const site = placedSite(results(node)[0]!.name, operands, left);
+    return found === undefined
+      ? site
+      : { ...site, strategy: () => weighed(node, reads, operands, { ...found, results: left }, times) };
+  }
+
+  /** Where there is nothing to decide. */
+  function placedSite(name: string, operands: readonly Placement[], left: readonly Placement[]): Site {
+    const strategy: Strategy = { operands, results: left, seconds: 0, bytes: 0 };
+    return { name, roles: mesh.axes.map(() => [[]]), strategy: () => strategy };
   }
 
   function joint({ shape }: Tensor, roles: readonly Role[], operand: number): Placement {

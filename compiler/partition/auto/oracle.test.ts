@@ -105,7 +105,8 @@ function compare(
   costs: CostModel,
 ): Compared {
   const graph = withoutCollectives(program.graph);
-  const network = networkOf(graph, { mesh, costs, uneven: false, inputs: new Map(), outputs: new Map() });
+  const free = { inputs: new Map(), outputs: new Map(), byHand: new Map() };
+  const network = networkOf(graph, { mesh, costs, uneven: false, ...free });
   const secondsPerByte = 1e-3;
   const all = placements();
   const weigh = weigher(rememberedMovements(network, costs, all), secondsPerByte);

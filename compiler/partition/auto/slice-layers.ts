@@ -13,16 +13,17 @@ import {
   readsOf,
 } from '../../graph/uses.ts';
 
-export function sliceLayers(graph: Graph): Graph {
+/** @param isOpen whether the partitioner places a tensor: the results of loops to do this in */
+export function sliceLayers(graph: Graph, isOpen: (tensor: TensorId) => boolean): Graph {
   const tensors = allTensors(graph);
   let nextId = Math.max(-1, ...tensors.keys()) + 1;
 
   const inNodes = (nodes: readonly Node[]): readonly Node[] =>
-    nodes.map((node) =>
-      node.kind === 'loop'
-        ? sliced({ ...node, body: { ...node.body, nodes: inNodes(node.body.nodes) } })
-        : node,
-    );
+    nodes.map((node) => {
+      if (node.kind !== 'loop') return node;
+      const inner = { ...node, body: { ...node.body, nodes: inNodes(node.body.nodes) } };
+      return node.results.every(({ id }) => isOpen(id)) ? sliced(inner) : inner;
+    });
 
   function sliced(node: LoopNode): LoopNode {
     const { body, count, loop } = node;

@@ -12,7 +12,7 @@ import {
   type Placement,
   wholePlacement,
 } from '../../../dsl/placement/placement.ts';
-import type { Graph, Node, TensorId } from '../../graph/graph.ts';
+import { type Graph, type Node, results, type TensorId } from '../../graph/graph.ts';
 import { loadsOf } from '../../graph/scalar.ts';
 import { allNodes, allTensors, nodeScalars } from '../../graph/uses.ts';
 import { assertWellFormed } from '../../graph/well-formed.ts';
@@ -29,6 +29,11 @@ export interface DispatchOptions {
    * What finds no slot gives 0. Undefined: a slot for all that may come.
    */
   readonly capacityFactor: number | undefined;
+}
+
+export interface DispatchOverOptions extends DispatchOptions {
+  /** Whether what makes the tensor may look up otherwise; all may where nothing is said. */
+  readonly isOpen?: (tensor: TensorId) => boolean;
 }
 
 /**
@@ -57,11 +62,16 @@ export function deriveDispatch(
 }
 
 /**
- * The graph with all experts that are picked by order dispatched over the axes, wherever anything lives; the same
- * object where there are none, or the axes do not divide them and their tokens.
+ * The graph with all experts that are picked by order dispatched over the axes, wherever anything lives; the
+ * same object where there are none, or the axes do not divide them and their tokens.
  */
-export function dispatchOver(graph: Graph, over: AxisList, mesh: Mesh, options: DispatchOptions): Graph {
-  const cuts = asIfCut(graph, over, mesh);
+export function dispatchOver(
+  graph: Graph,
+  over: AxisList,
+  mesh: Mesh,
+  { isOpen = () => true, ...options }: DispatchOverOptions,
+): Graph {
+  const cuts = asIfCut(graph, over, mesh, isOpen);
   let current = graph;
   for (;;) {
     const tensors = allTensors(current);
@@ -79,7 +89,12 @@ export function dispatchOver(graph: Graph, over: AxisList, mesh: Mesh, options: 
 }
 
 /** Picks as if their tokens were cut over the axes, and what they pick from as if its experts were. */
-function asIfCut(graph: Graph, over: AxisList, mesh: Mesh): ReadonlyMap<TensorId, Placement> {
+function asIfCut(
+  graph: Graph,
+  over: AxisList,
+  mesh: Mesh,
+  isOpen: (tensor: TensorId) => boolean,
+): ReadonlyMap<TensorId, Placement> {
   const tensors = allTensors(graph);
   const nodes = allNodes(graph);
   const devices = devicesAlong(mesh, over);
@@ -90,7 +105,8 @@ function asIfCut(graph: Graph, over: AxisList, mesh: Mesh): ReadonlyMap<TensorId
     if (isEven) cuts.set(id, { dims: shape.map((_, at) => (at === dim ? over : [])), pending: new Map() });
   };
   const rankOf = (id: TensorId): number => tensors.get(id)!.shape.length;
-  for (const load of nodes.flatMap(nodeScalars).flatMap(loadsOf))
+  const open = nodes.filter((node) => results(node).every(({ id }) => isOpen(id)));
+  for (const load of open.flatMap(nodeScalars).flatMap(loadsOf))
     for (const [dim, subscript] of load.subscripts.entries()) {
       if (subscript.op !== 'load' || !isOrder(subscript.tensor, nodes)) continue;
       if (rankOf(load.tensor) < 3 || rankOf(subscript.tensor) < 2) continue;
