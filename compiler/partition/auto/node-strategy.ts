@@ -86,6 +86,8 @@ function isFollowed(
     .flatMap(loadsOf)
     .every((load) => {
       const at = reads.findIndex(({ id }) => id === load.tensor);
+      // Padding is taken off, or put on, in a tensor of its own, which is whole.
+      if (at < 0) return true;
       return load.subscripts.every((subscript, dim) => {
         if (placements[at]!.dims[dim]!.length === 0) return true;
         if (loadsOf(subscript).length > 0) return true;
