@@ -10,6 +10,7 @@ import { dispatchOver } from '../dispatch/derive-dispatch.ts';
 import { evenSizes, type WholeShapes } from '../even/even-sizes.ts';
 import { localize } from '../localize.ts';
 import { type PlacedGraph, place } from '../place.ts';
+import { ringOver } from '../ring/ring-over.ts';
 import { type CostModel, defaultCostModel } from './cost-model.ts';
 import { insertReshards, type Partitioned } from './insert-reshards.ts';
 import { networkOf } from './network.ts';
@@ -46,7 +47,8 @@ const rises = 10;
 const falls = 3;
 
 /**
- * As written, and with experts dispatched over each axis: what takes least time of what fits a device's memory.
+ * As written, with experts dispatched over each axis, and with attention as a ring over each: what takes least
+ * time of what fits a device's memory.
  */
 export function autoPlace(graph: Graph, options: AutoOptions): AutoResult {
   const { costs = defaultCostModel } = options;
@@ -86,7 +88,8 @@ function formsOf(graph: Graph, mesh: Mesh): readonly Graph[] {
   const dispatched = mesh.axes.map(({ name }) =>
     dispatchOver(graph, [name], mesh, { capacityFactor: undefined }),
   );
-  return [graph, ...dispatched.filter((form) => form !== graph)];
+  const rings = mesh.axes.map(({ name }) => ringOver(graph, name, mesh));
+  return [graph, ...[...dispatched, ...rings].filter((form) => form !== graph)];
 }
 
 /** What is left to `place` once more, with the axes of one device. */

@@ -184,7 +184,6 @@ export function ringNodes(attention: SoftmaxSumNode, means: RingMeans): readonly
     const scoreAxes = [...weightAxes, ...scoreExtents.map((_, at) => keys.axis + 1 + at)];
     const seen = (scalar: Scalar, axes: readonly number[]): Scalar => onBlocks(scalar, blocks, from, axes);
     const score = newTensor('score', 'f32', shapeOf(weightAxes));
-    const logits = newTensor('logit', 'f32', shapeOf(weightAxes));
     const weights = newTensor('weight', 'f32', shapeOf(weightAxes));
     const after = partialLike('next');
     const isSum = scoreExtents.length > 0;
@@ -192,12 +191,13 @@ export function ringNodes(attention: SoftmaxSumNode, means: RingMeans): readonly
     const visibleHere = visible && seen(visible, weightAxes);
     const ifVisible = (here: Scalar, hidden: number): Scalar =>
       visibleHere === undefined ? here : apply('select', visibleHere, here, float(hidden));
-    const logitHere = mapScalar(seen(logit, weightAxes), (part) => (part.op === 'reduced' ? scored : part));
-    const inRow = iterators(rows.length);
-    const weight = apply(
-      'exp',
-      apply('sub', load(logits, iterators(weightAxes.length)), load(after.top, inRow)),
+    // In the expressions of both its readers: what only one node reads would become a part of the score.
+    const logitHere = ifVisible(
+      mapScalar(seen(logit, weightAxes), (part) => (part.op === 'reduced' ? scored : part)),
+      lowest,
     );
+    const inRow = iterators(rows.length);
+    const weight = apply('exp', apply('sub', logitHere, load(after.top, inRow)));
     const onRows = rows.map(iterator);
     const kept = (at: readonly Scalar[]): Scalar =>
       apply('exp', apply('sub', load(held.top, at), load(after.top, at)));
@@ -208,12 +208,11 @@ export function ringNodes(attention: SoftmaxSumNode, means: RingMeans): readonly
     const weighted = apply('mul', load(weights, [...onRows, keyOfValue]), seen(value, [...outer, keys.axis]));
     const nodes: readonly Node[] = [
       ...(isSum ? [reduction(score, 'sum', scoreExtents, seen(scoreBody, scoreAxes))] : []),
-      map(logits, ifVisible(logitHere, lowest)),
       reduction(
         after.top,
         'max',
         shapeOf([keys.axis]),
-        load(logits, [...inRow, keyIterator]),
+        logitHere,
         apply('max', load(held.top, inRow), reduced('f32')),
       ),
       map(weights, ifVisible(weight, 0)),
