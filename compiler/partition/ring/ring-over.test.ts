@@ -90,7 +90,7 @@ const attentions: Readonly<Record<string, string>> = {
   'with slopes, which are of heads': fn(
     ', slope: f32[G * R@tp]',
     `for s, (g, r): {
-      let p = softmax(for u: (sum a: q[s, (g, r), a] * k[u, g, a]) - slope[(g, r)] * abs(s - u), where: for u: u <= s)
+      let p = softmax(for u: (sum a: q[s, (g, r), a] * k[u, g, a]) - slope[(g, r)] * f32(s - i32(u)), where: for u: u <= s)
       for b: sum u: p[u] * v[u, g, b]
     }`,
   ),
@@ -135,8 +135,8 @@ const others: Readonly<Record<string, string>> = {
       for s: attention.attend(q[s], k, v, for u: true)`,
   'layers in a loop': `
     export auto fn f(x: f32[S@sp, A], w: f32[L, A, A]) -> f32[S@sp, A] =
-      scan l < L from h = x {
-        let k[s, a] = sum b: h[s, b] * w[l, b, a] / 16
+      fold layer in w from h = x: {
+        let k[s, a] = sum b: h[s, b] * layer[b, a] / 16
         for s: attention.attend(h[s], k, h, for u: u <= s)
       }`,
   'two attentions, one of what the other gives': `
@@ -190,11 +190,13 @@ test('what is no attention to divide stays as it is', () => {
   }
 });
 
-test('a ring that is written is not made one again', () => {
-  const sizes = new Map(Object.entries({ S: 8, G: 1, R: 2, A: 4, sp: 4 }));
-  const program = checkText(`import sequence
-    export fn f(q: f32[S@sequence.sp, G * R, A], k: f32[S@sequence.sp, G, A], v: f32[S@sequence.sp, G, A])
-      -> f32[S@sequence.sp, G * R, A] = sequence.ring(q, k, v)`);
+test('attention of what each device has is of no more', () => {
+  const program = checkText(`import attention\nmesh (sp)
+    export fn f(q: f32[S@sp, H, A], k: f32[S@sp, H, A], v: f32[S@sp, H, A]) -> f32[S@sp, H, A] =
+      per_device sp (q, k, v) {
+        for s, h: attention.attend(q[s, h], k[:, h], v[:, h], for u: true)
+      }`);
+  const sizes = new Map(Object.entries({ S: 32, H: 2, A: 4, sp: 4 }));
   const lowered = lowerEntry(program, 'f', { sizes, inputDtypes: new Map() });
   if ('diagnostics' in lowered) throw new Error(lowered.diagnostics.map(({ message }) => message).join('\n'));
   expect(ringOver(lowered.graph, 'sp', meshOf({ sp: 4 }))).toBe(lowered.graph);
