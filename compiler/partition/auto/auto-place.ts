@@ -47,7 +47,7 @@ const rises = 10;
 const falls = 3;
 
 /**
- * As written, with experts dispatched over each axis, and with attention as a ring over each: what takes least
+ * As written, with experts dispatched over an axis, or with attention as a ring over one: what takes least
  * time of what fits a device's memory.
  */
 export function autoPlace(graph: Graph, options: AutoOptions): AutoResult {
@@ -58,10 +58,16 @@ export function autoPlace(graph: Graph, options: AutoOptions): AutoResult {
     inputs: withoutIdle(options.inputs, mesh),
     outputs: withoutIdle(options.outputs, mesh),
   };
-  const found = formsOf(sliceLayers(graph), mesh).flatMap((form) => {
-    const asked = { ...options, ...wishes, mesh, costs };
-    return fitted(form, asked, true) ?? fitted(form, asked, false) ?? [];
-  });
+  const asked = { ...options, ...wishes, mesh, costs };
+  const fit = (form: Graph): readonly Fitted[] => {
+    const found = fitted(form, asked, true) ?? fitted(form, asked, false);
+    return found === undefined ? [] : [found];
+  };
+  const sliced = sliceLayers(graph);
+  const written = formsOf(sliced, mesh).flatMap(fit);
+  // A ring sends what gathering its keys does, and merges besides: it is for what does not fit.
+  const isRoomy = written.some(({ isTight }) => !isTight);
+  const found = isRoomy ? written : [...written, ...ringsOf(sliced, mesh).flatMap(fit)];
   const [first] = found;
   if (first === undefined) return { kind: 'no way' };
   const fitting = found.filter(({ bytes }) => bytes <= costs.memoryBytes);
@@ -88,8 +94,11 @@ function formsOf(graph: Graph, mesh: Mesh): readonly Graph[] {
   const dispatched = mesh.axes.map(({ name }) =>
     dispatchOver(graph, [name], mesh, { capacityFactor: undefined }),
   );
-  const rings = mesh.axes.map(({ name }) => ringOver(graph, name, mesh));
-  return [graph, ...[...dispatched, ...rings].filter((form) => form !== graph)];
+  return [graph, ...dispatched.filter((form) => form !== graph)];
+}
+
+function ringsOf(graph: Graph, mesh: Mesh): readonly Graph[] {
+  return mesh.axes.map(({ name }) => ringOver(graph, name, mesh)).filter((form) => form !== graph);
 }
 
 /** What is left to `place` once more, with the axes of one device. */
@@ -97,6 +106,8 @@ interface Fitted extends Partitioned {
   readonly seconds: number;
   /** By each device, at most at once. */
   readonly bytes: number;
+  /** Whether memory had to be saved: what takes least time would not fit. */
+  readonly isTight: boolean;
 }
 
 /** undefined: what the program itself places does not go together. */
@@ -111,7 +122,8 @@ function fitted(graph: Graph, options: Required<AutoOptions>, uneven: boolean): 
     const partitioned = insertReshards(graph, network, solution);
     const found = padded(partitioned, mesh);
     if (found === undefined && !uneven) throw new Error('the partitioner placed what does not fit');
-    return found && { ...partitioned, seconds: solution.seconds, bytes: heldBytes(found.placed) };
+    const isTight = secondsPerByte > hardlyAnything;
+    return found && { ...partitioned, seconds: solution.seconds, bytes: heldBytes(found.placed), isTight };
   }
 
   const isFitting = ({ bytes }: Fitted): boolean => bytes <= costs.memoryBytes;

@@ -90,7 +90,8 @@ const attentions: Readonly<Record<string, string>> = {
   'with slopes, which are of heads': fn(
     ', slope: f32[G * R@tp]',
     `for s, (g, r): {
-      let p = softmax(for u: (sum a: q[s, (g, r), a] * k[u, g, a]) - slope[(g, r)] * f32(s - i32(u)), where: for u: u <= s)
+      let score[u] = (sum a: q[s, (g, r), a] * k[u, g, a]) - slope[(g, r)] * f32(s - i32(u))
+      let p = softmax(score, where: for u: u <= s)
       for b: sum u: p[u] * v[u, g, b]
     }`,
   ),
@@ -125,7 +126,8 @@ test.each(Object.entries(attentions))('attention %s is the same on every mesh', 
 });
 
 const others: Readonly<Record<string, string>> = {
-  'a batch': `export auto fn f(q: f32[N, S@sp, A], k: f32[N, S@sp, A], v: f32[N, S@sp, B]) -> f32[N, S@sp, B] =
+  'a batch': `
+    export auto fn f(q: f32[N, S@sp, A], k: f32[N, S@sp, A], v: f32[N, S@sp, B]) -> f32[N, S@sp, B] =
     for n, s: attention.attend(q[n, s], k[n], v[n], for u: u <= s)`,
   'heads before queries, one for all keys': `
     export auto fn f(q: f32[H, S@sp, A], k: f32[S@sp, A], v: f32[S@sp, B]) -> f32[H, S@sp, B] =

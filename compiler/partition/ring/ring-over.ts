@@ -13,6 +13,7 @@ import { greatestId, inLoopsFirst } from '../../optimize/nodes.ts';
 import { recoverAttention } from '../../optimize/recover-attention.ts';
 import { deviceViews } from '../auto/device-views.ts';
 import { sequenceAxes } from './block-reads.ts';
+import type { NewTensor } from './partial-softmax.ts';
 import { ringNodes } from './ring-nodes.ts';
 
 /**
@@ -27,16 +28,14 @@ export function ringOver(graph: Graph, axis: string, mesh: Mesh): Graph {
   const views = deviceViews(graph);
   let nextId = greatestId(graph) + 1;
   let nextLoop = greatestLoop(graph) + 1;
-  const newTensor = (name: string, dtype: Tensor['dtype'], shape: readonly number[]): Tensor => {
-    return { id: nextId++, name, dtype, shape };
-  };
+  const newTensor: NewTensor = (name, dtype, shape) => ({ id: nextId++, name, dtype, shape });
   const tensorOf = (id: Tensor['id']): Tensor => tensors.get(id)!;
 
   const ringOf = (attention: SoftmaxSumNode): readonly Node[] | undefined => {
     if (attention.partial !== undefined || views.get(attention.result.id)?.has(axis)) return undefined;
     const sequence = sequenceAxes(attention, devices, tensorOf);
     if (sequence === undefined) return undefined;
-    return ringNodes(attention, { axis, devices, sequence, loop: nextLoop++, tensorOf, newTensor });
+    return ringNodes({ attention, axis, devices, sequence, tensorOf }, nextLoop++, newTensor);
   };
   let isChanged = false;
   const ringed = inLoopsFirst(recoverAttention(graph), (inner) => {
