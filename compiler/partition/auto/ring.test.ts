@@ -14,7 +14,7 @@ import { lowerEntry } from '../../lower/lower-entry.ts';
 import { checkText, expectClose } from '../../lower/testing.ts';
 import { optimize } from '../../optimize/passes.ts';
 import { evaluateOnMesh } from '../evaluate-mesh.ts';
-import { localize } from '../localize.ts';
+import { type DeviceProgram, localize } from '../localize.ts';
 import { ringOver } from '../ring/ring-over.ts';
 import { meshOf } from '../testing.ts';
 import { type AutoResult, autoPlace } from './auto-place.ts';
@@ -46,6 +46,22 @@ const verbsOf = (graph: Graph): ReadonlySet<string> =>
 
 const values = ({ data, shape }: TensorValue<number>) => ({ data: Array.from(data), shape });
 
+/** The devices compute what the graph means. */
+function expectSame(graph: Graph, device: DeviceProgram): void {
+  const inputs = new Map(
+    graph.inputs.map(({ path, tensor }) => {
+      const data = Float64Array.from({ length: elementCount(tensor) }, (_, at) => {
+        return ((threefry2x32(7, tensor.id, at, 0)[0] % 33) - 16) / 8;
+      });
+      return [path, { dtype: tensor.dtype, shape: tensor.shape, data }];
+    }),
+  );
+  const ids = new Map(graph.inputs.map(({ path, tensor }) => [tensor.id, inputs.get(path)!]));
+  const wanted = evaluateGraph(graph, ids, float64).get('out')!;
+  const found = evaluateOnMesh(device, inputs, float64).outputs.get('out')!;
+  expectClose(values(found), values(wanted));
+}
+
 /** One head, which no axis divides. */
 const sizes = { S: 128, G: 1, R: 1, A: 16 };
 const wholeBytes = 4 * sizes.S * sizes.A;
@@ -67,18 +83,17 @@ test('a ring along one axis goes with heads along another, and computes the same
   const mesh = meshOf({ sp: 16, tp: 2 });
   const device = placed(graph, mesh, { memoryBytes: 3000 });
   expect([...verbsOf(device.graph)]).toEqual(['shift']);
-  const inputs = new Map(
-    graph.inputs.map(({ path, tensor }) => {
-      const data = Float64Array.from({ length: elementCount(tensor) }, (_, at) => {
-        return ((threefry2x32(7, tensor.id, at, 0)[0] % 33) - 16) / 8;
-      });
-      return [path, { dtype: tensor.dtype, shape: tensor.shape, data }];
-    }),
-  );
-  const ids = new Map(graph.inputs.map(({ path, tensor }) => [tensor.id, inputs.get(path)!]));
-  const wanted = evaluateGraph(graph, ids, float64).get('out')!;
-  const found = evaluateOnMesh(device, inputs, float64).outputs.get('out')!;
-  expectClose(values(found), values(wanted));
+  expectSame(graph, device);
+});
+
+test('what is divided by heads before is moved to where a ring takes it', () => {
+  const graph = graphOf({ S: 8, G: 4, R: 1, A: 4 });
+  const mesh = meshOf({ sp: 4 });
+  const byHeads = { dims: [[], ['sp'], []], pending: new Map() };
+  const wishes = new Map(['q', 'k', 'v'].map((path) => [path, byHeads]));
+  const found = autoPlace(ringOver(graph, 'sp', mesh), { mesh, inputs: wishes, outputs: new Map() });
+  if (found.kind !== 'placed') throw new Error(found.kind);
+  expectSame(graph, localize(found.placed));
 });
 
 test('a ring costs what its turns send', () => {

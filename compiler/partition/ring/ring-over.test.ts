@@ -1,7 +1,7 @@
 /** Attention as a ring: on every mesh the same as it is written, and never all keys on a device. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { Mesh } from '../../../dsl/placement/placement.ts';
+import type { Mesh, Placement } from '../../../dsl/placement/placement.ts';
 import type { TensorValue } from '../../graph/algebra.ts';
 import { evaluateGraph } from '../../graph/evaluate.ts';
 import { float64 } from '../../graph/float64.ts';
@@ -202,6 +202,17 @@ test('attention of what each device has is of no more', () => {
   const lowered = lowerEntry(program, 'f', { sizes, inputDtypes: new Map() });
   if ('diagnostics' in lowered) throw new Error(lowered.diagnostics.map(({ message }) => message).join('\n'));
   expect(ringOver(lowered.graph, 'sp', meshOf({ sp: 4 }))).toBe(lowered.graph);
+});
+
+test('what the axis divides by heads is not entered by queries: a device has no whole block of it', () => {
+  const { graph, placements } = graphOf(attentions.causal!, { S: 8, G: 4, R: 1, A: 4, B: 3 });
+  const mesh = meshOf({ sp: 4 });
+  const byHeads: Placement = { dims: [[], ['sp'], []], pending: new Map() };
+  const inputs = new Map([...placements.inputs, ['q', byHeads] as const]);
+  const found = place(ringOver(graph, 'sp', mesh), { mesh, ...placements, inputs });
+  expect(found.kind === 'misplaced' && found.faults.map(({ axes, rule }) => ({ axes, rule }))).toEqual([
+    { axes: ['sp'], rule: 'collectives fit' },
+  ]);
 });
 
 // ── mutants ────────────────────────────────────────────────────────────────────────────────────────────────
