@@ -1,8 +1,8 @@
 /**
  * How long it takes to partition and compile a large model for many devices: `npm run bench:partition`. A
- * Mixtral of 64 experts, each layer as wide as Mixtral 8x7B's, in bf16, for one sequence of 4096 tokens; nothing
- * is placed by hand. The goals: under 5 s and 2 GiB for 32 layers on 256 devices, and within a fifth of that for
- * 64 layers, or on 1024 devices.
+ * Mixtral of 64 experts, each layer as wide as Mixtral 8x7B's, in bf16, for one sequence of 4096 tokens;
+ * nothing is placed by hand. The goals: under 5 s and 2 GiB for 32 layers on 256 devices, and within a fifth
+ * of that for 64 layers, or on 1024 devices.
  */
 import { join } from 'node:path';
 import { describeEntry } from '../compiler/lower/entry.ts';

@@ -207,6 +207,9 @@ function entered({ cuts }: BlockNode, { dims, pending }: Placement): Placement {
     if (isPrefix(cut, list)) return list.slice(cut.length);
     throw new Misplaced('collectives fit', list, `it lives ${showList(list)} and is taken ${showList(cut)}`);
   });
+  const elsewhere = cuts.flat().find((axis) => rest.some((list) => list.includes(axis)));
+  if (elsewhere !== undefined)
+    throw new Misplaced('collectives fit', [elsewhere], `${elsewhere} cuts it in another dimension already`);
   const [axis] = pending.keys();
   if (axis !== undefined)
     throw new Misplaced('pending values are used linearly', [axis], 'a device takes the final value');

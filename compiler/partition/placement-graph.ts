@@ -52,7 +52,7 @@ export function placementGraph(axes: AxisList, mesh: Mesh): PlacementGraph {
   return junctionOf;
 }
 
-/** Equal for equal placements of tensors of one rank, in whatever order pending axes are listed; and no others. */
+/** Equal for equal placements, in whatever order pending axes are listed, and for no others. */
 export function placementKey({ dims, pending }: Placement): string {
   const lists = dims.map((list) => `${list.join(' ')}|`);
   const combined = [...pending].map(([axis, combiner]) => `${axis} ${combiner}`);

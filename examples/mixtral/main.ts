@@ -26,7 +26,7 @@ import { makeCheckpoint } from './make-checkpoint.ts';
 const [file = join(packageRoot, 'LICENSE'), count = '64'] = process.argv.slice(2);
 const say = (line: string) => process.stderr.write(`${line}\n`);
 
-/** Devices of which each holds half of the model, and so slow that what they compute is worth dividing too. */
+/** Devices of which each holds half of the model, so slow that what they compute is worth dividing too. */
 const fourDevices: LoadOptions = {
   mesh: { dp: 2, tp: 2 },
   auto: true,

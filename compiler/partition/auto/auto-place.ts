@@ -10,6 +10,7 @@ import { dispatchOver } from '../dispatch/derive-dispatch.ts';
 import { evenSizes, type WholeShapes } from '../even/even-sizes.ts';
 import { localize } from '../localize.ts';
 import { type PlacedGraph, place } from '../place.ts';
+import { ringOver } from '../ring/ring-over.ts';
 import { type CostModel, defaultCostModel } from './cost-model.ts';
 import { insertReshards, type Partitioned } from './insert-reshards.ts';
 import { networkOf } from './network.ts';
@@ -51,8 +52,8 @@ const rises = 10;
 const falls = 3;
 
 /**
- * As written, and with experts dispatched over each axis: what takes least time of what fits a device's
- * memory.
+ * As written, with experts dispatched over an axis, or with attention as a ring over one: what takes least
+ * time of what fits a device's memory.
  */
 export function autoPlace(graph: Graph, options: AutoOptions): AutoResult {
   const { costs = defaultCostModel, byHand = new Map() } = options;
@@ -63,10 +64,17 @@ export function autoPlace(graph: Graph, options: AutoOptions): AutoResult {
     outputs: withoutIdle(options.outputs, mesh),
   };
   const isOpen = (tensor: TensorId): boolean => !byHand.has(tensor);
-  const found = formsOf(sliceLayers(graph, isOpen), mesh, isOpen).flatMap((form) => {
-    const asked = { ...options, ...wishes, mesh, costs, byHand };
-    return fitted(form, asked, true) ?? fitted(form, asked, false) ?? [];
-  });
+  const asked = { ...options, ...wishes, mesh, costs, byHand };
+  const fit = (form: Graph): readonly Fitted[] => {
+    const found = fitted(form, asked, true) ?? fitted(form, asked, false);
+    return found === undefined ? [] : [found];
+  };
+  const sliced = sliceLayers(graph, isOpen);
+  const written = formsOf(sliced, mesh, isOpen).flatMap(fit);
+  // A ring sends what gathering its keys does, and merges besides: it is for what does not fit. What is placed
+  // by hand stays as it is.
+  const isRoomy = byHand.size > 0 || written.some(({ isTight }) => !isTight);
+  const found = isRoomy ? written : [...written, ...ringsOf(sliced, mesh).flatMap(fit)];
   const [first] = found;
   if (first === undefined) return { kind: 'no way' };
   const fitting = found.filter(({ bytes }) => bytes <= costs.memoryBytes);
@@ -100,11 +108,17 @@ function formsOf(graph: Graph, mesh: Mesh, isOpen: (tensor: TensorId) => boolean
   return [graph, ...dispatched.filter((form) => form !== graph)];
 }
 
+function ringsOf(graph: Graph, mesh: Mesh): readonly Graph[] {
+  return mesh.axes.map(({ name }) => ringOver(graph, name, mesh)).filter((form) => form !== graph);
+}
+
 /** What is left to `place` once more, with the axes of one device. */
 interface Fitted extends Partitioned {
   readonly seconds: number;
   /** By each device, at most at once. */
   readonly bytes: number;
+  /** Whether memory had to be saved: what takes least time would not fit. */
+  readonly isTight: boolean;
 }
 
 /** undefined: what the program itself places does not go together. */
@@ -119,7 +133,8 @@ function fitted(graph: Graph, options: Required<AutoOptions>, uneven: boolean): 
     const partitioned = insertReshards(graph, network, solution);
     const found = padded(partitioned, mesh, byHand);
     if (found === undefined && !uneven) throw new Error('the partitioner placed what does not fit');
-    return found && { ...partitioned, seconds: solution.seconds, bytes: heldBytes(found.placed) };
+    const isTight = secondsPerByte > hardlyAnything;
+    return found && { ...partitioned, seconds: solution.seconds, bytes: heldBytes(found.placed), isTight };
   }
 
   const isFitting = ({ bytes }: Fitted): boolean => bytes <= costs.memoryBytes;

@@ -45,7 +45,10 @@ interface Difference {
   readonly common: AxisList;
 }
 
-/** Without the axes that begin a dimension's list in both, or are pending in both, and the dimensions left whole. */
+/**
+ * Without the axes that begin a dimension's list in both, or are pending in both, and without the dimensions
+ * that are whole then.
+ */
 function withoutCommon(from: Placement, to: Placement): Difference {
   const common: string[] = [];
   const pairs = from.dims.map((list, dim) => {

@@ -18,6 +18,7 @@ import { optimize } from '../../optimize/passes.ts';
 import { divides } from '../change.ts';
 import { bytesOf, type CostModel, flopsOf } from './cost-model.ts';
 import { deviceViews } from './device-views.ts';
+import { exchangeSeconds } from './exchange-seconds.ts';
 import { heldPart, isTooFine, type NodeStrategy, nodeStrategy } from './node-strategy.ts';
 import { type Role, rolesOf } from './roles.ts';
 import { placementOf, type Share, shareOf, whole } from './share.ts';
@@ -208,10 +209,12 @@ export function networkOf(graph: Graph, options: NetworkOptions): Network {
   ): Strategy {
     const moved = reads.reduce((sum, tensor, at) => sum + held(tensor, operands[at]!), 0);
     const busy = ((flops.get(node) ?? 0) * found.work) / costs.flopsPerSecond;
+    const sent =
+      node.kind === 'exchange' ? exchangeSeconds(node, reads[0]!, operands[0]!, { mesh, costs }) : 0;
     return {
       operands,
       results: found.results,
-      seconds: times * Math.max(busy, moved / costs.bytesPerSecond),
+      seconds: times * (sent + Math.max(busy, moved / costs.bytesPerSecond)),
       bytes: results(node).reduce((sum, tensor, at) => sum + held(tensor, found.results[at]!), 0),
     };
   }

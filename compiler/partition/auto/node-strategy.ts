@@ -47,7 +47,10 @@ export function nodeStrategy(
   return around.uneven ? unevenStrategy(node, reads, placements, around) : undefined;
 }
 
-/** Whether there is something to collect: the rule takes a collective of nothing for nothing, the checker does not. */
+/**
+ * Whether there is something to collect: the rule takes a collective of nothing for nothing, the checker does
+ * not.
+ */
 function hasItsAxes(change: PlacementChange, from: Placement, mesh: Mesh): boolean {
   const active = changeWithoutIdle(change, mesh);
   if (active === undefined || !('axes' in active) || active.kind === 'broadcast') return true;
@@ -72,8 +75,8 @@ function evenStrategy(
 }
 
 /**
- * Whether the checker follows each read of a cut dimension: by an index, or one into a product, that stays in its
- * block; or a look-up, by what is data. Elsewhere it asks for the dimension whole.
+ * Whether the checker follows each read of a cut dimension: by an index, or one into a product, that stays in
+ * its block; or a look-up, by what is data. Elsewhere it asks for the dimension whole.
  */
 function isFollowed(
   node: Node,

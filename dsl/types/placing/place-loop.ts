@@ -16,7 +16,7 @@ import {
 import { origins, type PlaceScope, type Placing, sizeIn } from './placing.ts';
 import { gatherRemedies, listed, needsWhole, reduceRemedies, report, withRemedies } from './problems.ts';
 
-/** Steps of the search for where the state can stay: each cuts it further, or finds what more it depends on. */
+/** Steps of the search for where the state can stay: each cuts it further, or finds more that it depends on. */
 const mostRounds = 16;
 
 export function placeLoop(expression: Typed<'loop'>, scope: PlaceScope, placing: Placing): PlacedValue {
@@ -131,7 +131,8 @@ function sameEverywhere(left: PlacedValue, right: PlacedValue): boolean {
     const other = others[i]!;
     const isSameCut = tensor.cuts.every((cut, dim) => sameCut(cut, other.cuts[dim]!));
     // Dependences are only ever added.
-    return isSameCut && tensor.varies.size === other.varies.size && tensor.indices.size === other.indices.size;
+    const { indices, varies } = tensor;
+    return isSameCut && varies.size === other.varies.size && indices.size === other.indices.size;
   });
 }
 
