@@ -71,8 +71,8 @@ export function autoPlace(graph: Graph, options: AutoOptions): AutoResult {
   };
   const sliced = sliceLayers(graph, isOpen);
   const written = formsOf(sliced, mesh, isOpen).flatMap(fit);
-  // A ring sends what gathering its keys does, and merges besides: it is for what does not fit. What is placed
-  // by hand stays as it is.
+  // A ring sends what gathering its keys does, and merges besides: it is for what does not fit.
+  // What is placed by hand stays as it is.
   const isRoomy = byHand.size > 0 || written.some(({ isTight }) => !isTight);
   const found = isRoomy ? written : [...written, ...ringsOf(sliced, mesh).flatMap(fit)];
   const [first] = found;

@@ -1,7 +1,7 @@
 /**
  * What a mesh axis may do at a node, as far as the node's form tells: which tensors that it reads would be
- * cut or pending over the axis. These are proposals; whether one is legal, and what becomes of the results, is
- * asked of the rule (`place.ts`).
+ * cut or pending over the axis. These are proposals; whether one is legal, and what becomes of the results,
+ * is asked of the rule (`place.ts`).
  */
 import { dtypeFacts } from '../../../dsl/types/dtype.ts';
 import type { ComputeNode, Node, NodeKind, SoftmaxSumNode, Tensor, TensorId } from '../../graph/graph.ts';

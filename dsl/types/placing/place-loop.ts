@@ -16,7 +16,7 @@ import {
 import { origins, type PlaceScope, type Placing, sizeIn } from './placing.ts';
 import { gatherRemedies, listed, needsWhole, reduceRemedies, report, withRemedies } from './problems.ts';
 
-/** Steps of the search for where the state can stay: each cuts it further, or finds more that it depends on. */
+/** Steps of the search for where the state can stay: each cuts it further, or finds what it depends on. */
 const mostRounds = 16;
 
 export function placeLoop(expression: Typed<'loop'>, scope: PlaceScope, placing: Placing): PlacedValue {
