@@ -6,15 +6,18 @@ import type { Scalar } from '../../graph/graph.ts';
 
 /** @param extents of the node's iterators, @param size of the dimension */
 export function isProductIndex(subscript: Scalar, extents: readonly number[], size: number): boolean {
-  return isPart(subscript) || isWholeProduct(subscript, extents, size);
+  return partExtent(subscript, extents) !== undefined || isWholeProduct(subscript, extents, size);
 }
 
-/** `i`, `i // c`, `i mod c`, and those of one another. */
-function isPart(scalar: Scalar): boolean {
-  if (scalar.op === 'iterator') return true;
-  if (scalar.op !== 'apply' || (scalar.function !== 'floordiv' && scalar.function !== 'mod')) return false;
+/** `i`, `i // c`, `i mod c`, and those of one another: how many positions they have; undefined for all else. */
+function partExtent(scalar: Scalar, extents: readonly number[]): number | undefined {
+  if (scalar.op === 'iterator') return extents[scalar.axis]!;
+  if (scalar.op !== 'apply' || (scalar.function !== 'floordiv' && scalar.function !== 'mod'))
+    return undefined;
   const [value, divisor] = scalar.operands;
-  return isPart(value!) && divisor!.op === 'constant';
+  const whole = partExtent(value!, extents);
+  if (whole === undefined || divisor!.op !== 'constant' || whole % divisor!.value !== 0) return undefined;
+  return scalar.function === 'mod' ? divisor!.value : whole / divisor!.value;
 }
 
 interface Term {
@@ -34,7 +37,8 @@ function isWholeProduct(scalar: Scalar, extents: readonly number[], size: number
 }
 
 function termsOf(scalar: Scalar, extents: readonly number[]): readonly Term[] | undefined {
-  if (scalar.op === 'iterator') return [{ factor: 1, extent: extents[scalar.axis]! }];
+  const part = partExtent(scalar, extents);
+  if (part !== undefined) return [{ factor: 1, extent: part }];
   if (scalar.op !== 'apply') return undefined;
   const [first, second] = scalar.operands;
   if (scalar.function === 'add') {
