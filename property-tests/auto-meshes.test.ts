@@ -63,13 +63,21 @@ const manyMeshes: readonly (readonly number[])[] = [
   [2, 2, 2],
   [2, 1, 3],
 ];
-const someMeshes: typeof manyMeshes = [[2], [3, 2]];
+const someMeshes: typeof manyMeshes = [[3, 2]];
 
-/** The first axes are those that the program has, if it has any. */
-function meshOf({ program }: Checked, sizes: readonly number[]): Mesh {
+/**
+ * The first axes are those that the program has, if it has any. In the other order devices have other numbers,
+ * and neighbours are neighbours along another axis.
+ */
+function meshOf(
+  { program }: Checked,
+  sizes: readonly number[],
+  order: 'declared' | 'reversed' = 'declared',
+): Mesh {
   const others = ['x', 'y', 'z'].filter((name) => !program.axes.includes(name));
   const names = [...program.axes, ...others];
-  return { axes: sizes.map((size, at) => ({ name: names[at]!, size })) };
+  const axes = sizes.map((size, at) => ({ name: names[at]!, size }));
+  return { axes: order === 'declared' ? axes : axes.reverse() };
 }
 
 /** Of experts and heads; the others come from a pool. */
@@ -173,7 +181,7 @@ describe.each(models)('%s', (file) => {
   test.each(exportedEntries(checked))('%s', async (entry) => {
     let divided = 0;
     for (const [position, devices] of manyMeshes.entries()) {
-      const mesh = meshOf(checked, devices);
+      const mesh = meshOf(checked, devices, position % 3 === 2 ? 'reversed' : 'declared');
       // Every other mesh does not divide the sizes, nor the heads and experts.
       const isEven = position % 2 === 0 || evenOnly(checked, entry);
       const sizes = isEven

@@ -50,9 +50,9 @@ function inputsOf(program: TypedProgram, entry: string, sizes: Sizes): Values {
   return new Map(found);
 }
 
-/** Evaluated in less than a second: it is done several times. */
+/** Evaluated in a moment: it is done several times. */
 function isQuick(graph: Graph): boolean {
-  return graphCost(graph).flops < 1e6;
+  return graphCost(graph).flops < 2e5;
 }
 
 // ── one device ─────────────────────────────────────────────────────────────────────────────────────────────

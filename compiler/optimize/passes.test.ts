@@ -76,7 +76,7 @@ test('optimizing again adds nothing', () => {
 
 // ── the tests themselves ───────────────────────────────────────────────────────────────────────────────────
 
-const sampled = fc.sample(randomPrograms(), { numRuns: 300, seed: 3 });
+const sampled = fc.sample(randomPrograms(), { numRuns: 600, seed: 3 });
 
 function onNodes(change: (node: Node) => Node): (graph: Graph) => Graph {
   const run = (graph: Graph): Graph => ({

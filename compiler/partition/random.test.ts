@@ -118,7 +118,7 @@ test('a partitioned program computes what the whole one does', () => {
       expect(sentBy(partitioned), shown(partitioned)).toBe(predicted(partitioned.placed));
       expect(found, shown(partitioned)).toBeUndefined();
     }),
-    { numRuns: 250 },
+    { numRuns: 150 },
   );
 });
 
@@ -133,7 +133,7 @@ test('the optimizer keeps what devices compute together', () => {
       const found = evaluateOnMesh(faster, blocks, float32).outputs;
       expect(difference(wanted, found), shown({ ...partitioned, device: faster })).toBeUndefined();
     }),
-    { numRuns: 120 },
+    { numRuns: 80 },
   );
 });
 
