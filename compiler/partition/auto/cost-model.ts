@@ -1,9 +1,8 @@
 /** How long devices and their links take, and how much a device holds: what the search weighs. */
-import { dtypeFacts } from '../../../dsl/types/dtype.ts';
+import type { AxisList } from '../../../dsl/placement/placement.ts';
 import { graphCost, type NodeCost } from '../../graph/cost.ts';
-import type { Graph, Node, TensorType } from '../../graph/graph.ts';
-import { elementCount } from '../../graph/tensor-type.ts';
-import type { LinkModel } from '../traffic.ts';
+import type { Graph, Node } from '../../graph/graph.ts';
+import type { LinkModel, Links } from '../traffic.ts';
 
 export interface CostModel {
   /** Float operations of products. */
@@ -13,7 +12,7 @@ export interface CostModel {
   /** That a device may hold of inputs, outputs and what is between them. */
   readonly memoryBytes: number;
   /** By mesh axis. */
-  readonly links: ReadonlyMap<string, LinkModel>;
+  readonly links: Links;
   /** Of axes that `links` does not name. */
   readonly link: LinkModel;
 }
@@ -40,6 +39,7 @@ export function flopsOf(graph: Graph): ReadonlyMap<Node, number> {
   return found;
 }
 
-export function bytesOf({ dtype, shape }: TensorType): number {
-  return (elementCount({ shape }) * dtypeFacts[dtype].bits) / 8;
+/** What connects the devices along each of the axes. */
+export function linksAlong(axes: AxisList, { link, links }: CostModel): Links {
+  return new Map(axes.map((axis) => [axis, links.get(axis) ?? link]));
 }

@@ -1,9 +1,10 @@
 /** How long an exchange takes that the program itself makes, in the view of one device. */
 import type { Mesh, Placement } from '../../../dsl/placement/placement.ts';
+import { tensorBytes } from '../../graph/cost.ts';
 import type { ExchangeNode, ExchangeVerb, Tensor } from '../../graph/graph.ts';
 import type { ChangeKind } from '../change.ts';
 import { secondsOf, trafficAlong } from '../traffic.ts';
-import { bytesOf, type CostModel } from './cost-model.ts';
+import { type CostModel, linksAlong } from './cost-model.ts';
 import { heldPart } from './node-strategy.ts';
 
 /** The change of placement that sends as much. */
@@ -23,7 +24,9 @@ export function exchangeSeconds(
   placement: Placement,
   { costs, mesh }: { readonly costs: CostModel; readonly mesh: Mesh },
 ): number {
-  const links = new Map(axes.map((axis) => [axis, costs.links.get(axis) ?? costs.link]));
-  const bytes = bytesOf(source) * heldPart(source, placement, mesh);
-  return secondsOf(trafficAlong({ kind: sameTraffic[verb], axes, devices }, bytes, 1), links);
+  const bytes = tensorBytes(source) * heldPart(source, placement, mesh);
+  return secondsOf(
+    trafficAlong({ kind: sameTraffic[verb], axes, devices }, bytes, 1),
+    linksAlong(axes, costs),
+  );
 }

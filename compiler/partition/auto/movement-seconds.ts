@@ -12,14 +12,14 @@ import {
 } from '../../../dsl/placement/placement.ts';
 import { placementKey } from '../placement-graph.ts';
 import { reshardPlanner } from '../reshard.ts';
-import type { CostModel } from './cost-model.ts';
+import { type CostModel, linksAlong } from './cost-model.ts';
 
 /** @param bytes of the whole tensor. Infinite where there is no way. */
 export type MovementSeconds = (bytes: number, from: Placement, to: Placement) => number;
 
 export function movementSeconds(mesh: Mesh, costs: CostModel): MovementSeconds {
-  const links = new Map(mesh.axes.map(({ name }) => [name, costs.links.get(name) ?? costs.link]));
-  const plan = reshardPlanner(mesh, links);
+  const axes = mesh.axes.map(({ name }) => name);
+  const plan = reshardPlanner(mesh, linksAlong(axes, costs));
   const known = new Map<string, number>();
   return (bytes, from, to) => {
     const difference = withoutCommon(from, to);
@@ -28,8 +28,8 @@ export function movementSeconds(mesh: Mesh, costs: CostModel): MovementSeconds {
     const before = known.get(key);
     if (before !== undefined) return before;
     // Of a size that all the axes divide, in whatever order they come to stand on a dimension.
-    const axes = new Set([...axesOf(difference.from), ...axesOf(difference.to)]);
-    const shape = difference.from.dims.map(() => devicesAlong(mesh, axes));
+    const crossed = new Set([...axesOf(difference.from), ...axesOf(difference.to)]);
+    const shape = difference.from.dims.map(() => devicesAlong(mesh, crossed));
     const elements = shape.reduce((product, extent) => product * extent, 1);
     const found = plan({ ...difference, shape, elementBytes: own / elements });
     const seconds = 'fault' in found ? Infinity : found.seconds;

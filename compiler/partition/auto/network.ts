@@ -11,12 +11,13 @@ import {
   sameList,
   type Wish,
 } from '../../../dsl/placement/placement.ts';
+import { tensorBytes } from '../../graph/cost.ts';
 import type { Graph, LoopId, LoopNode, Node, Tensor, TensorId } from '../../graph/graph.ts';
 import { results } from '../../graph/graph.ts';
 import { allTensors, readsOf } from '../../graph/uses.ts';
 import { optimize } from '../../optimize/passes.ts';
 import { divides } from '../change.ts';
-import { bytesOf, type CostModel, flopsOf } from './cost-model.ts';
+import { type CostModel, flopsOf } from './cost-model.ts';
 import { deviceViews } from './device-views.ts';
 import { exchangeSeconds } from './exchange-seconds.ts';
 import { heldPart, isTooFine, type NodeStrategy, nodeStrategy } from './node-strategy.ts';
@@ -109,7 +110,7 @@ export function networkOf(graph: Graph, options: NetworkOptions): Network {
   const stored = storedTensors(graph);
   const views = deviceViews(graph);
   const held = (tensor: Tensor, placement: Placement): number =>
-    stored.has(tensor.id) ? bytesOf(tensor) * heldPart(tensor, placement, mesh) : 0;
+    stored.has(tensor.id) ? tensorBytes(tensor) * heldPart(tensor, placement, mesh) : 0;
 
   const takenFor = ({ id }: Tensor): ReadonlySet<string> => views.get(id) ?? new Set();
   const isLegal = (tensor: Tensor, placement: Placement): boolean =>
@@ -273,7 +274,7 @@ export function networkOf(graph: Graph, options: NetworkOptions): Network {
 
   function relaySite(tensor: Tensor): Site {
     const shares: readonly Share[] = [...sharesOf(tensor), { kind: 'pending', combiner: 'sum' }];
-    return { ...sameEverywhere(tensor, `${tensor.name}, for all`, 1, 1, shares) };
+    return sameEverywhere(tensor, `${tensor.name}, for all`, 1, 1, shares);
   }
 
   function sameEverywhere(
@@ -327,7 +328,7 @@ export function networkOf(graph: Graph, options: NetworkOptions): Network {
         const dims = any.dims.map((list, dim) => (free.includes(dim) ? list : declared.dims[dim]!));
         const placement = { dims, pending: declared.pending };
         if (!isLegal(tensor, placement) && !isDeclared(placement, declared)) return undefined;
-        const bytes = bytesOf(tensor) * heldPart(tensor, placement, mesh);
+        const bytes = tensorBytes(tensor) * heldPart(tensor, placement, mesh);
         const none: readonly Placement[] = [];
         return { operands: none, results: none, [side]: [placement], seconds: 0, bytes };
       },

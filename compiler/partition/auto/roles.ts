@@ -4,7 +4,7 @@
  * is asked of the rule (`place.ts`).
  */
 import { dtypeFacts } from '../../../dsl/types/dtype.ts';
-import type { ComputeNode, Node, NodeKind, SoftmaxSumNode, Tensor, TensorId } from '../../graph/graph.ts';
+import type { ComputeNode, Node, SoftmaxSumNode, Tensor } from '../../graph/graph.ts';
 import { iteratorsOf, type Load, loadsOf } from '../../graph/scalar.ts';
 import { nodeScalars } from '../../graph/uses.ts';
 import { extentsOf } from '../../optimize/nodes.ts';
@@ -32,18 +32,18 @@ type Rules = {
   ) => readonly Role[];
 };
 
-const rules: Rules & { readonly [K in Exclude<NodeKind, 'loop'>]: unknown } = {
+const rules: Rules = {
   compute: ofComprehension,
   softmaxSum: ofComprehension,
   route: () => [],
-  order: (_node, [source]) => cuts(source!, source!.shape.length - 1),
-  prefix: (_node, [source]) => cuts(source!, source!.shape.length - 1),
-  collective: (_node, [source]) => [...cuts(source!, source!.shape.length), ...pendings(source!)],
-  block: (_node, [source]) => cuts(source!, source!.shape.length),
-  exchange: (_node, [source]) => cuts(source!, source!.shape.length),
+  order: (_node, [source]) => cuts(source!.shape.length - 1),
+  prefix: (_node, [source]) => cuts(source!.shape.length - 1),
+  collective: (_node, [source]) => [...cuts(source!.shape.length), ...pendings(source!)],
+  block: (_node, [source]) => cuts(source!.shape.length),
+  exchange: (_node, [source]) => cuts(source!.shape.length),
 };
 
-function cuts(_source: Tensor, dims: number): readonly Role[] {
+function cuts(dims: number): readonly Role[] {
   return Array.from({ length: dims }, (_, dim): Role => [{ kind: 'cut', dim }]);
 }
 
@@ -117,12 +117,4 @@ function distinct(roles: readonly Role[]): readonly Role[] {
     if (!kept.some((other) => other.every((share, position) => sameShare(share, role[position]!))))
       kept.push(role);
   return kept;
-}
-
-/** The tensors in the order in which roles speak of them. */
-export function readInOrder(
-  reads: ReadonlySet<TensorId>,
-  tensors: ReadonlyMap<TensorId, Tensor>,
-): readonly Tensor[] {
-  return [...reads].map((id) => tensors.get(id)!);
 }

@@ -5,10 +5,11 @@
  * the axes, and the best is kept. The time does not depend on how many devices an axis has.
  */
 import type { Placement } from '../../../dsl/placement/placement.ts';
+import { tensorBytes } from '../../graph/cost.ts';
 import type { Tensor, TensorId } from '../../graph/graph.ts';
 import { isFree } from '../conversion.ts';
 import { placementKey } from '../placement-graph.ts';
-import { bytesOf, type CostModel } from './cost-model.ts';
+import type { CostModel } from './cost-model.ts';
 import { type CostTable, leastCost } from './least-cost.ts';
 import { movementSeconds } from './movement-seconds.ts';
 import type { Edge, Network, Strategy } from './network.ts';
@@ -238,7 +239,7 @@ export function rememberedMovements({ mesh }: Network, costs: CostModel, all: Pl
   const known = new Map<TensorId, Map<number, Movement>>();
   const find = (tensor: Tensor, from: Placement, to: Placement): Movement => {
     if (isFree(from, to)) return noMovement;
-    const bytes = bytesOf(tensor);
+    const bytes = tensorBytes(tensor);
     return { seconds: secondsFor(bytes, from, to), bytes: bytes * heldPart(tensor, to, mesh) };
   };
   return ({ tensor }, from, to) => {
