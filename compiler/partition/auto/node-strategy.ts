@@ -13,7 +13,7 @@ import type {
 import { results } from '../../graph/graph.ts';
 import { loadsOf } from '../../graph/scalar.ts';
 import { allNodes, allTensors, nodeScalars } from '../../graph/uses.ts';
-import { extentsOf } from '../../optimize/nodes.ts';
+import { extentsOf, product } from '../../optimize/nodes.ts';
 import { divides } from '../change.ts';
 import { evenSizes } from '../even/even-sizes.ts';
 import { changeWithoutIdle } from '../idle-axes.ts';
@@ -147,7 +147,7 @@ function workOf(
 }
 
 function pointsOf(node: Node): number {
-  return extentsOf(node).reduce((product, extent) => product * extent, 1);
+  return product(extentsOf(node));
 }
 
 /** The part of a tensor that a device holds, padding included. */

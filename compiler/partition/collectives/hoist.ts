@@ -4,11 +4,10 @@
  * does what would have to be held through the loop beyond a bound.
  */
 
-import { dtypeFacts } from '../../../dsl/types/dtype.ts';
+import { tensorBytes } from '../../graph/cost.ts';
 import type { CollectiveNode, Graph, LoopNode, Node, TensorId } from '../../graph/graph.ts';
 import { results } from '../../graph/graph.ts';
 import { countersOf } from '../../graph/scalar.ts';
-import { elementCount } from '../../graph/tensor-type.ts';
 import { nodeScalars, readsOf } from '../../graph/uses.ts';
 import { collectiveSteps } from '../collective-steps.ts';
 import { localTensor } from '../local-blocks.ts';
@@ -77,8 +76,7 @@ function chainOf(node: Node, body: readonly Node[]): readonly Node[] {
 /** By a device, for the results. */
 function heldBytes(nodes: readonly Node[], { placements, mesh }: PlacedGraph): number {
   return nodes.flatMap(results).reduce((sum, result) => {
-    const { dtype, shape } = localTensor(result, placements.get(result.id)!, mesh);
-    return sum + (elementCount({ shape }) * dtypeFacts[dtype].bits) / 8;
+    return sum + tensorBytes(localTensor(result, placements.get(result.id)!, mesh));
   }, 0);
 }
 

@@ -5,7 +5,7 @@
  * that it stands for. Where blocks are summed, in the order in which they come, floats are added in another
  * order than before; where they are rows of the result, every bit is the same.
  */
-import { dtypeFacts } from '../../../dsl/types/dtype.ts';
+import { tensorBytes } from '../../graph/cost.ts';
 import type {
   ComputeNode,
   ExchangeNode,
@@ -109,10 +109,6 @@ function pays(
   return turns * inTurn + computing / devices + devices * launchSeconds < moving + computing + launchSeconds;
 }
 
-function bytesOf(tensor: Tensor): number {
-  return (elementCount(tensor) * dtypeFacts[tensor.dtype].bits) / 8;
-}
-
 function isSum(node: Node | undefined): node is Product {
   return node?.kind === 'compute' && node.reduce?.combiner === 'sum' && node.grouped === undefined;
 }
@@ -154,7 +150,7 @@ function gatherRing(graph: Graph, exchange: ExchangeNode, site: Site): Graph | u
   if (!isSum(node)) return undefined;
   const axis = axisOver(node, unpack.result, opened.dim);
   const source = site.tensors.get(exchange.source)!;
-  if (axis === undefined || !pays(node, bytesOf(source), exchange, site)) return undefined;
+  if (axis === undefined || !pays(node, tensorBytes(source), exchange, site)) return undefined;
   const gathered: Gathered = { exchange, node, axis, ...opened, unpacked: unpack.result.id };
   const isFree = axis < node.result.shape.length;
   if (!isFree && !site.reassociates) return undefined;
@@ -350,7 +346,7 @@ function scatterRing(graph: Graph, exchange: ExchangeNode, site: Site): Graph | 
   if (!isSum(node) || node.result.dtype !== arithmeticOf(node.result.dtype)) return undefined;
   const isAlone =
     onlyReader(node.result.id, graph, site) === pack && onlyReader(pack.result.id, graph, site) === exchange;
-  if (!isAlone || elementCount(result) === 0 || !pays(node, bytesOf(result), exchange, site))
+  if (!isAlone || elementCount(result) === 0 || !pays(node, tensorBytes(result), exchange, site))
     return undefined;
 
   const chunk = (rank: Scalar, to: Tensor): ComputeNode => {
