@@ -54,11 +54,7 @@ function leastAcross(to: Placement, axis: string): ReadonlyMap<Placement, number
       for (const road of junction.roads()) {
         const rest = left.get(road.to) ?? Infinity;
         const { placement } = junction;
-        const sent = trafficAlong(
-          road.route,
-          localElements({ shape, placement, elementBytes }, mesh),
-          1,
-        ).bytes;
+        const sent = trafficAlong(road.route, localElements({ shape, placement }, mesh), 1).bytes;
         const all = rest + (road.route.axes.includes(axis) ? sent : 0);
         if (all >= known || all >= left.get(junction)!) continue;
         left.set(junction, all);

@@ -5,7 +5,13 @@
  * the block. What cannot be proved is a look-up into a dimension that is cut: the device that has it gives
  * it, the others nothing, and the value is still to be combined.
  */
-import type { AxisList, Mesh, PendingCombiner, Placement } from '../../dsl/placement/placement.ts';
+import {
+  type AxisList,
+  type Mesh,
+  type PendingCombiner,
+  type Placement,
+  sameList,
+} from '../../dsl/placement/placement.ts';
 import type { LoopId, Scalar, Tensor, TensorId } from '../graph/graph.ts';
 import {
   apply,
@@ -85,6 +91,15 @@ export function localizer(scope: ExpressionScope): Localizer {
     return { scalar, block, isOwn: extent === 0 || (low >= 0 && high < block) };
   }
 
+  /** Whether the subscript runs over the dimension as the dimension is cut: block and index are the same. */
+  function isAligned(subscript: Scalar, { tensor, placement }: PlacedTensor, dim: number): boolean {
+    return (
+      subscript.op === 'iterator' &&
+      extents[subscript.axis] === tensor.shape[dim] &&
+      sameList(lists[subscript.axis]!, placement.dims[dim]!)
+    );
+  }
+
   function localLoad(load: Load, subscripts: readonly LocalScalar[]): LocalScalar {
     const placed = scope.tensor(load.tensor);
     const { placement } = placed;
@@ -101,6 +116,8 @@ export function localizer(scope: ExpressionScope): Localizer {
         );
       }
       if (list.length === 0) return scalar;
+      const subscript = load.subscripts[dim]!;
+      if (isAligned(subscript, placed, dim)) return subscript;
       const own = inBlock(scalar, placed, dim);
       if (own.isOwn) return own.scalar;
       scope.onLookUp?.(load, dim);
@@ -163,6 +180,7 @@ export function localizer(scope: ExpressionScope): Localizer {
     switch (scalar.op) {
       case 'iterator': {
         const { axis } = scalar;
+        if (lists[axis]!.length === 0) return { scalar, pending: final };
         const start = blockStart(extents[axis]!, lists[axis]!, mesh);
         return { scalar: simplify(apply('add', start, iterator(axis))), pending: final };
       }

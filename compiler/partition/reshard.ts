@@ -11,7 +11,7 @@ import { divides, divisionFault } from './change.ts';
 import type { Junction, PlacementGraph, Road } from './placement-graph.ts';
 import { placementGraph, placementKey } from './placement-graph.ts';
 import { priorityQueue } from './priority-queue.ts';
-import { remainingTraffic } from './remaining-traffic.ts';
+import { type Destination, remainingTraffic } from './remaining-traffic.ts';
 import { usefulAxes } from './reshard-candidates.ts';
 import type { Links } from './traffic.ts';
 import { localBytes, localElements, secondsOf, trafficAlong } from './traffic.ts';
@@ -53,12 +53,12 @@ export type ReshardFault =
  * steps being tried in the order of `candidateChanges`: equal requests have equal plans.
  */
 export function planReshard(request: ReshardRequest): ReshardPlan | ReshardFault {
-  return planOver(request, (axes) => placementGraph(axes, request.mesh));
+  return planOver(request, (axes) => mapTo(request, axes, placementGraph(axes, request.mesh)));
 }
 
 function planOver(
   request: ReshardRequest,
-  graphOver: (axes: AxisList) => PlacementGraph,
+  mapOver: (axes: AxisList) => PlaceMap,
 ): ReshardPlan | ReshardFault {
   const { from, to, shape, mesh, elementBytes, memoryLimit } = request;
   const impossible =
@@ -73,11 +73,10 @@ function planOver(
   if (memoryLimit !== undefined && needed > memoryLimit)
     return memoryFault(`a block of ${needed} bytes at an end is more than the limit of ${memoryLimit} bytes`);
 
-  const axes = usefulAxes(from, to, mesh);
-  const graph = graphOver(axes);
+  const map = mapOver(usefulAxes(from, to, mesh));
   // Gathering all and slicing is always a plan, so that some bound is enough.
   for (let bound = memoryLimit ?? needed; ; ) {
-    const { plan, leastRefused } = search(request, axes, graph, bound);
+    const { plan, leastRefused } = search(request, map, bound);
     if (plan !== undefined) return plan;
     if (memoryLimit !== undefined)
       return memoryFault(
@@ -96,17 +95,21 @@ export function reshardPlanner(
 ): (request: Omit<ReshardRequest, 'mesh' | 'links'>) => ReshardPlan | ReshardFault {
   const known = new Map<string, ReshardPlan | ReshardFault>();
   const graphs = new Map<string, PlacementGraph>();
-  const graphOver = (axes: AxisList): PlacementGraph => {
+  const maps = new Map<string, PlaceMap>();
+  const mapOver = (destination: Destination, axes: AxisList): PlaceMap => {
     const graph = graphs.get(axes.join()) ?? placementGraph(axes, mesh);
     graphs.set(axes.join(), graph);
-    return graph;
+    const key = [axes, placementKey(destination.to), destination.shape].join(';');
+    const map = maps.get(key) ?? mapTo(destination, axes, graph);
+    maps.set(key, map);
+    return map;
   };
   return (request) => {
     const { from, to, shape, elementBytes, memoryLimit } = request;
     const ends = [from, to].map(placementKey);
     const key = [...ends, shape.join(), elementBytes, memoryLimit].join(';');
     const whole = { ...request, mesh, ...(links === undefined ? {} : { links }) };
-    const plan = known.get(key) ?? planOver(whole, graphOver);
+    const plan = known.get(key) ?? planOver(whole, (axes) => mapOver(whole, axes));
     known.set(key, plan);
     return plan;
   };
@@ -150,14 +153,26 @@ interface Place {
   readonly junction: Junction;
   /** By each device. */
   readonly heldElements: number;
-  /** No way on from here to the goal has less traffic, in the unit of `Cost.traffic`. */
-  readonly remaining: number;
+  /**
+   * No way on from here to the goal has less traffic, in the unit of `Cost.traffic`, for elements of so many
+   * bytes.
+   */
+  readonly remaining: (elementBytes: number) => number;
+}
+
+/** The placements from which a tensor of a shape may come to its goal. */
+interface PlaceMap {
+  readonly graph: PlacementGraph;
+  /** undefined where a dimension does not divide. */
+  readonly placeOf: (junction: Junction) => Place | undefined;
 }
 
 /** A place and a way to it. */
 interface Arrival {
   readonly place: Place;
   readonly cost: Cost;
+  /** Of the traffic to the goal by this way. */
+  readonly estimate: number;
   readonly last: { readonly from: Arrival; readonly road: Road } | undefined;
 }
 
@@ -177,9 +192,8 @@ interface Found {
   readonly leastRefused: number;
 }
 
-function search(request: ReshardRequest, axes: AxisList, graph: PlacementGraph, bound: number): Found {
+function search(request: ReshardRequest, { graph, placeOf }: PlaceMap, bound: number): Found {
   const { from, to, elementBytes, links } = request;
-  const placeOf = rememberedPlaces(request, axes);
   const open = priorityQueue<Arrival>(compareEstimates);
   const best = new Map<Place, Arrival>();
   const goal = graph(to);
@@ -188,7 +202,7 @@ function search(request: ReshardRequest, axes: AxisList, graph: PlacementGraph, 
   const arrive = (place: Place, cost: Cost, last: Arrival['last']): void => {
     const known = best.get(place);
     if (known !== undefined && compareCosts(known.cost, cost) <= 0) return;
-    const arrival = { place, cost, last };
+    const arrival = { place, cost, estimate: cost.traffic + place.remaining(elementBytes), last };
     best.set(place, arrival);
     open.add(arrival);
   };
@@ -223,32 +237,28 @@ function isStray(change: PlacementChange, to: Placement): boolean {
   return change.kind === 'mask' && !change.axes.every((axis) => to.pending.has(axis));
 }
 
-/** One place for each junction; undefined where a dimension does not divide. */
-function rememberedPlaces(
-  request: ReshardRequest,
-  axes: AxisList,
-): (junction: Junction) => Place | undefined {
-  const { shape, elementBytes, mesh } = request;
-  const remaining = remainingTraffic(request, axes);
+function mapTo(destination: Destination, axes: AxisList, graph: PlacementGraph): PlaceMap {
+  const { shape, mesh } = destination;
+  const remaining = remainingTraffic(destination, axes);
   const places = new Map<Junction, Place | undefined>();
-  return (junction) => {
+  const placeOf = (junction: Junction): Place | undefined => {
     if (places.has(junction)) return places.get(junction);
     const { placement } = junction;
     const place = divides(shape, placement, mesh)
       ? {
           junction,
-          heldElements: localElements({ shape, placement, elementBytes }, mesh),
+          heldElements: localElements({ shape, placement }, mesh),
           remaining: remaining(placement),
         }
       : undefined;
     places.set(junction, place);
     return place;
   };
+  return { graph, placeOf };
 }
 
 function compareEstimates(left: Arrival, right: Arrival): number {
-  const estimate = ({ cost, place }: Arrival): number => cost.traffic + place.remaining;
-  return estimate(left) - estimate(right) || compareWays(left.cost, right.cost);
+  return left.estimate - right.estimate || compareWays(left.cost, right.cost);
 }
 
 function compareCosts(left: Cost, right: Cost): number {

@@ -117,7 +117,7 @@ function crossedAxes(change: PlacementChange, placement: Placement, mesh: Mesh):
   return change.axes.filter((axis) => devicesAlong(mesh, [axis]) > 1);
 }
 
-export function localElements({ shape, placement }: PlacedTensor, mesh: Mesh): number {
+export function localElements({ shape, placement }: Omit<PlacedTensor, 'elementBytes'>, mesh: Mesh): number {
   return localShape(shape, placement, mesh).reduce((count, size) => count * size, 1);
 }
 

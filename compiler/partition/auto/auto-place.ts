@@ -13,7 +13,9 @@ import { type PlacedGraph, place } from '../place.ts';
 import { ringOver } from '../ring/ring-over.ts';
 import { type CostModel, defaultCostModel } from './cost-model.ts';
 import { insertReshards, type Partitioned } from './insert-reshards.ts';
+import { type MovementSeconds, movementSeconds } from './movement-seconds.ts';
 import { networkOf } from './network.ts';
+import { type NodeStrategyOf, rememberedNodeStrategies } from './node-strategy.ts';
 import { searcher } from './search.ts';
 import { sliceLayers } from './slice-layers.ts';
 
@@ -64,7 +66,9 @@ export function autoPlace(graph: Graph, options: AutoOptions): AutoResult {
     outputs: withoutIdle(options.outputs, mesh),
   };
   const isOpen = (tensor: TensorId): boolean => !byHand.has(tensor);
-  const asked = { ...options, ...wishes, mesh, costs, byHand };
+  const nodeStrategyOf = rememberedNodeStrategies();
+  const secondsFor = movementSeconds(mesh, costs);
+  const asked: Asked = { ...wishes, mesh, costs, byHand, nodeStrategyOf, secondsFor };
   const fit = (form: Graph): readonly Fitted[] => {
     const found = fitted(form, asked, true) ?? fitted(form, asked, false);
     return found === undefined ? [] : [found];
@@ -112,6 +116,12 @@ function ringsOf(graph: Graph, mesh: Mesh): readonly Graph[] {
   return mesh.axes.map(({ name }) => ringOver(graph, name, mesh)).filter((form) => form !== graph);
 }
 
+/** What is asked for, with what is remembered from one form of the program to the next. */
+interface Asked extends Required<AutoOptions> {
+  readonly nodeStrategyOf: NodeStrategyOf;
+  readonly secondsFor: MovementSeconds;
+}
+
 /** What is left to `place` once more, with the axes of one device. */
 interface Fitted extends Partitioned {
   readonly seconds: number;
@@ -122,10 +132,10 @@ interface Fitted extends Partitioned {
 }
 
 /** undefined: what the program itself places does not go together. */
-function fitted(graph: Graph, options: Required<AutoOptions>, uneven: boolean): Fitted | undefined {
-  const { mesh, costs, byHand } = options;
-  const network = networkOf(graph, { ...options, uneven });
-  const search = searcher(network, costs);
+function fitted(graph: Graph, asked: Asked, uneven: boolean): Fitted | undefined {
+  const { mesh, costs, byHand, secondsFor } = asked;
+  const network = networkOf(graph, { ...asked, uneven });
+  const search = searcher(network, secondsFor);
 
   function at(secondsPerByte: number): Fitted | undefined {
     const solution = search(secondsPerByte);

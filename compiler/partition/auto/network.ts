@@ -20,7 +20,13 @@ import { divides } from '../change.ts';
 import { type CostModel, flopsOf } from './cost-model.ts';
 import { deviceViews } from './device-views.ts';
 import { exchangeSeconds } from './exchange-seconds.ts';
-import { heldPart, isTooFine, type NodeStrategy, nodeStrategy } from './node-strategy.ts';
+import {
+  heldPart,
+  isTooFine,
+  type NodeStrategy,
+  type NodeStrategyOf,
+  nodeStrategy,
+} from './node-strategy.ts';
 import { type Role, rolesOf } from './roles.ts';
 import { placementOf, type Share, shareOf, whole } from './share.ts';
 
@@ -90,6 +96,8 @@ export interface NetworkOptions {
    * nothing is decided and nothing moves.
    */
   readonly byHand: ReadonlyMap<TensorId, Placement>;
+  /** With a memory, where there is one. */
+  readonly nodeStrategyOf?: NodeStrategyOf;
 }
 
 /** Where a tensor comes from, and how often in a run. */
@@ -101,7 +109,7 @@ export interface Origin {
 }
 
 export function networkOf(graph: Graph, options: NetworkOptions): Network {
-  const { mesh, costs, uneven, inputs, outputs, byHand } = options;
+  const { mesh, costs, uneven, inputs, outputs, byHand, nodeStrategyOf = nodeStrategy } = options;
   const sites: Site[] = [];
   const edges: Edge[] = [];
   const origins = new Map<TensorId, Origin>();
@@ -188,7 +196,7 @@ export function networkOf(graph: Graph, options: NetworkOptions): Network {
     const taken = node.kind === 'block' ? new Set() : takenFor(results(node)[0]!);
     const strategyOf = (placements: readonly Placement[]): NodeStrategy | undefined =>
       reads.every((tensor, at) => isLegal(tensor, placements[at]!))
-        ? nodeStrategy(node, reads, placements, { mesh, loops, uneven })
+        ? nodeStrategyOf(node, reads, placements, { mesh, loops, uneven })
         : undefined;
     return {
       name: results(node)[0]!.name,
@@ -229,7 +237,7 @@ export function networkOf(graph: Graph, options: NetworkOptions): Network {
   ): Site {
     const left = results(node).map(({ id }) => byHand.get(id)!);
     const operands = reads.map(({ id }) => byHand.get(id) ?? left[0]!);
-    const found = nodeStrategy(node, reads, operands, { mesh, loops, uneven: false });
+    const found = nodeStrategyOf(node, reads, operands, { mesh, loops, uneven: false });
     const site = placedSite(results(node)[0]!.name, operands, left);
     return found === undefined
       ? site

@@ -18,6 +18,7 @@ import { divides } from '../change.ts';
 import { evenSizes } from '../even/even-sizes.ts';
 import { changeWithoutIdle } from '../idle-axes.ts';
 import { type LookUp, place, placeNode } from '../place.ts';
+import { placementKey } from '../placement-graph.ts';
 import { isProductIndex } from './product-index.ts';
 
 export interface NodeStrategy {
@@ -34,17 +35,31 @@ export interface Surroundings {
 }
 
 /** @param placements of `reads`, in order. undefined: the node cannot be computed so. */
-export function nodeStrategy(
+export type NodeStrategyOf = (
   node: Exclude<Node, LoopNode>,
   reads: readonly Tensor[],
   placements: readonly Placement[],
   around: Surroundings,
-): NodeStrategy | undefined {
+) => NodeStrategy | undefined;
+
+export const nodeStrategy: NodeStrategyOf = (node, reads, placements, around) => {
   const { mesh } = around;
   if (node.kind === 'collective' && !hasItsAxes(node.change, placements[0]!, mesh)) return undefined;
   const isEven = reads.every((tensor, at) => divides(tensor.shape, placements[at]!, mesh));
   if (isEven) return evenStrategy(node, reads, placements, around);
   return around.uneven ? unevenStrategy(node, reads, placements, around) : undefined;
+};
+
+/** With a memory, for the forms of one program on one mesh: most of their nodes are the same. */
+export function rememberedNodeStrategies(): NodeStrategyOf {
+  const known = new Map<Node, Map<string, NodeStrategy | undefined>>();
+  return (node, reads, placements, around) => {
+    const own = known.get(node) ?? new Map<string, NodeStrategy | undefined>();
+    known.set(node, own);
+    const key = `${around.uneven} ${placements.map(placementKey).join(';')}`;
+    if (!own.has(key)) own.set(key, nodeStrategy(node, reads, placements, around));
+    return own.get(key);
+  };
 }
 
 /**

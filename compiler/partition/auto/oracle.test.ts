@@ -10,6 +10,7 @@ import { type Choose, pick, readTape } from '../../graph/choice-tape.ts';
 import { randomPrograms } from '../../graph/random-graph.ts';
 import { withoutCollectives } from '../../optimize/collectives.ts';
 import { type CostModel, defaultCostModel } from './cost-model.ts';
+import { movementSeconds } from './movement-seconds.ts';
 import { type Network, networkOf } from './network.ts';
 import type { Role } from './roles.ts';
 import {
@@ -107,11 +108,12 @@ function compare(
   const graph = withoutCollectives(program.graph);
   const free = { inputs: new Map(), outputs: new Map(), byHand: new Map() };
   const network = networkOf(graph, { mesh, costs, uneven: false, ...free });
+  const secondsFor = movementSeconds(mesh, costs);
   const secondsPerByte = 1e-3;
   const all = placements();
-  const weigh = weigher(rememberedMovements(network, costs, all), secondsPerByte);
+  const weigh = weigher(rememberedMovements(network, secondsFor, all), secondsPerByte);
   return {
-    found: searcher(network, costs)(secondsPerByte)!.cost,
+    found: searcher(network, secondsFor)(secondsPerByte)!.cost,
     least: leastByIntegerProgram(network, weigh, all),
   };
 }

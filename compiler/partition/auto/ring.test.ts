@@ -19,6 +19,7 @@ import { ringOver } from '../ring/ring-over.ts';
 import { meshOf } from '../testing.ts';
 import { type AutoResult, autoPlace } from './auto-place.ts';
 import { type CostModel, defaultCostModel } from './cost-model.ts';
+import { movementSeconds } from './movement-seconds.ts';
 import { networkOf } from './network.ts';
 import { searcher } from './search.ts';
 
@@ -105,7 +106,7 @@ test('a ring costs what its turns send', () => {
   const { inputs, outputs } = entryPlacements(program, 'f');
   const solution = searcher(
     networkOf(ring, { mesh, costs, uneven: false, byHand: new Map(), inputs, outputs }),
-    costs,
+    movementSeconds(mesh, costs),
   )(1e-18)!;
   const shift = link.latencySeconds + wholeBytes / devices / link.bytesPerSecond;
   expect(solution.seconds).toBeCloseTo((devices - 1) * 2 * shift, 9);

@@ -9,9 +9,8 @@ import { tensorBytes } from '../../graph/cost.ts';
 import type { Tensor, TensorId } from '../../graph/graph.ts';
 import { isFree } from '../conversion.ts';
 import { placementKey } from '../placement-graph.ts';
-import type { CostModel } from './cost-model.ts';
 import { type CostTable, leastCost } from './least-cost.ts';
-import { movementSeconds } from './movement-seconds.ts';
+import type { MovementSeconds } from './movement-seconds.ts';
 import type { Edge, Network, Strategy } from './network.ts';
 import { heldPart } from './node-strategy.ts';
 
@@ -37,10 +36,10 @@ const tableLimit = 2 ** 21;
 export type Searcher = (secondsPerByte: number) => Solution | undefined;
 
 /** The searches give undefined where some site can be computed in no way, whatever is moved. */
-export function searcher(network: Network, costs: CostModel): Searcher {
+export function searcher(network: Network, secondsFor: MovementSeconds): Searcher {
   const all = placements();
   const strategyOf = rememberedStrategies(network, all);
-  const movements = rememberedMovements(network, costs, all);
+  const movements = rememberedMovements(network, secondsFor, all);
   const first = network.sites.map((_, site) => firstLegal(network, site, strategyOf));
   return (secondsPerByte) =>
     first.includes(undefined)
@@ -234,8 +233,11 @@ const noMovement: Movement = { seconds: 0, bytes: 0 };
 /** Along an edge, from the placement of one number to that of the other. */
 export type Movements = (edge: Edge, from: number, to: number) => Movement;
 
-export function rememberedMovements({ mesh }: Network, costs: CostModel, all: Placements): Movements {
-  const secondsFor = movementSeconds(mesh, costs);
+export function rememberedMovements(
+  { mesh }: Network,
+  secondsFor: MovementSeconds,
+  all: Placements,
+): Movements {
   const known = new Map<TensorId, Map<number, Movement>>();
   const find = (tensor: Tensor, from: Placement, to: Placement): Movement => {
     if (isFree(from, to)) return noMovement;
