@@ -17,7 +17,12 @@ interface Program {
   readonly expressions: readonly Span[];
 }
 
-const folders = ['../../stdlib', '../../property-tests/programs', 'golden'];
+const folders = [
+  '../../stdlib',
+  '../../property-tests/programs',
+  '../../property-tests/properties',
+  'golden',
+];
 const programs = folders.flatMap((folder) => {
   const full = join(import.meta.dirname, folder);
   return readdirSync(full)
@@ -34,6 +39,8 @@ function program(path: string): Program {
   };
   for (const declaration of parse({ path, text }).module.declarations) {
     if (declaration.kind === 'function') visit(declaration.body);
+    if (declaration.kind !== 'property') continue;
+    for (const { left, right } of declaration.checks) for (const side of [left, right]) if (side) visit(side);
   }
   return { path, text, expressions: spans };
 }
@@ -55,7 +62,7 @@ function isSound(
     }
   }
   if (diagnostics.length > 0) return;
-  const typed = JSON.stringify([...checked.functions.values()]);
+  const typed = JSON.stringify([...checked.functions.values(), ...checked.properties.values()]);
   expect(typed).not.toContain('"kind":"error"');
   expect(typed).not.toMatch(/"name":"[?#]/);
 }

@@ -1,4 +1,4 @@
-/** Where the sides of a property's checks live: each as it comes, so that they may live in different places. */
+/** Where the sides of checks live: each as it comes, so that two may live in different places. */
 import type { BodySignature } from '../scope.ts';
 import type { Dim, PropertyInfo, Type } from '../typed.ts';
 import { dimsOf, withDims } from '../types.ts';
