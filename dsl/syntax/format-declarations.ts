@@ -26,6 +26,7 @@ import type {
   PropertyDeclaration,
   Quantifier,
   SizeExpression,
+  TraitExpression,
   TypeExpression,
 } from './tree.ts';
 
@@ -147,7 +148,11 @@ type QuantifierNode<K extends Quantifier['kind']> = Extract<Quantifier, { kind: 
 const quantifierLayouts: {
   readonly [K in Quantifier['kind']]: (context: Context, quantifier: QuantifierNode<K>) => Doc;
 } = {
-  value: ({ comments }, { name, type }) => [`${name.name}: `, formatType(comments, type)],
+  value: ({ comments }, { name, type, traits }) => [
+    `${name.name}: `,
+    formatType(comments, type),
+    ...traits.map((trait) => ` ${traitText(trait)}`),
+  ],
   size: (_, { name, from, to }) => [`${name.name}: `, formatRange(from, to)],
   mesh: ({ comments }, { axes, span }) => {
     const items = axes.map(
@@ -165,6 +170,10 @@ const quantifierLayouts: {
 function formatQuantifier(context: Context, quantifier: Quantifier): Doc {
   const layout = quantifierLayouts[quantifier.kind] as (context: Context, node: Quantifier) => Doc;
   return layout(context, quantifier);
+}
+
+function traitText(trait: TraitExpression): string {
+  return trait.kind === 'word' ? trait.word : `within ${trait.from.text}..${trait.to.text}`;
 }
 
 function formatRange(from: SizeExpression, to: SizeExpression): Doc {

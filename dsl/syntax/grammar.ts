@@ -18,7 +18,10 @@ import type {
   PropertyDeclaration,
   Quantifier,
   RecordDeclaration,
+  SignedNumber,
   SizeExpression,
+  TraitExpression,
+  TraitWord,
 } from './tree.ts';
 
 /** A declaration without what stands around it: its documentation and `export`. */
@@ -322,13 +325,57 @@ export class Grammar extends ExpressionGrammar {
               const name = this.CONSUME2(identifier);
               this.CONSUME2(marks.colon, { ERR_MSG: '`:` and a type or a range' });
               const type = this.SUBRULE(this.type);
-              return { kind: 'value', name: this.named(name), type, span: this.spanFrom(name) };
+              const traits = this.SUBRULE(this.traits);
+              return { kind: 'value', name: this.named(name), type, traits, span: this.spanFrom(name) };
             },
           },
         ],
         IGNORE_AMBIGUITIES: true,
         ERR_MSG: '`name: type`, `name: from..to`, `mesh` or `target`',
       }),
+  );
+
+  /** `ascending distinct`, `within 0..1`: after a type, so that the words are names everywhere else. */
+  private readonly traits: ParserMethod<[], TraitExpression[]> = this.RULE(
+    'traits',
+    (): TraitExpression[] => {
+      const traits: TraitExpression[] = [];
+      this.MANY(() => {
+        const trait = this.OR<TraitExpression>([
+          { ALT: () => this.SUBRULE(this.within) },
+          { ALT: () => this.traitWord(this.CONSUME(contextual.permutation)) },
+          { ALT: () => this.traitWord(this.CONSUME(contextual.ascending)) },
+          { ALT: () => this.traitWord(this.CONSUME(contextual.distinct)) },
+          { ALT: () => this.traitWord(this.CONSUME(contextual.positive)) },
+        ]);
+        traits.push(trait);
+      });
+      return traits;
+    },
+  );
+
+  private traitWord(token: IToken): TraitExpression {
+    return { kind: 'word', word: token.image as TraitWord, span: tokenSpan(token, this.file) };
+  }
+
+  private readonly within: ParserMethod<[], TraitExpression> = this.RULE('within', (): TraitExpression => {
+    const first = this.CONSUME(contextual.within);
+    const from = this.SUBRULE(this.signedNumber);
+    this.CONSUME(marks.range, { ERR_MSG: '`..` and the largest' });
+    const to = this.SUBRULE2(this.signedNumber);
+    return { kind: 'within', from, to, span: this.spanFrom(first) };
+  });
+
+  private readonly signedNumber: ParserMethod<[], SignedNumber> = this.RULE(
+    'signedNumber',
+    (): SignedNumber => {
+      const sign = this.OPTION(() => this.CONSUME(marks.minus));
+      const number = this.CONSUME(numberLiteral, { ERR_MSG: 'a number' });
+      return this.ACTION(() => ({
+        text: `${sign?.image ?? ''}${this.checkedNumber(number)}`,
+        span: this.spanFrom(sign ?? number),
+      }));
+    },
   );
 
   /** A range starts with a number, or with a name that goes on as a size and not as a type. */

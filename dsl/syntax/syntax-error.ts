@@ -5,6 +5,7 @@ import { EOF, type IRecognitionException, type IToken } from 'chevrotain';
 import type { Span } from '../diagnostics/diagnostic.ts';
 import { type Problem, problem, tokenSpan } from './problem.ts';
 import { identifier, marks, reserved } from './tokens.ts';
+import { traitWords } from './tree.ts';
 
 /** The message of the exception is what was expected: see `expectations` in `grammar-base.ts`. */
 export function syntaxError(error: IRecognitionException, file: string): Problem {
@@ -80,6 +81,8 @@ const foreignStarts: ReadonlyMap<string, string> = new Map([
   ['pub', '`export`'],
 ]);
 
+const traitList = `${traitWords.map((each) => `\`${each}\``).join(', ')} or \`within 0..1\``;
+
 /** Rules within which `=` was meant to compare or to bind. */
 const valueRules = new Set(['block', 'choice', 'parenthesized', 'call']);
 
@@ -93,6 +96,9 @@ function hintFor({ name, token, context }: IRecognitionException): string | unde
   }
   if (rule === 'fact' && (tokenType === marks.atLeast || tokenType === marks.greater)) {
     return 'turn it around: `1 <= K`';
+  }
+  if (rule === 'property' && tokenType === identifier) {
+    return `a comma stands between quantified values; behind a type may stand ${traitList}`;
   }
   if (name === 'NotAllInputParsedException') return 'write an operator between the two, or leave this out';
   if (tokenType === reserved.let) return 'finish what stands before this `let` first';

@@ -109,7 +109,13 @@ export interface PropertyDeclaration {
 }
 
 export type Quantifier =
-  | { readonly kind: 'value'; readonly name: Identifier; readonly type: TypeExpression; readonly span: Span }
+  | {
+      readonly kind: 'value';
+      readonly name: Identifier;
+      readonly type: TypeExpression;
+      readonly traits: readonly TraitExpression[];
+      readonly span: Span;
+    }
   | {
       readonly kind: 'size';
       readonly name: Identifier;
@@ -127,6 +133,25 @@ export type Quantifier =
       readonly span: Span;
     }
   | { readonly kind: 'target'; readonly span: Span };
+
+export const traitWords = ['permutation', 'ascending', 'distinct', 'positive'] as const;
+export type TraitWord = (typeof traitWords)[number];
+
+/** What all values of a quantified name have beside its type: `ascending`, `within -1..1`. */
+export type TraitExpression =
+  | { readonly kind: 'word'; readonly word: TraitWord; readonly span: Span }
+  | {
+      readonly kind: 'within';
+      readonly from: SignedNumber;
+      readonly to: SignedNumber;
+      readonly span: Span;
+    };
+
+/** A literal with its sign. */
+export interface SignedNumber {
+  readonly text: string;
+  readonly span: Span;
+}
 
 /**
  * `check a ~= b`, `check a === b`, `check a == b`, or `check e` for a boolean `e`; optionally `label "…"`.

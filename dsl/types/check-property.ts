@@ -32,7 +32,7 @@ export function checkProperty(
   report: Report,
   text: (span: Span) => string,
 ): CheckedProperty {
-  const { declaration, id, name, ranges, mesh } = signature;
+  const { declaration, id, name, ranges, mesh, traits } = signature;
   const { span, documentation } = declaration;
   const { context, parameters } = openBody(signature, module, report, text);
   const sides: TypedExpression[] = [];
@@ -66,6 +66,7 @@ export function checkProperty(
       },
       ranges,
       mesh,
+      traits,
       checks,
       documentation,
       span,

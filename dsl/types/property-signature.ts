@@ -6,13 +6,14 @@ import { type Report, replaceFix } from './report.ts';
 import type { BodySignature, ModuleScope } from './scope.ts';
 import { axisFacts, namesOfSize, reportDuplicates, signatureAxes, sizesUsedIn } from './signatures.ts';
 import { natural, parameter, type Size } from './size.ts';
+import { traitsOf } from './traits.ts';
 import { factOf, requireAxis, sizeOf, type TypeScope, typeOf } from './type-expressions.ts';
 import type { PropertyInfo, SizeRange, TypedFact } from './typed.ts';
 import { showName } from './types.ts';
 
 export interface PropertySignature
   extends BodySignature,
-    Pick<PropertyInfo, 'id' | 'name' | 'ranges' | 'mesh'> {
+    Pick<PropertyInfo, 'id' | 'name' | 'ranges' | 'mesh' | 'traits'> {
   readonly declaration: PropertyDeclaration;
   /** How many of `sizes` have a range: they come first. */
   readonly rangedSizes: number;
@@ -61,17 +62,15 @@ export function propertySignatureOf(
   const facts = [...stated, ...[...ranges.values()].flatMap(endsOf)];
   const assumed = withFacts(axisFacts(axes), facts);
   const scope: TypeScope = { ...bare, facts: assumed };
+  const typed = values.map((value) => ({ value, type: typeOf(value.type, scope, 'float allowed') }));
+  const traits = typed.map(({ value, type }) => [value.name.name, traitsOf(value, type, scope)] as const);
   return {
     id: `${module.path}#${declaration.name.name}`,
     name: declaration.name.name,
     declaration,
     sizes: [...sizeNames],
     rangedSizes: rangedNames.size,
-    parameters: values.map(({ name, type, span }) => ({
-      name: name.name,
-      type: typeOf(type, scope, 'float allowed'),
-      span,
-    })),
+    parameters: typed.map(({ value: { name, span }, type }) => ({ name: name.name, type, span })),
     facts,
     assumed,
     axes,
@@ -82,6 +81,7 @@ export function propertySignatureOf(
       }),
     ),
     mesh: meshRanges(meshAxes, ranges),
+    traits: new Map(traits.filter(([, stated]) => stated.length > 0)),
   };
 }
 

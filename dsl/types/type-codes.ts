@@ -176,6 +176,13 @@ const codes = {
       'Checks compare numbers and bools, in tensors, records and tuples; keys only stand for what they draw.',
     example: 'property p forall seed: key check seed == seed',
   },
+  E0320: {
+    title: 'Trait does not fit',
+    explanation:
+      'A permutation is an ix(N)[N]; ascending and distinct are numbers along a dimension; positive and within ' +
+      'are of numbers that are no index.',
+    example: 'property p forall x: f32[N] permutation check x == x',
+  },
   E0401: {
     title: 'Shapes differ',
     explanation:

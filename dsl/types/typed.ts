@@ -126,6 +126,8 @@ export interface PropertyInfo {
   readonly ranges: ReadonlyMap<string, SizeRange>;
   /** Ranges of mesh axes. Undefined: nothing is said of the mesh. */
   readonly mesh: readonly ({ readonly axis: string } & SizeRange)[] | undefined;
+  /** By the name of the value; values without any are left out. */
+  readonly traits: ReadonlyMap<string, readonly Trait[]>;
   readonly checks: readonly PropertyCheck[];
   readonly documentation: string | undefined;
   readonly span: Span;
@@ -136,6 +138,19 @@ export interface SizeRange {
   readonly from: Size;
   readonly to: Size;
 }
+
+/**
+ * What all values of a quantified tensor have, beside its type; at most one of each kind. Along the last
+ * dimension, for each index of the others: a permutation (of an `ix(N)[…, N]`) has each index once,
+ * ascending numbers do not fall, distinct ones are no two the same. Of each number: it is above 0; it is in
+ * a range, both ends included, which are whole for integers and within their type.
+ */
+export type Trait =
+  | { readonly kind: 'permutation' }
+  | { readonly kind: 'ascending' }
+  | { readonly kind: 'distinct' }
+  | { readonly kind: 'positive' }
+  | { readonly kind: 'range'; readonly from: number; readonly to: number };
 
 /** `left` and `right` are positions in the tuple. */
 export type PropertyCheck = { readonly label: string | undefined; readonly span: Span } & (
