@@ -1,7 +1,6 @@
 /** What `ricci test` says: for people, as diagnostics, as JSON, and as JUnit XML. */
 import type { Diagnostic } from '../dsl/diagnostics/diagnostic.ts';
 import type { PropertyInfo } from '../dsl/types/typed.ts';
-import { valuesText } from '../property-tests/engine/values-text.ts';
 import {
   type Counterexample,
   type Coverage,
@@ -9,6 +8,7 @@ import {
   sizesText,
   wayText,
 } from '../property-tests/engine/report.ts';
+import { valuesText } from '../property-tests/engine/values-text.ts';
 import { alignColumns, counted } from './table.ts';
 
 export interface TestedFile {
@@ -35,7 +35,10 @@ export function summaryLines(tested: readonly TestedFile[], seed: number): reado
   const failed = all.filter(({ outcome }) => outcome.kind !== 'passed').length;
   const properties = all.length === 1 ? 'property' : 'properties';
   if (all.length === 0) return ['there are no properties'];
-  const end = failed === 0 ? `${all.length} ${properties}, all hold` : `${failed} of ${all.length} ${properties} failed`;
+  const end =
+    failed === 0
+      ? `${all.length} ${properties}, all hold`
+      : `${failed} of ${all.length} ${properties} failed`;
   return [...tested.flatMap(fileLines), `${end} (--seed ${seed})`];
 }
 
@@ -50,13 +53,14 @@ function fileLines({ file, reports }: TestedFile): readonly string[] {
 }
 
 /** `100 cases, all sizes: reference 100, wgsl 10; refused 3` */
-function coverageText({ cases, exhausted, refused, counts }: Coverage): string {
+function coverageText({ cases, exhausted, refused, undecided, counts }: Coverage): string {
   const ways = [...(counts.get('way') ?? [])].map(([way, count]) => `${way} ${count}`);
   const all = { cases: ', all there are', sizes: ', all sizes' };
   return [
     `${counted(cases, 'case')}${exhausted === undefined ? '' : all[exhausted]}`,
     ...(ways.length === 0 ? [] : [`: ${ways.join(', ')}`]),
     ...(refused === 0 ? [] : [`; ${refused} refused`]),
+    ...(undecided === 0 ? [] : [`; ${undecided} undecided`]),
   ].join('');
 }
 
@@ -81,7 +85,7 @@ export function failureDiagnostic(
       help: ['ask less in its `where`, or give its sizes wider ranges'],
     };
   const { counterexample } = outcome;
-  const check = property.checks[counterexample.check];
+  const check = property.checks[counterexample.check ?? -1];
   const label = check?.label === undefined ? '' : ` (${check.label})`;
   return {
     ...base,
@@ -92,7 +96,9 @@ export function failureDiagnostic(
     primary: { span: check?.span ?? property.span, message: counterexample.why },
     notes: caseNotes(counterexample),
     help: [
-      ...(saved === undefined ? [] : [`the counterexample is in ${saved}, which fails by itself: ricci test ${saved}`]),
+      ...(saved === undefined
+        ? []
+        : [`the counterexample is in ${saved}, which fails by itself: ricci test ${saved}`]),
       `to run it again: ${replayCommand(file, property.name, counterexample)}`,
     ],
   };
@@ -122,14 +128,17 @@ export function reportJson(tested: readonly TestedFile[], seed: number): Readonl
 }
 
 function propertyJson({ name, outcome, coverage, milliseconds, saved }: TestedProperty): unknown {
-  const { cases, refused, exhausted = null, counts } = coverage;
+  const { cases, refused, undecided, exhausted = null, counts } = coverage;
   return {
     name,
     outcome: outcome.kind,
     ...(outcome.kind === 'vacuous' ? { why: outcome.why } : {}),
-    ...('counterexample' in outcome ? { counterexample: counterexampleJson(outcome.counterexample, saved) } : {}),
+    ...('counterexample' in outcome
+      ? { counterexample: counterexampleJson(outcome.counterexample, saved) }
+      : {}),
     cases,
     refused,
+    undecided,
     exhausted,
     milliseconds: Math.round(milliseconds),
     coverage: Object.fromEntries([...counts].map(([kind, own]) => [kind, Object.fromEntries(own)])),
@@ -162,7 +171,12 @@ export function junitText(tested: readonly TestedFile[]): string {
   const suites = tested.map(({ file, reports }) => {
     const failures = reports.filter(({ outcome }) => outcome.kind !== 'passed').length;
     const seconds = reports.reduce((sum, { milliseconds }) => sum + milliseconds, 0) / 1000;
-    const attributes = attributesText({ name: file, tests: reports.length, failures, time: seconds.toFixed(3) });
+    const attributes = attributesText({
+      name: file,
+      tests: reports.length,
+      failures,
+      time: seconds.toFixed(3),
+    });
     return `  <testsuite ${attributes}>\n${reports.map((each) => junitCase(file, each)).join('')}  </testsuite>\n`;
   });
   return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="ricci">\n${suites.join('')}</testsuites>\n`;
@@ -185,8 +199,10 @@ function attributesText(attributes: Readonly<Record<string, string | number>>): 
 
 const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
 
+/** Control characters, which XML has not, are left out. */
 function escaped(text: string): string {
-  // Of control characters XML has none but tabs and line ends.
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is left out
-  return text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/g, '').replace(/[&<>"]/g, (mark) => entities[mark]!);
+  return [...text]
+    .filter((letter) => letter >= ' ' || letter === '\n')
+    .map((letter) => entities[letter] ?? letter)
+    .join('');
 }

@@ -5,9 +5,8 @@ import { type EntryTensor, tensorsOf } from '../../compiler/lower/entry.ts';
 import type { Mesh } from '../../dsl/placement/placement.ts';
 import { type Dtype, dtypeFacts } from '../../dsl/types/dtype.ts';
 import { evaluateSize } from '../../dsl/types/size.ts';
-import type { ElementType, PropertyInfo, Type } from '../../dsl/types/typed.ts';
+import type { ElementType, PropertyInfo, Trait, Type } from '../../dsl/types/typed.ts';
 import { fieldType } from '../../dsl/types/types.ts';
-import type { Trait } from './traits.ts';
 
 export interface Case {
   /** Mesh axes that the program names are among them. */
@@ -47,13 +46,13 @@ export interface Quantified extends EntryTensor {
   readonly traits: readonly Trait[];
 }
 
-export function quantifiedTensors({ function: { parameters } }: PropertyInfo): readonly Quantified[] {
+export function quantifiedTensors({ function: { parameters }, traits }: PropertyInfo): readonly Quantified[] {
   return parameters.flatMap(({ name, type }) => {
     const keys = keyPaths(name, type);
     return tensorsOf(name, type).map((tensor) => ({
       ...tensor,
       isKey: keys.includes(tensor.path),
-      traits: [],
+      traits: traits.get(name) ?? [],
     }));
   });
 }

@@ -45,15 +45,16 @@ function allValues(wanted: readonly Wanted[], most: number): readonly Values[] |
 
 /** Undefined where there are more than `most`. */
 function allTensors(wanted: Wanted, most: number): readonly CaseTensor[] | undefined {
-  const { dtype, shape, content, traits } = wanted;
+  const { dtype, shape, content } = wanted;
   const base = content.kind === 'bool' ? 2 : content.kind === 'index' ? content.range : undefined;
   const elements = elementCount({ shape });
   const count = elements === 0 ? 1 : base === undefined ? Number.POSITIVE_INFINITY : base ** elements;
   if (count > most) return undefined;
   return Array.from({ length: count }, (_, number): CaseTensor => {
-    const data = Float64Array.from({ length: elements }, (_unused, place) =>
-      Math.floor(number / base! ** place) % base!,
+    const data = Float64Array.from(
+      { length: elements },
+      (_unused, place) => Math.floor(number / base! ** place) % base!,
     );
     return { dtype, shape, data, profile: 'all' };
-  }).filter((tensor) => hasTraits(tensor, traits));
+  }).filter((tensor) => hasTraits(tensor, wanted));
 }

@@ -1,14 +1,22 @@
 /** Whether a property holds on a case: each of its checks, in each way of running it that is asked for. */
-import { evaluateGraph } from '../../compiler/graph/evaluate.ts';
+import { errorBound } from '../../compiler/graph/error-bound.ts';
 import { asEntry } from '../../compiler/lower/property-entry.ts';
-import { evaluateOnMesh } from '../../compiler/partition/evaluate-mesh.ts';
 import { type Checked, type Instance, type Lowered, lower } from '../../driver/compile.ts';
-import type { PropertyInfo, TypedProgram } from '../../dsl/types/typed.ts';
+import type { PropertyCheck, PropertyInfo, TypedProgram } from '../../dsl/types/typed.ts';
 import { isUserError } from '../../runtime/errors.ts';
 import type { Case } from './case.ts';
 import type { DeviceRunner } from './device-runner.ts';
-import { judgeCheck, judgeDevice, type Run, type Verdict } from './relations.ts';
-import type { Way } from './report.ts';
+import {
+  judge,
+  judgeTruth,
+  judgeTruthOf,
+  type Sides,
+  sameBits,
+  type Verdict,
+  withinBound,
+} from './relations.ts';
+import type { Target, Way } from './report.ts';
+import { inputsOver, type Run, runOnMesh, runOnReference, type Values } from './runs.ts';
 
 export type Judgement =
   /** In all ways that were tried. */
@@ -28,4 +36,169 @@ export interface Judge {
   /** With the property as an entry. */
   readonly program: TypedProgram;
   readonly judge: (tried: Case, ways: readonly Way[]) => Promise<Judgement>;
+}
+
+/** Ways are tried in this order: what is fast first. */
+const everyWay: readonly Way[] = [
+  { target: 'reference', onMesh: false },
+  { target: 'reference', onMesh: true },
+  { target: 'wgsl', onMesh: false },
+  { target: 'wgsl', onMesh: true },
+];
+
+/** The ways of running a case on the targets; what has a mesh runs on one device too. */
+export function waysOf({ mesh }: Case, targets: readonly Target[]): readonly Way[] {
+  return everyWay.filter(({ target, onMesh }) => targets.includes(target) && (!onMesh || mesh !== undefined));
+}
+
+/** @param device undefined where no way is on one */
+export function judgeOf(checked: Checked, property: PropertyInfo, device: DeviceRunner | undefined): Judge {
+  const program = asEntry(checked.program, property);
+  const prepare = rememberedPrograms({ ...checked, program }, property);
+  return {
+    property,
+    program,
+    judge: async (tried, ways) => {
+      let undecided: Judgement | undefined;
+      for (const way of ways) {
+        const found = await judgeIn(way, tried);
+        if (found?.kind === 'fails' || found?.kind === 'refused') return found;
+        undecided ??= found;
+      }
+      return undecided ?? { kind: 'holds', ways };
+    },
+  };
+
+  /** Undefined where all checks hold. */
+  async function judgeIn(way: Way, tried: Case): Promise<Judgement | undefined> {
+    try {
+      const alone = prepare({ ...tried, mesh: undefined });
+      const own = way.onMesh ? prepare(tried) : alone;
+      if (alone.kind === 'refused') return alone;
+      if (own.kind === 'refused') return own;
+      const setting: Setting = {
+        alone: runOnReference(alone.lowered.graph),
+        own: own.lowered.device === undefined ? undefined : runOnMesh(own.lowered.device),
+        inputs: tried.values,
+      };
+      if (way.target === 'reference')
+        return worst(
+          property.checks.map((check) => judgeOnReference(check, setting)),
+          way,
+        );
+      const given = await device!.run(own.key, own.lowered, own.instance, tried.values);
+      return worst(
+        property.checks.map((check) => judgeOnDevice(check, given, setting)),
+        way,
+      );
+    } catch (error) {
+      // A limit of this machine says nothing of the property.
+      if (isUserError(error)) return { kind: 'refused', why: error.message };
+      const why = `it stops: ${error instanceof Error ? error.message : String(error)}`;
+      return { kind: 'fails', check: undefined, way, why };
+    }
+  }
+}
+
+interface Setting {
+  readonly alone: Run;
+  /** On the mesh, where that is asked for. */
+  readonly own: Run | undefined;
+  readonly inputs: Values<number>;
+}
+
+/** On a mesh each side is compared with the other one on one device, so that all four are the same. */
+function judgeOnReference(check: PropertyCheck, { alone, own = alone, inputs }: Setting): Verdict {
+  if (check.relation === 'holds') return judgeTruth(own, `out.${check.left}`, inputs);
+  const sides = sidesOf(check);
+  const first = judge(check.relation, { left: own, right: alone }, sides, inputs);
+  if (own === alone || first.kind === 'fails') return first;
+  const second = judge(check.relation, { left: alone, right: own }, sides, inputs);
+  return second.kind === 'holds' ? first : second;
+}
+
+function sidesOf({ left, right }: Extract<PropertyCheck, { readonly right: number }>): Sides {
+  return { left: `out.${left}`, right: `out.${right}` };
+}
+
+/** What a device gives is what the reference gives, up to rounding; with `==` the sides agree on it bit by bit. */
+function judgeOnDevice(check: PropertyCheck, given: Values<number>, { alone, inputs }: Setting): Verdict {
+  switch (check.relation) {
+    case 'holds':
+      return judgeTruthOf(given, `out.${check.left}`);
+    case '==':
+      return sameBits(given, sidesOf(check));
+    case '===':
+    case '~=': {
+      const bound = errorBound();
+      const reference = alone(bound, inputsOver(bound, inputs));
+      return withinBound(partsOfSides(reference, sidesOf(check)), bound.notes, given);
+    }
+  }
+}
+
+function partsOfSides<V>(outputs: Values<V>, { left, right }: Sides): Values<V> {
+  const isOf = (path: string, side: string): boolean => path === side || path.startsWith(`${side}.`);
+  return new Map([...outputs].filter(([path]) => isOf(path, left) || isOf(path, right)));
+}
+
+/** Of the checks in order. */
+function worst(verdicts: readonly Verdict[], way: Way): Judgement | undefined {
+  for (const kind of ['fails', 'undecided'] as const) {
+    const check = verdicts.findIndex((verdict) => verdict.kind === kind);
+    const found = verdicts[check];
+    if (found !== undefined && found.kind !== 'holds')
+      return { kind, check, way, why: found.kind === 'fails' ? failureText(found) : found.why };
+  }
+  return undefined;
+}
+
+/** `out[3, 0] is 0.5 on the left and 0.25 on the right: they are not the same number` */
+function failureText({ at, left, right, allowed, why }: Verdict & { kind: 'fails' }): string {
+  const { path, index } = at;
+  const part = path.split('.').slice(2).join('.');
+  const place = `${part === '' ? '' : `.${part}`}${index.length === 0 ? '' : `[${index.join(', ')}]`}`;
+  const limit = allowed === undefined ? '' : ` (${allowed.toPrecision(2)} apart at most)`;
+  const where = place === '' ? '' : `at ${place} `;
+  return `${where}the left side is ${left} and the right side ${right}: ${why}${limit}`;
+}
+
+// ── programs ───────────────────────────────────────────────────────────────────────────────────────────────
+
+type Prepared =
+  | {
+      readonly kind: 'prepared';
+      /** The same for the same program. */
+      readonly key: string;
+      readonly instance: Instance;
+      readonly lowered: Lowered;
+    }
+  | { readonly kind: 'refused'; readonly why: string };
+
+/** Of sizes and meshes that come again while values change. */
+const mostRemembered = 128;
+
+function rememberedPrograms(checked: Checked, { name }: PropertyInfo): (tried: Case) => Prepared {
+  const known = new Map<string, Prepared>();
+  return (tried) => {
+    const { sizes, mesh } = tried;
+    const devices = mesh?.axes.map((axis) => `${axis.name}=${axis.size}`).join();
+    const own = [...sizes].filter(([size]) => mesh !== undefined || !checked.program.axes.includes(size));
+    const key = `${name} ${own.map(([size, value]) => `${size}=${value}`).join()} ${devices}`;
+    const before = known.get(key);
+    if (before !== undefined) return before;
+    if (known.size >= mostRemembered) known.clear();
+    const found = prepared(key, new Map(own), tried);
+    known.set(key, found);
+    return found;
+  };
+
+  function prepared(key: string, sizes: ReadonlyMap<string, number>, { mesh }: Case): Prepared {
+    // What names no axis of the mesh is the partitioner's to place.
+    const auto = mesh?.axes.some((axis) => !checked.program.axes.includes(axis.name)) ?? false;
+    const instance: Instance = { entry: name, sizes, inputDtypes: new Map(), ...(mesh && { mesh, auto }) };
+    const lowered = lower(checked, instance);
+    if (lowered.kind === 'lowered') return { kind: 'prepared', key, instance, lowered };
+    return { kind: 'refused', why: lowered.diagnostics[0]!.message };
+  }
 }

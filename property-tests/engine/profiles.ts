@@ -6,7 +6,7 @@ import { type Choose, pick } from '../../compiler/graph/choice-tape.ts';
 import { roundTo } from '../../compiler/graph/rounding.ts';
 import { elementCount } from '../../compiler/graph/tensor-type.ts';
 import type { CaseTensor, Content, Wanted } from './case.ts';
-import { withTraits } from './traits.ts';
+import { drawnWithTraits } from './traits.ts';
 
 /** Fills one row of so many entries. */
 type FillRow = (length: number, choose: Choose) => readonly number[];
@@ -39,7 +39,14 @@ const floats: readonly Profile[] = [
   { name: 'uniform', isExact: false, row: each(uniform) },
   { name: 'small integers', isExact: true, row: each(smallInteger) },
   { name: 'zeros', isExact: true, row: each(() => 0) },
-  { name: 'one-hot', isExact: true, row: onePeak(() => 1, () => 0) },
+  {
+    name: 'one-hot',
+    isExact: true,
+    row: onePeak(
+      () => 1,
+      () => 0,
+    ),
+  },
   { name: 'ties', isExact: true, row: each((choose) => choose(2)) },
   { name: 'flat', isExact: false, row: (length, choose) => new Array<number>(length).fill(uniform(choose)) },
   { name: 'peaky', isExact: false, row: onePeak((choose) => 20 + choose(20), uniform) },
@@ -51,10 +58,18 @@ const floats: readonly Profile[] = [
 /** For a range of so many. */
 const indices = (range: number): readonly Profile[] => [
   { name: 'any', isExact: true, row: each((choose) => choose(range)) },
-  { name: 'all the same', isExact: true, row: (length, choose) => new Array<number>(length).fill(choose(range)) },
+  {
+    name: 'all the same',
+    isExact: true,
+    row: (length, choose) => new Array<number>(length).fill(choose(range)),
+  },
   { name: 'first', isExact: true, row: each(() => 0) },
   { name: 'last', isExact: true, row: each(() => range - 1) },
-  { name: 'skewed', isExact: true, row: each((choose) => Math.min(choose(range), choose(range), choose(range))) },
+  {
+    name: 'skewed',
+    isExact: true,
+    row: each((choose) => Math.min(choose(range), choose(range), choose(range))),
+  },
   { name: 'in turn', isExact: true, row: (length) => Array.from({ length }, (_, place) => place % range) },
 ];
 
@@ -62,7 +77,14 @@ const bools: readonly Profile[] = [
   { name: 'any', isExact: true, row: each((choose) => choose(2)) },
   { name: 'all true', isExact: true, row: each(() => 1) },
   { name: 'all false', isExact: true, row: each(() => 0) },
-  { name: 'one true', isExact: true, row: onePeak(() => 1, () => 0) },
+  {
+    name: 'one true',
+    isExact: true,
+    row: onePeak(
+      () => 1,
+      () => 0,
+    ),
+  },
 ];
 
 const keys: readonly Profile[] = [
@@ -81,7 +103,9 @@ const unsigned: readonly Profile[] = [
   { name: 'bytes', isExact: true, row: each((choose) => choose(256)) },
 ];
 
-const profilesOf: { readonly [K in Content['kind']]: (content: Extract<Content, { kind: K }>) => readonly Profile[] } = {
+const profilesOf: {
+  readonly [K in Content['kind']]: (content: Extract<Content, { kind: K }>) => readonly Profile[];
+} = {
   float: () => floats,
   bool: () => bools,
   index: ({ range }) => indices(range),
@@ -92,7 +116,7 @@ const profilesOf: { readonly [K in Content['kind']]: (content: Extract<Content, 
 
 /** @param exact small integers only, for what is compared bit by bit */
 export function drawTensor(wanted: Wanted, exact: boolean, choose: Choose): CaseTensor {
-  const { content, dtype, shape, traits } = wanted;
+  const { content, dtype, shape } = wanted;
   const all = (profilesOf[content.kind] as (content: Content) => readonly Profile[])(content);
   // The first as often as all others together.
   const fitting = all.filter(({ isExact }) => isExact || !exact);
@@ -100,6 +124,9 @@ export function drawTensor(wanted: Wanted, exact: boolean, choose: Choose): Case
   const length = shape.at(-1) ?? 1;
   const data = new Float64Array(elementCount({ shape }));
   for (let start = 0; start < data.length; start += length)
-    data.set(profile.row(length, choose).map((value) => roundTo(dtype, value)), start);
-  return withTraits({ dtype, shape, data, profile: profile.name }, traits, choose);
+    data.set(
+      profile.row(length, choose).map((value) => roundTo(dtype, value)),
+      start,
+    );
+  return drawnWithTraits({ dtype, shape, data, profile: profile.name }, wanted, choose);
 }

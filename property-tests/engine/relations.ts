@@ -153,7 +153,18 @@ function judgeBitwise(runs: Runs, sides: Sides, inputs: Values<number>): Verdict
       `${orderedSums} sums are rounded as their order is: only integers below 2^24 are summed exactly`,
     );
   if (unsure > 0) return undecided(unsureInDevices(bound.notes));
-  const pairs = pairsOf(runs, sides, (run) => run(float32, inputs));
+  return judgeBits(pairsOf(runs, sides, (run) => run(float32, inputs)));
+}
+
+/** Whether the two sides are the same bit by bit, where they were computed already. */
+export function sameBits(outputs: Values<number>, sides: Sides): Verdict {
+  const run: Run = () => {
+    throw new Error('this has been run');
+  };
+  return judgeBits(pairsOf(sameRun(run), sides, () => outputs));
+}
+
+function judgeBits(pairs: readonly Pair<number>[]): Verdict {
   for (const { left, right, path } of pairs) {
     const wrong = findElement(
       left.data.length,
@@ -257,6 +268,16 @@ function judgeNorm({ left, right, path }: Pair<number>, bounds: Pair<Bounded>): 
     limit * Math.sqrt(squares.size),
     `${all}; rounding as it is declared explains ${limit.toPrecision(2)}`,
   );
+}
+
+/** Whether all elements of the bools of one side are true, where they were computed already. */
+export function judgeTruthOf(outputs: Values<number>, path: string): Verdict {
+  for (const [part, value] of partsOf(outputs, path)) {
+    const wrong = findElement(value.data.length, (position) => value.data[position] === 0);
+    if (wrong !== undefined)
+      return fails({ path: part, index: indexOf(wrong, value) }, 0, 1, undefined, 'it is false');
+  }
+  return { kind: 'holds' };
 }
 
 // ── what a device gave ─────────────────────────────────────────────────────────────────────────────────────

@@ -20,8 +20,8 @@ export type Outcome =
 
 export interface Counterexample {
   readonly case: Case;
-  /** Which of the property's checks, and in which way it ran. */
-  readonly check: number;
+  /** Which of the property's checks, and in which way it ran; undefined where it did not run to its end. */
+  readonly check: number | undefined;
   readonly way: Way;
   readonly why: string;
   /** What draws it again. */
@@ -52,6 +52,8 @@ export interface Coverage {
   readonly exhausted: 'cases' | 'sizes' | undefined;
   /** Cases that the program could not be run on, as on a mesh that does not fit it. */
   readonly refused: number;
+  /** Cases of which nothing could be said. */
+  readonly undecided: number;
   /** How often what: by kind (`way`, `mesh`, `S`, `x`), then by value. */
   readonly counts: ReadonlyMap<string, ReadonlyMap<string, number>>;
 }

@@ -1,109 +1,175 @@
-/** Looks for a counterexample to a property. */
+/** Looks for a counterexample to a property, and for the simplest one. */
 import fc from 'fast-check';
 import type { Case } from './case.ts';
 import { type Domain, domainOf } from './domain.ts';
 import { exhaust } from './exhaust.ts';
-import type { Judge, Judgement } from './judge.ts';
+import { type Judge, type Judgement, waysOf } from './judge.ts';
 import { randomCases, seededChoices } from './random-case.ts';
-import { type Counterexample, createTally, type Outcome, type PropertyReport, type Tally, wayText } from './report.ts';
+import {
+  type Counterexample,
+  type Coverage,
+  createTally,
+  type Outcome,
+  type PropertyReport,
+  type Tally,
+  type Target,
+  type Way,
+  wayText,
+} from './report.ts';
 
 export interface TestOptions {
   /** Cases to try, where there are as many. */
   readonly runs: number;
   readonly seed: number;
-  /** Of a counterexample that was found with the seed: only that one is run. */
+  /** Of a counterexample that was found with the seed: nothing before it is run. */
   readonly path: string | undefined;
-  /** Up to how many cases all there are are tried instead. */
+  /** Where there are no more cases than that, all of them are tried. */
   readonly exhaust: number;
+  readonly targets: readonly Target[];
   /** Hears of every case that was tried, of how many. */
   readonly onCase: (done: number, total: number) => void;
 }
 
 /** Cases that are tried on the way to a simplest one. */
-const mostShrinks = 400;
+const mostShrinks = 500;
+
+/** Of so many cases one runs on WebGPU too, where kernels are compiled for each. */
+const casesOnDevice = 10;
+
+type Unfavourable = Extract<Judgement, { kind: 'fails' | 'undecided' }>;
 
 export async function runProperty(judge: Judge, options: TestOptions): Promise<PropertyReport> {
   const { property, program } = judge;
+  const { seed, path } = options;
   const start = performance.now();
   const domain = domainOf(program, property);
   const tally = createTally();
-  const report = (outcome: Outcome, cases: number, refused = 0, exhausted?: 'cases' | 'sizes'): PropertyReport => ({
+  const seen = { cases: 0, refused: 0, undecided: 0 };
+  const known = exhaust(domain, options.exhaust, seed);
+  const report = (outcome: Outcome): PropertyReport => ({
     name: property.name,
     span: property.span,
     outcome,
-    coverage: { cases, refused, exhausted, counts: tally.counts },
+    coverage: { ...seen, exhausted: extentOf(known), counts: tally.counts },
     milliseconds: performance.now() - start,
   });
+  if (known?.cases.length === 0 || (known === undefined && !hasSizes(domain, seed)))
+    return report({ kind: 'vacuous', why: 'no sizes satisfy its `where`, its types and its ranges' });
 
-  const { seed, path } = options;
-  const known = exhaust(domain, options.exhaust, seed);
-  if (known?.cases.length === 0 || (known === undefined && isEmpty(domain, seed)))
-    return report({ kind: 'vacuous', why: 'no sizes satisfy its `where`, its types and its ranges' }, 0);
-  // What is exhausted is read off a list: by then fast-check has nothing left to draw.
   const examples = known?.cases ?? [];
   const total = known?.isAll === true ? examples.length : Math.max(options.runs, examples.length);
-  let cases = 0;
-  let refused = 0;
-  let shrinks = 0;
-  let worst: Judgement | undefined;
-
-  const holds = async (tried: Case): Promise<boolean> => {
-    // A judgement that is sought again, or is not worth more time.
-    if (worst !== undefined && ++shrinks > mostShrinks) return true;
-    const judgement = await judge.judge(tried, cases);
-    if (worst === undefined) {
-      cases++;
-      options.onCase(cases, total);
-      count(tally, tried, judgement, domain);
-      if (judgement.kind === 'refused') refused++;
-    }
-    if (judgement.kind === 'holds' || judgement.kind === 'refused') return true;
-    // A failure is not made simpler into what is undecided.
-    if (worst?.kind === 'fails' && judgement.kind === 'undecided') return true;
-    worst = judgement;
-    return false;
-  };
-  const result = await fc.check(
-    fc.asyncProperty(randomCases(domain), holds),
-    {
-      seed,
-      numRuns: total,
-      examples: examples.map((each): [Case] => [each]),
-      ...(path === undefined ? {} : { path }),
-    },
-  );
-  if (result.errorInstance !== undefined && result.errorInstance !== null && worst === undefined)
-    throw result.errorInstance;
-  const exhausted = known === undefined ? undefined : known.isAll ? 'cases' : 'sizes';
-  const [found] = result.counterexample ?? [];
-  if (found === undefined) {
-    if (cases === refused)
-      return report({ kind: 'vacuous', why: 'no case could be run' }, cases, refused, exhausted);
-    return report({ kind: 'passed' }, cases, refused, exhausted);
-  }
-  const last = worst as Extract<Judgement, { kind: 'fails' | 'undecided' }>;
-  const counterexample: Counterexample = {
-    case: found,
-    check: last.check,
-    way: last.way,
-    why: last.why,
+  const search = searcher(judge, { ...options, total }, (tried, judgement) => {
+    seen.cases++;
+    if (judgement.kind === 'refused') seen.refused++;
+    if (judgement.kind === 'undecided') seen.undecided++;
+    count(tally, tried, judgement, domain);
+    options.onCase(seen.cases, total);
+  });
+  const result = await fc.check(fc.asyncProperty(randomCases(domain), search.holds), {
     seed,
-    path: result.counterexamplePath ?? '',
-    shrinks: result.numShrinks,
-  };
-  return report({ kind: last.kind === 'fails' ? 'failed' : 'undecided', counterexample }, cases, refused, exhausted);
+    numRuns: total,
+    examples: examples.map((each): [Case] => [each]),
+    ...(path === undefined ? {} : { path }),
+  });
+  const { failure, undecided } = search.found();
+  if (failure === undefined && result.failed && result.errorInstance) throw result.errorInstance;
+
+  if (failure !== undefined)
+    return report({
+      kind: 'failed',
+      counterexample: counterexampleOf(failure, seed, result.counterexamplePath ?? '', result.numShrinks),
+    });
+  const judged = seen.cases - seen.refused;
+  if (judged === 0) return report({ kind: 'vacuous', why: `no case could be run: ${refusals(tally)}` });
+  // A case here and there on which nothing can be said is left out; not so where they are most.
+  if (undecided !== undefined && seen.undecided * 2 > judged)
+    return report({
+      kind: 'undecided',
+      counterexample: counterexampleOf(undecided, seed, `${undecided.number}`, 0),
+    });
+  return report({ kind: 'passed' });
 }
 
-function isEmpty(domain: Domain, seed: number): boolean {
+/** A case and what was found of it. */
+interface Finding {
+  readonly tried: Case;
+  readonly judgement: Unfavourable;
+  /** Of the case, among those that were drawn. */
+  readonly number: number;
+}
+
+interface SearchOptions extends TestOptions {
+  readonly total: number;
+}
+
+/** Judges cases as fast-check asks: those that it draws until one fails, then those that are simpler. */
+function searcher(
+  judge: Judge,
+  { total, targets }: SearchOptions,
+  onDrawn: (tried: Case, judgement: Judgement) => void,
+) {
+  const often = Math.max(1, Math.floor(total / casesOnDevice));
+  let drawn = 0;
+  let shrinks = 0;
+  let failure: Finding | undefined;
+  let undecided: Finding | undefined;
+  const waysFor = (tried: Case): readonly Way[] => {
+    const onDevice = drawn % often === 0 || targets.length === 1;
+    return waysOf(tried, onDevice ? targets : targets.filter((target) => target === 'reference'));
+  };
+  return {
+    found: () => ({ failure, undecided }),
+    holds: async (tried: Case): Promise<boolean> => {
+      if (failure !== undefined) {
+        if (++shrinks > mostShrinks) return true;
+        // In the way that failed, where the simpler case has it.
+        const { onMesh, target } = failure.judgement.way;
+        const way = { target, onMesh: onMesh && tried.mesh !== undefined };
+        const judgement = await judge.judge(tried, [way]);
+        if (judgement.kind !== 'fails') return true;
+        failure = { ...failure, tried, judgement };
+        return false;
+      }
+      const judgement = await judge.judge(tried, waysFor(tried));
+      const number = drawn++;
+      onDrawn(tried, judgement);
+      if (judgement.kind === 'undecided') undecided ??= { tried, judgement, number };
+      if (judgement.kind !== 'fails') return true;
+      failure = { tried, judgement, number };
+      return false;
+    },
+  };
+}
+
+function counterexampleOf(
+  { tried, judgement }: Finding,
+  seed: number,
+  path: string,
+  shrinks: number,
+): Counterexample {
+  const { check, way, why } = judgement;
+  return { case: tried, check, way, why, seed, path, shrinks };
+}
+
+function extentOf(known: ReturnType<typeof exhaust>): Coverage['exhausted'] {
+  if (known === undefined) return undefined;
+  return known.isAll ? 'cases' : 'sizes';
+}
+
+function hasSizes(domain: Domain, seed: number): boolean {
   const choose = seededChoices(seed);
-  return !Array.from({ length: 5 }).some(() => domain.drawSizes(choose) !== undefined);
+  return Array.from({ length: 5 }).some(() => domain.drawSizes(choose) !== undefined);
+}
+
+function refusals({ counts }: Tally): string {
+  return [...(counts.get('refused') ?? new Map()).keys()].slice(0, 3).join('; ');
 }
 
 function count(tally: Tally, { sizes, mesh, values }: Case, judgement: Judgement, { names }: Domain): void {
   for (const { name } of names) tally.add(name, `${sizes.get(name)}`);
-  tally.add('mesh', mesh === undefined ? 'one device' : mesh.axes.map(({ name, size }) => `${name}=${size}`).join(','));
+  const devices = mesh?.axes.map(({ name, size }) => `${name}=${size}`).join(',');
+  tally.add('mesh', devices ?? 'one device');
   for (const [path, { profile }] of values) tally.add(path, profile ?? 'simple');
   if (judgement.kind === 'holds') for (const way of judgement.ways) tally.add('way', wayText(way));
   if (judgement.kind === 'refused') tally.add('refused', judgement.why);
 }
-

@@ -7,7 +7,7 @@ import { dtypeFacts } from '../../dsl/types/dtype.ts';
 import type { Case, CaseTensor, Wanted } from './case.ts';
 import { type Domain, ofSeveral } from './domain.ts';
 import { choicesOf, type Sizes } from './sizes.ts';
-import { restoreTraits } from './traits.ts';
+import { withTraits } from './traits.ts';
 
 export function* simplerCases(from: Case, domain: Domain): Generator<Case> {
   yield* onFewerDevices(from, domain);
@@ -51,7 +51,11 @@ function* atSizes(from: Case, sizes: Sizes, domain: Domain): Generator<Case> {
   if (!domain.isLegal(sizes)) return;
   const wanted = domain.wantedAt(sizes);
   if (wanted === undefined) return;
-  yield { ...from, sizes, values: new Map(wanted.map((each) => [each.path, cutTo(each, from.values.get(each.path)!)])) };
+  yield {
+    ...from,
+    sizes,
+    values: new Map(wanted.map((each) => [each.path, cutTo(each, from.values.get(each.path)!)])),
+  };
 }
 
 /** The leading block of what there was; 0 where there was nothing. */
@@ -67,7 +71,7 @@ function cutTo(wanted: Wanted, tensor: CaseTensor): CaseTensor {
     data[place] = content.kind === 'index' ? value % content.range : value;
     for (let dim = shape.length - 1; dim >= 0 && ++position[dim]! === shape[dim]; dim--) position[dim] = 0;
   }
-  return restoreTraits({ dtype, shape, data, profile: tensor.profile }, wanted.traits);
+  return withTraits({ dtype, shape, data, profile: tensor.profile }, wanted);
 }
 
 // ── values ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -80,8 +84,9 @@ function* withSimplerValues(from: Case, domain: Domain): Generator<Case> {
   for (const each of wanted) {
     const tensor = from.values.get(each.path)!;
     for (const data of simplerData(tensor, each)) {
-      const simpler = restoreTraits({ ...tensor, data, profile: undefined }, each.traits);
-      if (!sameData(simpler, tensor)) yield { ...from, values: new Map([...from.values, [each.path, simpler]]) };
+      const simpler = withTraits({ ...tensor, data, profile: undefined }, each);
+      if (!sameData(simpler, tensor))
+        yield { ...from, values: new Map([...from.values, [each.path, simpler]]) };
     }
   }
 }

@@ -26,7 +26,10 @@ export function sizeNames(property: PropertyInfo, axes: readonly string[]): read
       .filter((name) => !named.some(({ axis }) => axis === name))
       .map((name) => ({ name, isAxis: false, range: property.ranges.get(name) })),
   ];
-  return [...all.filter(({ range }) => range === undefined), ...all.filter(({ range }) => range !== undefined)];
+  return [
+    ...all.filter(({ range }) => range === undefined),
+    ...all.filter(({ range }) => range !== undefined),
+  ];
 }
 
 /** What is tried where nothing is said, from simple to awkward: small, prime, none at all, of several blocks. */
