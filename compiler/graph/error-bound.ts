@@ -151,7 +151,14 @@ function unary(name: UnaryFunction): (operand: Bounded) => Bounded {
   const { kind, own } = unaryRules[name];
   return (operand) => {
     const number = run(operand.number);
-    if (!Number.isFinite(operand.number)) return exceptional(run, [operand]);
+    if (!Number.isFinite(operand.number)) {
+      // tanh ∞ is about 1 on a device, e^−∞ is 0.
+      const atInfinity = exceptional(run, [operand]);
+      const isOff = Number.isFinite(number) && number !== 0;
+      return isOff
+        ? single(number, atInfinity.error + own(Number.POSITIVE_INFINITY, Math.abs(number)), operand)
+        : atInfinity;
+    }
     // Of what is exact the value may be infinite or NaN too: log 0, sqrt(−1).
     if (operand.error === 0 && !Number.isFinite(number)) return single(number, 0, operand);
     const [low, high] = [run(operand.number - operand.error), run(operand.number + operand.error)];
@@ -257,8 +264,8 @@ export function errorBound(narrowing: 'unrounded' | 'stored' = 'unrounded'): Err
     if (!(closest > 0) || !(farthest <= 2 ** 126)) return single(number, Number.POSITIVE_INFINITY, stored);
     if (isZero(left)) return zero;
     const spread = (left.error + Math.abs(number) * right.error) / closest;
-    // 2.5 ulps, or 3 of a product with a reciprocal.
-    const own = isOne(right) ? 0 : 3.5 * unit * (Math.abs(number) + spread);
+    // 2.5 ulps, also where the divisor is 1; or 3, of a product with a reciprocal.
+    const own = 3.5 * unit * (Math.abs(number) + spread);
     return single(number, spread + own, stored);
   }
 

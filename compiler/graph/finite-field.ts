@@ -30,8 +30,8 @@ export interface FieldElement {
   /** In Z_q, of a value that is made of sums, products and quotients alone. */
   readonly exponent: number | undefined;
   /**
-   * The image of the exponential, of a value that has no exponent and is a sum of logarithms and of others. Without
-   * either, the exponential is an unknown function of the image.
+   * The image of the exponential, where there is no exponent and it is known from those of terms. Without either, the
+   * exponential is an unknown function of the image.
    */
   readonly power: number | undefined;
   readonly isOpaque: boolean;
@@ -148,8 +148,12 @@ export function finiteField(pair = 0): FiniteField {
     return value.power ?? unknown('exp', value.image, 0);
   }
 
-  function isPowerUnknown({ exponent, power, isPowerOpaque }: FieldElement): boolean {
-    return isPowerOpaque || (exponent === undefined && power === undefined);
+  function hasPower({ exponent, power }: FieldElement): boolean {
+    return exponent !== undefined || power !== undefined;
+  }
+
+  function isPowerUnknown(value: FieldElement): boolean {
+    return value.isPowerOpaque || !hasPower(value);
   }
 
   /** A fixed residue other than 0 for each function and operands. */
@@ -233,25 +237,29 @@ export function finiteField(pair = 0): FiniteField {
         : exceptional(concrete, [left, right]);
   }
 
+  /**
+   * A sum has the product of exponentials where both have exponents or one has; that of two values without is a value
+   * of its own, so that sums of products are the same whatever their order and wherever a factor stands.
+   */
   function add(left: FieldElement, right: FieldElement): FieldElement {
+    if (isZero(left)) return right;
+    if (isZero(right)) return left;
     const isExact = left.exponent !== undefined && right.exponent !== undefined;
-    const hasPower = left.power !== undefined || right.power !== undefined;
+    const isProduct = !isExact && (hasPower(left) || hasPower(right));
     return element({
       number: left.number + right.number,
       error: left.error + right.error,
       image: base.add(left.image, right.image),
       exponent: isExact ? above.add(left.exponent, right.exponent) : undefined,
-      power: hasPower ? base.mul(powerOf(left), powerOf(right)) : undefined,
+      power: isProduct ? base.mul(powerOf(left), powerOf(right)) : undefined,
       isOpaque: left.isOpaque || right.isOpaque,
       isPowerOpaque: isPowerUnknown(left) || isPowerUnknown(right),
     });
   }
 
-  /**
-   * Of differences the exponential is always the quotient: that is what is done to the logits of a softmax,
-   * which need not have exponents.
-   */
+  /** A difference always has the quotient: that is what is done to the logits of a softmax. */
   function sub(left: FieldElement, right: FieldElement): FieldElement {
+    if (isZero(right)) return left;
     const isExact = left.exponent !== undefined && right.exponent !== undefined;
     return element({
       number: left.number - right.number,
