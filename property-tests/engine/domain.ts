@@ -4,6 +4,7 @@ import { elementCount } from '../../compiler/graph/tensor-type.ts';
 import { solveEntrySizes } from '../../compiler/lower/entry.ts';
 import { deviceCount, type Mesh, type MeshAxis } from '../../dsl/placement/placement.ts';
 import type { PropertyInfo, TypedProgram } from '../../dsl/types/typed.ts';
+import { dimsIn } from '../../dsl/types/types.ts';
 import { type Case, type CaseTensor, quantifiedTensors, type Wanted, wantedAt } from './case.ts';
 import { drawTensor } from './profiles.ts';
 import { areLegal, drawSizes, type SizeName, type Sizes, sizeNames } from './sizes.ts';
@@ -21,11 +22,11 @@ export interface Domain {
 }
 
 /** Elements of all tensors together, where it is not said how large they are. */
-const mostElements = 2 ** 14;
+const mostElements = 2 ** 11;
 
 /** @param program with the property as an entry */
 export function domainOf(program: TypedProgram, property: PropertyInfo): Domain {
-  const names = sizeNames(property, program.axes);
+  const names = sizeNames(property, axesOf(property));
   const quantified = quantifiedTensors(property);
   const isFree = names.some(({ range }) => range === undefined);
   // What is compared bit by bit must not depend on the order of sums.
@@ -55,6 +56,13 @@ export function domainOf(program: TypedProgram, property: PropertyInfo): Domain 
     drawValues: (sizes, choose) =>
       new Map(wanted(sizes)!.map((tensor) => [tensor.path, drawTensor(tensor, exact, choose)])),
   };
+}
+
+/** The axes on which it says that something lives; on those that it only calls upon there is one device. */
+function axesOf({ function: { parameters } }: PropertyInfo): readonly string[] {
+  const dims = parameters.flatMap(({ type }) => dimsIn(type));
+  const axes = dims.flatMap(({ placement }) => (placement.kind === 'axes' ? placement.axes : []));
+  return [...new Set(axes)];
 }
 
 /** For programs that name no axis, which the partitioner places. */

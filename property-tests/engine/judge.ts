@@ -1,5 +1,5 @@
 /** Whether a property holds on a case: each of its checks, in each way of running it that is asked for. */
-import { errorBound } from '../../compiler/graph/error-bound.ts';
+import { primePairs } from '../../compiler/graph/finite-field.ts';
 import { asEntry } from '../../compiler/lower/property-entry.ts';
 import { type Checked, type Instance, type Lowered, lower } from '../../driver/compile.ts';
 import type { PropertyCheck, PropertyInfo, TypedProgram } from '../../dsl/types/typed.ts';
@@ -7,6 +7,8 @@ import { isUserError } from '../../runtime/errors.ts';
 import type { Case } from './case.ts';
 import type { DeviceRunner } from './device-runner.ts';
 import {
+  type Algebras,
+  algebrasFor,
   judge,
   judgeTruth,
   judgeTruthOf,
@@ -16,7 +18,7 @@ import {
   withinBound,
 } from './relations.ts';
 import type { Target, Way } from './report.ts';
-import { inputsOver, type Run, runOnMesh, runOnReference, type Values } from './runs.ts';
+import { inputsOver, type Run, remembered, runOnMesh, runOnReference, type Values } from './runs.ts';
 
 export type Judgement =
   /** In all ways that were tried. */
@@ -55,13 +57,16 @@ export function waysOf({ mesh }: Case, targets: readonly Target[]): readonly Way
 export function judgeOf(checked: Checked, property: PropertyInfo, device: DeviceRunner | undefined): Judge {
   const program = asEntry(checked.program, property);
   const prepare = rememberedPrograms({ ...checked, program }, property);
+  // The pairs of primes take turns.
+  let turn = 0;
   return {
     property,
     program,
     judge: async (tried, ways) => {
       let undecided: Judgement | undefined;
+      const settings = settingsOf(tried);
       for (const way of ways) {
-        const found = await judgeIn(way, tried);
+        const found = await judgeIn(way, tried, settings);
         if (found?.kind === 'fails' || found?.kind === 'refused') return found;
         undecided ??= found;
       }
@@ -70,25 +75,21 @@ export function judgeOf(checked: Checked, property: PropertyInfo, device: Device
   };
 
   /** Undefined where all checks hold. */
-  async function judgeIn(way: Way, tried: Case): Promise<Judgement | undefined> {
+  async function judgeIn(way: Way, tried: Case, settingOf: SettingOf): Promise<Judgement | undefined> {
     try {
-      const alone = prepare({ ...tried, mesh: undefined });
-      const own = way.onMesh ? prepare(tried) : alone;
-      if (alone.kind === 'refused') return alone;
-      if (own.kind === 'refused') return own;
-      const setting: Setting = {
-        alone: runOnReference(alone.lowered.graph),
-        own: own.lowered.device === undefined ? undefined : runOnMesh(own.lowered.device),
-        inputs: tried.values,
-      };
+      const setting = settingOf(way.onMesh);
+      if (setting.kind === 'refused') return setting;
       if (way.target === 'reference')
         return worst(
           property.checks.map((check) => judgeOnReference(check, setting)),
+          property.checks,
           way,
         );
-      const given = await device!.run(own.key, own.lowered, own.instance, tried.values);
+      const { key, lowered, instance } = setting.program;
+      const given = await device!.run(key, lowered, instance, tried.values);
       return worst(
         property.checks.map((check) => judgeOnDevice(check, given, setting)),
+        property.checks,
         way,
       );
     } catch (error) {
@@ -98,22 +99,45 @@ export function judgeOf(checked: Checked, property: PropertyInfo, device: Device
       return { kind: 'fails', check: undefined, way, why };
     }
   }
+
+  /** What is computed for one way of running a case serves the others too. */
+  function settingsOf(tried: Case): SettingOf {
+    const algebras = algebrasFor(turn++ % primePairs.length);
+    let alone: Run | undefined;
+    let onMesh: Run | undefined;
+    return (isOnMesh) => {
+      const single = prepare({ ...tried, mesh: undefined });
+      const program = isOnMesh ? prepare(tried) : single;
+      if (single.kind === 'refused') return single;
+      if (program.kind === 'refused') return program;
+      const { device: deviceProgram } = program.lowered;
+      alone ??= remembered(runOnReference(single.lowered.graph));
+      if (deviceProgram !== undefined) onMesh ??= remembered(runOnMesh(deviceProgram));
+      const own = isOnMesh ? onMesh! : alone;
+      return { kind: 'setting', program, alone, own, inputs: tried.values, algebras };
+    };
+  }
 }
 
+type SettingOf = (onMesh: boolean) => Setting | Extract<Judgement, { kind: 'refused' }>;
+
 interface Setting {
+  readonly kind: 'setting';
+  readonly program: Extract<Prepared, { kind: 'prepared' }>;
   readonly alone: Run;
-  /** On the mesh, where that is asked for. */
-  readonly own: Run | undefined;
+  /** On the mesh where that is asked for, else the same. */
+  readonly own: Run;
   readonly inputs: Values<number>;
+  readonly algebras: Algebras;
 }
 
 /** On a mesh each side is compared with the other one on one device, so that all four are the same. */
-function judgeOnReference(check: PropertyCheck, { alone, own = alone, inputs }: Setting): Verdict {
-  if (check.relation === 'holds') return judgeTruth(own, `out.${check.left}`, inputs);
+function judgeOnReference(check: PropertyCheck, { alone, own, inputs, algebras }: Setting): Verdict {
+  if (check.relation === 'holds') return judgeTruth(own, `out.${check.left}`, inputs, algebras);
   const sides = sidesOf(check);
-  const first = judge(check.relation, { left: own, right: alone }, sides, inputs);
+  const first = judge(check.relation, { left: own, right: alone }, sides, inputs, algebras);
   if (own === alone || first.kind === 'fails') return first;
-  const second = judge(check.relation, { left: alone, right: own }, sides, inputs);
+  const second = judge(check.relation, { left: alone, right: own }, sides, inputs, algebras);
   return second.kind === 'holds' ? first : second;
 }
 
@@ -122,7 +146,11 @@ function sidesOf({ left, right }: Extract<PropertyCheck, { readonly right: numbe
 }
 
 /** What a device gives is what the reference gives, up to rounding; with `==` the sides agree on it bit by bit. */
-function judgeOnDevice(check: PropertyCheck, given: Values<number>, { alone, inputs }: Setting): Verdict {
+function judgeOnDevice(
+  check: PropertyCheck,
+  given: Values<number>,
+  { alone, inputs, algebras: { bound } }: Setting,
+): Verdict {
   switch (check.relation) {
     case 'holds':
       return judgeTruthOf(given, `out.${check.left}`);
@@ -130,7 +158,6 @@ function judgeOnDevice(check: PropertyCheck, given: Values<number>, { alone, inp
       return sameBits(given, sidesOf(check));
     case '===':
     case '~=': {
-      const bound = errorBound();
       const reference = alone(bound, inputsOver(bound, inputs));
       return withinBound(partsOfSides(reference, sidesOf(check)), bound.notes, given);
     }
@@ -143,23 +170,36 @@ function partsOfSides<V>(outputs: Values<V>, { left, right }: Sides): Values<V> 
 }
 
 /** Of the checks in order. */
-function worst(verdicts: readonly Verdict[], way: Way): Judgement | undefined {
+function worst(
+  verdicts: readonly Verdict[],
+  checks: readonly PropertyCheck[],
+  way: Way,
+): Judgement | undefined {
   for (const kind of ['fails', 'undecided'] as const) {
     const check = verdicts.findIndex((verdict) => verdict.kind === kind);
     const found = verdicts[check];
     if (found !== undefined && found.kind !== 'holds')
-      return { kind, check, way, why: found.kind === 'fails' ? failureText(found) : found.why };
+      return {
+        kind,
+        check,
+        way,
+        why: found.kind === 'fails' ? failureText(found, checks[check]!) : found.why,
+      };
   }
   return undefined;
 }
 
 /** `out[3, 0] is 0.5 on the left and 0.25 on the right: they are not the same number` */
-function failureText({ at, left, right, allowed, why }: Verdict & { kind: 'fails' }): string {
+function failureText(
+  { at, left, right, allowed, why }: Verdict & { kind: 'fails' },
+  { relation }: PropertyCheck,
+): string {
   const { path, index } = at;
   const part = path.split('.').slice(2).join('.');
   const place = `${part === '' ? '' : `.${part}`}${index.length === 0 ? '' : `[${index.join(', ')}]`}`;
   const limit = allowed === undefined ? '' : ` (${allowed.toPrecision(2)} apart at most)`;
   const where = place === '' ? '' : `at ${place} `;
+  if (relation === 'holds') return `${where}${why}`;
   return `${where}the left side is ${left} and the right side ${right}: ${why}${limit}`;
 }
 

@@ -51,25 +51,32 @@ function* atSizes(from: Case, sizes: Sizes, domain: Domain): Generator<Case> {
   if (!domain.isLegal(sizes)) return;
   const wanted = domain.wantedAt(sizes);
   if (wanted === undefined) return;
-  yield {
-    ...from,
-    sizes,
-    values: new Map(wanted.map((each) => [each.path, cutTo(each, from.values.get(each.path)!)])),
-  };
+  for (const end of ['first', 'last'] as const)
+    yield {
+      ...from,
+      sizes,
+      values: new Map(wanted.map((each) => [each.path, cutTo(each, from.values.get(each.path)!, end)])),
+    };
 }
 
-/** The leading block of what there was; 0 where there was nothing. */
-function cutTo(wanted: Wanted, tensor: CaseTensor): CaseTensor {
+/** The block of what there was at one end of each dimension; 0 where there was nothing. */
+function cutTo(wanted: Wanted, tensor: CaseTensor, end: 'first' | 'last'): CaseTensor {
   const { dtype, shape, content } = wanted;
   const strides = stridesOf(tensor.shape);
   const data = new Float64Array(elementCount({ shape }));
+  const skipped = shape.map((extent, dim) =>
+    end === 'first' ? 0 : Math.max(0, tensor.shape[dim]! - extent),
+  );
   const position = shape.map(() => 0);
   for (let place = 0; place < data.length; place++) {
     const isInside = position.every((at, dim) => at < tensor.shape[dim]!);
-    const offset = strides.reduce((sum, stride, dim) => sum + stride * position[dim]!, 0);
+    const offset = strides.reduce((sum, stride, dim) => sum + stride * (skipped[dim]! + position[dim]!), 0);
     const value = isInside ? (tensor.data[offset] as number) : 0;
     data[place] = content.kind === 'index' ? value % content.range : value;
-    for (let dim = shape.length - 1; dim >= 0 && ++position[dim]! === shape[dim]; dim--) position[dim] = 0;
+    for (let dim = shape.length - 1; dim >= 0; dim--) {
+      position[dim] = (position[dim]! + 1) % shape[dim]!;
+      if (position[dim] !== 0) break;
+    }
   }
   return withTraits({ dtype, shape, data, profile: tensor.profile }, wanted);
 }

@@ -33,7 +33,7 @@ export function sizeNames(property: PropertyInfo, axes: readonly string[]): read
 }
 
 /** What is tried where nothing is said, from simple to awkward: small, prime, none at all, of several blocks. */
-const usualSizes = [2, 1, 3, 4, 5, 6, 8, 7, 0, 12, 16, 9] as const;
+const usualSizes = [2, 1, 3, 4, 0, 5, 6, 8, 7, 12, 16] as const;
 const usualDevices = [1, 2, 4, 3, 8] as const;
 
 /** All numbers that the name may be, given those before it. */
@@ -93,9 +93,10 @@ export function drawSizes(
     const next = names[sizes.size];
     if (next === undefined) return isPossible(sizes) ? sizes : undefined;
     const left = [...choicesOf(next, sizes)];
+    const place = () => choose(left.length);
     while (left.length > 0 && tried++ < mostTried) {
-      // The least of two, so that simple choices come first more often.
-      const [value] = left.splice(Math.min(choose(left.length), choose(left.length)), 1);
+      // The least of three, so that small sizes come more often; meshes of all sizes come as often.
+      const [value] = left.splice(next.isAxis ? place() : Math.min(place(), place(), place()), 1);
       const found = complete(new Map([...sizes, [next.name, value!]]));
       if (found !== undefined) return found;
     }
