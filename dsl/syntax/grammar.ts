@@ -6,6 +6,7 @@ import { ExpressionGrammar } from './grammar-expressions.ts';
 import { tokenSpan } from './problem.ts';
 import { contextual, identifier, marks, numberLiteral, reserved, stringLiteral, word } from './tokens.ts';
 import type {
+  Binding,
   Check,
   Declaration,
   Expression,
@@ -273,6 +274,8 @@ export class Grammar extends ExpressionGrammar {
       const name = this.named(this.CONSUME(identifier));
       const quantifiers = this.OPTION(() => this.SUBRULE(this.quantifiers)) ?? [];
       const facts = this.OPTION2(() => this.SUBRULE(this.facts)) ?? [];
+      const bindings: Binding[] = [];
+      this.MANY(() => bindings.push(this.SUBRULE(this.binding)));
       const checks: Check[] = [];
       this.AT_LEAST_ONE({
         DEF: () => {
@@ -281,7 +284,7 @@ export class Grammar extends ExpressionGrammar {
         ERR_MSG: '`check` and what must hold',
       });
       const span = this.spanFrom(first);
-      return { kind: 'property', name, quantifiers, facts, checks, documentation, span };
+      return { kind: 'property', name, quantifiers, facts, bindings, checks, documentation, span };
     },
   );
 

@@ -417,6 +417,7 @@ const declarationKinds: {
       name: identifiers,
       quantifiers: list(quantifiers, 0, 3),
       facts: list(facts, 0, 2),
+      bindings: list(bindings(randomExpressions), 0, 2),
       checks: list(checks, 1, 2),
       documentation,
     })

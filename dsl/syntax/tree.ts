@@ -97,12 +97,14 @@ export interface Parameter {
   readonly span: Span;
 }
 
-/** `property name forall … where … check …`: parsed and formatted; run by the property tester. */
+/** `property name forall … where … let … check …` */
 export interface PropertyDeclaration {
   readonly kind: 'property';
   readonly name: Identifier;
   readonly quantifiers: readonly Quantifier[];
   readonly facts: readonly Fact[];
+  /** What the checks name. */
+  readonly bindings: readonly Binding[];
   readonly checks: readonly Check[];
   readonly documentation: string | undefined;
   readonly span: Span;

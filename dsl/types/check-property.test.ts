@@ -103,6 +103,41 @@ property p forall K: 1..4, x: f32[T], mesh { sp: 2..K } where K <= T check top_k
   });
 });
 
+describe('values', () => {
+  it('have traits', () => {
+    const { traits } = property(`
+property p
+  forall p: ix(N)[B, N] permutation, doc: i32[S] ascending within -1..4, x: f32, pick: ix(E)[E] distinct
+  check x == x`);
+    expect([...traits]).toEqual([
+      ['p', [{ kind: 'permutation' }]],
+      ['doc', [{ kind: 'ascending' }, { kind: 'range', from: -1, to: 4 }]],
+      ['pick', [{ kind: 'distinct' }]],
+    ]);
+  });
+
+  it('may be named', () => {
+    const found = property(`
+mesh (sp)
+fn whole(x: f32[S@sp]) -> f32[S] = all_gather(x, sp)
+property p
+  forall x: f32[S@sp], K: 1..S
+  let y = whole(x)
+  let z[s] = x[s] * K
+  check y == z
+  check y == y`);
+    expect(found.function.body.kind).toBe('let');
+    expect(found.function.result).toMatchObject({ kind: 'tuple' });
+    const { result } = found.function;
+    expect(result.kind === 'tuple' && result.elements.map(showType)).toEqual([
+      'f32[S]',
+      'f32[S@sp]',
+      'f32[S]',
+      'f32[S]',
+    ]);
+  });
+});
+
 describe('sides', () => {
   it.each([
     ['of any float are read as f32', 'x: float[D], y: f32[D] check x == y', ['f32[D]', 'f32[D]']],

@@ -1,6 +1,7 @@
 /** One property: the sides of its checks, typed and held against each other. */
 import type { Span } from '../diagnostics/diagnostic.ts';
-import type { Check, Expression } from '../syntax/tree.ts';
+import type { Check, Expression, PropertyDeclaration } from '../syntax/tree.ts';
+import { bindAll } from './bindings.ts';
 import { type CheckedBody, isTooDeep, openBody } from './check-body.ts';
 import { type Context, errorExpression } from './context.ts';
 import { cast, convert } from './conversions.ts';
@@ -35,10 +36,12 @@ export function checkProperty(
   const { declaration, id, name, ranges, mesh, traits } = signature;
   const { span, documentation } = declaration;
   const { context, parameters } = openBody(signature, module, report, text);
+  const isDeep = expressionsOf(declaration).some((part) => isTooDeep('this', part.span, part, report));
+  const { inner, around } = bindAll(context, isDeep ? [] : declaration.bindings, span);
   const sides: TypedExpression[] = [];
   const checks = declaration.checks.map((check): PropertyCheck => {
     const left = sides.length;
-    sides.push(...sidesOf(context, check));
+    sides.push(...(isDeep ? [errorExpression(check.span)] : sidesOf(inner, check)));
     const { label, relation, span } = check;
     return relation === 'holds'
       ? { relation, left, label, span }
@@ -60,7 +63,7 @@ export function checkProperty(
         result: withoutPlacement(type),
         resultSpan: declaration.checks[0]?.span ?? span,
         facts: signature.facts,
-        body: { kind: 'tuple', elements: sides, type, span },
+        body: around({ kind: 'tuple', elements: sides, type, span }),
         documentation,
         span,
       },
@@ -75,12 +78,15 @@ export function checkProperty(
   };
 }
 
+/** The values of `let`s, and the sides. */
+export function expressionsOf({ bindings, checks }: PropertyDeclaration): readonly Expression[] {
+  const sides = checks.flatMap(({ left, right }) => (right === undefined ? [left] : [left, right]));
+  return [...bindings.map(({ value }) => value), ...sides];
+}
+
 /** Two, or the one of a check that is a bool by itself. */
 function sidesOf(context: Context, check: Check): readonly TypedExpression[] {
   const { relation, left, right } = check;
-  const written = right === undefined ? [left] : [left, right];
-  if (written.some((side) => isTooDeep('this side of the check', side.span, side, context.report)))
-    return written.map(({ span }) => errorExpression(span));
   if (relation === 'holds' || right === undefined) return [holds(context, left)];
   const sides = inferSides(context, left, right).map((side) => settle(context, side));
   const [one, other] = sides;
