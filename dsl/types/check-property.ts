@@ -47,6 +47,10 @@ export function checkProperty(
       ? { relation, left, label, span }
       : { relation, left, right: left + 1, label, span };
   });
+  const conditions = declaration.conditions.map(({ value }) => {
+    sides.push(isDeep ? errorExpression(value.span) : holds(inner, value, conditionTexts));
+    return sides.length - 1;
+  });
   const type: Type = { kind: 'tuple', elements: sides.map((side) => side.type) };
   return {
     info: {
@@ -70,6 +74,7 @@ export function checkProperty(
       ranges,
       mesh,
       traits,
+      conditions,
       checks,
       documentation,
       span,
@@ -78,16 +83,16 @@ export function checkProperty(
   };
 }
 
-/** The values of `let`s, and the sides. */
-export function expressionsOf({ bindings, checks }: PropertyDeclaration): readonly Expression[] {
+/** The values of `let`s, the conditions and the sides. */
+export function expressionsOf({ bindings, conditions, checks }: PropertyDeclaration): readonly Expression[] {
   const sides = checks.flatMap(({ left, right }) => (right === undefined ? [left] : [left, right]));
-  return [...bindings.map(({ value }) => value), ...sides];
+  return [...bindings.map(({ value }) => value), ...conditions.map(({ value }) => value), ...sides];
 }
 
 /** Two, or the one of a check that is a bool by itself. */
 function sidesOf(context: Context, check: Check): readonly TypedExpression[] {
   const { relation, left, right } = check;
-  if (relation === 'holds' || right === undefined) return [holds(context, left)];
+  if (relation === 'holds' || right === undefined) return [holds(context, left, checkTexts)];
   const sides = inferSides(context, left, right).map((side) => settle(context, side));
   const [one, other] = sides;
   if (one === undefined || other === undefined || sides.some(({ type }) => hasError(type))) return sides;
@@ -142,16 +147,32 @@ function asStored(side: TypedExpression, other: Type): TypedExpression {
     : side;
 }
 
-function holds(context: Context, written: Expression): TypedExpression {
+/** What is said of what is no bool. */
+interface HoldsTexts {
+  readonly message: string;
+  readonly help: string;
+}
+
+const checkTexts: HoldsTexts = {
+  message: 'a check without a relation is a bool, of any shape',
+  help: 'compare it with what it must be: … ~= …, … === …, … == …, or … <= …',
+};
+
+const conditionTexts: HoldsTexts = {
+  message: 'what is given is a bool, of any shape',
+  help: 'compare it with what it must be: … == …, or … <= …',
+};
+
+function holds(context: Context, written: Expression, { message, help }: HoldsTexts): TypedExpression {
   const side = context.infer(context, written, scalarOf('bool'));
   const { type } = side;
   if (hasError(type) || (type.kind === 'tensor' && arithmeticOf(type.element) === 'bool')) return side;
   context.report({
     code: 'E0318',
-    message: 'a check without a relation is a bool, of any shape',
+    message,
     at: side.span,
     label: `this is ${showType(type)}`,
-    help: ['compare it with what it must be: … ~= …, … === …, … == …, or … <= …'],
+    help: [help],
   });
   return errorExpression(side.span);
 }

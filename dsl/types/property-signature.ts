@@ -213,10 +213,10 @@ function reportNoMesh({ name, span }: Range, report: Report): void {
 /** Whether types, other ranges, facts or checks say its name. */
 function isMentioned(
   { name, span }: Identifier,
-  { quantifiers, facts, bindings, checks }: PropertyDeclaration,
+  { quantifiers, facts, bindings, conditions, checks }: PropertyDeclaration,
 ): boolean {
   const others = quantifiers.filter((quantifier) => quantifier.span.start !== span.start);
-  return namesWithin([others, facts, bindings, checks]).has(name);
+  return namesWithin([others, facts, bindings, conditions, checks]).has(name);
 }
 
 /** Every name that stands for a size or a value in a part of the tree. */
