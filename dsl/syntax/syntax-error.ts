@@ -101,6 +101,7 @@ function hintFor({ name, token, context }: IRecognitionException): string | unde
     return `a comma stands between quantified values; behind a type may stand ${traitList}`;
   }
   if (name === 'NotAllInputParsedException') return 'write an operator between the two, or leave this out';
+  if (rule === 'property' && tokenType === reserved.let) return 'the `let`s come before `given` and `check`';
   if (tokenType === reserved.let) return 'finish what stands before this `let` first';
   return tokenType === EOF ? 'go on here, or leave out what stands before' : undefined;
 }
