@@ -100,6 +100,7 @@ property p forall K: 1..4, x: f32[T], mesh { sp: 2..K } where K <= T check top_k
   it('may be stated of sizes that its ranges make safe', () => {
     accepted('property p forall N: 2..8, x: f32[N, D] check x[1] == x[1]');
     accepted('property p forall N: 1..8, x: f32[N - 1] check x == x');
+    accepted('property p forall N: 2..8, M: 1..N - 1, x: f32[N, M] check x == x');
   });
 });
 
