@@ -139,6 +139,12 @@ property p
   });
 });
 
+it('may have many `let`s', () => {
+  const lets = Array.from({ length: 3000 }, (_, i) => `let y${i + 1}[s] = y${i}[s] + 1`);
+  const text = `property p forall y0: f32[S@sp] ${lets.join('\n')} check y3000 == y0`;
+  expect(sides(text)).toEqual(['f32[S@sp]', 'f32[S@sp]']);
+});
+
 describe('sides', () => {
   it.each([
     ['of any float are read as f32', 'x: float[D], y: f32[D] check x == y', ['f32[D]', 'f32[D]']],
