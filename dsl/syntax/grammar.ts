@@ -6,7 +6,9 @@ import { ExpressionGrammar } from './grammar-expressions.ts';
 import { tokenSpan } from './problem.ts';
 import { contextual, identifier, marks, numberLiteral, reserved, stringLiteral, word } from './tokens.ts';
 import type {
+  Binding,
   Check,
+  Condition,
   Declaration,
   Expression,
   Fact,
@@ -273,6 +275,10 @@ export class Grammar extends ExpressionGrammar {
       const name = this.named(this.CONSUME(identifier));
       const quantifiers = this.OPTION(() => this.SUBRULE(this.quantifiers)) ?? [];
       const facts = this.OPTION2(() => this.SUBRULE(this.facts)) ?? [];
+      const bindings: Binding[] = [];
+      this.MANY(() => bindings.push(this.SUBRULE(this.binding)));
+      const conditions: Condition[] = [];
+      this.MANY2(() => conditions.push(this.SUBRULE(this.condition)));
       const checks: Check[] = [];
       this.AT_LEAST_ONE({
         DEF: () => {
@@ -281,7 +287,17 @@ export class Grammar extends ExpressionGrammar {
         ERR_MSG: '`check` and what must hold',
       });
       const span = this.spanFrom(first);
-      return { kind: 'property', name, quantifiers, facts, checks, documentation, span };
+      return {
+        kind: 'property',
+        name,
+        quantifiers,
+        facts,
+        bindings,
+        conditions,
+        checks,
+        documentation,
+        span,
+      };
     },
   );
 
@@ -411,6 +427,12 @@ export class Grammar extends ExpressionGrammar {
     const from = this.SUBRULE(this.size);
     this.CONSUME(marks.range, { ERR_MSG: '`..` and the largest' });
     return { from, to: this.SUBRULE2(this.size) };
+  });
+
+  private readonly condition: ParserMethod<[], Condition> = this.RULE('condition', (): Condition => {
+    const first = this.CONSUME(reserved.given);
+    const value = this.SUBRULE(this.expression);
+    return { value, span: this.spanFrom(first) };
   });
 
   /** `check a ~= b label "…"`. A comparison with `==` that is all of the check is one of the two sides. */

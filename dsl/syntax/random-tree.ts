@@ -417,6 +417,12 @@ const declarationKinds: {
       name: identifiers,
       quantifiers: list(quantifiers, 0, 3),
       facts: list(facts, 0, 2),
+      bindings: list(bindings(randomExpressions), 0, 2),
+      conditions: list(
+        randomExpressions.map((value) => ({ value, span })),
+        0,
+        2,
+      ),
       checks: list(checks, 1, 2),
       documentation,
     })

@@ -25,7 +25,7 @@ const forms: { readonly [rule: string]: string } = {
   record: 'type Ffn(D, F) = { up: f32[D, F], down: f32[F, D] }',
   function: 'fn name[K](x: f32[N]) -> f32[K] where K <= N { … }, or = … instead of the braces',
   facts: 'where K <= E, sp | G, F % 8 == 0',
-  property: 'property name forall x: f32[N] where N <= 8 check left ~= right',
+  property: 'property name forall x: f32[N] where N <= 8 let y = value given y > 0 check left ~= right',
   namedType: 'f32, f32[S, D], bf16[S@sp, D], ix(E)[K], Ffn(D, F)[E]',
   binding: 'let name = value, let h[f] = value, let (a, b) = value, let y: f32[D] = value',
   comprehension: 'for i, j: value',
@@ -101,6 +101,7 @@ function hintFor({ name, token, context }: IRecognitionException): string | unde
     return `a comma stands between quantified values; behind a type may stand ${traitList}`;
   }
   if (name === 'NotAllInputParsedException') return 'write an operator between the two, or leave this out';
+  if (rule === 'property' && tokenType === reserved.let) return 'the `let`s come before `given` and `check`';
   if (tokenType === reserved.let) return 'finish what stands before this `let` first';
   return tokenType === EOF ? 'go on here, or leave out what stands before' : undefined;
 }

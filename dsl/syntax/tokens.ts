@@ -28,6 +28,7 @@ const reservedWords = [
   'fold',
   'for',
   'forall',
+  'given',
   'if',
   'import',
   'in',

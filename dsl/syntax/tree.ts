@@ -97,12 +97,15 @@ export interface Parameter {
   readonly span: Span;
 }
 
-/** `property name forall … where … check …`: parsed and formatted; run by the property tester. */
+/** `property name forall … where … let … given … check …` */
 export interface PropertyDeclaration {
   readonly kind: 'property';
   readonly name: Identifier;
   readonly quantifiers: readonly Quantifier[];
   readonly facts: readonly Fact[];
+  /** What the conditions and checks name. */
+  readonly bindings: readonly Binding[];
+  readonly conditions: readonly Condition[];
   readonly checks: readonly Check[];
   readonly documentation: string | undefined;
   readonly span: Span;
@@ -150,6 +153,12 @@ export type TraitExpression =
 /** A literal with its sign. */
 export interface SignedNumber {
   readonly text: string;
+  readonly span: Span;
+}
+
+/** `given e`: what must be true of the values for the checks to say anything. */
+export interface Condition {
+  readonly value: Expression;
   readonly span: Span;
 }
 

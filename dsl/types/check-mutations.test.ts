@@ -8,6 +8,7 @@ import type { Diagnostic, Span } from '../diagnostics/diagnostic.ts';
 import { parse } from '../syntax/parse.ts';
 import type { Expression } from '../syntax/tree.ts';
 import { checkProgram } from './check.ts';
+import { expressionsOf } from './check-property.ts';
 import { childExpressions } from './expression-children.ts';
 import type { TypedProgram } from './typed.ts';
 
@@ -40,7 +41,7 @@ function program(path: string): Program {
   for (const declaration of parse({ path, text }).module.declarations) {
     if (declaration.kind === 'function') visit(declaration.body);
     if (declaration.kind !== 'property') continue;
-    for (const { left, right } of declaration.checks) for (const side of [left, right]) if (side) visit(side);
+    for (const part of expressionsOf(declaration)) visit(part);
   }
   return { path, text, expressions: spans };
 }

@@ -100,7 +100,49 @@ property p forall K: 1..4, x: f32[T], mesh { sp: 2..K } where K <= T check top_k
   it('may be stated of sizes that its ranges make safe', () => {
     accepted('property p forall N: 2..8, x: f32[N, D] check x[1] == x[1]');
     accepted('property p forall N: 1..8, x: f32[N - 1] check x == x');
+    accepted('property p forall N: 2..8, M: 1..N - 1, x: f32[N, M] check x == x');
   });
+});
+
+describe('values', () => {
+  it('have traits', () => {
+    const { traits } = property(`
+property p
+  forall p: ix(N)[B, N] permutation, doc: i32[S] ascending within -1..4, x: f32, pick: ix(E)[E] distinct
+  check x == x`);
+    expect([...traits]).toEqual([
+      ['p', [{ kind: 'permutation' }]],
+      ['doc', [{ kind: 'ascending' }, { kind: 'range', from: -1, to: 4 }]],
+      ['pick', [{ kind: 'distinct' }]],
+    ]);
+  });
+
+  it('may be named', () => {
+    const found = property(`
+mesh (sp)
+fn whole(x: f32[S@sp]) -> f32[S] = all_gather(x, sp)
+property p
+  forall x: f32[S@sp], K: 1..S
+  let y = whole(x)
+  let z[s] = x[s] * K
+  check y == z
+  check y == y`);
+    expect(found.function.body.kind).toBe('let');
+    expect(found.function.result).toMatchObject({ kind: 'tuple' });
+    const { result } = found.function;
+    expect(result.kind === 'tuple' && result.elements.map(showType)).toEqual([
+      'f32[S]',
+      'f32[S@sp]',
+      'f32[S]',
+      'f32[S]',
+    ]);
+  });
+});
+
+it('may have many `let`s', () => {
+  const lets = Array.from({ length: 3000 }, (_, i) => `let y${i + 1}[s] = y${i}[s] + 1`);
+  const text = `property p forall y0: f32[S@sp] ${lets.join('\n')} check y3000 == y0`;
+  expect(sides(text)).toEqual(['f32[S@sp]', 'f32[S@sp]']);
 });
 
 describe('sides', () => {

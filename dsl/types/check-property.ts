@@ -1,6 +1,7 @@
 /** One property: the sides of its checks, typed and held against each other. */
 import type { Span } from '../diagnostics/diagnostic.ts';
-import type { Check, Expression } from '../syntax/tree.ts';
+import type { Check, Expression, PropertyDeclaration } from '../syntax/tree.ts';
+import { bindAll } from './bindings.ts';
 import { type CheckedBody, isTooDeep, openBody } from './check-body.ts';
 import { type Context, errorExpression } from './context.ts';
 import { cast, convert } from './conversions.ts';
@@ -35,14 +36,20 @@ export function checkProperty(
   const { declaration, id, name, ranges, mesh, traits } = signature;
   const { span, documentation } = declaration;
   const { context, parameters } = openBody(signature, module, report, text);
+  const isDeep = expressionsOf(declaration).some((part) => isTooDeep('this', part.span, part, report));
+  const { inner, around } = bindAll(context, isDeep ? [] : declaration.bindings, span);
   const sides: TypedExpression[] = [];
   const checks = declaration.checks.map((check): PropertyCheck => {
     const left = sides.length;
-    sides.push(...sidesOf(context, check));
+    sides.push(...(isDeep ? [errorExpression(check.span)] : sidesOf(inner, check)));
     const { label, relation, span } = check;
     return relation === 'holds'
       ? { relation, left, label, span }
       : { relation, left, right: left + 1, label, span };
+  });
+  const conditions = declaration.conditions.map(({ value }) => {
+    sides.push(isDeep ? errorExpression(value.span) : holds(inner, value, conditionTexts));
+    return sides.length - 1;
   });
   const type: Type = { kind: 'tuple', elements: sides.map((side) => side.type) };
   return {
@@ -60,13 +67,14 @@ export function checkProperty(
         result: withoutPlacement(type),
         resultSpan: declaration.checks[0]?.span ?? span,
         facts: signature.facts,
-        body: { kind: 'tuple', elements: sides, type, span },
+        body: around({ kind: 'tuple', elements: sides, type, span }),
         documentation,
         span,
       },
       ranges,
       mesh,
       traits,
+      conditions,
       checks,
       documentation,
       span,
@@ -75,13 +83,16 @@ export function checkProperty(
   };
 }
 
+/** The values of `let`s, the conditions and the sides. */
+export function expressionsOf({ bindings, conditions, checks }: PropertyDeclaration): readonly Expression[] {
+  const sides = checks.flatMap(({ left, right }) => (right === undefined ? [left] : [left, right]));
+  return [...bindings.map(({ value }) => value), ...conditions.map(({ value }) => value), ...sides];
+}
+
 /** Two, or the one of a check that is a bool by itself. */
 function sidesOf(context: Context, check: Check): readonly TypedExpression[] {
   const { relation, left, right } = check;
-  const written = right === undefined ? [left] : [left, right];
-  if (written.some((side) => isTooDeep('this side of the check', side.span, side, context.report)))
-    return written.map(({ span }) => errorExpression(span));
-  if (relation === 'holds' || right === undefined) return [holds(context, left)];
+  if (relation === 'holds' || right === undefined) return [holds(context, left, checkTexts)];
   const sides = inferSides(context, left, right).map((side) => settle(context, side));
   const [one, other] = sides;
   if (one === undefined || other === undefined || sides.some(({ type }) => hasError(type))) return sides;
@@ -136,16 +147,32 @@ function asStored(side: TypedExpression, other: Type): TypedExpression {
     : side;
 }
 
-function holds(context: Context, written: Expression): TypedExpression {
+/** What is said of what is no bool. */
+interface HoldsTexts {
+  readonly message: string;
+  readonly help: string;
+}
+
+const checkTexts: HoldsTexts = {
+  message: 'a check without a relation is a bool, of any shape',
+  help: 'compare it with what it must be: … ~= …, … === …, … == …, or … <= …',
+};
+
+const conditionTexts: HoldsTexts = {
+  message: 'what is given is a bool, of any shape',
+  help: 'compare it with what it must be: … == …, or … <= …',
+};
+
+function holds(context: Context, written: Expression, { message, help }: HoldsTexts): TypedExpression {
   const side = context.infer(context, written, scalarOf('bool'));
   const { type } = side;
   if (hasError(type) || (type.kind === 'tensor' && arithmeticOf(type.element) === 'bool')) return side;
   context.report({
     code: 'E0318',
-    message: 'a check without a relation is a bool, of any shape',
+    message,
     at: side.span,
     label: `this is ${showType(type)}`,
-    help: ['compare it with what it must be: … ~= …, … === …, … == …, or … <= …'],
+    help: [help],
   });
   return errorExpression(side.span);
 }

@@ -2,7 +2,7 @@
 import type { Diagnostic, Source, Span } from '../diagnostics/diagnostic.ts';
 import { reportDeepCalls } from './call-depth.ts';
 import { checkBody } from './check-body.ts';
-import { checkProperty } from './check-property.ts';
+import { checkProperty, expressionsOf } from './check-property.ts';
 import { declareModule } from './declare-module.ts';
 import { depthOf } from './expression-children.ts';
 import { verifyFixes } from './fixes.ts';
@@ -75,8 +75,11 @@ function checkOnce(entry: Source, loader: ModuleLoader, parseText: Parse): Check
       const checked = checkProperty(signature, scope, report, text);
       properties.set(signature.name, checked.info);
       calls.set(signature.id, checked.calls);
-      const sides = signature.declaration.checks.flatMap(({ left, right }) => [left, right ?? left]);
-      depths.set(signature.id, 1 + Math.max(...sides.map(depthOf)));
+      const parts = expressionsOf(signature.declaration);
+      depths.set(
+        signature.id,
+        parts.map(depthOf).reduce((most, depth) => Math.max(most, depth + 1), 1),
+      );
     }
   }
   const isAcyclic = reportRecursion(functions, calls, report);

@@ -121,7 +121,7 @@ function requireKnownAxis(
 function isAxis(size: Kind<'size'>, axes: ReadonlyMap<string, Span>, report: Report): boolean {
   const { name, span } = size;
   const axis = axes.get(name.name);
-  if (axis === undefined || axis === name.span) return false;
+  if (axis === undefined) return false;
   report({
     code: 'E0204',
     message: `${name.name} is a mesh axis, and quantified as a size here`,
@@ -137,25 +137,39 @@ function isAxis(size: Kind<'size'>, axes: ReadonlyMap<string, Span>, report: Rep
 type Range = SizeRange & { readonly name: string; readonly span: Span };
 
 /** Those that are in order. In an end stand sizes without a range, and those whose range comes before. */
-function rangesOf(ranged: readonly Ranged[], scope: TypeScope): ReadonlyMap<string, Range> {
-  const order = new Map(ranged.map(({ name }) => [name.name, name.span.start] as const));
+function rangesOf(written: readonly Ranged[], scope: TypeScope): ReadonlyMap<string, Range> {
+  const inOrder = written.toSorted((left, right) => left.name.span.start - right.name.span.start);
+  const order = new Map(inOrder.map(({ name }, position) => [name.name, position] as const));
   const ranges = new Map<string, Range>();
-  for (const { name, from, to } of ranged) {
-    const isBefore = [...namesOfSize(from), ...namesOfSize(to)].every((used) => {
-      const start = order.get(used.name);
-      if (start === undefined || start < name.span.start) return true;
-      reportLater(name, used, scope.report);
-      return false;
-    });
-    const [low, high] = isBefore ? [sizeOf(from, scope), sizeOf(to, scope)] : [];
-    if (low === undefined || high === undefined || ranges.has(name.name)) continue;
+  let { facts } = scope;
+  for (const [position, { name, from, to }] of inOrder.entries()) {
+    const later = [...namesOfSize(from), ...namesOfSize(to)].find(
+      (used) => (order.get(used.name) ?? -1) >= position,
+    );
+    if (later !== undefined) reportLater(name, later, scope.report);
+    if (later !== undefined || ranges.has(name.name)) continue;
+    const here = { ...scope, facts };
+    const [low, high] = [sizeOf(from, here), sizeOf(to, here)];
+    if (low === undefined || high === undefined) continue;
     const range = { name: name.name, from: low, to: high, span: { ...name.span, end: to.span.end } };
     ranges.set(name.name, range);
-    const isBelow = (right: Size): boolean => prove(scope.facts, { relation: '<', left: high, right });
-    if (isBelow(low)) reportEmpty(range, scope.report);
-    else if (scope.axes.has(name.name) && isBelow(natural(1))) reportNoMesh(range, scope.report);
+    if (!isEmpty(range, here)) facts = withFacts(facts, endsOf(range));
   }
   return ranges;
+}
+
+/** Whether no number is in the range, or none for which the facts hold; then it is reported. */
+function isEmpty(range: Range, { facts, axes, report }: TypeScope): boolean {
+  const { name, from, to } = range;
+  const size = parameter(name);
+  const isBelow = (left: Size, right: Size): boolean => prove(facts, { relation: '<', left, right });
+  const isReversed = isBelow(to, from);
+  const hasNoMesh = axes.has(name) && isBelow(to, natural(1));
+  const isRuledOut = isBelow(to, size) || isBelow(size, from);
+  if (isReversed) reportEmpty(range, report);
+  else if (hasNoMesh) reportNoMesh(range, report);
+  else if (isRuledOut) reportRuledOut(range, report);
+  return isReversed || hasNoMesh || isRuledOut;
 }
 
 function endsOf({ name, from, to, span }: Range): readonly TypedFact[] {
@@ -210,13 +224,22 @@ function reportNoMesh({ name, span }: Range, report: Report): void {
   });
 }
 
+function reportRuledOut({ name, span }: Range, report: Report): void {
+  report({
+    code: 'E0412',
+    message: `the \`where\` leaves nothing of the range of ${name}`,
+    at: span,
+    help: ['change the range or the facts: a property is stated of sizes for which both hold'],
+  });
+}
+
 /** Whether types, other ranges, facts or checks say its name. */
 function isMentioned(
   { name, span }: Identifier,
-  { quantifiers, facts, checks }: PropertyDeclaration,
+  { quantifiers, facts, bindings, conditions, checks }: PropertyDeclaration,
 ): boolean {
   const others = quantifiers.filter((quantifier) => quantifier.span.start !== span.start);
-  return namesWithin([others, facts, checks]).has(name);
+  return namesWithin([others, facts, bindings, conditions, checks]).has(name);
 }
 
 /** Every name that stands for a size or a value in a part of the tree. */

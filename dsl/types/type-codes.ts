@@ -165,9 +165,10 @@ const codes = {
     example: 'property p forall x: f32[N], y: f32[M] check x ~= y',
   },
   E0318: {
-    title: 'Check is not a bool',
+    title: 'Check or condition is not a bool',
     explanation:
-      'A check states a relation between two values, or is a bool of any shape that is true everywhere.',
+      'A check states a relation between two values, or is a bool of any shape that is true everywhere, as a ' +
+      'condition is.',
     example: 'property p forall x: f32[N] check x',
   },
   E0319: {
@@ -246,10 +247,10 @@ const codes = {
     example: 'type P(D) = { w: f32[D] }\nfn f(p: P(D, D)) -> f32[D] = p.w',
   },
   E0412: {
-    title: 'Range of a quantified size',
+    title: 'Range is empty or out of order',
     explanation:
-      'A range `n: 1..8` has both its ends, the lower one first. An end may name sizes without a range, and ' +
-      'those whose range comes before.',
+      'A range, of a size `n: 1..8` or of values `within 0..1`, has both its ends, the lower one first. An end of ' +
+      'a size’s range may name sizes without a range, and those whose range comes before.',
     example: 'property p forall n: 5..2, x: f32[n] check x == x',
   },
   E0413: {

@@ -118,8 +118,8 @@ export interface PropertyInfo {
   /**
    * Its parameters are the quantified values; its sizes those with a range first, then those that the types
    * of the values use. Its facts are the `where`, and the two ends of each range. Its body is a tuple, even
-   * of one: the sides of all checks in order, left, right, left, right …, of a boolean check its one side.
-   * The result says where the sides live, each as it comes.
+   * of one, within the property's `let`s: the sides of all checks in order, left, right, left, right …, of a
+   * boolean check its one side; then the conditions. The result says where the sides live, each as it comes.
    */
   readonly function: FunctionInfo;
   /** `n: 1..8`, both ends included; other sizes range over what is legal. */
@@ -128,6 +128,11 @@ export interface PropertyInfo {
   readonly mesh: readonly ({ readonly axis: string } & SizeRange)[] | undefined;
   /** By the name of the value; values without any are left out. */
   readonly traits: ReadonlyMap<string, readonly Trait[]>;
+  /**
+   * Positions in the tuple, behind the sides, of the bools that `given` states: the checks are stated of
+   * values for which all their elements are true.
+   */
+  readonly conditions: readonly number[];
   readonly checks: readonly PropertyCheck[];
   readonly documentation: string | undefined;
   readonly span: Span;

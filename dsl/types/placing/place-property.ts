@@ -1,6 +1,6 @@
 /** Where the sides of checks live: each as it comes, so that two may live in different places. */
 import type { BodySignature } from '../scope.ts';
-import type { Dim, PropertyInfo, Type } from '../typed.ts';
+import type { Dim, PropertyInfo, Type, TypedExpression } from '../typed.ts';
 import { dimsOf, withDims } from '../types.ts';
 import { type PlacementCheck, placeBody } from './check-placement.ts';
 import { axesOfCut, type PlacedTensor, type PlacedValue, tensorsIn } from './placed-value.ts';
@@ -18,8 +18,9 @@ export function placeProperty(
   const info = property.function;
   const { placing, scope, result } = placeBody(info, signature, check);
   const type = placedType(info.result, result);
-  if (result.kind === 'tuple' && type.kind === 'tuple' && info.body.kind === 'tuple') {
-    for (const [position, { span }] of info.body.elements.entries()) {
+  const sides = withinLets(info.body);
+  if (result.kind === 'tuple' && type.kind === 'tuple' && sides.kind === 'tuple') {
+    for (const [position, { span }] of sides.elements.entries()) {
       const meeting = { placing, scope, span };
       const [side, wanted] = [result.elements[position]!, type.elements[position]!];
       requirePlacement(meeting, 'a side of a check', side, wanted, 'whole');
@@ -27,6 +28,12 @@ export function placeProperty(
   }
   for (const used of placing.together) placing.judge(used);
   return { ...property, function: { ...info, result: type } };
+}
+
+function withinLets(body: TypedExpression): TypedExpression {
+  let inner = body;
+  while (inner.kind === 'let') inner = inner.body;
+  return inner;
 }
 
 function placedType(type: Type, value: PlacedValue): Type {
