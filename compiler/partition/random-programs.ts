@@ -5,7 +5,7 @@
 import fc from 'fast-check';
 import type { Mesh, Placement } from '../../dsl/placement/placement.ts';
 import type { TensorValue } from '../graph/algebra.ts';
-import { type Choose, readTape } from '../graph/choice-tape.ts';
+import { choicesOf } from '../graph/choice-tape.ts';
 import { evaluateGraph } from '../graph/evaluate.ts';
 import { float64 } from '../graph/float64.ts';
 import { printGraph } from '../graph/print.ts';
@@ -14,10 +14,10 @@ import { evaluateOnMesh, resized } from './evaluate-mesh.ts';
 import { type DeviceProgram, localize } from './localize.ts';
 import type { PlacedGraph } from './place.ts';
 import {
+  axisNames,
   dividing,
   exactAlgebra,
   placeWithCollectives,
-  randomMesh,
   randomOutputs,
   randomPlacement,
   scatter,
@@ -31,24 +31,42 @@ export interface Partitioned {
   readonly blocks: ReadonlyMap<string, readonly TensorValue<number>[]>;
 }
 
+/**
+ * How a program is cut. Where a tensor lives and what moves it follow from the seed and what it is called, so
+ * that they stay when the rest of the program shrinks.
+ */
+export interface Layout {
+  readonly mesh: Mesh;
+  readonly seed: number;
+}
+
+/** The mesh shrinks axis by axis; a seed is as good as another. */
+export const layouts: fc.Arbitrary<Layout> = fc.record({
+  mesh: fc
+    .noBias(
+      fc.array(fc.constantFrom(2, 2, 3, 4, 1), { minLength: 1, maxLength: axisNames.length, size: 'max' }),
+    )
+    .map((sizes) => ({ axes: sizes.map((size, at) => ({ name: axisNames[at]!, size })) })),
+  seed: fc.noShrink(fc.noBias(fc.nat())),
+});
+
 /** undefined: there is no legal way that was found. */
 export function partition(
   program: RandomProgram,
-  tape: readonly number[],
+  { mesh, seed }: Layout,
   rule = dividing,
 ): Partitioned | undefined {
-  const choose: Choose = readTape(tape);
-  const mesh: Mesh = randomMesh(choose);
+  const chooseFor = choicesOf(seed);
   const { graph } = program;
   const inputs = new Map(
     graph.inputs.map(({ path, tensor }): [string, Placement] => [
       path,
-      randomPlacement(tensor, mesh, choose, undefined, rule),
+      randomPlacement(tensor, mesh, chooseFor(`input ${path}`), undefined, rule),
     ]),
   );
-  const free = placeWithCollectives(graph, mesh, inputs, choose, rule);
+  const free = placeWithCollectives(graph, mesh, inputs, chooseFor, rule);
   if (free === undefined) return undefined;
-  const outputs = randomOutputs(free, choose, rule);
+  const outputs = randomOutputs(free, chooseFor, rule);
   // Padded further, blocks may come to lie where a read was in range of one before: then without.
   const declared = rule.place(free.written, { mesh, inputs, outputs });
   const result = declared.kind === 'placed' || rule === dividing ? declared : free;
@@ -101,5 +119,3 @@ export function shown({ placed, device }: Partitioned): string {
   );
   return `${mesh}\n${inputs.join('\n')}\n${printGraph(placed.graph)}\nbecame\n${printGraph(device.graph)}`;
 }
-
-export const tapes = fc.array(fc.noBias(fc.nat(2 ** 16)), { minLength: 60, maxLength: 200, size: 'max' });

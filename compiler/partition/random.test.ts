@@ -11,7 +11,15 @@ import { optimize } from '../optimize/passes.ts';
 import { evaluateOnMesh } from './evaluate-mesh.ts';
 import { changeWithoutIdle } from './idle-axes.ts';
 import type { PlacedGraph } from './place.ts';
-import { difference, fault, isFaulty, type Partitioned, partition, shown, tapes } from './random-programs.ts';
+import {
+  difference,
+  fault,
+  isFaulty,
+  layouts,
+  type Partitioned,
+  partition,
+  shown,
+} from './random-programs.ts';
 import { placementAfterStep, reshardSteps } from './reshard-steps.ts';
 import { trafficOf } from './traffic.ts';
 
@@ -110,8 +118,8 @@ function isLookup(scalar: Scalar): boolean {
 
 test('a partitioned program computes what the whole one does', () => {
   fc.assert(
-    fc.property(randomPrograms(sizes), tapes, (program, tape) => {
-      const partitioned = partition(program, tape);
+    fc.property(randomPrograms(sizes), layouts, (program, layout) => {
+      const partitioned = partition(program, layout);
       if (partitioned === undefined) return;
       const found = fault(partitioned);
       if (found === 'not exact') return;
@@ -124,8 +132,8 @@ test('a partitioned program computes what the whole one does', () => {
 
 test('the optimizer keeps what devices compute together', () => {
   fc.assert(
-    fc.property(randomPrograms(sizes), tapes, (program, tape) => {
-      const partitioned = partition(program, tape);
+    fc.property(randomPrograms(sizes), layouts, (program, layout) => {
+      const partitioned = partition(program, layout);
       if (partitioned === undefined) return;
       const { device, blocks } = partitioned;
       const faster = { ...device, graph: optimize(device.graph) };
@@ -140,8 +148,8 @@ test('the optimizer keeps what devices compute together', () => {
 // ── the tests themselves ───────────────────────────────────────────────────────────────────────────────────
 
 const sampled = fc
-  .sample(fc.tuple(randomPrograms(sizes), tapes), { numRuns: 200, seed: 4 })
-  .flatMap(([program, tape]) => partition(program, tape) ?? []);
+  .sample(fc.tuple(randomPrograms(sizes), layouts), { numRuns: 200, seed: 4 })
+  .flatMap(([program, layout]) => partition(program, layout) ?? []);
 
 /** At least so many of 200 programs must have these. */
 const wantedFeatures: Readonly<Record<string, number>> = {

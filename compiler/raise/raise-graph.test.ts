@@ -56,7 +56,7 @@ describe('random placed graphs', () => {
     const inputs = graph.inputs.map(
       ({ path, tensor }) => [path, randomPlacement(tensor, mesh, choose)] as const,
     );
-    return placeWithCollectives(graph, mesh, new Map(inputs), choose)?.placed;
+    return placeWithCollectives(graph, mesh, new Map(inputs), () => choose)?.placed;
   }
 
   /** Whether the checker can follow; what it accepts must then live, on the same mesh, where it did. */
