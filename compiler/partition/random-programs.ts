@@ -4,17 +4,22 @@
  */
 import fc from 'fast-check';
 import type { Mesh, Placement } from '../../dsl/placement/placement.ts';
+import { dtypeFacts } from '../../dsl/types/dtype.ts';
 import type { TensorValue } from '../graph/algebra.ts';
 import { choicesOf } from '../graph/choice-tape.ts';
 import { evaluateGraph } from '../graph/evaluate.ts';
 import { float64 } from '../graph/float64.ts';
+import type { Graph, Node } from '../graph/graph.ts';
 import { printGraph } from '../graph/print.ts';
 import type { RandomProgram } from '../graph/random-graph.ts';
+import { allTensors } from '../graph/uses.ts';
 import { evaluateOnMesh, resized } from './evaluate-mesh.ts';
+import { changeWithoutIdle } from './idle-axes.ts';
 import { type DeviceProgram, localize } from './localize.ts';
-import type { PlacedGraph } from './place.ts';
+import type { PlacedGraph, PlaceOptions } from './place.ts';
 import {
   axisNames,
+  type CutRule,
   dividing,
   exactAlgebra,
   placeWithCollectives,
@@ -22,6 +27,8 @@ import {
   randomPlacement,
   scatter,
 } from './random-partition.ts';
+import { placementAfterStep, reshardSteps } from './reshard-steps.ts';
+import { trafficOf } from './traffic.ts';
 
 export interface Partitioned {
   readonly program: RandomProgram;
@@ -29,6 +36,28 @@ export interface Partitioned {
   readonly device: DeviceProgram;
   /** Of each input, what each device holds. */
   readonly blocks: ReadonlyMap<string, readonly TensorValue<number>[]>;
+}
+
+/** A program with the collectives that it needs, and where its inputs and outputs live. */
+export interface WrittenProgram {
+  readonly written: Graph;
+  readonly options: PlaceOptions;
+  readonly rule: CutRule;
+}
+
+/** @throws where it is not legal */
+export function partitionWritten(
+  program: RandomProgram,
+  { written, options, rule }: WrittenProgram,
+): Partitioned {
+  const result = rule.place(written, options);
+  if (result.kind === 'misplaced') throw new Error(JSON.stringify(result.faults[0]));
+  const device = { ...localize(result.placed), whole: result.whole };
+  const blocks = result.placed.graph.inputs.map(({ path, tensor }, position) => {
+    const whole = resized(program.inputs.get(tensor.id)!, tensor.shape, float64);
+    return [path, scatter(whole, device.inputs.get(path)!, options.mesh, position)] as const;
+  });
+  return { program, placed: result.placed, device, blocks: new Map(blocks) };
 }
 
 /**
@@ -51,13 +80,14 @@ export const layouts: fc.Arbitrary<Layout> = fc.record({
 });
 
 /** undefined: there is no legal way that was found. */
-export function partition(
-  program: RandomProgram,
-  { mesh, seed }: Layout,
-  rule = dividing,
-): Partitioned | undefined {
+export function partition(program: RandomProgram, layout: Layout, rule = dividing): Partitioned | undefined {
+  const found = writtenFor(program.graph, layout, rule);
+  return found && partitionWritten(program, found);
+}
+
+/** undefined: there is no legal way that was found. */
+export function writtenFor(graph: Graph, { mesh, seed }: Layout, rule: CutRule): WrittenProgram | undefined {
   const chooseFor = choicesOf(seed);
-  const { graph } = program;
   const inputs = new Map(
     graph.inputs.map(({ path, tensor }): [string, Placement] => [
       path,
@@ -66,17 +96,11 @@ export function partition(
   );
   const free = placeWithCollectives(graph, mesh, inputs, chooseFor, rule);
   if (free === undefined) return undefined;
-  const outputs = randomOutputs(free, chooseFor, rule);
+  const { written } = free;
+  const declared = { mesh, inputs, outputs: randomOutputs(free, chooseFor, rule) };
   // Padded further, blocks may come to lie where a read was in range of one before: then without.
-  const declared = rule.place(free.written, { mesh, inputs, outputs });
-  const result = declared.kind === 'placed' || rule === dividing ? declared : free;
-  if (result.kind === 'misplaced') throw new Error(JSON.stringify(result.faults[0]));
-  const device = { ...localize(result.placed), whole: result.whole };
-  const blocks = result.placed.graph.inputs.map(({ path, tensor }, position) => {
-    const whole = resized(program.inputs.get(tensor.id)!, tensor.shape, float64);
-    return [path, scatter(whole, device.inputs.get(path)!, mesh, position)] as const;
-  });
-  return { program, placed: result.placed, device, blocks: new Map(blocks) };
+  const isLegal = rule === dividing || rule.place(written, declared).kind === 'placed';
+  return { written, options: isLegal ? declared : { mesh, inputs, outputs: new Map() }, rule };
 }
 
 export type Outputs = ReadonlyMap<string, TensorValue<number>>;
@@ -118,4 +142,37 @@ export function shown({ placed, device }: Partitioned): string {
     ([path, { dims, pending }]) => `${path} ${JSON.stringify(dims)} {${[...pending]}}`,
   );
   return `${mesh}\n${inputs.join('\n')}\n${printGraph(placed.graph)}\nbecame\n${printGraph(device.graph)}`;
+}
+
+/** Bytes that the busiest device sends, counted. */
+export function sentBytes({ device, blocks }: Partitioned): number {
+  const { sent } = evaluateOnMesh(device, blocks, float64);
+  return [...sent.values()].reduce((sum, bytes) => sum + bytes, 0);
+}
+
+/** The same from the placements, by the formulas for each change. */
+export function predictedBytes({ graph, mesh, placements }: PlacedGraph): number {
+  const tensors = allTensors(graph);
+  const within = (nodes: readonly Node[]): number =>
+    nodes.reduce((sum, node) => {
+      if (node.kind === 'loop') return sum + node.count * within(node.body.nodes);
+      if (node.kind !== 'collective') return sum;
+      const { shape, dtype } = tensors.get(node.source)!;
+      const elementBytes = dtypeFacts[dtype].bits / 8;
+      let placement = placements.get(node.source)!;
+      const change = changeWithoutIdle(node.change, mesh);
+      const to = placements.get(node.result.id)!;
+      const steps =
+        change?.kind === 'reshard' || change?.kind === 'declare'
+          ? reshardSteps(placement, to, { shape, dtype }, mesh)
+          : change
+            ? [change]
+            : [];
+      return steps.reduce((bytes, step, position) => {
+        const traffic = trafficOf(step, { shape, placement, elementBytes }, mesh);
+        placement = position < steps.length - 1 ? placementAfterStep(placement, step, mesh) : to;
+        return bytes + traffic.bytes;
+      }, sum);
+    }, 0);
+  return within(graph.nodes);
 }
