@@ -60,21 +60,21 @@ export function* smallerPrograms(program: RandomProgram): IterableIterator<Rando
 /**
  * The first of the smaller programs that fails as well, and so on, until none does or so many were tried.
  */
-export function shrinkProgram(
+export async function shrinkProgram(
   program: RandomProgram,
-  fails: (program: RandomProgram) => boolean,
+  fails: (program: RandomProgram) => boolean | Promise<boolean>,
   mostTries: number,
-): RandomProgram {
+): Promise<RandomProgram> {
   let tries = 0;
-  const next = (current: RandomProgram): RandomProgram | undefined => {
+  const next = async (current: RandomProgram): Promise<RandomProgram | undefined> => {
     for (const smaller of smallerPrograms(current)) {
       if (tries++ >= mostTries) return undefined;
-      if (fails(smaller)) return smaller;
+      if (await fails(smaller)) return smaller;
     }
     return undefined;
   };
   let current = program;
-  for (let found = next(current); found !== undefined; found = next(current)) current = found;
+  for (let found = await next(current); found !== undefined; found = await next(current)) current = found;
   return current;
 }
 

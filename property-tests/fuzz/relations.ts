@@ -25,16 +25,15 @@ import { exactAlgebra, scatter } from '../../compiler/partition/random-partition
 import { difference, fault, predictedBytes, sentBytes } from '../../compiler/partition/random-programs.ts';
 import type { DeviceProfile } from '../../compiler/tiles/device-profile.ts';
 import { compileFor } from '../../driver/compile.ts';
+import { orTooLarge, runsOnAdapter, runsOnMesh } from './on-adapter.ts';
 import { type MeshSubject, type Subject, valuesOf } from './subject.ts';
 import { raisedFault, raisedPlacementFault } from './through-source.ts';
-
-/** `not told`: the arithmetic cannot say, or the relation does not speak of such a program. */
-export type Verdict = 'holds' | 'not told' | { readonly broken: string };
+import { type Verdict, verdict } from './verdict.ts';
 
 export interface Relation<S extends Subject> {
   /** Of 100 subjects, how many it is checked of in a long run: those that take long, of fewer. */
   readonly share: number;
-  readonly check: (subject: S) => Verdict;
+  readonly check: (subject: S) => Verdict | Promise<Verdict>;
 }
 
 export const programRelationNames = [
@@ -46,6 +45,7 @@ export const programRelationNames = [
   'raised',
   'deterministic',
   'live memory',
+  'on an adapter',
 ] as const;
 export type ProgramRelation = (typeof programRelationNames)[number];
 
@@ -57,21 +57,17 @@ export const meshRelationNames = [
   'placement checked',
   'deterministic devices',
   'placed automatically',
+  'mesh on an adapter',
 ] as const;
 export type MeshRelation = (typeof meshRelationNames)[number];
 
 /** What throws is broken: no program of a generator may make the compiler throw. */
-export function verdictOf<S extends Subject>({ check }: Relation<S>, subject: S): Verdict {
+async function verdictOf<S extends Subject>({ check }: Relation<S>, subject: S): Promise<Verdict> {
   try {
-    return check(subject);
+    return await check(subject);
   } catch (error) {
     return { broken: error instanceof Error ? (error.stack ?? error.message) : String(error) };
   }
-}
-
-function verdict(found: string | undefined): Verdict {
-  if (found === undefined) return 'holds';
-  return found === 'not exact' ? 'not told' : { broken: found };
 }
 
 // ── programs ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -128,6 +124,7 @@ export const programRelations: { readonly [R in ProgramRelation]: Relation<Subje
       return verdict(live <= peakBytes ? undefined : `${live} bytes live at once, ${peakBytes} planned`);
     },
   },
+  'on an adapter': { share: 5, check: orTooLarge(runsOnAdapter) },
 };
 
 /** Bit for bit in f32, and well-formed after each. */
@@ -229,6 +226,7 @@ export const meshRelations: { readonly [R in MeshRelation]: Relation<MeshSubject
     },
   },
   'placed automatically': { share: 5, check: placedAutomatically },
+  'mesh on an adapter': { share: 1, check: orTooLarge(runsOnMesh) },
 };
 
 /** In exact arithmetic the same; without another order of sums, to the bit in f32; and no more is sent. */
@@ -277,7 +275,7 @@ export function isMeshRelation(relation: AnyRelation): relation is MeshRelation 
 }
 
 /** @throws where a relation of meshes is asked of a program that is on none */
-export function checkRelation(relation: AnyRelation, subject: Subject | MeshSubject): Verdict {
+export async function checkRelation(relation: AnyRelation, subject: Subject | MeshSubject): Promise<Verdict> {
   if (!isMeshRelation(relation)) return verdictOf(programRelations[relation], subject);
   if (!('cut' in subject)) throw new Error(`${relation} is asked of a program that is on no mesh`);
   return verdictOf(meshRelations[relation], subject);

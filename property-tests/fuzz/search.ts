@@ -12,9 +12,9 @@ import {
   meshRelations,
   programRelationNames,
   programRelations,
-  type Verdict,
 } from './relations.ts';
 import { type Cut, cutOver, draw, type MeshSubject, type Subject } from './subject.ts';
+import type { Verdict } from './verdict.ts';
 
 export interface Finding {
   readonly relation: AnyRelation;
@@ -57,7 +57,7 @@ export function tally({ tallies }: Search, name: string, verdict: Verdict): void
 }
 
 /** Checks one program of the series, alone and on its meshes. */
-export function checkPosition(search: Search, position: number): readonly Finding[] {
+export async function checkPosition(search: Search, position: number): Promise<readonly Finding[]> {
   const { program, seed, cuts } = draw(search.series, position, search.meshes);
   const findings: Finding[] = [];
   if (program.graph.outputs.length === 0) return findings;
@@ -66,20 +66,22 @@ export function checkPosition(search: Search, position: number): readonly Findin
   count(search.coverage, programFeatures(program.graph));
   for (const relation of programRelationNames) {
     if (!isChosen(relation, programRelations[relation].share)) continue;
-    const verdict = checkRelation(relation, subject);
+    const verdict = await checkRelation(relation, subject);
     tally(search, relation, verdict);
-    if (typeof verdict === 'object') findings.push(found(relation, position, subject, verdict.broken));
+    if (typeof verdict === 'object') findings.push(await found(relation, position, subject, verdict.broken));
   }
   for (const [which, cut] of cuts.entries()) {
     const outcome = onMesh(subject, cut);
-    if (typeof outcome === 'string') findings.push(found('partitioned', position, subject, outcome, cut));
+    if (typeof outcome === 'string')
+      findings.push(await found('partitioned', position, subject, outcome, cut));
     if (typeof outcome !== 'object') continue;
     count(search.coverage, meshFeatures(outcome));
     for (const relation of meshRelationNames) {
       if (!isChosen(`${relation} ${which}`, meshRelations[relation].share)) continue;
-      const verdict = checkRelation(relation, outcome);
+      const verdict = await checkRelation(relation, outcome);
       tally(search, relation, verdict);
-      if (typeof verdict === 'object') findings.push(found(relation, position, subject, verdict.broken, cut));
+      if (typeof verdict === 'object')
+        findings.push(await found(relation, position, subject, verdict.broken, cut));
     }
   }
   return findings;
@@ -113,39 +115,44 @@ export function signatureOf(message: string): string {
     .slice(0, 90);
 }
 
-function brokenAs(relation: AnyRelation, subject: Subject, cut: Cut | undefined): string | undefined {
+async function brokenAs(
+  relation: AnyRelation,
+  subject: Subject,
+  cut: Cut | undefined,
+): Promise<string | undefined> {
   const outcome = cut === undefined ? subject : onMesh(subject, cut);
   if (typeof outcome === 'string') return relation === 'partitioned' ? outcome : undefined;
   if (outcome === undefined) return undefined;
-  const verdict = checkRelation(relation, outcome);
+  const verdict = await checkRelation(relation, outcome);
   return typeof verdict === 'object' ? verdict.broken : undefined;
 }
 
-function found(
+async function found(
   relation: AnyRelation,
   position: number,
   subject: Subject,
   message: string,
   cut?: Cut,
-): Finding {
+): Promise<Finding> {
   const signature = signatureOf(message);
   const deadline = Date.now() + 1000 * mostSeconds;
-  const fails = (program: RandomProgram, own: Cut | undefined): boolean => {
+  const fails = async (program: RandomProgram, own: Cut | undefined): Promise<boolean> => {
     if (Date.now() > deadline) return false;
-    const broken = brokenAs(relation, { ...subject, program }, own);
+    const broken = await brokenAs(relation, { ...subject, program }, own);
     return broken !== undefined && signatureOf(broken) === signature;
   };
   let smallest = cut;
-  let program = shrinkProgram(subject.program, (smaller) => fails(smaller, smallest), mostTries);
+  let program = await shrinkProgram(subject.program, (smaller) => fails(smaller, smallest), mostTries);
   for (let smaller = smallerCut(smallest); smaller !== undefined; smaller = smallerCut(smallest)) {
-    const next = smaller.find((own) => fails(program, own));
+    let next: Cut | undefined;
+    for (const own of smaller) if (next === undefined && (await fails(program, own))) next = own;
     if (next === undefined) break;
     smallest = next;
   }
-  if (smallest !== cut) program = shrinkProgram(program, (own) => fails(own, smallest), mostTries);
+  if (smallest !== cut) program = await shrinkProgram(program, (own) => fails(own, smallest), mostTries);
   const own = { ...subject, program };
-  const last = brokenAs(relation, own, smallest) ?? message;
-  return { relation, position, message: last, ...asFile(relation, own, smallest, last) };
+  const last = (await brokenAs(relation, own, smallest)) ?? message;
+  return { relation, position, message: last, ...(await asFile(relation, own, smallest, last)) };
 }
 
 /** With an axis less, or a smaller one. */
@@ -159,21 +166,21 @@ function smallerCut(cut: Cut | undefined): readonly Cut[] | undefined {
   return [...without, ...smaller].filter((mesh) => mesh.axes.length > 0).map((mesh) => ({ ...cut, mesh }));
 }
 
-function asFile(
+async function asFile(
   relation: AnyRelation,
   subject: Subject,
   cut: Cut | undefined,
   message: string,
-): Pick<Finding, 'text' | 'reproduces'> {
+): Promise<Pick<Finding, 'text' | 'reproduces'>> {
   try {
     const whole = cut === undefined ? subject : cutOver(subject, cut)!;
     const text = counterexampleText({ relation, subject: whole }, message);
-    return { text, reproduces: isBroken(readCounterexample(text, 'counterexample.ricci')) };
+    return { text, reproduces: await isBroken(readCounterexample(text, 'counterexample.ricci')) };
   } catch {
     return { text: undefined, reproduces: false };
   }
 }
 
-function isBroken({ relation, subject }: Counterexample): boolean {
-  return typeof checkRelation(relation, subject) === 'object';
+async function isBroken({ relation, subject }: Counterexample): Promise<boolean> {
+  return typeof (await checkRelation(relation, subject)) === 'object';
 }
