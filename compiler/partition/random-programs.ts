@@ -3,7 +3,7 @@
  * whole program does.
  */
 import fc from 'fast-check';
-import type { Mesh, Placement } from '../../dsl/placement/placement.ts';
+import { type Mesh, type Placement, samePlacement } from '../../dsl/placement/placement.ts';
 import { dtypeFacts } from '../../dsl/types/dtype.ts';
 import type { TensorValue } from '../graph/algebra.ts';
 import { choicesOf } from '../graph/choice-tape.ts';
@@ -12,11 +12,13 @@ import { float64 } from '../graph/float64.ts';
 import type { Graph, Node } from '../graph/graph.ts';
 import { printGraph } from '../graph/print.ts';
 import type { RandomProgram } from '../graph/random-graph.ts';
-import { allTensors } from '../graph/uses.ts';
+import { allNodes, allTensors } from '../graph/uses.ts';
+import { collectiveSteps } from './collective-steps.ts';
 import { evaluateOnMesh, resized } from './evaluate-mesh.ts';
 import { changeWithoutIdle } from './idle-axes.ts';
 import { type DeviceProgram, localize } from './localize.ts';
 import type { PlacedGraph, PlaceOptions } from './place.ts';
+import { preparedFor } from './prepared.ts';
 import {
   axisNames,
   type CutRule,
@@ -27,7 +29,7 @@ import {
   randomPlacement,
   scatter,
 } from './random-partition.ts';
-import { placementAfterStep, reshardSteps } from './reshard-steps.ts';
+import { placementAfterStep } from './reshard-steps.ts';
 import { trafficOf } from './traffic.ts';
 
 export interface Partitioned {
@@ -157,22 +159,33 @@ export function predictedBytes({ graph, mesh, placements }: PlacedGraph): number
     nodes.reduce((sum, node) => {
       if (node.kind === 'loop') return sum + node.count * within(node.body.nodes);
       if (node.kind !== 'collective') return sum;
-      const { shape, dtype } = tensors.get(node.source)!;
-      const elementBytes = dtypeFacts[dtype].bits / 8;
-      let placement = placements.get(node.source)!;
-      const change = changeWithoutIdle(node.change, mesh);
+      const source = tensors.get(node.source)!;
+      const elementBytes = dtypeFacts[source.dtype].bits / 8;
       const to = placements.get(node.result.id)!;
-      const steps =
-        change?.kind === 'reshard' || change?.kind === 'declare'
-          ? reshardSteps(placement, to, { shape, dtype }, mesh)
-          : change
-            ? [change]
-            : [];
+      const { from, steps } = collectiveSteps(node.change, placements.get(source.id)!, to, source, mesh);
+      let placement = from;
       return steps.reduce((bytes, step, position) => {
-        const traffic = trafficOf(step, { shape, placement, elementBytes }, mesh);
+        const traffic = trafficOf(step, { shape: source.shape, placement, elementBytes }, mesh);
         placement = position < steps.length - 1 ? placementAfterStep(placement, step, mesh) : to;
         return bytes + traffic.bytes;
       }, sum);
     }, 0);
   return within(graph.nodes);
+}
+
+/**
+ * Whether a collective turned out to have nothing to do along an axis. The rule lets it be; the checker, which
+ * knows by then where its operand lives, does not.
+ */
+export function hasIdleCollective(graph: Graph, placements: PlacedGraph['placements'], mesh: Mesh): boolean {
+  return allNodes(graph).some((node) => {
+    if (node.kind !== 'collective') return false;
+    const change = changeWithoutIdle(node.change, mesh);
+    const found = placements.get(node.source)!;
+    const prepared = preparedFor(change, found);
+    const axesOfChange = (own: typeof change) => (own !== undefined && 'axes' in own ? own.axes : []);
+    return (
+      `${axesOfChange(prepared.change)}` !== `${axesOfChange(change)}` || !samePlacement(prepared.from, found)
+    );
+  });
 }

@@ -162,7 +162,7 @@ test('what is around a part that the partitioner places lives as it did, and all
 });
 
 test('a search that may place what is placed by hand is noticed', () => {
-  const samples = fc.sample(fc.tuple(randomPrograms(sizes), layouts, seeds), { numRuns: 200, seed: 4 });
+  const samples = fc.sample(fc.tuple(randomPrograms(sizes), layouts, seeds), { numRuns: 300, seed: 4 });
   const noticed = samples.filter(([program, layout, seed]) => {
     const written = partition(program, layout);
     // Collectives that are written fit where they are written for, and few others.
