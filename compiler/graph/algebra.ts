@@ -43,6 +43,15 @@ export interface Algebra<V> {
    */
   readonly toNumber: (value: V) => number;
   /**
+   * Hears that one value was put before another by what `toNumber` gives, as neighbours in an order or as the
+   * first of all.
+   */
+  readonly ordered?: (before: V, after: V) => void;
+  /** Hears that a value was made an integer by what `toNumber` gives. */
+  readonly truncated?: (value: V) => void;
+  /** Whether devices that hold these hold the same; that they are one number, where it is not told. */
+  readonly areSame?: (left: V, right: V) => boolean;
+  /**
    * `start + Σ left·right` over `count` elements at the given strides, if that can be done faster than one by
    * one.
    */

@@ -149,7 +149,13 @@ export function compileScalars<V>(frame: Frame<V>, roots: readonly Scalar[]): Sc
         const type = integerType(scalar);
         if (scalarType(scalar.operand) === 'f32') {
           const operand = float(scalar.operand);
-          return () => truncateFloat(type, algebra.toNumber(operand()));
+          const { toNumber, truncated } = algebra;
+          if (truncated === undefined) return () => truncateFloat(type, toNumber(operand()));
+          return () => {
+            const value = operand();
+            truncated(value);
+            return truncateFloat(type, toNumber(value));
+          };
         }
         const operand = number(scalar.operand);
         return () => convertInteger(type, operand());

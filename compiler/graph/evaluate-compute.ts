@@ -211,10 +211,13 @@ function positionCode<V>(
   frame: Frame<V>,
   compiler: ScalarCompiler<V>,
 ): () => void {
+  const { ordered } = frame.algebra;
+  const value = ordered && scalarType(body) === 'f32' ? compiler.float(body) : undefined;
   const key = keyCode(body, frame, compiler);
   const sign = combiner === 'argmax' ? 1 : -1;
   let best = Number.NaN;
   let position = 0;
+  let values: V[] = [];
   const run = nest(frame, over, () => {
     frame.point++;
     const own = sign * key();
@@ -222,13 +225,17 @@ function positionCode<V>(
       best = own;
       frame.reducedNumber = position;
     }
+    if (value !== undefined) values.push(value());
     position++;
   });
   return () => {
     best = Number.NaN;
     position = 0;
+    values = [];
     frame.reducedNumber = 0;
     run();
+    for (const [at, other] of values.entries())
+      if (at !== frame.reducedNumber) ordered?.(values[frame.reducedNumber]!, other);
   };
 }
 

@@ -307,6 +307,14 @@ function orderCode<V>(node: OrderNode, machine: Machine<V>): () => void {
   const keyAt = isFloat(source.tensor)
     ? (position: number) => machine.algebra.toNumber(source.floats[position]!)
     : (position: number) => source.numbers[position]!;
+  const { ordered } = machine.algebra;
+  const hearNeighbours = (row: number, positions: readonly number[]): void => {
+    if (ordered === undefined || !isFloat(source.tensor)) return;
+    for (let rank = 1; rank < Math.min(positions.length, kept + 1); rank++) {
+      const [before, after] = [positions[rank - 1]!, positions[rank]!];
+      ordered(source.floats[row * extent + before]!, source.floats[row * extent + after]!);
+    }
+  };
   return () => {
     const rows = kept === 0 ? 0 : result.numbers.length / kept;
     for (let row = 0; row < rows; row++) {
@@ -314,6 +322,7 @@ function orderCode<V>(node: OrderNode, machine: Machine<V>): () => void {
       // Sorting is stable: ties stay by position.
       const positions = [...keys.keys()].sort((left, right) => compareKeys(keys[left]!, keys[right]!, sign));
       for (let rank = 0; rank < kept; rank++) result.numbers[row * kept + rank] = positions[rank]!;
+      hearNeighbours(row, positions);
     }
   };
 }

@@ -32,6 +32,23 @@ const f8e5m2: FloatFormat = {
   overflow: Number.POSITIVE_INFINITY,
 };
 
+const f32: FloatFormat = {
+  mantissa: 23,
+  leastExponent: -126,
+  greatest: (2 - 2 ** -23) * 2 ** 127,
+  overflow: Number.POSITIVE_INFINITY,
+};
+
+export type FloatDtype = 'f32' | 'bf16' | 'f16' | 'f8e4m3' | 'f8e5m2';
+const formats: { readonly [D in FloatDtype]: FloatFormat } = { f32, bf16, f16, f8e4m3, f8e5m2 };
+
+/** How far numbers of the dtype are apart at a magnitude that is finite in it; infinite beyond. */
+export function spacing(dtype: FloatDtype, magnitude: number): number {
+  const { mantissa, leastExponent, greatest } = formats[dtype];
+  if (!(magnitude <= greatest)) return Number.POSITIVE_INFINITY;
+  return 2 ** (Math.max(exponentOf(magnitude), leastExponent) - mantissa);
+}
+
 const bits = new DataView(new ArrayBuffer(8));
 
 /** Exponent of the leading bit of a positive double; −1023 for subnormal ones. */

@@ -204,6 +204,7 @@ export function assemble<V>(
   const pending = [...placement.pending.keys()];
   const whole = newElements({ dtype }, elementCount({ shape }), algebra);
   const combine = combinerOf([...placement.pending.values()][0] ?? 'sum', { dtype }, algebra);
+  const areSame = isFloat({ dtype }) && algebra.areSame ? sameBy(algebra.areSame) : sameElement;
   /** By where the block starts, the parts of it that are to be combined, by where along the pending axes. */
   const found = new Map<number | undefined, Map<number, Elements<V>>>();
   for (const [device, block] of blocks.entries()) {
@@ -215,7 +216,7 @@ export function assemble<V>(
     const known = parts.get(part);
     // Devices that differ along axes that are not mentioned hold the same.
     const differing = known
-      ? positions.findIndex((_, at) => !sameElement(known[at]!, elementsOf(block)[at]!))
+      ? positions.findIndex((_, at) => !areSame(known[at]!, elementsOf(block)[at]!))
       : -1;
     if (differing >= 0) throw new Error(`device ${device} holds another value at element ${differing}`);
     if (known === undefined)
@@ -255,6 +256,10 @@ export function resized<V>(
 
 function newElements<V>(type: Pick<TensorType, 'dtype'>, length: number, algebra: Algebra<V>): Elements<V> {
   return (isFloat(type) ? algebra.createStorage(length) : new Float64Array(length)) as Elements<V>;
+}
+
+function sameBy<V>(areSame: (left: V, right: V) => boolean): typeof sameElement<V> {
+  return (left, right) => areSame(left as V, right as V);
 }
 
 /** NaN is the same as NaN, and both zeros are. */
