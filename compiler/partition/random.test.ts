@@ -89,7 +89,7 @@ test('a partitioned program computes what the whole one does', () => {
       expect(sentBytes(partitioned), shown(partitioned)).toBe(predictedBytes(partitioned.placed));
       expect(found, shown(partitioned)).toBeUndefined();
     }),
-    { numRuns: 150 },
+    { numRuns: 50 },
   );
 });
 
@@ -104,7 +104,7 @@ test('the optimizer keeps what devices compute together', () => {
       const found = evaluateOnMesh(faster, blocks, float32).outputs;
       expect(difference(wanted, found), shown({ ...partitioned, device: faster })).toBeUndefined();
     }),
-    { numRuns: 80 },
+    { numRuns: 30 },
   );
 });
 

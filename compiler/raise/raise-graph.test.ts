@@ -31,7 +31,7 @@ describe('random graphs', () => {
       fc.property(programs, (program) => {
         expect(differenceOfRaised(program.graph, inputsOf(program))).toBeUndefined();
       }),
-      { numRuns: 120 },
+      { numRuns: 40 },
     );
   });
 
@@ -40,7 +40,7 @@ describe('random graphs', () => {
       fc.property(programs, ({ graph }) => {
         expect(roundsUntilSettled(raiseGraph(graph))).toBeDefined();
       }),
-      { numRuns: 100 },
+      { numRuns: 40 },
     );
   });
 });

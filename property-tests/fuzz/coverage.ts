@@ -17,7 +17,8 @@ export function distinct(coverage: Coverage, kind: string): number {
   return [...coverage.keys()].filter((feature) => feature.startsWith(`${kind} `)).length;
 }
 
-export function programFeatures(graph: Graph): readonly string[] {
+/** @param optimized what the optimizer makes of it: some nodes only it makes */
+export function programFeatures(graph: Graph, optimized: Graph): readonly string[] {
   const nodes = allNodes(graph);
   const tensors = [...allTensors(graph).values()];
   const extents = tensors.flatMap(({ shape }) => shape);
@@ -31,6 +32,7 @@ export function programFeatures(graph: Graph): readonly string[] {
     ...extents.map((extent) => `size ${sizeClass(extent)}`),
     ...tensors.map(({ shape }) => `rank ${shape.length}`),
     ...pairsOf(graph),
+    ...allNodes(optimized).map(({ kind }) => `made ${kind}`),
   ];
 }
 

@@ -26,6 +26,7 @@ import { difference, fault, predictedBytes, sentBytes } from '../../compiler/par
 import type { DeviceProfile } from '../../compiler/tiles/device-profile.ts';
 import { compileFor } from '../../driver/compile.ts';
 import { orTooLarge, runsOnAdapter, runsOnMesh } from './on-adapter.ts';
+import { partitionedOverField } from './over-field.ts';
 import { type MeshSubject, type Subject, valuesOf } from './subject.ts';
 import { raisedFault, raisedPlacementFault } from './through-source.ts';
 import { type Verdict, verdict } from './verdict.ts';
@@ -51,6 +52,7 @@ export type ProgramRelation = (typeof programRelationNames)[number];
 
 export const meshRelationNames = [
   'partitioned',
+  'partitioned over a field',
   'traffic',
   'optimized devices',
   'collective passes',
@@ -84,7 +86,7 @@ export const programRelations: { readonly [R in ProgramRelation]: Relation<Subje
   },
   optimized: { share: 100, check: (subject) => withPasses(subject, () => true) },
   'a pass alone': {
-    share: 100,
+    share: 50,
     check: (subject) => {
       const chosen = pick(choicesOf(subject.seed)('alone'), passNames);
       return withPasses(subject, (name) => name === chosen);
@@ -105,7 +107,7 @@ export const programRelations: { readonly [R in ProgramRelation]: Relation<Subje
       return withPasses(subject, (name) => chosen.has(name));
     },
   },
-  raised: { share: 100, check: ({ program }) => verdict(raisedFault(program.graph, valuesOf(program))) },
+  raised: { share: 60, check: ({ program }) => verdict(raisedFault(program.graph, valuesOf(program))) },
   deterministic: {
     share: 30,
     check: ({ program: { graph } }) => {
@@ -173,8 +175,9 @@ function textDifference(first: string, second: string): string | undefined {
 
 export const meshRelations: { readonly [R in MeshRelation]: Relation<MeshSubject> } = {
   partitioned: { share: 100, check: ({ partitioned }) => verdict(fault(partitioned)) },
+  'partitioned over a field': { share: 50, check: partitionedOverField },
   traffic: {
-    share: 100,
+    share: 50,
     check: ({ partitioned }) => {
       const [sent, predicted] = [sentBytes(partitioned), predictedBytes(partitioned.placed)];
       return verdict(sent === predicted ? undefined : `${sent} bytes sent, ${predicted} predicted`);

@@ -2,6 +2,7 @@
 import { choicesOf } from '../../compiler/graph/choice-tape.ts';
 import type { RandomProgram } from '../../compiler/graph/random-graph.ts';
 import { shrinkProgram } from '../../compiler/graph/shrink-graph.ts';
+import { optimize } from '../../compiler/optimize/passes.ts';
 import type { Mesh } from '../../dsl/placement/placement.ts';
 import { type Counterexample, counterexampleText, readCounterexample } from './counterexample.ts';
 import { type Coverage, count, meshFeatures, programFeatures } from './coverage.ts';
@@ -63,13 +64,14 @@ export async function checkPosition(search: Search, position: number): Promise<r
   if (program.graph.outputs.length === 0) return findings;
   const subject: Subject = { program, seed };
   const isChosen = choosing(search, position);
-  count(search.coverage, programFeatures(program.graph));
   for (const relation of programRelationNames) {
     if (!isChosen(relation, programRelations[relation].share)) continue;
     const verdict = await checkRelation(relation, subject);
     tally(search, relation, verdict);
     if (typeof verdict === 'object') findings.push(await found(relation, position, subject, verdict.broken));
   }
+  // Where the optimizer throws, a relation has said so.
+  if (findings.length === 0) count(search.coverage, programFeatures(program.graph, optimize(program.graph)));
   for (const [which, cut] of cuts.entries()) {
     const outcome = onMesh(subject, cut);
     if (typeof outcome === 'string')

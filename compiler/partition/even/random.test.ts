@@ -31,7 +31,7 @@ test('a padded program computes what the whole one does', () => {
       const found = fault(partitioned);
       if (found !== 'not exact') expect(found, shown(partitioned)).toBeUndefined();
     }),
-    { numRuns: 150 },
+    { numRuns: 50 },
   );
 });
 
@@ -46,7 +46,7 @@ test('the optimizer keeps what padded devices compute together', () => {
       const found = evaluateOnMesh(faster, blocks, float32).outputs;
       expect(difference(wanted, found), shown({ ...partitioned, device: faster })).toBeUndefined();
     }),
-    { numRuns: 50 },
+    { numRuns: 25 },
   );
 });
 
