@@ -53,12 +53,13 @@ function fileLines({ file, reports }: TestedFile): readonly string[] {
 }
 
 /** `100 cases, all sizes: reference 100, wgsl 10; refused 3` */
-function coverageText({ cases, exhausted, refused, undecided, counts }: Coverage): string {
+function coverageText({ cases, exhausted, excluded, refused, undecided, counts }: Coverage): string {
   const ways = [...(counts.get('way') ?? [])].map(([way, count]) => `${way} ${count}`);
   const all = { cases: ', all there are', sizes: ', all sizes' };
   return [
     `${counted(cases, 'case')}${exhausted === undefined ? '' : all[exhausted]}`,
     ...(ways.length === 0 ? [] : [`: ${ways.join(', ')}`]),
+    ...(excluded === 0 ? [] : [`; ${excluded} excluded`]),
     ...(refused === 0 ? [] : [`; ${refused} refused`]),
     ...(undecided === 0 ? [] : [`; ${undecided} undecided`]),
   ].join('');
@@ -128,7 +129,7 @@ export function reportJson(tested: readonly TestedFile[], seed: number): Readonl
 }
 
 function propertyJson({ name, outcome, coverage, milliseconds, saved }: TestedProperty): unknown {
-  const { cases, refused, undecided, exhausted = null, counts } = coverage;
+  const { cases, excluded, refused, undecided, exhausted = null, counts } = coverage;
   return {
     name,
     outcome: outcome.kind,
@@ -137,6 +138,7 @@ function propertyJson({ name, outcome, coverage, milliseconds, saved }: TestedPr
       ? { counterexample: counterexampleJson(outcome.counterexample, saved) }
       : {}),
     cases,
+    excluded,
     refused,
     undecided,
     exhausted,

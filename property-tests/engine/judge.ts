@@ -1,5 +1,6 @@
 /** Whether a property holds on a case: each of its checks, in each way of running it that is asked for. */
 import { primePairs } from '../../compiler/graph/finite-field.ts';
+import { float64 } from '../../compiler/graph/float64.ts';
 import { asEntry } from '../../compiler/lower/property-entry.ts';
 import { type Checked, type Instance, type Lowered, lower } from '../../driver/compile.ts';
 import type { PropertyCheck, PropertyInfo, TypedProgram } from '../../dsl/types/typed.ts';
@@ -31,7 +32,9 @@ export type Judgement =
       readonly why: string;
     }
   /** The program cannot be run on the case, and says so: on a mesh that it does not fit. */
-  | { readonly kind: 'refused'; readonly why: string };
+  | { readonly kind: 'refused'; readonly why: string }
+  /** Its values are not as the property is `given` them: it says nothing of the case. */
+  | { readonly kind: 'excluded' };
 
 export interface Judge {
   readonly property: PropertyInfo;
@@ -65,6 +68,7 @@ export function judgeOf(checked: Checked, property: PropertyInfo, device: Device
     judge: async (tried, ways) => {
       let undecided: Judgement | undefined;
       const settings = settingsOf(tried);
+      if (!isGiven(tried, settings)) return { kind: 'excluded' };
       for (const way of ways) {
         const found = await judgeIn(way, tried, settings);
         if (found?.kind === 'fails' || found?.kind === 'refused') return found;
@@ -73,6 +77,20 @@ export function judgeOf(checked: Checked, property: PropertyInfo, device: Device
       return undecided ?? { kind: 'holds', ways };
     },
   };
+
+  /** Whether all that the property is given is so, on the numbers themselves. */
+  function isGiven({ values }: Case, settingOf: SettingOf): boolean {
+    if (property.conditions.length === 0) return true;
+    const setting = settingOf(false);
+    // What refuses the case or stops on it does so again, where it is reported.
+    if (setting.kind === 'refused') return true;
+    try {
+      const outputs = setting.alone(float64, values);
+      return property.conditions.every((place) => judgeTruthOf(outputs, `out.${place}`).kind === 'holds');
+    } catch {
+      return true;
+    }
+  }
 
   /** Undefined where all checks hold. */
   async function judgeIn(way: Way, tried: Case, settingOf: SettingOf): Promise<Judgement | undefined> {

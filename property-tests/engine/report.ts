@@ -50,6 +50,8 @@ export interface Coverage {
   readonly cases: number;
   /** `cases`: there are no others. `sizes`: all sizes, with values drawn. */
   readonly exhausted: 'cases' | 'sizes' | undefined;
+  /** Beside these, cases that were not as the property is given them. */
+  readonly excluded: number;
   /** Cases that the program could not be run on, as on a mesh that does not fit it. */
   readonly refused: number;
   /** Cases of which nothing could be said. */

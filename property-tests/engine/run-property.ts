@@ -30,6 +30,9 @@ export interface TestOptions {
   readonly onCase: (done: number, total: number) => void;
 }
 
+/** Cases that are not as the property is given them, for one that is. */
+const mostExcluded = 100;
+
 /** Cases that are tried on the way to a simplest one. */
 const mostShrinks = 500;
 
@@ -44,7 +47,7 @@ export async function runProperty(judge: Judge, options: TestOptions): Promise<P
   const start = performance.now();
   const domain = domainOf(program, property);
   const tally = createTally();
-  const seen = { cases: 0, refused: 0, undecided: 0 };
+  const seen = { cases: 0, excluded: 0, refused: 0, undecided: 0 };
   const known = exhaust(domain, options.exhaust, seed);
   const report = (outcome: Outcome): PropertyReport => ({
     name: property.name,
@@ -58,7 +61,12 @@ export async function runProperty(judge: Judge, options: TestOptions): Promise<P
 
   const examples = known?.cases ?? [];
   const total = known?.isAll === true ? examples.length : Math.max(options.runs, examples.length);
-  const search = searcher(judge, { ...options, total }, (tried, judgement) => {
+  const isComplete = known?.isAll === true;
+  const search = searcher(judge, { ...options, total, isComplete }, (tried, judgement) => {
+    if (judgement.kind === 'excluded') {
+      seen.excluded++;
+      return;
+    }
     seen.cases++;
     if (judgement.kind === 'refused') seen.refused++;
     if (judgement.kind === 'undecided') seen.undecided++;
@@ -69,10 +77,11 @@ export async function runProperty(judge: Judge, options: TestOptions): Promise<P
     seed,
     numRuns: total,
     examples: examples.map((each): [Case] => [each]),
+    maxSkipsPerRun: mostExcluded,
     ...(path === undefined ? {} : { path }),
   });
   const { failure, undecided } = search.found();
-  if (failure === undefined && result.failed && result.errorInstance) throw result.errorInstance;
+  if (failure === undefined && result.errorInstance) throw result.errorInstance;
 
   if (failure !== undefined)
     return report({
@@ -80,7 +89,11 @@ export async function runProperty(judge: Judge, options: TestOptions): Promise<P
       counterexample: counterexampleOf(failure, seed, result.counterexamplePath ?? '', result.numShrinks),
     });
   const judged = seen.cases - seen.refused;
-  if (judged === 0) return report({ kind: 'vacuous', why: `no case could be run: ${refusals(tally)}` });
+  if (judged === 0)
+    return report({
+      kind: 'vacuous',
+      why: seen.cases > 0 ? `no case could be run: ${refusals(tally)}` : 'no case was as it is `given`',
+    });
   // A case here and there on which nothing can be said is left out; not so where they are most.
   if (undecided !== undefined && seen.undecided * 2 > judged)
     return report({
@@ -100,12 +113,14 @@ interface Finding {
 
 interface SearchOptions extends TestOptions {
   readonly total: number;
+  /** There are no cases but these: nothing is drawn for one that is excluded. */
+  readonly isComplete: boolean;
 }
 
 /** Judges cases as fast-check asks: those that it draws until one fails, then those that are simpler. */
 function searcher(
   judge: Judge,
-  { total, targets }: SearchOptions,
+  { total, targets, isComplete }: SearchOptions,
   onDrawn: (tried: Case, judgement: Judgement) => void,
 ) {
   const often = Math.max(1, Math.floor(total / casesOnDevice));
@@ -133,6 +148,10 @@ function searcher(
       const judgement = await judge.judge(tried, waysFor(tried));
       const number = drawn++;
       onDrawn(tried, judgement);
+      if (judgement.kind === 'excluded') {
+        fc.pre(isComplete);
+        return true;
+      }
       if (judgement.kind === 'undecided') undecided ??= { tried, judgement, number };
       if (judgement.kind !== 'fails') return true;
       failure = { tried, judgement, number };
