@@ -310,8 +310,12 @@ export function indexArithmetic(bounds: IndexBounds): IndexArithmetic {
       const parts: Scalar[] = [];
       let rest = index;
       for (let position = factors.length - 1; position > 0; position--) {
-        // Nothing is ever at an index of an empty dimension: any divisor will do.
-        const factor = Math.max(1, factors[position]!);
+        const factor = factors[position]!;
+        if (factor === 0) {
+          // Nothing is ever at such an index. All that depends on it still does, or it would be read where it is not.
+          parts.unshift(rest);
+          continue;
+        }
         parts.unshift(mod(rest, factor));
         rest = floordiv(rest, factor);
       }
