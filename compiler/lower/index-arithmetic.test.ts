@@ -131,3 +131,17 @@ test('empty dimensions split without a division by zero', () => {
   expect(parts).toHaveLength(2);
   expect(parts.every((part) => divisions(part) === 0)).toBe(true);
 });
+
+test('what splits an index of an empty dimension depends on it, and comes together again', () => {
+  for (const factors of [
+    [3, 0],
+    [0, 0],
+    [0, 3],
+    [2, 0, 3],
+  ]) {
+    const parts = arithmetic.split(iterator(0), factors);
+    expect(arithmetic.merge(parts, factors)).toEqual(iterator(0));
+    for (const part of parts)
+      expect(subexpressions(part).filter(({ op }) => op === 'iterator')).not.toEqual([]);
+  }
+});

@@ -231,6 +231,21 @@ describe('extents', () => {
     expect((even.graph.nodes[0] as ComputeNode).body).toEqual(load(x, [row, column]));
   });
 
+  test('of a product that is reduced in parts are padded by whole groups', () => {
+    const sum: Tensor = { id: 1, name: 'y', dtype: 'f32', shape: [6] };
+    const flat: Tensor = { id: 2, name: 'z', dtype: 'f32', shape: [30] };
+    const merged = apply('add', apply('mul', iterator(1), integer(6)), iterator(2));
+    const reduced: ComputeNode = {
+      ...map(sum, load(flat, [merged])),
+      reduce: { combiner: 'sum', extents: [5, 6], finish: undefined },
+    };
+    const graph: Graph = { ...graphOf([reduced]), inputs: [{ path: 'z', tensor: flat }] };
+    const placements = new Map([[2, placed(['a b'])]]);
+    const even = evenSizes(graph, { mesh: meshOf({ a: 2, b: 2 }), placements, outputs: new Map() });
+    expect(even.graph.inputs[0]!.tensor.shape).toEqual([48]);
+    expect((even.graph.nodes[0] as ComputeNode).reduce!.extents).toEqual([8, 6]);
+  });
+
   test('of what is read in another way stay, and so does what is read', () => {
     const first: Tensor = { id: 1, name: 'y', dtype: 'f32', shape: [3, 6] };
     const even = evenly(graphOf([map(first, load(x, [iterator(0), iterator(1)]))]), ['a b', '']);

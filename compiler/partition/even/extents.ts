@@ -33,38 +33,48 @@ export function evenExtents(graph: Graph, { mesh, placements, outputs }: Uneven)
   const classOf = (tensor: TensorId, dim: number): number => classes.find(numbers.of(tensor, dim));
   const isCut = cutDimensions(placements, mesh);
   const reductions = new Map<TensorId, ReadonlyMap<number, readonly Dimension[]>>();
+  /** Axes that are reduced over blocks: each is the whole of what it reads, or the major part. */
+  const overParts: { readonly extent: number; readonly reads: readonly Dimension[] }[] = [];
   for (const node of allNodes(graph)) {
     for (const { from, to } of linksOf(node, tensors)) join(from, to);
     for (const { from, to } of partLinks(node, tensors, isCut)) join(from, to);
     if (node.kind !== 'compute') continue;
     const reduced = reducedDimensions(node, tensors, isCut);
     reductions.set(node.result.id, reduced);
-    for (const [first, ...others] of reduced.values()) for (const other of others) join(first!, other);
+    for (const [axis, reads] of reduced) {
+      for (const other of reads.slice(1)) join(reads[0]!, other);
+      overParts.push({ extent: node.reduce!.extents[axis - node.result.shape.length]!, reads });
+    }
   }
 
   /** By class, the unit of which all its extents are multiples; how many units there must be, a divisor. */
   const units = new Map<number, number>();
+  const measure = (own: number, extent: number): void => {
+    units.set(own, greatestCommonDivisor(units.get(own) ?? 0, extent));
+  };
   for (const [id, { shape }] of tensors)
-    for (const [dim, extent] of shape.entries()) {
-      const own = classOf(id, dim);
-      units.set(own, greatestCommonDivisor(units.get(own) ?? 0, extent));
-    }
+    for (const [dim, extent] of shape.entries()) measure(classOf(id, dim), extent);
+  for (const { extent, reads } of overParts)
+    for (const { tensor, dim } of reads) measure(classOf(tensor, dim), extent);
   const divisors = new Map<number, number>();
+  /** An extent of the class is to come in so many blocks. */
+  const divide = (own: number, extent: number, blocks: number): void => {
+    if (extent === 0) return;
+    const needed = blocks / greatestCommonDivisor(blocks, extent / units.get(own)!);
+    divisors.set(own, leastCommonMultiple(divisors.get(own) ?? 1, needed));
+  };
   const cut = (tensor: TensorId, placement: Placement): void => {
-    for (const [dim, list] of placement.dims.entries()) {
-      const own = classOf(tensor, dim);
-      const extent = tensors.get(tensor)!.shape[dim]!;
-      if (extent === 0) continue;
-      const blocks = devicesAlong(mesh, list);
-      const needed = blocks / greatestCommonDivisor(blocks, extent / units.get(own)!);
-      divisors.set(own, leastCommonMultiple(divisors.get(own) ?? 1, needed));
-    }
+    for (const [dim, list] of placement.dims.entries())
+      divide(classOf(tensor, dim), tensors.get(tensor)!.shape[dim]!, devicesAlong(mesh, list));
   };
   for (const [tensor, placement] of placements) if (tensors.has(tensor)) cut(tensor, placement);
   for (const { path, tensor } of graph.outputs) {
     const declared = outputs.get(path);
     if (declared !== undefined) cut(tensor, declared);
   }
+  for (const { extent, reads } of overParts)
+    for (const { tensor, dim } of reads)
+      divide(classOf(tensor, dim), extent, devicesAlong(mesh, placements.get(tensor)?.dims[dim] ?? []));
 
   /** A true extent of the class, padded. */
   const padded = (extent: number, own: number): number => {
