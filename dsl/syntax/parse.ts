@@ -6,7 +6,7 @@
 import type { IToken } from 'chevrotain';
 import type { Diagnostic, Source } from '../diagnostics/diagnostic.ts';
 import { balance } from './balance.ts';
-import { classify } from './classify.ts';
+import { classify, is } from './classify.ts';
 import { documentationBefore } from './documentation.ts';
 import { Grammar, type ModuleName } from './grammar.ts';
 import { NestingError } from './grammar-base.ts';
@@ -14,6 +14,7 @@ import { lex } from './lex.ts';
 import { type Problem, problem, problemAt } from './problem.ts';
 import { segmentsOf } from './segments.ts';
 import { syntaxError } from './syntax-error.ts';
+import { reserved } from './tokens.ts';
 import type { Declaration, Module } from './tree.ts';
 
 export interface Parsed {
@@ -21,17 +22,21 @@ export interface Parsed {
   readonly diagnostics: readonly Diagnostic[];
 }
 
+/** Of a file that is imported, properties are no matter: they are for whoever checks that file. */
+export type Extent = 'all' | 'without properties';
+
 /**
  * Never throws for any text. Declarations that could not be read are left out; those read in part have
  * `error` nodes.
  */
-export function parse(source: Source): Parsed {
+export function parse(source: Source, extent: Extent = 'all'): Parsed {
   const { path, text } = source;
   const lexed = lex(source);
   const problems: Problem[] = [...lexed.problems];
   const declarations: Declaration[] = [];
   let name: ModuleName | undefined;
   for (const [order, segment] of segmentsOf(classify(lexed.tokens), text).entries()) {
+    if (extent === 'without properties' && is(segment[0], reserved.property)) continue;
     const documentation = documentationBefore(lexed.comments, segment[0]?.startOffset ?? 0, text);
     const parsed = parseSegment(path, segment, documentation, lexed.problems);
     problems.push(...parsed.problems);

@@ -49,8 +49,7 @@ export function declareModule(
   for (const axis of meshes.flatMap(({ axes }) => axes)) scope.axes.set(axis.name, axis.span);
   const records = declarationsOf(tree.declarations, 'record');
   const functions = declarationsOf(tree.declarations, 'function');
-  // Those of an imported module are for whoever checks that module.
-  const properties = module === program.entry ? declarationsOf(tree.declarations, 'property') : [];
+  const properties = declarationsOf(tree.declarations, 'property');
   reportDuplicates(
     meshes.flatMap(({ axes }) => axes),
     'axis',

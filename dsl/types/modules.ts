@@ -1,6 +1,6 @@
 /** Finding and parsing a file and all that it imports. */
 import type { Diagnostic, Source } from '../diagnostics/diagnostic.ts';
-import { parse } from '../syntax/parse.ts';
+import { type Extent, type Parsed, parse } from '../syntax/parse.ts';
 import type { Import, Module } from '../syntax/tree.ts';
 import { closestName } from './did-you-mean.ts';
 import { type Report, replaceFix } from './report.ts';
@@ -30,19 +30,16 @@ export interface LoadedProgram {
   readonly belowPrelude: ReadonlySet<string>;
 }
 
-export type Parse = (source: Source) => {
-  readonly module: Module;
-  readonly diagnostics: readonly Diagnostic[];
-};
+export type Parse = (source: Source, extent: Extent) => Parsed;
 
 /** One parse for each text, so that re-checking a file after a fix does not parse the library again. */
 export function cachingParse(): Parse {
-  const cache = new Map<string, { text: string; result: ReturnType<Parse> }>();
-  return (source) => {
+  const cache = new Map<string, { text: string; extent: Extent; result: Parsed }>();
+  return (source, extent) => {
     const known = cache.get(source.path);
-    if (known !== undefined && known.text === source.text) return known.result;
-    const result = parse(source);
-    cache.set(source.path, { text: source.text, result });
+    if (known?.text === source.text && known.extent === extent) return known.result;
+    const result = parse(source, extent);
+    cache.set(source.path, { text: source.text, extent, result });
     return result;
   };
 }
@@ -58,7 +55,10 @@ export function loadProgram(
 
   function load(source: Source): LoadedModule {
     underWay.push(source.path);
-    const { module: tree, diagnostics: syntaxErrors } = parseText(source);
+    const { module: tree, diagnostics: syntaxErrors } = parseText(
+      source,
+      source.path === entry.path ? 'all' : 'without properties',
+    );
     const imports = tree.declarations.flatMap((declaration) => {
       if (declaration.kind !== 'import') return [];
       const target = resolve(source, declaration);
