@@ -211,4 +211,12 @@ property q forall mesh { sp: 1..4 }, x: f32[S@sp] check x == x`;
     const program = accepted('import "./laws.ricci"\nproperty p forall x: f32 check laws.g(x) == x');
     expect([...program.properties.values()].map(({ id }) => id)).toEqual(['/test.ricci#p']);
   });
+
+  it('is not read where another file imports it', () => {
+    files.set(
+      './laws.ricci',
+      'fn g(x: f32) -> f32 = x\nproperty p forall x: check check\nfn h(x: f32) -> f32 = x',
+    );
+    accepted('import "./laws.ricci"\nfn f(x: f32) -> f32 = laws.g(laws.h(x))');
+  });
 });
