@@ -32,6 +32,7 @@ for (const size of sizes)
       if (repeat >= 0) times.push((performance.now() - start) * 1000);
     }
     times.sort((left, right) => left - right);
-    if (world.rank === 0) console.log(`${collective.verb} ${size} ${times[repeats >> 1]!.toFixed(3)}`);
+    const median = times[repeats >> 1]!;
+    if (world.rank === 0) console.log(`${collective.verb} ${size} ricci ${median.toFixed(3)}`);
   }
 await world.close();
