@@ -6,6 +6,7 @@
 #include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define WORLD MPI_COMM_WORLD
 
@@ -47,7 +48,10 @@ int main(int count, char **arguments) {
   double *seconds = malloc(sizeof(double) * repeats);
   for (int argument = 2; argument < count; argument++) {
     int elements = atoi(arguments[argument]) / 4;
-    float *send = calloc((size_t)elements * ranks, 4), *receive = calloc((size_t)elements * ranks, 4);
+    size_t bytes = (size_t)elements * ranks * 4;
+    float *send = malloc(bytes), *receive = malloc(bytes);
+    memset(send, 1, bytes);
+    memset(receive, 1, bytes);
     for (int verb = 0; verb < VERBS; verb++)
       for (int way = 0; way < WAYS; way++) {
         for (int repeat = -WARM_UPS; repeat < repeats; repeat++) {

@@ -23,7 +23,7 @@ const world = await openMpi();
 const nothing = new Uint8Array();
 for (const size of sizes)
   for (const { collective, blocks } of measured) {
-    const [send, receive] = blocks(world.size).map((count) => new Uint8Array(count * size));
+    const [send, receive] = blocks(world.size).map((count) => new Uint8Array(count * size).fill(1));
     const times: number[] = [];
     for (let repeat = -warmUps; repeat < repeats; repeat++) {
       await world.exchange({ verb: 'barrier' }, nothing, nothing);
