@@ -1,21 +1,11 @@
 /**
  * What the ways to cut causal attention over a sequence send, beside their formulas: `npm run bench:schemes`.
- * 4 sequences of 1024 tokens, 8 heads of 64, f16, over four devices. Each is run on logical devices of one
- * adapter and compared with attention on one device.
+ * Each is run on logical devices of one adapter and compared with attention on one device.
  */
 import { join } from 'node:path';
 import { describeEntry } from '../compiler/lower/entry.ts';
-import {
-  gatheredContextTraffic,
-  type LayerSizes,
-  ringTraffic,
-  type SchemeName,
-  schemeFormulas,
-  twoDimensionalTraffic,
-  ulyssesTraffic,
-} from '../compiler/partition/scheme-traffic.ts';
-import { elementBytes } from '../compiler/plan/storage-bytes.ts';
-import { type Checked, checkFile, compileFor, type Instance, lower } from '../driver/compile.ts';
+import { schemeFormulas } from '../compiler/partition/scheme-traffic.ts';
+import { type Checked, checkFile, compileFor, lower } from '../driver/compile.ts';
 import { type ExplainedMesh, explain } from '../driver/explain.ts';
 import { packageRoot } from '../driver/package-root.ts';
 import { randomInput } from '../driver/random-inputs.ts';
@@ -26,75 +16,7 @@ import { openDevice } from '../runtime/webgpu/device.ts';
 import { inMemory } from '../runtime/weights/stored-tensor.ts';
 import { type TensorData, tensorFromValues, tensorValues } from '../runtime/weights/tensor-data.ts';
 import { accepted } from './accepted.ts';
-
-const devices = 4;
-const tokens = 1024;
-/** Heads of all sequences of the batch. */
-const heads = 4 * 8;
-const headSize = 64;
-const sizes = { S: tokens, G: heads, A: headSize };
-const layer: LayerSizes = { tokens, queryHeads: heads, keyHeads: heads, headSize };
-const f16 = elementBytes('f16');
-
-interface Scheme {
-  readonly name: string;
-  readonly entry: string;
-  readonly axes: Readonly<Record<string, number>>;
-  readonly formula: SchemeName;
-  /** Bytes that a device sends. */
-  readonly predicted: number;
-  /** Which token is at each place of the sequence, where it is not its own. */
-  readonly order?: (place: number) => number;
-}
-
-/** Where each of a block's tokens stands, in i32, goes around with its keys and values. */
-const positionBytes = ((devices - 1) * tokens * elementBytes('i32')) / devices;
-
-function zigzag(place: number): number {
-  const length = tokens / (2 * devices);
-  const [chunk, within] = [Math.floor(place / length), place % length];
-  const device = chunk >> 1;
-  return (chunk % 2 === 0 ? device : 2 * devices - 1 - device) * length + within;
-}
-
-function striped(place: number): number {
-  const block = tokens / devices;
-  return (place % block) * devices + Math.floor(place / block);
-}
-
-const aRing = {
-  axes: { sp: devices },
-  formula: 'ring',
-  predicted: ringTraffic(layer, devices).forward * f16,
-} as const;
-const inOrder = { ...aRing, entry: 'ring_ordered', predicted: aRing.predicted + positionBytes } as const;
-
-const schemes: readonly Scheme[] = [
-  {
-    name: 'all-gather (Megatron)',
-    entry: 'gathered',
-    axes: { sp: devices },
-    formula: 'gathered context',
-    predicted: gatheredContextTraffic(layer, devices).forward * f16,
-  },
-  { ...aRing, name: 'ring', entry: 'ring' },
-  { ...inOrder, name: 'ring, zigzag', order: zigzag },
-  { ...inOrder, name: 'ring, striped', order: striped },
-  {
-    name: 'Ulysses',
-    entry: 'ulysses',
-    axes: { sp: devices },
-    formula: 'ulysses',
-    predicted: ulyssesTraffic(layer, devices).forward * f16,
-  },
-  {
-    name: '2D, 2 nodes of 2',
-    entry: 'two_d',
-    axes: { node: 2, gpu: 2 },
-    formula: 'two-dimensional',
-    predicted: twoDimensionalTraffic(layer, { ulysses: 2, ring: 2 }).forward * f16,
-  },
-];
+import { devices, headSize, type Scheme, schemeInstance, schemes, tokens } from './scheme-cases.ts';
 
 type Tensors = ReadonlyMap<string, TensorData>;
 
@@ -123,14 +45,7 @@ const asItIs = (place: number): number => place;
 
 /** What an entry gives, and what the devices of its mesh exchange. */
 async function run(entry: string, axes: Scheme['axes'], order = asItIs) {
-  const given = new Map(Object.entries(sizes));
-  const mesh = { axes: Object.entries(axes).map(([name, size]) => ({ name, size })) };
-  const alone: Instance = {
-    entry,
-    sizes: new Map([...given, ...Object.entries(axes)]),
-    inputDtypes: new Map(),
-  };
-  const instance: Instance = mesh.axes.length === 0 ? alone : { ...alone, mesh };
+  const instance = schemeInstance(entry, axes);
   const lowered = accepted(lower(checked, instance));
   const inputs: Tensors = new Map(
     describeEntry(checked.program, entry).inputs.map((wanted) => {
@@ -138,7 +53,7 @@ async function run(entry: string, axes: Scheme['axes'], order = asItIs) {
       const tensor =
         wanted.path === 'position'
           ? tensorFromValues('i32', [tokens], places)
-          : randomInput(wanted, given, 1);
+          : randomInput(wanted, instance.sizes, 1);
       return [wanted.path, reordered(tensor, order)] as const;
     }),
   );
