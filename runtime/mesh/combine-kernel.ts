@@ -56,8 +56,8 @@ interface Form {
   /** Whether elements that are combined are at the same place of a word. */
   readonly isAligned: boolean;
   /**
-   * Whether the kernel is for one size: an index is then kept within an array by comparing it with a constant,
-   * which takes half of the time of looking up how long the array is. The rest share a kernel.
+   * Whether the kernel is for one size: an index is then kept within an array by comparing it with a
+   * constant, which takes half of the time of looking up how long the array is. The rest share a kernel.
    */
   readonly isSized: boolean;
 }

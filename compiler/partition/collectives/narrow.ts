@@ -68,7 +68,7 @@ function isFinal({ source, result }: CollectiveNode, { placements }: Draft): boo
   return [source, result.id].every((tensor) => placements.get(tensor)!.pending.size === 0);
 }
 
-/** A declaration sends nothing; what is rounded before it may be rounded before the collective that it follows. */
+/** A declaration sends nothing, but what is rounded before it may be rounded before what it follows too. */
 function isWorthwhile({ graph }: Level, node: CollectiveNode, draft: Draft): boolean {
   return (
     sends(node, draft) ||
