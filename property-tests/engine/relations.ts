@@ -183,20 +183,20 @@ function judgeNumeric(runs: Runs, sides: Sides, inputs: Values<number>): Verdict
 
 function judgePair(numbers: Pair<number>, bounds: Pair<Bounded>): Verdict {
   const { left, right, path } = numbers;
-  let boundless: Place | undefined;
+  let boundless: number | undefined;
   for (let position = 0; position < left.data.length; position++) {
     const [one, other] = [left.data[position] as number, right.data[position] as number];
-    if (one === other || Object.is(one, other)) continue;
-    const at = { path, index: indexOf(position, left) };
     const allowed = errorOf(bounds.left.data[position]!) + errorOf(bounds.right.data[position]!);
-    if (allowed === Number.POSITIVE_INFINITY) boundless ??= at;
-    else if (!(Math.abs(one - other) <= allowed))
+    if (allowed === Number.POSITIVE_INFINITY) boundless ??= position;
+    else if (!Object.is(one, other) && !(Math.abs(one - other) <= allowed)) {
+      const at = { path, index: indexOf(position, left) };
       return fails(at, one, other, allowed, 'they are farther apart than rounding explains');
+    }
   }
   if (!isFloat(left) || left.data.length === 0) return { kind: 'holds' };
   const normwise = judgeNorm(numbers, bounds);
   if (normwise.kind === 'fails' || boundless === undefined) return normwise;
-  return undecided(`nothing bounds what rounding does at ${path}[${boundless.index.join(', ')}]`);
+  return undecided(unbounded({ path, index: indexOf(boundless, left) }));
 }
 
 /**
@@ -229,18 +229,24 @@ function storesOf({ dtype, data }: TensorValue<Bounded>): { readonly stores: num
   return { stores, unit };
 }
 
+/** Of the elements that have a bound on one side at least. */
 function judgeNorm({ left, right, path }: Pair<number>, bounds: Pair<Bounded>): Verdict {
   const squares = { apart: 0, size: 0, lostLeft: 0, lostRight: 0 };
   let worstPosition = 0;
   let worstSquare = -1;
   for (let position = 0; position < left.data.length; position++) {
     const [one, other] = [left.data[position] as number, right.data[position] as number];
-    if (!Number.isFinite(one) || !Number.isFinite(other)) continue;
+    const [oneError, otherError] = [
+      errorOf(bounds.left.data[position]!),
+      errorOf(bounds.right.data[position]!),
+    ];
+    const isBounded = Math.min(oneError, otherError) < Number.POSITIVE_INFINITY;
+    if (!isBounded || !Number.isFinite(one) || !Number.isFinite(other)) continue;
     const square = (one - other) ** 2;
     squares.apart += square;
     squares.size += Math.max(one ** 2, other ** 2);
-    squares.lostLeft += errorOf(bounds.left.data[position]!) ** 2;
-    squares.lostRight += errorOf(bounds.right.data[position]!) ** 2;
+    squares.lostLeft += oneError ** 2;
+    squares.lostRight += otherError ** 2;
     if (square > worstSquare) [worstPosition, worstSquare] = [position, square];
   }
   // Where even the better side may have lost all digits, as in sums that cancel, its norm says nothing.
@@ -271,13 +277,11 @@ export function withinBound(reference: Values<Bounded>, notes: BoundNotes, devic
     for (let position = 0; position < value.data.length; position++) {
       const own = value.data[position]!;
       const [wanted, other] = [typeof own === 'number' ? own : own.number, found.data[position] as number];
-      if (wanted === other || Object.is(wanted, other)) continue;
-      const at = { path, index: indexOf(position, value) };
       const allowed = errorOf(own);
-      if (allowed === Number.POSITIVE_INFINITY)
-        return undecided(`nothing bounds what rounding does at ${path}[${at.index.join(', ')}]`);
-      if (!(Math.abs(wanted - other) <= allowed))
-        return fails(at, wanted, other, allowed, 'the device is farther off than rounding explains');
+      const at = (): Place => ({ path, index: indexOf(position, value) });
+      if (allowed === Number.POSITIVE_INFINITY) return undecided(unbounded(at()));
+      if (!Object.is(wanted, other) && !(Math.abs(wanted - other) <= allowed))
+        return fails(at(), wanted, other, allowed, 'the device is farther off than rounding explains');
     }
     return { kind: 'holds' };
   });
@@ -351,6 +355,10 @@ function fails(
 
 function undecided(why: string): Verdict {
   return { kind: 'undecided', why };
+}
+
+function unbounded({ path, index }: Place): string {
+  return `nothing bounds what rounding does at ${path}[${index.join(', ')}]`;
 }
 
 function unsureInDevices({ unsure }: BoundNotes): string {
