@@ -404,6 +404,7 @@ test('comparisons within the bounds are unsure, ties of exact values are not', (
   expect(bound.notes.unsure).toBe(2);
   bound.truncated?.(third);
   bound.ordered?.(bound.constant(2), bound.constant(2));
+  bound.ordered?.(third, bound.functions.div(bound.constant(1), bound.constant(3)));
   expect(bound.notes.unsure).toBe(2);
 });
 

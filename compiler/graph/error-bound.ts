@@ -294,6 +294,20 @@ export function errorBound(narrowing: 'unrounded' | 'stored' = 'unrounded'): Err
     return Math.abs(left.number - right.number) > left.error + right.error;
   }
 
+  /**
+   * Whether they are taken for one computation done twice, as of experts that are copies: what a device makes of the
+   * one it makes of the other, and they tie.
+   */
+  function areAlike(left: Bounded, right: Bounded): boolean {
+    return (
+      left.number === right.number &&
+      left.error === right.error &&
+      left.mass === right.mass &&
+      left.terms === right.terms &&
+      left.error < Number.POSITIVE_INFINITY
+    );
+  }
+
   function extreme(name: 'min' | 'max') {
     const run = float64.functions[name];
     return (left: Bounded, right: Bounded): Bounded => {
@@ -316,7 +330,7 @@ export function errorBound(narrowing: 'unrounded' | 'stored' = 'unrounded'): Err
 
   /** Notes what a device may see the other way. */
   function decide(left: Bounded, right: Bounded): void {
-    const isSure = left.error + right.error === 0 || areApart(left, right);
+    const isSure = left.error + right.error === 0 || areApart(left, right) || areAlike(left, right);
     if (!isSure) notes.unsure++;
   }
 

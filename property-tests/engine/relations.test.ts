@@ -262,12 +262,12 @@ export fn f(p: bf16[S, U], v: bf16[U, A]) -> (bf16[S, A], bf16[S, A]) {
   let rest[s, a] = sum u: (if u % 2 == 0 then 0.0 else f32(p[s, u])) * v[u, a]
   (for s, a: sum u: p[s, u] * v[u, a], for s, a: ${change})
 }`;
-  const given = { p: { shape: [128, 8], dtype: 'bf16' }, v: { shape: [8, 128], dtype: 'bf16' } } as const;
+  const given = { p: { shape: [128, 8], dtype: 'bf16' }, v: { shape: [8, 256], dtype: 'bf16' } } as const;
   const split = caseOf(text('f32(bf16(half[s, a])) + bf16(rest[s, a])'), given);
   const outputs = runOnReference(split.graph)(float32, split.inputs);
   const [left, right] = [outputs.get('out.0')!.data, outputs.get('out.1')!.data];
   const factors = Array.from({ length: left.length }, (_, at) => Math.abs(right[at]! / left[at]! - 1));
-  expect(factors.filter(Number.isFinite).reduce((one, other) => Math.max(one, other))).toBeGreaterThan(5);
+  expect(factors.filter(Number.isFinite).reduce((one, other) => Math.max(one, other))).toBeGreaterThan(3);
   expect(judged('~=', split)).toEqual({ kind: 'holds' });
   const wrong = caseOf(text('half[s, a] + rest[s, a] * 0.96'), given);
   expect(judged('~=', wrong)).toMatchObject({ kind: 'fails' });
