@@ -1,13 +1,13 @@
 /**
- * The algebra of numbers with a bound on how far from them any device may come: what a program says, in double
- * precision, unrounded; and beside it the most that f32 arithmetic, in any order of summation, with or without
- * fused multiply-adds, and storage in narrow types may change it. Functions are as good as WGSL asks of a device
- * (W3C, WebGPU Shading Language, §15.7.4, "Accuracy of Concrete Floating Point Expressions"), or as what
- * `backends/wgsl` writes for them.
+ * The algebra of numbers with a bound on how far from them any device may come: what a program says, in
+ * double precision, unrounded; and beside it the most that f32 arithmetic, in any order of summation, with or
+ * without fused multiply-adds, and storage in narrow types may change it. Functions are as good as WGSL asks
+ * of a device (W3C, WebGPU Shading Language, §15.7.4, "Accuracy of Concrete Floating Point Expressions"), or
+ * as what `backends/wgsl` writes for them.
  *
- * Sums are bounded as a whole: n terms, added in whatever order, are off by no more than (n − 1)·u·Σ|term| and
- * what the terms are off themselves (Higham, "Accuracy and Stability of Numerical Algorithms", 2002, §4.2). So a
- * value that is a sum remembers how many terms it has, and their mass Σ|term|.
+ * Sums are bounded as a whole: n terms, added in whatever order, are off by no more than (n − 1)·u·Σ|term|
+ * and what the terms are off themselves (Higham, "Accuracy and Stability of Numerical Algorithms", 2002,
+ * §4.2). So a value that is a sum remembers how many terms it has, and their mass Σ|term|.
  */
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import type { Algebra, FloatFunction, Storage, Strided } from './algebra.ts';
@@ -172,7 +172,8 @@ function unary(name: UnaryFunction): (operand: Bounded) => Bounded {
 }
 
 /**
- * Of operands some of which are infinite or NaN: sure where it is the same at all ends of where the others may be.
+ * Of operands some of which are infinite or NaN: sure where it is the same at all ends of where the others
+ * may be.
  */
 function exceptional(run: (...numbers: number[]) => number, operands: readonly Bounded[]): Bounded {
   const number = run(...operands.map((operand) => operand.number));
@@ -191,8 +192,8 @@ function exceptional(run: (...numbers: number[]) => number, operands: readonly B
 /**
  * The notes of all runs are in one object.
  *
- * @param narrowing whether `number` follows what is stored in a narrow type where that is sure, or keeps to the
- * unrounded value
+ * @param narrowing whether `number` follows what is stored in a narrow type where that is sure, or keeps to
+ * the unrounded value
  */
 export function errorBound(narrowing: 'unrounded' | 'stored' = 'unrounded'): ErrorBound {
   const notes: BoundNotes = { unsure: 0, orderedSums: 0 };
@@ -295,8 +296,8 @@ export function errorBound(narrowing: 'unrounded' | 'stored' = 'unrounded'): Err
   }
 
   /**
-   * Whether they are taken for one computation done twice, as of experts that are copies: what a device makes of the
-   * one it makes of the other, and they tie.
+   * Whether they are taken for one computation done twice, as of experts that are copies: what a device makes
+   * of the one it makes of the other, and they tie.
    */
   function areAlike(left: Bounded, right: Bounded): boolean {
     return (

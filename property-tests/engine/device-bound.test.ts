@@ -1,6 +1,6 @@
 /**
- * What WGSL computes of the small programs lies within the bound of the reference; and what the optimizer makes of them
- * is the same in a field, or not decided there.
+ * What WGSL computes of the small programs lies within the bound of the reference; and what the optimizer
+ * makes of them is the same in a field, or not decided there.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { errorBound } from '../../compiler/graph/error-bound.ts';

@@ -1,6 +1,7 @@
 /**
- * The relations of a property's two sides, each judged over the algebra that can tell: `===` over finite fields,
- * `==` in f32 bit by bit, `~=` within what rounding may do. A judgement that cannot be made is no pass.
+ * The relations of a property's two sides, each judged over the algebra that can tell: `===` over finite
+ * fields, `==` in f32 bit by bit, `~=` within what rounding may do. A judgement that cannot be made is no
+ * pass.
  */
 import type { TensorValue } from '../../compiler/graph/algebra.ts';
 import { type Bounded, type BoundNotes, errorBound, storeUnits } from '../../compiler/graph/error-bound.ts';
@@ -120,8 +121,8 @@ function numberOf(value: FieldValue | number): number {
 }
 
 /**
- * What differs by functions that are unknown over a field may be equal by a law of theirs: only numbers tell that
- * it is not.
+ * What differs by functions that are unknown over a field may be equal by a law of theirs: only numbers tell
+ * that it is not.
  */
 function judgeOpaque(
   found: Verdict & { kind: 'fails' },
@@ -141,8 +142,8 @@ function judgeOpaque(
 // ── == ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /**
- * In f32 as it is written, which says what devices do only where no sum depends on its order: where all that is
- * summed are integers, up to 2^24.
+ * In f32 as it is written, which says what devices do only where no sum depends on its order: where all that
+ * is summed are integers, up to 2^24.
  */
 function judgeBitwise(runs: Runs, sides: Sides, inputs: Values<number>): Verdict {
   const bound = errorBound('stored');
@@ -169,8 +170,8 @@ function judgeBitwise(runs: Runs, sides: Sides, inputs: Values<number>): Verdict
 // ── ~= ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /**
- * Both sides as f32 and narrow storage make them: each element within what rounding may do to the two at worst,
- * and all elements of an output together within what it does as a rule.
+ * Both sides as f32 and narrow storage make them: each element within what rounding may do to the two at
+ * worst, and all elements of an output together within what it does as a rule.
  */
 function judgeNumeric(runs: Runs, sides: Sides, inputs: Values<number>): Verdict {
   const bound = errorBound();
@@ -201,11 +202,11 @@ function judgePair(numbers: Pair<number>, bounds: Pair<Bounded>): Verdict {
 
 /**
  * The limit of ‖left − right‖ / ‖right‖. One rounding to a narrow type changes an element by at most its unit
- * roundoff u, and all of them by about u/√6 in the norm, so that two sides with a rounding each are about u/√3
- * apart: u is a limit that they keep, and half a sum of a hundred such roundings does not. With few elements
- * chance has its say (2u/√count), and of k roundings one after the other errors add up as √k; k is that of the
- * side that has fewer, so that no side excuses itself by being careless. f32 has no such rounding as a rule
- * but sums of thousands: its limit lies between those and the best of narrow types.
+ * roundoff u, and all of them by about u/√6 in the norm, so that two sides with a rounding each are about
+ * u/√3 apart: u is a limit that they keep, and half a sum of a hundred such roundings does not. With few
+ * elements chance has its say (2u/√count), and of k roundings one after the other errors add up as √k; k is
+ * that of the side that has fewer, so that no side excuses itself by being careless. f32 has no such rounding
+ * as a rule but sums of thousands: its limit lies between those and the best of narrow types.
  */
 function normLimit({ left, right }: Pair<Bounded>): number {
   const [one, other] = [storesOf(left), storesOf(right)];
@@ -296,7 +297,10 @@ interface Pair<V> {
   readonly right: TensorValue<V>;
 }
 
-/** The parts of the left side beside those of the right one. Throws (an internal error) where they do not match. */
+/**
+ * The parts of the left side beside those of the right one. Throws (an internal error) where they do not
+ * match.
+ */
 function pairsOf<V>(runs: Runs, sides: Sides, outputsOf: (run: Run) => Values<V>): readonly Pair<V>[] {
   const onLeft = outputsOf(runs.left);
   const onRight = runs.right === runs.left ? onLeft : outputsOf(runs.right);
