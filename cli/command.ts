@@ -10,6 +10,7 @@ import { addDeclare } from './commands/declare.ts';
 import { addExplain } from './commands/explain.ts';
 import { addFormat } from './commands/format.ts';
 import { addRun } from './commands/run.ts';
+import { addTest } from './commands/test.ts';
 import { type ExitStatus, exitStatus, isWrongUsage, reportFailure } from './exit.ts';
 import { createOutput } from './output.ts';
 import { heldBack, processStreams, type Streams } from './streams.ts';
@@ -19,7 +20,7 @@ const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), '
 };
 
 /** In the order in which `--help` lists them. */
-const commands = [addCheck, addFormat, addExplain, addCompile, addRun, addDeclare];
+const commands = [addCheck, addFormat, addExplain, addCompile, addRun, addTest, addDeclare];
 
 const exitHelp = `
 Exit status: 0 fine; 1 a diagnostic: the program, its inputs or the machine; 2 wrong usage; 70 an internal

@@ -36,3 +36,11 @@ export function parseSeed(text: string): number {
   }
   return seed;
 }
+
+export function parseCount(text: string): number {
+  const count = Number(text);
+  if (!/^\d+$/.test(text) || count < 1 || count > 1e9) {
+    throw new InvalidArgumentError(`'${text}' is not a whole number of at least 1.`);
+  }
+  return count;
+}

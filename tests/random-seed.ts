@@ -1,6 +1,6 @@
 /**
- * Random tests draw the same values in every run, so that a change alone can make one fail. `npm run fuzz` draws others
- * each time; what fails then prints the seed that shows it again: `FUZZ_SEED=… npm run fuzz`.
+ * Random tests draw the same values in every run, so that a change alone can make one fail. `npm run fuzz:tests` draws
+ * others each time; what fails then prints the seed that shows it again: `FUZZ_SEED=… npm run fuzz:tests`.
  */
 import fc from 'fast-check';
 

@@ -23,6 +23,10 @@ export interface Rule {
 }
 
 const infix = (operator: string): Rule => ({ write: (_, a, b) => `${a} ${operator} ${b}` });
+/** Bools have no order in WGSL; here false is less than true. */
+const order = (operator: '<' | '<=', ofBools: (a: string, b: string) => string): Rule => ({
+  write: ({ dtype }, a, b) => (dtype === 'bool' ? ofBools(a, b) : `${a} ${operator} ${b}`),
+});
 const call = (name: string): Rule => ({ write: (_, a) => `${name}(${a})` });
 const helper = (name: HelperName, operands: 1 | 2): Rule => ({
   helper: () => name,
@@ -86,8 +90,8 @@ export const functionRules: { readonly [F in ScalarFunction]: Rule } = {
   eq: infix('=='),
   // `!=` is false of NaN on some drivers, and `==` on all.
   ne: { write: (_, a, b) => `!(${a} == ${b})` },
-  lt: infix('<'),
-  le: infix('<='),
+  lt: order('<', (a, b) => `!${a} & ${b}`),
+  le: order('<=', (a, b) => `!${a} | ${b}`),
   and: infix('&'),
   or: infix('|'),
   not: { write: (_, a) => `!${a}` },

@@ -335,6 +335,20 @@ export function errorBound(narrowing: 'unrounded' | 'stored' = 'unrounded'): Err
     if (!isSure) notes.unsure++;
   }
 
+  /**
+   * A device makes the same number of the same operations on the same numbers: the logits of two experts with equal
+   * rows tie. That two values came by the same operations is told by all that is known of them.
+   */
+  function areAlike(left: Bounded, right: Bounded): boolean {
+    return (
+      left.number === right.number &&
+      left.error === right.error &&
+      left.terms === right.terms &&
+      left.mass === right.mass &&
+      left.inherited === right.inherited
+    );
+  }
+
   function round(dtype: Dtype, value: Bounded): Bounded {
     if (dtype === 'f32') return value;
     const { number, error } = value;

@@ -1,17 +1,28 @@
 /**
- * Small random graphs for property tests: all kinds of nodes, all kinds of subscripts, sizes from nothing to
- * five. A graph is made from a tape of numbers, each a choice; a shorter tape with smaller numbers makes a
- * simpler graph, which is how counterexamples shrink.
+ * Small random graphs for property tests: all kinds of nodes, all kinds of subscripts, all dtypes, sizes from
+ * nothing up. What there is of each is a table by name, so that what is new must say how it is drawn.
  */
-import fc from 'fast-check';
-import type { Dtype } from '../../dsl/types/dtype.ts';
+import type fc from 'fast-check';
+import { type Dtype, dtypeFacts, dtypes } from '../../dsl/types/dtype.ts';
 import type { TensorValue } from './algebra.ts';
-import { type Choose, pick, readTape } from './choice-tape.ts';
-import type { ComputeNode, Graph, LoopId, Node, Scalar, Tensor, TensorId } from './graph.ts';
+import { type Choose, pick } from './choice-tape.ts';
+import type {
+  Arithmetic,
+  Combiner,
+  ComputeNode,
+  Graph,
+  LoopId,
+  Node,
+  NodeKind,
+  Scalar,
+  Tensor,
+  TensorId,
+} from './graph.ts';
 import { combiners, results } from './graph.ts';
+import { programArbitrary } from './program-arbitrary.ts';
 import { randomScalar, randomSubscripts, type ScalarScope } from './random-scalar.ts';
 import { roundTo } from './rounding.ts';
-import { apply, arithmeticOf, constant, convert, iterators, load, reduced } from './scalar.ts';
+import { apply, arithmeticOf, constant, convert, integer, iterators, load, reduced } from './scalar.ts';
 import { elementCount } from './tensor-type.ts';
 import { threefry2x32 } from './threefry.ts';
 import { readsOf } from './uses.ts';
@@ -21,35 +32,50 @@ export interface RandomProgram {
   readonly inputs: ReadonlyMap<TensorId, TensorValue<number>>;
 }
 
+/** Whether what only passes of the optimizer make is among the nodes. */
+export type Stage = 'lowered' | 'optimized';
+
 /**
  * Well-formed graphs with inputs on which they run without a load out of range. `sizes` go from simple to
- * awkward.
+ * awkward. They shrink as programs do (`shrink-graph.ts`).
  */
 export function randomPrograms(sizes: readonly number[] = smallSizes): fc.Arbitrary<RandomProgram> {
-  return programsOf(sizes, [...lowered, ...optimized]);
+  return programArbitrary((choose) => randomProgram(choose, sizes, 'optimized'));
 }
 
 /** Likewise, of the nodes that lowering makes only. */
 export function randomLoweredPrograms(sizes: readonly number[] = smallSizes): fc.Arbitrary<RandomProgram> {
-  return programsOf(sizes, lowered);
-}
-
-function programsOf(sizes: readonly number[], makers: readonly MakeNodes[]): fc.Arbitrary<RandomProgram> {
-  const choice = fc.noBias(fc.nat(2 ** 16));
-  const tape = fc.array(choice, { minLength: 300, maxLength: 1200, size: 'max' });
-  return tape.map((choices) => programFrom(readTape(choices), sizes, makers));
+  return programArbitrary((choose) => randomProgram(choose, sizes, 'lowered'));
 }
 
 const smallSizes = [2, 3, 5, 1, 2, 3, 5, 2, 3, 0] as const;
-const inputDtypes = ['f32', 'i32', 'bf16', 'bool', 'f16', 'u8', 'i8', 'u32'] as const;
+
+/** How often an input or a result is of the dtype, among those of one arithmetic type. */
+const dtypeWeights: { readonly [D in Dtype]: number } = {
+  f32: 5,
+  bf16: 2,
+  f16: 2,
+  f8e4m3: 1,
+  f8e5m2: 1,
+  i32: 2,
+  u32: 1,
+  i8: 1,
+  u8: 1,
+  bool: 1,
+};
 /** Every graph has something to compute with and something to look up by. */
 const firstDtypes = ['f32', 'i32'] as const;
-const resultDtypes: { readonly [A in 'f32' | 'i32' | 'u32' | 'bool']: readonly Dtype[] } = {
-  f32: ['f32', 'f32', 'bf16', 'f16'],
-  i32: ['i32', 'i32', 'i8'],
-  u32: ['u32', 'u8'],
-  bool: ['bool'],
+const inputDtypes = dtypes.flatMap((dtype) => new Array<Dtype>(dtypeWeights[dtype]).fill(dtype));
+const resultDtypes: { readonly [A in Arithmetic]: readonly Dtype[] } = {
+  f32: resultsOf('f32'),
+  i32: resultsOf('i32'),
+  u32: resultsOf('u32'),
+  bool: resultsOf('bool'),
 };
+
+function resultsOf(type: Arithmetic): readonly Dtype[] {
+  return inputDtypes.filter((dtype) => dtypeFacts[dtype].arithmetic === type);
+}
 
 interface Maker {
   readonly choose: Choose;
@@ -59,14 +85,14 @@ interface Maker {
   readonly newLoop: () => LoopId;
 }
 
-function programFrom(choose: Choose, sizes: readonly number[], makers: readonly MakeNodes[]): RandomProgram {
+export function randomProgram(choose: Choose, sizes: readonly number[], stage: Stage): RandomProgram {
   const seed = choose(2 ** 16);
   let tensors = 0;
   let loops = 0;
   const maker: Maker = {
     choose,
     sizes,
-    makers,
+    makers: makers[stage],
     newTensor: (name, dtype, shape) => ({ id: tensors++, name, dtype, shape }),
     newLoop: () => loops++,
   };
@@ -97,8 +123,7 @@ function randomShape({ choose, sizes }: Maker, rank: number): readonly number[] 
 }
 
 /**
- * Quarters, small and of both signs: sums and products of a few are exact in f32. Not from the tape, which
- * may end.
+ * Quarters, small and of both signs: sums and products of a few are exact in f32.
  */
 function randomValue(seed: number, tensor: Tensor): TensorValue<number> {
   const draw = {
@@ -131,23 +156,83 @@ function randomNodes(
   const nodes: Node[] = [];
   for (let position = 0; position < count; position++) {
     const tensors = [...visible, ...nodes.flatMap(results)];
-    const make = pick(maker.choose, loops.length === 0 ? [...maker.makers, randomLoop] : maker.makers);
-    nodes.push(...make({ maker, tensors, loops }));
+    const make = pick(maker.choose, maker.makers);
+    // Loops in loops take long, and show no more.
+    if (make !== randomLoop || loops.length === 0) nodes.push(...make({ maker, tensors, loops }));
   }
   return nodes;
 }
 
 type MakeNodes = (around: Surroundings) => readonly Node[];
 
-const lowered: readonly MakeNodes[] = [
-  (around) => [randomCompute(around, randomShape(around.maker, 3))],
-  (around) => [randomCompute(around, randomShape(around.maker, 3))],
-  randomContraction,
-  randomOrder,
-  randomPrefix,
-  randomCollective,
-];
-const optimized: readonly MakeNodes[] = [randomRoute, randomSoftmaxSum];
+interface NodeGenerator {
+  readonly stage: Stage;
+  /** How often, relative to others. */
+  readonly weight: number;
+  readonly make: MakeNodes;
+}
+
+const nodeGenerators: { readonly [K in NodeKind]: readonly NodeGenerator[] } = {
+  compute: [
+    {
+      stage: 'lowered',
+      weight: 4,
+      make: (around) => [randomCompute(around, randomShape(around.maker, 3))],
+    },
+    { stage: 'lowered', weight: 2, make: randomContraction },
+    { stage: 'lowered', weight: 1, make: randomAttention },
+    { stage: 'lowered', weight: 1, make: randomExperts },
+  ],
+  order: [{ stage: 'lowered', weight: 2, make: randomOrder }],
+  prefix: [{ stage: 'lowered', weight: 2, make: randomPrefix }],
+  collective: [{ stage: 'lowered', weight: 2, make: randomCollective }],
+  loop: [{ stage: 'lowered', weight: 2, make: randomLoop }],
+  route: [{ stage: 'optimized', weight: 2, make: randomRoute }],
+  softmaxSum: [{ stage: 'optimized', weight: 2, make: randomSoftmaxSum }],
+  // The border to what devices do on their own means something on a mesh only (`random-detours.ts`).
+  block: [],
+  // In the program of a device only: what localizing makes of collectives.
+  exchange: [],
+};
+
+function makersOf(stages: readonly Stage[]): readonly MakeNodes[] {
+  return Object.values(nodeGenerators)
+    .flat()
+    .filter(({ stage }) => stages.includes(stage))
+    .flatMap(({ weight, make }) => new Array<MakeNodes>(weight).fill(make));
+}
+
+const makers: { readonly [S in Stage]: readonly MakeNodes[] } = {
+  lowered: makersOf(['lowered']),
+  optimized: makersOf(['lowered', 'optimized']),
+};
+
+/** What a reduction combines, and when it needs something to combine. */
+interface CombinerFacts {
+  readonly takes: (type: Arithmetic) => Arithmetic;
+  readonly gives: (taken: Arithmetic) => Arithmetic;
+  readonly leastExtent: number;
+}
+
+const ofNumbers: CombinerFacts = {
+  takes: (type) => (type === 'bool' ? 'i32' : type),
+  gives: (taken) => taken,
+  leastExtent: 0,
+};
+const ofBools: CombinerFacts = { takes: () => 'bool', gives: () => 'bool', leastExtent: 0 };
+/** There is no position in nothing. */
+const ofPositions: CombinerFacts = { ...ofNumbers, gives: () => 'i32', leastExtent: 1 };
+
+const combinerFacts: { readonly [C in Combiner]: CombinerFacts } = {
+  sum: ofNumbers,
+  prod: ofNumbers,
+  max: ofNumbers,
+  min: ofNumbers,
+  any: ofBools,
+  all: ofBools,
+  argmax: ofPositions,
+  argmin: ofPositions,
+};
 
 function scopeOf(around: Surroundings, extents: readonly number[]): ScalarScope {
   const axes = [...extents.entries()].map(([axis, extent]) => ({ axis, extent }));
@@ -169,15 +254,14 @@ function randomCompute(around: Surroundings, shape: readonly number[], dtype?: D
       grouped: undefined,
     };
   const combiner = pick(choose, combiners);
-  const logical = combiner === 'any' || combiner === 'all';
-  const positions = combiner === 'argmax' || combiner === 'argmin';
+  const { takes, gives, leastExtent } = combinerFacts[combiner];
   const extents = [pick(choose, around.maker.sizes), ...randomShape(around.maker, 1)].map((extent) =>
-    positions ? Math.max(1, extent) : extent,
+    Math.max(leastExtent, extent),
   );
   const inner = scopeOf(around, [...shape, ...extents]);
-  const bodyType = logical ? 'bool' : type === 'bool' ? 'i32' : type;
+  const bodyType = takes(type);
   const body = randomScalar(inner, bodyType, 3);
-  const reducedType = positions ? 'i32' : bodyType;
+  const reducedType = gives(bodyType);
   const finished: Scalar = convert(type, reduced(reducedType));
   const plain = finished.op === 'reduced' && choose(2) === 0;
   const finish = plain ? undefined : choose(2) === 0 ? finished : changed(finished, outer);
@@ -204,17 +288,11 @@ function randomContraction(around: Surroundings): readonly Node[] {
   const { choose, newTensor } = around.maker;
   const shape = randomShape(around.maker, 3);
   const extent = pick(choose, around.maker.sizes);
-  const scope = scopeOf(around, [...shape, extent]);
-  const floats = around.tensors.filter(({ dtype }) => arithmeticOf(dtype) === 'f32');
-  const factor = (): Scalar => {
-    const tensor = floats.length === 0 ? undefined : pick(choose, floats);
-    const subscripts = tensor && randomSubscripts(scope, tensor, 2);
-    return tensor && subscripts ? load(tensor, subscripts) : constant('f32', 2);
-  };
-  const body = apply('mul', factor(), factor());
+  const factor = factorOf(around);
+  const all = [...shape, extent];
+  const body = apply('mul', factor(all), factor(all));
   const result = newTensor('y', pick(choose, resultDtypes.f32), shape);
-  const reduce = { combiner: 'sum', extents: [extent], finish: undefined } as const;
-  const contraction: Node = { kind: 'compute', result, body, reduce, grouped: undefined };
+  const contraction = sumOf(result, body, [extent]);
   if (choose(2) === 0) return [contraction];
   const after = apply('tanh', load(result, iterators(shape.length)));
   const mapped = newTensor('mapped', pick(choose, resultDtypes.f32), shape);
@@ -222,6 +300,110 @@ function randomContraction(around: Surroundings): readonly Node[] {
     contraction,
     { kind: 'compute', result: mapped, body: after, reduce: undefined, grouped: undefined },
   ];
+}
+
+/**
+ * Attention as it is lowered: scores, a softmax over those that are visible, and a sum that it weights. Logits
+ * stay where their exponentials differ by little.
+ */
+function randomAttention(around: Surroundings): readonly Node[] {
+  const { choose, newTensor, sizes } = around.maker;
+  const rows = randomShape(around.maker, 2);
+  const [extent, score] = [pick(choose, sizes), pick(choose, sizes)];
+  const rank = rows.length;
+  const factor = factorOf(around);
+  const sum = newTensor('score', 'f32', [...rows, extent]);
+  const scores = sumOf(
+    sum,
+    apply('mul', factor([...rows, extent, score]), factor([...rows, extent, score])),
+    [score],
+  );
+  const scope = { ...scopeOf(around, [...rows, extent]), made: [] };
+  const visible = choose(2) === 0 ? undefined : randomScalar(scope, 'bool', 2);
+  const logit = apply('tanh', load(sum, iterators(rank + 1)));
+  const shown = (value: Scalar, hidden: number): Scalar =>
+    visible === undefined ? value : apply('select', visible, value, constant('f32', hidden));
+  const top = newTensor('top', 'f32', rows);
+  const total = newTensor('total', 'f32', rows);
+  const weights = newTensor('weights', 'f32', [...rows, extent]);
+  const weight = apply('exp', apply('sub', logit, load(top, iterators(rank))));
+  const share = apply('div', weight, load(total, iterators(rank)));
+  const columns = randomShape(around.maker, 1);
+  const out = newTensor('o', pick(choose, resultDtypes.f32), [...rows, ...columns]);
+  const streamed = { op: 'iterator', axis: rank + columns.length } as const;
+  const read = load(weights, [...iterators(rank), streamed]);
+  return [
+    scores,
+    reduction(top, 'max', shown(logit, Number.NEGATIVE_INFINITY), [extent]),
+    sumOf(total, shown(weight, 0), [extent]),
+    { kind: 'compute', result: weights, body: shown(share, 0), reduce: undefined, grouped: undefined },
+    sumOf(out, apply('mul', read, factor([...rows, ...columns, extent])), [extent]),
+  ];
+}
+
+/** Products with the weights of the experts that each row has chosen, the greatest of its scores. */
+function randomExperts(around: Surroundings): readonly Node[] {
+  const { choose, newTensor, sizes } = around.maker;
+  const [experts, taken] = [2 + choose(3), 1 + choose(2)];
+  const [rows, inner] = [pick(choose, sizes), pick(choose, sizes)];
+  const columns = [pick(choose, sizes), pick(choose, sizes)];
+  const scores = newTensor('scores', 'f32', [rows, experts]);
+  const chosen = newTensor('pick', 'i32', [rows, taken]);
+  const weights = newTensor('w', pick(choose, resultDtypes.f32), [experts, inner, ...columns]);
+  const out = newTensor('y', pick(choose, resultDtypes.f32), [rows, taken, ...columns]);
+  const factor = factorOf(around);
+  const [row, slot, first, second, reducedAxis] = iterators(5) as [Scalar, Scalar, Scalar, Scalar, Scalar];
+  const own = load(weights, [load(chosen, [row, slot]), reducedAxis, first, second]);
+  const map = (result: Tensor): Node => {
+    const body = randomScalar(scopeOf(around, result.shape), 'f32', 2);
+    return { kind: 'compute', result, body, reduce: undefined, grouped: undefined };
+  };
+  // Rows of what is multiplied do not depend on the columns.
+  const x = newTensor('x', 'f32', [rows, inner]);
+  const ofRows: Node = {
+    kind: 'compute',
+    result: x,
+    body: factor([rows, inner]),
+    reduce: undefined,
+    grouped: undefined,
+  };
+  return [
+    map(scores),
+    { kind: 'order', source: scores.id, direction: 'descending', result: chosen },
+    map(weights),
+    ofRows,
+    sumOf(out, apply('mul', load(x, [row, reducedAxis]), own), [inner]),
+  ];
+}
+
+function sumOf(result: Tensor, body: Scalar, extents: readonly number[]): ComputeNode {
+  return reduction(result, 'sum', body, extents);
+}
+
+function reduction(
+  result: Tensor,
+  combiner: Combiner,
+  body: Scalar,
+  extents: readonly number[],
+): ComputeNode {
+  return {
+    kind: 'compute',
+    result,
+    body,
+    reduce: { combiner, extents, finish: undefined },
+    grouped: undefined,
+  };
+}
+
+/** Makes loads of floats, of what axes of the extents reach. */
+function factorOf(around: Surroundings): (extents: readonly number[]) => Scalar {
+  const { choose } = around.maker;
+  const floats = around.tensors.filter(({ dtype }) => arithmeticOf(dtype) === 'f32');
+  return (extents) => {
+    const tensor = floats.length === 0 ? undefined : pick(choose, floats);
+    const subscripts = tensor && randomSubscripts(scopeOf(around, extents), tensor, 2);
+    return tensor && subscripts ? load(tensor, subscripts) : constant('f32', 2);
+  };
 }
 
 function randomOrder(around: Surroundings): readonly Node[] {
@@ -253,7 +435,7 @@ function randomRoute(around: Surroundings): readonly Node[] {
   const shape = [pick(choose, around.maker.sizes), ...randomShape(around.maker, 1)];
   const chosen = newTensor('pick', 'i32', shape);
   const scope = scopeOf(around, shape);
-  const body = apply('mod', randomScalar(scope, 'i32', 2), constant('i32', experts));
+  const body = apply('mod', randomScalar(scope, 'i32', 2), integer(experts));
   return [
     { kind: 'compute', result: chosen, body, reduce: undefined, grouped: undefined },
     {

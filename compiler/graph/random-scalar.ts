@@ -1,4 +1,6 @@
 /** Random scalar expressions whose loads are in range wherever they are evaluated. */
+import { type Dtype, dtypes } from '../../dsl/types/dtype.ts';
+import type { ScalarFunction } from '../../dsl/types/scalar-functions.ts';
 import { type Choose, pick } from './choice-tape.ts';
 import type { Arithmetic, LoopId, Scalar, Tensor } from './graph.ts';
 import {
@@ -8,9 +10,11 @@ import {
   convert,
   counter,
   integer,
+  isNarrow,
   iterator,
   load,
   round,
+  type ScalarOp,
   scalarType,
 } from './scalar.ts';
 
@@ -23,119 +27,220 @@ export interface ScalarScope {
   readonly made: Scalar[];
 }
 
-type MakeScalar = (scope: ScalarScope, depth: number) => Scalar;
+/** @param depth of what is below */
+type MakeScalar = (scope: ScalarScope, type: Arithmetic, depth: number) => Scalar;
+
+/** How often, relative to others that give the type; never where the type is left out. */
+type Weights = { readonly [A in Arithmetic]?: number };
+
+interface Generator {
+  readonly weights: Weights;
+  readonly make: MakeScalar;
+}
 
 /** An expression of the type, at most `depth` deep or so. */
 export function randomScalar(scope: ScalarScope, type: Arithmetic, depth: number): Scalar {
   const again = scope.made.filter((scalar) => scalarType(scalar) === type);
   if (again.length > 0 && scope.choose(6) === 5) return pick(scope.choose, again);
   const forms = [...(depth < 3 ? leaves[type] : []), ...(depth > 0 ? compounds[type] : [])];
-  const scalar = pick(scope.choose, forms)(scope, depth - 1);
+  const scalar = pick(scope.choose, forms)(scope, type, depth - 1);
   scope.made.push(scalar);
   return scalar;
 }
 
-/** Loads several times, so that they are chosen more often. */
-const leaves: { readonly [A in Arithmetic]: readonly MakeScalar[] } = {
-  f32: [
-    (scope, depth) => randomLoad(scope, 'f32', depth),
-    (scope, depth) => randomLoad(scope, 'f32', depth),
-    (scope, depth) => randomLoad(scope, 'f32', depth),
-    (scope) => constant('f32', pick(scope.choose, [1, 0, -2, 0.5])),
-  ],
-  i32: [
-    randomIterator,
-    randomIterator,
-    (scope, depth) => randomLoad(scope, 'i32', depth),
-    (scope) => integer(scope.choose(5) - 1),
-    (scope, depth) => randomLoad(scope, 'i32', depth),
-  ],
-  u32: [
-    (scope, depth) => randomLoad(scope, 'u32', depth),
-    (scope) => convert('u32', randomIterator(scope)),
-    (scope) => constant('u32', scope.choose(4)),
-  ],
-  bool: [
-    (scope, depth) => randomLoad(scope, 'bool', depth),
-    (scope) => apply('le', randomIterator(scope), randomIterator(scope)),
-    (scope) => constant('bool', scope.choose(2)),
-  ],
-};
+// ── functions ──────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Functions are kept where they are tame: no poles, no overflow. */
-const compounds: { readonly [A in Arithmetic]: readonly MakeScalar[] } = {
-  f32: [
-    (scope, depth) => binary(scope, 'f32', depth, ['add', 'mul', 'sub', 'min', 'max']),
-    (scope, depth) => binary(scope, 'f32', depth, ['add', 'mul', 'sub', 'min', 'max']),
-    (scope, depth) => unary(scope, 'f32', depth, ['neg', 'abs', 'tanh', 'sin', 'erf', 'floor', 'round']),
-    (scope, depth) => apply('sqrt', apply('abs', randomScalar(scope, 'f32', depth))),
-    (scope, depth) => apply('exp', apply('tanh', randomScalar(scope, 'f32', depth))),
-    (scope, depth) =>
+const functions: { readonly [F in ScalarFunction]: Generator } = {
+  add: ofOperands('add', 2, { f32: 4, i32: 3, u32: 2 }),
+  sub: ofOperands('sub', 2, { f32: 3, i32: 3, u32: 2 }),
+  mul: ofOperands('mul', 2, { f32: 4, i32: 2, u32: 2 }),
+  div: {
+    weights: { f32: 4 },
+    make: (scope, type, depth) =>
+      apply('div', randomScalar(scope, type, depth), fromOneUp(scope, type, depth)),
+  },
+  floordiv: { weights: { i32: 2, u32: 1 }, make: byConstant('floordiv') },
+  mod: { weights: { i32: 2, u32: 1 }, make: byConstant('mod') },
+  neg: ofOperands('neg', 1, { f32: 2, i32: 1 }),
+  abs: ofOperands('abs', 1, { f32: 2, i32: 1 }),
+  sign: ofOperands('sign', 1, { f32: 1, i32: 1 }),
+  min: ofOperands('min', 2, { f32: 2, i32: 2, u32: 2 }),
+  max: ofOperands('max', 2, { f32: 2, i32: 2, u32: 1 }),
+  exp: { weights: { f32: 3 }, make: ofBounded('exp') },
+  log: ofPositive('log'),
+  sqrt: {
+    weights: { f32: 3 },
+    make: (scope, type, depth) => apply('sqrt', apply('abs', randomScalar(scope, type, depth))),
+  },
+  rsqrt: ofPositive('rsqrt'),
+  sin: ofOperands('sin', 1, { f32: 2 }),
+  cos: ofOperands('cos', 1, { f32: 1 }),
+  tanh: ofOperands('tanh', 1, { f32: 2 }),
+  erf: ofOperands('erf', 1, { f32: 1 }),
+  pow: {
+    weights: { f32: 1 },
+    make: (scope, type, depth) =>
+      apply('pow', fromOneUp(scope, type, depth), apply('tanh', randomScalar(scope, type, depth))),
+  },
+  floor: ofOperands('floor', 1, { f32: 1 }),
+  ceil: ofOperands('ceil', 1, { f32: 1 }),
+  round: ofOperands('round', 1, { f32: 1 }),
+  eq: comparison('eq', 2),
+  ne: comparison('ne', 2),
+  lt: comparison('lt', 3),
+  le: comparison('le', 3),
+  and: ofOperands('and', 2, { bool: 3 }),
+  or: ofOperands('or', 2, { bool: 3 }),
+  not: ofOperands('not', 1, { bool: 4 }),
+  select: {
+    weights: { f32: 5, i32: 4, u32: 1 },
+    make: (scope, type, depth) =>
       apply(
-        'div',
-        randomScalar(scope, 'f32', depth),
-        apply('add', apply('abs', randomScalar(scope, 'f32', depth)), constant('f32', 1)),
+        'select',
+        randomScalar(scope, 'bool', depth),
+        randomScalar(scope, type, depth),
+        randomScalar(scope, type, depth),
       ),
-    (scope, depth) => convert('f32', randomScalar(scope, pick(scope.choose, ['i32', 'bool', 'u32']), depth)),
-    (scope, depth) => round(pick(scope.choose, ['bf16', 'f16']), randomScalar(scope, 'f32', depth)),
-    (scope, depth) => choice(scope, 'f32', depth),
-    guardedLoad,
-  ],
-  i32: [
-    (scope, depth) => binary(scope, 'i32', depth, ['add', 'sub', 'mul', 'min', 'max']),
-    (scope, depth) => unary(scope, 'i32', depth, ['neg', 'abs', 'sign']),
-    (scope, depth) =>
-      apply(
-        pick(scope.choose, ['floordiv', 'mod']),
-        randomScalar(scope, 'i32', depth),
-        integer(1 + scope.choose(4)),
-      ),
-    (scope, depth) => convert('i32', randomScalar(scope, pick(scope.choose, ['bool', 'u32']), depth)),
-    (scope, depth) => choice(scope, 'i32', depth),
-    (scope, depth) => round('i8', randomScalar(scope, 'i32', depth)),
-  ],
-  u32: [
-    (scope, depth) => binary(scope, 'u32', depth, ['add', 'sub', 'mul', 'min']),
-    (scope, depth) => convert('u32', randomScalar(scope, 'i32', depth)),
-    (scope, depth) => {
-      const draw = (): Scalar => randomScalar(scope, 'u32', depth);
-      return apply(pick(scope.choose, ['threefry0', 'threefry1']), draw(), draw(), draw(), draw());
-    },
-  ],
-  bool: [
-    (scope, depth) => {
-      const type = pick(scope.choose, ['i32', 'u32'] as const);
-      const name = pick(scope.choose, ['lt', 'le', 'eq', 'ne'] as const);
-      return apply(name, randomScalar(scope, type, depth), randomScalar(scope, type, depth));
-    },
-    // Of what is loaded only: what is computed may differ in its last bit from one way of computing to
-    // another.
-    (scope, depth) => apply('lt', randomLoad(scope, 'f32', depth), randomLoad(scope, 'f32', depth)),
-    (scope, depth) => binary(scope, 'bool', depth, ['and', 'or']),
-    (scope, depth) => apply('not', randomScalar(scope, 'bool', depth)),
-  ],
+  },
+  threefry0: ofOperands('threefry0', 4, { u32: 2 }),
+  threefry1: ofOperands('threefry1', 4, { u32: 2 }),
 };
 
-type Name = Parameters<typeof apply>[0];
-
-function binary(scope: ScalarScope, type: Arithmetic, depth: number, names: readonly Name[]): Scalar {
-  return apply(pick(scope.choose, names), randomScalar(scope, type, depth), randomScalar(scope, type, depth));
+function ofOperands(name: ScalarFunction, arity: number, weights: Weights): Generator {
+  const make: MakeScalar = (scope, type, depth) =>
+    apply(name, ...Array.from({ length: arity }, () => randomScalar(scope, type, depth)));
+  return { weights, make };
 }
 
-function unary(scope: ScalarScope, type: Arithmetic, depth: number, names: readonly Name[]): Scalar {
-  return apply(pick(scope.choose, names), randomScalar(scope, type, depth));
+function byConstant(name: 'floordiv' | 'mod'): MakeScalar {
+  return (scope, type, depth) =>
+    apply(name, randomScalar(scope, type, depth), constant(type, 1 + scope.choose(4)));
 }
 
-function choice(scope: ScalarScope, type: Arithmetic, depth: number): Scalar {
-  return apply(
-    'select',
-    randomScalar(scope, 'bool', depth),
-    randomScalar(scope, type, depth),
-    randomScalar(scope, type, depth),
-  );
+function ofBounded(name: ScalarFunction): MakeScalar {
+  return (scope, type, depth) => apply(name, apply('tanh', randomScalar(scope, type, depth)));
 }
 
-function randomIterator(scope: ScalarScope): Scalar {
+function ofPositive(name: ScalarFunction): Generator {
+  return { weights: { f32: 1 }, make: (scope, type, depth) => apply(name, fromOneUp(scope, type, depth)) };
+}
+
+/** |x| + 1 */
+function fromOneUp(scope: ScalarScope, type: Arithmetic, depth: number): Scalar {
+  return apply('add', apply('abs', randomScalar(scope, type, depth)), constant(type, 1));
+}
+
+/**
+ * Floats are compared as they are loaded only: what is computed may differ in its last bit from one way of
+ * computing to another.
+ */
+function comparison(name: 'eq' | 'ne' | 'lt' | 'le', weight: number): Generator {
+  const make: MakeScalar = (scope, _, depth) => {
+    const type = pick(scope.choose, ['i32', 'u32', 'f32', 'bool'] as const);
+    const draw = () => (type === 'f32' ? randomLoad(scope, type, depth) : randomScalar(scope, type, depth));
+    return apply(name, draw(), draw());
+  };
+  return { weights: { bool: weight }, make };
+}
+
+// ── the other forms ────────────────────────────────────────────────────────────────────────────────────────
+
+interface Form extends Generator {
+  readonly isLeaf: boolean;
+}
+
+function leaf(weights: Weights, make: MakeScalar): Form {
+  return { isLeaf: true, weights, make };
+}
+
+function compound(weights: Weights, make: MakeScalar): Form {
+  return { isLeaf: false, weights, make };
+}
+
+const constants: { readonly [A in Arithmetic]: readonly number[] } = {
+  f32: [1, 0, -2, 0.5],
+  i32: [-1, 0, 1, 2, 3],
+  u32: [0, 1, 2, 3],
+  bool: [0, 1],
+};
+
+const converted: { readonly [A in Arithmetic]: readonly Arithmetic[] } = {
+  f32: ['i32', 'bool', 'u32'],
+  i32: ['bool', 'u32', 'f32'],
+  u32: ['i32', 'i32', 'f32'],
+  bool: [],
+};
+
+const narrow: { readonly [A in Arithmetic]: readonly Dtype[] } = {
+  f32: narrowOf('f32'),
+  i32: narrowOf('i32'),
+  u32: narrowOf('u32'),
+  bool: narrowOf('bool'),
+};
+
+function narrowOf(type: Arithmetic): readonly Dtype[] {
+  return dtypes.filter((dtype) => isNarrow(dtype) && arithmeticOf(dtype) === type);
+}
+
+const forms: { readonly [Op in ScalarOp]: readonly Form[] } = {
+  constant: [
+    leaf({ f32: 1, i32: 1, u32: 1, bool: 1 }, (scope, type) =>
+      constant(type, pick(scope.choose, constants[type])),
+    ),
+  ],
+  iterator: [
+    leaf({ i32: 2 }, randomIndex),
+    leaf({ u32: 1 }, (scope) => convert('u32', randomIndex(scope))),
+    leaf({ bool: 1 }, (scope) => apply('le', randomIndex(scope), randomIndex(scope))),
+  ],
+  // Among what an iterator may be.
+  counter: [],
+  // Of a device on a mesh: what localizing a program puts there.
+  coordinate: [],
+  load: [
+    leaf({ f32: 3, i32: 2, u32: 1, bool: 1 }, randomLoad),
+    compound({ f32: 4 }, (scope, _, depth) => guardedLoad(scope, depth)),
+  ],
+  apply: Object.values(functions).map(({ weights, make }) => compound(weights, make)),
+  convert: [
+    compound({ f32: 4, i32: 3, u32: 2 }, (scope, type, depth) => {
+      const from = pick(scope.choose, converted[type]);
+      // As for comparisons.
+      const operand = from === 'f32' ? randomLoad(scope, from, depth) : randomScalar(scope, from, depth);
+      return convert(type, operand);
+    }),
+  ],
+  round: [
+    compound({ f32: 4, i32: 2, u32: 1 }, (scope, type, depth) =>
+      round(pick(scope.choose, narrow[type]), randomScalar(scope, type, depth)),
+    ),
+  ],
+  // What the epilogue of a reduction begins with: whoever makes one puts it there.
+  reduced: [],
+};
+
+function weighted(type: Arithmetic, isLeaf: boolean): readonly MakeScalar[] {
+  return Object.values(forms)
+    .flat()
+    .filter((form) => form.isLeaf === isLeaf)
+    .flatMap(({ weights, make }) => new Array<MakeScalar>(weights[type] ?? 0).fill(make));
+}
+
+function byType(isLeaf: boolean): { readonly [A in Arithmetic]: readonly MakeScalar[] } {
+  return {
+    f32: weighted('f32', isLeaf),
+    i32: weighted('i32', isLeaf),
+    u32: weighted('u32', isLeaf),
+    bool: weighted('bool', isLeaf),
+  };
+}
+
+const leaves = byType(true);
+const compounds = byType(false);
+
+/** An iterator or a counter. */
+function randomIndex(scope: ScalarScope): Scalar {
   const found = [
     ...scope.axes.map(({ axis }) => iterator(axis)),
     ...scope.loops.map((loop) => counter(loop)),

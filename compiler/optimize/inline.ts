@@ -4,7 +4,7 @@
  * storing.
  */
 import { type Dtype, dtypeFacts } from '../../dsl/types/dtype.ts';
-import type { ComputeNode, Graph, LoopNode, Node, Scalar, TensorId } from '../graph/graph.ts';
+import type { ComputeNode, Graph, LoopNode, Node, Scalar, Tensor, TensorId } from '../graph/graph.ts';
 import {
   loadsOf,
   round,
@@ -13,8 +13,8 @@ import {
   substituteLoads,
   tensorsOf,
 } from '../graph/scalar.ts';
-import { mapNodeScalars, nodeScalars, readsOf } from '../graph/uses.ts';
-import { evaluationsOf, product } from './nodes.ts';
+import { allTensors, mapNodeScalars, nodeScalars, readsOf } from '../graph/uses.ts';
+import { evaluationsOf, looksUpExpert, product } from './nodes.ts';
 import { type Work, workOf } from './work.ts';
 
 /**
@@ -73,23 +73,39 @@ function isCheap(work: Work, consumers: number): boolean {
 
 function inline(graph: Graph, policy: Policy): Graph {
   const uses = usesOf(graph);
-  return inlineIn(graph, new Map(), (producer) => {
-    const used = uses.get(producer.result.id);
-    return used !== undefined && !used.isWhole && policy(producer, used);
+  const tensors = allTensors(graph);
+  return inlineIn(graph, new Map(), {
+    isChosen: (producer) => {
+      const used = uses.get(producer.result.id);
+      return used !== undefined && !used.isWhole && policy(producer, used);
+    },
+    finish: (node) => grouping(node, tensors),
   });
+}
+
+/** Weights that are computed in the node itself are not looked up: it is then not grouped by them. */
+function grouping(node: Node, tensors: ReadonlyMap<TensorId, Tensor>): Node {
+  if (node.kind !== 'compute' || node.grouped === undefined) return node;
+  return looksUpExpert(node, node.grouped, tensors) ? node : { ...node, grouped: undefined };
+}
+
+interface Choices {
+  readonly isChosen: (producer: ComputeNode) => boolean;
+  /** What a node becomes once all is in it. */
+  readonly finish: (node: Node) => Node;
 }
 
 type Producers = ReadonlyMap<TensorId, ComputeNode>;
 
-function inlineIn(graph: Graph, outer: Producers, isChosen: (producer: ComputeNode) => boolean): Graph {
+function inlineIn(graph: Graph, outer: Producers, choices: Choices): Graph {
   const producers = new Map(outer);
   const nodes = graph.nodes.map((node): Node => {
     if (node.kind === 'loop') {
       const free = [...producers].filter(([, producer]) => isView(producer));
-      return { ...node, body: inlineIn(node.body, new Map(free), isChosen) } satisfies LoopNode;
+      return { ...node, body: inlineIn(node.body, new Map(free), choices) } satisfies LoopNode;
     }
-    const fused = inlineInNode(node, producers);
-    if (fused.kind === 'compute' && fused.reduce === undefined && isChosen(fused))
+    const fused = choices.finish(inlineInNode(node, producers));
+    if (fused.kind === 'compute' && fused.reduce === undefined && choices.isChosen(fused))
       producers.set(fused.result.id, fused);
     return fused;
   });

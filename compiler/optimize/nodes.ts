@@ -1,8 +1,18 @@
 /**
  * What passes ask of nodes beside `graph/uses.ts`: what bounds their axes, free ids, and going into loops.
  */
-import type { Graph, LoopId, Node, Scalar, TensorId } from '../graph/graph.ts';
+import type {
+  ComputeNode,
+  Graph,
+  GroupedLookup,
+  LoopId,
+  Node,
+  Scalar,
+  TensorId,
+  TensorType,
+} from '../graph/graph.ts';
 import { results } from '../graph/graph.ts';
+import { loadsOf } from '../graph/scalar.ts';
 import type { Bounds } from './expressions/ranges.ts';
 
 /** Extents of all the axes of the node's expressions. */
@@ -23,6 +33,21 @@ export function boundsOf(node: Node, loops: ReadonlyMap<LoopId, number>): Bounds
   // A grouped look-up is known by its iterators: they stay, also where an axis has one position only.
   const extents = extentsOf(node).map((extent, axis) => (kept.includes(axis) ? Math.max(2, extent) : extent));
   return { extents, loops };
+}
+
+/** Whether what is left of a grouped node's body still looks one of the experts up by what the node picks. */
+export function looksUpExpert(
+  { body }: Pick<ComputeNode, 'body'>,
+  { pick, experts, axes }: GroupedLookup,
+  tensors: ReadonlyMap<TensorId, TensorType>,
+): boolean {
+  const isPick = (subscript: Scalar) =>
+    subscript.op === 'load' &&
+    subscript.tensor === pick &&
+    subscript.subscripts.every((own, at) => own.op === 'iterator' && own.axis === axes[at]);
+  return loadsOf(body).some(({ tensor, subscripts }) =>
+    subscripts.some((own, dim) => isPick(own) && tensors.get(tensor)?.shape[dim] === experts),
+  );
 }
 
 /** Inputs of the graph and results of its nodes, not those inside loops. */

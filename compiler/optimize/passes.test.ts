@@ -48,7 +48,7 @@ describe.each(transformations.map((pass): [string, Pass] => [pass.name, pass]))(
       fc.property(randomPrograms(), (program) => {
         expect(fault(program, run)).toBeUndefined();
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 });
@@ -59,7 +59,7 @@ test('any choice of the passes keeps the meaning of random programs, to the bit'
     fc.property(randomPrograms(), fc.subarray(names), (program, skipped) => {
       expect(fault(program, (graph) => optimize(graph, { skip: new Set(skipped) }))).toBeUndefined();
     }),
-    { numRuns: 500 },
+    { numRuns: 200 },
   );
 });
 
@@ -70,7 +70,7 @@ test('optimizing again adds nothing', () => {
       const { nodes } = optimize(once);
       expect(nodes.length).toBeLessThanOrEqual(once.nodes.length);
     }),
-    { numRuns: 200 },
+    { numRuns: 80 },
   );
 });
 

@@ -12,7 +12,7 @@ import {
   wholePlacement,
 } from '../../dsl/placement/placement.ts';
 import type { Algebra, TensorValue } from '../graph/algebra.ts';
-import { type Choose, pick } from '../graph/choice-tape.ts';
+import { type Choose, type ChooseFor, pick } from '../graph/choice-tape.ts';
 import { float64 } from '../graph/float64.ts';
 import type {
   CollectiveNode,
@@ -53,8 +53,10 @@ export const dividing: CutRule = {
 /** Blocks are made equal. */
 export const padding: CutRule = { fits: () => true, place: placeEvenly };
 
+export const axisNames = ['a', 'b', 'c'] as const;
+
 export function randomMesh(choose: Choose): Mesh {
-  const names = ['a', 'b', 'c'].slice(0, 1 + choose(3));
+  const names = axisNames.slice(0, 1 + choose(3));
   return { axes: names.map((name) => ({ name, size: pick(choose, [2, 2, 3, 4, 1]) })) };
 }
 
@@ -136,7 +138,7 @@ export function scatter(
 /** Cuts outputs further here and there. */
 export function randomOutputs(
   { placed }: Placed,
-  choose: Choose,
+  chooseFor: ChooseFor,
   { fits } = dividing,
 ): ReadonlyMap<string, Placement> {
   const tensors = allTensors(placed.graph);
@@ -145,7 +147,7 @@ export function randomOutputs(
       const found = placed.placements.get(tensor)!;
       const { shape } = tensors.get(tensor)!;
       const free = placed.mesh.axes.filter(({ name }) => !axesOf(found).includes(name));
-      const [axis] = free.slice(choose(free.length + 1));
+      const [axis] = free.slice(chooseFor(`output ${path}`)(free.length + 1));
       const dim = shape.findIndex(
         (extent, at) => axis && fits(extent, [...found.dims[at]!, axis.name], placed.mesh),
       );
@@ -174,7 +176,7 @@ export function placeWithCollectives(
   graph: Graph,
   mesh: Mesh,
   inputs: ReadonlyMap<string, Placement>,
-  choose: Choose,
+  chooseFor: ChooseFor,
   rule = dividing,
 ): Placed | undefined {
   let current = withoutCollectives(graph);
@@ -182,7 +184,8 @@ export function placeWithCollectives(
     const result = rule.place(current, { mesh, inputs, outputs: new Map() });
     if (result.kind === 'placed') return { ...result, written: current };
     const node = written(current, result.faults[0]?.node);
-    const next = node && withCollective(current, node, result.placements, mesh, choose, rule);
+    const choose = node && chooseFor(`node ${results(node)[0]!.id}`);
+    const next = choose && withCollective(current, node, result.placements, mesh, choose, rule);
     if (next === undefined) return undefined;
     current = next;
   }

@@ -7,8 +7,8 @@ import type { LinkModel, Links } from './traffic.ts';
 import { linkOf } from './traffic.ts';
 
 /**
- * Of a placement, for elements of so many bytes: seconds where the links are known, else bytes. What is missing
- * is counted once for all sizes of an element.
+ * Of a placement, for elements of so many bytes: seconds where the links are known, else bytes. What is
+ * missing is counted once for all sizes of an element.
  */
 type Estimate = (placement: Placement) => (elementBytes: number) => number;
 

@@ -1,6 +1,6 @@
 /** Declarations, one layout a kind. */
 import { broken, choice, type Doc, hardLine, indent, isHard } from './document.ts';
-import { type Context, formatBlock, formatExpression, guarded } from './format-expressions.ts';
+import { type Context, formatBinding, formatBlock, formatExpression, guarded } from './format-expressions.ts';
 import {
   bareList,
   curly,
@@ -19,6 +19,7 @@ import { formatFacts, formatSize, formatType, nameItem } from './format-types.ts
 import { checkedNeedsParentheses } from './parentheses.ts';
 import type {
   Check,
+  Condition,
   Declaration,
   Expression,
   FunctionDeclaration,
@@ -26,6 +27,7 @@ import type {
   PropertyDeclaration,
   Quantifier,
   SizeExpression,
+  TraitExpression,
   TypeExpression,
 } from './tree.ts';
 
@@ -120,7 +122,7 @@ function formatSignature(context: Context, declaration: FunctionDeclaration): Do
 /** Every clause on a line of its own below the name. */
 function formatProperty(context: Context, declaration: PropertyDeclaration): Doc {
   const { comments } = context;
-  const { name, quantifiers, facts, checks, span } = declaration;
+  const { name, quantifiers, facts, bindings, conditions, checks, span } = declaration;
   const clauses: Doc[] = [];
   if (quantifiers.length > 0) {
     const items = quantifiers.map(
@@ -132,12 +134,19 @@ function formatProperty(context: Context, declaration: PropertyDeclaration): Doc
   if (facts.length > 0) {
     clauses.push(formatFacts(comments, facts, quantifiers.at(-1)?.span.end ?? name.span.end));
   }
-  const items = checks.map((check, position): Item => {
+  const lets = bindings.map(
+    (binding): Item => ({ place: binding.span, doc: () => formatBinding(context, binding, false) }),
+  );
+  const given = conditions.map(
+    (condition): Item => ({ place: condition.span, doc: () => formatCondition(context, condition) }),
+  );
+  const checked = checks.map((check, position): Item => {
     const { start, end } = check.span;
     // What is behind the last check is behind the property.
     const place = position < checks.length - 1 ? { start, end } : { start, end: start };
     return { place, doc: () => formatCheck(context, check) };
   });
+  const items = [...lets, ...given, ...checked];
   clauses.push(statements(comments, { items, from: span.start, until: span.start }));
   return [`property ${name.name}`, indent(...clauses.map((clause) => [hardLine, clause]))];
 }
@@ -147,7 +156,11 @@ type QuantifierNode<K extends Quantifier['kind']> = Extract<Quantifier, { kind: 
 const quantifierLayouts: {
   readonly [K in Quantifier['kind']]: (context: Context, quantifier: QuantifierNode<K>) => Doc;
 } = {
-  value: ({ comments }, { name, type }) => [`${name.name}: `, formatType(comments, type)],
+  value: ({ comments }, { name, type, traits }) => [
+    `${name.name}: `,
+    formatType(comments, type),
+    ...traits.map((trait) => ` ${traitText(trait)}`),
+  ],
   size: (_, { name, from, to }) => [`${name.name}: `, formatRange(from, to)],
   mesh: ({ comments }, { axes, span }) => {
     const items = axes.map(
@@ -167,8 +180,17 @@ function formatQuantifier(context: Context, quantifier: Quantifier): Doc {
   return layout(context, quantifier);
 }
 
+function traitText(trait: TraitExpression): string {
+  return trait.kind === 'word' ? trait.word : `within ${trait.from.text}..${trait.to.text}`;
+}
+
 function formatRange(from: SizeExpression, to: SizeExpression): Doc {
   return [formatSize(from), '..', formatSize(to)];
+}
+
+function formatCondition(context: Context, { value, span }: Condition): Doc {
+  const doc = (): Doc => formatExpression(context, value);
+  return setIn(parts(context.comments, span.start, [{ prefix: 'given ', place: value.span, doc }]));
 }
 
 function formatCheck(context: Context, check: Check): Doc {

@@ -323,7 +323,11 @@ function braced(context: Context, body: Expression, from: number): Doc {
 }
 
 /** On one line; or with the whole value on the next; or, as the last resort, with the value broken. */
-function formatBinding(context: Context, { pattern, type, value, span }: Binding, isLast: boolean): Doc {
+export function formatBinding(
+  context: Context,
+  { pattern, type, value, span }: Binding,
+  isLast: boolean,
+): Doc {
   const { comments } = context;
   const head: Doc = [
     'let ',

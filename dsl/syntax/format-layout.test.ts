@@ -47,7 +47,10 @@ fn all(
   {
     name: 'a property: a line for each clause',
     from: `
-property moves forall x: bf16[T, D], seed: key check f(x) == g(x)
+property moves forall x: bf16[T,D]   ascending within -1 .. 2.5 positive, seed: key let y=f(x) let z[t]: f32 = 2*y[t]
+
+
+ check y == z check f(x) == g(x)
 property schemes forall mesh { sp: 1..8 }, query: bf16[S@sp, G * R, A], keys: bf16[S@sp, G, A], target, Numbers: 0..4
   where sp | G, (A+1) % 2 == 0
   check (for t: attention(x[t], key_of_all)) ~= (for t: attention.streamed[8](x[t], key_of_all, seed))
@@ -55,7 +58,11 @@ property schemes forall mesh { sp: 1..8 }, query: bf16[S@sp, G * R, A], keys: bf
 `,
     to: `\
 property moves
-  forall x: bf16[T, D], seed: key
+  forall x: bf16[T, D] ascending within -1..2.5 positive, seed: key
+  let y = f(x)
+  let z[t]: f32 = 2 * y[t]
+
+  check y == z
   check f(x) == g(x)
 
 property schemes

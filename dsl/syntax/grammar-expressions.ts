@@ -460,7 +460,7 @@ export class ExpressionGrammar extends TypeGrammar {
     return indices === undefined ? { kind: 'name', name, span } : { kind: 'element', name, indices, span };
   });
 
-  private readonly binding: ParserMethod<[], Binding> = this.RULE('binding', (): Binding => {
+  protected readonly binding: ParserMethod<[], Binding> = this.RULE('binding', (): Binding => {
     const first = this.CONSUME(reserved.let);
     const pattern = this.SUBRULE(this.pattern);
     const type = this.OPTION(() => {

@@ -11,6 +11,7 @@ import {
   reductionHead,
   sizeFactorOperator,
   sizeTermOperator,
+  typeName,
 } from './tokens.ts';
 import type {
   DimExpression,
@@ -92,7 +93,7 @@ export class TypeGrammar extends GrammarBase {
 
   /** `a.b` or `b` */
   protected readonly path: ParserMethod<[], Path> = this.RULE('path', (): Path => {
-    const first = this.CONSUME(identifier, { ERR_MSG: 'a type' });
+    const first = this.CONSUME(typeName, { ERR_MSG: 'a type' });
     let name = first;
     let qualifier: IToken | undefined;
     this.OPTION(() => {

@@ -6,7 +6,9 @@ import { ExpressionGrammar } from './grammar-expressions.ts';
 import { tokenSpan } from './problem.ts';
 import { contextual, identifier, marks, numberLiteral, reserved, stringLiteral, word } from './tokens.ts';
 import type {
+  Binding,
   Check,
+  Condition,
   Declaration,
   Expression,
   Fact,
@@ -18,7 +20,10 @@ import type {
   PropertyDeclaration,
   Quantifier,
   RecordDeclaration,
+  SignedNumber,
   SizeExpression,
+  TraitExpression,
+  TraitWord,
 } from './tree.ts';
 
 /** A declaration without what stands around it: its documentation and `export`. */
@@ -270,6 +275,10 @@ export class Grammar extends ExpressionGrammar {
       const name = this.named(this.CONSUME(identifier));
       const quantifiers = this.OPTION(() => this.SUBRULE(this.quantifiers)) ?? [];
       const facts = this.OPTION2(() => this.SUBRULE(this.facts)) ?? [];
+      const bindings: Binding[] = [];
+      this.MANY(() => bindings.push(this.SUBRULE(this.binding)));
+      const conditions: Condition[] = [];
+      this.MANY2(() => conditions.push(this.SUBRULE(this.condition)));
       const checks: Check[] = [];
       this.AT_LEAST_ONE({
         DEF: () => {
@@ -278,7 +287,17 @@ export class Grammar extends ExpressionGrammar {
         ERR_MSG: '`check` and what must hold',
       });
       const span = this.spanFrom(first);
-      return { kind: 'property', name, quantifiers, facts, checks, documentation, span };
+      return {
+        kind: 'property',
+        name,
+        quantifiers,
+        facts,
+        bindings,
+        conditions,
+        checks,
+        documentation,
+        span,
+      };
     },
   );
 
@@ -322,13 +341,57 @@ export class Grammar extends ExpressionGrammar {
               const name = this.CONSUME2(identifier);
               this.CONSUME2(marks.colon, { ERR_MSG: '`:` and a type or a range' });
               const type = this.SUBRULE(this.type);
-              return { kind: 'value', name: this.named(name), type, span: this.spanFrom(name) };
+              const traits = this.SUBRULE(this.traits);
+              return { kind: 'value', name: this.named(name), type, traits, span: this.spanFrom(name) };
             },
           },
         ],
         IGNORE_AMBIGUITIES: true,
         ERR_MSG: '`name: type`, `name: from..to`, `mesh` or `target`',
       }),
+  );
+
+  /** `ascending distinct`, `within 0..1`: after a type, so that the words are names everywhere else. */
+  private readonly traits: ParserMethod<[], TraitExpression[]> = this.RULE(
+    'traits',
+    (): TraitExpression[] => {
+      const traits: TraitExpression[] = [];
+      this.MANY(() => {
+        const trait = this.OR<TraitExpression>([
+          { ALT: () => this.SUBRULE(this.within) },
+          { ALT: () => this.traitWord(this.CONSUME(contextual.permutation)) },
+          { ALT: () => this.traitWord(this.CONSUME(contextual.ascending)) },
+          { ALT: () => this.traitWord(this.CONSUME(contextual.distinct)) },
+          { ALT: () => this.traitWord(this.CONSUME(contextual.positive)) },
+        ]);
+        traits.push(trait);
+      });
+      return traits;
+    },
+  );
+
+  private traitWord(token: IToken): TraitExpression {
+    return { kind: 'word', word: token.image as TraitWord, span: tokenSpan(token, this.file) };
+  }
+
+  private readonly within: ParserMethod<[], TraitExpression> = this.RULE('within', (): TraitExpression => {
+    const first = this.CONSUME(contextual.within);
+    const from = this.SUBRULE(this.signedNumber);
+    this.CONSUME(marks.range, { ERR_MSG: '`..` and the largest' });
+    const to = this.SUBRULE2(this.signedNumber);
+    return { kind: 'within', from, to, span: this.spanFrom(first) };
+  });
+
+  private readonly signedNumber: ParserMethod<[], SignedNumber> = this.RULE(
+    'signedNumber',
+    (): SignedNumber => {
+      const sign = this.OPTION(() => this.CONSUME(marks.minus));
+      const number = this.CONSUME(numberLiteral, { ERR_MSG: 'a number' });
+      return this.ACTION(() => ({
+        text: `${sign?.image ?? ''}${this.checkedNumber(number)}`,
+        span: this.spanFrom(sign ?? number),
+      }));
+    },
   );
 
   /** A range starts with a number, or with a name that goes on as a size and not as a type. */
@@ -364,6 +427,12 @@ export class Grammar extends ExpressionGrammar {
     const from = this.SUBRULE(this.size);
     this.CONSUME(marks.range, { ERR_MSG: '`..` and the largest' });
     return { from, to: this.SUBRULE2(this.size) };
+  });
+
+  private readonly condition: ParserMethod<[], Condition> = this.RULE('condition', (): Condition => {
+    const first = this.CONSUME(reserved.given);
+    const value = this.SUBRULE(this.expression);
+    return { value, span: this.spanFrom(first) };
   });
 
   /** `check a ~= b label "…"`. A comparison with `==` that is all of the check is one of the two sides. */

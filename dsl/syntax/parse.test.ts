@@ -142,6 +142,29 @@ property upcycling
   });
 });
 
+describe('traits of quantified values', () => {
+  const traitsOf = (quantifier: string): readonly string[] => {
+    const found = declaration(`property p forall ${quantifier} check true`);
+    if (found.kind !== 'property') expect.unreachable();
+    return found.quantifiers.flatMap((each) =>
+      each.kind === 'value'
+        ? each.traits.map((trait) =>
+            trait.kind === 'word' ? trait.word : `${trait.from.text} to ${trait.to.text}`,
+          )
+        : [],
+    );
+  };
+
+  test.each([
+    ['p: ix(N)[N] permutation', ['permutation']],
+    ['doc: i32[S] ascending within 0..4, x: f32', ['ascending', '0 to 4']],
+    ['x: f32[N, D] within - 1.5 .. 1e3 distinct', ['-1.5 to 1e3', 'distinct']],
+    ['positive: f32 positive, within: f32 within 0..1', ['positive', '0 to 1']],
+    // Names of types that are words elsewhere.
+    ['x: ring positive, y: sum ascending', ['positive', 'ascending']],
+  ])('%s', (text, expected) => expect(traitsOf(text)).toEqual(expected));
+});
+
 test('documentation belongs to the declaration right behind it', () => {
   const { module } = parse({
     path: 'a.ricci',

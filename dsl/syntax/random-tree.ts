@@ -25,7 +25,9 @@ import {
   reductionNames,
   type SizeExpression,
   type Subscript,
+  type TraitExpression,
   type TypeExpression,
+  traitWords,
 } from './tree.ts';
 
 const span: Span = { file: 'random.ricci', start: 0, end: 0 };
@@ -33,7 +35,19 @@ const span: Span = { file: 'random.ricci', start: 0, end: 0 };
 /** Short names, words with a meaning in one place only, and now and then a name that fills a line. */
 const words: fc.Arbitrary<string> = fc.oneof(
   { weight: 12, arbitrary: fc.constantFrom('x', 'y', 'w', 'score', 'experts', 'attention_norm') },
-  { weight: 1, arbitrary: fc.constantFrom('at', 'from', 'label', 'ring', 'target', ...reductionNames) },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom(
+      'at',
+      'from',
+      'label',
+      'ring',
+      'target',
+      'within',
+      ...traitWords,
+      ...reductionNames,
+    ),
+  },
   { weight: 1, arbitrary: fc.nat(30).map((length) => `long_${'o'.repeat(length)}`) },
 );
 /** Names that are never the head of a form, for where a name may follow. */
@@ -323,10 +337,17 @@ const facts: fc.Arbitrary<Fact> = fc
   .map((fact) => ({ ...fact, span }));
 
 const ranges = fc.record({ from: leafSizes, to: sizes });
+const signedNumbers = fc.constantFrom('0', '-1', '2.5', '-1e-3').map((text) => ({ text, span }));
+const traits: fc.Arbitrary<TraitExpression> = fc.oneof(
+  fc.constantFrom(...traitWords).map((word): TraitExpression => ({ kind: 'word', word, span })),
+  fc
+    .record({ from: signedNumbers, to: signedNumbers })
+    .map((ends): TraitExpression => ({ kind: 'within', ...ends, span })),
+);
 /** A range that begins with a name alone, or with `(`, is told from a type by what stands behind it. */
 const quantifiers: fc.Arbitrary<Quantifier> = fc.oneof(
   fc
-    .record({ name: identifiers, type: types })
+    .record({ name: identifiers, type: types, traits: list(traits, 0, 2) })
     .map((value): Quantifier => ({ kind: 'value', ...value, span })),
   fc
     .record({ name: identifiers, range: ranges })
@@ -396,6 +417,12 @@ const declarationKinds: {
       name: identifiers,
       quantifiers: list(quantifiers, 0, 3),
       facts: list(facts, 0, 2),
+      bindings: list(bindings(randomExpressions), 0, 2),
+      conditions: list(
+        randomExpressions.map((value) => ({ value, span })),
+        0,
+        2,
+      ),
       checks: list(checks, 1, 2),
       documentation,
     })

@@ -5,6 +5,7 @@ import { EOF, type IRecognitionException, type IToken } from 'chevrotain';
 import type { Span } from '../diagnostics/diagnostic.ts';
 import { type Problem, problem, tokenSpan } from './problem.ts';
 import { identifier, marks, reserved } from './tokens.ts';
+import { traitWords } from './tree.ts';
 
 /** The message of the exception is what was expected: see `expectations` in `grammar-base.ts`. */
 export function syntaxError(error: IRecognitionException, file: string): Problem {
@@ -24,7 +25,7 @@ const forms: { readonly [rule: string]: string } = {
   record: 'type Ffn(D, F) = { up: f32[D, F], down: f32[F, D] }',
   function: 'fn name[K](x: f32[N]) -> f32[K] where K <= N { … }, or = … instead of the braces',
   facts: 'where K <= E, sp | G, F % 8 == 0',
-  property: 'property name forall x: f32[N] where N <= 8 check left ~= right',
+  property: 'property name forall x: f32[N] where N <= 8 let y = value given y > 0 check left ~= right',
   namedType: 'f32, f32[S, D], bf16[S@sp, D], ix(E)[K], Ffn(D, F)[E]',
   binding: 'let name = value, let h[f] = value, let (a, b) = value, let y: f32[D] = value',
   comprehension: 'for i, j: value',
@@ -80,6 +81,8 @@ const foreignStarts: ReadonlyMap<string, string> = new Map([
   ['pub', '`export`'],
 ]);
 
+const traitList = `${traitWords.map((each) => `\`${each}\``).join(', ')} or \`within 0..1\``;
+
 /** Rules within which `=` was meant to compare or to bind. */
 const valueRules = new Set(['block', 'choice', 'parenthesized', 'call']);
 
@@ -94,7 +97,11 @@ function hintFor({ name, token, context }: IRecognitionException): string | unde
   if (rule === 'fact' && (tokenType === marks.atLeast || tokenType === marks.greater)) {
     return 'turn it around: `1 <= K`';
   }
+  if (rule === 'property' && tokenType === identifier) {
+    return `a comma stands between quantified values; behind a type may stand ${traitList}`;
+  }
   if (name === 'NotAllInputParsedException') return 'write an operator between the two, or leave this out';
+  if (rule === 'property' && tokenType === reserved.let) return 'the `let`s come before `given` and `check`';
   if (tokenType === reserved.let) return 'finish what stands before this `let` first';
   return tokenType === EOF ? 'go on here, or leave out what stands before' : undefined;
 }

@@ -1,15 +1,18 @@
 /** The words and marks of the language, as chevrotain token types. */
 import { createToken, Lexer, type TokenType } from 'chevrotain';
-import { reductionNames } from './tree.ts';
+import { reductionNames, traitWords } from './tree.ts';
 
 /** Anything that looks like a word: what may name a field or an argument, reserved or not. */
 export const word = createToken({ name: 'Word', pattern: Lexer.NA, label: 'a name' });
+
+/** What may name a type: behind it may stand a word, as in `x: f32 positive`, so heads are names here. */
+export const typeName = createToken({ name: 'TypeName', pattern: Lexer.NA, label: 'a name' });
 
 export const identifier = createToken({
   name: 'Identifier',
   pattern: /[A-Za-z_][A-Za-z0-9_]*/,
   label: 'a name',
-  categories: [word],
+  categories: [word, typeName],
 });
 
 /** Words that can name nothing but a field or an argument. */
@@ -25,6 +28,7 @@ const reservedWords = [
   'fold',
   'for',
   'forall',
+  'given',
   'if',
   'import',
   'in',
@@ -44,7 +48,16 @@ const reservedWords = [
 export type ReservedWord = (typeof reservedWords)[number];
 
 /** Words with a meaning in one place only; anywhere else they are names. */
-const contextualWords = ['at', 'from', 'label', 'ring', 'target', ...reductionNames] as const;
+const contextualWords = [
+  'at',
+  'from',
+  'label',
+  'ring',
+  'target',
+  'within',
+  ...traitWords,
+  ...reductionNames,
+] as const;
 export type ContextualWord = (typeof contextualWords)[number];
 
 // Operators belong to these categories; one token type may belong to several.
@@ -146,9 +159,19 @@ export const subscriptBracket = createToken({
 /** `{` of `{+tp}`. */
 export const pendingBrace = createToken({ name: 'PendingBrace', pattern: Lexer.NA, label: '`{`' });
 /** `sum`, `max` … with indices behind it. */
-export const reductionHead = createToken({ name: 'ReductionHead', pattern: Lexer.NA, label: 'a reduction' });
+export const reductionHead = createToken({
+  name: 'ReductionHead',
+  pattern: Lexer.NA,
+  label: 'a reduction',
+  categories: [typeName],
+});
 /** `ring` with an axis behind it. */
-export const ringHead = createToken({ name: 'RingHead', pattern: Lexer.NA, label: '`ring`' });
+export const ringHead = createToken({
+  name: 'RingHead',
+  pattern: Lexer.NA,
+  label: '`ring`',
+  categories: [typeName],
+});
 
 /** A word character right behind a number makes the whole of it malformed. */
 export const numberLiteral = createToken({
@@ -210,6 +233,7 @@ const lexed: readonly TokenType[] = [
 /** What the parser has to know of: what is lexed, the categories, and what `classify` makes. */
 export const vocabulary: readonly TokenType[] = [
   word,
+  typeName,
   binaryOperator,
   prefixOperator,
   sizeTermOperator,

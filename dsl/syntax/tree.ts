@@ -97,19 +97,28 @@ export interface Parameter {
   readonly span: Span;
 }
 
-/** `property name forall … where … check …`: parsed and formatted; run by the property tester. */
+/** `property name forall … where … let … given … check …` */
 export interface PropertyDeclaration {
   readonly kind: 'property';
   readonly name: Identifier;
   readonly quantifiers: readonly Quantifier[];
   readonly facts: readonly Fact[];
+  /** What the conditions and checks name. */
+  readonly bindings: readonly Binding[];
+  readonly conditions: readonly Condition[];
   readonly checks: readonly Check[];
   readonly documentation: string | undefined;
   readonly span: Span;
 }
 
 export type Quantifier =
-  | { readonly kind: 'value'; readonly name: Identifier; readonly type: TypeExpression; readonly span: Span }
+  | {
+      readonly kind: 'value';
+      readonly name: Identifier;
+      readonly type: TypeExpression;
+      readonly traits: readonly TraitExpression[];
+      readonly span: Span;
+    }
   | {
       readonly kind: 'size';
       readonly name: Identifier;
@@ -127,6 +136,31 @@ export type Quantifier =
       readonly span: Span;
     }
   | { readonly kind: 'target'; readonly span: Span };
+
+export const traitWords = ['permutation', 'ascending', 'distinct', 'positive'] as const;
+export type TraitWord = (typeof traitWords)[number];
+
+/** What all values of a quantified name have beside its type: `ascending`, `within -1..1`. */
+export type TraitExpression =
+  | { readonly kind: 'word'; readonly word: TraitWord; readonly span: Span }
+  | {
+      readonly kind: 'within';
+      readonly from: SignedNumber;
+      readonly to: SignedNumber;
+      readonly span: Span;
+    };
+
+/** A literal with its sign. */
+export interface SignedNumber {
+  readonly text: string;
+  readonly span: Span;
+}
+
+/** `given e`: what must be true of the values for the checks to say anything. */
+export interface Condition {
+  readonly value: Expression;
+  readonly span: Span;
+}
 
 /**
  * `check a ~= b`, `check a === b`, `check a == b`, or `check e` for a boolean `e`; optionally `label "…"`.

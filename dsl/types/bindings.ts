@@ -1,4 +1,5 @@
-/** `{ let … let … result }`. */
+/** `{ let … let … result }`, and the `let`s of a property. */
+import type { Span } from '../diagnostics/diagnostic.ts';
 import type { Binding, Expression } from '../syntax/tree.ts';
 import { affineOf } from './affine.ts';
 import { comprehend } from './comprehensions.ts';
@@ -16,18 +17,29 @@ export function inferBlock(
   node: Extract<Expression, { kind: 'block' }>,
   expected: Type | undefined,
 ): TypedExpression {
+  const { inner, around } = bindAll(context, node.bindings, node.span);
+  return around(inner.infer(inner, node.result, expected));
+}
+
+/** Where the names are in scope, and the `let`s around what is inferred there. */
+export function bindAll(
+  context: Context,
+  bindings: readonly Binding[],
+  span: Span,
+): { readonly inner: Context; readonly around: (body: TypedExpression) => TypedExpression } {
   const bound: { readonly value: TypedExpression; readonly pattern: BoundPattern['pattern'] }[] = [];
   let inner = context;
-  for (const binding of node.bindings) {
+  for (const binding of bindings) {
     const { value, pattern, entries } = inferBinding(inner, binding);
     bound.push({ value, pattern });
     inner = { ...inner, scope: extend(inner.scope, entries) };
   }
-  const result = inner.infer(inner, node.result, expected);
-  return bound.reduceRight<TypedExpression>(
-    (body, { value, pattern }) => ({ kind: 'let', pattern, value, body, type: body.type, span: node.span }),
-    result,
-  );
+  const around = (innermost: TypedExpression): TypedExpression =>
+    bound.reduceRight<TypedExpression>(
+      (body, { value, pattern }) => ({ kind: 'let', pattern, value, body, type: body.type, span }),
+      innermost,
+    );
+  return { inner, around };
 }
 
 function inferBinding(

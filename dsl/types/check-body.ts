@@ -1,13 +1,14 @@
 /** One function: its body against its signature. */
 import type { Span } from '../diagnostics/diagnostic.ts';
+import type { Expression } from '../syntax/tree.ts';
 import { type Context, errorExpression, newBody, newLocal } from './context.ts';
 import { convert } from './conversions.ts';
 import { depthOf } from './expression-children.ts';
 import { inferExpression } from './expressions.ts';
 import type { Report } from './report.ts';
-import type { Entry, FunctionSignature, ModuleScope } from './scope.ts';
+import type { BodySignature, Entry, FunctionSignature, ModuleScope } from './scope.ts';
 import { parameter } from './size.ts';
-import type { FunctionInfo, TypedExpression } from './typed.ts';
+import type { FunctionInfo, Parameter, TypedExpression } from './typed.ts';
 import { showType } from './types.ts';
 
 /**
@@ -29,7 +30,34 @@ export function checkBody(
   text: (span: Span) => string,
 ): CheckedBody {
   const { declaration } = signature;
-  const body = newBody();
+  const { context, parameters } = openBody(signature, module, report, text);
+  return {
+    info: {
+      id: signature.id,
+      name: signature.name,
+      exported: declaration.exported,
+      auto: declaration.auto,
+      sizes: signature.sizes,
+      explicitSizes: signature.explicitSizes,
+      parameters,
+      result: signature.result,
+      resultSpan: declaration.result.span,
+      facts: signature.facts,
+      body: checkResult(context, signature),
+      documentation: declaration.documentation,
+      span: declaration.span,
+    },
+    calls: context.body.calls,
+  };
+}
+
+/** What a body is checked in: axes, sizes and parameters are in scope. */
+export function openBody(
+  signature: BodySignature,
+  module: ModuleScope,
+  report: Report,
+  text: (span: Span) => string,
+): { readonly context: Context; readonly parameters: readonly Parameter[] } {
   const bare: Context = {
     module,
     signature,
@@ -39,49 +67,40 @@ export function checkBody(
     guards: [],
     trial: false,
     insidePerDevice: false,
-    body,
+    body: newBody(),
     text,
     infer: inferExpression,
   };
-  const parameters = signature.parameters.map((declared) => ({ ...declared, local: newLocal(bare) }));
+  const parameters = signature.parameters.map(({ name, type, span }): Parameter => {
+    return { name, type, local: newLocal(bare), span };
+  });
   const scope = new Map<string, Entry>();
   for (const [name, span] of signature.axes) scope.set(name, { kind: 'size', size: parameter(name), span });
   for (const name of signature.sizes) {
-    scope.set(name, { kind: 'size', size: parameter(name), span: declaration.name.span });
+    scope.set(name, { kind: 'size', size: parameter(name), span: signature.declaration.name.span });
   }
   for (const { name, type, local, span } of parameters) scope.set(name, { kind: 'local', local, type, span });
-  return {
-    info: {
-      id: signature.id,
-      name: signature.name,
-      exported: declaration.exported,
-      auto: declaration.auto,
-      sizes: signature.sizes,
-      explicitSizes: signature.explicitSizes,
-      parameters: parameters.map(({ name, type, local, span }) => ({ name, type, local, span })),
-      result: signature.result,
-      resultSpan: declaration.result.span,
-      facts: signature.facts,
-      body: checkResult({ ...bare, scope }, signature),
-      documentation: declaration.documentation,
-      span: declaration.span,
-    },
-    calls: body.calls,
-  };
+  return { context: { ...bare, scope }, parameters };
+}
+
+/** Reported where the expression is nested deeper than the checker goes. */
+export function isTooDeep(what: string, at: Span, expression: Expression, report: Report): boolean {
+  if (depthOf(expression) <= depthLimit) return false;
+  report({
+    code: 'E0212',
+    message: `${what} is nested more than ${depthLimit} deep`,
+    at,
+    help: ['name its parts with let, or make functions of them'],
+  });
+  return true;
 }
 
 function checkResult(context: Context, signature: FunctionSignature): TypedExpression {
   const { declaration, result } = signature;
-  if (depthOf(declaration.body) > depthLimit) {
-    context.report({
-      code: 'E0212',
-      message: `the body of ${signature.name} is nested more than ${depthLimit} deep`,
-      at: declaration.name.span,
-      help: ['name its parts with let, or make functions of them'],
-    });
-    return errorExpression(declaration.body.span);
-  }
-  const value = context.infer(context, declaration.body, result);
+  const { name, body } = declaration;
+  if (isTooDeep(`the body of ${signature.name}`, name.span, body, context.report))
+    return errorExpression(body.span);
+  const value = context.infer(context, body, result);
   return convert(context, value, {
     type: result,
     place: 'written',

@@ -8,6 +8,7 @@ import type { Diagnostic, Span } from '../diagnostics/diagnostic.ts';
 import { parse } from '../syntax/parse.ts';
 import type { Expression } from '../syntax/tree.ts';
 import { checkProgram } from './check.ts';
+import { expressionsOf } from './check-property.ts';
 import { childExpressions } from './expression-children.ts';
 import type { TypedProgram } from './typed.ts';
 
@@ -17,7 +18,12 @@ interface Program {
   readonly expressions: readonly Span[];
 }
 
-const folders = ['../../stdlib', '../../property-tests/programs', 'golden'];
+const folders = [
+  '../../stdlib',
+  '../../property-tests/programs',
+  '../../property-tests/properties',
+  'golden',
+];
 const programs = folders.flatMap((folder) => {
   const full = join(import.meta.dirname, folder);
   return readdirSync(full)
@@ -34,6 +40,8 @@ function program(path: string): Program {
   };
   for (const declaration of parse({ path, text }).module.declarations) {
     if (declaration.kind === 'function') visit(declaration.body);
+    if (declaration.kind !== 'property') continue;
+    for (const part of expressionsOf(declaration)) visit(part);
   }
   return { path, text, expressions: spans };
 }
@@ -55,7 +63,7 @@ function isSound(
     }
   }
   if (diagnostics.length > 0) return;
-  const typed = JSON.stringify([...checked.functions.values()]);
+  const typed = JSON.stringify([...checked.functions.values(), ...checked.properties.values()]);
   expect(typed).not.toContain('"kind":"error"');
   expect(typed).not.toMatch(/"name":"[?#]/);
 }

@@ -2,15 +2,17 @@
 import type { Diagnostic, Source, Span } from '../diagnostics/diagnostic.ts';
 import { reportDeepCalls } from './call-depth.ts';
 import { checkBody } from './check-body.ts';
+import { checkProperty, expressionsOf } from './check-property.ts';
 import { declareModule } from './declare-module.ts';
 import { depthOf } from './expression-children.ts';
 import { verifyFixes } from './fixes.ts';
 import { cachingParse, type LoadedProgram, loadProgram, type ModuleLoader, type Parse } from './modules.ts';
 import { checkPlacement } from './placing/check-placement.ts';
+import { placeProperty } from './placing/place-property.ts';
 import { reportRecursion } from './recursion.ts';
 import { diagnosticOf, type Problem } from './report.ts';
-import type { ModuleScope } from './scope.ts';
-import type { FunctionInfo, TypedProgram } from './typed.ts';
+import { axesOf, type ModuleScope } from './scope.ts';
+import type { FunctionInfo, PropertyInfo, TypedProgram } from './typed.ts';
 
 export type { ModuleLoader } from './modules.ts';
 
@@ -56,6 +58,7 @@ function checkOnce(entry: Source, loader: ModuleLoader, parseText: Parse): Check
   const text = (span: Span): string => (sources.get(span.file) ?? '').slice(span.start, span.end);
   const scopes = new Map<string, ModuleScope>();
   const functions = new Map<string, FunctionInfo>();
+  const properties = new Map<string, PropertyInfo>();
   const calls = new Map<string, ReadonlyMap<string, Span>>();
   const depths = new Map<string, number>();
   for (const module of loaded.modules) {
@@ -68,16 +71,30 @@ function checkOnce(entry: Source, loader: ModuleLoader, parseText: Parse): Check
       calls.set(signature.id, checked.calls);
       depths.set(signature.id, depthOf(signature.declaration.body));
     }
+    for (const signature of scope.properties.values()) {
+      const checked = checkProperty(signature, scope, report, text);
+      properties.set(signature.name, checked.info);
+      calls.set(signature.id, checked.calls);
+      const parts = expressionsOf(signature.declaration);
+      depths.set(
+        signature.id,
+        parts.map(depthOf).reduce((most, depth) => Math.max(most, depth + 1), 1),
+      );
+    }
   }
   const isAcyclic = reportRecursion(functions, calls, report);
   if (isAcyclic) reportDeepCalls(depths, calls, report);
   const syntaxErrors = loaded.modules.flatMap((module) => module.syntaxErrors);
-  const program = programOf(loaded, scopes, functions, calls);
+  const program = programOf(loaded, scopes, functions, properties, calls);
   const isTyped = problems.length + syntaxErrors.length === 0;
   // Without an axis everything is on every device.
   if (isTyped && program.axes.length > 0) {
-    for (const signature of scopes.get(loaded.entry.source.path)?.functions.values() ?? [])
-      checkPlacement(functions.get(signature.id)!, signature, { program, report, text });
+    const own = scopes.get(loaded.entry.source.path);
+    const check = { program, report, text };
+    for (const signature of own?.functions.values() ?? [])
+      checkPlacement(functions.get(signature.id)!, signature, check);
+    for (const [name, signature] of own?.properties ?? [])
+      properties.set(name, placeProperty(properties.get(name)!, signature, check));
   }
   return {
     program,
@@ -106,6 +123,7 @@ function programOf(
   loaded: LoadedProgram,
   scopes: ReadonlyMap<string, ModuleScope>,
   functions: ReadonlyMap<string, FunctionInfo>,
+  properties: ReadonlyMap<string, PropertyInfo>,
   calls: ReadonlyMap<string, ReadonlyMap<string, Span>>,
 ): TypedProgram {
   const own = [...(scopes.get(loaded.entry.source.path)?.functions.values() ?? [])].flatMap(
@@ -113,15 +131,13 @@ function programOf(
   );
   const exported = own.filter((info) => info.exported);
   const entries = exported.length > 0 ? exported : own;
-  const axes = new Set([...scopes.values()].flatMap((scope) => [...scope.axes.keys()]));
-  for (const scope of scopes.values()) {
-    for (const signature of scope.functions.values())
-      for (const axis of signature.axes.keys()) axes.add(axis);
-  }
+  const checked = [...properties.values()].flatMap(({ id }) => [...(calls.get(id)?.keys() ?? [])]);
+  const called = checked.flatMap((id) => functions.get(id) ?? []);
   return {
-    functions: reachable(own, functions, calls),
+    functions: reachable([...own, ...called], functions, calls),
     entries: new Map(entries.map((info) => [info.name, info] as const)),
-    axes: [...axes],
+    properties,
+    axes: [...axesOf([...scopes.values()])],
   };
 }
 

@@ -160,7 +160,10 @@ function reportUnexpectedRange(
     message: `${names} runs over ${showName(found)}, where a dimension of size ${showName(wanted)} is expected`,
     at: span,
     secondary: group.map((index) => entries.get(index)!.because),
-    help: [`write the range: ${names}${bound}`, ...(mayHold(context.facts, equal) ? [stateHelp(equal)] : [])],
+    help: [
+      `write the range: ${names}${bound}`,
+      ...(mayHold(context.facts, equal) ? [stateHelp(context.signature.declaration, equal)] : []),
+    ],
     fixes: [
       ...(unbounded
         ? [insertFix(`write the range: ${names}${bound}`, span.file, first.name.span.end, bound)]

@@ -4,7 +4,7 @@ import type { Expression } from '../syntax/tree.ts';
 import type { Facts } from './facts.ts';
 import type { FactScope } from './obligations.ts';
 import type { Report } from './report.ts';
-import type { FunctionSignature, ModuleScope, Scope } from './scope.ts';
+import type { BodySignature, ModuleScope, Scope } from './scope.ts';
 import type { Size } from './size.ts';
 import type { IndexId, LocalId, Type, TypedExpression } from './typed.ts';
 import { errorType } from './types.ts';
@@ -17,7 +17,7 @@ export type Infer = (context: Context, expression: Expression, expected: Type | 
 
 export interface Context {
   readonly module: ModuleScope;
-  readonly signature: FunctionSignature;
+  readonly signature: BodySignature;
   readonly scope: Scope;
   readonly facts: Facts;
   readonly report: Report;
@@ -33,7 +33,7 @@ export interface Context {
   readonly infer: Infer;
 }
 
-/** What is gathered while one function is checked. */
+/** What is gathered while one function or property is checked. */
 export interface BodyState {
   nextLocal: LocalId;
   nextIndex: IndexId;

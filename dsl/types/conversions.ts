@@ -291,7 +291,7 @@ function shapeHelp(context: Context, from: Type, to: Type): string {
   }
   const [fact] = unequalSizes(context, from, to);
   return fact !== undefined && mayHold(context.facts, fact)
-    ? stateHelp(fact)
+    ? stateHelp(context.signature.declaration, fact)
     : 'the sizes are different numbers: change one of the two';
 }
 

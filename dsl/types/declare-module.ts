@@ -3,8 +3,9 @@ import type { Span } from '../diagnostics/diagnostic.ts';
 import type { Declaration, Identifier, Import } from '../syntax/tree.ts';
 import { closestName } from './did-you-mean.ts';
 import type { LoadedModule, LoadedProgram } from './modules.ts';
+import { propertySignatureOf } from './property-signature.ts';
 import { type Report, replaceFix, silent } from './report.ts';
-import type { ModuleScope } from './scope.ts';
+import { axesOf, type ModuleScope } from './scope.ts';
 import {
   breakRecordCycles,
   fillRecord,
@@ -26,6 +27,7 @@ export function declareModule(
   const scope: ModuleScope = {
     path: source.path,
     functions: new Map(),
+    properties: new Map(),
     records: new Map(),
     modules: new Map(),
     bareFunctions: new Map(),
@@ -47,13 +49,15 @@ export function declareModule(
   for (const axis of meshes.flatMap(({ axes }) => axes)) scope.axes.set(axis.name, axis.span);
   const records = declarationsOf(tree.declarations, 'record');
   const functions = declarationsOf(tree.declarations, 'function');
+  // Those of an imported module are for whoever checks that module.
+  const properties = module === program.entry ? declarationsOf(tree.declarations, 'property') : [];
   reportDuplicates(
     meshes.flatMap(({ axes }) => axes),
     'axis',
     report,
   );
   reportDuplicates(
-    [...records, ...functions].map(({ name }) => name),
+    [...records, ...functions, ...properties].map(({ name }) => name),
     'name',
     report,
   );
@@ -68,6 +72,13 @@ export function declareModule(
     const isBroken = broken(declaration.span);
     const signature = signatureOf(declaration, scope, isBroken ? silent : report, isBroken);
     scope.functions.set(signature.name, signature);
+  }
+  const axes = axesOf([...scopes.values(), scope]);
+  for (const declaration of properties) {
+    const { name } = declaration.name;
+    if (broken(declaration.span) || scope.properties.has(name) || scope.functions.has(name)) continue;
+    const signature = propertySignatureOf(declaration, scope, axes, report);
+    scope.properties.set(signature.name, signature);
   }
   return scope;
 }

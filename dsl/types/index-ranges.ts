@@ -109,7 +109,7 @@ function reportDisagreement(context: Context, index: SingleIndex, first: IndexUs
     secondary: [first.because, second.because],
     help: [
       `write the range: ${name} < ${bounds[0]}`,
-      ...(mayHold(context.facts, equal) ? [stateHelp(equal)] : []),
+      ...(mayHold(context.facts, equal) ? [stateHelp(context.signature.declaration, equal)] : []),
     ],
     fixes: [
       ...bounds.map((bound) =>

@@ -3,18 +3,21 @@
  * do.
  */
 import type { Fix, Label, Span } from '../diagnostics/diagnostic.ts';
-import type { FunctionDeclaration } from '../syntax/tree.ts';
+import type { FunctionDeclaration, PropertyDeclaration } from '../syntax/tree.ts';
 import { type Fact, type Facts, prove } from './facts.ts';
 import { insertFix, type Report } from './report.ts';
 import { natural, type Size, sameSize, sizeParameters } from './size.ts';
 import type { TypeCode } from './type-codes.ts';
 import { isKnown, showName } from './types.ts';
 
+/** What states facts in a `where` clause. */
+export type Stating = FunctionDeclaration | PropertyDeclaration;
+
 export interface FactScope {
   readonly facts: Facts;
   readonly report: Report;
   /** Where a `where` clause could be added. */
-  readonly declaration: FunctionDeclaration | undefined;
+  readonly declaration: Stating | undefined;
 }
 
 export interface Requirement {
@@ -38,7 +41,7 @@ export function require(scope: FactScope, fact: Fact, requirement: Requirement):
 
 function wayOut(scope: FactScope, fact: Fact): string {
   if (!mayHold(scope.facts, fact)) return `${showFact(fact)} does not hold: change one of the two sizes`;
-  if (scope.declaration !== undefined) return stateHelp(fact);
+  if (scope.declaration !== undefined) return stateHelp(scope.declaration, fact);
   return 'a record states no facts: make this size one of its parameters';
 }
 
@@ -86,8 +89,11 @@ export function isNatural(facts: Facts, size: Size): boolean {
 }
 
 /** The way out when a fact is missing. */
-export function stateHelp(fact: Fact): string {
-  return `add \`where ${showFact(fact)}\` to the function, which its callers then have to show`;
+export function stateHelp({ kind }: Stating, fact: Fact): string {
+  const clause = `\`where ${showFact(fact)}\``;
+  return kind === 'property'
+    ? `add ${clause} to the property, which is then stated of such sizes only`
+    : `add ${clause} to the function, which its callers then have to show`;
 }
 
 /** The fix, with the `where` clause for what it asks to be true. */
@@ -99,12 +105,20 @@ export function fixGiven(scope: FactScope, fact: Fact, fix: Fix): Fix {
   };
 }
 
-function whereFix(declaration: FunctionDeclaration, fact: Fact): Fix {
+function whereFix(declaration: Stating, fact: Fact): Fix {
   const last = declaration.facts.at(-1);
   const { file } = declaration.span;
+  const help = stateHelp(declaration, fact);
   return last === undefined
-    ? insertFix(stateHelp(fact), file, declaration.result.span.end, ` where ${showFact(fact)}`)
-    : insertFix(stateHelp(fact), file, last.span.end, `, ${showFact(fact)}`);
+    ? insertFix(help, file, whereBefore(declaration).end, ` where ${showFact(fact)}`)
+    : insertFix(help, file, last.span.end, `, ${showFact(fact)}`);
+}
+
+/** What a first `where` would stand behind. */
+function whereBefore(declaration: Stating): Span {
+  return declaration.kind === 'function'
+    ? declaration.result.span
+    : (declaration.quantifiers.at(-1) ?? declaration.name).span;
 }
 
 /** As it is written after `where`. */

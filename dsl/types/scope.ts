@@ -2,22 +2,30 @@
 import type { Label, Span } from '../diagnostics/diagnostic.ts';
 import type { FunctionDeclaration } from '../syntax/tree.ts';
 import type { Facts } from './facts.ts';
+import type { Stating } from './obligations.ts';
+import type { PropertySignature } from './property-signature.ts';
 import type { Size } from './size.ts';
 import type { IndexId, LocalId, RecordInfo, Type, TypedFact } from './typed.ts';
 
+/** What a body is checked against, of a function or a property. */
+export interface BodySignature {
+  /** Where a `where` clause could be added. */
+  readonly declaration: Stating;
+  readonly sizes: readonly string[];
+  readonly parameters: readonly { readonly name: string; readonly type: Type; readonly span: Span }[];
+  /** What the body may take for granted: facts, and that axes have at least one device. */
+  readonly assumed: Facts;
+  readonly axes: ReadonlyMap<string, Span>;
+}
+
 /** What callers of a function need to know of it. */
-export interface FunctionSignature {
+export interface FunctionSignature extends BodySignature {
   readonly id: string;
   readonly name: string;
   readonly declaration: FunctionDeclaration;
-  readonly sizes: readonly string[];
   readonly explicitSizes: number;
-  readonly parameters: readonly { readonly name: string; readonly type: Type; readonly span: Span }[];
   readonly result: Type;
   readonly facts: readonly TypedFact[];
-  /** What the body may take for granted: its own facts, and that axes have at least one device. */
-  readonly assumed: Facts;
-  readonly axes: ReadonlyMap<string, Span>;
   /** It has a syntax error: nothing is said of its uses. */
   readonly broken: boolean;
 }
@@ -33,6 +41,8 @@ export interface RecordEntry {
 export interface ModuleScope {
   readonly path: string;
   readonly functions: Map<string, FunctionSignature>;
+  /** Of the checked file only. */
+  readonly properties: Map<string, PropertySignature>;
   readonly records: Map<string, RecordEntry>;
   /** Imported modules by qualifier. */
   readonly modules: Map<string, ModuleScope>;
@@ -51,6 +61,16 @@ export function findFunction(module: ModuleScope, name: string): FunctionSignatu
 
 export function findRecord(module: ModuleScope, name: string): RecordEntry | undefined {
   return module.records.get(name) ?? module.bareRecords.get(name);
+}
+
+/** The mesh axes that modules and signatures name. */
+export function axesOf(modules: readonly ModuleScope[]): ReadonlySet<string> {
+  const axes = new Set(modules.flatMap((module) => [...module.axes.keys()]));
+  for (const { functions, properties } of modules) {
+    for (const signature of [...functions.values(), ...properties.values()])
+      for (const axis of signature.axes.keys()) axes.add(axis);
+  }
+  return axes;
 }
 
 export type Entry =

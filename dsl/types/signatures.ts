@@ -87,7 +87,8 @@ export function signatureOf(
   report: Report,
   broken: boolean,
 ): FunctionSignature {
-  const axes = signatureAxes(declaration, module);
+  const types = declaration.parameters.map(({ type }) => type);
+  const axes = signatureAxes([...types, declaration.result], module);
   const names = sizeNames(declaration, axes);
   reportDuplicates(declaration.sizes, 'size', report);
   reportDuplicates(
@@ -99,12 +100,7 @@ export function signatureOf(
   const sizes = new Map<string, Size>([...axes.keys(), ...names].map((name) => [name, parameter(name)]));
   const bare = { module, report, facts: noFacts, sizes, axes, declaration };
   const facts = declaration.facts.flatMap((fact) => factOf(fact, bare) ?? []);
-  const one = natural(1);
-  const axisFacts = [...axes.keys()].reduce<Facts>(
-    (known, axis) => withFact(known, { relation: '<=', left: one, right: parameter(axis) }),
-    noFacts,
-  );
-  const assumed = facts.reduce<Facts>((known, fact) => withFact(known, fact), axisFacts);
+  const assumed = facts.reduce<Facts>((known, fact) => withFact(known, fact), axisFacts(axes));
   const scope: TypeScope = { ...bare, facts: assumed };
   return {
     id: `${module.path}#${declaration.name.name}`,
@@ -125,10 +121,18 @@ export function signatureOf(
   };
 }
 
-/** The axes of the module, and those that the signature places dimensions over. */
-function signatureAxes(declaration: FunctionDeclaration, module: ModuleScope): Map<string, Span> {
+/** A mesh has at least one device along each axis. */
+export function axisFacts(axes: ReadonlyMap<string, Span>): Facts {
+  const one = natural(1);
+  return [...axes.keys()].reduce<Facts>(
+    (known, axis) => withFact(known, { relation: '<=', left: one, right: parameter(axis) }),
+    noFacts,
+  );
+}
+
+/** The axes of the module, and those that the types of a signature place dimensions over. */
+export function signatureAxes(types: readonly TypeExpression[], module: ModuleScope): Map<string, Span> {
   const axes = new Map(module.axes);
-  const types = [...declaration.parameters.map(({ type }) => type), declaration.result];
   for (const axis of types.flatMap(axesOfType)) {
     if (!axes.has(axis.name)) axes.set(axis.name, axis.span);
   }
@@ -143,13 +147,17 @@ function axesOfType(type: TypeExpression): readonly Identifier[] {
 
 /** Size parameters in order of first appearance; those in brackets first. */
 function sizeNames(declaration: FunctionDeclaration, axes: ReadonlyMap<string, Span>): Set<string> {
-  const names = new Set(declaration.sizes.map(({ name }) => name));
-  for (const { type } of declaration.parameters) {
-    for (const { name } of namesOfType(type)) {
-      if (isSizeName(name) && !axes.has(name)) names.add(name);
-    }
-  }
-  return names;
+  const types = declaration.parameters.map(({ type }) => type);
+  return new Set([...declaration.sizes.map(({ name }) => name), ...sizesUsedIn(types, axes)]);
+}
+
+/** The names of sizes in types, in order of first appearance. */
+export function sizesUsedIn(
+  types: readonly TypeExpression[],
+  axes: ReadonlyMap<string, Span>,
+): ReadonlySet<string> {
+  const names = types.flatMap(namesOfType).map(({ name }) => name);
+  return new Set(names.filter((name) => isSizeName(name) && !axes.has(name)));
 }
 
 /**
@@ -197,7 +205,7 @@ function namesOfType(type: TypeExpression): readonly Named[] {
   return [...type.sizes, ...type.dims.map(({ size }) => size)].flatMap(namesOfSize);
 }
 
-function namesOfSize(size: SizeExpression): readonly Named[] {
+export function namesOfSize(size: SizeExpression): readonly Named[] {
   if (size.kind === 'natural') return [];
   return size.kind === 'name' ? [size] : [...namesOfSize(size.left), ...namesOfSize(size.right)];
 }

@@ -76,7 +76,7 @@ function withUnknowns(callable: Callable, values: ReadonlyMap<string, Size>): Re
 }
 
 /** Whether the argument has indices that only the parameter's type can give a range. */
-function needsExpectation(context: Context, argument: Expression): boolean {
+export function needsExpectation(context: Context, argument: Expression): boolean {
   switch (argument.kind) {
     case 'comprehension': {
       const open = indexGroups(argument.indices)

@@ -267,7 +267,7 @@ function outOfRange(
     help: [
       fact === undefined || !mayHold(context.facts, fact)
         ? 'guard it with `if`, or choose ranges that keep it inside'
-        : stateHelp(fact),
+        : stateHelp(context.signature.declaration, fact),
     ],
     fixes: [
       ...(fact === undefined ? [] : factFixes(factScope(context), fact)),

@@ -157,6 +157,33 @@ const codes = {
     explanation: 'Whole numbers are in the range of i32, or of u32 where that is asked for.',
     example: 'fn f() -> i32 = 99999999999',
   },
+  E0317: {
+    title: 'Sides of a check differ',
+    explanation:
+      'Both sides of a check have one structure and equal sizes. For `==` and `===` they are stored alike; for ' +
+      '`~=` floats may be of any type.',
+    example: 'property p forall x: f32[N], y: f32[M] check x ~= y',
+  },
+  E0318: {
+    title: 'Check or condition is not a bool',
+    explanation:
+      'A check states a relation between two values, or is a bool of any shape that is true everywhere, as a ' +
+      'condition is.',
+    example: 'property p forall x: f32[N] check x',
+  },
+  E0319: {
+    title: 'Cannot be compared',
+    explanation:
+      'Checks compare numbers and bools, in tensors, records and tuples; keys only stand for what they draw.',
+    example: 'property p forall seed: key check seed == seed',
+  },
+  E0320: {
+    title: 'Trait does not fit',
+    explanation:
+      'A permutation is an ix(N)[N]; ascending and distinct are numbers along a dimension; positive and within ' +
+      'are of numbers that are no index.',
+    example: 'property p forall x: f32[N] permutation check x == x',
+  },
   E0401: {
     title: 'Shapes differ',
     explanation:
@@ -218,6 +245,19 @@ const codes = {
     title: 'Wrong number of sizes',
     explanation: 'A record or a function takes as many sizes as it declares.',
     example: 'type P(D) = { w: f32[D] }\nfn f(p: P(D, D)) -> f32[D] = p.w',
+  },
+  E0412: {
+    title: 'Range is empty or out of order',
+    explanation:
+      'A range, of a size `n: 1..8` or of values `within 0..1`, has both its ends, the lower one first. An end of ' +
+      'a size’s range may name sizes without a range, and those whose range comes before.',
+    example: 'property p forall n: 5..2, x: f32[n] check x == x',
+  },
+  E0413: {
+    title: 'Quantified size is not used',
+    explanation:
+      'A size with a range stands in a type, a fact, another range or a check; else it says nothing.',
+    example: 'property p forall n: 1..4, x: f32[D] check x == x',
   },
   E0501: {
     title: 'Unknown axis',

@@ -2,7 +2,6 @@
 import type { Fix, Span } from '../diagnostics/diagnostic.ts';
 import type {
   DimExpression,
-  FunctionDeclaration,
   Identifier,
   Path,
   PendingExpression,
@@ -13,7 +12,7 @@ import type {
 import { closestName } from './did-you-mean.ts';
 import { dtypes, isDtype } from './dtype.ts';
 import type { Facts } from './facts.ts';
-import { require } from './obligations.ts';
+import { require, type Stating } from './obligations.ts';
 import { insertFix, type Report, replaceFix } from './report.ts';
 import { findRecord, type ModuleScope, type RecordEntry } from './scope.ts';
 import { addSizes, multiplySizes, natural, quotient, type Size, subtractSizes } from './size.ts';
@@ -27,7 +26,7 @@ export interface TypeScope {
   readonly sizes: ReadonlyMap<string, Size>;
   readonly axes: ReadonlyMap<string, Span>;
   /** Where a `where` clause could be added, if anywhere. */
-  readonly declaration: FunctionDeclaration | undefined;
+  readonly declaration: Stating | undefined;
 }
 
 type SizeNode<K extends SizeExpression['kind']> = Extract<SizeExpression, { kind: K }>;
@@ -270,7 +269,9 @@ function reportUnknownSize(node: SizeNode<'name'>, scope: TypeScope): void {
     at: node.span,
     help: [
       close === undefined
-        ? 'a size is a number, a size parameter of the signature (with a capital), or a mesh axis'
+        ? scope.declaration?.kind === 'property'
+          ? `use it in the type of a quantified value, or quantify it: forall ${node.name}: 1..8`
+          : 'a size is a number, a size parameter of the signature (with a capital), or a mesh axis'
         : `did you mean ${close}?`,
     ],
     fixes: close === undefined ? [] : [replaceFix(`did you mean ${close}?`, node.span, close)],

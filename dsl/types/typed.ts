@@ -77,6 +77,8 @@ export interface TypedProgram {
   readonly functions: ReadonlyMap<string, FunctionInfo>;
   /** The functions of the checked file itself that may be entries (`export fn`, else all), by source name. */
   readonly entries: ReadonlyMap<string, FunctionInfo>;
+  /** Those of the checked file itself, by source name, in source order. */
+  readonly properties: ReadonlyMap<string, PropertyInfo>;
   readonly axes: readonly string[];
 }
 
@@ -107,6 +109,59 @@ export interface FunctionInfo {
   readonly documentation: string | undefined;
   readonly span: Span;
 }
+
+/** A property as a function of what it quantifies: see `asEntry` for running it as one. */
+export interface PropertyInfo {
+  /** `module path#name` */
+  readonly id: string;
+  readonly name: string;
+  /**
+   * Its parameters are the quantified values; its sizes those with a range first, then those that the types
+   * of the values use. Its facts are the `where`, and the two ends of each range. Its body is a tuple, even
+   * of one, within the property's `let`s: the sides of all checks in order, left, right, left, right …, of a
+   * boolean check its one side; then the conditions. The result says where the sides live, each as it comes.
+   */
+  readonly function: FunctionInfo;
+  /** `n: 1..8`, both ends included; other sizes range over what is legal. */
+  readonly ranges: ReadonlyMap<string, SizeRange>;
+  /** Ranges of mesh axes. Undefined: nothing is said of the mesh. */
+  readonly mesh: readonly ({ readonly axis: string } & SizeRange)[] | undefined;
+  /** By the name of the value; values without any are left out. */
+  readonly traits: ReadonlyMap<string, readonly Trait[]>;
+  /**
+   * Positions in the tuple, behind the sides, of the bools that `given` states: the checks are stated of
+   * values for which all their elements are true.
+   */
+  readonly conditions: readonly number[];
+  readonly checks: readonly PropertyCheck[];
+  readonly documentation: string | undefined;
+  readonly span: Span;
+}
+
+/** In an end of a range stand only sizes without a range, and those whose range is written before. */
+export interface SizeRange {
+  readonly from: Size;
+  readonly to: Size;
+}
+
+/**
+ * What all values of a quantified tensor have, beside its type; at most one of each kind. Along the last
+ * dimension, for each index of the others: a permutation (of an `ix(N)[…, N]`) has each index once,
+ * ascending numbers do not fall, distinct ones are no two the same. Of each number: it is above 0; it is in
+ * a range, both ends included, which are whole for integers and within their type.
+ */
+export type Trait =
+  | { readonly kind: 'permutation' }
+  | { readonly kind: 'ascending' }
+  | { readonly kind: 'distinct' }
+  | { readonly kind: 'positive' }
+  | { readonly kind: 'range'; readonly from: number; readonly to: number };
+
+/** `left` and `right` are positions in the tuple. */
+export type PropertyCheck = { readonly label: string | undefined; readonly span: Span } & (
+  | { readonly relation: '===' | '==' | '~='; readonly left: number; readonly right: number }
+  | { readonly relation: 'holds'; readonly left: number }
+);
 
 export interface Parameter {
   readonly name: string;

@@ -123,6 +123,32 @@ function mapSizes(type: Type, change: (size: Size) => Size): Type {
   }
 }
 
+/** The type with other elements in its tensors; records keep theirs. */
+export function mapElements(type: Type, change: (element: ElementType) => ElementType): Type {
+  if (type.kind === 'tuple')
+    return { ...type, elements: type.elements.map((element) => mapElements(element, change)) };
+  return type.kind === 'tensor' ? withElement(type, change(type.element)) : type;
+}
+
+/** The type with every dimension whole, and nothing pending. */
+export function withoutPlacement(type: Type): Type {
+  switch (type.kind) {
+    case 'tuple':
+      return { ...type, elements: type.elements.map(withoutPlacement) };
+    case 'tensor':
+      return tensor(type.element, type.dims.map(wholeDim));
+    case 'record':
+    case 'key':
+      return { ...type, dims: type.dims.map(wholeDim) };
+    case 'error':
+      return type;
+  }
+}
+
+function wholeDim(dim: Dim): Dim {
+  return { ...dim, placement: { kind: 'none' } };
+}
+
 export function substituteType(type: Type, values: ReadonlyMap<string, Size>): Type {
   return values.size === 0 ? type : mapSizes(type, (size) => substituteSizes(size, values));
 }

@@ -4,8 +4,19 @@
  * pass.
  */
 import type { TensorValue } from '../../compiler/graph/algebra.ts';
-import { type Bounded, type BoundNotes, errorBound, storeUnits } from '../../compiler/graph/error-bound.ts';
-import { type FieldRelation, type FieldValue, finiteField } from '../../compiler/graph/finite-field.ts';
+import {
+  type Bounded,
+  type BoundNotes,
+  type ErrorBound,
+  errorBound,
+  storeUnits,
+} from '../../compiler/graph/error-bound.ts';
+import {
+  type FieldRelation,
+  type FieldValue,
+  type FiniteField,
+  finiteField,
+} from '../../compiler/graph/finite-field.ts';
 import { float32 } from '../../compiler/graph/float32.ts';
 import type { FloatDtype } from '../../compiler/graph/rounding.ts';
 import { isFloat, sameShape } from '../../compiler/graph/tensor-type.ts';
@@ -49,20 +60,51 @@ export function sameRun(run: Run): Runs {
   return { left: run, right: run };
 }
 
-/** @param inputs numbers that their dtypes can hold */
-export function judge(relation: Relation, runs: Runs, sides: Sides, inputs: Values<number>): Verdict {
-  return judges[relation](runs, sides, inputs);
+/**
+ * What one case is judged over. Of runs that are judged several times, the outputs over one of these are always
+ * the same, so that a run may remember them.
+ */
+export interface Algebras {
+  readonly field: FiniteField;
+  readonly bound: ErrorBound;
+  /** What narrow types store is known to the bit. */
+  readonly stored: ErrorBound;
 }
 
-const judges: { readonly [R in Relation]: (runs: Runs, sides: Sides, inputs: Values<number>) => Verdict } = {
+/**
+ * @param pair of primes: of two programs that are not the same, one case in some millions does not tell that, and
+ * another case, or another pair, does
+ */
+export function algebrasFor(pair: number): Algebras {
+  return { field: finiteField(pair), bound: errorBound(), stored: errorBound('stored') };
+}
+
+/** @param inputs numbers that their dtypes can hold */
+export function judge(
+  relation: Relation,
+  runs: Runs,
+  sides: Sides,
+  inputs: Values<number>,
+  algebras: Algebras = algebrasFor(0),
+): Verdict {
+  return judges[relation](runs, sides, inputs, algebras);
+}
+
+type Judge = (runs: Runs, sides: Sides, inputs: Values<number>, algebras: Algebras) => Verdict;
+
+const judges: { readonly [R in Relation]: Judge } = {
   '===': judgeAlgebraic,
   '==': judgeBitwise,
   '~=': judgeNumeric,
 };
 
 /** Whether all elements of the bools of one side are true. */
-export function judgeTruth(run: Run, path: string, inputs: Values<number>): Verdict {
-  const bound = errorBound();
+export function judgeTruth(
+  run: Run,
+  path: string,
+  inputs: Values<number>,
+  { bound }: Algebras = algebrasFor(0),
+): Verdict {
   const outputs = partsOf(run(bound, inputsOver(bound, inputs)), path);
   for (const [part, value] of outputs) {
     const wrong = findElement(value.data.length, (position) => value.data[position] === 0);
@@ -75,14 +117,8 @@ export function judgeTruth(run: Run, path: string, inputs: Values<number>): Verd
 
 // ── === ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Over two pairs of primes: what holds in one by chance does not in the other. */
-function judgeAlgebraic(runs: Runs, sides: Sides, inputs: Values<number>): Verdict {
-  const first = judgeOverField(0, runs, sides, inputs);
-  return first.kind === 'holds' ? judgeOverField(1, runs, sides, inputs) : first;
-}
-
-function judgeOverField(pair: number, runs: Runs, sides: Sides, inputs: Values<number>): Verdict {
-  const field = finiteField(pair);
+function judgeAlgebraic(runs: Runs, sides: Sides, inputs: Values<number>, algebras: Algebras): Verdict {
+  const { field } = algebras;
   const pairs = pairsOf(runs, sides, (run) => run(field, inputsOver(field, inputs)));
   const found = new Map<FieldRelation, Verdict & { kind: 'fails' }>();
   for (const { left, right, path } of pairs)
@@ -104,7 +140,7 @@ function judgeOverField(pair: number, runs: Runs, sides: Sides, inputs: Values<n
   if (found.has('unlucky'))
     return undecided('a division by a residue that happens to be 0: draw other inputs');
   const opaque = found.get('opaque-different');
-  return opaque === undefined ? { kind: 'holds' } : judgeOpaque(opaque, runs, sides, inputs);
+  return opaque === undefined ? { kind: 'holds' } : judgeOpaque(opaque, runs, sides, inputs, algebras);
 }
 
 function relationOf(
@@ -129,8 +165,9 @@ function judgeOpaque(
   runs: Runs,
   sides: Sides,
   inputs: Values<number>,
+  algebras: Algebras,
 ): Verdict {
-  const numeric = judgeNumeric(runs, sides, inputs);
+  const numeric = judgeNumeric(runs, sides, inputs, algebras);
   if (numeric.kind === 'fails') return numeric;
   const place = `${found.at.path}[${found.at.index.join(', ')}]`;
   return undecided(
@@ -145,8 +182,12 @@ function judgeOpaque(
  * In f32 as it is written, which says what devices do only where no sum depends on its order: where all that
  * is summed are integers, up to 2^24.
  */
-function judgeBitwise(runs: Runs, sides: Sides, inputs: Values<number>): Verdict {
-  const bound = errorBound('stored');
+function judgeBitwise(
+  runs: Runs,
+  sides: Sides,
+  inputs: Values<number>,
+  { stored: bound }: Algebras,
+): Verdict {
   pairsOf(runs, sides, (run) => run(bound, inputsOver(bound, inputs)));
   const { orderedSums, unsure } = bound.notes;
   if (orderedSums > 0)
@@ -154,7 +195,18 @@ function judgeBitwise(runs: Runs, sides: Sides, inputs: Values<number>): Verdict
       `${orderedSums} sums are rounded as their order is: only integers below 2^24 are summed exactly`,
     );
   if (unsure > 0) return undecided(unsureInDevices(bound.notes));
-  const pairs = pairsOf(runs, sides, (run) => run(float32, inputs));
+  return judgeBits(pairsOf(runs, sides, (run) => run(float32, inputs)));
+}
+
+/** Whether the two sides are the same bit by bit, where they were computed already. */
+export function sameBits(outputs: Values<number>, sides: Sides): Verdict {
+  const run: Run = () => {
+    throw new Error('this has been run');
+  };
+  return judgeBits(pairsOf(sameRun(run), sides, () => outputs));
+}
+
+function judgeBits(pairs: readonly Pair<number>[]): Verdict {
   for (const { left, right, path } of pairs) {
     const wrong = findElement(
       left.data.length,
@@ -173,8 +225,7 @@ function judgeBitwise(runs: Runs, sides: Sides, inputs: Values<number>): Verdict
  * Both sides as f32 and narrow storage make them: each element within what rounding may do to the two at
  * worst, and all elements of an output together within what it does as a rule.
  */
-function judgeNumeric(runs: Runs, sides: Sides, inputs: Values<number>): Verdict {
-  const bound = errorBound();
+function judgeNumeric(runs: Runs, sides: Sides, inputs: Values<number>, { bound }: Algebras): Verdict {
   const bounds = pairsOf(runs, sides, (run) => run(bound, inputsOver(bound, inputs)));
   if (bound.notes.unsure > 0) return undecided(unsureInDevices(bound.notes));
   const numbers = pairsOf(runs, sides, (run) => run(float32, inputs));
@@ -264,6 +315,16 @@ function judgeNorm({ left, right, path }: Pair<number>, bounds: Pair<Bounded>): 
     limit * Math.sqrt(squares.size),
     `${all}; rounding as it is declared explains ${limit.toPrecision(2)}`,
   );
+}
+
+/** Whether all elements of the bools of one side are true, where they were computed already. */
+export function judgeTruthOf(outputs: Values<number>, path: string): Verdict {
+  for (const [part, value] of partsOf(outputs, path)) {
+    const wrong = findElement(value.data.length, (position) => value.data[position] === 0);
+    if (wrong !== undefined)
+      return fails({ path: part, index: indexOf(wrong, value) }, 0, 1, undefined, 'it is false');
+  }
+  return { kind: 'holds' };
 }
 
 // ── what a device gave ─────────────────────────────────────────────────────────────────────────────────────

@@ -41,3 +41,13 @@ function valueOver<V>(algebra: Algebra<V>, value: TensorValue<number>): TensorVa
     floats[position] = algebra.constant(data[position]!);
   return { dtype, shape, data: floats };
 }
+
+/** The run, with a memory of its outputs by algebra: for one case, whose inputs are always the same. */
+export function remembered(run: Run): Run {
+  const known = new Map<unknown, Values<unknown>>();
+  return <V>(algebra: Algebra<V>, inputs: Values<V>): Values<V> => {
+    const found = (known.get(algebra) as Values<V> | undefined) ?? run(algebra, inputs);
+    known.set(algebra, found);
+    return found;
+  };
+}

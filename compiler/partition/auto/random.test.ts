@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { devicesAlong, type Wish } from '../../../dsl/placement/placement.ts';
-import { type Choose, pick, readTape } from '../../graph/choice-tape.ts';
+import { type Choose, choicesOf, pick } from '../../graph/choice-tape.ts';
 import { float64 } from '../../graph/float64.ts';
 import type { Tensor } from '../../graph/graph.ts';
 import { type RandomProgram, randomPrograms } from '../../graph/random-graph.ts';
@@ -9,8 +9,8 @@ import { allNodes } from '../../graph/uses.ts';
 import { withoutCollectives } from '../../optimize/collectives.ts';
 import { resized } from '../evaluate-mesh.ts';
 import { localize } from '../localize.ts';
-import { randomMesh, randomPlacement, scatter } from '../random-partition.ts';
-import { fault, type Partitioned, shown, tapes } from '../random-programs.ts';
+import { randomPlacement, scatter } from '../random-partition.ts';
+import { fault, type Layout, layouts, type Partitioned, shown } from '../random-programs.ts';
 import { autoPlace } from './auto-place.ts';
 import { type CostModel, defaultCostModel } from './cost-model.ts';
 
@@ -28,11 +28,11 @@ function randomCosts(choose: Choose): CostModel {
 }
 
 /** Some inputs and outputs are declared somewhere, others partly, and most not at all. */
-function partition(program: RandomProgram, tape: readonly number[]): Partitioned {
-  const choose = readTape(tape);
-  const mesh = randomMesh(choose);
+function partition(program: RandomProgram, { mesh, seed }: Layout): Partitioned {
+  const chooseFor = choicesOf(seed);
   const graph = withoutCollectives(program.graph);
-  const wish = (tensor: Tensor): Wish | undefined => {
+  const wish = (path: string, tensor: Tensor): Wish | undefined => {
+    const choose = chooseFor(path);
     if (choose(3) > 0) return undefined;
     const { dims } = randomPlacement(tensor, mesh, choose, () => false);
     return { dims: dims.map((list) => (choose(2) === 0 ? 'any' : list)), pending: new Map() };
@@ -40,12 +40,12 @@ function partition(program: RandomProgram, tape: readonly number[]): Partitioned
   const wishes = (tensors: readonly (readonly [string, Tensor])[]): ReadonlyMap<string, Wish> =>
     new Map(
       tensors.flatMap(([path, tensor]) => {
-        const found = wish(tensor);
+        const found = wish(path, tensor);
         return found === undefined ? [] : [[path, found] as const];
       }),
     );
   const inputs = wishes(graph.inputs.map(({ path, tensor }) => [path, tensor]));
-  const costs = randomCosts(choose);
+  const costs = randomCosts(chooseFor('costs'));
   const found = autoPlace(graph, { mesh, inputs, outputs: new Map(), costs });
   if (found.kind !== 'placed') throw new Error(found.kind);
   const { placed } = found;
@@ -69,8 +69,8 @@ test.each([
   let padded = 0;
   const seen = new Map<string, number>();
   fc.assert(
-    fc.property(randomPrograms(sizes), tapes, (program, tape) => {
-      const partitioned = partition(program, tape);
+    fc.property(randomPrograms(sizes), layouts, (program, layout) => {
+      const partitioned = partition(program, layout);
       const found = fault(partitioned);
       if (found === 'not exact') return;
       told++;

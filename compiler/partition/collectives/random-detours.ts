@@ -44,9 +44,9 @@ export function randomDetours(program: RandomProgram, tape: readonly number[]): 
   const inputs = new Map(
     graph.inputs.map(({ path, tensor }) => [path, randomPlacement(tensor, mesh, choose)] as const),
   );
-  const free = placeWithCollectives(graph, mesh, inputs, choose);
+  const free = placeWithCollectives(graph, mesh, inputs, () => choose);
   if (free === undefined) return undefined;
-  const options = { mesh, inputs, outputs: randomOutputs(free, choose) };
+  const options = { mesh, inputs, outputs: randomOutputs(free, () => choose) };
   const first = place(free.written, options);
   if (first.kind === 'misplaced') throw new Error(JSON.stringify(first.faults[0]));
   let placed = first.placed;

@@ -7,6 +7,7 @@
 import { type AxisList, type Placement, samePlacement } from '../../../dsl/placement/placement.ts';
 import { dtypeFacts } from '../../../dsl/types/dtype.ts';
 import type { CollectiveNode, Graph, Node, Tensor, TensorId } from '../../graph/graph.ts';
+import { deadCode } from '../../optimize/dead-code.ts';
 import type { PlacementChange } from '../change.ts';
 import { collectiveSteps } from '../collective-steps.ts';
 import type { PlacedGraph } from '../place.ts';
@@ -27,10 +28,12 @@ import {
 import type { CollectiveOptions } from './options.ts';
 import { isLess, nothingSent, type Sent, sentInSteps, together } from './placed-traffic.ts';
 
+/** What nothing reads is left out first: a route that serves it too may send more than others need. */
 export function reroute(placed: PlacedGraph, { reassociates }: CollectiveOptions): Graph {
-  const draft = draftOf(placed);
+  const graph = deadCode(placed.graph);
+  const draft = draftOf({ ...placed, graph });
   const plan = reshardPlanner(placed.mesh);
-  return mapLevels(placed.graph, (level) => rerouteLevel(level, { draft, plan, reassociates }));
+  return mapLevels(graph, (level) => rerouteLevel(level, { draft, plan, reassociates }));
 }
 
 interface Router {

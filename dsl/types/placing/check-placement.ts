@@ -5,7 +5,7 @@
 import type { Span } from '../../diagnostics/diagnostic.ts';
 import { type Fact, type Facts, noFacts, withFacts } from '../facts.ts';
 import { type Report, silent } from '../report.ts';
-import type { FunctionSignature } from '../scope.ts';
+import type { BodySignature } from '../scope.ts';
 import { natural, parameter, parameterProduct } from '../size.ts';
 import type { FunctionInfo, TypedProgram } from '../typed.ts';
 import { dimsIn } from '../types.ts';
@@ -22,7 +22,7 @@ export interface PlacementCheck {
   readonly text: (span: Span) => string;
 }
 
-type Declared = Pick<FunctionSignature, 'declaration'>;
+type Declared = Pick<BodySignature, 'declaration'>;
 
 /** Reports what is wrong with where the values of a function live. What is left to the partitioner passes. */
 export function checkPlacement(info: FunctionInfo, signature: Declared, check: PlacementCheck): void {

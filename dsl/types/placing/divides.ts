@@ -36,7 +36,7 @@ export function requireDivides(meeting: Meeting, axes: readonly string[], size: 
     message: `${showName(size)} is cut over ${listed(axes)} here, and may not divide so`,
     span,
     remark: 'it is cut here',
-    help: [stateHelp(fact)],
+    help: [stateHelp(placing.declaration, fact)],
     fixes: factFixes({ facts: placing.facts, declaration: placing.declaration }, fact),
   });
   return false;
@@ -54,7 +54,7 @@ export function reportUnsplittable(meeting: Meeting, cut: Cut, sizes: readonly S
     span,
     remark: 'it is split here',
     secondary: origins(cut),
-    ...withRemedies(gatherRemedies(placing, cut), stateHelp(fact)),
+    ...withRemedies(gatherRemedies(placing, cut), stateHelp(placing.declaration, fact)),
     fixes: [
       ...factFixes({ facts: placing.facts, declaration: placing.declaration }, fact),
       ...gatherRemedies(placing, cut).flatMap(({ fix }) => fix ?? []),

@@ -62,9 +62,12 @@ const table: Table = {
   comprehension: placeComprehension,
   reduction: placeReduction,
   if: placeIf,
-  let: ({ pattern, value, body }, scope, placing) => {
-    bindPlaced(pattern, placing.place(value, scope), scope);
-    return placing.place(body, scope);
+  let: (expression, scope, placing) => {
+    // One after the other: there may be more of them than calls may be nested.
+    let inner: TypedExpression = expression;
+    for (; inner.kind === 'let'; inner = inner.body)
+      bindPlaced(inner.pattern, placing.place(inner.value, scope), scope);
+    return placing.place(inner, scope);
   },
   call: placeCall,
   builtin: placeBuiltin,

@@ -1,7 +1,7 @@
 /** What the placement of one function's body is found out with. */
 import type { Label, Span } from '../../diagnostics/diagnostic.ts';
-import type { FunctionDeclaration } from '../../syntax/tree.ts';
 import type { Facts } from '../facts.ts';
+import type { Stating } from '../obligations.ts';
 import type { Problem } from '../report.ts';
 import { type Size, substituteSizes } from '../size.ts';
 import type { IndexId, LocalId, TypedExpression, TypedProgram } from '../typed.ts';
@@ -44,7 +44,7 @@ export interface Placing {
   readonly report: (problem: Problem) => void;
   readonly text: (span: Span) => string;
   /** Of the checked function: where a `where` clause could be added. */
-  readonly declaration: FunctionDeclaration;
+  readonly declaration: Stating;
   /** To be judged once the axes of all indices are known. */
   readonly together: UsedTogether[];
   /** What was reported of them. */

@@ -1,0 +1,111 @@
+/** The numbers that a property's sizes and mesh axes may be. */
+import type { Choose } from '../../compiler/graph/choice-tape.ts';
+import { decide } from '../../dsl/types/facts.ts';
+import { evaluateSize, type Size } from '../../dsl/types/size.ts';
+import type { PropertyInfo } from '../../dsl/types/typed.ts';
+
+/** One name of a property that stands for a number. */
+export interface SizeName {
+  readonly name: string;
+  readonly isAxis: boolean;
+  /** Inclusive, where it is said; may use names before it. */
+  readonly range: { readonly from: Size; readonly to: Size } | undefined;
+}
+
+export type Sizes = ReadonlyMap<string, number>;
+
+/**
+ * In the order in which they are to be chosen: those without a range first, since a range may speak of them.
+ * @param axes of the program, of which a property that names no mesh may be on any
+ */
+export function sizeNames(property: PropertyInfo, axes: readonly string[]): readonly SizeName[] {
+  const named = property.mesh ?? axes.map((axis) => ({ axis, from: undefined, to: undefined }));
+  const all = [
+    ...named.map(({ axis, from, to }) => ({ name: axis, isAxis: true, range: from && { from, to } })),
+    ...property.function.sizes
+      .filter((name) => !named.some(({ axis }) => axis === name))
+      .map((name) => ({ name, isAxis: false, range: property.ranges.get(name) })),
+  ];
+  return [
+    ...all.filter(({ range }) => range === undefined),
+    ...all.filter(({ range }) => range !== undefined),
+  ];
+}
+
+/** What is tried where nothing is said, from simple to awkward: small, prime, none at all, of several blocks. */
+const usualSizes = [2, 1, 3, 4, 0, 5, 6, 8, 7, 12, 16] as const;
+const usualDevices = [1, 2, 4, 3, 8] as const;
+
+/** All numbers that the name may be, given those before it. */
+export function choicesOf({ range, isAxis }: SizeName, before: Sizes): readonly number[] {
+  if (range === undefined) return isAxis ? usualDevices : usualSizes;
+  const [from, to] = [evaluateSize(range.from, before), evaluateSize(range.to, before)];
+  if (from === undefined || to === undefined || to < from) return [];
+  return Array.from({ length: to - from + 1 }, (_, position) => from + position);
+}
+
+/** Whether all facts of the property hold. */
+export function areLegal({ function: { facts } }: PropertyInfo, sizes: Sizes): boolean {
+  return facts.every((fact) => decide(fact, sizes) === true);
+}
+
+/**
+ * All legal choices where every name has a range and there are at most `most`; undefined where there are more,
+ * or there is no end to them.
+ */
+export function allSizes(
+  property: PropertyInfo,
+  names: readonly SizeName[],
+  most: number,
+): readonly Sizes[] | undefined {
+  if (names.some(({ range }) => range === undefined)) return undefined;
+  let found: readonly Sizes[] = [new Map()];
+  for (const name of names) {
+    const next = found.flatMap((before) =>
+      choicesOf(name, before).map((value): Sizes => new Map([...before, [name.name, value]])),
+    );
+    if (next.length > most * mostRefused) return undefined;
+    found = next;
+  }
+  const legal = found.filter((sizes) => areLegal(property, sizes));
+  return legal.length > most ? undefined : legal;
+}
+
+/** How many choices are looked at for one that is legal. */
+const mostRefused = 64;
+
+/** Choices that are tried for one draw before it is given up. */
+const mostTried = 4000;
+
+/**
+ * A legal choice, drawn; undefined where none was found.
+ * @param isPossible whether the property can be run with these: asked last, of what its facts allow
+ */
+export function drawSizes(
+  property: PropertyInfo,
+  names: readonly SizeName[],
+  choose: Choose,
+  isPossible: (sizes: Sizes) => boolean,
+): Sizes | undefined {
+  let tried = 0;
+  const complete = (sizes: Sizes): Sizes | undefined => {
+    if (!mayBeLegal(property, sizes)) return undefined;
+    const next = names[sizes.size];
+    if (next === undefined) return isPossible(sizes) ? sizes : undefined;
+    const left = [...choicesOf(next, sizes)];
+    const place = () => choose(left.length);
+    while (left.length > 0 && tried++ < mostTried) {
+      // The least of three, so that small sizes come more often; meshes of all sizes come as often.
+      const [value] = left.splice(next.isAxis ? place() : Math.min(place(), place(), place()), 1);
+      const found = complete(new Map([...sizes, [next.name, value!]]));
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  };
+  return complete(new Map());
+}
+
+/** Whether no fact is false of what is chosen already. */
+function mayBeLegal({ function: { facts } }: PropertyInfo, sizes: Sizes): boolean {
+  return facts.every((fact) => decide(fact, sizes) !== false);
+}

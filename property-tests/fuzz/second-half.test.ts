@@ -1,0 +1,4 @@
+/** The second half of a thousand programs: two files, for two cores. */
+import { testPrograms } from './testing.ts';
+
+testPrograms(500);
