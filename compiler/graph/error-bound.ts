@@ -285,7 +285,8 @@ export function errorBound(narrowing: 'unrounded' | 'stored' = 'unrounded'): Err
     const logarithm = Math.abs(Math.log2(Math.abs(left.number)));
     const product = exponent * logarithm;
     const inExponent = exponent * (2 ** -21 + 3 * unit * logarithm) + unit * product;
-    const relative = Math.expm1(Math.LN2 * inExponent) + (3 + 2 * product) * unit;
+    const own = (3 + 2 * (product + inExponent)) * unit;
+    const relative = (1 + own) * Math.expm1(Math.LN2 * inExponent) + own;
     const error = spread + relative * (Math.abs(number) + spread);
     return single(number, error, storesOf(left, right));
   }
@@ -293,20 +294,6 @@ export function errorBound(narrowing: 'unrounded' | 'stored' = 'unrounded'): Err
   /** Whether one is surely above the other. */
   function areApart(left: Bounded, right: Bounded): boolean {
     return Math.abs(left.number - right.number) > left.error + right.error;
-  }
-
-  /**
-   * Whether they are taken for one computation done twice, as of experts that are copies: what a device makes
-   * of the one it makes of the other, and they tie.
-   */
-  function areAlike(left: Bounded, right: Bounded): boolean {
-    return (
-      left.number === right.number &&
-      left.error === right.error &&
-      left.mass === right.mass &&
-      left.terms === right.terms &&
-      left.error < Number.POSITIVE_INFINITY
-    );
   }
 
   function extreme(name: 'min' | 'max') {
@@ -336,8 +323,8 @@ export function errorBound(narrowing: 'unrounded' | 'stored' = 'unrounded'): Err
   }
 
   /**
-   * A device makes the same number of the same operations on the same numbers: the logits of two experts with equal
-   * rows tie. That two values came by the same operations is told by all that is known of them.
+   * A device makes the same number of the same operations on the same numbers: the logits of two experts with
+   * equal rows tie. That two values came by the same operations is told by all that is known of them.
    */
   function areAlike(left: Bounded, right: Bounded): boolean {
     return (

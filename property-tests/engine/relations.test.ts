@@ -114,6 +114,46 @@ describe.each([1, 8, 64, 512])('attention with logits up to about %d', (scale) =
   });
 });
 
+/** Two layers, of which the second has sums of exponentials in its exponents; with a norm before each, or none. */
+function layersCase(before: string, change: (flash: string) => string): Case {
+  const text = `import attention
+${change(flash)}
+fn in_blocks(q: f32[S, H, A], k: f32[4, U, H, A], v: f32[4, U, H, A]) -> f32[S, H, A] where 1 <= U {
+  let one = step(start(q), q, k[0], v[0], from: 0, at: 0)
+  let two = step(one, q, k[1], v[1], from: 1, at: 0)
+  let three = step(two, q, k[2], v[2], from: 2, at: 0)
+  let four = step(three, q, k[3], v[3], from: 3, at: 0)
+  finish(four)
+}
+fn dense(q: f32[S, H, A], k: f32[4, U, H, A], v: f32[4, U, H, A]) -> f32[S, H, A] where 1 <= U {
+  let keys[u < 4 * U, h, a] = k[floordiv(i32(u), U), i32(u) % U, h, a]
+  let values[u < 4 * U, h, a] = v[floordiv(i32(u), U), i32(u) % U, h, a]
+  attention.cached(q, keys, values, 0)
+}
+fn mixed(x: f32[16, H, A], w: f32[A, A]) -> f32[16, H, A] = for s, h, a: sum b: ${before} * w[b, a]
+fn cut(x: f32[16, H, A]) -> f32[4, 4, H, A] = for b, u, h, a: x[4 * b + u, h, a]
+export fn f(x: f32[16, H, A], w: f32[6, A, A]) -> (f32[16, H, A], f32[16, H, A]) {
+  let (q, k, v) = (mixed(x, w[0]), cut(mixed(x, w[1])), cut(mixed(x, w[2])))
+  let (first, second) = (dense(q, k, v), in_blocks(q, k, v))
+  let y[s, h, a] = x[s, h, a] + first[s, h, a]
+  let z[s, h, a] = x[s, h, a] + second[s, h, a]
+  (
+    dense(mixed(y, w[3]), cut(mixed(y, w[4])), cut(mixed(y, w[5]))),
+    in_blocks(mixed(z, w[3]), cut(mixed(z, w[4])), cut(mixed(z, w[5]))),
+  )
+}`;
+  return caseOf(text, { x: { shape: [16, 1, 4] }, w: { shape: [6, 4, 4] } });
+}
+
+test.each([
+  ['plain', 'x[s, h, b]'],
+  ['normalized', '(x[s, h, b] * rsqrt((sum c: x[s, h, c] * x[s, h, c]) / 4 + 0.001))'],
+])('two layers of attention, %s, are decided too', (_, before) => {
+  expect(judged('===', layersCase(before, unchanged))).toEqual({ kind: 'holds' });
+  const fault = attentionFaults['the total is not rescaled']!;
+  expect(judged('===', layersCase(before, fault))).toMatchObject({ kind: 'fails' });
+});
+
 test('at peaky logits a dropped key is one that floats do not see', () => {
   const fault = attentionCase(attentionFaults['the first key is dropped']!, 512, 'bf16');
   expect(judged('===', fault)).toMatchObject({ kind: 'fails', at: { path: 'out.0' } });

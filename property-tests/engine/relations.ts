@@ -61,8 +61,8 @@ export function sameRun(run: Run): Runs {
 }
 
 /**
- * What one case is judged over. Of runs that are judged several times, the outputs over one of these are always
- * the same, so that a run may remember them.
+ * What one case is judged over. Of runs that are judged several times, the outputs over one of these are
+ * always the same, so that a run may remember them.
  */
 export interface Algebras {
   readonly field: FiniteField;
@@ -72,8 +72,8 @@ export interface Algebras {
 }
 
 /**
- * @param pair of primes: of two programs that are not the same, one case in some millions does not tell that, and
- * another case, or another pair, does
+ * @param pair of primes: of two programs that are not the same, one case in some millions does not tell that,
+ * and another case, or another pair, does
  */
 export function algebrasFor(pair: number): Algebras {
   return { field: finiteField(pair), bound: errorBound(), stored: errorBound('stored') };
