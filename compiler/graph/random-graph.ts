@@ -303,8 +303,8 @@ function randomContraction(around: Surroundings): readonly Node[] {
 }
 
 /**
- * Attention as it is lowered: scores, a softmax over those that are visible, and a sum that it weights. Logits
- * stay where their exponentials differ by little.
+ * Attention as it is lowered: scores, a softmax over those that are visible, and a sum that it weights.
+ * Logits stay where their exponentials differ by little.
  */
 function randomAttention(around: Surroundings): readonly Node[] {
   const { choose, newTensor, sizes } = around.maker;
