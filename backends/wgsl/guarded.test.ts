@@ -4,13 +4,13 @@ import type { ComputeNode, Graph, Tensor } from '../../compiler/graph/graph.ts';
 import { apply, constant, float, integer, iterator, load } from '../../compiler/graph/scalar.ts';
 import { expectAgreement } from './testing.ts';
 
-const x: Tensor = { id: 0, name: 'x', dtype: 'f32', shape: [3] };
+const x: Tensor = { id: 0, name: 'x', dtype: 'f32', shape: [4] };
 
-/** `for i: sum r: if r >= 1 then x[r − 1] else 0`, the numbers of r known in the kernel. */
+/** `for i: sum r: if i >= 1 then x[i − 1] else 0`, the numbers of i known in the kernel. */
 function shifted(extent: number, dtype: Tensor['dtype']): Graph {
   const source: Tensor = { ...x, dtype };
   const result: Tensor = { id: 1, name: 'y', dtype: 'f32', shape: [4] };
-  const at = apply('sub', iterator(1), integer(1));
+  const at = apply('sub', iterator(0), integer(1));
   const inside = apply('le', integer(0), at);
   const node: ComputeNode = {
     kind: 'compute',
