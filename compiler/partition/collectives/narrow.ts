@@ -134,8 +134,8 @@ function readingNarrow(node: Node, wide: Tensor, moved: Tensor): Node {
     mapScalar(root, (scalar) => {
       if (isLoadOf(scalar, wide.id) && scalar.op === 'load') return load(moved, scalar.subscripts);
       const [inner] = operands(scalar);
-      const isRounded = scalar.op === 'round' && inner?.op === 'load' && inner.tensor === moved.id;
-      return isRounded ? inner : scalar;
+      if (scalar.op !== 'round' || scalar.dtype !== moved.dtype) return scalar;
+      return inner?.op === 'load' && inner.tensor === moved.id ? inner : scalar;
     }),
   );
 }
