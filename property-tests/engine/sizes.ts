@@ -32,7 +32,9 @@ export function sizeNames(property: PropertyInfo, axes: readonly string[]): read
   ];
 }
 
-/** What is tried where nothing is said, from simple to awkward: small, prime, none at all, of several blocks. */
+/**
+ * What is tried where nothing is said, from simple to awkward: small, prime, none at all, of several blocks.
+ */
 const usualSizes = [2, 1, 3, 4, 0, 5, 6, 8, 7, 12, 16] as const;
 const usualDevices = [1, 2, 4, 3, 8] as const;
 
@@ -50,8 +52,8 @@ export function areLegal({ function: { facts } }: PropertyInfo, sizes: Sizes): b
 }
 
 /**
- * All legal choices where every name has a range and there are at most `most`; undefined where there are more,
- * or there is no end to them.
+ * All legal choices where every name has a range and there are at most `most`; undefined where there are
+ * more, or there is no end to them.
  */
 export function allSizes(
   property: PropertyInfo,
