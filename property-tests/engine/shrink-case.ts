@@ -4,7 +4,7 @@
  */
 import { elementCount, stridesOf } from '../../compiler/graph/tensor-type.ts';
 import { dtypeFacts } from '../../dsl/types/dtype.ts';
-import type { Case, CaseTensor, Wanted } from './case.ts';
+import { type Case, type CaseTensor, givenTensor, type Wanted } from './case.ts';
 import { type Domain, ofSeveral } from './domain.ts';
 import { choicesOf, type Sizes } from './sizes.ts';
 import { withTraits } from './traits.ts';
@@ -61,7 +61,8 @@ function* atSizes(from: Case, sizes: Sizes, domain: Domain): Generator<Case> {
 
 /** The block of what there was at one end of each dimension; 0 where there was nothing. */
 function cutTo(wanted: Wanted, tensor: CaseTensor, end: 'first' | 'last'): CaseTensor {
-  const { dtype, shape, content } = wanted;
+  const { dtype, shape, content, given } = wanted;
+  if (given !== undefined) return givenTensor(wanted, given);
   const strides = stridesOf(tensor.shape);
   const data = new Float64Array(elementCount({ shape }));
   const skipped = shape.map((extent, dim) =>
@@ -87,7 +88,7 @@ function cutTo(wanted: Wanted, tensor: CaseTensor, end: 'first' | 'last'): CaseT
 const mostSingle = 64;
 
 function* withSimplerValues(from: Case, domain: Domain): Generator<Case> {
-  const wanted = domain.wantedAt(from.sizes)!;
+  const wanted = domain.wantedAt(from.sizes)!.filter(({ given }) => given === undefined);
   for (const each of wanted) {
     const tensor = from.values.get(each.path)!;
     for (const data of simplerData(tensor, each)) {
