@@ -7,6 +7,7 @@ import type { PropertyCheck, PropertyInfo, TypedProgram } from '../../dsl/types/
 import { isUserError } from '../../runtime/errors.ts';
 import type { Case } from './case.ts';
 import type { DeviceRunner } from './device-runner.ts';
+import { placedAxes } from './placed-axes.ts';
 import {
   type Algebras,
   algebrasFor,
@@ -236,13 +237,19 @@ type Prepared =
 /** Of sizes and meshes that come again while values change. */
 const mostRemembered = 128;
 
-function rememberedPrograms(checked: Checked, { name }: PropertyInfo): (tried: Case) => Prepared {
+/** How many properties were prepared: their programs are told apart by it. */
+let properties = 0;
+
+function rememberedPrograms(checked: Checked, property: PropertyInfo): (tried: Case) => Prepared {
+  const { name } = property;
   const known = new Map<string, Prepared>();
+  const number = properties++;
+  const placed = placedAxes(checked.program, property);
   return (tried) => {
     const { sizes, mesh } = tried;
     const devices = mesh?.axes.map((axis) => `${axis.name}=${axis.size}`).join();
     const own = [...sizes].filter(([size]) => mesh !== undefined || !checked.program.axes.includes(size));
-    const key = `${name} ${own.map(([size, value]) => `${size}=${value}`).join()} ${devices}`;
+    const key = `${number} ${own.map(([size, value]) => `${size}=${value}`).join()} ${devices}`;
     const before = known.get(key);
     if (before !== undefined) return before;
     if (known.size >= mostRemembered) known.clear();
@@ -252,8 +259,8 @@ function rememberedPrograms(checked: Checked, { name }: PropertyInfo): (tried: C
   };
 
   function prepared(key: string, sizes: ReadonlyMap<string, number>, { mesh }: Case): Prepared {
-    // What names no axis of the mesh is the partitioner's to place.
-    const auto = mesh?.axes.some((axis) => !checked.program.axes.includes(axis.name)) ?? false;
+    // Where nothing is placed over its axes, that is the partitioner's to do.
+    const auto = mesh?.axes.every(({ name }) => !placed.has(name)) ?? false;
     const instance: Instance = { entry: name, sizes, inputDtypes: new Map(), ...(mesh && { mesh, auto }) };
     const lowered = lower(checked, instance);
     if (lowered.kind === 'lowered') return { kind: 'prepared', key, instance, lowered };
