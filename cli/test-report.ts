@@ -1,4 +1,5 @@
 /** What `ricci test` says: for people, as diagnostics, as JSON, and as JUnit XML. */
+import { resolve } from 'node:path';
 import type { Diagnostic } from '../dsl/diagnostics/diagnostic.ts';
 import type { PropertyInfo } from '../dsl/types/typed.ts';
 import {
@@ -85,6 +86,7 @@ export function failureDiagnostic(
       help: ['ask less in its `where`, or give its sizes wider ranges'],
     };
   const { counterexample } = outcome;
+  const isItself = saved?.file !== undefined && resolve(saved.file) === resolve(file);
   const check = property.checks[counterexample.check ?? -1];
   const label = check?.label === undefined ? '' : ` (${check.label})`;
   return {
@@ -94,9 +96,9 @@ export function failureDiagnostic(
         ? `${property.name}${label} does not hold`
         : `whether ${property.name}${label} holds cannot be decided`,
     primary: { span: check?.span ?? property.span, message: counterexample.why },
-    notes: caseNotes(counterexample, saved),
+    notes: caseNotes(counterexample, isItself ? undefined : saved),
     help: [
-      ...(saved?.file === undefined ? [] : [`it is in ${saved.file}: ricci test ${saved.file}`]),
+      ...(saved?.file === undefined || isItself ? [] : [`it is in ${saved.file}: ricci test ${saved.file}`]),
       `to run it again: ${replayCommand(file, property.name, counterexample)}`,
     ],
   };

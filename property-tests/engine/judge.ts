@@ -3,6 +3,7 @@ import { primePairs } from '../../compiler/graph/finite-field.ts';
 import { float64 } from '../../compiler/graph/float64.ts';
 import { asEntry } from '../../compiler/lower/property-entry.ts';
 import { type Checked, type Instance, type Lowered, lower } from '../../driver/compile.ts';
+import { type Size, sizeParameters } from '../../dsl/types/size.ts';
 import type { PropertyCheck, PropertyInfo, TypedProgram } from '../../dsl/types/typed.ts';
 import { isUserError } from '../../runtime/errors.ts';
 import type { Case } from './case.ts';
@@ -59,7 +60,7 @@ export function waysOf({ mesh }: Case, targets: readonly Target[]): readonly Way
 
 /** @param device undefined where no way is on one */
 export function judgeOf(checked: Checked, property: PropertyInfo, device: DeviceRunner | undefined): Judge {
-  const program = asEntry(checked.program, property);
+  const program = asEntry(checked.program, withoutFactsOfAxes(property, checked.program.axes));
   const prepare = rememberedPrograms({ ...checked, program }, property);
   // The pairs of primes take turns.
   let turn = 0;
@@ -136,6 +137,14 @@ export function judgeOf(checked: Checked, property: PropertyInfo, device: Device
       return { kind: 'setting', program, alone, own, inputs: tried.values, algebras };
     };
   }
+}
+
+/** What is stated of the mesh chooses among meshes; that a case runs on one device too does not go against it. */
+function withoutFactsOfAxes(property: PropertyInfo, axes: readonly string[]): PropertyInfo {
+  const { facts } = property.function;
+  const isOfMesh = (size: Size): boolean => axes.some((axis) => sizeParameters(size).has(axis));
+  const kept = facts.filter(({ left, right }) => !isOfMesh(left) && !isOfMesh(right));
+  return { ...property, function: { ...property.function, facts: kept } };
 }
 
 type SettingOf = (onMesh: boolean) => Setting | Extract<Judgement, { kind: 'refused' }>;

@@ -114,6 +114,7 @@ function* simplerData({ data }: CaseTensor, { dtype }: Wanted): Generator<Float6
     for (let start = 0; start < places.length; start += part)
       yield withoutPlaces(values, places.slice(start, start + part));
   }
+  yield values.map(Math.abs);
   if (dtypeFacts[dtype].class !== 'float') return;
   yield values.map(Math.sign);
   yield values.map(Math.round);
