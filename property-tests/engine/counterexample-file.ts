@@ -198,7 +198,7 @@ function commentText(
   const subject = `\`${property.name}\` of ${basename(file)}${label === undefined ? '' : ` (${label})`}`;
   const isUsual = way.target === 'reference' && !way.onMesh;
   const devices = tried.mesh?.axes.map(({ name, size }) => `${name}=${size}`).join(',');
-  const where = `Only on ${wayText(way)}${way.onMesh ? `, ${devices}` : ''}.`;
+  const where = `Seen on ${wayText(way)}${way.onMesh ? ` ${devices}` : ''}.`;
   return [
     ...wrapped(`${subject} ${what}: ${why}.`),
     ...(isUsual ? [] : [where]),

@@ -82,6 +82,12 @@ export function* shorterProperties(from: PropertyDeclaration): Generator<Propert
     const kept = quantifiers.filter(({ kind }) => !left.some((each) => each === kind));
     if (kept.length < quantifiers.length) yield { ...from, quantifiers: kept };
   }
-  for (const [place, { kind }] of quantifiers.entries())
-    if (kind === 'size') yield { ...from, quantifiers: quantifiers.toSpliced(place, 1) };
+  for (const [place, quantifier] of quantifiers.entries()) {
+    if (quantifier.kind === 'size') yield { ...from, quantifiers: quantifiers.toSpliced(place, 1) };
+    if (quantifier.kind !== 'mesh' || quantifier.axes.length < 2) continue;
+    for (const [axis] of quantifier.axes.entries()) {
+      const fewer = { ...quantifier, axes: quantifier.axes.toSpliced(axis, 1) };
+      yield { ...from, quantifiers: quantifiers.with(place, fewer) };
+    }
+  }
 }
