@@ -118,9 +118,12 @@ async function judgedAlone(
   if (checked.kind === 'rejected') return { kind: 'rejected' };
   const property = checked.program.properties.get(name)!;
   const judge = judgeOf(checked, property, device);
-  const cases = exhaust(domainOf(judge.program, property), mostCases, 0);
-  if (cases?.isAll !== true) return { kind: 'holds' };
   const { way, check } = counterexample;
+  const domain = domainOf(judge.program, property);
+  const cases = exhaust(domain, mostCases, 0);
+  // Where no axis is named, the next run is on another mesh.
+  const isOnAnyMesh = way.onMesh && domain.names.every(({ isAxis }) => !isAxis);
+  if (cases?.isAll !== true || isOnAnyMesh) return { kind: 'holds' };
   const kind = outcome === 'failed' ? 'fails' : 'undecided';
   for (const tried of cases.cases) {
     if (way.onMesh && tried.mesh === undefined) continue;
@@ -197,7 +200,8 @@ function commentText(
   const what = outcome === 'failed' ? 'does not hold' : 'is not decided';
   const subject = `\`${property.name}\` of ${basename(file)}${label === undefined ? '' : ` (${label})`}`;
   const isUsual = way.target === 'reference' && !way.onMesh;
-  const devices = tried.mesh?.axes.map(({ name, size }) => `${name}=${size}`).join(',');
+  const axes = (tried.mesh?.axes ?? []).filter(({ size }) => size > 1);
+  const devices = axes.map(({ name, size }) => `${name}=${size}`).join(',');
   const where = `Seen on ${wayText(way)}${way.onMesh ? ` ${devices}` : ''}.`;
   return [
     ...wrapped(`${subject} ${what}: ${why}.`),
