@@ -3,7 +3,7 @@ import type { TensorValue } from '../../compiler/graph/algebra.ts';
 import { roundTo } from '../../compiler/graph/rounding.ts';
 import type { Span } from '../../dsl/diagnostics/diagnostic.ts';
 import type { DataExpression } from '../../dsl/syntax/tree.ts';
-import { type Dtype, greatestFinite } from '../../dsl/types/dtype.ts';
+import { type Dtype, greatestFinite, isFloatDtype } from '../../dsl/types/dtype.ts';
 import type { Type } from '../../dsl/types/typed.ts';
 import { fieldType } from '../../dsl/types/types.ts';
 
@@ -59,9 +59,10 @@ export function numberText(dtype: Dtype, value: number): string {
   if (Number.isNaN(value)) return 'nan';
   if (value < 0 || Object.is(value, -0)) return `-${numberText(dtype, -value)}`;
   if (value === Number.POSITIVE_INFINITY) return 'inf';
+  const greatest = isFloatDtype(dtype) ? greatestFinite[dtype] : Number.MAX_SAFE_INTEGER;
   for (let digits = 1; digits < 17; digits++) {
     const near = Number(value.toPrecision(digits));
-    if (near <= greatestFinite.f32 && roundTo(dtype, near) === value) return decimal(near);
+    if (near <= greatest && roundTo(dtype, near) === value) return decimal(near);
   }
   return decimal(value);
 }

@@ -114,14 +114,14 @@ function* simplerData({ data }: CaseTensor, { dtype }: Wanted): Generator<Float6
     for (let start = 0; start < places.length; start += part)
       yield withoutPlaces(values, places.slice(start, start + part));
   }
-  yield values.map(Math.abs);
-  if (dtypeFacts[dtype].class !== 'float') return;
-  yield values.map(Math.sign);
-  yield values.map(Math.round);
+  const simpler = [Math.abs, Math.sign, dtypeFacts[dtype].class === 'float' ? Math.round : halved];
+  for (const simple of simpler) yield values.map(simple);
   if (places.length > mostSingle) return;
-  for (const place of places)
-    for (const simple of [Math.sign(values[place]!), Math.round(values[place]!)])
-      if (simple !== values[place]) yield values.with(place, simple);
+  for (const place of places) for (const simple of simpler) yield values.with(place, simple(values[place]!));
+}
+
+function halved(value: number): number {
+  return Math.trunc(value / 2);
 }
 
 function withoutPlaces(values: Float64Array, places: readonly number[]): Float64Array {
