@@ -9,10 +9,10 @@
  * and what the terms are off themselves (Higham, "Accuracy and Stability of Numerical Algorithms", 2002,
  * §4.2). So a value that is a sum remembers how many terms it has, and their mass Σ|term|.
  */
-import type { Dtype } from '../../dsl/types/dtype.ts';
+import type { Dtype, FloatDtype } from '../../dsl/types/dtype.ts';
 import type { Algebra, FloatFunction, Storage, Strided } from './algebra.ts';
 import { float64 } from './float64.ts';
-import { type FloatDtype, roundTo, spacing } from './rounding.ts';
+import { roundTo, spacing } from './rounding.ts';
 
 export interface Bounded {
   /** In double precision. Infinite or NaN with an error of 0: surely so on a device. */

@@ -18,6 +18,8 @@ export interface Domain {
   /** Undefined where no legal sizes were found. */
   readonly drawSizes: (choose: Choose) => Sizes | undefined;
   readonly drawMesh: (sizes: Sizes, choose: Choose) => Mesh | undefined;
+  /** All of which `drawMesh` draws one: the named axes in every order; where none is named, the one drawn. */
+  readonly meshesAt: (sizes: Sizes, choose: Choose) => readonly (Mesh | undefined)[];
   readonly drawValues: (sizes: Sizes, choose: Choose) => ReadonlyMap<string, CaseTensor>;
 }
 
@@ -43,15 +45,22 @@ export function domainOf(program: TypedProgram, property: PropertyInfo): Domain 
     if (tensors === undefined) return false;
     return !isFree || tensors.reduce((sum, tensor) => sum + elementCount(tensor), 0) <= mostElements;
   };
+  const axesAt = (sizes: Sizes): readonly MeshAxis[] =>
+    names.filter(({ isAxis }) => isAxis).map(({ name }) => ({ name, size: sizes.get(name)! }));
+  const drawMesh: Domain['drawMesh'] = (sizes, choose) => {
+    const axes = axesAt(sizes);
+    return axes.length > 0 ? ofSeveral(shuffled(axes, choose)) : pick(choose, anyMeshes);
+  };
   return {
     property,
     names,
     wantedAt: wanted,
     isLegal,
     drawSizes: (choose) => drawSizes(property, names, choose, isLegal),
-    drawMesh: (sizes, choose) => {
-      const axes = names.filter(({ isAxis }) => isAxis).map(({ name }) => ({ name, size: sizes.get(name)! }));
-      return axes.length > 0 ? ofSeveral(shuffled(axes, choose)) : pick(choose, anyMeshes);
+    drawMesh,
+    meshesAt: (sizes, choose) => {
+      const axes = axesAt(sizes);
+      return axes.length > 0 ? orders(axes).map(ofSeveral) : [drawMesh(sizes, choose)];
     },
     drawValues: (sizes, choose) =>
       new Map(wanted(sizes)!.map((tensor) => [tensor.path, drawTensor(tensor, exact, choose)])),
@@ -88,6 +97,18 @@ export function ofSeveral(axes: readonly MeshAxis[]): Mesh | undefined {
 function shuffled<T>(items: readonly T[], choose: Choose): readonly T[] {
   const left = [...items];
   return items.map(() => left.splice(choose(left.length), 1)[0]!);
+}
+
+/** Axes with one device are at the end: where they stand changes nothing. */
+function orders(axes: readonly MeshAxis[]): readonly (readonly MeshAxis[])[] {
+  const single = axes.filter(({ size }) => size === 1);
+  const within = (left: readonly MeshAxis[]): readonly (readonly MeshAxis[])[] =>
+    left.length === 0
+      ? [[]]
+      : left.flatMap((first) =>
+          within(left.filter((axis) => axis !== first)).map((rest) => [first, ...rest]),
+        );
+  return within(axes.filter(({ size }) => size > 1)).map((order) => [...order, ...single]);
 }
 
 export function caseAt(domain: Domain, sizes: Sizes, choose: Choose): Case {

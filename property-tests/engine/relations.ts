@@ -18,8 +18,8 @@ import {
   finiteField,
 } from '../../compiler/graph/finite-field.ts';
 import { float32 } from '../../compiler/graph/float32.ts';
-import type { FloatDtype } from '../../compiler/graph/rounding.ts';
 import { isFloat, sameShape } from '../../compiler/graph/tensor-type.ts';
+import type { FloatDtype } from '../../dsl/types/dtype.ts';
 import { inputsOver, type Run, type Values } from './runs.ts';
 
 export interface Place {
