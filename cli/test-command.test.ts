@@ -1,4 +1,4 @@
-/** `ricci test`: what it says of properties that fail, where it keeps their counterexamples, and what it refuses. */
+/** `ricci test`: what it says of properties that fail, where it keeps counterexamples, and what it refuses. */
 import {
   existsSync,
   mkdirSync,
