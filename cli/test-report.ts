@@ -43,13 +43,12 @@ export function summaryLines(tested: readonly TestedFile[], seed: number): reado
 }
 
 function fileLines({ file, reports }: TestedFile): readonly string[] {
-  const rows = reports.map(({ name, outcome, coverage, milliseconds }) => [
+  const rows = reports.map(({ name, outcome, coverage }) => [
     `  ${verdicts[outcome.kind]}`,
     name,
     coverageText(coverage),
-    `${(milliseconds / 1000).toFixed(1)} s`,
   ]);
-  return [file, ...alignColumns(rows, ['left', 'left', 'left', 'right'])];
+  return [file, ...alignColumns(rows, ['left', 'left', 'left'])];
 }
 
 /** `100 cases, all sizes: reference 100, wgsl 10; refused 3` */

@@ -1,6 +1,6 @@
 /**
- * Simpler cases, of a case on which a property fails: first of fewer devices, then of smaller sizes, then with
- * simpler values. Each is legal; what is tried first is most simple.
+ * Simpler cases, of a case on which a property fails: first of fewer devices, then of smaller sizes, then
+ * with simpler values. Each is legal; what is tried first is most simple.
  */
 import { elementCount, stridesOf } from '../../compiler/graph/tensor-type.ts';
 import { dtypeFacts } from '../../dsl/types/dtype.ts';

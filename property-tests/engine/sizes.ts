@@ -18,7 +18,8 @@ export interface SizeName {
 export type Sizes = ReadonlyMap<string, number>;
 
 /**
- * In the order in which they are to be chosen: those without a range first, since a range may speak of them.
+ * In the order in which they are to be chosen: meshes first, to which sizes then fit, and those without a range
+ * before those whose range may speak of them.
  * @param axes of the program, of which a property that names no mesh may be on any
  */
 export function sizeNames(property: PropertyInfo, axes: readonly string[]): readonly SizeName[] {
@@ -39,10 +40,13 @@ export function sizeNames(property: PropertyInfo, axes: readonly string[]): read
         least: leastOf(property, name),
       })),
   ];
-  return [
-    ...all.filter(({ range }) => range === undefined),
-    ...all.filter(({ range }) => range !== undefined),
-  ];
+  return all.toSorted((left, right) => turnOf(left) - turnOf(right));
+}
+
+function turnOf({ range, isAxis }: SizeName): number {
+  if (range === undefined) return isAxis ? 0 : 1;
+  const isConstant = asNatural(range.from) !== undefined && asNatural(range.to) !== undefined;
+  return isAxis && isConstant ? 0 : 2;
 }
 
 /** Of a size that a fact alone says, as the length of a list that is given does. */
@@ -68,7 +72,9 @@ function leastOf({ function: { facts } }: PropertyInfo, name: string): number {
   return Math.max(0, ...bounds);
 }
 
-/** What is tried where nothing is said, from simple to awkward: small, prime, none at all, of several blocks. */
+/**
+ * What is tried where nothing is said, from simple to awkward: small, prime, none at all, of several blocks.
+ */
 const usualSizes = [2, 1, 3, 4, 0, 5, 6, 8, 7, 12, 16] as const;
 const usualDevices = [1, 2, 4, 3, 8] as const;
 
@@ -91,8 +97,8 @@ export function areLegal({ function: { facts } }: PropertyInfo, sizes: Sizes): b
 }
 
 /**
- * All legal choices where every name has a range and there are at most `most`; undefined where there are more,
- * or there is no end to them.
+ * All legal choices where every name has a range and there are at most `most`; undefined where there are
+ * more, or there is no end to them.
  */
 export function allSizes(
   property: PropertyInfo,

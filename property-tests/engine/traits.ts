@@ -1,6 +1,6 @@
 /**
- * What is said of a tensor's values beside their type (`Trait`): kept while cases are drawn and made simpler. All
- * of it is of a number by itself, or of a row along the last dimension.
+ * What is said of a tensor's values beside their type (`Trait`): kept while cases are drawn and made
+ * simpler. All of it is of a number by itself, or of a row along the last dimension.
  */
 import { type Choose, pick } from '../../compiler/graph/choice-tape.ts';
 import { roundTo } from '../../compiler/graph/rounding.ts';
