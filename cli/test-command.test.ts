@@ -1,4 +1,4 @@
-/** `ricci test`: what it says of properties that fail, where it keeps their counterexamples, and what it refuses. */
+/** `ricci test`: what it says of properties that fail, where it keeps counterexamples, and what it refuses. */
 import {
   existsSync,
   mkdirSync,
@@ -166,9 +166,12 @@ describe('refused is', () => {
     expect(status).toBe(1);
   });
 
-  test('a path that leads nowhere', async () => {
-    const { status, stderr } = await tested('--property', 'kept', '--seed', '1', '--path', '3:7');
-    expect(stderr).toBe('');
-    expect(status).toBe(0);
-  });
+  test.each(['0:9999', '0:0:0:0:0:0:0:0:0:0:0:0', '9999999999999999999999'])(
+    'the path %s, which leads nowhere',
+    async (path) => {
+      const { status, stderr } = await tested('--property', 'doubled', '--seed', '1', '--path', path);
+      expect(stderr).toContain(`there is no case of doubled at --path ${path}`);
+      expect(status).toBe(1);
+    },
+  );
 });

@@ -1,4 +1,4 @@
-/** Values that are written down. Rows of numbers fill their lines; all else in a list has a line of its own. */
+/** Values that are written down. Rows of numbers fill lines; all else in a list has a line of its own. */
 import type { Doc } from './document.ts';
 import type { Comments } from './format-comments.ts';
 import { curly, filledList, type Item, list, round, singleton, square } from './format-layout.ts';

@@ -1,4 +1,4 @@
-/** A counterexample as a Ricci file: the property of the one case, with what it needs of the module it is from. */
+/** A counterexample as a Ricci file: the property of the one case, and what it needs of its module. */
 import { basename, dirname, relative, resolve } from 'node:path';
 import { type Checked, checkSource } from '../../driver/compile.ts';
 import { moduleLoader } from '../../driver/module-loader.ts';
@@ -30,8 +30,8 @@ export interface Failure {
 
 /**
  * The text of a file in the folder: accepted by the checker, formatted, and such that testing it fails as the
- * property did. Where that cannot be said in a file, its comment says so. Undefined where the property cannot be
- * written for one case at all.
+ * property did. Where that cannot be said in a file, its comment says so. Undefined where the property cannot
+ * be written for one case at all.
  * @param device the one that the failing way needs
  */
 export async function counterexampleFile(

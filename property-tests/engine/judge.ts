@@ -139,7 +139,7 @@ export function judgeOf(checked: Checked, property: PropertyInfo, device: Device
   }
 }
 
-/** What is stated of the mesh chooses among meshes; that a case runs on one device too does not go against it. */
+/** What is stated of the mesh chooses among meshes: it is no reason not to run a case on one device too. */
 function withoutFactsOfAxes(property: PropertyInfo, axes: readonly string[]): PropertyInfo {
   const { facts } = property.function;
   const isOfMesh = (size: Size): boolean => axes.some((axis) => sizeParameters(size).has(axis));
@@ -173,7 +173,7 @@ function sidesOf({ left, right }: Extract<PropertyCheck, { readonly right: numbe
   return { left: `out.${left}`, right: `out.${right}` };
 }
 
-/** What a device gives is what the reference gives, up to rounding; with `==` the sides agree on it bit by bit. */
+/** What a device gives is what the reference gives, up to rounding; with `==` the sides agree bit by bit. */
 function judgeOnDevice(
   check: PropertyCheck,
   given: Values<number>,

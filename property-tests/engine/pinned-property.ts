@@ -8,8 +8,8 @@ import { usedNames } from './tree-parts.ts';
 type Kind<K extends Quantifier['kind']> = Extract<Quantifier, { kind: K }>;
 
 /**
- * Sizes come first, then the mesh, then the values. What the values have beside their types is seen in them, and
- * is left out.
+ * Sizes come first, then the mesh, then the values. What the values have beside their types is seen in them,
+ * and is left out.
  */
 export function pinnedProperty(
   declaration: PropertyDeclaration,

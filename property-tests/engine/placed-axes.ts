@@ -1,7 +1,7 @@
 /** The mesh axes over which a program places something itself. */
 import type { PropertyInfo, TypedProgram } from '../../dsl/types/typed.ts';
 
-/** Those of types and collectives, anywhere in the program and the property; not those that are only declared. */
+/** Those of types and collectives, anywhere in the program and the property; not those only declared. */
 export function placedAxes(
   { functions, axes }: TypedProgram,
   property: Pick<PropertyInfo, 'function'>,

@@ -18,8 +18,8 @@ export interface SizeName {
 export type Sizes = ReadonlyMap<string, number>;
 
 /**
- * In the order in which they are to be chosen: meshes first, to which sizes then fit, and those without a range
- * before those whose range may speak of them.
+ * In the order in which they are to be chosen: meshes first, to which sizes then fit, and those without a
+ * range before those whose range may speak of them.
  * @param axes of the program, of which a property that names no mesh may be on any
  */
 export function sizeNames(property: PropertyInfo, axes: readonly string[]): readonly SizeName[] {

@@ -38,7 +38,7 @@ export function allNames(part: unknown): ReadonlySet<string> {
   return names;
 }
 
-/** The same tree, as if a program had made it: formatted, it takes up nothing of the text that it came from. */
+/** The same tree, as if a program had made it: formatted, it takes nothing from the text it came from. */
 export function withoutPlaces<T>(part: T): T {
   if (Array.isArray(part)) return part.map(withoutPlaces) as T;
   if (typeof part !== 'object' || part === null) return part;
