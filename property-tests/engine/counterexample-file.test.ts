@@ -1,6 +1,6 @@
 /**
- * Counterexamples as files: what some look like, and that each checks, is formatted, and fails by itself, which
- * a file with other values does not.
+ * Counterexamples as files: what some look like, and that each checks, is formatted, and fails by itself,
+ * which a file with other values does not.
  */
 import { join } from 'node:path';
 import fc from 'fast-check';

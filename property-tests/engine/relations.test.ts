@@ -114,7 +114,10 @@ describe.each([1, 8, 64, 512])('attention with logits up to about %d', (scale) =
   });
 });
 
-/** Two layers, of which the second has sums of exponentials in its exponents; with a norm before each, or none. */
+/**
+ * Two layers, of which the second has sums of exponentials in its exponents; with a norm before each, or
+ * none.
+ */
 function layersCase(before: string, change: (flash: string) => string): Case {
   const text = `import attention
 ${change(flash)}
