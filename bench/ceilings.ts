@@ -15,7 +15,7 @@ export async function measureCeilings(opened: OpenedDevice): Promise<Ceilings> {
   const flops: number[] = [];
   for (const form of arithmeticForms) flops.push(await measureFlops(opened, form));
   const bytes: number[] = [];
-  for (const vectors of vectorsPerInvocation) bytes.push(await measureBytes(opened, vectors));
+  for (const form of copyForms) bytes.push(await measureBytes(opened, form));
   return { flops: Math.max(...flops), bytes: Math.max(...bytes) };
 }
 
@@ -51,22 +51,38 @@ async function measureFlops(opened: OpenedDevice, { type, chains }: ArithmeticFo
   return (invocations * rounds * stepsPerRound * chains * lanes * 2) / seconds;
 }
 
-const vectorsPerInvocation = [1, 8] as const;
+interface CopyForm {
+  readonly workgroupSize: 64 | 256;
+  readonly vectorsPerInvocation: number;
+  /** Whether the kernel knows how long the arrays are: what keeps indices within them then costs less. */
+  readonly isSized: boolean;
+}
 
-async function measureBytes(opened: OpenedDevice, perInvocation: number): Promise<number> {
+const copyForms: readonly CopyForm[] = [
+  { workgroupSize: 64, vectorsPerInvocation: 1, isSized: false },
+  { workgroupSize: 64, vectorsPerInvocation: 8, isSized: false },
+  { workgroupSize: 256, vectorsPerInvocation: 1, isSized: true },
+  { workgroupSize: 256, vectorsPerInvocation: 4, isSized: true },
+];
+
+async function measureBytes(
+  opened: OpenedDevice,
+  { workgroupSize, vectorsPerInvocation, isSized }: CopyForm,
+): Promise<number> {
   const vectors = opened.profile.software ? 1 << 20 : 1 << 23;
-  const groups = vectors / (64 * perInvocation);
+  const groups = vectors / (workgroupSize * vectorsPerInvocation);
   const across = Math.min(groups, 32768);
-  const copies = Array.from(
-    { length: perInvocation },
-    (_, at) => `copy[i + ${64 * at}] = source[i + ${64 * at}];`,
-  );
+  const array = isSized ? `array<vec4f, ${vectors}>` : 'array<vec4f>';
+  const copies = Array.from({ length: vectorsPerInvocation }, (_, at) => {
+    const index = `i + ${workgroupSize * at}`;
+    return `copy[${index}] = source[${index}];`;
+  });
   const code = `
-@group(0) @binding(0) var<storage, read> source: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> copy: array<vec4f>;
-@compute @workgroup_size(64)
+@group(0) @binding(0) var<storage, read> source: ${array};
+@group(0) @binding(1) var<storage, read_write> copy: ${array};
+@compute @workgroup_size(${workgroupSize})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) place: u32) {
-  let i = (group.y * ${across} + group.x) * ${64 * perInvocation} + place;
+  let i = (group.y * ${across} + group.x) * ${workgroupSize * vectorsPerInvocation} + place;
   ${copies.join(' ')}
 }`;
   const seconds = await timeKernel(opened, code, [vectors * 16, vectors * 16], across, groups / across);

@@ -44,3 +44,11 @@ export function parseCount(text: string): number {
   }
   return count;
 }
+
+/** Of a counterexample, as `ricci test` says it: `3`, `3:0:1`. */
+export function parsePath(text: string): string {
+  if (!/^\d+(:\d+)*$/.test(text)) {
+    throw new InvalidArgumentError(`'${text}' is not a path, which is numbers with colons between: 3:0:1.`);
+  }
+  return text;
+}

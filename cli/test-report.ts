@@ -1,4 +1,5 @@
 /** What `ricci test` says: for people, as diagnostics, as JSON, and as JUnit XML. */
+import { resolve } from 'node:path';
 import type { Diagnostic } from '../dsl/diagnostics/diagnostic.ts';
 import type { PropertyInfo } from '../dsl/types/typed.ts';
 import {
@@ -8,7 +9,7 @@ import {
   sizesText,
   wayText,
 } from '../property-tests/engine/report.ts';
-import { valuesText } from '../property-tests/engine/values-text.ts';
+import type { SavedCounterexample } from './saved-counterexample.ts';
 import { alignColumns, counted } from './table.ts';
 
 export interface TestedFile {
@@ -17,8 +18,8 @@ export interface TestedFile {
 }
 
 export interface TestedProperty extends PropertyReport {
-  /** Where its counterexample was saved. */
-  readonly saved: string | undefined;
+  /** Its counterexample as a file. */
+  readonly saved: SavedCounterexample | undefined;
 }
 
 // ── for people ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -34,7 +35,6 @@ export function summaryLines(tested: readonly TestedFile[], seed: number): reado
   const all = tested.flatMap(({ reports }) => reports);
   const failed = all.filter(({ outcome }) => outcome.kind !== 'passed').length;
   const properties = all.length === 1 ? 'property' : 'properties';
-  if (all.length === 0) return ['there are no properties'];
   const end =
     failed === 0
       ? `${all.length} ${properties}, all hold`
@@ -43,13 +43,12 @@ export function summaryLines(tested: readonly TestedFile[], seed: number): reado
 }
 
 function fileLines({ file, reports }: TestedFile): readonly string[] {
-  const rows = reports.map(({ name, outcome, coverage, milliseconds }) => [
+  const rows = reports.map(({ name, outcome, coverage }) => [
     `  ${verdicts[outcome.kind]}`,
     name,
     coverageText(coverage),
-    `${(milliseconds / 1000).toFixed(1)} s`,
   ]);
-  return [file, ...alignColumns(rows, ['left', 'left', 'left', 'right'])];
+  return [file, ...alignColumns(rows, ['left', 'left', 'left'])];
 }
 
 /** `100 cases, all sizes: reference 100, wgsl 10; refused 3` */
@@ -86,6 +85,7 @@ export function failureDiagnostic(
       help: ['ask less in its `where`, or give its sizes wider ranges'],
     };
   const { counterexample } = outcome;
+  const isItself = saved?.file !== undefined && resolve(saved.file) === resolve(file);
   const check = property.checks[counterexample.check ?? -1];
   const label = check?.label === undefined ? '' : ` (${check.label})`;
   return {
@@ -95,23 +95,25 @@ export function failureDiagnostic(
         ? `${property.name}${label} does not hold`
         : `whether ${property.name}${label} holds cannot be decided`,
     primary: { span: check?.span ?? property.span, message: counterexample.why },
-    notes: caseNotes(counterexample),
+    notes: caseNotes(counterexample, isItself ? undefined : saved),
     help: [
-      ...(saved === undefined
-        ? []
-        : [`the counterexample is in ${saved}, which fails by itself: ricci test ${saved}`]),
+      ...(saved?.file === undefined || isItself ? [] : [`it is in ${saved.file}: ricci test ${saved.file}`]),
       `to run it again: ${replayCommand(file, property.name, counterexample)}`,
     ],
   };
 }
 
-function caseNotes({ case: { sizes, mesh, values }, way, shrinks }: Counterexample): readonly string[] {
+function caseNotes(
+  { case: { sizes, mesh }, way, shrinks }: Counterexample,
+  saved: SavedCounterexample | undefined,
+): readonly string[] {
   const devices = mesh?.axes.map(({ name, size }) => `${name}=${size}`).join(',');
   const found = sizesText(sizes);
   return [
     `on ${wayText(way)}${devices === undefined ? '' : ` ${devices}`}${found === '' ? '' : `, with ${found}`}`,
-    ...[...values].map(([path, tensor]) => `${path} = ${valuesText(tensor)}`),
     ...(shrinks === 0 ? [] : [`made simpler ${counted(shrinks, 'time')}`]),
+    ...(saved === undefined ? [] : [`the counterexample by itself:\n${saved.text.trimEnd()}`]),
+    ...(saved?.unsaved === undefined ? [] : [`it was not saved: ${saved.unsaved}`]),
   ];
 }
 
@@ -147,7 +149,7 @@ function propertyJson({ name, outcome, coverage, milliseconds, saved }: TestedPr
   };
 }
 
-function counterexampleJson(found: Counterexample, saved: string | undefined): unknown {
+function counterexampleJson(found: Counterexample, saved: SavedCounterexample | undefined): unknown {
   const { case: tried, check, way, why, seed, path, shrinks } = found;
   return {
     check,
@@ -164,7 +166,8 @@ function counterexampleJson(found: Counterexample, saved: string | undefined): u
         { dtype, shape, data: Array.from(data as ArrayLike<number>) },
       ]),
     ),
-    file: saved ?? null,
+    text: saved?.text ?? null,
+    file: saved?.file ?? null,
   };
 }
 

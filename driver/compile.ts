@@ -20,7 +20,7 @@ import { printTileProgram } from '../compiler/tiles/print.ts';
 import { scheduleGraph } from '../compiler/tiles/schedule-graph.ts';
 import type { Schedule, ScheduledStep } from '../compiler/tiles/scheduled.ts';
 import type { TileProgram } from '../compiler/tiles/tile-program.ts';
-import type { Diagnostic } from '../dsl/diagnostics/diagnostic.ts';
+import type { Diagnostic, Source } from '../dsl/diagnostics/diagnostic.ts';
 import type { Mesh } from '../dsl/placement/placement.ts';
 import { format } from '../dsl/syntax/format.ts';
 import { parse } from '../dsl/syntax/parse.ts';
@@ -55,7 +55,12 @@ export interface Checked {
  * @throws UserError when the file cannot be read.
  */
 export function checkFile(path: string): Checked | Rejected {
-  const { program, diagnostics, sources } = checkProgram(requireSource(path), moduleLoader);
+  return checkSource(requireSource(path));
+}
+
+/** As `checkFile`, of a text that need not be at its path yet. */
+export function checkSource(source: Source): Checked | Rejected {
+  const { program, diagnostics, sources } = checkProgram(source, moduleLoader);
   return diagnostics.some(({ severity }) => severity === 'error')
     ? { kind: 'rejected', diagnostics, sources }
     : { kind: 'checked', program, sources };

@@ -151,8 +151,13 @@ test.each(shown)('$document, line $line: ricci $command', async ({ document, com
     return file;
   });
   const { status, stdout, stderr } = await runInProcess(...words);
-  expect(status, stderr).toBe(0);
-  const lines = stdout.split('\n').filter((line) => line.includes(kept));
+  // A page on properties shows what is said of those that fail; how far it has come depends on the machine.
+  const isTest = words[0] === 'test';
+  const said = isTest ? stderr.replaceAll(`${folder}/`, '').replace(/^\w+: \d+ of \d+\n/gm, '') : '';
+  expect(status, stderr).toBe(said === '' ? 0 : 1);
+  const lines = (said + stdout.replaceAll(`${folder}/`, ''))
+    .split('\n')
+    .filter((line) => line.includes(kept));
   expectShown(document, output, shortened(lines.join('\n'), output));
 });
 

@@ -146,16 +146,28 @@ const table = {
   return x;
 }`,
   },
-  /** The upper half of an f32 after rounding to nearest even. */
-  bf16_bits: {
-    text: `fn bf16_bits(x: F) -> U {
+  /**
+   * Rounded to the nearest bf16, ties to even, which is the upper half of the word. The conversions of bf16
+   * shift nothing: SwiftShader shifts the lanes of a vector one by one, at the price of ten other operations.
+   */
+  bf16_upper: {
+    text: `fn bf16_upper(x: F) -> U {
   let bits = bitcast<U>(x);
-  let rounded = (bits + U(0x7fffu) + ((bits >> U(16u)) & U(1u))) >> U(16u);
-  return select(rounded, U(0x7fc0u), (bits & U(0x7fffffffu)) > U(0x7f800000u));
+  let half = select(U(0x7fffu), U(0x8000u), (bits & U(0x10000u)) != U(0u));
+  let nan = bitcast<I>(bits & U(0x7fffffffu)) > I(0x7f800000);
+  return select((bits + half) & U(0xffff0000u), U(0x7fc00000u), nan);
 }`,
   },
+  /** The upper half as a signed integer is exact in f32, and so are its 2^-16th and that plus 3 · 2^22. */
+  bf16_bits: {
+    text: `fn bf16_bits(x: F) -> U {
+  let upper = F(bitcast<I>(bf16_upper(x)));
+  return bitcast<U>(upper * 0.0000152587890625 + 12582912.0) & U(0xffffu);
+}`,
+  },
+  /** Of the lower half of a word. */
   bf16_value: {
-    text: 'fn bf16_value(bits: U) -> F { return bitcast<F>(bits << U(16u)); }',
+    text: 'fn bf16_value(bits: U) -> F { return bitcast<F>(bits * U(65536u)); }',
   },
   /** To nearest even, in integers: `pack2x16float` may round otherwise and is undefined beyond the range. */
   f16_bits: {
@@ -249,6 +261,7 @@ const calls: { readonly [N in HelperName]?: readonly { name: HelperName; scalar:
   nan_exp: [{ name: 'is_nan', scalar: false }],
   full_log: [{ name: 'float_of_bits', scalar: true }],
   nan_sign: [{ name: 'is_nan', scalar: false }],
+  bf16_bits: [{ name: 'bf16_upper', scalar: false }],
   f8e4m3_value: [{ name: 'float_of_bits', scalar: true }],
   f8e5m2_value: [{ name: 'f16_value', scalar: false }],
   exact_sin: [{ name: 'quarter_turns', scalar: false }],

@@ -60,9 +60,17 @@ function access(
     dtype,
     width,
     [version, ...index],
-    ([tag, ...texts]) => `${buffer.name}${buffer.constant ? '' : tag}${write(texts)}`,
+    ([tag, ...texts]) => `${buffer.name}${buffer.constant ? '' : tag}${write(texts.map(inRange))}`,
     { fixed: !buffer.constant },
   );
+}
+
+/**
+ * A read that a condition guards may be out of range, which WGSL allows of an index that is computed, and not
+ * of a number.
+ */
+function inRange(index: string): string {
+  return /^\(-\d+\)$/.test(index) ? '0' : index;
 }
 
 /** Which group of four an offset is in, and where. */

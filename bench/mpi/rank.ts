@@ -23,7 +23,7 @@ const world = await openMpi();
 const nothing = new Uint8Array();
 for (const size of sizes)
   for (const { collective, blocks } of measured) {
-    const [send, receive] = blocks(world.size).map((count) => new Uint8Array(count * size));
+    const [send, receive] = blocks(world.size).map((count) => new Uint8Array(count * size).fill(1));
     const times: number[] = [];
     for (let repeat = -warmUps; repeat < repeats; repeat++) {
       await world.exchange({ verb: 'barrier' }, nothing, nothing);
@@ -32,6 +32,7 @@ for (const size of sizes)
       if (repeat >= 0) times.push((performance.now() - start) * 1000);
     }
     times.sort((left, right) => left - right);
-    if (world.rank === 0) console.log(`${collective.verb} ${size} ${times[repeats >> 1]!.toFixed(3)}`);
+    const median = times[repeats >> 1]!;
+    if (world.rank === 0) console.log(`${collective.verb} ${size} ricci ${median.toFixed(3)}`);
   }
 await world.close();

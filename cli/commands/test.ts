@@ -1,20 +1,29 @@
 import { type Command, Option } from 'commander';
 import { type Checked, checkFile } from '../../driver/compile.ts';
 import { writeFileBeside } from '../../driver/write-file.ts';
+import type { PropertyInfo } from '../../dsl/types/typed.ts';
+import { counterexampleFile } from '../../property-tests/engine/counterexample-file.ts';
 import { type DeviceRunner, deviceRunner } from '../../property-tests/engine/device-runner.ts';
 import { judgeOf } from '../../property-tests/engine/judge.ts';
-import { type Target, targets } from '../../property-tests/engine/report.ts';
+import { type PropertyReport, type Target, targets } from '../../property-tests/engine/report.ts';
 import { runProperty } from '../../property-tests/engine/run-property.ts';
 import { isUserError, UserError } from '../../runtime/errors.ts';
 import { openAdapter } from '../../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/webgpu/device.ts';
 import { Ended, exitStatus, UsageError } from '../exit.ts';
-import { parseCount, parseSeed } from '../options.ts';
+import { parseCount, parsePath, parseSeed } from '../options.ts';
 import { createOutput, type Output } from '../output.ts';
+import {
+  checkFolder,
+  counterexampleFolder,
+  type SavedCounterexample,
+  saveCounterexample,
+} from '../saved-counterexample.ts';
 import type { Streams } from '../streams.ts';
 import {
   failureDiagnostic,
   junitText,
+  replayCommand,
   reportJson,
   summaryLines,
   type TestedFile,
@@ -31,7 +40,8 @@ interface TestOptions {
   readonly target: 'all' | 'reference' | 'wgsl';
   readonly adapter: 'auto' | 'hardware' | 'software';
   readonly exhaust: number;
-  readonly save: string | boolean;
+  /** False: `--no-save`. */
+  readonly save?: string | false;
   readonly junit?: string;
   readonly json?: boolean;
 }
@@ -50,7 +60,11 @@ export function addTest(command: Command, streams: Streams): void {
     .addOption(
       new Option('--seed <seed>', 'draws the same cases again; a new one if not given').argParser(parseSeed),
     )
-    .option('--path <path>', 'with --seed: only the counterexample of which that was said')
+    .addOption(
+      new Option('--path <path>', 'with --seed: only the counterexample of which that was said').argParser(
+        parsePath,
+      ),
+    )
     .addOption(
       new Option('--target <target>', 'where to run: on the reference all cases, on WebGPU a tenth of them')
         .choices(['all', 'reference', 'wgsl'])
@@ -66,7 +80,10 @@ export function addTest(command: Command, streams: Streams): void {
         .argParser(parseCount)
         .default(256),
     )
-    .option('--save <dir>', 'where counterexamples are saved', 'counterexamples')
+    .option(
+      '--save <dir>',
+      'where counterexamples are saved: a folder counterexamples beside the file if not given',
+    )
     .option('--no-save', 'do not save counterexamples')
     .option('--junit <file>', 'write the results as JUnit XML too')
     .option('--json', 'the results as JSON on standard output')
@@ -78,6 +95,7 @@ export function addTest(command: Command, streams: Streams): void {
           'give the two that were printed together',
         );
       if (options.junit !== undefined) checkPlace(options.junit);
+      if (typeof options.save === 'string') checkFolder(options.save);
       const seed = options.seed ?? Math.floor(Math.random() * 2 ** 31);
       const checked = files.map((file) => ({ file, checked: orEnd(checkFile(file), output) }));
       refuseUnknown(checked, options);
@@ -99,12 +117,14 @@ interface CheckedFile {
 
 function refuseUnknown(files: readonly CheckedFile[], { property, path }: TestOptions): void {
   const names = files.flatMap(({ checked }) => [...checked.program.properties.keys()]);
-  if (property !== undefined && !names.includes(property))
+  if (names.length === 0)
     throw new UserError(
       'wrong-input',
-      `there is no property ${property}`,
-      names.length === 0 ? 'the files have no properties' : `there are: ${names.join(', ')}`,
+      `there are no properties in ${files.map(({ file }) => file).join(', ')}`,
+      'write one: property name forall x: f32[N] check f(x) ~= g(x)',
     );
+  if (property !== undefined && !names.includes(property))
+    throw new UserError('wrong-input', `there is no property ${property}`, `there are: ${names.join(', ')}`);
   if (path !== undefined && property === undefined && names.length > 1)
     throw new UsageError('--path is of one property, and there are several', 'name it: --property NAME');
 }
@@ -124,12 +144,31 @@ async function testFile(
     const report = await runProperty(judgeOf(checked, property, device), {
       ...{ runs, seed, path, exhaust, targets, onCase },
     });
-    const tested = { ...report, saved: undefined };
+    const saved = await savedOf({ file, checked }, property, report, options, device);
+    const tested = { ...report, saved };
     const diagnostic = failureDiagnostic(file, property, tested);
     if (diagnostic !== undefined && !output.json) output.diagnostics([diagnostic], checked.sources);
     reports.push(tested);
   }
   return { file, reports };
+}
+
+/** The counterexample as a file, where there is one. */
+async function savedOf(
+  { file, checked }: CheckedFile,
+  property: PropertyInfo,
+  { outcome }: PropertyReport,
+  { save }: TestOptions,
+  device: DeviceRunner | undefined,
+): Promise<SavedCounterexample | undefined> {
+  if (outcome.kind !== 'failed' && outcome.kind !== 'undecided') return undefined;
+  const { counterexample } = outcome;
+  const folder = typeof save === 'string' ? save : counterexampleFolder(file);
+  const replay = replayCommand(file, property.name, counterexample);
+  const failure = { file, checked, property, outcome: outcome.kind, counterexample, replay };
+  const text = await counterexampleFile(failure, folder, device);
+  if (text === undefined) return undefined;
+  return save === false ? { text } : saveCounterexample(folder, property.name, text);
 }
 
 function targetsOf({ target }: TestOptions, device: DeviceRunner | undefined): readonly Target[] {

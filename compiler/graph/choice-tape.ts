@@ -1,4 +1,6 @@
-/** Random choices: read from a tape, so that what is made of them shrinks as its numbers do, or from a seed. */
+/**
+ * Random choices: read from a tape, so that what is made of them shrinks as its numbers do, or from a seed.
+ */
 import { threefry2x32 } from './threefry.ts';
 
 /** A choice of a number below `bound`, 0 being the simplest. */

@@ -11,6 +11,7 @@ import { type RandomProgram, randomPrograms } from './random-graph.ts';
 import { roundTo, spacing } from './rounding.ts';
 import { apply, constant, iterator, load } from './scalar.ts';
 import { elementCount, isFloat } from './tensor-type.ts';
+import { threefry2x32 } from './threefry.ts';
 
 // ── a device that is as bad as it may be ───────────────────────────────────────────────────────────────────
 
@@ -35,24 +36,23 @@ function neighbour(value: number, outwards: boolean): number {
 
 /** Arithmetic as WGSL allows it at worst. */
 function badDevice({ rounding, order, seed }: Conduct): Algebra<Terms> {
-  let state = seed;
-  /** In [0, 1). */
-  const random = (): number => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
+  /** In [0, 1): the same of the same number, since a device does the same with the same. */
+  const random = (value: number): number => {
+    bits[0] = value;
+    return threefry2x32(seed, words[0]! >>> 0, 0, 0)[0] / 2 ** 32;
   };
   const rounded = (value: number): number => {
     const nearest = Math.fround(value);
     if (nearest === value || !Number.isFinite(nearest)) return nearest;
-    if (Math.abs(nearest) < 2 ** -126) return random() < 0.5 ? 0 : nearest;
-    const upwards = rounding === 'any' ? random() < 0.5 : rounding === 'up';
+    if (Math.abs(nearest) < 2 ** -126) return random(value) < 0.5 ? 0 : nearest;
+    const upwards = rounding === 'any' ? random(value) < 0.5 : rounding === 'up';
     if (nearest > value === upwards) return nearest;
     return neighbour(nearest, nearest > 0 === upwards);
   };
   /** Somewhere within `reach`, at an end where that is how it rounds. */
   const within = (value: number, reach: number): number => {
     if (!Number.isFinite(value) || !Number.isFinite(reach)) return Math.fround(value);
-    const share = rounding === 'any' ? 2 * random() - 1 : rounding === 'up' ? 1 : -1;
+    const share = rounding === 'any' ? 2 * random(value) - 1 : rounding === 'up' ? 1 : -1;
     const found = Math.fround(value + share * reach);
     return Math.abs(found - value) <= reach ? found : neighbour(found, Math.abs(found) < Math.abs(value));
   };
@@ -63,7 +63,7 @@ function badDevice({ rounding, order, seed }: Conduct): Algebra<Terms> {
         ? nonzero.toSorted((left, right) => Math.abs(right) - Math.abs(left))
         : order === 'any'
           ? nonzero
-              .map((term) => ({ term, key: random() }))
+              .map((term) => ({ term, key: random(term) }))
               .toSorted((a, b) => a.key - b.key)
               .map(({ term }) => term)
           : nonzero;
@@ -120,7 +120,14 @@ function badDevice({ rounding, order, seed }: Conduct): Algebra<Terms> {
       cos: absolute(4e-7, 'cos'),
       tanh: absolute(9e-6, 'tanh'),
       erf: exact('erf'),
-      pow: ulps(16, 'pow'),
+      pow: numeric((base, exponent) => {
+        const value = base ** exponent;
+        if (exponent === 0 || !(base > 0) || !Number.isFinite(value)) return Math.fround(value);
+        const exact = Math.log2(base);
+        const reach = base >= 0.5 && base <= 2 ? 2 ** -21 : 3 * spacingOf(exact);
+        const power = rounded(exponent * within(exact, reach));
+        return within(2 ** power, (3 + 2 * Math.abs(power)) * spacingOf(2 ** power));
+      }),
     },
     comparisons: {
       eq: (left, right) => sum(left) === sum(right),
@@ -404,6 +411,7 @@ test('comparisons within the bounds are unsure, ties of exact values are not', (
   expect(bound.notes.unsure).toBe(2);
   bound.truncated?.(third);
   bound.ordered?.(bound.constant(2), bound.constant(2));
+  bound.ordered?.(third, bound.functions.div(bound.constant(1), bound.constant(3)));
   expect(bound.notes.unsure).toBe(2);
 });
 

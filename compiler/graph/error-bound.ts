@@ -1,18 +1,18 @@
 /**
- * The algebra of numbers with a bound on how far from them any device may come: what a program says, in double
- * precision, unrounded; and beside it the most that f32 arithmetic, in any order of summation, with or without
- * fused multiply-adds, and storage in narrow types may change it. Functions are as good as WGSL asks of a device
- * (W3C, WebGPU Shading Language, §15.7.4, "Accuracy of Concrete Floating Point Expressions"), or as what
- * `backends/wgsl` writes for them.
+ * The algebra of numbers with a bound on how far from them any device may come: what a program says, in
+ * double precision, unrounded; and beside it the most that f32 arithmetic, in any order of summation, with or
+ * without fused multiply-adds, and storage in narrow types may change it. Functions are as good as WGSL asks
+ * of a device (W3C, WebGPU Shading Language, §15.7.4, "Accuracy of Concrete Floating Point Expressions"), or
+ * as what `backends/wgsl` writes for them.
  *
- * Sums are bounded as a whole: n terms, added in whatever order, are off by no more than (n − 1)·u·Σ|term| and
- * what the terms are off themselves (Higham, "Accuracy and Stability of Numerical Algorithms", 2002, §4.2). So a
- * value that is a sum remembers how many terms it has, and their mass Σ|term|.
+ * Sums are bounded as a whole: n terms, added in whatever order, are off by no more than (n − 1)·u·Σ|term|
+ * and what the terms are off themselves (Higham, "Accuracy and Stability of Numerical Algorithms", 2002,
+ * §4.2). So a value that is a sum remembers how many terms it has, and their mass Σ|term|.
  */
-import type { Dtype } from '../../dsl/types/dtype.ts';
+import type { Dtype, FloatDtype } from '../../dsl/types/dtype.ts';
 import type { Algebra, FloatFunction, Storage, Strided } from './algebra.ts';
 import { float64 } from './float64.ts';
-import { type FloatDtype, roundTo, spacing } from './rounding.ts';
+import { roundTo, spacing } from './rounding.ts';
 
 export interface Bounded {
   /** In double precision. Infinite or NaN with an error of 0: surely so on a device. */
@@ -172,7 +172,8 @@ function unary(name: UnaryFunction): (operand: Bounded) => Bounded {
 }
 
 /**
- * Of operands some of which are infinite or NaN: sure where it is the same at all ends of where the others may be.
+ * Of operands some of which are infinite or NaN: sure where it is the same at all ends of where the others
+ * may be.
  */
 function exceptional(run: (...numbers: number[]) => number, operands: readonly Bounded[]): Bounded {
   const number = run(...operands.map((operand) => operand.number));
@@ -191,8 +192,8 @@ function exceptional(run: (...numbers: number[]) => number, operands: readonly B
 /**
  * The notes of all runs are in one object.
  *
- * @param narrowing whether `number` follows what is stored in a narrow type where that is sure, or keeps to the
- * unrounded value
+ * @param narrowing whether `number` follows what is stored in a narrow type where that is sure, or keeps to
+ * the unrounded value
  */
 export function errorBound(narrowing: 'unrounded' | 'stored' = 'unrounded'): ErrorBound {
   const notes: BoundNotes = { unsure: 0, orderedSums: 0 };
@@ -284,7 +285,8 @@ export function errorBound(narrowing: 'unrounded' | 'stored' = 'unrounded'): Err
     const logarithm = Math.abs(Math.log2(Math.abs(left.number)));
     const product = exponent * logarithm;
     const inExponent = exponent * (2 ** -21 + 3 * unit * logarithm) + unit * product;
-    const relative = Math.expm1(Math.LN2 * inExponent) + (3 + 2 * product) * unit;
+    const own = (3 + 2 * (product + inExponent)) * unit;
+    const relative = (1 + own) * Math.expm1(Math.LN2 * inExponent) + own;
     const error = spread + relative * (Math.abs(number) + spread);
     return single(number, error, storesOf(left, right));
   }
@@ -321,8 +323,8 @@ export function errorBound(narrowing: 'unrounded' | 'stored' = 'unrounded'): Err
   }
 
   /**
-   * A device makes the same number of the same operations on the same numbers: the logits of two experts with equal
-   * rows tie. That two values came by the same operations is told by all that is known of them.
+   * A device makes the same number of the same operations on the same numbers: the logits of two experts with
+   * equal rows tie. That two values came by the same operations is told by all that is known of them.
    */
   function areAlike(left: Bounded, right: Bounded): boolean {
     return (

@@ -30,8 +30,8 @@ export interface FieldElement {
   /** In Z_q, of a value that is made of sums, products and quotients alone. */
   readonly exponent: number | undefined;
   /**
-   * The image of the exponential, where there is no exponent and it is known from those of terms. Without either, the
-   * exponential is an unknown function of the image.
+   * The image of the exponential, where there is no exponent and it is known from those of terms. Without
+   * either, the exponential is an unknown function of the image.
    */
   readonly power: number | undefined;
   readonly isOpaque: boolean;
@@ -66,8 +66,8 @@ export interface FiniteField extends Algebra<FieldValue> {
 }
 
 /**
- * Primes p = 2q + 1 just below 2^26. Both leave 3 when divided by 4, so that roots of squares are powers; 4 has
- * order q.
+ * Primes p = 2q + 1 just below 2^26. Both leave 3 when divided by 4, so that roots of squares are powers; 4
+ * has order q.
  */
 export const primePairs: readonly { readonly p: number; readonly q: number }[] = [
   { p: 67107983, q: 33553991 },
@@ -238,8 +238,9 @@ export function finiteField(pair = 0): FiniteField {
   }
 
   /**
-   * A sum has the product of exponentials where both have exponents or one has; that of two values without is a value
-   * of its own, so that sums of products are the same whatever their order and wherever a factor stands.
+   * A sum has the product of exponentials where both have exponents or one has; that of two values without is
+   * a value of its own, so that sums of products are the same whatever their order and wherever a factor
+   * stands.
    */
   function add(left: FieldElement, right: FieldElement): FieldElement {
     if (isZero(left)) return right;

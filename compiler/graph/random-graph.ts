@@ -180,7 +180,7 @@ const nodeGenerators: { readonly [K in NodeKind]: readonly NodeGenerator[] } = {
       make: (around) => [randomCompute(around, randomShape(around.maker, 3))],
     },
     { stage: 'lowered', weight: 2, make: randomContraction },
-    { stage: 'lowered', weight: 1, make: randomAttention },
+    { stage: 'lowered', weight: 2, make: randomAttention },
     { stage: 'lowered', weight: 1, make: randomExperts },
   ],
   order: [{ stage: 'lowered', weight: 2, make: randomOrder }],
@@ -303,8 +303,8 @@ function randomContraction(around: Surroundings): readonly Node[] {
 }
 
 /**
- * Attention as it is lowered: scores, a softmax over those that are visible, and a sum that it weights. Logits
- * stay where their exponentials differ by little.
+ * Attention as it is lowered: scores, a softmax over those that are visible, and a sum that it weights.
+ * Logits stay where their exponentials differ by little.
  */
 function randomAttention(around: Surroundings): readonly Node[] {
   const { choose, newTensor, sizes } = around.maker;
@@ -345,8 +345,10 @@ function randomAttention(around: Surroundings): readonly Node[] {
 function randomExperts(around: Surroundings): readonly Node[] {
   const { choose, newTensor, sizes } = around.maker;
   const [experts, taken] = [2 + choose(3), 1 + choose(2)];
-  const [rows, inner] = [pick(choose, sizes), pick(choose, sizes)];
-  const columns = [pick(choose, sizes), pick(choose, sizes)];
+  // With few rows and columns nothing is gained by grouping.
+  const large = sizes.toSorted((left, right) => right - left).slice(0, 4);
+  const [rows, inner] = [pick(choose, large), pick(choose, sizes)];
+  const columns = [pick(choose, large), pick(choose, large)];
   const scores = newTensor('scores', 'f32', [rows, experts]);
   const chosen = newTensor('pick', 'i32', [rows, taken]);
   const weights = newTensor('w', pick(choose, resultDtypes.f32), [experts, inner, ...columns]);

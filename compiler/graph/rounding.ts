@@ -1,5 +1,5 @@
 /** Rounding a number exactly, once, to what a dtype can hold. */
-import type { Dtype } from '../../dsl/types/dtype.ts';
+import { type Dtype, type FloatDtype, greatestFinite } from '../../dsl/types/dtype.ts';
 
 interface FloatFormat {
   /** Explicit mantissa bits. */
@@ -14,32 +14,36 @@ interface FloatFormat {
 const bf16: FloatFormat = {
   mantissa: 7,
   leastExponent: -126,
-  greatest: (2 - 2 ** -7) * 2 ** 127,
+  greatest: greatestFinite.bf16,
   overflow: Number.POSITIVE_INFINITY,
 };
 const f16: FloatFormat = {
   mantissa: 10,
   leastExponent: -14,
-  greatest: 65504,
+  greatest: greatestFinite.f16,
   overflow: Number.POSITIVE_INFINITY,
 };
 /** OCP 8-bit floating point, 2023: E4M3 has no infinities, and overflow is NaN. */
-const f8e4m3: FloatFormat = { mantissa: 3, leastExponent: -6, greatest: 448, overflow: Number.NaN };
+const f8e4m3: FloatFormat = {
+  mantissa: 3,
+  leastExponent: -6,
+  greatest: greatestFinite.f8e4m3,
+  overflow: Number.NaN,
+};
 const f8e5m2: FloatFormat = {
   mantissa: 2,
   leastExponent: -14,
-  greatest: 57344,
+  greatest: greatestFinite.f8e5m2,
   overflow: Number.POSITIVE_INFINITY,
 };
 
 const f32: FloatFormat = {
   mantissa: 23,
   leastExponent: -126,
-  greatest: (2 - 2 ** -23) * 2 ** 127,
+  greatest: greatestFinite.f32,
   overflow: Number.POSITIVE_INFINITY,
 };
 
-export type FloatDtype = 'f32' | 'bf16' | 'f16' | 'f8e4m3' | 'f8e5m2';
 const formats: { readonly [D in FloatDtype]: FloatFormat } = { f32, bf16, f16, f8e4m3, f8e5m2 };
 
 /** How far numbers of the dtype are apart at a magnitude that is finite in it; infinite beyond. */

@@ -252,7 +252,7 @@ function stepOnce({ body, initial, loop }: LoopNode): readonly Node[] {
   });
 }
 
-/** Reads of a loop's results by what is given for them; states that are given as they are by what they were. */
+/** Reads of a loop's results by what is given for them; given states by what they were at first. */
 function renamedAll(graph: Graph, { body, initial }: LoopNode, by: ReadonlyMap<TensorId, TensorId>): Graph {
   const states = new Map(body.inputs.map(({ tensor }, at) => [tensor.id, initial[at]!]));
   const name = (id: TensorId): TensorId => {

@@ -312,7 +312,7 @@ export function indexArithmetic(bounds: IndexBounds): IndexArithmetic {
       for (let position = factors.length - 1; position > 0; position--) {
         const factor = factors[position]!;
         if (factor === 0) {
-          // Nothing is ever at such an index. All that depends on it still does, or it would be read where it is not.
+          // Nothing is ever there. What depends on the index still does, or it would be read where it is not.
           parts.unshift(rest);
           continue;
         }

@@ -1,6 +1,6 @@
 /**
- * Passes keep the meaning of random programs exactly, with no tolerance: over a finite field, where the order of sums
- * does not matter but every term does.
+ * Passes keep the meaning of random programs exactly, with no tolerance: over a finite field, where the order
+ * of sums does not matter but every term does.
  */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -18,8 +18,9 @@ import { optimize, passes } from './passes.ts';
 // ── programs without rounding ──────────────────────────────────────────────────────────────────────────────
 
 /**
- * The optimizer computes with constants in f32, and rounds. Where they are inputs, and integers that become floats are
- * small, there is nothing to round; what rules do with constants their own tests tell, one rule at a time.
+ * The optimizer computes with constants in f32, and rounds. Where they are inputs, and integers that become
+ * floats are small, there is nothing to round; what rules do with constants their own tests tell, one rule at
+ * a time.
  */
 function withoutRounding({ graph, inputs }: RandomProgram): RandomProgram {
   const made = new Map<number, Tensor>();

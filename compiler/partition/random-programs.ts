@@ -174,8 +174,8 @@ export function predictedBytes({ graph, mesh, placements }: PlacedGraph): number
 }
 
 /**
- * Whether a collective turned out to have nothing to do along an axis. The rule lets it be; the checker, which
- * knows by then where its operand lives, does not.
+ * Whether a collective turned out to have nothing to do along an axis. The rule lets it be; the checker,
+ * which knows by then where its operand lives, does not.
  */
 export function hasIdleCollective(graph: Graph, placements: PlacedGraph['placements'], mesh: Mesh): boolean {
   return allNodes(graph).some((node) => {

@@ -42,6 +42,8 @@ export interface CombinePart {
   readonly inPlace: boolean;
   readonly first: number;
   readonly elements: number;
+  /** Elements of each source. */
+  readonly sourceElements: number;
 }
 
 /** An exchange, wherever its tensors are. */
@@ -110,7 +112,8 @@ export function isWholeWords({ from, to, bytes }: CopyPart): boolean {
 
 /** In one kernel where it can bind all buffers; else through scratch memory, a few buffers at a time. */
 function combine(step: ExchangeStep, first: number, writes: readonly number[]): readonly CombinePart[] {
-  const { dtype, combiner, elements } = step;
+  const { verb, devices, dtype, combiner, elements } = step;
+  const sourceElements = elements * chunkCount(verbFacts[verb].source, devices);
   const all = ranks(step);
   const part = (
     continues: boolean,
@@ -127,6 +130,7 @@ function combine(step: ExchangeStep, first: number, writes: readonly number[]): 
     inPlace,
     first: reads.length === 0 ? 0 : first,
     elements,
+    sourceElements,
   });
   if (combinesAtOnce(step)) return [part(false, all, writes, step.from === step.to)];
   const inPieces = (list: readonly number[]) =>

@@ -1,5 +1,6 @@
 /** Declarations, one layout a kind. */
 import { broken, choice, type Doc, hardLine, indent, isHard } from './document.ts';
+import { formatData } from './format-data.ts';
 import { type Context, formatBinding, formatBlock, formatExpression, guarded } from './format-expressions.ts';
 import {
   bareList,
@@ -156,10 +157,11 @@ type QuantifierNode<K extends Quantifier['kind']> = Extract<Quantifier, { kind: 
 const quantifierLayouts: {
   readonly [K in Quantifier['kind']]: (context: Context, quantifier: QuantifierNode<K>) => Doc;
 } = {
-  value: ({ comments }, { name, type, traits }) => [
+  value: ({ comments }, { name, type, traits, given }) => [
     `${name.name}: `,
     formatType(comments, type),
     ...traits.map((trait) => ` ${traitText(trait)}`),
+    given === undefined ? '' : [' = ', formatData(comments, given)],
   ],
   size: (_, { name, from, to }) => [`${name.name}: `, formatRange(from, to)],
   mesh: ({ comments }, { axes, span }) => {

@@ -69,6 +69,26 @@ export function list(comments: Comments, brackets: Brackets, elements: Elements)
   return group(open, indent(padding, lines(comments, elements, lastComma)), padding, close);
 }
 
+/** As `list`, of short items: if they do not fit on a line, as many as fit on each. */
+export function filledList(comments: Comments, brackets: Brackets, { items, from, until }: Elements): Doc {
+  const { open, close, padding, lastComma } = brackets;
+  if (items.length === 0) return [open, close];
+  let isBehindRemark = false;
+  const elements = items.map(({ place, doc }, position) => {
+    const leading = comments.before(place.start, from);
+    const element = doc();
+    const isLast = position === items.length - 1;
+    const trailing = comments.through(place, from, isLast ? behindLast : betweenItems);
+    const separator = isBehindRemark || leading.length > 0 ? hardLine : line;
+    isBehindRemark = trailing.length > 0;
+    // The break before an element is taken where the element and its comma do not fit.
+    const own = [above(leading), element, isLast ? lastComma : ',', behind(trailing)];
+    return position === 0 ? own : group(separator, own);
+  });
+  const rest = comments.before(until, from).map((comment) => [hardLine, remark(commentText(comment))]);
+  return group(open, indent(padding, ...elements, ...rest), padding, close);
+}
+
 /**
  * `a, b, c` without brackets, behind a word. Comments behind the last are left to what follows, which is on
  * its line.

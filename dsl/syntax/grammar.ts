@@ -2,7 +2,7 @@
 import type { IToken, ParserMethod } from 'chevrotain';
 import type { Span } from '../diagnostics/diagnostic.ts';
 import { is } from './classify.ts';
-import { ExpressionGrammar } from './grammar-expressions.ts';
+import { DataGrammar } from './grammar-data.ts';
 import { tokenSpan } from './problem.ts';
 import { contextual, identifier, marks, numberLiteral, reserved, stringLiteral, word } from './tokens.ts';
 import type {
@@ -20,7 +20,6 @@ import type {
   PropertyDeclaration,
   Quantifier,
   RecordDeclaration,
-  SignedNumber,
   SizeExpression,
   TraitExpression,
   TraitWord,
@@ -44,7 +43,7 @@ interface Range {
   readonly to: SizeExpression;
 }
 
-export class Grammar extends ExpressionGrammar {
+export class Grammar extends DataGrammar {
   private documentation: string | undefined;
 
   /**
@@ -342,7 +341,12 @@ export class Grammar extends ExpressionGrammar {
               this.CONSUME2(marks.colon, { ERR_MSG: '`:` and a type or a range' });
               const type = this.SUBRULE(this.type);
               const traits = this.SUBRULE(this.traits);
-              return { kind: 'value', name: this.named(name), type, traits, span: this.spanFrom(name) };
+              const given = this.OPTION(() => {
+                this.CONSUME(marks.assign);
+                return this.SUBRULE(this.data);
+              });
+              const span = this.spanFrom(name);
+              return { kind: 'value', name: this.named(name), type, traits, given, span };
             },
           },
         ],
@@ -381,18 +385,6 @@ export class Grammar extends ExpressionGrammar {
     const to = this.SUBRULE2(this.signedNumber);
     return { kind: 'within', from, to, span: this.spanFrom(first) };
   });
-
-  private readonly signedNumber: ParserMethod<[], SignedNumber> = this.RULE(
-    'signedNumber',
-    (): SignedNumber => {
-      const sign = this.OPTION(() => this.CONSUME(marks.minus));
-      const number = this.CONSUME(numberLiteral, { ERR_MSG: 'a number' });
-      return this.ACTION(() => ({
-        text: `${sign?.image ?? ''}${this.checkedNumber(number)}`,
-        span: this.spanFrom(sign ?? number),
-      }));
-    },
-  );
 
   /** A range starts with a number, or with a name that goes on as a size and not as a type. */
   private startsRange(place: number): boolean {

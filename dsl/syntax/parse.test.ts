@@ -296,9 +296,9 @@ describe('any text', () => {
     const counts = [0, 0, 0, 0];
     fc.assert(
       fc.property(aSource, fc.nat(), ({ path, text }, pick) => {
-        const tokens = [...text.matchAll(/\/\/.*|[A-Za-z_]\w*|->|<=|==|[()[\]{},:=+*/<>.@|-]/g)].filter(
-          ([image]) => !image.startsWith('//'),
-        );
+        const tokens = [
+          ...text.matchAll(/\/\/.*|[A-Za-z_]\w*|->|\.\.|[<>!~]=|===?|[()[\]{},:=+*/<>.@|-]/g),
+        ].filter(([image]) => !image.startsWith('//'));
         const token = tokens[pick % tokens.length];
         if (token === undefined) return;
         const edited = text.slice(0, token.index) + text.slice(token.index + token[0].length);

@@ -10,6 +10,7 @@ import {
   type BinaryOperator,
   type Binding,
   type Check,
+  type DataExpression,
   type Declaration,
   type DimExpression,
   type Expression,
@@ -40,7 +41,9 @@ const words: fc.Arbitrary<string> = fc.oneof(
     arbitrary: fc.constantFrom(
       'at',
       'from',
+      'inf',
       'label',
+      'nan',
       'ring',
       'target',
       'within',
@@ -344,10 +347,59 @@ const traits: fc.Arbitrary<TraitExpression> = fc.oneof(
     .record({ from: signedNumbers, to: signedNumbers })
     .map((ends): TraitExpression => ({ kind: 'within', ...ends, span })),
 );
+const { data } = fc.letrec<{ data: DataExpression }>((tie) => ({
+  data: fc.oneof(
+    { maxDepth: 3, withCrossShrink: true },
+    {
+      weight: 4,
+      arbitrary: fc
+        .constantFrom('0', '-0', '0.5', '-1e-30', '16777216', 'inf', '-inf', 'nan')
+        .map((text): DataExpression => ({ kind: 'number', text, span })),
+    },
+    { weight: 1, arbitrary: fc.boolean().map((value): DataExpression => ({ kind: 'boolean', value, span })) },
+    {
+      weight: 3,
+      arbitrary: list(tie('data'), 0, 3).map(
+        (elements): DataExpression => ({ kind: 'list', elements, span }),
+      ),
+    },
+    {
+      weight: 1,
+      arbitrary: list(tie('data'), 1, 3).map(
+        (elements): DataExpression => ({ kind: 'tuple', elements, span }),
+      ),
+    },
+    {
+      weight: 1,
+      arbitrary: list(
+        fc.record({ name: identifiers, value: tie('data') }).map((field) => ({ ...field, span })),
+        0,
+        3,
+      ).map((fields): DataExpression => ({ kind: 'record', fields, span })),
+    },
+  ),
+}));
+/** A row that does not fit on a line now and then. */
+const givenData: fc.Arbitrary<DataExpression> = fc.oneof(
+  { weight: 4, arbitrary: data },
+  {
+    weight: 1,
+    arbitrary: list(fc.integer(), 0, 64).map((numbers): DataExpression => {
+      const elements = numbers.map((number) => ({ kind: 'number', text: `${number}`, span }) as const);
+      return { kind: 'list', elements, span };
+    }),
+  },
+);
+
 /** A range that begins with a name alone, or with `(`, is told from a type by what stands behind it. */
 const quantifiers: fc.Arbitrary<Quantifier> = fc.oneof(
   fc
-    .record({ name: identifiers, type: types, traits: list(traits, 0, 2) })
+    .record({
+      name: identifiers,
+      type: types,
+      traits: list(traits, 0, 2),
+      given: fc.option(givenData, { nil: undefined }),
+    })
     .map((value): Quantifier => ({ kind: 'value', ...value, span })),
   fc
     .record({ name: identifiers, range: ranges })

@@ -25,6 +25,7 @@ const forms: { readonly [rule: string]: string } = {
   record: 'type Ffn(D, F) = { up: f32[D, F], down: f32[F, D] }',
   function: 'fn name[K](x: f32[N]) -> f32[K] where K <= N { … }, or = … instead of the braces',
   facts: 'where K <= E, sp | G, F % 8 == 0',
+  data: '1, -0.5, inf, true, [[1, 2], [3, 4]], { up: [1], down: [2] }',
   property: 'property name forall x: f32[N] where N <= 8 let y = value given y > 0 check left ~= right',
   namedType: 'f32, f32[S, D], bf16[S@sp, D], ix(E)[K], Ffn(D, F)[E]',
   binding: 'let name = value, let h[f] = value, let (a, b) = value, let y: f32[D] = value',

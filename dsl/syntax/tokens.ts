@@ -51,7 +51,9 @@ export type ReservedWord = (typeof reservedWords)[number];
 const contextualWords = [
   'at',
   'from',
+  'inf',
   'label',
+  'nan',
   'ring',
   'target',
   'within',

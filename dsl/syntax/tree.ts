@@ -117,6 +117,8 @@ export type Quantifier =
       readonly name: Identifier;
       readonly type: TypeExpression;
       readonly traits: readonly TraitExpression[];
+      /** `= [[1, 0], [0, 1]]`: its one value. */
+      readonly given: DataExpression | undefined;
       readonly span: Span;
     }
   | {
@@ -153,6 +155,27 @@ export type TraitExpression =
 /** A literal with its sign. */
 export interface SignedNumber {
   readonly text: string;
+  readonly span: Span;
+}
+
+/**
+ * A value that is written down. What it is of, the type beside it says: a tensor is a list of lists, an array
+ * of records a record of such.
+ */
+export type DataExpression =
+  /** With its sign; `inf`, `-inf` and `nan` too. */
+  | { readonly kind: 'number'; readonly text: string; readonly span: Span }
+  | { readonly kind: 'boolean'; readonly value: boolean; readonly span: Span }
+  /** `[1, 2]` */
+  | { readonly kind: 'list'; readonly elements: readonly DataExpression[]; readonly span: Span }
+  /** `(1, 2)` */
+  | { readonly kind: 'tuple'; readonly elements: readonly DataExpression[]; readonly span: Span }
+  /** `{ gate: [1], up: [2] }` */
+  | { readonly kind: 'record'; readonly fields: readonly DataField[]; readonly span: Span };
+
+export interface DataField {
+  readonly name: Identifier;
+  readonly value: DataExpression;
   readonly span: Span;
 }
 

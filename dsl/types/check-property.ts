@@ -33,7 +33,7 @@ export function checkProperty(
   report: Report,
   text: (span: Span) => string,
 ): CheckedProperty {
-  const { declaration, id, name, ranges, mesh, traits } = signature;
+  const { declaration, id, name, ranges, mesh, traits, given } = signature;
   const { span, documentation } = declaration;
   const { context, parameters } = openBody(signature, module, report, text);
   const isDeep = expressionsOf(declaration).some((part) => isTooDeep('this', part.span, part, report));
@@ -74,6 +74,7 @@ export function checkProperty(
       ranges,
       mesh,
       traits,
+      given,
       conditions,
       checks,
       documentation,

@@ -33,3 +33,26 @@ export const dtypeFacts: { readonly [D in Dtype]: DtypeFacts } = {
 export function isDtype(name: string): name is Dtype {
   return (dtypes as readonly string[]).includes(name);
 }
+
+export type FloatDtype = 'f32' | 'bf16' | 'f16' | 'f8e4m3' | 'f8e5m2';
+
+/** The largest finite number of each. */
+export const greatestFinite: { readonly [D in FloatDtype]: number } = {
+  f32: (2 - 2 ** -23) * 2 ** 127,
+  bf16: (2 - 2 ** -7) * 2 ** 127,
+  f16: 65504,
+  f8e4m3: 448,
+  f8e5m2: 57344,
+};
+
+export function isFloatDtype(dtype: Dtype): dtype is FloatDtype {
+  return dtypeFacts[dtype].class === 'float';
+}
+
+/** The ends of what an integer dtype holds, both included. */
+export function rangeOfIntegers(dtype: Dtype): { readonly least: number; readonly most: number } {
+  const { class: sign, bits } = dtypeFacts[dtype];
+  return sign === 'signed'
+    ? { least: -(2 ** (bits - 1)), most: 2 ** (bits - 1) - 1 }
+    : { least: 0, most: 2 ** bits - 1 };
+}

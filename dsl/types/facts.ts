@@ -8,6 +8,7 @@
  * term is left. Divisibility is proved likewise, by subtracting multiples of the divisor and of dividends
  * that are known.
  */
+import { isRefuted } from './models.ts';
 import type { Size, SizeAtom, SizeTerm } from './size.ts';
 import {
   addSizes,
@@ -143,6 +144,7 @@ function isZero(facts: Facts, goal: Size): boolean {
 }
 
 function merge(facts: Facts, more: Facts): Facts {
+  if (more.nonnegative.length + more.divisions.length === 0) return facts;
   const isNews = (size: Size): boolean =>
     size.terms.some((term) => term.coefficient < 0) && !facts.nonnegative.some(({ key }) => key === size.key);
   const isNewDivision = ({ dividend, divisor }: Division): boolean =>
@@ -217,12 +219,16 @@ interface Search {
   readonly failed: Map<string, number>;
 }
 
-/** Short proofs first: tries with more and more depth. */
-function deepen(attempt: (depth: number, search: Search) => boolean): boolean {
+/** Proofs up to this depth are looked for before a counterexample is. */
+const shortProof = 1;
+
+/** Short proofs first: tries with more and more depth, unless there is a counterexample. */
+function deepen(attempt: (depth: number, search: Search) => boolean, isFalse: () => boolean): boolean {
   const search: Search = { goals: maximalGoals, cut: true, failed: new Map() };
   for (let depth = 0; depth <= maximalDepth && search.cut && search.goals > 0; depth += 1) {
     search.cut = false;
     if (attempt(depth, search)) return true;
+    if (depth === shortProof && isFalse()) return false;
   }
   return false;
 }
@@ -235,7 +241,10 @@ function enter(search: Search, goal: string, depth: number): boolean {
 }
 
 function isNonnegative(facts: Facts, goal: Size): boolean {
-  return deepen((depth, search) => searchNonnegative(facts.nonnegative, goal, depth, search));
+  return deepen(
+    (depth, search) => searchNonnegative(facts.nonnegative, goal, depth, search),
+    () => isRefuted(facts, [goal], (value) => value < 0),
+  );
 }
 
 function searchNonnegative(known: readonly Size[], goal: Size, depth: number, search: Search): boolean {
@@ -281,7 +290,10 @@ function tighten(goal: Size): Size {
 // ── divisibility ───────────────────────────────────────────────────────────────────────────────────────────
 
 function isDivisible(facts: Facts, divisor: Size, dividend: Size): boolean {
-  return deepen((depth, search) => searchDivisible(facts.divisions, divisor, dividend, depth, search));
+  return deepen(
+    (depth, search) => searchDivisible(facts.divisions, divisor, dividend, depth, search),
+    () => isRefuted(facts, [divisor, dividend], (by, of) => (by === 0 ? of !== 0 : of % by !== 0)),
+  );
 }
 
 /** Whether `divisor | dividend`, where a multiple of the divisor may be subtracted at will. */

@@ -2,22 +2,23 @@
 import type { Span } from '../diagnostics/diagnostic.ts';
 import type { Identifier, PropertyDeclaration, Quantifier, SizeExpression } from '../syntax/tree.ts';
 import { noFacts, prove, withFacts } from './facts.ts';
+import { type GivenValue, givenValueOf, requireTraits } from './given-values.ts';
 import { type Report, replaceFix } from './report.ts';
 import type { BodySignature, ModuleScope } from './scope.ts';
 import { axisFacts, namesOfSize, reportDuplicates, signatureAxes, sizesUsedIn } from './signatures.ts';
 import { natural, parameter, type Size } from './size.ts';
 import { traitsOf } from './traits.ts';
 import { factOf, requireAxis, sizeOf, type TypeScope, typeOf } from './type-expressions.ts';
-import type { PropertyInfo, SizeRange, TypedFact } from './typed.ts';
+import type { PropertyInfo, SizeRange, Type, TypedFact } from './typed.ts';
 import { showName } from './types.ts';
 
 export interface PropertySignature
   extends BodySignature,
-    Pick<PropertyInfo, 'id' | 'name' | 'ranges' | 'mesh' | 'traits'> {
+    Pick<PropertyInfo, 'id' | 'name' | 'ranges' | 'mesh' | 'traits' | 'given'> {
   readonly declaration: PropertyDeclaration;
   /** How many of `sizes` have a range: they come first. */
   readonly rangedSizes: number;
-  /** Those stated, and the ends of the ranges. */
+  /** Those stated, the ends of the ranges, and what the values that are given say of sizes. */
   readonly facts: readonly TypedFact[];
 }
 
@@ -59,11 +60,19 @@ export function propertySignatureOf(
   for (const { name, span } of ranged) {
     if (!isMentioned(name, declaration)) reportUnused(name, span, quantifiers, report);
   }
-  const facts = [...stated, ...[...ranges.values()].flatMap(endsOf)];
+  const ends = [...ranges.values()].flatMap(endsOf);
+  const withEnds: TypeScope = { ...bare, facts: withFacts(axisFacts(axes), [...stated, ...ends]) };
+  const typed = values.map((value) => ({ value, type: typeOf(value.type, withEnds, 'float allowed') }));
+  const given = givenValuesOf(typed, withEnds);
+  const facts = [...stated, ...ends, ...[...given.values()].flatMap((own) => own.facts)];
   const assumed = withFacts(axisFacts(axes), facts);
   const scope: TypeScope = { ...bare, facts: assumed };
-  const typed = values.map((value) => ({ value, type: typeOf(value.type, scope, 'float allowed') }));
-  const traits = typed.map(({ value, type }) => [value.name.name, traitsOf(value, type, scope)] as const);
+  const traits = typed.map(({ value, type }) => {
+    const own = traitsOf(value, type, scope);
+    const data = given.get(value);
+    if (data !== undefined) requireTraits(value, data, own, scope);
+    return [value.name.name, own] as const;
+  });
   return {
     id: `${module.path}#${declaration.name.name}`,
     name: declaration.name.name,
@@ -82,7 +91,26 @@ export function propertySignatureOf(
     ),
     mesh: meshRanges(meshAxes, ranges),
     traits: new Map(traits.filter(([, stated]) => stated.length > 0)),
+    given: new Map(
+      [...given.values()].flatMap(({ tensors }) => tensors.map(({ path, data }) => [path, data])),
+    ),
   };
+}
+
+/** Those that fit their types. What one says of sizes, the next must fit. */
+function givenValuesOf(
+  typed: readonly { readonly value: Kind<'value'>; readonly type: Type }[],
+  scope: TypeScope,
+): ReadonlyMap<Kind<'value'>, GivenValue> {
+  const given = new Map<Kind<'value'>, GivenValue>();
+  let { facts } = scope;
+  for (const { value, type } of typed) {
+    const own = givenValueOf(value, type, { ...scope, facts });
+    if (own === undefined) continue;
+    given.set(value, own);
+    facts = withFacts(facts, own.facts);
+  }
+  return given;
 }
 
 function quantifiersOf<K extends Quantifier['kind']>(

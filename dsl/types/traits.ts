@@ -1,6 +1,6 @@
 /** What is stated of the values of a quantified name beside their type. */
 import type { Quantifier, TraitExpression } from '../syntax/tree.ts';
-import { dtypeFacts } from './dtype.ts';
+import { rangeOfIntegers } from './dtype.ts';
 import { require, showFact } from './obligations.ts';
 import type { Problem } from './report.ts';
 import { natural, type Size } from './size.ts';
@@ -28,7 +28,7 @@ export function traitsOf({ name, traits }: Value, type: Type, scope: TypeScope):
     const trait = all[position]!;
     const report = (problem: TraitProblem): void => reportTrait(scope, expression, problem);
     if (all.findIndex(({ kind }) => kind === trait.kind) < position) {
-      report({ message: `\`${textOf(expression)}\` is stated a second time`, help: 'state it once' });
+      report({ message: `\`${traitText(expression)}\` is stated a second time`, help: 'state it once' });
       return [];
     }
     if (type.kind !== 'tensor' || arithmeticOf(type.element) === 'bool') {
@@ -41,6 +41,11 @@ export function traitsOf({ name, traits }: Value, type: Type, scope: TypeScope):
     if (problem !== undefined) report(problem);
     return problem === undefined ? [trait] : [];
   });
+}
+
+/** Whether that is how the trait is written. */
+export function isStating(expression: TraitExpression, { kind }: Trait): boolean {
+  return expression.kind === 'word' ? expression.word === kind : kind === 'range';
 }
 
 function traitOf(expression: TraitExpression): Trait {
@@ -112,7 +117,7 @@ function needsDimension({ name, type, expression }: Written): TraitProblem | und
   return type.dims.length > 0
     ? undefined
     : {
-        message: `\`${textOf(expression)}\` is of the numbers along a dimension, and ${name} is one number`,
+        message: `\`${traitText(expression)}\` is of the numbers along a dimension, and ${name} is one number`,
         help: 'leave it out, or quantify a tensor',
       };
 }
@@ -148,8 +153,7 @@ function integerEnds(element: ElementType, from: number, to: number): TraitProbl
       message: `the ends of a range of ${dtype} are whole numbers`,
       help: 'write them without a point',
     };
-  const { class: sign, bits } = dtypeFacts[dtype];
-  const [least, most] = sign === 'signed' ? [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] : [0, 2 ** bits - 1];
+  const { least, most } = rangeOfIntegers(dtype);
   return ends.every((end) => least <= end && end <= most)
     ? undefined
     : {
@@ -159,13 +163,32 @@ function integerEnds(element: ElementType, from: number, to: number): TraitProbl
       };
 }
 
+// ── what has them ──────────────────────────────────────────────────────────────────────────────────────────
+
+type Row = readonly number[];
+
+const isDistinct = (row: Row): boolean => new Set(row).size === row.length;
+
+const tests: { readonly [K in Trait['kind']]: (row: Row, trait: Extract<Trait, { kind: K }>) => boolean } = {
+  permutation: isDistinct,
+  distinct: isDistinct,
+  ascending: (row) => row.every((value, place) => place === 0 || value >= row[place - 1]!),
+  positive: (row) => row.every((value) => value > 0),
+  range: (row, { from, to }) => row.every((value) => value >= from && value <= to),
+};
+
+/** Whether the numbers along the last dimension have the trait. */
+export function hasTrait(row: Row, trait: Trait): boolean {
+  return (tests[trait.kind] as (row: Row, trait: Trait) => boolean)(row, trait);
+}
+
 // ── what is said ───────────────────────────────────────────────────────────────────────────────────────────
 
 function wordOf(expression: TraitExpression): string {
   return expression.kind === 'word' ? expression.word : 'within';
 }
 
-function textOf(expression: TraitExpression): string {
+export function traitText(expression: TraitExpression): string {
   return expression.kind === 'word'
     ? expression.word
     : `within ${expression.from.text}..${expression.to.text}`;

@@ -154,7 +154,9 @@ const codes = {
   },
   E0316: {
     title: 'Number out of range',
-    explanation: 'Whole numbers are in the range of i32, or of u32 where that is asked for.',
+    explanation:
+      'Whole numbers are in the range of i32, or of u32 where that is asked for; those that are given for a tensor, in ' +
+      'that of its type.',
     example: 'fn f() -> i32 = 99999999999',
   },
   E0317: {
@@ -183,6 +185,13 @@ const codes = {
       'A permutation is an ix(N)[N]; ascending and distinct are numbers along a dimension; positive and within ' +
       'are of numbers that are no index.',
     example: 'property p forall x: f32[N] permutation check x == x',
+  },
+  E0321: {
+    title: 'Given value does not fit its type',
+    explanation:
+      'What is given for a quantified name is written as its type is made: lists as deep as there are dimensions, ' +
+      'every field of a record once, an array of records as a record of arrays. It has the traits that are stated.',
+    example: 'property p forall x: f32[2] = [[1, 2]] check x == x',
   },
   E0401: {
     title: 'Shapes differ',
@@ -258,6 +267,13 @@ const codes = {
     explanation:
       'A size with a range stands in a type, a fact, another range or a check; else it says nothing.',
     example: 'property p forall n: 1..4, x: f32[D] check x == x',
+  },
+  E0414: {
+    title: 'Given value has another size',
+    explanation:
+      'A list that is given has as many elements as the dimension; of a size that is not fixed otherwise, the ' +
+      'list says what it is.',
+    example: 'property p forall x: f32[3] = [1, 2] check x == x',
   },
   E0501: {
     title: 'Unknown axis',

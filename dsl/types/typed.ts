@@ -129,6 +129,12 @@ export interface PropertyInfo {
   /** By the name of the value; values without any are left out. */
   readonly traits: ReadonlyMap<string, readonly Trait[]>;
   /**
+   * The elements, row-major, of the tensors whose value is written down, by path (`x`, `experts.gate`). What
+   * the value says of sizes is among the function's facts: with sizes for which these hold, it has as many
+   * elements as its type.
+   */
+  readonly given: ReadonlyMap<string, readonly number[]>;
+  /**
    * Positions in the tuple, behind the sides, of the bools that `given` states: the checks are stated of
    * values for which all their elements are true.
    */

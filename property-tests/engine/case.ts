@@ -1,6 +1,7 @@
 /** What a property is checked on: numbers for its sizes, a mesh, and values for what it quantifies over. */
 import type { TensorValue } from '../../compiler/graph/algebra.ts';
 import type { TensorType } from '../../compiler/graph/graph.ts';
+import { roundTo } from '../../compiler/graph/rounding.ts';
 import { type EntryTensor, tensorsOf } from '../../compiler/lower/entry.ts';
 import type { Mesh } from '../../dsl/placement/placement.ts';
 import { type Dtype, dtypeFacts } from '../../dsl/types/dtype.ts';
@@ -27,6 +28,8 @@ export interface Wanted extends TensorType {
   readonly path: string;
   readonly content: Content;
   readonly traits: readonly Trait[];
+  /** Its elements, where its value is given: then there is nothing to draw. */
+  readonly given: readonly number[] | undefined;
 }
 
 /** What the numbers of a tensor mean. */
@@ -44,15 +47,21 @@ export type Content =
 export interface Quantified extends EntryTensor {
   readonly isKey: boolean;
   readonly traits: readonly Trait[];
+  readonly given: readonly number[] | undefined;
 }
 
-export function quantifiedTensors({ function: { parameters }, traits }: PropertyInfo): readonly Quantified[] {
+export function quantifiedTensors({
+  function: { parameters },
+  traits,
+  given,
+}: PropertyInfo): readonly Quantified[] {
   return parameters.flatMap(({ name, type }) => {
     const keys = keyPaths(name, type);
     return tensorsOf(name, type).map((tensor) => ({
       ...tensor,
       isKey: keys.includes(tensor.path),
       traits: traits.get(name) ?? [],
+      given: given.get(tensor.path),
     }));
   });
 }
@@ -73,14 +82,20 @@ function keyPaths(path: string, type: Type): readonly string[] {
 
 /** undefined where there is no such tensor: indices into nothing. */
 export function wantedAt(
-  { path, element, dims, isKey, traits }: Quantified,
+  { path, element, dims, isKey, traits, given }: Quantified,
   sizes: ReadonlyMap<string, number>,
 ): Wanted | undefined {
   const shape = dims.map((size) => evaluateSize(size, sizes)!);
   const dtype = storedAs(element);
   const content: Content = isKey ? { kind: 'key' } : contentOf(element, dtype, sizes);
   const isMissing = content.kind === 'index' && content.range === 0 && !shape.includes(0);
-  return isMissing ? undefined : { path, dtype, shape, content, traits };
+  return isMissing ? undefined : { path, dtype, shape, content, traits, given };
+}
+
+/** The value that is given for a tensor, as the tensor stores it. */
+export function givenTensor({ dtype, shape }: TensorType, given: readonly number[]): CaseTensor {
+  const data = Float64Array.from(given, (value) => roundTo(dtype, value));
+  return { dtype, shape, data, profile: 'given' };
 }
 
 function storedAs(element: ElementType): Dtype {

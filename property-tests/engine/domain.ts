@@ -18,6 +18,8 @@ export interface Domain {
   /** Undefined where no legal sizes were found. */
   readonly drawSizes: (choose: Choose) => Sizes | undefined;
   readonly drawMesh: (sizes: Sizes, choose: Choose) => Mesh | undefined;
+  /** All of which `drawMesh` draws one: the named axes in every order; where none is named, the one drawn. */
+  readonly meshesAt: (sizes: Sizes, choose: Choose) => readonly (Mesh | undefined)[];
   readonly drawValues: (sizes: Sizes, choose: Choose) => ReadonlyMap<string, CaseTensor>;
 }
 
@@ -43,16 +45,23 @@ export function domainOf(program: TypedProgram, property: PropertyInfo): Domain 
     if (tensors === undefined) return false;
     return !isFree || tensors.reduce((sum, tensor) => sum + elementCount(tensor), 0) <= mostElements;
   };
+  const axesAt = (sizes: Sizes): readonly MeshAxis[] =>
+    names.filter(({ isAxis }) => isAxis).map(({ name }) => ({ name, size: sizes.get(name)! }));
+  const drawMesh: Domain['drawMesh'] = (sizes, choose) => {
+    const axes = axesAt(sizes);
+    if (axes.length > 0) return ofSeveral(shuffled(axes, choose));
+    return choose(casesOnMesh) === 0 ? pick(choose, anyMeshes) : undefined;
+  };
   return {
     property,
     names,
     wantedAt: wanted,
     isLegal,
     drawSizes: (choose) => drawSizes(property, names, choose, isLegal),
-    drawMesh: (sizes, choose) => {
-      const axes = names.filter(({ isAxis }) => isAxis).map(({ name }) => ({ name, size: sizes.get(name)! }));
-      if (axes.length > 0) return ofSeveral(shuffled(axes, choose));
-      return choose(casesOnMesh) === 0 ? pick(choose, anyMeshes) : undefined;
+    drawMesh,
+    meshesAt: (sizes, choose) => {
+      const axes = axesAt(sizes);
+      return axes.length > 0 ? orders(axes).map(ofSeveral) : [drawMesh(sizes, choose)];
     },
     drawValues: (sizes, choose) =>
       new Map(wanted(sizes)!.map((tensor) => [tensor.path, drawTensor(tensor, exact, choose)])),
@@ -66,7 +75,7 @@ function axesOf({ function: { parameters } }: PropertyInfo): readonly string[] {
   return [...new Set(axes)];
 }
 
-/** For programs that name no axis: what the partitioner places is drawn seldom, since each takes it a search. */
+/** For programs that name no axis: drawn seldom, since the partitioner searches for each. */
 const anyMeshes: readonly Mesh[] = [
   { axes: [{ name: 'a', size: 2 }] },
   { axes: [{ name: 'a', size: 3 }] },
@@ -90,6 +99,18 @@ export function ofSeveral(axes: readonly MeshAxis[]): Mesh | undefined {
 function shuffled<T>(items: readonly T[], choose: Choose): readonly T[] {
   const left = [...items];
   return items.map(() => left.splice(choose(left.length), 1)[0]!);
+}
+
+/** Axes with one device are at the end: where they stand changes nothing. */
+function orders(axes: readonly MeshAxis[]): readonly (readonly MeshAxis[])[] {
+  const single = axes.filter(({ size }) => size === 1);
+  const within = (left: readonly MeshAxis[]): readonly (readonly MeshAxis[])[] =>
+    left.length === 0
+      ? [[]]
+      : left.flatMap((first) =>
+          within(left.filter((axis) => axis !== first)).map((rest) => [first, ...rest]),
+        );
+  return within(axes.filter(({ size }) => size > 1)).map((order) => [...order, ...single]);
 }
 
 export function caseAt(domain: Domain, sizes: Sizes, choose: Choose): Case {

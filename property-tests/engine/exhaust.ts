@@ -1,6 +1,6 @@
 /** Every case of a property, where there are few. */
 import { elementCount } from '../../compiler/graph/tensor-type.ts';
-import type { Case, CaseTensor, Wanted } from './case.ts';
+import { type Case, type CaseTensor, givenTensor, type Wanted } from './case.ts';
 import { caseAt, type Domain } from './domain.ts';
 import { seededChoices } from './random-case.ts';
 import { allSizes } from './sizes.ts';
@@ -23,9 +23,11 @@ export function exhaust(domain: Domain, most: number, seed: number): Exhausted |
     const values = allValues(domain.wantedAt(own)!, left);
     if (values === undefined)
       return { cases: sizes.map((each) => caseAt(domain, each, choose)), isAll: false };
+    // Where nothing else is left open, the orders of the axes are what there is.
+    const isOne = sizes.length === 1 && values.length === 1;
+    const meshes = isOne ? domain.meshesAt(own, choose) : [domain.drawMesh(own, choose)];
     left -= values.length;
-    const mesh = domain.drawMesh(own, choose);
-    all.push(...values.map((each): Case => ({ sizes: own, mesh, values: each })));
+    all.push(...values.flatMap((each) => meshes.map((mesh): Case => ({ sizes: own, mesh, values: each }))));
   }
   return { cases: all, isAll: true };
 }
@@ -45,7 +47,8 @@ function allValues(wanted: readonly Wanted[], most: number): readonly Values[] |
 
 /** Undefined where there are more than `most`. */
 function allTensors(wanted: Wanted, most: number): readonly CaseTensor[] | undefined {
-  const { dtype, shape, content } = wanted;
+  const { dtype, shape, content, given } = wanted;
+  if (given !== undefined) return [givenTensor(wanted, given)];
   const base = content.kind === 'bool' ? 2 : content.kind === 'index' ? content.range : undefined;
   const elements = elementCount({ shape });
   const count = elements === 0 ? 1 : base === undefined ? Number.POSITIVE_INFINITY : base ** elements;

@@ -3,10 +3,12 @@ import { primePairs } from '../../compiler/graph/finite-field.ts';
 import { float64 } from '../../compiler/graph/float64.ts';
 import { asEntry } from '../../compiler/lower/property-entry.ts';
 import { type Checked, type Instance, type Lowered, lower } from '../../driver/compile.ts';
+import { type Size, sizeParameters } from '../../dsl/types/size.ts';
 import type { PropertyCheck, PropertyInfo, TypedProgram } from '../../dsl/types/typed.ts';
 import { isUserError } from '../../runtime/errors.ts';
 import type { Case } from './case.ts';
 import type { DeviceRunner } from './device-runner.ts';
+import { placedAxes } from './placed-axes.ts';
 import {
   type Algebras,
   algebrasFor,
@@ -58,7 +60,7 @@ export function waysOf({ mesh }: Case, targets: readonly Target[]): readonly Way
 
 /** @param device undefined where no way is on one */
 export function judgeOf(checked: Checked, property: PropertyInfo, device: DeviceRunner | undefined): Judge {
-  const program = asEntry(checked.program, property);
+  const program = asEntry(checked.program, withoutFactsOfAxes(property, checked.program.axes));
   const prepare = rememberedPrograms({ ...checked, program }, property);
   // The pairs of primes take turns.
   let turn = 0;
@@ -137,6 +139,14 @@ export function judgeOf(checked: Checked, property: PropertyInfo, device: Device
   }
 }
 
+/** What is stated of the mesh chooses among meshes: it is no reason not to run a case on one device too. */
+function withoutFactsOfAxes(property: PropertyInfo, axes: readonly string[]): PropertyInfo {
+  const { facts } = property.function;
+  const isOfMesh = (size: Size): boolean => axes.some((axis) => sizeParameters(size).has(axis));
+  const kept = facts.filter(({ left, right }) => !isOfMesh(left) && !isOfMesh(right));
+  return { ...property, function: { ...property.function, facts: kept } };
+}
+
 type SettingOf = (onMesh: boolean) => Setting | Extract<Judgement, { kind: 'refused' }>;
 
 interface Setting {
@@ -163,7 +173,7 @@ function sidesOf({ left, right }: Extract<PropertyCheck, { readonly right: numbe
   return { left: `out.${left}`, right: `out.${right}` };
 }
 
-/** What a device gives is what the reference gives, up to rounding; with `==` the sides agree on it bit by bit. */
+/** What a device gives is what the reference gives, up to rounding; with `==` the sides agree bit by bit. */
 function judgeOnDevice(
   check: PropertyCheck,
   given: Values<number>,
@@ -236,13 +246,19 @@ type Prepared =
 /** Of sizes and meshes that come again while values change. */
 const mostRemembered = 128;
 
-function rememberedPrograms(checked: Checked, { name }: PropertyInfo): (tried: Case) => Prepared {
+/** How many properties were prepared: their programs are told apart by it. */
+let properties = 0;
+
+function rememberedPrograms(checked: Checked, property: PropertyInfo): (tried: Case) => Prepared {
+  const { name } = property;
   const known = new Map<string, Prepared>();
+  const number = properties++;
+  const placed = placedAxes(checked.program, property);
   return (tried) => {
     const { sizes, mesh } = tried;
     const devices = mesh?.axes.map((axis) => `${axis.name}=${axis.size}`).join();
     const own = [...sizes].filter(([size]) => mesh !== undefined || !checked.program.axes.includes(size));
-    const key = `${name} ${own.map(([size, value]) => `${size}=${value}`).join()} ${devices}`;
+    const key = `${number} ${own.map(([size, value]) => `${size}=${value}`).join()} ${devices}`;
     const before = known.get(key);
     if (before !== undefined) return before;
     if (known.size >= mostRemembered) known.clear();
@@ -252,8 +268,8 @@ function rememberedPrograms(checked: Checked, { name }: PropertyInfo): (tried: C
   };
 
   function prepared(key: string, sizes: ReadonlyMap<string, number>, { mesh }: Case): Prepared {
-    // What names no axis of the mesh is the partitioner's to place.
-    const auto = mesh?.axes.some((axis) => !checked.program.axes.includes(axis.name)) ?? false;
+    // Where nothing is placed over its axes, that is the partitioner's to do.
+    const auto = mesh?.axes.every(({ name }) => !placed.has(name)) ?? false;
     const instance: Instance = { entry: name, sizes, inputDtypes: new Map(), ...(mesh && { mesh, auto }) };
     const lowered = lower(checked, instance);
     if (lowered.kind === 'lowered') return { kind: 'prepared', key, instance, lowered };

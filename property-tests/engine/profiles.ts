@@ -5,7 +5,7 @@
 import { type Choose, pick } from '../../compiler/graph/choice-tape.ts';
 import { roundTo } from '../../compiler/graph/rounding.ts';
 import { elementCount } from '../../compiler/graph/tensor-type.ts';
-import type { CaseTensor, Content, Wanted } from './case.ts';
+import { type CaseTensor, type Content, givenTensor, type Wanted } from './case.ts';
 import { drawnWithTraits } from './traits.ts';
 
 /** Fills one row of so many entries. */
@@ -116,7 +116,8 @@ const profilesOf: {
 
 /** @param exact small integers only, for what is compared bit by bit */
 export function drawTensor(wanted: Wanted, exact: boolean, choose: Choose): CaseTensor {
-  const { content, dtype, shape } = wanted;
+  const { content, dtype, shape, given } = wanted;
+  if (given !== undefined) return givenTensor(wanted, given);
   const all = (profilesOf[content.kind] as (content: Content) => readonly Profile[])(content);
   // The first as often as all others together.
   const fitting = all.filter(({ isExact }) => isExact || !exact);

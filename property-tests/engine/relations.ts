@@ -1,6 +1,7 @@
 /**
- * The relations of a property's two sides, each judged over the algebra that can tell: `===` over finite fields,
- * `==` in f32 bit by bit, `~=` within what rounding may do. A judgement that cannot be made is no pass.
+ * The relations of a property's two sides, each judged over the algebra that can tell: `===` over finite
+ * fields, `==` in f32 bit by bit, `~=` within what rounding may do. A judgement that cannot be made is no
+ * pass.
  */
 import type { TensorValue } from '../../compiler/graph/algebra.ts';
 import {
@@ -17,8 +18,8 @@ import {
   finiteField,
 } from '../../compiler/graph/finite-field.ts';
 import { float32 } from '../../compiler/graph/float32.ts';
-import type { FloatDtype } from '../../compiler/graph/rounding.ts';
 import { isFloat, sameShape } from '../../compiler/graph/tensor-type.ts';
+import type { FloatDtype } from '../../dsl/types/dtype.ts';
 import { inputsOver, type Run, type Values } from './runs.ts';
 
 export interface Place {
@@ -60,8 +61,8 @@ export function sameRun(run: Run): Runs {
 }
 
 /**
- * What one case is judged over. Of runs that are judged several times, the outputs over one of these are always
- * the same, so that a run may remember them.
+ * What one case is judged over. Of runs that are judged several times, the outputs over one of these are
+ * always the same, so that a run may remember them.
  */
 export interface Algebras {
   readonly field: FiniteField;
@@ -71,8 +72,8 @@ export interface Algebras {
 }
 
 /**
- * @param pair of primes: of two programs that are not the same, one case in some millions does not tell that, and
- * another case, or another pair, does
+ * @param pair of primes: of two programs that are not the same, one case in some millions does not tell that,
+ * and another case, or another pair, does
  */
 export function algebrasFor(pair: number): Algebras {
   return { field: finiteField(pair), bound: errorBound(), stored: errorBound('stored') };
@@ -156,8 +157,8 @@ function numberOf(value: FieldValue | number): number {
 }
 
 /**
- * What differs by functions that are unknown over a field may be equal by a law of theirs: only numbers tell that
- * it is not.
+ * What differs by functions that are unknown over a field may be equal by a law of theirs: only numbers tell
+ * that it is not.
  */
 function judgeOpaque(
   found: Verdict & { kind: 'fails' },
@@ -178,8 +179,8 @@ function judgeOpaque(
 // ── == ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /**
- * In f32 as it is written, which says what devices do only where no sum depends on its order: where all that is
- * summed are integers, up to 2^24.
+ * In f32 as it is written, which says what devices do only where no sum depends on its order: where all that
+ * is summed are integers, up to 2^24.
  */
 function judgeBitwise(
   runs: Runs,
@@ -221,8 +222,8 @@ function judgeBits(pairs: readonly Pair<number>[]): Verdict {
 // ── ~= ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /**
- * Both sides as f32 and narrow storage make them: each element within what rounding may do to the two at worst,
- * and all elements of an output together within what it does as a rule.
+ * Both sides as f32 and narrow storage make them: each element within what rounding may do to the two at
+ * worst, and all elements of an output together within what it does as a rule.
  */
 function judgeNumeric(runs: Runs, sides: Sides, inputs: Values<number>, { bound }: Algebras): Verdict {
   const bounds = pairsOf(runs, sides, (run) => run(bound, inputsOver(bound, inputs)));
@@ -234,29 +235,29 @@ function judgeNumeric(runs: Runs, sides: Sides, inputs: Values<number>, { bound 
 
 function judgePair(numbers: Pair<number>, bounds: Pair<Bounded>): Verdict {
   const { left, right, path } = numbers;
-  let boundless: Place | undefined;
+  let boundless: number | undefined;
   for (let position = 0; position < left.data.length; position++) {
     const [one, other] = [left.data[position] as number, right.data[position] as number];
-    if (one === other || Object.is(one, other)) continue;
-    const at = { path, index: indexOf(position, left) };
     const allowed = errorOf(bounds.left.data[position]!) + errorOf(bounds.right.data[position]!);
-    if (allowed === Number.POSITIVE_INFINITY) boundless ??= at;
-    else if (!(Math.abs(one - other) <= allowed))
+    if (allowed === Number.POSITIVE_INFINITY) boundless ??= position;
+    else if (!Object.is(one, other) && !(Math.abs(one - other) <= allowed)) {
+      const at = { path, index: indexOf(position, left) };
       return fails(at, one, other, allowed, 'they are farther apart than rounding explains');
+    }
   }
   if (!isFloat(left) || left.data.length === 0) return { kind: 'holds' };
   const normwise = judgeNorm(numbers, bounds);
   if (normwise.kind === 'fails' || boundless === undefined) return normwise;
-  return undecided(`nothing bounds what rounding does at ${path}[${boundless.index.join(', ')}]`);
+  return undecided(unbounded({ path, index: indexOf(boundless, left) }));
 }
 
 /**
  * The limit of ‖left − right‖ / ‖right‖. One rounding to a narrow type changes an element by at most its unit
- * roundoff u, and all of them by about u/√6 in the norm, so that two sides with a rounding each are about u/√3
- * apart: u is a limit that they keep, and half a sum of a hundred such roundings does not. With few elements
- * chance has its say (2u/√count), and of k roundings one after the other errors add up as √k; k is that of the
- * side that has fewer, so that no side excuses itself by being careless. f32 has no such rounding as a rule
- * but sums of thousands: its limit lies between those and the best of narrow types.
+ * roundoff u, and all of them by about u/√6 in the norm, so that two sides with a rounding each are about
+ * u/√3 apart: u is a limit that they keep, and half a sum of a hundred such roundings does not. With few
+ * elements chance has its say (2u/√count), and of k roundings one after the other errors add up as √k; k is
+ * that of the side that has fewer, so that no side excuses itself by being careless. f32 has no such rounding
+ * as a rule but sums of thousands: its limit lies between those and the best of narrow types.
  */
 function normLimit({ left, right }: Pair<Bounded>): number {
   const [one, other] = [storesOf(left), storesOf(right)];
@@ -280,18 +281,24 @@ function storesOf({ dtype, data }: TensorValue<Bounded>): { readonly stores: num
   return { stores, unit };
 }
 
+/** Of the elements that have a bound on one side at least. */
 function judgeNorm({ left, right, path }: Pair<number>, bounds: Pair<Bounded>): Verdict {
   const squares = { apart: 0, size: 0, lostLeft: 0, lostRight: 0 };
   let worstPosition = 0;
   let worstSquare = -1;
   for (let position = 0; position < left.data.length; position++) {
     const [one, other] = [left.data[position] as number, right.data[position] as number];
-    if (!Number.isFinite(one) || !Number.isFinite(other)) continue;
+    const [oneError, otherError] = [
+      errorOf(bounds.left.data[position]!),
+      errorOf(bounds.right.data[position]!),
+    ];
+    const isBounded = Math.min(oneError, otherError) < Number.POSITIVE_INFINITY;
+    if (!isBounded || !Number.isFinite(one) || !Number.isFinite(other)) continue;
     const square = (one - other) ** 2;
     squares.apart += square;
     squares.size += Math.max(one ** 2, other ** 2);
-    squares.lostLeft += errorOf(bounds.left.data[position]!) ** 2;
-    squares.lostRight += errorOf(bounds.right.data[position]!) ** 2;
+    squares.lostLeft += oneError ** 2;
+    squares.lostRight += otherError ** 2;
     if (square > worstSquare) [worstPosition, worstSquare] = [position, square];
   }
   // Where even the better side may have lost all digits, as in sums that cancel, its norm says nothing.
@@ -332,13 +339,11 @@ export function withinBound(reference: Values<Bounded>, notes: BoundNotes, devic
     for (let position = 0; position < value.data.length; position++) {
       const own = value.data[position]!;
       const [wanted, other] = [typeof own === 'number' ? own : own.number, found.data[position] as number];
-      if (wanted === other || Object.is(wanted, other)) continue;
-      const at = { path, index: indexOf(position, value) };
       const allowed = errorOf(own);
-      if (allowed === Number.POSITIVE_INFINITY)
-        return undecided(`nothing bounds what rounding does at ${path}[${at.index.join(', ')}]`);
-      if (!(Math.abs(wanted - other) <= allowed))
-        return fails(at, wanted, other, allowed, 'the device is farther off than rounding explains');
+      const at = (): Place => ({ path, index: indexOf(position, value) });
+      if (allowed === Number.POSITIVE_INFINITY) return undecided(unbounded(at()));
+      if (!Object.is(wanted, other) && !(Math.abs(wanted - other) <= allowed))
+        return fails(at(), wanted, other, allowed, 'the device is farther off than rounding explains');
     }
     return { kind: 'holds' };
   });
@@ -353,7 +358,10 @@ interface Pair<V> {
   readonly right: TensorValue<V>;
 }
 
-/** The parts of the left side beside those of the right one. Throws (an internal error) where they do not match. */
+/**
+ * The parts of the left side beside those of the right one. Throws (an internal error) where they do not
+ * match.
+ */
 function pairsOf<V>(runs: Runs, sides: Sides, outputsOf: (run: Run) => Values<V>): readonly Pair<V>[] {
   const onLeft = outputsOf(runs.left);
   const onRight = runs.right === runs.left ? onLeft : outputsOf(runs.right);
@@ -412,6 +420,10 @@ function fails(
 
 function undecided(why: string): Verdict {
   return { kind: 'undecided', why };
+}
+
+function unbounded({ path, index }: Place): string {
+  return `nothing bounds what rounding does at ${path}[${index.join(', ')}]`;
 }
 
 function unsureInDevices({ unsure }: BoundNotes): string {

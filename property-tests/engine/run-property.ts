@@ -1,5 +1,7 @@
 /** Looks for a counterexample to a property, and for the simplest one. */
 import fc from 'fast-check';
+import type { PropertyInfo } from '../../dsl/types/typed.ts';
+import { UserError } from '../../runtime/errors.ts';
 import type { Case } from './case.ts';
 import { type Domain, domainOf } from './domain.ts';
 import { exhaust } from './exhaust.ts';
@@ -41,6 +43,7 @@ const casesOnDevice = 10;
 
 type Unfavourable = Extract<Judgement, { kind: 'fails' | 'undecided' }>;
 
+/** @throws UserError where no case is at the path that is given */
 export async function runProperty(judge: Judge, options: TestOptions): Promise<PropertyReport> {
   const { property, program } = judge;
   const { seed, path } = options;
@@ -73,14 +76,20 @@ export async function runProperty(judge: Judge, options: TestOptions): Promise<P
     count(tally, tried, judgement, domain);
     options.onCase(seen.cases, total);
   });
-  const result = await fc.check(fc.asyncProperty(randomCases(domain), search.holds), {
-    seed,
-    numRuns: total,
-    examples: examples.map((each): [Case] => [each]),
-    maxSkipsPerRun: mostExcluded,
-    ...(path === undefined ? {} : { path }),
-  });
+  if (path !== undefined && Number.parseInt(path, 10) > total * (1 + mostExcluded))
+    throw wrongPath(property, path);
+  const result = await replayed(property, path, () =>
+    fc.check(fc.asyncProperty(randomCases(domain), search.holds), {
+      seed,
+      numRuns: total,
+      examples: examples.map((each): [Case] => [each]),
+      maxSkipsPerRun: mostExcluded,
+      ...(path === undefined ? {} : { path }),
+    }),
+  );
   const { failure, undecided } = search.found();
+  if (path !== undefined && failure === undefined && seen.cases + seen.excluded === 0)
+    throw wrongPath(property, path);
   if (failure === undefined && result.errorInstance) throw result.errorInstance;
 
   if (failure !== undefined)
@@ -101,6 +110,29 @@ export async function runProperty(judge: Judge, options: TestOptions): Promise<P
       counterexample: counterexampleOf(undecided, seed, `${undecided.number}`, 0),
     });
   return report({ kind: 'passed' });
+}
+
+/** fast-check throws where a path leads to nothing. */
+async function replayed<T>(
+  property: PropertyInfo,
+  path: string | undefined,
+  run: () => T,
+): Promise<Awaited<T>> {
+  try {
+    return await run();
+  } catch (error) {
+    const isLost = path !== undefined && error instanceof Error && /^Unable to replay/.test(error.message);
+    throw isLost ? wrongPath(property, path) : error;
+  }
+}
+
+/** Where a case would be that was drawn with other options, or of another text. */
+function wrongPath({ name }: PropertyInfo, path: string): UserError {
+  return new UserError(
+    'wrong-input',
+    `there is no case of ${name} at --path ${path}`,
+    'give --seed, --path and the other options as they were together, for the file as it was',
+  );
 }
 
 /** A case and what was found of it. */

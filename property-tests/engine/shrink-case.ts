@@ -1,10 +1,10 @@
 /**
- * Simpler cases, of a case on which a property fails: first of fewer devices, then of smaller sizes, then with
- * simpler values. Each is legal; what is tried first is most simple.
+ * Simpler cases, of a case on which a property fails: first of fewer devices, then of smaller sizes, then
+ * with simpler values. Each is legal; what is tried first is most simple.
  */
 import { elementCount, stridesOf } from '../../compiler/graph/tensor-type.ts';
 import { dtypeFacts } from '../../dsl/types/dtype.ts';
-import type { Case, CaseTensor, Wanted } from './case.ts';
+import { type Case, type CaseTensor, givenTensor, type Wanted } from './case.ts';
 import { type Domain, ofSeveral } from './domain.ts';
 import { choicesOf, type Sizes } from './sizes.ts';
 import { withTraits } from './traits.ts';
@@ -61,7 +61,8 @@ function* atSizes(from: Case, sizes: Sizes, domain: Domain): Generator<Case> {
 
 /** The block of what there was at one end of each dimension; 0 where there was nothing. */
 function cutTo(wanted: Wanted, tensor: CaseTensor, end: 'first' | 'last'): CaseTensor {
-  const { dtype, shape, content } = wanted;
+  const { dtype, shape, content, given } = wanted;
+  if (given !== undefined) return givenTensor(wanted, given);
   const strides = stridesOf(tensor.shape);
   const data = new Float64Array(elementCount({ shape }));
   const skipped = shape.map((extent, dim) =>
@@ -87,7 +88,7 @@ function cutTo(wanted: Wanted, tensor: CaseTensor, end: 'first' | 'last'): CaseT
 const mostSingle = 64;
 
 function* withSimplerValues(from: Case, domain: Domain): Generator<Case> {
-  const wanted = domain.wantedAt(from.sizes)!;
+  const wanted = domain.wantedAt(from.sizes)!.filter(({ given }) => given === undefined);
   for (const each of wanted) {
     const tensor = from.values.get(each.path)!;
     for (const data of simplerData(tensor, each)) {
@@ -113,13 +114,14 @@ function* simplerData({ data }: CaseTensor, { dtype }: Wanted): Generator<Float6
     for (let start = 0; start < places.length; start += part)
       yield withoutPlaces(values, places.slice(start, start + part));
   }
-  if (dtypeFacts[dtype].class !== 'float') return;
-  yield values.map(Math.sign);
-  yield values.map(Math.round);
+  const simpler = [Math.abs, Math.sign, dtypeFacts[dtype].class === 'float' ? Math.round : halved];
+  for (const simple of simpler) yield values.map(simple);
   if (places.length > mostSingle) return;
-  for (const place of places)
-    for (const simple of [Math.sign(values[place]!), Math.round(values[place]!)])
-      if (simple !== values[place]) yield values.with(place, simple);
+  for (const place of places) for (const simple of simpler) yield values.with(place, simple(values[place]!));
+}
+
+function halved(value: number): number {
+  return Math.trunc(value / 2);
 }
 
 function withoutPlaces(values: Float64Array, places: readonly number[]): Float64Array {

@@ -1,10 +1,11 @@
 /**
- * What is said of a tensor's values beside their type (`Trait`): kept while cases are drawn and made simpler. All
- * of it is of a number by itself, or of a row along the last dimension.
+ * What is said of a tensor's values beside their type (`Trait`): kept while cases are drawn and made
+ * simpler. All of it is of a number by itself, or of a row along the last dimension.
  */
 import { type Choose, pick } from '../../compiler/graph/choice-tape.ts';
 import { roundTo } from '../../compiler/graph/rounding.ts';
 import { isFloat } from '../../compiler/graph/tensor-type.ts';
+import { hasTrait } from '../../dsl/types/traits.ts';
 import type { Trait } from '../../dsl/types/typed.ts';
 import type { CaseTensor, Wanted } from './case.ts';
 
@@ -12,7 +13,7 @@ type Kind = Trait['kind'];
 type Row = readonly number[];
 
 export function hasTraits(tensor: CaseTensor, { traits }: Wanted): boolean {
-  return rowsOf(tensor).every((row) => traits.every((trait) => (tests[trait.kind] as Test)(row, trait)));
+  return rowsOf(tensor).every((row) => traits.every((trait) => hasTrait(row, trait)));
 }
 
 /** The tensor itself where it has its traits; otherwise one that has, as near as may be. */
@@ -37,18 +38,6 @@ const permutations = {
   },
   reversed: (length: number): Row => Array.from({ length }, (_, place) => length - 1 - place),
   identity: (length: number): Row => Array.from({ length }, (_, place) => place),
-};
-
-type Test = (row: Row, trait: Trait) => boolean;
-
-const isDistinct = (row: Row): boolean => new Set(row).size === row.length;
-
-const tests: { readonly [K in Kind]: (row: Row, trait: Extract<Trait, { kind: K }>) => boolean } = {
-  permutation: isDistinct,
-  distinct: isDistinct,
-  ascending: (row) => row.every((value, place) => place === 0 || value >= row[place - 1]!),
-  positive: (row) => row.every((value) => value > 0),
-  range: (row, { from, to }) => row.every((value) => value >= from && value <= to),
 };
 
 function mended(row: Row, wanted: Wanted): Row {

@@ -11,6 +11,7 @@ const kinds = {
   meshes: 'mesh',
   'changes of placement': 'change',
   exchanges: 'exchange',
+  'forms of placed source': 'source',
 } as const;
 
 export function coverageText(coverage: Coverage): string {
@@ -24,7 +25,7 @@ export function coverageText(coverage: Coverage): string {
 export function reportText(state: State): string {
   const relations = Object.entries(state.tallies).map(([name, { holds, notTold, broken }]) => {
     const told = `${holds} hold, ${notTold} not told`;
-    return `  ${name.padEnd(24)}${told}${broken > 0 ? `, ${broken} BROKEN` : ''}`;
+    return `  ${name.padEnd(26)}${told}${broken > 0 ? `, ${broken} BROKEN` : ''}`;
   });
   const findings = state.findings.map(({ relation, position, times, file, reproduces, message }) => {
     const where =

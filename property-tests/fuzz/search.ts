@@ -3,6 +3,7 @@ import { choicesOf } from '../../compiler/graph/choice-tape.ts';
 import type { RandomProgram } from '../../compiler/graph/random-graph.ts';
 import { shrinkProgram } from '../../compiler/graph/shrink-graph.ts';
 import { optimize } from '../../compiler/optimize/passes.ts';
+import { outcomeOf } from '../../compiler/partition/judge-placed-source.ts';
 import type { Mesh } from '../../dsl/placement/placement.ts';
 import { type Counterexample, counterexampleText, readCounterexample } from './counterexample.ts';
 import { type Coverage, count, meshFeatures, programFeatures } from './coverage.ts';
@@ -18,7 +19,7 @@ import { type Cut, cutOver, draw, type MeshSubject, type Subject } from './subje
 import type { Verdict } from './verdict.ts';
 
 export interface Finding {
-  readonly relation: AnyRelation;
+  readonly relation: AnyRelation | typeof placedSource;
   /** Of the program in its series. */
   readonly position: number;
   /** What is wrong with the smallest program that was found. */
@@ -57,6 +58,31 @@ export function tally({ tallies }: Search, name: string, verdict: Verdict): void
   else known.broken++;
 }
 
+/**
+ * Programs that are written with placements, of records, folds, calls and blocks of what devices do on their
+ * own: what the checker accepts, with sizes as symbols, has that place and means the same.
+ */
+const placedSource = 'placed source';
+const shareOfPlacedSource = 10;
+
+function checkPlacedSource(search: Search, position: number): readonly Finding[] {
+  const choose = choicesOf(search.series)(`source ${position}`);
+  const outcome = outcomeOf(Array.from({ length: 300 }, () => choose(2 ** 16)));
+  const { text, accepted } = outcome.program;
+  count(
+    search.coverage,
+    accepted.map((template) => `source ${template}`),
+  );
+  if (outcome.kind !== 'wrong') {
+    const isTold = outcome.kind === 'right' || outcome.kind === 'less placed';
+    tally(search, placedSource, isTold ? 'holds' : 'not told');
+    return [];
+  }
+  const { why } = outcome;
+  tally(search, placedSource, { broken: why });
+  return [{ relation: placedSource, position, message: why, text, reproduces: false }];
+}
+
 /** Checks one program of the series, alone and on its meshes. */
 export async function checkPosition(search: Search, position: number): Promise<readonly Finding[]> {
   const { program, seed, cuts } = draw(search.series, position, search.meshes);
@@ -64,6 +90,7 @@ export async function checkPosition(search: Search, position: number): Promise<r
   if (program.graph.outputs.length === 0) return findings;
   const subject: Subject = { program, seed };
   const isChosen = choosing(search, position);
+  if (isChosen(placedSource, shareOfPlacedSource)) findings.push(...checkPlacedSource(search, position));
   for (const relation of programRelationNames) {
     if (!isChosen(relation, programRelations[relation].share)) continue;
     const verdict = await checkRelation(relation, subject);

@@ -12,7 +12,8 @@ import type { PendingCombiner } from '../../dsl/placement/placement.ts';
 import { type Dtype, dtypeFacts } from '../../dsl/types/dtype.ts';
 import type { KernelSource } from '../webgpu/pipelines.ts';
 
-const workgroupSize = 64;
+/** As many as any WebGPU device has: a workgroup costs a software adapter more than what it combines. */
+const workgroupSize = 256;
 const maxWorkgroups = 65_535;
 
 /**
@@ -37,7 +38,7 @@ export function combineKernel(part: CombinePart): KernelSource {
     ...(inPlace ? ['in_place'] : []),
     ...(continues ? ['continued'] : []),
     ...(form.isAligned ? [] : ['unaligned']),
-    ...(form.width === 4 ? ['wide'] : []),
+    ...(form.isSized ? ['sized', part.elements, part.sourceElements] : []),
   ].join('_');
   return [{ name, bindings, counters: 1 }, textOf(part, form, bindings)];
 }
@@ -54,12 +55,17 @@ interface Form {
   readonly width: 1 | 4;
   /** Whether elements that are combined are at the same place of a word. */
   readonly isAligned: boolean;
+  /**
+   * Whether the kernel is for one size: an index is then kept within an array by comparing it with a
+   * constant, which takes half of the time of looking up how long the array is. The rest share a kernel.
+   */
+  readonly isSized: boolean;
 }
 
-function formOf({ dtype, elements, first }: CombinePart): Form {
+function formOf({ dtype, elements, first, sourceElements }: CombinePart): Form {
   const perWord = elementsPerWord(dtype);
-  const isWide = [elements, first].every((at) => at % (4 * perWord) === 0);
-  return { width: isWide ? 4 : 1, isAligned: first % perWord === 0 };
+  const isWide = [elements, first, sourceElements].every((at) => at % (4 * perWord) === 0);
+  return { width: isWide ? 4 : 1, isAligned: first % perWord === 0, isSized: isWide && elements > 0 };
 }
 
 /** Elements of one load. */
@@ -77,6 +83,10 @@ function textOf(part: CombinePart, form: Form, bindings: readonly string[]): str
   const sources = reads.map((_, at) => `source_${at}`);
   const results = inPlace ? sources : writes.map((_, at) => `result_${at}`);
   const names = [...new Set([...sources, ...results]), 'scratch'];
+  const typeOf = (name: string): string => {
+    if (!form.isSized || name === 'scratch') return `array<${word}>`;
+    return `array<${word}, ${(sources.includes(name) ? part.sourceElements : part.elements) / perUnit}>`;
+  };
   const lanes = Array.from({ length: code.lanes }, (_, lane) => {
     const values = sources.map((_, at) => code.value(`word_${at}`, lane));
     const stored = `bitcast<${typeText(code.accumulated, width)}>(scratch[at * ${code.lanes}u + ${lane}u])`;
@@ -93,7 +103,8 @@ function textOf(part: CombinePart, form: Form, bindings: readonly string[]): str
   return [
     ...bindings.map((access, at) => {
       const mode = access === 'read' ? 'read' : 'read_write';
-      return `@group(0) @binding(${at}) var<storage, ${mode}> ${names[at] ?? 'scratch'}: array<${word}>;`;
+      const name = names[at] ?? 'scratch';
+      return `@group(0) @binding(${at}) var<storage, ${mode}> ${name}: ${typeOf(name)};`;
     }),
     `@group(0) @binding(${bindings.length}) var<uniform> place: vec4<u32>;`,
     ...helperTexts([...code.helpers, ...combining.helpers]),
@@ -146,6 +157,7 @@ function wordCodes(dtype: Dtype, width: 1 | 4): WordCodes {
     lane === lanes - 1 ? moved(text, '>>', lane) : `(${moved(text, '>>', lane)} & ${mask})`;
   const packed = (values: readonly string[]) =>
     values.map((value, lane) => moved(value, '<<', lane)).join(' | ');
+  if (dtype === 'bf16') return bf16Codes(width);
   const code = narrowCodes[dtype];
   switch (code?.kind) {
     case undefined:
@@ -188,6 +200,27 @@ function wordCodes(dtype: Dtype, width: 1 | 4): WordCodes {
       // Bytes of 0 and 1: bit by bit, whole words at once.
       return { accumulated: 'u32', lanes: 1, value: (text) => text, pack: ([value]) => value!, helpers: [] };
   }
+}
+
+/** The upper of two needs not be moved: as an f32 it is where it was. */
+function bf16Codes(width: 1 | 4): WordCodes {
+  const word = typeText('u32', width);
+  const [value, bits, upper] = (['bf16_value', 'bf16_bits', 'bf16_upper'] as const).map((name) =>
+    helperCall({ name, width }),
+  );
+  return {
+    accumulated: 'f32',
+    lanes: 2,
+    value: (text, lane) =>
+      lane === 0
+        ? `${value}(${text})`
+        : `bitcast<${typeText('f32', width)}>((${text}) & ${word}(0xffff0000u))`,
+    pack: ([low, high]) => `${bits}(${low}) | ${upper}(${high})`,
+    helpers: [
+      { name: 'bf16_value', width },
+      { name: 'bf16_bits', width },
+    ],
+  };
 }
 
 interface Combination {

@@ -44,7 +44,7 @@ export function narrowFirst(placed: PlacedGraph): Graph {
 function narrowed(level: Level, node: CollectiveNode, draft: Draft): Graph | undefined {
   const wide = node.result;
   const dtype = roundedTo(level, wide);
-  if (dtype === undefined || !isFinal(node, draft) || !sends(node, draft)) return undefined;
+  if (dtype === undefined || !isFinal(node, draft) || !isWorthwhile(level, node, draft)) return undefined;
   const source = draft.tensors.get(node.source)!;
   const from = draft.placements.get(node.source)!;
   const first = newTensor(draft, { ...source, dtype }, from);
@@ -66,6 +66,14 @@ function narrowed(level: Level, node: CollectiveNode, draft: Draft): Graph | und
 /** Nothing is combined, before or after. */
 function isFinal({ source, result }: CollectiveNode, { placements }: Draft): boolean {
   return [source, result.id].every((tensor) => placements.get(tensor)!.pending.size === 0);
+}
+
+/** A declaration sends nothing, but what is rounded before it may be rounded before what it follows too. */
+function isWorthwhile({ graph }: Level, node: CollectiveNode, draft: Draft): boolean {
+  return (
+    sends(node, draft) ||
+    graph.nodes.some((each) => each.kind === 'collective' && each.result.id === node.source)
+  );
 }
 
 function sends({ source, result, change }: CollectiveNode, { placements, placed: { mesh } }: Draft): boolean {
@@ -126,8 +134,8 @@ function readingNarrow(node: Node, wide: Tensor, moved: Tensor): Node {
     mapScalar(root, (scalar) => {
       if (isLoadOf(scalar, wide.id) && scalar.op === 'load') return load(moved, scalar.subscripts);
       const [inner] = operands(scalar);
-      const isRounded = scalar.op === 'round' && inner?.op === 'load' && inner.tensor === moved.id;
-      return isRounded ? inner : scalar;
+      if (scalar.op !== 'round' || scalar.dtype !== moved.dtype) return scalar;
+      return inner?.op === 'load' && inner.tensor === moved.id ? inner : scalar;
     }),
   );
 }

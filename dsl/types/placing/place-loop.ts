@@ -71,7 +71,9 @@ function settled(carrier: Carrier, initial: PlacedValue, scope: PlaceScope, tria
     bindPlaced(carrier.state, state, scope);
     const next = nextState(carrier, trial.place(carrier.body, scope));
     const joined = zipTensors(state, next, (before, after) => joinedState(before, after) ?? before);
-    if (joined.kind === 'unknown' || sameEverywhere(joined, state)) return state;
+    // Of a part in which something is wrong nothing is known.
+    const isKnown = tensorsIn(joined).length === tensorsIn(state).length;
+    if (!isKnown || sameEverywhere(joined, state)) return state;
     state = joined;
   }
   return state;

@@ -84,9 +84,11 @@ function placeOne(
   }
 }
 
-/** The index variable that the expression is, if it is one that may be cut. */
+/** The index variable that the expression is, under whatever name, if it is one that may be cut. */
 function indexOf(value: TypedExpression, scope: PlaceScope, placing: Placing): IndexVariable | undefined {
-  if (value.kind !== 'index' && value.kind !== 'local') return undefined;
+  let given = value;
+  while (given.kind === 'let') given = given.body;
+  if (given.kind !== 'index' && given.kind !== 'local') return undefined;
   const placed = placing.quietly().place(value, scope);
   const index = placed.kind === 'tensor' ? placed.index : undefined;
   return index?.counts ? undefined : index;

@@ -5,8 +5,10 @@
  */
 import type { Mpi } from './library.ts';
 
-/** Milliseconds for which MPI is asked before others have their turn. */
+/** Milliseconds in which nothing moved until others than MPI have their turn. */
 const turn = 0.1;
+/** Milliseconds until then while data moves, which waits on both sides for as long as one does not ask. */
+const longestTurn = 1;
 /** A single question that takes this many milliseconds has moved data. */
 const working = 0.02;
 /** After this many milliseconds in which nothing moved, it is asked only once a millisecond. */
@@ -71,7 +73,7 @@ export function newProgress(mpi: Mpi, crowded: boolean): Progress {
       const asked = performance.now();
       if (landed || asked - now > working) lastMoved = asked;
       now = asked;
-      if (landed || now - start > turn) break;
+      if (landed || now - Math.max(start, lastMoved) > turn || now - start > longestTurn) break;
       if (crowded) mpi.yieldCore();
     }
     if (flights.size > 0) schedule(now);

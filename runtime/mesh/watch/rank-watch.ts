@@ -17,6 +17,8 @@ import {
 
 /** Milliseconds after a call has ended until that is reported, if no other was begun. */
 const passing = 20;
+/** Milliseconds for which reports may wait to be written together while the event loop does not turn. */
+const gathering = 1;
 /** Milliseconds from the sentinel's word that the job ends: the other sentinels speak first. */
 const ending = 300;
 /** Characters of an exception that are reported: its first line says what it is. */
@@ -115,9 +117,30 @@ function watchWith(child: ChildProcess, pipe: Socket): Watch {
   /** Calls that have ended, by group, where that is not reported yet. */
   const passed = new Map<string, Step>();
 
+  /** What is not written yet, and since when. */
+  let gathered: RankReport[] = [];
+  let gatheredSince = 0;
+  const write = () => {
+    if (gathered.length > 0 && pipe.writable) pipe.write(gathered.map(lineOf).join(''));
+    gathered = [];
+  };
   /** Written when this returns, unless the sentinel is far behind. */
   const report = (message: RankReport) => {
-    if (pipe.writable) pipe.write(lineOf(message));
+    gathered.push(message);
+    write();
+  };
+  /**
+   * Written when the event loop turns: before that a call that all ranks have come to is over, and writing
+   * takes longer than such a call.
+   */
+  const reportSoon = (message: RankReport) => {
+    const now = performance.now();
+    if (gathered.length === 0) {
+      gatheredSince = now;
+      setImmediate(write);
+    }
+    gathered.push(message);
+    if (now - gatheredSince > gathering) write();
   };
   const reportPassed = () => {
     for (const step of passed.values()) report({ kind: 'pass', step });
@@ -157,7 +180,7 @@ function watchWith(child: ChildProcess, pipe: Socket): Watch {
     declare: (group) => report({ kind: 'group', group }),
     begin: (step) => {
       passed.delete(step.group);
-      report({ kind: 'begin', step });
+      reportSoon({ kind: 'begin', step });
     },
     end: (step) => {
       if (passed.size === 0) setTimeout(reportPassed, passing).unref();

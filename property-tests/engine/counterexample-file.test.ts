@@ -1,0 +1,302 @@
+/**
+ * Counterexamples as files: what some look like, and that each checks, is formatted, and fails by itself,
+ * which a file with other values does not.
+ */
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { type Checked, checkSource } from '../../driver/compile.ts';
+import { format } from '../../dsl/syntax/format.ts';
+import { parse } from '../../dsl/syntax/parse.ts';
+import type { Module } from '../../dsl/syntax/tree.ts';
+import { counterexampleFile } from './counterexample-file.ts';
+import { judgeOf } from './judge.ts';
+import type { Counterexample, PropertyReport } from './report.ts';
+import { runProperty } from './run-property.ts';
+import { withoutPlaces } from './tree-parts.ts';
+
+const folder = import.meta.dirname;
+const file = join(folder, 'faulty.ricci');
+
+function checkedText(text: string, path = file): Checked {
+  const checked = checkSource({ path, text });
+  if (checked.kind === 'checked') return checked;
+  throw new Error(`${checked.diagnostics[0]?.message}\n${text}`);
+}
+
+/** The report of the last property. */
+async function reportOf(checked: Checked, seed = 1): Promise<PropertyReport> {
+  const property = [...checked.program.properties.values()].at(-1)!;
+  const options = { runs: 50, seed, path: undefined, exhaust: 256, targets: ['reference'] as const };
+  return runProperty(judgeOf(checked, property, undefined), { ...options, onCase: () => {} });
+}
+
+interface Options {
+  readonly change?: (found: Counterexample) => Counterexample;
+  readonly into?: string;
+  readonly seed?: number;
+}
+
+/** The file of the last property of a text, which fails. */
+async function fileOf(text: string, { change = (found) => found, into = folder, seed = 1 }: Options = {}) {
+  const checked = checkedText(text);
+  const { outcome, name } = await reportOf(checked, seed);
+  if (outcome.kind !== 'failed') throw new Error(`it is ${outcome.kind}: ${text}`);
+  const property = checked.program.properties.get(name)!;
+  const counterexample = change(outcome.counterexample);
+  const replay = `ricci test faulty.ricci --property ${name} --seed 1 --path 0`;
+  const failure = { file, checked, property, outcome: outcome.kind, counterexample, replay };
+  const written = await counterexampleFile(failure, into, undefined);
+  if (written === undefined) throw new Error('it cannot be written');
+  return written;
+}
+
+/** Whether its one case fails. */
+async function failsAlone(text: string): Promise<boolean> {
+  const { outcome, coverage } = await reportOf(checkedText(text), 7);
+  return outcome.kind === 'failed' && coverage.exhausted === 'cases' && coverage.cases === 1;
+}
+
+describe('the file', () => {
+  test('has the failing check of several, and what it needs of the module', async () => {
+    const text = await fileOf(`
+      module faulty
+      import moe
+      import attention (full, causal)
+      mesh (sp, tp)
+      type Pair(N) = { left: f32[N], right: f32[N] }
+      /// Swaps.
+      fn swapped(p: Pair(N)) -> Pair(N) = Pair(left: p.right, right: p.left)
+      fn other(x: f32[N]) -> f32[N] = x
+      property first forall x: f32[N] check other(x) == x
+      property swap
+        forall n: 1..4, p: Pair(n), x: f32[D] positive, q: f32[S, 1, A]
+        where n <= 3
+        let twice = swapped(swapped(p))
+        let unread = for i: x[i] + 1
+        given all i: x[i] < 8.0
+        check twice.left == p.left
+        check causal(q, q, q) ~= causal(q, q, q)
+        check swapped(p).left == p.left label "swapped once"`);
+    expect(text).toBe(`\
+type Pair(N) = { left: f32[N], right: f32[N] }
+
+fn swapped(p: Pair(N)) -> Pair(N) = Pair(left: p.right, right: p.left)
+
+/// \`swap\` of faulty.ricci (swapped once) does not hold: at [0] the left side is 0 and the right
+/// side 1: their bits differ.
+/// Found by:
+/// ricci test faulty.ricci --property swap --seed 1 --path 0
+property swap
+  forall n: 1..1, p: Pair(n) = { left: [1], right: [0] }
+  check swapped(p).left == p.left label "swapped once"
+`);
+    expect(await failsAlone(text)).toBe(true);
+  });
+
+  test('imports what it needs, from where that is', async () => {
+    const source = `
+      import "../programs/contractions.ricci" as products
+      import "../programs/dtypes.ricci"
+      import moe (ffn, mix)
+      property experts
+        forall x: f32[D], e: moe.Ffn(D, F)[E], pick: ix(E)
+        where 1 <= E
+        check products.dot(ffn(x, e[pick]), x) ~= products.dot(ffn(x, e[0]), x)`;
+    const text = await fileOf(source, { into: join(folder, 'counterexamples') });
+    expect(text).toBe(`\
+import "../../programs/contractions.ricci" as products
+import moe (ffn)
+
+/// \`experts\` of faulty.ricci does not hold: the left side is 0.7310585975646973 and the right side
+/// 0: they are farther apart than rounding explains (5.1e-7 apart at most).
+/// Found by:
+/// ricci test faulty.ricci --property experts --seed 1 --path 0
+property experts
+  forall
+    x: f32[D] = [1],
+    e: moe.Ffn(D, F)[E] = { gate: [[[0]], [[1]]], up: [[[0]], [[1]]], down: [[[0]], [[1]]] },
+    pick: ix(E) = 1
+  check products.dot(ffn(x, e[pick]), x) ~= products.dot(ffn(x, e[0]), x)
+`);
+    expect(await failsAlone(text.replace('../../', '../'))).toBe(true);
+  });
+
+  test('is of values of every kind', async () => {
+    const text = await fileOf(`
+      property kinds
+        forall seeds: key[2], both: (bool[N], ix(3)), h: f16[2, N], none: f32[0, N], scale: f8e4m3
+        where 1 <= N
+        let (mask, pick) = both
+        check for i: mask[i] or random_bits(seeds[0]) == random_bits(seeds[1]) or f32(h[1, i]) + f32(pick) < 2.0`);
+    expect(text).toBe(`\
+/// \`kinds\` of faulty.ricci does not hold: at [0] it is false.
+/// Found by:
+/// ricci test faulty.ricci --property kinds --seed 1 --path 0
+property kinds
+  forall
+    seeds: key[2] = [[0, 0], [0, 1]],
+    both: (bool[N], ix(3)) = ([false], 1),
+    h: f16[2, N] = [[0], [1]]
+  let (mask, pick) = both
+  check for i:
+    mask[i] or random_bits(seeds[0]) == random_bits(seeds[1]) or f32(h[1, i]) + f32(pick) < 2.0
+`);
+    expect(await failsAlone(text)).toBe(true);
+  });
+
+  test('names the axes of the mesh, those of the partitioner too', async () => {
+    const onMesh = (found: Counterexample): Counterexample => ({
+      ...found,
+      case: { ...found.case, mesh: { axes: [{ name: 'a', size: 2 }] } },
+      way: { target: 'reference', onMesh: true },
+    });
+    const text = await fileOf('property p forall a: f32[4] check (sum i: a[i]) <= 1.0', { change: onMesh });
+    expect(text).toMatch(/^mesh \(a_\)\n/);
+    expect(text).toContain('/// Seen on reference on a mesh a=2.\n');
+    expect(text).toContain('mesh { a_: 2..2 }');
+    expect(await failsAlone(text)).toBe(true);
+  });
+
+  test('is on the mesh on which alone the property fails', async () => {
+    const text = await fileOf(`
+      mesh (sp, tp)
+      property count
+        forall x: f32[4@tp], v: f32, mesh { sp: 1..4, tp: 1..2 }
+        check all_gather(x, tp) == all_gather(x, tp)
+        check (sum i < sp: v) ~= v`);
+    expect(text).toBe(`\
+mesh (sp)
+
+/// \`count\` of faulty.ricci does not hold: the left side is 2 and the right side 1: they are farther
+/// apart than rounding explains (0.0 apart at most).
+/// Seen on reference on a mesh sp=2.
+/// Found by:
+/// ricci test faulty.ricci --property count --seed 1 --path 0
+property count
+  forall mesh { sp: 2..2 }, v: f32 = 1
+  check (sum i < sp: v) ~= v
+`);
+    expect(await failsAlone(text)).toBe(true);
+  });
+
+  test('says so where it does not fail by itself', async () => {
+    const elsewhere = (found: Counterexample): Counterexample => ({
+      ...found,
+      case: {
+        ...found.case,
+        values: new Map([...found.case.values].map(([path, tensor]) => [path, { ...tensor, data: [0] }])),
+      },
+    });
+    const text = await fileOf('property p forall x: f32[1] check x[0] == 0.0', { change: elsewhere });
+    expect(text).toContain('not in this file alone');
+    expect(await failsAlone(text)).toBe(false);
+  });
+
+  test('gives large tensors too, in lines that are full', async () => {
+    const text = await fileOf('property p forall x: bool[9, 40], n: i32 check false');
+    expect(text).not.toContain('x:');
+    const large = await fileOf('property p forall x: i32[100] ascending distinct check x[99] < 5');
+    const lines = large.split('\n').filter((line) => /^ +[\d, -]+$/.test(line));
+    expect(lines.length).toBeLessThan(8);
+    expect(await failsAlone(large)).toBe(true);
+  });
+});
+
+// ── any ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const elements = [
+  'f32',
+  'bf16',
+  'f16',
+  'f8e4m3',
+  'f8e5m2',
+  'i32',
+  'u32',
+  'i8',
+  'u8',
+  'bool',
+  'ix(5)',
+  'float',
+];
+const shapes = ['', '[N]', '[2, N]', '[N, 3]', '[N, M, N]', '[M * N]'];
+
+/** Types of a value `x`, and a part of it that is one tensor. */
+const quantified: fc.Arbitrary<{ readonly type: string; readonly part: string }> = fc.oneof(
+  fc
+    .record({ element: fc.constantFrom(...elements), shape: fc.constantFrom(...shapes) })
+    .map(({ element, shape }) => ({ type: `${element}${shape}`, part: 'x' })),
+  fc.constantFrom(
+    { type: 'Pair(N)', part: 'x.left' },
+    { type: 'Pair(N)[M]', part: 'x.right' },
+    { type: 'Nested(N)[2]', part: 'x.pair.left' },
+    { type: 'key', part: 'random_bits(x)' },
+    { type: '(f32[N], i32[M])', part: 'first(x)' },
+  ),
+);
+
+/** With a fault in each: it fails on some values, whatever these are of. */
+const faulty = fc
+  .record({
+    one: quantified,
+    holds: fc.constantFrom('x', 'z', 'w'),
+    where: fc.constantFrom('', 'where 1 <= N', 'where N <= M, 1 <= N'),
+    condition: fc.constantFrom('', 'given all i: z[i] == z[i]'),
+    seed: fc.nat(99),
+  })
+  .map(({ one: { type, part }, holds, where, condition, seed }) => ({
+    text: `
+      type Pair(N) = { left: f32[N], right: i32[N] }
+      type Nested(N) = { pair: Pair(N), scale: bf16 }
+      fn first(x: (f32[N], i32[M])) -> f32[N] { let (a, b) = x  a }
+      fn unread(x: f32[N]) -> f32[N] = x
+      property p
+        forall x: ${type}, y: ${type}, z: f32[N], w: i32[M, N]
+        ${where}
+        let unread = for i: z[i]
+        ${condition}
+        check ${type.startsWith('(') || type === 'key' || holds !== 'x' ? 'z == z' : 'x == x'}
+        check ${part} == ${part.replace('x', 'y')}`,
+    seed,
+  }));
+
+/** The mutant: `x` and `y` have the same value. Undefined where one of them is not in the property. */
+function withSameValue(module: Module): Module | undefined {
+  const property = module.declarations.find((each) => each.kind === 'property')!;
+  const [x, y] = ['x', 'y'].map((name) =>
+    property.quantifiers.find((each) => each.kind === 'value' && each.name.name === name),
+  );
+  if (x?.kind !== 'value' || y?.kind !== 'value') return undefined;
+  const quantifiers = property.quantifiers.map((each) => (each === y ? { ...y, given: x.given } : each));
+  const changed = { ...property, quantifiers };
+  return withoutPlaces({
+    ...module,
+    comments: [],
+    declarations: module.declarations.map((each) => (each === property ? changed : each)),
+  });
+}
+
+test('each checks, is formatted, and fails by itself', async () => {
+  let judged = 0;
+  let mutants = 0;
+  await fc.assert(
+    fc.asyncProperty(faulty, async ({ text, seed }) => {
+      const { outcome } = await reportOf(checkedText(text), seed);
+      if (outcome.kind !== 'failed') return;
+      const written = await fileOf(text, { seed });
+      const { module, diagnostics } = parse({ path: file, text: written });
+      expect(diagnostics).toEqual([]);
+      expect(format(module, written)).toBe(written);
+      expect(await failsAlone(written)).toBe(true);
+      expect(written.split('\n').length).toBeLessThanOrEqual(16);
+      judged++;
+      const changed = withSameValue(module);
+      if (changed === undefined) return;
+      mutants++;
+      expect(await failsAlone(format(changed, ''))).toBe(false);
+    }),
+    { numRuns: 30 },
+  );
+  expect(judged).toBeGreaterThan(20);
+  expect(mutants).toBeGreaterThan(8);
+});
