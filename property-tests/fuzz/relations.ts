@@ -74,7 +74,7 @@ async function verdictOf<S extends Subject>({ check }: Relation<S>, subject: S):
 
 // ── programs ───────────────────────────────────────────────────────────────────────────────────────────────
 
-const passNames = passes.map(({ name }) => name);
+const passNames: readonly string[] = passes.map(({ name }) => name);
 
 export const programRelations: { readonly [R in ProgramRelation]: Relation<Subject> } = {
   'well-formed': {
