@@ -11,6 +11,7 @@ export const oracleNames = [
   'rings',
   'auto',
   'mesh-programs',
+  'attention-rings',
   'exchanges',
   'kernels',
 ] as const;

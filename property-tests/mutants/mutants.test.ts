@@ -3,13 +3,23 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openAdapter } from '../../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/webgpu/device.ts';
 import { collectiveMutants } from './collectives.ts';
+import { scheduleMutants, wgslMutants } from './kernels.ts';
 import type { Mutant } from './mutant.ts';
 import { optimizerMutants } from './optimizer.ts';
+import { partitionerMutants } from './partitioner.ts';
 import { applies, openWorld, type World } from './testing.ts';
+import { combineMutants, verbMutants } from './verbs.ts';
 
 const sets: { readonly [set: string]: { readonly [member: string]: readonly Mutant[] | string } } = {
   'passes of the optimizer': optimizerMutants,
   'passes over collectives': collectiveMutants,
+  'stages of the partitioner': partitionerMutants,
+  verbs: Object.fromEntries(
+    Object.entries(verbMutants).map(([verb, ways]) => [verb, Object.values(ways).flat()]),
+  ),
+  'how verbs combine': combineMutants,
+  schedules: scheduleMutants,
+  'writers of WGSL': wgslMutants,
 };
 
 let world: World;
@@ -52,7 +62,8 @@ test('nothing is noticed without a fault', async () => {
 
 for (const [set, members] of Object.entries(sets))
   describe.each(Object.entries(members))(`${set}: %s`, (_, mutants) => {
-    if (typeof mutants === 'string') return test(`is as ${mutants}`, () => expect(members).toHaveProperty([mutants]));
+    if (typeof mutants === 'string')
+      return test(`is as ${mutants}`, () => expect(members).toHaveProperty([mutants]));
     test.each(mutants)('$fault', async (mutant) => {
       const t = Date.now();
       const said = await noticed(mutant);

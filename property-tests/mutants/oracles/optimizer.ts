@@ -6,8 +6,9 @@ import { randomProgram } from '../../../compiler/graph/random-graph.ts';
 import { optimize, passes } from '../../../compiler/optimize/passes.ts';
 import { difference } from '../../../compiler/partition/random-programs.ts';
 import type { Oracle } from '../mutant.ts';
+import { withTwins } from '../twins.ts';
 
-const programs = 400;
+const programs = 300;
 const sizes = [4, 2, 6, 3, 5, 1, 2, 0];
 const names = passes.map(({ name }) => name);
 
@@ -15,7 +16,8 @@ export const oracle: Oracle = () => {
   const chooseFor = choicesOf(11);
   for (let at = 0; at < programs; at++) {
     const stage = at % 4 === 0 ? 'optimized' : 'lowered';
-    const { graph, inputs } = randomProgram(chooseFor(`program ${at}`), sizes, stage);
+    const choose = chooseFor(`program ${at}`);
+    const { graph, inputs } = withTwins(randomProgram(choose, sizes, stage), choose);
     const alone = names[at % names.length]!;
     const wanted = evaluateGraph(graph, inputs, float32);
     for (const skip of [new Set<string>(), new Set(names.filter((name) => name !== alone))]) {
