@@ -39,13 +39,13 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'gives experts the rows of the next',
       "mask: (axis) => apply('lt', 'bool', position(axis), read('end')),",
       "mask: (axis) => apply('le', 'bool', position(axis), read('end')),",
-      'experts.ricci: mixture T=20,D=16,F=20',
+      'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
     ],
     [
       'takes the weights of the expert before',
       "extra: [read('expert')],",
       "extra: [difference(read('expert'), constant(1))],",
-      'experts.ricci: mixture T=20,D=16,F=20',
+      'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
     ],
   ],
   'thin-contraction.ts': [
@@ -114,13 +114,13 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'lists each pick at the start',
       "update('cursor', sum(cursor, masked(isOwn, constant(1), constant(0)))),",
       '',
-      'experts.ricci: mixture T=20,D=16,F=20',
+      'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
     ],
     [
       'begins experts one early',
       "applyScalar('lt', picked, iterator(0))",
       "applyScalar('lt', applyScalar('add', picked, integer(1)), iterator(0))",
-      'experts.ricci: mixture T=20,D=16,F=20',
+      'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
     ],
   ],
   'softmax-sum.ts': [

@@ -35,8 +35,8 @@ export const optimizerMutants: { readonly [P in PassName]: readonly Mutant[] | P
     ),
     ...inFile('compiler/optimize/expressions/ranges.ts', 'optimizer', [
       'thinks that iterators end one earlier',
-      'representable.i32.high) - 1)',
-      'representable.i32.high) - 2)',
+      '(bounds.extents[scalar.axis] ?? representable.i32.high) - 1) };',
+      '(bounds.extents[scalar.axis] ?? representable.i32.high) - 2) };',
     ]),
   ],
   'inline-views': inFile(
@@ -176,22 +176,12 @@ export const optimizerMutants: { readonly [P in PassName]: readonly Mutant[] | P
     ],
     ['confuses heads', "apply('mod', whole, integer(extents[axis]!))", 'whole', 'sequence.ricci: around'],
   ),
-  'recover-experts': inFile(
-    'compiler/optimize/recover-experts.ts',
-    'kernels',
-    [
-      'groups by the wrong tensor',
-      'return { ...node, body, grouped: { pick, order: order.id, offsets: offsets.id, experts, axes } };',
-      'return { ...node, body, grouped: { pick, order: offsets.id, offsets: order.id, experts, axes } };',
-      'experts.ricci: mixture',
-    ],
-    [
-      'takes routes to other numbers of experts',
-      'return `${pick} to ${experts}`;',
-      'return `${pick}`;',
-      'experts.ricci: mixture',
-    ],
-  ),
+  'recover-experts': inFile('compiler/optimize/recover-experts.ts', 'kernels', [
+    'groups by the wrong tensor',
+    'return { ...node, body, grouped: { pick, order: order.id, offsets: offsets.id, experts, axes } };',
+    'return { ...node, body, grouped: { pick, order: offsets.id, offsets: order.id, experts, axes } };',
+    'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
+  ]),
   fuse: inFile('compiler/optimize/inline.ts', 'optimizer', [
     'fuses reductions as if they were maps',
     "if (fused.kind === 'compute' && fused.reduce === undefined && choices.isChosen(fused))",

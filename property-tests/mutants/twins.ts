@@ -85,9 +85,11 @@ const twins: { readonly [kind: string]: Twin } = {
   'read with the axes turned': (node, result) =>
     readBy(node, result, (rank) => [iterators(rank).toReversed()]),
   'read on its diagonal': (node, result) =>
-    isSquare(node) ? readBy(node, result, () => [[iterator(0), iterator(0)]]) : [],
+    readBy(square(node), result, (rank) => (rank === 2 ? [[iterator(0), iterator(0)]] : [iterators(rank)])),
   'read both ways': (node, result) =>
-    isSquare(node) ? readBy(node, result, () => [[iterator(0), iterator(1)], [iterator(1), iterator(0)]]) : [], // biome-ignore format: one thing
+    readBy(square(node), result, (rank) =>
+      rank === 2 ? [iterators(rank), iterators(rank).toReversed()] : [iterators(rank)],
+    ),
 };
 
 function typeReduced({ body, reduce }: ComputeNode) {
@@ -102,8 +104,12 @@ function turned(node: ComputeNode, result: Tensor): ComputeNode {
   return { ...node, result, body: turn(node.body), reduce };
 }
 
-function isSquare({ result: { shape } }: ComputeNode): boolean {
-  return shape.length === 2 && shape[0] === shape[1];
+/** Of what has two axes, as much as they have in common. */
+function square(node: ComputeNode): ComputeNode {
+  const { shape } = node.result;
+  if (shape.length !== 2) return node;
+  const extent = Math.min(...shape);
+  return { ...node, result: { ...node.result, shape: [extent, extent] } };
 }
 
 /** A node almost like it, and a map that alone reads it, at its own axes in some order. */
