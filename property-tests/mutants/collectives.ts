@@ -9,7 +9,6 @@ export const collectiveMutants: { readonly [P in CollectivePassName]: readonly M
   'hoist-invariant': inFile(
     `${folder}/hoist.ts`,
     'collectives',
-    ['takes out what depends on the step', 'countersOf(scalar).has(loop)', '!countersOf(scalar)'],
     ['takes out what depends on states', '[...readsOf(node)].some((tensor) => varying.has(tensor)) ||', ''],
     ['leaves behind what it needs', 'for (const tensor of readsOf(each)) needed.add(tensor);', ''],
   ),
@@ -31,7 +30,6 @@ export const collectiveMutants: { readonly [P in CollectivePassName]: readonly M
   reroute: inFile(
     `${folder}/reroute.ts`,
     'collectives',
-    ['takes sums in another order', 'router.reassociates || reductionsOf', 'true || reductionsOf'],
     [
       'ends where another reader wants it',
       'ends.set(placementKey(to), current);',
@@ -47,22 +45,11 @@ export const collectiveMutants: { readonly [P in CollectivePassName]: readonly M
     `${folder}/linear.ts`,
     'collectives',
     [
-      'adds what is to be subtracted',
-      'body: apply(pair.sum.function, ...parts)',
-      "body: apply('add', ...parts)",
-    ],
-    [
       'adds what is a maximum',
       "pending.every((combiner) => combiner === 'sum')",
       'pending.every((combiner) => combiner.length > 0)',
     ],
     ['adds what others read too', 'read.get(node.result.id) !== 1', 'read.get(node.result.id) === 0'],
-    [
-      'adds what is read elsewhere',
-      'scalarKey(each) === scalarKey(right.load.subscripts[dim]!)',
-      'each.op === right.load.subscripts[dim]!.op',
-    ],
-    ['reassociates where it may not', '(reassociates || !isFloat(tensor))', 'true'],
   ),
   'ring-products': inFile(
     `${folder}/rings.ts`,

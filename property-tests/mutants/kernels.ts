@@ -97,16 +97,10 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
   ],
   'reduction.ts': [
     [
-      'reduces beyond the end',
+      'leaves out the last elements',
       'below(index, constant(extent)));',
-      'below(index, constant(extent + 1)));',
+      'below(index, constant(extent - 1)));',
       'reductions.ricci: rows',
-    ],
-    [
-      'forgets where nothing is better',
-      "masked(\n        apply('eq', 'bool', element('place', 'i32', place.slice(0, 1)), constant(nowhere)),\n        constant(0),",
-      "masked(\n        apply('eq', 'bool', element('place', 'i32', place.slice(0, 1)), constant(nowhere)),\n        constant(1),",
-      'reductions.ricci: not_a_number N=5',
     ],
   ],
   'route.ts': [
@@ -176,36 +170,6 @@ export const wgslMutants: ByFile = faultsOf('backends/wgsl', {
   ],
   'helpers.ts': [
     ['lets NaN go in a maximum', '(a > b) | is_nan(a)', '(a > b)', 'pointwise.ricci: no_numbers'],
-    [
-      'does not saturate',
-      'select(I(inside), I(2147483647), x >= F(2147483648.0))',
-      'I(inside)',
-      'adversarial.ricci: saturated',
-    ],
-    [
-      'rounds bf16 up at ties',
-      'U(0x7fffu) + ((bits >> U(16u)) & U(1u))',
-      'U(0x8000u)',
-      'adversarial.ricci: rounded',
-    ],
-    [
-      'rounds f16 up at ties',
-      'U(0xfffu) + ((magnitude >> U(13u)) & U(1u))',
-      'U(0x1000u)',
-      'adversarial.ricci: rounded',
-    ],
-    [
-      'gives e4m3 an infinity',
-      'magnitude > U(0x43e80000u)',
-      'magnitude > U(0x53e80000u)',
-      'adversarial.ricci: rounded',
-    ],
-    [
-      'rounds e5m2 up at ties',
-      'U(0xfffffu) + ((magnitude >> U(21u)) & U(1u))',
-      'U(0x100000u)',
-      'adversarial.ricci: rounded',
-    ],
     ['turns random numbers once less', 'round < 20u', 'round < 19u', 'random.ricci: draws'],
   ],
   'memory.ts': [
@@ -213,7 +177,7 @@ export const wgslMutants: ByFile = faultsOf('backends/wgsl', {
       'reads bytes without their sign',
       '`bitcast<${type}>(${text} << ${by}) >> ${by}`',
       '`bitcast<${type}>(${text})`',
-      'dtypes.ricci: signed_bytes',
+      'pointwise.ricci: bytes',
     ],
     [
       'packs halves in reverse',
@@ -237,3 +201,56 @@ export const wgslMutants: ByFile = faultsOf('backends/wgsl', {
     ],
   ],
 });
+
+/** Noticed at the ends of ranges only. */
+export const helperMutants: readonly Mutant[] = inFile(
+  'backends/wgsl/helpers.ts',
+  'adversarial',
+  [
+    'does not saturate',
+    'select(I(inside), I(2147483647), x >= F(2147483648.0))',
+    'I(inside)',
+    'floats to integers',
+  ],
+  [
+    'rounds bf16 up at ties',
+    'U(0x7fffu) + ((bits >> U(16u)) & U(1u))',
+    'U(0x8000u)',
+    'roundings to bf16 and f16 at ties, and beyond',
+  ],
+  [
+    'rounds f16 up at ties',
+    'U(0xfffu) + ((magnitude >> U(13u)) & U(1u))',
+    'U(0x1000u)',
+    'roundings to bf16 and f16 at ties, and beyond',
+  ],
+  [
+    'gives e4m3 an infinity',
+    'magnitude > U(0x43e80000u)',
+    'magnitude > U(0x53e80000u)',
+    'roundings to f8 at ties, and beyond',
+  ],
+  [
+    'rounds e5m2 up at ties',
+    'U(0xfffffu) + ((magnitude >> U(21u)) & U(1u))',
+    'U(0x100000u)',
+    'roundings to f8 at ties, and beyond',
+  ],
+);
+
+export const reductionMutants: readonly Mutant[] = inFile(
+  'compiler/tiles/schedules/reduction.ts',
+  'adversarial',
+  [
+    'forgets that all is NaN',
+    'constant(nowhere)),\n        constant(0),',
+    'constant(nowhere)),\n        constant(1),',
+    'places: all NaN',
+  ],
+  [
+    'takes NaN for the best',
+    'const isTaken = both(mask, isBetter(combiner, own, { value: best, position: where }))!;',
+    "const isTaken = both(mask, apply('not', 'bool', isBetter(combiner, { value: best, position: where }, own)))!;",
+    'places: NaN first',
+  ],
+);

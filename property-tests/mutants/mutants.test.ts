@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openAdapter } from '../../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/webgpu/device.ts';
 import { collectiveMutants } from './collectives.ts';
-import { scheduleMutants, wgslMutants } from './kernels.ts';
+import { helperMutants, reductionMutants, scheduleMutants, wgslMutants } from './kernels.ts';
 import type { Mutant } from './mutant.ts';
 import { optimizerMutants } from './optimizer.ts';
 import { partitionerMutants } from './partitioner.ts';
@@ -20,6 +20,7 @@ const sets: { readonly [set: string]: { readonly [member: string]: readonly Muta
   'how verbs combine': combineMutants,
   schedules: scheduleMutants,
   'writers of WGSL': wgslMutants,
+  'at the ends of ranges': { 'helpers.ts': helperMutants, 'reduction.ts': reductionMutants },
 };
 
 let world: World;
@@ -54,16 +55,7 @@ test('nothing is noticed without a fault', async () => {
   const runs = new Map(all.map(({ caughtBy, on }) => [`${caughtBy} ${on}`, { caughtBy, on }]));
   for (const [name, { caughtBy, on }] of runs) {
     const oracle = await world.oracle(caughtBy);
-    const t = Date.now();
-    let said;
-    try {
-      said = await oracle({ device, on });
-    } catch (error) {
-      said = String(error);
-    }
-    console.log(name, said);
-    expect.soft([name, said]).toEqual([name, undefined]);
-    console.log(name, Date.now() - t);
+    expect.soft([name, await oracle({ device, on })]).toEqual([name, undefined]);
   }
 });
 

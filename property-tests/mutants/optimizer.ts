@@ -145,12 +145,6 @@ export const optimizerMutants: { readonly [P in PassName]: readonly Mutant[] | P
         "reduced('f32')",
         'adversarial.ricci: scores_with_an_end',
       ],
-      [
-        'leaves out all factors but one',
-        'value: productOf(others),',
-        'value: productOf(others.slice(0, 1)),',
-        'adversarial.ricci: two_factors',
-      ],
     ),
   ],
   'recover-partial-attention': inFile(

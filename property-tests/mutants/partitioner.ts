@@ -183,17 +183,7 @@ export const partitionerMutants: { readonly [S in PartitionerStage]: readonly Mu
         'nameFor(readerOf.next(node.results[position]!.id))(output.tensor)',
         'output.tensor',
       ],
-      [
-        'moves all to where the first reader wants it',
-        'const known = made.get(placementKey(to));',
-        'const known = made.get(placementKey(to)) ?? (made.size > 1 ? [...made.values()].at(-1) : undefined);',
-      ],
     ),
-    ...inFile(
-      `${folder}/auto/slice-layers.ts`,
-      'auto',
-      ['slices by any counter', "first?.op === 'counter' && first.loop === loop", "first?.op === 'counter'"],
-      ['slices what is read whole too', '!isOnlyLoaded ||', ''],
-    ),
+    ...inFile(`${folder}/auto/slice-layers.ts`, 'auto'),
   ],
 };
