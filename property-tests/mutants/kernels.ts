@@ -186,6 +186,52 @@ export const wgslMutants: ByFile = faultsOf('backends/wgsl', {
       'dtypes.ricci: half',
     ],
   ],
+  'multiply-accumulate.ts': [
+    [
+      'leaves out the last products',
+      'for (let k = 0; k < depth; k++)',
+      'for (let k = 0; k < depth - 1; k++)',
+      'contractions.ricci: matmul M=37,K=19,N=24',
+    ],
+    [
+      'leaves out the last inner products',
+      'for (let k = 0; k < depth; k += left.width)',
+      'for (let k = 0; k < depth - left.width; k += left.width)',
+      'contractions.ricci: transposed_right M=37,K=20,N=24',
+      'softmax.ricci: causal S=20,G=1,R=2,A=4,B=4',
+    ],
+  ],
+  'lanes.ts': [
+    [
+      'takes quotients to be the same for neighbours',
+      'return staysInBlock(a, left, constantValue(b), domain) ? 0 : undefined;',
+      'return 0;',
+      'indexing.ricci: merge',
+      'indexing.ricci: split_and_merge',
+    ],
+    [
+      'takes neighbours to go up where they go down',
+      "expression.dtype === 'i32' ? left - right : undefined",
+      "expression.dtype === 'i32' ? left + right : undefined",
+      'indexing.ricci: reversed N=40',
+    ],
+  ],
+  'statements.ts': [
+    [
+      'runs loops without their last step',
+      '${name} < ${to}; ${name} += ${statement.step}',
+      '${name} < ${to} - 1; ${name} += ${statement.step}',
+      'reductions.ricci: rows',
+    ],
+  ],
+  'expressions.ts': [
+    [
+      'divides where the remainder is asked for',
+      "isDivision ? '/' : '%'",
+      "isDivision ? '%' : '/'",
+      'indexing.ricci: merge',
+    ],
+  ],
   'reduce-tiles.ts': [
     [
       'takes the last of equals',
@@ -254,3 +300,22 @@ export const reductionMutants: readonly Mutant[] = inFile(
     'places: NaN first',
   ],
 );
+
+/** Of what writes WGSL: no fault is planted in these yet. */
+export const withoutFaults: ReadonlySet<string> = new Set([
+  'barriers.ts',
+  'emission.ts',
+  'emit.ts',
+  'graph-building.ts',
+  'kernel.ts',
+  'linear.ts',
+  'places.ts',
+  'point.ts',
+  'register-tiles.ts',
+  'storage.ts',
+  'testing.ts',
+  'tile-elements.ts',
+  'values.ts',
+  'wgsl-text.ts',
+  'writer.ts',
+]);

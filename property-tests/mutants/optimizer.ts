@@ -110,7 +110,6 @@ export const optimizerMutants: { readonly [P in PassName]: readonly Mutant[] | P
       'readers.get(fused.result.id)?.length === 1',
       'readers.get(fused.result.id)?.length !== 0',
     ],
-    ['takes a diagonal for the whole', 'new Set(first).size === first.length &&', ''],
     [
       'looks at one load only',
       'return isPermutation && rest.every((axes) => axes.every((axis, position) => axis === first[position]))',
