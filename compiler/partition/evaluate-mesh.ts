@@ -236,8 +236,7 @@ export function assemble<V>(
       }
     parts.set(part, elementsOf(block));
   }
-  if (pending.length > 0)
-    for (let at = 0; at < whole.length; at++) whole[at] = combine.store(whole[at]!);
+  if (pending.length > 0) for (let at = 0; at < whole.length; at++) whole[at] = combine.store(whole[at]!);
   return { dtype, shape, data: whole as Storage<V> };
 }
 

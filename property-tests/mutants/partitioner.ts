@@ -12,7 +12,6 @@ export const partitionerMutants: { readonly [S in PartitionerStage]: readonly Mu
     ...inFile(
       `${folder}/place.ts`,
       'partition',
-      ['allows one axis on two variables', '  disjoint(lists.slice(0, rank), pending.keys());', ''],
       ['sorts what is cut', "whole(source.dims.slice(-1), 'sorting');", ''],
       ['sorts parts of sums', "onlyPending(source.pending, undefined, 'sorting');", ''],
       ['takes prefixes of what is cut', "whole(source.dims.slice(-1), 'a prefix');", ''],
@@ -24,11 +23,6 @@ export const partitionerMutants: { readonly [S in PartitionerStage]: readonly Mu
       ['leaves states where they start', 'settled = next.every(', 'settled = true || next.every('],
       ['takes maxima of parts of sums', 'onlyPending(body.pending, partial, reduce.combiner);', ''],
     ),
-    ...inFile(`${folder}/pending.ts`, 'partition', [
-      'does not turn order around',
-      "max: 'min', min: 'max' };",
-      "max: 'max', min: 'min' };",
-    ]),
     ...inFile(
       `${folder}/expressions.ts`,
       'partition',
@@ -51,7 +45,6 @@ export const partitionerMutants: { readonly [S in PartitionerStage]: readonly Mu
     ),
   ],
   localize: [
-    ...inFile(`${folder}/exchanges.ts`, 'partition'),
     ...inFile(
       `${folder}/localize.ts`,
       'partition',
@@ -121,12 +114,6 @@ export const partitionerMutants: { readonly [S in PartitionerStage]: readonly Mu
         'sends tokens of the first block',
         "apply('add', start, subscripts[tokens]!)",
         'subscripts[tokens]!',
-        'dispatch.ricci: derived',
-      ],
-      [
-        'brings them back to another block',
-        'moved(perSlot.get(node.result.id)!, { from: expert, to: source })',
-        'moved(perSlot.get(node.result.id)!, { from: source, to: expert })',
         'dispatch.ricci: derived',
       ],
       [

@@ -114,13 +114,6 @@ export const combineMutants: { readonly [W in ExchangeWay]: readonly Mutant[] } 
     'compiler/partition/evaluate-mesh.ts',
     'exchanges',
     ['takes a maximum for a minimum', "min: 'min' } as const", "min: 'max' } as const", 'evaluator'],
-    ['combines from the last', 'parts.reduce(combine)', 'parts.reduceRight(combine)', 'evaluator'],
-    [
-      'does not round sums',
-      'store: (total) => algebra.round(dtype, total as V)',
-      'store: (total) => total',
-      'evaluator',
-    ],
     [
       'rounds each part of a sum',
       'take: (left, right) => combine(left as V, right as V)',

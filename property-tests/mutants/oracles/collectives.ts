@@ -15,7 +15,7 @@ import { exactAlgebra } from '../../../compiler/partition/random-partition.ts';
 import { difference } from '../../../compiler/partition/random-programs.ts';
 import type { Oracle } from '../mutant.ts';
 
-const programs = 100;
+const programs = 70;
 const sizes = [4, 2, 6, 12, 3, 4, 1, 2, 0];
 const choices: readonly CollectiveOptions[] = [
   exactOptions,

@@ -5,7 +5,7 @@ import { partitionedOverField } from '../../fuzz/over-field.ts';
 import { cutOver, draw } from '../../fuzz/subject.ts';
 import type { Oracle } from '../mutant.ts';
 
-const programs = 150;
+const programs = 120;
 const meshes = 2;
 
 export const oracle: Oracle = () => {
