@@ -121,8 +121,20 @@ function streamed(logit: number, keys: number): Case {
 }
 
 const quotients: readonly (readonly [number, number])[] = [
-  [1, 0], [-1, 0], [1, -0], [0, 0], [inf, inf], [inf, 2], [2, inf], [nan, 1], [1, nan], [-inf, 4], [4, 2], [9, 3], [3e38, 0.5],
-]; // biome-ignore format: one topic a line
+  [1, 0],
+  [-1, 0],
+  [1, -0],
+  [0, 0],
+  [inf, inf],
+  [inf, 2],
+  [2, inf],
+  [nan, 1],
+  [1, nan],
+  [-inf, 4],
+  [4, 2],
+  [9, 3],
+  [3e38, 0.5],
+];
 
 export const cases: { readonly [what: string]: Case } = {
   ...Object.fromEntries(Object.entries(rows).flatMap(ofRow)),
@@ -149,25 +161,56 @@ export const cases: { readonly [what: string]: Case } = {
     sizes: { N: 12 },
     inputs: { x: [1, -1, 0.5, -0.5, 2.75, -2.75, inf, -inf, nan, 2147483520, -2147483648, 4294967040] },
     wanted: {
-      'out.0': [2147483647, -2147483648, 1500000000, -1500000000, 2147483647, -2147483648, 2147483647, -2147483648, 0,
-        2147483647, -2147483648, 2147483647],
+      'out.0': [
+        2147483647, -2147483648, 1500000000, -1500000000, 2147483647, -2147483648, 2147483647, -2147483648, 0,
+        2147483647, -2147483648, 2147483647,
+      ],
       'out.1': [4294967295, 0, 3000000000, 0, 4294967295, 0, 4294967295, 0, 0, 4294967295, 0, 4294967295],
       'out.2': [1, -1, 0, 0, 2, -2, 2147483647, -2147483648, 0, 2147483520, -2147483648, 2147483647],
       'out.3': [1, 0, 0, 0, 2, 0, 4294967295, 0, 0, 2147483520, 0, 4294967040],
     },
-  }, // biome-ignore format: one topic a line
+  },
   'roundings to bf16 and f16 at ties, and beyond': {
     entry: 'rounded',
     sizes: { N: 14 },
     inputs: {
-      x: [1 + 2 ** -8, 1 + 3 * 2 ** -8, 1 + 2 ** -11, 1 + 3 * 2 ** -11, 65519, 65520, -65520, 2 ** -25, 3 * 2 ** -25,
-        3.4e38, nan, inf, -inf, -0],
+      x: [
+        1 + 2 ** -8,
+        1 + 3 * 2 ** -8,
+        1 + 2 ** -11,
+        1 + 3 * 2 ** -11,
+        65519,
+        65520,
+        -65520,
+        2 ** -25,
+        3 * 2 ** -25,
+        3.4e38,
+        nan,
+        inf,
+        -inf,
+        -0,
+      ],
     },
     wanted: {
       'out.0': [1, 1 + 2 ** -6, 1, 1, 65536, 65536, -65536, 2 ** -25, 3 * 2 ** -25, inf, nan, inf, -inf, 0],
-      'out.1': [1 + 2 ** -8, 1 + 3 * 2 ** -8, 1, 1 + 2 ** -9, 65504, inf, -inf, 0, 2 ** -23, inf, nan, inf, -inf, 0],
+      'out.1': [
+        1 + 2 ** -8,
+        1 + 3 * 2 ** -8,
+        1,
+        1 + 2 ** -9,
+        65504,
+        inf,
+        -inf,
+        0,
+        2 ** -23,
+        inf,
+        nan,
+        inf,
+        -inf,
+        0,
+      ],
     },
-  }, // biome-ignore format: one topic a line
+  },
   'roundings to f8 at ties, and beyond': {
     entry: 'rounded',
     sizes: { N: 12 },
@@ -188,20 +231,63 @@ export const cases: { readonly [what: string]: Case } = {
       'out.3': [0, 1, -2147418111, -2147437306, -2147483648],
     },
   },
-  'softmax of equal logits': { entry: 'weighed', sizes: { N: 2, M: 7 }, inputs: { x: [0.3] }, wanted: { out: even(7) }, tolerance: 1e-6 },
-  'softmax of large logits': { entry: 'weighed', sizes: { N: 2, M: 7 }, inputs: { x: [1e30] }, wanted: { out: even(7) }, tolerance: 1e-6 },
-  'softmax of low logits': { entry: 'weighed', sizes: { N: 2, M: 7 }, inputs: { x: [-1e30] }, wanted: { out: even(7) }, tolerance: 1e-6 },
+  'softmax of equal logits': {
+    entry: 'weighed',
+    sizes: { N: 2, M: 7 },
+    inputs: { x: [0.3] },
+    wanted: { out: even(7) },
+    tolerance: 1e-6,
+  },
+  'softmax of large logits': {
+    entry: 'weighed',
+    sizes: { N: 2, M: 7 },
+    inputs: { x: [1e30] },
+    wanted: { out: even(7) },
+    tolerance: 1e-6,
+  },
+  'softmax of low logits': {
+    entry: 'weighed',
+    sizes: { N: 2, M: 7 },
+    inputs: { x: [-1e30] },
+    wanted: { out: even(7) },
+    tolerance: 1e-6,
+  },
   'softmax of logits far apart': {
-    entry: 'weighed', sizes: { N: 1, M: 4 }, inputs: { x: [-1e30, 1e30, 0, 1e30] }, wanted: { out: [0, 0.5, 0, 0.5] }, tolerance: 1e-6,
+    entry: 'weighed',
+    sizes: { N: 1, M: 4 },
+    inputs: { x: [-1e30, 1e30, 0, 1e30] },
+    wanted: { out: [0, 0.5, 0, 0.5] },
+    tolerance: 1e-6,
   },
-  'softmax of one logit': { entry: 'weighed', sizes: { N: 3, M: 1 }, inputs: { x: [-3e38] }, wanted: { out: [1] } },
+  'softmax of one logit': {
+    entry: 'weighed',
+    sizes: { N: 3, M: 1 },
+    inputs: { x: [-3e38] },
+    wanted: { out: [1] },
+  },
   'softmax with some at the lowest end': {
-    entry: 'weighed', sizes: { N: 1, M: 3 }, inputs: { x: [-inf, 2, -inf] }, wanted: { out: [0, 1, 0] },
+    entry: 'weighed',
+    sizes: { N: 1, M: 3 },
+    inputs: { x: [-inf, 2, -inf] },
+    wanted: { out: [0, 1, 0] },
   },
-  'softmax of the lowest end only': { entry: 'weighed', sizes: { N: 1, M: 3 }, inputs: { x: [-inf] }, wanted: { out: [nan] } },
-  'softmax of NaN': { entry: 'weighed', sizes: { N: 2, M: 3 }, inputs: { x: [1, nan, 2] }, wanted: { out: [nan] } },
+  'softmax of the lowest end only': {
+    entry: 'weighed',
+    sizes: { N: 1, M: 3 },
+    inputs: { x: [-inf] },
+    wanted: { out: [nan] },
+  },
+  'softmax of NaN': {
+    entry: 'weighed',
+    sizes: { N: 2, M: 3 },
+    inputs: { x: [1, nan, 2] },
+    wanted: { out: [nan] },
+  },
   'softmax that sees nothing': {
-    entry: 'unseen_weights', sizes: { N: 2, M: 3 }, inputs: { x: [5, 1e30, 2] }, wanted: { out: [0, 0, 0, 1, 0, 0] },
+    entry: 'unseen_weights',
+    sizes: { N: 2, M: 3 },
+    inputs: { x: [5, 1e30, 2] },
+    wanted: { out: [0, 0, 0, 1, 0, 0] },
   },
   'streamed, large logits': streamed(1e30, 33),
   'streamed, large logits, long': streamed(1e30, 301),
@@ -210,22 +296,41 @@ export const cases: { readonly [what: string]: Case } = {
   'streamed, logits that grow': {
     entry: 'streamed',
     sizes: { S: 2, U: 40, A: 1, B: 1 },
-    inputs: { q: [1e15], k: Array.from({ length: 40 }, (_, at) => (at - 20) * 1e14), v: Array.from({ length: 40 }, (_, at) => at) },
+    inputs: {
+      q: [1e15],
+      k: Array.from({ length: 40 }, (_, at) => (at - 20) * 1e14),
+      v: Array.from({ length: 40 }, (_, at) => at),
+    },
     wanted: { out: [39] },
   },
   'streamed, logits that fall': {
     entry: 'streamed',
     sizes: { S: 2, U: 40, A: 1, B: 1 },
-    inputs: { q: [-1e15], k: Array.from({ length: 40 }, (_, at) => (at - 20) * 1e14), v: Array.from({ length: 40 }, (_, at) => at) },
+    inputs: {
+      q: [-1e15],
+      k: Array.from({ length: 40 }, (_, at) => (at - 20) * 1e14),
+      v: Array.from({ length: 40 }, (_, at) => at),
+    },
     wanted: { out: [0] },
   },
   'streamed, the lowest end only': {
-    entry: 'streamed', sizes: { S: 2, U: 20, A: 1, B: 1 }, inputs: { q: [-inf], k: [1], v: [1] }, wanted: { out: [nan] },
+    entry: 'streamed',
+    sizes: { S: 2, U: 20, A: 1, B: 1 },
+    inputs: { q: [-inf], k: [1], v: [1] },
+    wanted: { out: [nan] },
   },
-  'streamed, no keys': { entry: 'streamed', sizes: { S: 3, U: 0, A: 2, B: 2 }, inputs: { q: [1], k: [], v: [] } },
+  'streamed, no keys': {
+    entry: 'streamed',
+    sizes: { S: 3, U: 0, A: 2, B: 2 },
+    inputs: { q: [1], k: [], v: [] },
+  },
   // Scores are divided by the root of the number of components.
   'streamed, no components': {
-    entry: 'streamed', sizes: { S: 2, U: 20, A: 0, B: 1 }, inputs: { q: [], k: [], v: [1, 3] }, wanted: { out: [nan] }, tolerance: 1e-6,
+    entry: 'streamed',
+    sizes: { S: 2, U: 20, A: 0, B: 1 },
+    inputs: { q: [], k: [], v: [1, 3] },
+    wanted: { out: [nan] },
+    tolerance: 1e-6,
   },
   'rows that see nothing': {
     entry: 'unseen',
@@ -248,16 +353,28 @@ export const cases: { readonly [what: string]: Case } = {
     wanted: { out: [12] },
   },
   'one expert that everybody picks, and one row': {
-    entry: 'picked', sizes: { T: 1, E: 1, D: 8, F: 20 }, inputs: { x: [1], w: [3], pick: [0] }, wanted: { out: [24] },
+    entry: 'picked',
+    sizes: { T: 1, E: 1, D: 8, F: 20 },
+    inputs: { x: [1], w: [3], pick: [0] },
+    wanted: { out: [24] },
   },
-  'no tokens for the experts': { entry: 'picked', sizes: { T: 0, E: 3, D: 8, F: 20 }, inputs: { x: [], w: [3], pick: [] }, wanted: { out: [] } },
+  'no tokens for the experts': {
+    entry: 'picked',
+    sizes: { T: 0, E: 3, D: 8, F: 20 },
+    inputs: { x: [], w: [3], pick: [] },
+    wanted: { out: [] },
+  },
   'least numbers of narrow floats': {
     entry: 'rounded',
     sizes: { N: 3 },
     inputs: { x: [2 ** -24, 2 ** -16, 2 ** -9] },
-    wanted: { 'out.1': [2 ** -24, 2 ** -16, 2 ** -9], 'out.2': [0, 0, 2 ** -9], 'out.3': [0, 2 ** -16, 2 ** -9] },
+    wanted: {
+      'out.1': [2 ** -24, 2 ** -16, 2 ** -9],
+      'out.2': [0, 0, 2 ** -9],
+      'out.3': [0, 2 ** -16, 2 ** -9],
+    },
   },
-}; // biome-ignore format: one topic a line
+};
 
 const repeated = (values: readonly number[], count: number): number[] =>
   Array.from({ length: count }, (_, at) => values[at % values.length]!);
