@@ -1,6 +1,6 @@
 /**
- * Numbers that programs go wrong on: NaN, infinities, both zeros, ends of ranges, ties, rows that see nothing,
- * sizes of 0, 1 and primes. Every case has what the language says of it.
+ * Numbers that programs go wrong on: NaN, infinities, both zeros, ends of ranges, ties, rows that see
+ * nothing, sizes of 0, 1 and primes. Every case has what the language says of it.
  */
 import { describeEntry, solveEntrySizes } from '../compiler/lower/entry.ts';
 import { type CostModel, defaultCostModel } from '../compiler/partition/auto/cost-model.ts';

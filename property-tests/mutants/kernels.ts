@@ -163,8 +163,8 @@ export const wgslMutants: ByFile = faultsOf('backends/wgsl', {
     ],
     [
       'divides integers towards zero',
-      "helper: (dtype) => (dtype === 'u32' ? undefined : name),\n  write: ({ dtype, width }, a, b) =>\n    dtype === 'u32'",
-      "helper: (dtype) => (dtype === 'u32' ? undefined : name),\n  write: ({ dtype, width }, a, b) =>\n    dtype !== 'f32'",
+      "undefined : name),\n  write: ({ dtype, width }, a, b) =>\n    dtype === 'u32'",
+      "undefined : name),\n  write: ({ dtype, width }, a, b) =>\n    dtype !== 'f32'",
       'pointwise.ricci: negative_divisors',
     ],
   ],

@@ -92,8 +92,8 @@ export const optimizerMutants: { readonly [P in PassName]: readonly Mutant[] | P
     ['drops states that only the next step reads', 'if (more.length > 0) {', 'if (more.length < 0) {'],
     [
       'drops what only loops read',
-      "const smaller = node.kind === 'loop' ? withoutDeadResults(node, live) : node;\n    for (const tensor of readsOf(smaller))",
-      "const smaller = node.kind === 'loop' ? withoutDeadResults(node, live) : node;\n    for (const tensor of node.kind === 'loop' ? node.initial : readsOf(smaller))",
+      'for (const tensor of readsOf(smaller))',
+      "for (const tensor of node.kind === 'loop' ? node.initial : readsOf(smaller))",
     ],
   ),
   'fuse-epilogues': inFile(

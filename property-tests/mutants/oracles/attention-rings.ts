@@ -11,7 +11,14 @@ import { ringOver } from '../../../compiler/partition/ring/ring-over.ts';
 import { checkSmallProgram } from '../../small-programs.ts';
 import type { Oracle } from '../mutant.ts';
 
-const sizes = new Map([['S', 12], ['G', 2], ['R', 2], ['A', 3], ['B', 2], ['H', 2]]); // biome-ignore format: one thing
+const sizes = new Map([
+  ['S', 12],
+  ['G', 2],
+  ['R', 2],
+  ['A', 3],
+  ['B', 2],
+  ['H', 2],
+]);
 const devices = 4;
 /** What is stored is f32. */
 const tolerance = 1e-6;

@@ -1,4 +1,4 @@
-/** Small programs (`file: entry`) that are placed: on meshes, on the evaluator, what one device computes, optimized too. */
+/** Small programs (`file: entry`) that are placed: optimized, on meshes of the evaluator, what one device computes. */
 import { describeEntry, solveEntrySizes } from '../../../compiler/lower/entry.ts';
 import { lower } from '../../../driver/compile.ts';
 import { randomInput } from '../../../driver/random-inputs.ts';
