@@ -17,7 +17,7 @@ export interface Pass {
   readonly run: (graph: Graph) => Graph;
 }
 
-export const passes: readonly Pass[] = [
+export const passes = [
   { name: 'single-device', run: withoutCollectives },
   { name: 'simplify', run: simplify },
   { name: 'inline-views', run: inlineViews },
@@ -34,7 +34,9 @@ export const passes: readonly Pass[] = [
   { name: 'simplify-fused', run: simplify },
   { name: 'common-subexpressions-again', run: commonSubexpressions },
   { name: 'dead-code-again', run: deadCode },
-];
+] as const satisfies readonly Pass[];
+
+export type PassName = (typeof passes)[number]['name'];
 
 export interface OptimizeOptions {
   /** Names of passes to leave out. */

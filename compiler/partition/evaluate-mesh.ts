@@ -91,7 +91,12 @@ const elementsSent: { readonly [V in ExchangeVerb]: (elements: number, devices: 
 };
 
 type Element<V> = V | number;
-type Combine<V> = (left: Element<V>, right: Element<V>) => Element<V>;
+
+/** Sums of narrow floats are taken in f32, and rounded once, when all parts are in. */
+interface Combine<V> {
+  readonly take: (left: Element<V>, right: Element<V>) => Element<V>;
+  readonly store: (total: Element<V>) => Element<V>;
+}
 type Elements<V> = Storage<Element<V>>;
 
 /** What each member of a group, by rank, gets. */
@@ -146,11 +151,10 @@ function combineChunk<V>(
   const sources = group.map(({ source }) => elementsOf(source));
   for (let position = 0; position < target.length; position++) {
     const parts = sources.map((source): Element<V> => source[start + position] as Element<V>);
-    target[position] = parts.reduce(combine);
+    target[position] = combine.store(parts.reduce(combine.take));
   }
 }
 
-/** What is stored is rounded to the dtype. */
 function combinerOf<V>(
   combiner: PendingCombiner,
   { dtype }: Pick<TensorType, 'dtype'>,
@@ -159,11 +163,17 @@ function combinerOf<V>(
   const name = ({ sum: 'add', max: 'max', min: 'min' } as const)[combiner];
   if (isFloat({ dtype })) {
     const combine = algebra.functions[name];
-    return (left, right) => algebra.round(dtype, combine(left as V, right as V));
+    return {
+      take: (left, right) => combine(left as V, right as V),
+      store: (total) => algebra.round(dtype, total as V),
+    };
   }
   const type = arithmeticOf(dtype);
   const combine = integerOperation(name, type === 'f32' ? 'i32' : type);
-  return (left, right) => roundTo(dtype, combine(left as number, right as number, 0, 0));
+  return {
+    take: (left, right) => combine(left as number, right as number, 0, 0),
+    store: (total) => roundTo(dtype, total as number),
+  };
 }
 
 // ── whole tensors and blocks ───────────────────────────────────────────────────────────────────────────────
@@ -222,10 +232,11 @@ export function assemble<V>(
     if (known === undefined)
       for (const [at, position] of positions.entries()) {
         const element = elementsOf(block)[at]!;
-        whole[position] = parts.size === 0 ? element : combine(whole[position]!, element);
+        whole[position] = parts.size === 0 ? element : combine.take(whole[position]!, element);
       }
     parts.set(part, elementsOf(block));
   }
+  if (pending.length > 0) for (let at = 0; at < whole.length; at++) whole[at] = combine.store(whole[at]!);
   return { dtype, shape, data: whole as Storage<V> };
 }
 

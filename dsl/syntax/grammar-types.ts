@@ -27,7 +27,10 @@ export class TypeGrammar extends GrammarBase {
   protected readonly size: ParserMethod<[], SizeExpression> = this.RULE('size', (): SizeExpression => {
     this.ACTION(() => this.enter());
     let left = this.SUBRULE(this.sizeProduct);
+    let length = 0;
     this.MANY(() => {
+      length += 1;
+      this.ACTION(() => this.boundChain(length));
       const operator = this.CONSUME(sizeTermOperator);
       const right = this.SUBRULE2(this.sizeProduct);
       left = this.ACTION(() => this.binarySize(left, operator, right));
@@ -40,7 +43,10 @@ export class TypeGrammar extends GrammarBase {
     'sizeProduct',
     (): SizeExpression => {
       let left = this.SUBRULE(this.sizeAtom);
+      let length = 0;
       this.MANY(() => {
+        length += 1;
+        this.ACTION(() => this.boundChain(length));
         const operator = this.CONSUME(sizeFactorOperator);
         const right = this.SUBRULE2(this.sizeAtom);
         left = this.ACTION(() => this.binarySize(left, operator, right));

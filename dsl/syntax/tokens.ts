@@ -201,7 +201,13 @@ export const unterminatedString = createToken({
 /** Marks of other languages: lexed so that a message can say what to write instead. */
 export const foreignMark = createToken({ name: 'Foreign', pattern: /&&|\|\||=>|\*\*|[!^&~\\'`$#]/ });
 
-const whiteSpace = createToken({ name: 'WhiteSpace', pattern: /[ \t\r\n]+/, group: Lexer.SKIPPED });
+/** Some editors begin a file with a byte order mark. */
+const whiteSpace = createToken({
+  name: 'WhiteSpace',
+  pattern: /[ \t\r\n\uFEFF]+/,
+  group: Lexer.SKIPPED,
+  line_breaks: true,
+});
 const comment = createToken({ name: 'Comment', pattern: /\/\/[^\r\n]*/, group: 'comments' });
 const semicolon = createToken({ name: 'Semicolon', pattern: /;/, group: 'semicolons' });
 

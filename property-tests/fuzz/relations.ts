@@ -25,6 +25,7 @@ import { exactAlgebra, scatter } from '../../compiler/partition/random-partition
 import { difference, fault, predictedBytes, sentBytes } from '../../compiler/partition/random-programs.ts';
 import type { DeviceProfile } from '../../compiler/tiles/device-profile.ts';
 import { compileFor } from '../../driver/compile.ts';
+import { randomTextFault } from './front-end.ts';
 import { orTooLarge, runsOnAdapter, runsOnMesh } from './on-adapter.ts';
 import { partitionedOverField } from './over-field.ts';
 import { type MeshSubject, type Subject, valuesOf } from './subject.ts';
@@ -47,6 +48,7 @@ export const programRelationNames = [
   'deterministic',
   'live memory',
   'on an adapter',
+  'front end',
 ] as const;
 export type ProgramRelation = (typeof programRelationNames)[number];
 
@@ -74,7 +76,7 @@ async function verdictOf<S extends Subject>({ check }: Relation<S>, subject: S):
 
 // ── programs ───────────────────────────────────────────────────────────────────────────────────────────────
 
-const passNames = passes.map(({ name }) => name);
+const passNames: readonly string[] = passes.map(({ name }) => name);
 
 export const programRelations: { readonly [R in ProgramRelation]: Relation<Subject> } = {
   'well-formed': {
@@ -127,6 +129,8 @@ export const programRelations: { readonly [R in ProgramRelation]: Relation<Subje
     },
   },
   'on an adapter': { share: 5, check: orTooLarge(runsOnAdapter) },
+  // Of a text that follows from the seed, and not of the program.
+  'front end': { share: 100, check: ({ seed }) => verdict(randomTextFault(seed)) },
 };
 
 /** Bit for bit in f32, and well-formed after each. */

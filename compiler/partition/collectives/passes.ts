@@ -29,17 +29,19 @@ export interface DevicePass {
   readonly run: (program: DeviceProgram, options: CollectiveOptions) => DeviceProgram;
 }
 
-export const placedPasses: readonly PlacedPass[] = [
+export const placedPasses = [
   { level: 'placed', name: 'hoist-invariant', run: hoistInvariant },
   { level: 'placed', name: 'narrow-first', run: narrowFirst },
   { level: 'placed', name: 'reroute', run: reroute },
   { level: 'placed', name: 'add-first', run: addFirst },
-];
+] as const satisfies readonly PlacedPass[];
 
-export const devicePasses: readonly DevicePass[] = [
+export const devicePasses = [
   { level: 'device', name: 'ring-products', run: ringProducts },
   { level: 'device', name: 'merge-small', run: mergeSmall },
-];
+] as const satisfies readonly DevicePass[];
+
+export type CollectivePassName = (typeof placedPasses | typeof devicePasses)[number]['name'];
 
 /** Hears of what a pass gave that was not taken. */
 export type OnRejected = (pass: string, reason: string) => void;

@@ -1,0 +1,296 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: texts of the compiler
+/** Faults of schedules and of what writes WGSL, by file: every file has one. */
+import { type Change, inFile, type Mutant } from './mutant.ts';
+
+type ByFile = { readonly [file: string]: readonly Mutant[] };
+
+function faultsOf(folder: string, changes: { readonly [file: string]: readonly Change[] }): ByFile {
+  return Object.fromEntries(
+    Object.entries(changes).map(([file, own]) => [file, inFile(`${folder}/${file}`, 'kernels', ...own)]),
+  );
+}
+
+export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
+  'axis-class.ts': [
+    [
+      'confuses the iterators of rows and columns',
+      'found[axis] = values[place]!;',
+      'found[axis] = values.at(-1 - place)!;',
+      'contractions.ricci: two_reduced M=8,K=8,L=4,N=8',
+      'softmax.ricci: causal S=8,G=2,R=2,A=4,B=4',
+    ],
+  ],
+  'contraction.ts': [
+    [
+      'does not round up rows',
+      'Math.ceil(rows.extent / tiles.rows);',
+      'Math.floor(rows.extent / tiles.rows);',
+      'contractions.ricci: matmul M=37,K=19,N=23',
+      'contractions.ricci: matmul M=9,K=7,N=5',
+    ],
+    [
+      'leaves out the last step',
+      'const isReal = (depth: TileExpression) => below(depth, constant(reduced.extent));',
+      'const isReal = (depth: TileExpression) => below(depth, constant(reduced.extent - 1));',
+      'contractions.ricci: matmul M=37,K=19,N=23',
+      'contractions.ricci: matmul M=9,K=7,N=5',
+    ],
+    [
+      'gives experts the rows of the next',
+      "mask: (axis) => apply('lt', 'bool', position(axis), read('end')),",
+      "mask: (axis) => apply('le', 'bool', position(axis), read('end')),",
+      'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
+    ],
+    [
+      'takes the weights of the expert before',
+      "extra: [read('expert')],",
+      "extra: [difference(read('expert'), constant(1))],",
+      'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
+    ],
+  ],
+  'thin-contraction.ts': [
+    [
+      'sums the first step only',
+      "update('partial', apply('add', 'f32', soFar, term))",
+      "update('partial', term)",
+      'contractions.ricci: transposed_right M=2,K=300,N=9',
+    ],
+  ],
+  'map.ts': [
+    [
+      'leaves out the last elements',
+      'const groups = Math.ceil(count / tile);',
+      'const groups = Math.max(1, Math.floor(count / tile));',
+      'pointwise.ricci: arithmetic N=300',
+      'pointwise.ricci: narrow N=301',
+    ],
+  ],
+  'narrow-result.ts': [
+    [
+      'keeps what is computed wide',
+      'const body = load(\n    wide,\n    shape.map((_, axis) => iterator(axis)),',
+      'const body = load(\n    wide,\n    shape.map((_, axis) => iterator(shape.length - 1 - axis)),',
+      'contractions.ricci: narrow_weights M=5,K=8,N=5',
+    ],
+  ],
+  'order.ts': [
+    [
+      'puts ties in reverse',
+      "const earlier = apply('lt', leftPlace, rightPlace);",
+      "const earlier = apply('lt', rightPlace, leftPlace);",
+      'order.ricci: best_with_ties',
+    ],
+    [
+      'sorts the other way',
+      "direction === 'ascending' ? less(left, right)",
+      "direction !== 'ascending' ? less(left, right)",
+      'order.ricci: best_with_ties',
+    ],
+  ],
+  'prefix.ts': [
+    [
+      'takes one step too few',
+      'to: constant(length), step: 1',
+      'to: constant(length - 1), step: 1',
+      'order.ricci: counts_so_far',
+    ],
+  ],
+  'reduction.ts': [
+    [
+      'leaves out the last elements',
+      'below(index, constant(extent)));',
+      'below(index, constant(extent - 1)));',
+      'reductions.ricci: rows',
+    ],
+  ],
+  'route.ts': [
+    [
+      'lists each pick at the start',
+      "update('cursor', sum(cursor, masked(isOwn, constant(1), constant(0)))),",
+      '',
+      'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
+    ],
+    [
+      'begins experts one early',
+      "applyScalar('lt', picked, iterator(0))",
+      "applyScalar('lt', applyScalar('add', picked, integer(1)), iterator(0))",
+      'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
+    ],
+  ],
+  'softmax-sum.ts': [
+    [
+      'does not make smaller what came before',
+      "apply('exp', 'f32', apply('sub', 'f32', element('so_far', 'f32', own), element('top', 'f32', own))),",
+      "constant(1, 'f32'),",
+      'softmax.ricci: causal S=20,G=1,R=2,A=4,B=4',
+    ],
+    [
+      'shows what is hidden',
+      'const mask = both(visible, isReal(u(1)));',
+      'const mask = isReal(u(1));',
+      'softmax.ricci: causal S=20,G=1,R=2,A=4,B=4',
+    ],
+    [
+      'stops one short of what is visible',
+      "conjunct.function === 'le' ? sum(limit, constant(1)) : limit;",
+      'difference(limit, constant(3));',
+      'softmax.ricci: causal S=20,G=1,R=2,A=4,B=4',
+    ],
+    [
+      'divides where nothing is seen',
+      "masked(seesNothing, constant(0, 'f32'), mean)",
+      'mean',
+      'adversarial.ricci: unseen S=5,U=33,A=4,B=4',
+    ],
+  ],
+  'split-reduction.ts': [
+    [
+      'leaves out the chunks but the first',
+      'reduce: { combiner, extents: [parts], finish: node.reduce.finish },',
+      'reduce: { combiner, extents: [1], finish: node.reduce.finish },',
+      'reductions.ricci: total N=5000',
+    ],
+  ],
+});
+
+export const wgslMutants: ByFile = faultsOf('backends/wgsl', {
+  'functions.ts': [
+    [
+      'swaps the branches of a choice',
+      '`select(${no}, ${yes}, ${condition})`',
+      '`select(${yes}, ${no}, ${condition})`',
+      'pointwise.ricci: choice',
+    ],
+    [
+      'divides integers towards zero',
+      "undefined : name),\n  write: ({ dtype, width }, a, b) =>\n    dtype === 'u32'",
+      "undefined : name),\n  write: ({ dtype, width }, a, b) =>\n    dtype !== 'f32'",
+      'pointwise.ricci: negative_divisors',
+    ],
+  ],
+  'helpers.ts': [
+    ['lets NaN go in a maximum', '(a > b) | is_nan(a)', '(a > b)', 'pointwise.ricci: no_numbers'],
+    ['turns random numbers once less', 'round < 20u', 'round < 19u', 'random.ricci: draws'],
+  ],
+  'memory.ts': [
+    [
+      'packs halves in reverse',
+      'const words = [`${b}.x | (${b}.y << 16u)`',
+      'const words = [`${b}.y | (${b}.x << 16u)`',
+      'dtypes.ricci: half',
+    ],
+  ],
+  'multiply-accumulate.ts': [
+    [
+      'leaves out the last products',
+      'for (let k = 0; k < depth; k++)',
+      'for (let k = 0; k < depth - 1; k++)',
+      'contractions.ricci: matmul M=37,K=19,N=24',
+    ],
+    [
+      'leaves out the last inner products',
+      'for (let k = 0; k < depth; k += left.width)',
+      'for (let k = 0; k < depth - left.width; k += left.width)',
+      'contractions.ricci: transposed_right M=37,K=20,N=24',
+      'softmax.ricci: causal S=20,G=1,R=2,A=4,B=4',
+    ],
+  ],
+  'lanes.ts': [
+    [
+      'takes quotients to be the same for neighbours',
+      'return staysInBlock(a, left, constantValue(b), domain) ? 0 : undefined;',
+      'return 0;',
+      'indexing.ricci: merge',
+      'indexing.ricci: split_and_merge',
+    ],
+  ],
+  'statements.ts': [
+    [
+      'runs loops without their last step',
+      '${name} < ${to}; ${name} += ${statement.step}',
+      '${name} < ${to} - 1; ${name} += ${statement.step}',
+      'reductions.ricci: rows',
+    ],
+  ],
+  'reduce-tiles.ts': [
+    [
+      'takes the last of equals',
+      '((${b} == ${a}) & (${j} < ${i}))',
+      '((${b} == ${a}) & (${j} > ${i}))',
+      'reductions.ricci: ties',
+    ],
+    [
+      'adds where it multiplies',
+      "prod: byFunction('mul')",
+      "prod: byFunction('add')",
+      'reductions.ricci: products',
+    ],
+  ],
+});
+
+/** Noticed at the ends of ranges only. */
+export const helperMutants: readonly Mutant[] = inFile(
+  'backends/wgsl/helpers.ts',
+  'adversarial',
+  [
+    'does not saturate',
+    'select(I(inside), I(2147483647), x >= F(2147483648.0))',
+    'I(inside)',
+    'floats to integers',
+  ],
+  [
+    'rounds bf16 up at ties',
+    'U(0x7fffu) + ((bits >> U(16u)) & U(1u))',
+    'U(0x8000u)',
+    'roundings to bf16 and f16 at ties, and beyond',
+  ],
+  [
+    'rounds f16 up at ties',
+    'U(0xfffu) + ((magnitude >> U(13u)) & U(1u))',
+    'U(0x1000u)',
+    'roundings to bf16 and f16 at ties, and beyond',
+  ],
+  [
+    'gives e4m3 an infinity',
+    'magnitude > U(0x43e80000u)',
+    'magnitude > U(0x53e80000u)',
+    'roundings to f8 at ties, and beyond',
+  ],
+);
+
+export const reductionMutants: readonly Mutant[] = inFile(
+  'compiler/tiles/schedules/reduction.ts',
+  'adversarial',
+  [
+    'forgets that all is NaN',
+    'constant(nowhere)),\n        constant(0),',
+    'constant(nowhere)),\n        constant(1),',
+    'places: all NaN',
+  ],
+  [
+    'takes NaN for the best',
+    'const isTaken = both(mask, isBetter(combiner, own, { value: best, position: where }))!;',
+    "const isTaken = both(mask, apply('not', 'bool', isBetter(combiner, { value: best, position: where }, own)))!;",
+    'places: NaN first',
+  ],
+);
+
+/** Of what writes WGSL: no fault is planted in these yet. */
+export const withoutFaults: ReadonlySet<string> = new Set([
+  'barriers.ts',
+  'emission.ts',
+  'emit.ts',
+  'expressions.ts',
+  'graph-building.ts',
+  'kernel.ts',
+  'linear.ts',
+  'places.ts',
+  'point.ts',
+  'register-tiles.ts',
+  'storage.ts',
+  'testing.ts',
+  'tile-elements.ts',
+  'values.ts',
+  'wgsl-text.ts',
+  'writer.ts',
+]);

@@ -1,0 +1,188 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: texts of the compiler
+/** Faults of each pass of the optimizer. */
+import type { PassName } from '../../compiler/optimize/passes.ts';
+import { inFile, type Mutant } from './mutant.ts';
+
+/** A pass that runs the same as another one has the mutants of that. */
+export const optimizerMutants: { readonly [P in PassName]: readonly Mutant[] | PassName } = {
+  'single-device': inFile('compiler/optimize/collectives.ts', 'optimizer', [
+    'takes what comes last for what was moved',
+    'stands.set(result.id, stands.get(source) ?? source)',
+    'stands.set(result.id, collectives[0]!.source)',
+  ]),
+  simplify: [
+    ...inFile(
+      'compiler/optimize/reductions.ts',
+      'optimizer',
+      ['takes a product of nothing for zero', 'prod: () => 1', 'prod: () => 0'],
+      ['takes a maximum of nothing for the greatest', 'valuesOf(type).low', 'valuesOf(type).high'],
+      [
+        'counts a repeated term once',
+        "new Set(['max', 'min', 'any', 'all'])",
+        "new Set(['sum', 'max', 'any', 'all'])",
+      ],
+      [
+        'forgets the finish of a reduction over one',
+        'const body = finish === undefined ? reduced :',
+        'const body = finish !== undefined ? reduced :',
+      ],
+      [
+        'keeps the wrong axis',
+        'const position = kept.indexOf(axis - rank);',
+        'const position = kept.length - 1 - kept.indexOf(axis - rank);',
+      ],
+      ['drops any rounding before storing', 'scalar.dtype === stored;', 'scalar.dtype !== stored;'],
+    ),
+    ...inFile('compiler/optimize/expressions/ranges.ts', 'optimizer', [
+      'thinks that iterators end one earlier',
+      '(bounds.extents[scalar.axis] ?? representable.i32.high) - 1) };',
+      '(bounds.extents[scalar.axis] ?? representable.i32.high) - 2) };',
+    ]),
+  ],
+  'inline-views': inFile(
+    'compiler/optimize/inline.ts',
+    'optimizer',
+    ['does not round what was stored', 'return round(tensor.dtype, value);', 'return value;'],
+    [
+      'reads at the axes in reverse',
+      '(axis) => load.subscripts[axis]!',
+      '(axis) => load.subscripts.at(-1 - axis)!',
+    ],
+  ),
+  'simplify-views': 'simplify',
+  'common-subexpressions': inFile(
+    'compiler/optimize/cse.ts',
+    'optimizer',
+    [
+      'merges sorts of both directions',
+      '`order ${node.source} ${node.direction} ${node.result.shape}`',
+      '`order ${node.source} ${node.result.shape}`',
+    ],
+    [
+      'merges prefixes of all combiners',
+      '`prefix ${node.source} ${node.combiner} ${node.result.dtype}`',
+      '`prefix ${node.source} ${node.result.dtype}`',
+    ],
+    [
+      'merges reductions of all combiners',
+      "reduce?.combiner ?? 'map',",
+      "reduce === undefined ? 'map' : 'reduce',",
+    ],
+    ['merges what is stored in different types', '    result.dtype,\n    order.map', '    order.map'],
+    [
+      'forgets that axes are in another order',
+      'load.subscripts[axes.indexOf(axis)]!',
+      'load.subscripts[axis]!',
+    ],
+    [
+      'merges positions found in another order',
+      "const isOrdered = reduce?.combiner === 'argmax' || reduce?.combiner === 'argmin';",
+      'const isOrdered = false;',
+    ],
+    ['forgets the finish', "reduce?.finish ? scalarKey(renumber(reduce.finish)) : '',", "'',"],
+    [
+      'turns what is read as a whole',
+      'repeats.some((tensor) => whole.has(tensor.id))',
+      'repeats.every((tensor) => !whole.has(tensor.id))',
+    ],
+  ),
+  'dead-code': inFile(
+    'compiler/optimize/dead-code.ts',
+    'optimizer',
+    ['drops states that only the next step reads', 'if (more.length > 0) {', 'if (more.length < 0) {'],
+    [
+      'drops what only loops read',
+      'for (const tensor of readsOf(smaller))',
+      "for (const tensor of node.kind === 'loop' ? node.initial : readsOf(smaller))",
+    ],
+  ),
+  'fuse-epilogues': inFile(
+    'compiler/optimize/epilogue.ts',
+    'optimizer',
+    ['does not turn the axes', 'iterator(axes[axis] ?? axis)', 'iterator(axis)'],
+    [
+      'forgets the finish that there was',
+      'finish === undefined ? reduced(type) : permuted(finish)',
+      'reduced(type)',
+    ],
+    [
+      'takes over what others read',
+      'readers.get(fused.result.id)?.length === 1',
+      'readers.get(fused.result.id)?.length !== 0',
+    ],
+    [
+      'looks at one load only',
+      'return isPermutation && rest.every((axes) => axes.every((axis, position) => axis === first[position]))',
+      'return isPermutation && rest.length >= 0',
+    ],
+  ),
+  'recover-attention': [
+    ...inFile(
+      'compiler/optimize/recover-attention.ts',
+      'small-programs',
+      [
+        'takes any top for that of the logits',
+        'return isTop && isTotal ?',
+        'return isTotal ?',
+        'adversarial.ricci: other_top',
+      ],
+      [
+        'takes any total for that of the weights',
+        'return isTop && isTotal ?',
+        'return isTop ?',
+        'adversarial.ricci: other_total',
+      ],
+      [
+        'forgets what is visible',
+        'visible: softmax.visible,',
+        'visible: undefined,',
+        'softmax.ricci: windowed',
+      ],
+      [
+        'forgets the finish of the score',
+        "finish === undefined ? reduced('f32') : moved(finish)",
+        "reduced('f32')",
+        'adversarial.ricci: scores_with_an_end',
+      ],
+    ),
+  ],
+  'recover-partial-attention': inFile(
+    'compiler/optimize/recover-partial-attention.ts',
+    'mesh-programs',
+    [
+      'does not make weights relative to the new top',
+      'kept(load(parts.top, own), whole),',
+      'kept(load(parts.top, own), load(parts.top, own)),',
+      'sequence.ricci: around',
+    ],
+    [
+      'keeps the total of the block as it is',
+      "apply('mul', blockOf(parts.total), kept(blockOf(parts.top), wholeBelow))",
+      'blockOf(parts.total)',
+      'sequence.ricci: around',
+    ],
+    [
+      'forgets what came before',
+      "const finish = node.reduce?.finish ?? reduced('f32');",
+      "const finish = reduced('f32');",
+      'sequence.ricci: around',
+    ],
+    ['confuses heads', "apply('mod', whole, integer(extents[axis]!))", 'whole', 'sequence.ricci: around'],
+  ),
+  'recover-experts': inFile('compiler/optimize/recover-experts.ts', 'kernels', [
+    'groups by the wrong tensor',
+    'return { ...node, body, grouped: { pick, order: order.id, offsets: offsets.id, experts, axes } };',
+    'return { ...node, body, grouped: { pick, order: offsets.id, offsets: order.id, experts, axes } };',
+    'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
+  ]),
+  fuse: inFile('compiler/optimize/inline.ts', 'optimizer', [
+    'fuses reductions as if they were maps',
+    "if (fused.kind === 'compute' && fused.reduce === undefined && choices.isChosen(fused))",
+    "if (fused.kind === 'compute' && choices.isChosen(fused))",
+  ]),
+  'dead-code-fused': 'dead-code',
+  'fuse-more-epilogues': 'fuse-epilogues',
+  'simplify-fused': 'simplify',
+  'common-subexpressions-again': 'common-subexpressions',
+  'dead-code-again': 'dead-code',
+};
