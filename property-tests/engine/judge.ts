@@ -5,6 +5,7 @@ import { asEntry } from '../../compiler/lower/property-entry.ts';
 import { type Checked, type Instance, type Lowered, lower } from '../../driver/compile.ts';
 import { type Size, sizeParameters } from '../../dsl/types/size.ts';
 import type { PropertyCheck, PropertyInfo, TypedProgram } from '../../dsl/types/typed.ts';
+import { dimsIn } from '../../dsl/types/types.ts';
 import { isUserError } from '../../runtime/errors.ts';
 import type { Case } from './case.ts';
 import type { DeviceRunner } from './device-runner.ts';
@@ -62,6 +63,7 @@ export function waysOf({ mesh }: Case, targets: readonly Target[]): readonly Way
 export function judgeOf(checked: Checked, property: PropertyInfo, device: DeviceRunner | undefined): Judge {
   const program = asEntry(checked.program, withoutFactsOfAxes(property, checked.program.axes));
   const prepare = rememberedPrograms({ ...checked, program }, property);
+  const needsMesh = sizesOfParameters(property).some((name) => checked.program.axes.includes(name));
   // The pairs of primes take turns.
   let turn = 0;
   return {
@@ -72,6 +74,7 @@ export function judgeOf(checked: Checked, property: PropertyInfo, device: Device
       const settings = settingsOf(tried);
       if (!isGiven(tried, settings)) return { kind: 'excluded' };
       for (const way of ways) {
+        if (needsMesh && !way.onMesh && tried.mesh !== undefined) continue;
         const found = await judgeIn(way, tried, settings);
         if (found?.kind === 'fails' || found?.kind === 'refused') return found;
         undecided ??= found;
@@ -126,13 +129,14 @@ export function judgeOf(checked: Checked, property: PropertyInfo, device: Device
     let alone: Run | undefined;
     let onMesh: Run | undefined;
     return (isOnMesh) => {
-      const single = prepare({ ...tried, mesh: undefined });
+      const single = prepare(needsMesh ? tried : { ...tried, mesh: undefined });
       const program = isOnMesh ? prepare(tried) : single;
       if (single.kind === 'refused') return single;
       if (program.kind === 'refused') return program;
       const { device: deviceProgram } = program.lowered;
-      alone ??= remembered(runOnReference(single.lowered.graph));
       if (deviceProgram !== undefined) onMesh ??= remembered(runOnMesh(deviceProgram));
+      alone ??=
+        single.lowered.device === undefined ? remembered(runOnReference(single.lowered.graph)) : onMesh!;
       const own = isOnMesh ? onMesh! : alone;
       return { kind: 'setting', program, alone, own, inputs: tried.values, algebras };
     };
@@ -171,6 +175,11 @@ function judgeOnReference(check: PropertyCheck, { alone, own, inputs, algebras }
 
 function sidesOf({ left, right }: Extract<PropertyCheck, { readonly right: number }>): Sides {
   return { left: `out.${left}`, right: `out.${right}` };
+}
+
+/** Names in the shapes of what is quantified: with an axis among them, the values are of one mesh only. */
+function sizesOfParameters({ function: { parameters } }: PropertyInfo): readonly string[] {
+  return parameters.flatMap(({ type }) => dimsIn(type)).flatMap(({ size }) => [...sizeParameters(size)]);
 }
 
 /** What a device gives is what the reference gives, up to rounding; with `==` the sides agree bit by bit. */
