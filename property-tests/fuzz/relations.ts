@@ -10,6 +10,7 @@ import { printGraph } from '../../compiler/graph/print.ts';
 import { allNodes } from '../../compiler/graph/uses.ts';
 import { checkGraph } from '../../compiler/graph/well-formed.ts';
 import { withoutCollectives } from '../../compiler/optimize/collectives.ts';
+import { deadCode } from '../../compiler/optimize/dead-code.ts';
 import { optimize, passes } from '../../compiler/optimize/passes.ts';
 import { autoPlace } from '../../compiler/partition/auto/auto-place.ts';
 import { defaultCostModel } from '../../compiler/partition/auto/cost-model.ts';
@@ -121,13 +122,19 @@ export const programRelations: { readonly [R in ProgramRelation]: Relation<Subje
       const optimized = optimize(graph);
       // What a loop holds may lie where its states began.
       if (allNodes(optimized).some(({ kind }) => kind === 'loop')) return 'not told';
-      const live = peakLiveBytes(optimized);
+      const live = peakLiveBytes(withoutOrders(optimized));
       const { peakBytes } = compiled(optimized).package.manifest;
       return verdict(live <= peakBytes ? undefined : `${live} bytes live at once, ${peakBytes} planned`);
     },
   },
   'on an adapter': { share: 5, check: orTooLarge(runsOnAdapter) },
 };
+
+/** Products by expert that are too thin to be taken in the order of a route need not hold it. */
+function withoutOrders(graph: Graph): Graph {
+  const nodes = graph.nodes.map((node) => (node.kind === 'compute' ? { ...node, grouped: undefined } : node));
+  return deadCode({ ...graph, nodes });
+}
 
 /** Bit for bit in f32, and well-formed after each. */
 function withPasses({ program: { graph, inputs } }: Subject, isRun: (name: string) => boolean): Verdict {
