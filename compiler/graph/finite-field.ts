@@ -63,8 +63,8 @@ export interface FiniteField extends Algebra<FieldValue> {
     /** Choices between numbers that rounding may have put in the wrong order. */
     unsure: number;
     /**
-     * Products with an infinity or NaN, and quotients of one or by zero: no distributive law holds of them, so
-     * that a sum of such products may be NaN where the product with the sum is not.
+     * Products with an infinity or NaN, and quotients of one or by zero: no distributive law holds of them,
+     * so that a sum of such products may be NaN where the product with the sum is not.
      */
     singular: number;
   };

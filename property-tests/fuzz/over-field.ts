@@ -2,8 +2,8 @@
  * Whether the devices of a mesh compute what the whole program does, over a finite field: exactly, however
  * sums are ordered, and with every exponential and quotient in it.
  *
- * A factor of a pending sum goes to each part. Parts may be 0, whose product with an infinity is NaN, as is its
- * quotient by 0: of a program that computes such a product as a whole a difference says nothing.
+ * A factor of a pending sum goes to each part. Parts may be 0, whose product with an infinity is NaN, as is
+ * its quotient by 0: of a program that computes such a product as a whole a difference says nothing.
  */
 import type { Storage, TensorValue } from '../../compiler/graph/algebra.ts';
 import { evaluateGraph } from '../../compiler/graph/evaluate.ts';

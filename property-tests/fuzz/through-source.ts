@@ -88,9 +88,9 @@ const stricterCodes: ReadonlySet<string> = new Set(['E0507', 'E0509', 'E0512']);
 const isOfPlacement = /^E05/;
 
 /**
- * Whether the checker accepts where everything lives, and finds it there. What a subscript comes to the source
- * says as simply as can be, and where a tensor lives may follow from that. So a program that is refused is
- * judged by the simple one, in which that is known: what is refused there too is wrong.
+ * Whether the checker accepts where everything lives, and finds it there. What a subscript comes to the
+ * source says as simply as can be, and where a tensor lives may follow from that. So a program that is
+ * refused is judged by the simple one, in which that is known: what is refused there too is wrong.
  */
 export function raisedPlacementFault(
   program: Pick<RandomProgram, 'graph'>,
