@@ -1,7 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Strided } from './algebra.ts';
-import { type FieldElement, type FieldValue, finiteField, primePairs } from './finite-field.ts';
+import {
+  type FieldElement,
+  type FieldValue,
+  type FiniteField,
+  finiteField,
+  primePairs,
+} from './finite-field.ts';
 import { float64 } from './float64.ts';
 import { residuesModulo } from './residues.ts';
 
@@ -285,6 +291,20 @@ test('a step next to a number that rounding may have moved over it is unsure', (
   expect(own.notes.unsure).toBe(0);
   own.functions.floor(near);
   expect(own.notes.unsure).toBe(1);
+});
+
+test.each<readonly [string, number, (own: FiniteField, special: FieldValue, zero: FieldValue) => void]>([
+  ['an infinity times 0', 1, (own, infinity, zero) => own.functions.mul(infinity, zero)],
+  ['0 times an infinity', 1, (own, infinity, zero) => own.functions.mul(zero, infinity)],
+  ['an infinity over 0', 1, (own, infinity, zero) => own.functions.div(infinity, zero)],
+  ['0 over 0', 1, (own, _, zero) => own.functions.div(zero, zero)],
+  ['0 over an infinity', 0, (own, infinity, zero) => own.functions.div(zero, infinity)],
+  ['0 times 0', 0, (own, _, zero) => own.functions.mul(zero, zero)],
+  ['a sum with an infinity', 0, (own, infinity, zero) => own.functions.add(zero, infinity)],
+])('%s: a law of sums of products may fail %i times', (_, times, run) => {
+  const own = finiteField();
+  run(own, own.constant(Number.POSITIVE_INFINITY), own.constant(0));
+  expect(own.notes.singular).toBe(times);
 });
 
 test('the error holds what rounding does', () => {

@@ -62,6 +62,11 @@ export interface FiniteField extends Algebra<FieldValue> {
   readonly notes: {
     /** Choices between numbers that rounding may have put in the wrong order. */
     unsure: number;
+    /**
+     * Products with an infinity or NaN, and quotients of one or by zero: no distributive law holds of them,
+     * so that a sum of such products may be NaN where the product with the sum is not.
+     */
+    singular: number;
   };
 }
 
@@ -86,7 +91,7 @@ export function finiteField(pair = 0): FiniteField {
   const { p, q } = primePairs[pair % primePairs.length]!;
   const base = residuesModulo(p);
   const above = residuesModulo(q);
-  const notes = { unsure: 0 };
+  const notes = { unsure: 0, singular: 0 };
   /** Of what was ordered: numbers that differ by rounding only are one number. */
   const ordered = new Map<number, FieldElement>();
 
@@ -454,11 +459,24 @@ export function finiteField(pair = 0): FiniteField {
     };
   }
 
+  const finiteProduct = binary('mul', mul);
+  function product(left: FieldValue, right: FieldValue): FieldValue {
+    if (left.kind === 'special' || right.kind === 'special') notes.singular++;
+    return finiteProduct(left, right);
+  }
+
+  const finiteQuotient = binary('div', div);
+  function quotient(left: FieldValue, right: FieldValue): FieldValue {
+    const isByZero = right.kind === 'element' && isZero(right);
+    if (left.kind === 'special' || isByZero) notes.singular++;
+    return finiteQuotient(left, right);
+  }
+
   const functions: Functions = {
     add: binary('add', add),
     sub: binary('sub', sub),
-    mul: binary('mul', mul),
-    div: binary('div', div),
+    mul: product,
+    div: quotient,
     neg: unary('neg', neg),
     abs: unary('abs', (operand) => (order(operand, zero) < 0 ? neg(operand) : operand)),
     sign: unary('sign', (operand) => constant(Math.sign(order(operand, zero)))),

@@ -1,14 +1,16 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Mesh, wholePlacement } from '../../dsl/placement/placement.ts';
+import { dtypes } from '../../dsl/types/dtype.ts';
 import type { TensorValue } from '../graph/algebra.ts';
-import { readTape } from '../graph/choice-tape.ts';
+import { pick, readTape } from '../graph/choice-tape.ts';
 import { evaluateGraph } from '../graph/evaluate.ts';
 import { float64 } from '../graph/float64.ts';
 import type { ExchangeNode, ExchangeVerb, Graph, Tensor } from '../graph/graph.ts';
+import { roundTo } from '../graph/rounding.ts';
 import { convert, coordinate } from '../graph/scalar.ts';
 import { assemble, distribute, evaluateOnMesh } from './evaluate-mesh.ts';
-import { randomMesh, randomPlacement, scatter } from './random-partition.ts';
+import { exactAlgebra, randomMesh, randomPlacement, scatter } from './random-partition.ts';
 
 function tensorOf(shape: readonly number[], element: (position: number) => number): TensorValue<number> {
   const count = shape.reduce((product, extent) => product * extent, 1);
@@ -32,6 +34,43 @@ test('what is distributed is put together again', () => {
       expect(assemble(blocks, placement, mesh, float64)).toEqual(whole);
     }),
     { numRuns: 300 },
+  );
+});
+
+/** Of the ends of what dtypes hold too. */
+const numbers = [
+  0,
+  1,
+  -1,
+  0.25,
+  3.5,
+  -3.5,
+  4,
+  28,
+  255,
+  256,
+  448,
+  2 ** 31 - 1,
+  -(2 ** 31),
+  1e5,
+  Infinity,
+  NaN,
+];
+
+test('parts of what is pending are values of its dtype, and make up the whole exactly', () => {
+  fc.assert(
+    fc.property(tapes, fc.constantFrom(...dtypes), (tape, dtype) => {
+      const choose = readTape(tape);
+      const mesh = randomMesh(choose);
+      const drawn = tensorOf([4, 6], () => roundTo(dtype, pick(choose, numbers)));
+      const whole = { ...drawn, dtype };
+      const placement = randomPlacement(whole, mesh, choose);
+      const blocks = scatter(whole, placement, mesh, choose(99));
+      const parts = blocks.flatMap(({ data }) => [...(data as Float64Array)]);
+      expect(parts.map((part) => roundTo(dtype, part))).toEqual(parts);
+      expect(assemble(blocks, placement, mesh, exactAlgebra())).toEqual(whole);
+    }),
+    { numRuns: 500 },
   );
 });
 

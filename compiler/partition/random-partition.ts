@@ -11,6 +11,7 @@ import {
   type Placement,
   wholePlacement,
 } from '../../dsl/placement/placement.ts';
+import type { Dtype } from '../../dsl/types/dtype.ts';
 import type { Algebra, TensorValue } from '../graph/algebra.ts';
 import { type Choose, type ChooseFor, pick } from '../graph/choice-tape.ts';
 import { float64 } from '../graph/float64.ts';
@@ -24,6 +25,7 @@ import type {
   TensorType,
 } from '../graph/graph.ts';
 import { results } from '../graph/graph.ts';
+import { roundTo } from '../graph/rounding.ts';
 import { arithmeticOf } from '../graph/scalar.ts';
 import { threefry2x32 } from '../graph/threefry.ts';
 import { allNodes, allTensors, readsOf, renameReads } from '../graph/uses.ts';
@@ -89,7 +91,7 @@ export function randomPlacement(
 
 /**
  * What each device holds of a whole tensor; of what is pending, random parts. Devices that must hold the same
- * do.
+ * do. Parts are values of the dtype: of another, what stores them first would make something else.
  */
 export function scatter(
   value: TensorValue<number>,
@@ -113,16 +115,16 @@ export function scatter(
     if (combiner !== 'sum') {
       if (part === holder) return whole;
       if (dtype === 'bool') return Math.min(whole, bits(position, part));
-      if (combiner === 'min') return whole + draw(position, part);
-      const less = whole - draw(position, part);
-      return dtype === 'u32' ? Math.max(0, less) : less;
+      const other = combiner === 'min' ? whole + draw(position, part) : whole - draw(position, part);
+      return isOf(dtype, other) ? other : whole;
     }
-    if (part !== holder) return draw(position, part);
     const others = Array.from({ length: parts }, (_, other) =>
       other === holder ? 0 : draw(position, other),
     );
-    const left = whole - others.reduce((sum, other) => sum + other, 0);
-    return dtype === 'u32' ? left >>> 0 : left;
+    const difference = whole - others.reduce((sum, other) => sum + other, 0);
+    const left = dtype === 'u32' ? difference >>> 0 : difference;
+    if (!isOf(dtype, left)) return part === holder ? whole : 0;
+    return part === holder ? left : others[part]!;
   };
   const bits = (position: number, part: number): number => threefry2x32(seed, part, position, 2)[0] % 2;
   return allCoordinates(mesh).map((own) => {
@@ -131,6 +133,11 @@ export function scatter(
     const data = Float64Array.from(positions, (position) => partOf(position, part));
     return { dtype, shape: localShape(shape, placement, mesh), data };
   });
+}
+
+/** Whether the dtype can hold the number. */
+function isOf(dtype: Dtype, number: number): boolean {
+  return roundTo(dtype, number) === number;
 }
 
 // ── programs ───────────────────────────────────────────────────────────────────────────────────────────────

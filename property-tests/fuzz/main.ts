@@ -1,12 +1,12 @@
 /**
- * `npm run fuzz -- --minutes 60`: checks random programs for as long, going on where it stopped before. Ends
- * with status 1 when something is broken.
+ * `npm run fuzz -- --minutes 60`: checks random programs for as long, going on where it stopped before. With
+ * `--at` it checks one program of the series and keeps nothing. Ends with status 1 when something is broken.
  */
 import { Command, InvalidArgumentError } from 'commander';
 import { isUserError } from '../../runtime/errors.ts';
 import { closeAdapter } from './on-adapter.ts';
 import { progressText, reportText } from './report.ts';
-import { checkPosition } from './search.ts';
+import { checkPosition, type Finding, newSearch } from './search.ts';
 import { addFinding, newState, readState, type State, searchOf, writeState } from './state.ts';
 
 interface Options {
@@ -14,6 +14,7 @@ interface Options {
   readonly dir: string;
   readonly seed?: number;
   readonly meshes: number;
+  readonly at?: number;
 }
 
 const secondsBetweenWrites = 10;
@@ -28,12 +29,24 @@ function number(least: number, isWhole: boolean): (text: string) => number {
   };
 }
 
-async function search(options: Options): Promise<State> {
-  const { dir, meshes } = options;
+/** What was done so far, or that nothing was. */
+function stateOf({ dir, seed, meshes }: Options): State {
   const known = readState(dir);
-  const isOther = options.seed !== undefined && known?.series !== options.seed;
-  const state =
-    known === undefined || isOther ? newState(options.seed ?? Date.now() % 2 ** 31, meshes) : known;
+  const isOther = seed !== undefined && known?.series !== seed;
+  return known === undefined || isOther ? newState(seed ?? Date.now() % 2 ** 31, meshes) : known;
+}
+
+async function checkOne(options: Options, position: number): Promise<readonly Finding[]> {
+  const { series, meshes } = stateOf(options);
+  const findings = await checkPosition(newSearch({ series, meshes, shares: 1 }), position);
+  for (const { relation, message, text } of findings)
+    process.stdout.write(`${relation}: ${message}\n${text ?? ''}\n`);
+  return findings;
+}
+
+async function search(options: Options): Promise<readonly unknown[]> {
+  const { dir } = options;
+  const state = stateOf(options);
   const running = searchOf(state, 1);
   const started = Date.now();
   const before = state.seconds;
@@ -74,7 +87,8 @@ async function search(options: Options): Promise<State> {
   save();
   process.off('SIGINT', stop);
   process.off('SIGTERM', stop);
-  return state;
+  process.stdout.write(`${reportText(state)}\n`);
+  return state.findings;
 }
 
 const command = new Command('fuzz')
@@ -83,11 +97,12 @@ const command = new Command('fuzz')
   .option('--dir <directory>', 'where what was done and found is kept', '.fuzz')
   .option('--seed <seed>', 'of the series of programs; another than before begins anew', number(0, true))
   .option('--meshes <meshes>', 'for each program, in a new series', number(0, true), 4)
+  .option('--at <position>', 'check this program of the series only', number(0, true))
   .action(async (options: Options) => {
     try {
-      const state = await search(options);
-      process.stdout.write(`${reportText(state)}\n`);
-      process.exitCode = state.findings.length === 0 ? 0 : 1;
+      const { at } = options;
+      const findings = at === undefined ? await search(options) : await checkOne(options, at);
+      process.exitCode = findings.length === 0 ? 0 : 1;
     } catch (error) {
       if (!isUserError(error)) throw error;
       process.stderr.write(`error: ${error.message}\nhelp: ${error.help}\n`);

@@ -1,6 +1,9 @@
 /**
  * Whether the devices of a mesh compute what the whole program does, over a finite field: exactly, however
  * sums are ordered, and with every exponential and quotient in it.
+ *
+ * A factor of a pending sum goes to each part. Parts may be 0, whose product with an infinity is NaN, as is
+ * its quotient by 0: of a program that computes such a product as a whole a difference says nothing.
  */
 import type { Storage, TensorValue } from '../../compiler/graph/algebra.ts';
 import { evaluateGraph } from '../../compiler/graph/evaluate.ts';
@@ -22,6 +25,7 @@ export function partitionedOverField({ program, partitioned }: MeshSubject): Ver
   };
   const values = [...inputs].map(([id, value]) => [id, inField(value)] as const);
   const wanted = evaluateGraph(graph, new Map(values), field);
+  const isRegular = field.notes.singular === 0;
   const blocks = [...partitioned.blocks].map(([path, parts]) => [path, parts.map(inField)] as const);
   const { outputs } = evaluateOnMesh(partitioned.device, new Map(blocks), field);
   let worst: FieldRelation = 'equal';
@@ -29,7 +33,7 @@ export function partitionedOverField({ program, partitioned }: MeshSubject): Ver
     const found = outputs.get(path)!;
     for (let at = 0; at < elementCount(value); at++) {
       const relation = relationOf(value.data[at]!, found.data[at]!, field.relation);
-      if (relation === 'different' && field.notes.unsure === 0)
+      if (relation === 'different' && isRegular && field.notes.unsure === 0)
         return verdict(`${path}, element ${at}: ${shown(value.data[at])} became ${shown(found.data[at])}`);
       if (relation !== 'equal') worst = relation;
     }

@@ -1,11 +1,13 @@
 /** Draws programs of a series, checks what must hold of them, and makes what does not small. */
 import { choicesOf } from '../../compiler/graph/choice-tape.ts';
+import type { Graph } from '../../compiler/graph/graph.ts';
+import { printGraph } from '../../compiler/graph/print.ts';
 import type { RandomProgram } from '../../compiler/graph/random-graph.ts';
 import { shrinkProgram } from '../../compiler/graph/shrink-graph.ts';
 import { optimize } from '../../compiler/optimize/passes.ts';
 import { outcomeOf } from '../../compiler/partition/judge-placed-source.ts';
 import type { Mesh } from '../../dsl/placement/placement.ts';
-import { type Counterexample, counterexampleText, readCounterexample } from './counterexample.ts';
+import { type Counterexample, counterexampleText, isOnMesh, readCounterexample } from './counterexample.ts';
 import { type Coverage, count, meshFeatures, programFeatures } from './coverage.ts';
 import {
   type AnyRelation,
@@ -202,18 +204,27 @@ async function asFile(
   message: string,
 ): Promise<Pick<Finding, 'text' | 'reproduces'>> {
   let text: string;
+  let drawn: Graph;
   try {
     const whole = cut === undefined ? subject : cutOver(subject, cut)!;
     text = counterexampleText({ relation, subject: whole }, message);
+    drawn = isOnMesh(whole) ? whole.cut.written : whole.program.graph;
   } catch {
     return { text: undefined, reproduces: false };
   }
   try {
-    return { text, reproduces: await isBroken(readCounterexample(text, 'counterexample.ricci')) };
+    if (await isBroken(readCounterexample(text, 'counterexample.ricci'))) return { text, reproduces: true };
   } catch {
     // The checker does not take what the relation says that it takes.
-    return { text, reproduces: relation === 'placement checked' };
+    if (relation === 'placement checked') return { text, reproduces: true };
   }
+  return { text: `${text}\n${asComment(drawn)}`, reproduces: false };
+}
+
+/** The source is not just the program: it clamps what it looks up, and rounds where it stores. */
+function asComment(graph: Graph): string {
+  const lines = ['As it was drawn:', ...printGraph(graph).trimEnd().split('\n')];
+  return lines.map((line) => `// ${line}\n`).join('');
 }
 
 async function isBroken({ relation, subject }: Counterexample): Promise<boolean> {

@@ -104,15 +104,16 @@ export function searchOf(state: State, shares: number): Search {
 /** Of one kind of finding the first is kept as a file, and the others counted. */
 export function addFinding(directory: string, state: State, finding: Finding): void {
   const { relation, position, message, text, reproduces } = finding;
+  const { series, meshes } = state;
   const signature = signatureOf(message);
   const known = state.findings.find((own) => own.relation === relation && own.signature === signature);
   if (known !== undefined) {
     known.times++;
     return;
   }
-  const file =
-    text === undefined ? null : `${relation.replaceAll(' ', '-')}-${state.series}-${position}.ricci`;
-  if (file !== null && text !== undefined) write(directory, file, text);
+  const file = text === undefined ? null : `${relation.replaceAll(' ', '-')}-${series}-${position}.ricci`;
+  const again = `// again: npm run fuzz -- --seed ${series} --meshes ${meshes} --at ${position}\n`;
+  if (file !== null && text !== undefined) write(directory, file, again + text);
   state.findings.push({
     relation,
     position,

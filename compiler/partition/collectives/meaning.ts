@@ -57,7 +57,10 @@ function outputNumbers(
           define(tensor.id, numbered(`${key} ${position}`));
         continue;
       }
-      const seen = mapNodeScalars(node, (scalar) => substituteLoads(scalar, (load) => viewed(load, views)));
+      const inPlace = mapNodeScalars(node, (scalar) =>
+        substituteLoads(scalar, (load) => viewed(load, views)),
+      );
+      const seen = roundedInStoring(inPlace);
       const copied = copiedTensor(seen, tensors);
       if (copied !== undefined) {
         define(results(node)[0]!.id, name(copied));
@@ -88,6 +91,14 @@ function copiedTensor(node: Node, tensors: ReadonlyMap<TensorId, Tensor>): Tenso
   );
   const isSame = isAsItLies && dtype === node.result.dtype && sameShape(tensors.get(tensor)!, node.result);
   return isSame ? tensor : undefined;
+}
+
+/** Storing rounds to the type of the result: a map that has done so at last says no more. */
+function roundedInStoring<N extends Node>(node: N): N {
+  if (node.kind !== 'compute' || node.reduce !== undefined) return node;
+  const { body, result } = node;
+  const isRounded = body.op === 'round' && body.dtype === result.dtype;
+  return isRounded ? { ...node, body: body.operand } : node;
 }
 
 /** What is stored is rounded, once. */
