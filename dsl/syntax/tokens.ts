@@ -201,10 +201,19 @@ export const unterminatedString = createToken({
 /** Marks of other languages: lexed so that a message can say what to write instead. */
 export const foreignMark = createToken({ name: 'Foreign', pattern: /&&|\|\||=>|\*\*|[!^&~\\'`$#]/ });
 
-/** Some editors begin a file with a byte order mark. */
+const blanks = /[ \t\r\n]+/y;
+const blanksAtStart = /\uFEFF?[ \t\r\n]*/y;
+
+/** Some editors begin a file with a byte order mark; anywhere else it is no white space. */
 const whiteSpace = createToken({
   name: 'WhiteSpace',
-  pattern: /[ \t\r\n\uFEFF]+/,
+  pattern: (text, offset) => {
+    const pattern = offset === 0 ? blanksAtStart : blanks;
+    pattern.lastIndex = offset;
+    const match = pattern.exec(text);
+    return match?.[0] === '' ? null : match;
+  },
+  start_chars_hint: [' ', '\t', '\r', '\n', '\uFEFF'],
   group: Lexer.SKIPPED,
   line_breaks: true,
 });
