@@ -71,7 +71,8 @@ function expectSameProgram(program: TypedProgram, entry: string, sizes: Sizes): 
 describe.each(programFiles)('%s', (file) => {
   const { program } = checkSmallProgram(file);
   test.each(exportedEntries({ kind: 'checked', program, sources: new Map() }))('%s', (entry) => {
-    const instances = instancesOf(program, entry).filter((sizes) => isQuick(lowered(program, entry, sizes)));
+    const quick = instancesOf(program, entry).filter((sizes) => isQuick(lowered(program, entry, sizes)));
+    const instances = quick.slice(0, 2);
     expect(instances.length).toBeGreaterThan(0);
     for (const sizes of instances) expectSameProgram(program, entry, sizes);
   });
@@ -99,7 +100,6 @@ describe('models of the standard library', () => {
 /** Sizes that are all different, since collectives name dimensions by their sizes. */
 const pools: readonly (readonly number[])[] = [
   [12, 6, 24],
-  [6, 24, 2],
   [12, 6, 1, 2],
 ];
 const meshSizes: readonly (readonly number[])[] = [

@@ -270,7 +270,8 @@ export const reductionMutants: readonly Mutant[] = inFile(
   [
     'takes NaN for the best',
     'const isTaken = both(mask, isBetter(combiner, own, { value: best, position: where }))!;',
-    "const isTaken = both(mask, apply('not', 'bool', isBetter(combiner, { value: best, position: where }, own)))!;",
+    "const isTaken = both(mask, apply('not', 'bool', " +
+      'isBetter(combiner, { value: best, position: where }, own)))!;',
     'places: NaN first',
   ],
 );
