@@ -240,7 +240,7 @@ export const helperMutants: readonly Mutant[] = inFile(
   ],
   [
     'rounds bf16 up at ties',
-    'U(0x7fffu) + ((bits >> U(16u)) & U(1u))',
+    'select(U(0x7fffu), U(0x8000u), (bits & U(0x10000u)) != U(0u))',
     'U(0x8000u)',
     'roundings to bf16 and f16 at ties, and beyond',
   ],
