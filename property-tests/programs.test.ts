@@ -33,7 +33,9 @@ function toleranceOf(runs: Runs): number {
 describe.each(programFiles)('%s', (file) => {
   const checked = checkSmallProgram(file);
   test.each(exportedEntries(checked))('%s', async (entry) => {
-    const instances = instancesOf(checked.program, entry);
+    // The largest sizes in every third entry.
+    const all = instancesOf(checked.program, entry);
+    const instances = [...entry].length % 3 === 0 ? all : all.slice(0, 4);
     expect(instances.length).toBeGreaterThan(0);
     for (const sizes of instances) {
       const runs = await runEntry(checked, entry, sizes, 7, device);
