@@ -1,6 +1,7 @@
 /** Attention streams over the keys: no buffer has a number, or even a byte, for each pair of positions. */
 import { describe, expect, test } from 'vitest';
-import { checkText, compileEntry, leastDevice } from './testing.ts';
+import { leastDevice } from '../compiler/tiles/device-profile.ts';
+import { checkText, compileEntry } from './testing.ts';
 
 const length = 512;
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Kernel } from '../compiler/plan/kernel.ts';
 import type { DeviceProfile } from '../compiler/tiles/device-profile.ts';
+import { leastDevice } from '../compiler/tiles/device-profile.ts';
 import { instancesOf } from '../property-tests/instances.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { openDevice } from '../runtime/webgpu/device.ts';
@@ -11,7 +12,7 @@ import { loadPackage } from '../runtime/webgpu/execute.ts';
 import { tensorFromValues, tensorValues } from '../runtime/weights/tensor-data.ts';
 import { type Checked, checkFile } from './compile.ts';
 import { packageRoot } from './package-root.ts';
-import { checkText, compileEntry, leastDevice } from './testing.ts';
+import { checkText, compileEntry } from './testing.ts';
 
 const devices: readonly DeviceProfile[] = [
   leastDevice,

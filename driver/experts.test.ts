@@ -3,12 +3,13 @@
  * read.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { leastDevice } from '../compiler/tiles/device-profile.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
 import { loadPackage } from '../runtime/webgpu/execute.ts';
 import { type TensorData, tensorFromValues, tensorValues } from '../runtime/weights/tensor-data.ts';
 import { runReference } from './run-reference.ts';
-import { checkText, compileEntry, leastDevice } from './testing.ts';
+import { checkText, compileEntry } from './testing.ts';
 
 const checked = checkText(`
 import moe

@@ -5,21 +5,6 @@ import type { Dtype } from '../dsl/types/dtype.ts';
 import { type Checked, type Compiled, compileFor, type Lowered, lower } from './compile.ts';
 import { moduleLoader } from './module-loader.ts';
 
-/** What every WebGPU adapter offers at least: the default limits of the standard. */
-export const leastDevice: DeviceProfile = {
-  name: 'the least device',
-  software: false,
-  maxStorageBuffersPerStage: 8,
-  maxBindingBytes: 2 ** 27,
-  maxBufferBytes: 2 ** 28,
-  maxWorkgroupBytes: 16_384,
-  maxInvocationsPerWorkgroup: 256,
-  maxWorkgroupSize: [256, 256, 64],
-  maxWorkgroupsPerDimension: 65_535,
-  f16: false,
-  subgroupSize: undefined,
-};
-
 export function checkText(text: string): Checked {
   const { program, diagnostics, sources } = checkProgram({ path: 'test.ricci', text }, moduleLoader);
   if (diagnostics.some(({ severity }) => severity === 'error'))

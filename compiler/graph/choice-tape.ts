@@ -35,3 +35,8 @@ function seeded(seed: number, key: string): Choose {
   let next = 0;
   return (bound) => threefry2x32(seed >>> 0, hash >>> 0, next++, 0)[0] % bound;
 }
+
+export function shuffled<T>(choose: Choose, items: readonly T[]): readonly T[] {
+  const left = [...items];
+  return items.map(() => left.splice(choose(left.length), 1)[0]!);
+}

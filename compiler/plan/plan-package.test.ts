@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { DeviceProfile } from '../tiles/device-profile.ts';
+import { type DeviceProfile, leastDevice } from '../tiles/device-profile.ts';
 import { expandSteps } from './expand.ts';
 import type { Kernel } from './kernel.ts';
 import { type ExchangeStep, type LaunchStep, type Manifest, parseManifest } from './package.ts';
@@ -15,19 +15,7 @@ import {
   testMesh,
 } from './testing.ts';
 
-const device: DeviceProfile = {
-  name: 'test device',
-  software: true,
-  maxStorageBuffersPerStage: 8,
-  maxBindingBytes: 2 ** 27,
-  maxBufferBytes: 2 ** 28,
-  maxWorkgroupBytes: 16_384,
-  maxInvocationsPerWorkgroup: 256,
-  maxWorkgroupSize: [256, 256, 64],
-  maxWorkgroupsPerDimension: 65_535,
-  f16: false,
-  subgroupSize: undefined,
-};
+const device: DeviceProfile = { ...leastDevice, name: 'test device', software: true };
 
 /** Runs a manifest on symbols: what is in a buffer is what was last written there. */
 function execute(manifest: Manifest): Symbolic[] {

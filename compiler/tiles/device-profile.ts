@@ -20,3 +20,18 @@ export interface DeviceProfile {
   /** Subgroup size when it is fixed and subgroups may be used; undefined otherwise. */
   readonly subgroupSize: number | undefined;
 }
+
+/** What every WebGPU adapter offers at least: the default limits of the standard. */
+export const leastDevice: DeviceProfile = {
+  name: 'the least device',
+  software: false,
+  maxStorageBuffersPerStage: 8,
+  maxBindingBytes: 2 ** 27,
+  maxBufferBytes: 2 ** 28,
+  maxWorkgroupBytes: 16_384,
+  maxInvocationsPerWorkgroup: 256,
+  maxWorkgroupSize: [256, 256, 64],
+  maxWorkgroupsPerDimension: 65_535,
+  f16: false,
+  subgroupSize: undefined,
+};

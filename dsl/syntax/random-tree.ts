@@ -5,6 +5,7 @@
 import fc from 'fast-check';
 import type { Span } from '../diagnostics/diagnostic.ts';
 import { precedence } from './operators.ts';
+import { contextualWords } from './tokens.ts';
 import {
   type Argument,
   type BinaryOperator,
@@ -38,18 +39,7 @@ const words: fc.Arbitrary<string> = fc.oneof(
   { weight: 12, arbitrary: fc.constantFrom('x', 'y', 'w', 'score', 'experts', 'attention_norm') },
   {
     weight: 1,
-    arbitrary: fc.constantFrom(
-      'at',
-      'from',
-      'inf',
-      'label',
-      'nan',
-      'ring',
-      'target',
-      'within',
-      ...traitWords,
-      ...reductionNames,
-    ),
+    arbitrary: fc.constantFrom(...contextualWords),
   },
   { weight: 1, arbitrary: fc.nat(30).map((length) => `long_${'o'.repeat(length)}`) },
 );

@@ -48,7 +48,7 @@ const reservedWords = [
 export type ReservedWord = (typeof reservedWords)[number];
 
 /** Words with a meaning in one place only; anywhere else they are names. */
-const contextualWords = [
+export const contextualWords = [
   'at',
   'from',
   'inf',

@@ -1,5 +1,5 @@
 /** The cases of a property: which there are, and one of them drawn. */
-import { type Choose, pick } from '../../compiler/graph/choice-tape.ts';
+import { type Choose, pick, shuffled } from '../../compiler/graph/choice-tape.ts';
 import { elementCount } from '../../compiler/graph/tensor-type.ts';
 import { solveEntrySizes } from '../../compiler/lower/entry.ts';
 import { deviceCount, type Mesh, type MeshAxis } from '../../dsl/placement/placement.ts';
@@ -49,7 +49,8 @@ export function domainOf(program: TypedProgram, property: PropertyInfo): Domain 
     names.filter(({ isAxis }) => isAxis).map(({ name }) => ({ name, size: sizes.get(name)! }));
   const drawMesh: Domain['drawMesh'] = (sizes, choose) => {
     const axes = axesAt(sizes);
-    if (axes.length > 0) return ofSeveral(shuffled(axes, choose));
+    // Their order says which devices are neighbours.
+    if (axes.length > 0) return ofSeveral(shuffled(choose, axes));
     return choose(casesOnMesh) === 0 ? pick(choose, anyMeshes) : undefined;
   };
   return {
@@ -93,12 +94,6 @@ const casesOnMesh = 5;
 /** A mesh of one device is none. */
 export function ofSeveral(axes: readonly MeshAxis[]): Mesh | undefined {
   return deviceCount({ axes }) > 1 ? { axes } : undefined;
-}
-
-/** The order of the axes says which devices are neighbours. */
-function shuffled<T>(items: readonly T[], choose: Choose): readonly T[] {
-  const left = [...items];
-  return items.map(() => left.splice(choose(left.length), 1)[0]!);
 }
 
 /** Axes with one device are at the end: where they stand changes nothing. */

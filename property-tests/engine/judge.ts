@@ -16,6 +16,7 @@ import {
   judge,
   judgeTruth,
   judgeTruthOf,
+  partsOf,
   type Sides,
   sameBits,
   type Verdict,
@@ -202,8 +203,7 @@ function judgeOnDevice(
 }
 
 function partsOfSides<V>(outputs: Values<V>, { left, right }: Sides): Values<V> {
-  const isOf = (path: string, side: string): boolean => path === side || path.startsWith(`${side}.`);
-  return new Map([...outputs].filter(([path]) => isOf(path, left) || isOf(path, right)));
+  return new Map([...partsOf(outputs, left), ...partsOf(outputs, right)]);
 }
 
 /** Of the checks in order. */

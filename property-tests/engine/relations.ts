@@ -374,7 +374,8 @@ function pairsOf<V>(runs: Runs, sides: Sides, outputsOf: (run: Run) => Values<V>
   });
 }
 
-function partsOf<V>(outputs: Values<V>, path: string): Values<V> {
+/** The tensors of a side; throws (an internal error) where there is none. */
+export function partsOf<V>(outputs: Values<V>, path: string): Values<V> {
   const parts = new Map([...outputs].filter(([own]) => own === path || own.startsWith(`${path}.`)));
   if (parts.size === 0) throw new Error(`there is no output ${path}`);
   return parts;

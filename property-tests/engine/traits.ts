@@ -2,7 +2,7 @@
  * What is said of a tensor's values beside their type (`Trait`): kept while cases are drawn and made
  * simpler. All of it is of a number by itself, or of a row along the last dimension.
  */
-import { type Choose, pick } from '../../compiler/graph/choice-tape.ts';
+import { type Choose, pick, shuffled } from '../../compiler/graph/choice-tape.ts';
 import { roundTo } from '../../compiler/graph/rounding.ts';
 import { isFloat } from '../../compiler/graph/tensor-type.ts';
 import { hasTrait } from '../../dsl/types/traits.ts';
@@ -31,14 +31,17 @@ export function drawnWithTraits(tensor: CaseTensor, wanted: Wanted, choose: Choo
   return { ...tensor, data: Float64Array.from(rows.flat()), profile };
 }
 
-const permutations = {
-  any: (length: number, choose: Choose): Row => {
-    const left = Array.from({ length }, (_, place) => place);
-    return Array.from({ length }, () => left.splice(choose(left.length), 1)[0]!);
-  },
-  reversed: (length: number): Row => Array.from({ length }, (_, place) => length - 1 - place),
-  identity: (length: number): Row => Array.from({ length }, (_, place) => place),
+const permutations: {
+  readonly [name in 'any' | 'reversed' | 'identity']: (length: number, choose: Choose) => Row;
+} = {
+  any: (length, choose) => shuffled(choose, positions(length)),
+  reversed: (length) => positions(length).toReversed(),
+  identity: positions,
 };
+
+function positions(length: number): Row {
+  return Array.from({ length }, (_, place) => place);
+}
 
 function mended(row: Row, wanted: Wanted): Row {
   const { traits, dtype } = wanted;

@@ -24,7 +24,7 @@ import { evaluateOnMesh, resized } from '../../compiler/partition/evaluate-mesh.
 import { type DeviceProgram, localize } from '../../compiler/partition/localize.ts';
 import { exactAlgebra, scatter } from '../../compiler/partition/random-partition.ts';
 import { difference, fault, predictedBytes, sentBytes } from '../../compiler/partition/random-programs.ts';
-import type { DeviceProfile } from '../../compiler/tiles/device-profile.ts';
+import { leastDevice } from '../../compiler/tiles/device-profile.ts';
 import { compileFor } from '../../driver/compile.ts';
 import { randomTextFault } from './front-end.ts';
 import { mayHideInfinity, notingFloat32 } from './hidden-infinities.ts';
@@ -153,24 +153,9 @@ function withPasses({ program: { graph, inputs } }: Subject, isRun: (name: strin
   return verdict(found && `${found}\nafter ${run}\n${printGraph(graph)}\nbecame\n${printGraph(after)}`);
 }
 
-/** What WebGPU adapters offer at least. */
-const someDevice: DeviceProfile = {
-  name: 'some device',
-  software: false,
-  maxStorageBuffersPerStage: 8,
-  maxBindingBytes: 2 ** 27,
-  maxBufferBytes: 2 ** 28,
-  maxWorkgroupBytes: 16_384,
-  maxInvocationsPerWorkgroup: 256,
-  maxWorkgroupSize: [256, 256, 64],
-  maxWorkgroupsPerDimension: 65_535,
-  f16: false,
-  subgroupSize: undefined,
-};
-
 function compiled(optimized: Graph, device?: DeviceProgram) {
   const instance = { entry: optimized.name, sizes: new Map(), inputDtypes: new Map() };
-  return compileFor({ optimized, below: new Map(), ...(device && { device }) }, instance, someDevice);
+  return compileFor({ optimized, below: new Map(), ...(device && { device }) }, instance, leastDevice);
 }
 
 function compiledText(optimized: Graph, device?: DeviceProgram): string {
