@@ -18,11 +18,13 @@ function runJob({ command, options }: Launched, script: string, argument: string
   return { status, stdout, stderr };
 }
 
-/** What the ranks themselves said when the job ended; what they said before is that they wait. */
+/**
+ * What the ranks themselves said when the job ended; what they said before is that they wait. A library that
+ * crashes may have begun the line.
+ */
 function lastWords(stderr: string): readonly string[] {
-  return stderr
-    .split('\n')
-    .filter((line) => /^ricci: .*( while rank \d waited in |; rank \d stops$)/.test(line))
+  return [...stderr.matchAll(/ricci: .*(?: while rank \d waited in .*|; rank \d stops)$/gm)]
+    .map(([line]) => line)
     .toSorted();
 }
 
@@ -37,8 +39,11 @@ interface Fault {
   readonly says: string;
   /** How many say so: rank 2 does not, when it is dead. */
   readonly speakers: 3 | 4;
-  /** MPI may let the others through a call that does not match; they then wait in none. */
-  readonly mayPass?: true;
+  /**
+   * Calls that do not match meet in MPI, before they are compared. It may let the others through, which then
+   * wait in none, and Open MPI may write past the end of a receive that is too short, and so end rank 2.
+   */
+  readonly meets?: true;
 }
 
 const mismatch = (calls: string): Fault['says'] =>
@@ -59,15 +64,15 @@ const faults: readonly Fault[] = [
     fault: 'other combiner',
     says: mismatch(String.raw`all_reduce\(min\) of 1024 f32`),
     speakers: 4,
-    mayPass: true,
+    meets: true,
   },
   {
     fault: 'other type',
     says: mismatch(String.raw`all_reduce\(sum\) of 1024 i32`),
     speakers: 4,
-    mayPass: true,
+    meets: true,
   },
-  { fault: 'other verb', says: mismatch('barrier'), speakers: 4, mayPass: true },
+  { fault: 'other verb', says: mismatch('barrier'), speakers: 4, meets: true },
   { fault: 'never comes', says: absent, speakers: 4 },
   { fault: 'never comes, busy', says: absent, speakers: 4 },
 ];
@@ -101,13 +106,13 @@ for (const launched of launchers) {
       expect(found.ticks).toBeGreaterThan(0);
     });
 
-    test.for(faults)('rank 2: $fault', ({ fault, says, speakers, mayPass }) => {
+    test.for(faults)('rank 2: $fault', ({ fault, says, speakers, meets }) => {
       const { status, stderr } = runJob(launched, 'faults.mjs', fault);
       const lines = lastWords(stderr);
       expect(status, stderr).toBeGreaterThan(0);
-      expect(lines, stderr).toHaveLength(speakers);
+      expect(meets ? [3, 4] : [speakers], stderr).toContain(lines.length);
       for (const rank of [0, 1, 3]) {
-        const place = ` while rank ${rank} waited in ${atSum}${mayPass ? `|; rank ${rank} stops` : ''}`;
+        const place = ` while rank ${rank} waited in ${atSum}${meets ? `|; rank ${rank} stops` : ''}`;
         expect(lines.join('\n')).toMatch(new RegExp(`^ricci: ${says}(${place})$`, 'm'));
       }
     });

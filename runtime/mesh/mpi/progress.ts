@@ -41,6 +41,8 @@ export function newProgress(mpi: Mpi, crowded: boolean): Progress {
   const flag = new Int32Array(new ArrayBuffer(4));
   const flagAddress = mpi.address(flag);
   const flights = new Set<Flight>();
+  /** What failed, kept for good: messages to its memory may still be under way. */
+  const wrecks: Flight[] = [];
   let scheduled = false;
   let lastMoved = 0;
 
@@ -59,6 +61,7 @@ export function newProgress(mpi: Mpi, crowded: boolean): Progress {
       try {
         if (isDone(flight)) land(flight, flight.resolve);
       } catch (error) {
+        wrecks.push(flight);
         land(flight, () => flight.reject(error));
       }
     }
