@@ -3,6 +3,8 @@ import { optimize } from '../../compiler/optimize/passes.ts';
 import { exactOptions } from '../../compiler/partition/collectives/options.ts';
 import { localizeOptimized } from '../../compiler/partition/collectives/passes.ts';
 import { dividing } from '../../compiler/partition/random-partition.ts';
+import type { Package } from '../../compiler/plan/package.ts';
+import type { DeviceProfile } from '../../compiler/tiles/device-profile.ts';
 import { compileFor } from '../../driver/compile.ts';
 import { isUserError } from '../../runtime/errors.ts';
 import { loadMesh } from '../../runtime/mesh/run-mesh.ts';
@@ -10,7 +12,7 @@ import { runWhole } from '../../runtime/mesh/whole-tensors.ts';
 import { openAdapter } from '../../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/webgpu/device.ts';
 import { loadPackage } from '../../runtime/webgpu/execute.ts';
-import { inMemory } from '../../runtime/weights/stored-tensor.ts';
+import { inMemory, type StoredTensor } from '../../runtime/weights/stored-tensor.ts';
 import { type TensorData, tensorFromValues, tensorValues } from '../../runtime/weights/tensor-data.ts';
 import { expectedOutputs, faultOf } from './shaken.ts';
 import type { MeshSubject, Subject } from './subject.ts';
@@ -18,7 +20,7 @@ import { type Verdict, verdict } from './verdict.ts';
 
 let opened: Promise<OpenedDevice> | undefined;
 
-function device(): Promise<OpenedDevice> {
+export function device(): Promise<OpenedDevice> {
   opened ??= openAdapter({ kind: 'software' }).then(openDevice);
   return opened;
 }
@@ -45,26 +47,35 @@ export async function runsOnAdapter({ program: { graph, inputs } }: Subject): Pr
   }
 }
 
-export async function runsOnMesh({ program, cut, partitioned }: MeshSubject): Promise<Verdict> {
-  const { graph, inputs } = program;
-  // What is pending at the start is made up for the evaluator: whoever runs a program gives whole tensors.
-  const isPending = [...partitioned.device.inputs.values()].some(({ pending }) => pending.size > 0);
-  if (cut.rule !== dividing || isPending) return 'not told';
-  const wanted = expectedOutputs(graph, inputs);
-  if (wanted === undefined) return 'not told';
+export async function runsOnMesh(subject: MeshSubject): Promise<Verdict> {
+  const { graph, inputs } = subject.program;
   const adapter = await device();
-  const own = localizeOptimized(partitioned.placed, exactOptions);
-  const instance = { entry: graph.name, sizes: new Map(), inputDtypes: new Map(), mesh: own.mesh };
-  const lowered = { optimized: optimize(own.graph), below: new Map(), device: own };
-  const compiled = compileFor(lowered, instance, adapter.profile).package;
+  const compiled = packageOfMesh(subject, adapter.profile);
+  const wanted = expectedOutputs(graph, inputs);
+  if (compiled === undefined || wanted === undefined) return 'not told';
   const loaded = await loadMesh(compiled, adapter);
   try {
-    const stored = [...tensorsOf(graph, inputs)].map(([path, tensor]) => [path, inMemory(tensor)] as const);
-    const found = await runWhole(loaded, compiled.manifest, new Map(stored));
+    const found = await runWhole(loaded, compiled.manifest, storedInputs(subject.program));
     return verdict(faultOf(wanted, numbers(found)));
   } finally {
     loaded.destroy();
   }
+}
+
+/** undefined: it is cut as nobody can run it */
+export function packageOfMesh(subject: MeshSubject, profile: DeviceProfile): Package | undefined {
+  const { program, cut, partitioned } = subject;
+  // What is pending at the start is made up for the evaluator: whoever runs a program gives whole tensors.
+  const isPending = [...partitioned.device.inputs.values()].some(({ pending }) => pending.size > 0);
+  if (cut.rule !== dividing || isPending) return undefined;
+  const own = localizeOptimized(partitioned.placed, exactOptions);
+  const instance = { entry: program.graph.name, sizes: new Map(), inputDtypes: new Map(), mesh: own.mesh };
+  const lowered = { optimized: optimize(own.graph), below: new Map(), device: own };
+  return compileFor(lowered, instance, profile).package;
+}
+
+export function storedInputs({ graph, inputs }: Subject['program']): ReadonlyMap<string, StoredTensor> {
+  return new Map([...tensorsOf(graph, inputs)].map(([path, tensor]) => [path, inMemory(tensor)]));
 }
 
 function tensorsOf(

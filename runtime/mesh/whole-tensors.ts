@@ -32,7 +32,7 @@ type StoredTensors = ReadonlyMap<string, StoredTensor>;
  * agree on an output; and as `run`
  */
 export async function runWhole(
-  loaded: LoadedMesh,
+  loaded: Pick<LoadedMesh, 'mesh' | 'run'>,
   manifest: Manifest,
   inputs: StoredTensors,
 ): Promise<Map<string, TensorData>> {
