@@ -2,6 +2,7 @@
  * What every rule of the grammar needs: spans, reports, the bound on nesting, and human words for what was
  * expected.
  */
+import './object-group-by.ts';
 import {
   createTokenInstance,
   EmbeddedActionsParser,
