@@ -3,18 +3,22 @@
  * by side.
  */
 import { describeEntry } from '../compiler/lower/entry.ts';
-import { type Checked, compileFor, lower } from '../driver/compile.ts';
+import { type Checked, compileFor, type Instance, type Lowered, lower } from '../driver/compile.ts';
 import { randomInput } from '../driver/random-inputs.ts';
 import { runReference } from '../driver/run-reference.ts';
 import type { OpenedDevice } from '../runtime/webgpu/device.ts';
 import { loadPackage } from '../runtime/webgpu/execute.ts';
 import { type TensorData, tensorValues } from '../runtime/weights/tensor-data.ts';
 
-type Tensors = ReadonlyMap<string, TensorData>;
+export type Tensors = ReadonlyMap<string, TensorData>;
 
-export interface Runs {
+/** On the evaluator. */
+export interface ReferenceRuns {
   readonly written: Tensors;
   readonly optimized: Tensors;
+}
+
+export interface Runs extends ReferenceRuns {
   readonly wgsl: Tensors;
 }
 
@@ -26,22 +30,46 @@ export async function runEntry(
   device: OpenedDevice,
 ): Promise<Runs> {
   const instance = { entry, sizes, inputDtypes: new Map() };
-  const { inputs: wanted } = describeEntry(checked.program, entry);
-  const inputs = new Map(wanted.map((each) => [each.path, randomInput(each, sizes, seed)]));
-  const lowered = lower(checked, instance);
-  if (lowered.kind === 'rejected')
-    throw new Error(lowered.diagnostics.map(({ message }) => message).join('; '));
+  const lowered = loweredEntry(checked, instance);
+  const inputs = inputsOf(checked, entry, sizes, seed);
   const compiled = compileFor(lowered, instance, device.profile);
   const loaded = await loadPackage(compiled.package, device);
   try {
-    return {
-      written: runReference(lowered.graph, inputs),
-      optimized: runReference(lowered.optimized, inputs),
-      wgsl: await loaded.run(inputs),
-    };
+    return { ...evaluated(lowered, inputs), wgsl: await loaded.run(inputs) };
   } finally {
     loaded.destroy();
   }
+}
+
+export function evaluateEntry(
+  checked: Checked,
+  entry: string,
+  sizes: ReadonlyMap<string, number>,
+  seed: number,
+): ReferenceRuns {
+  const lowered = loweredEntry(checked, { entry, sizes, inputDtypes: new Map() });
+  return evaluated(lowered, inputsOf(checked, entry, sizes, seed));
+}
+
+export function loweredEntry(checked: Checked, instance: Instance): Lowered {
+  const lowered = lower(checked, instance);
+  if (lowered.kind === 'rejected')
+    throw new Error(lowered.diagnostics.map(({ message }) => message).join('; '));
+  return lowered;
+}
+
+function inputsOf(
+  checked: Checked,
+  entry: string,
+  sizes: ReadonlyMap<string, number>,
+  seed: number,
+): Tensors {
+  const { inputs } = describeEntry(checked.program, entry);
+  return new Map(inputs.map((each) => [each.path, randomInput(each, sizes, seed)]));
+}
+
+function evaluated({ graph, optimized }: Lowered, inputs: Tensors): ReferenceRuns {
+  return { written: runReference(graph, inputs), optimized: runReference(optimized, inputs) };
 }
 
 /**
