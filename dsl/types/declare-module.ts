@@ -45,6 +45,7 @@ export function declareModule(
     const names = scopes.get(target.source.path);
     if (names !== undefined) importModule(declaration, target, names, scope, report);
   }
+  reportHiddenImports(module.imports, report);
   const meshes = declarationsOf(tree.declarations, 'mesh');
   for (const axis of meshes.flatMap(({ axes }) => axes)) scope.axes.set(axis.name, axis.span);
   const records = declarationsOf(tree.declarations, 'record');
@@ -120,6 +121,42 @@ function qualifierOf(declaration: Import, target: LoadedModule): string {
   if (from.kind === 'name') return from.text;
   const file = target.source.path.split('/').at(-1) ?? target.source.path;
   return target.tree.name?.name ?? file.replace(/\.ricci$/, '');
+}
+
+/** Names that imports of different modules give: only the last would be seen. */
+function reportHiddenImports(imports: LoadedModule['imports'], report: Report): void {
+  const first = new Map<string, { readonly target: LoadedModule; readonly span: Span }>();
+  const note = (key: string, target: LoadedModule, span: Span, message: string, help: string): void => {
+    const earlier = first.get(key);
+    if (earlier === undefined) first.set(key, { target, span });
+    else if (earlier.target !== target)
+      report({
+        code: 'E0204',
+        message,
+        at: span,
+        secondary: [{ span: earlier.span, message: 'first imported here' }],
+        help: [help],
+      });
+  };
+  for (const { declaration, target } of imports) {
+    const qualifier = qualifierOf(declaration, target);
+    const span = declaration.alias?.span ?? declaration.from.span;
+    note(
+      `${qualifier}.`,
+      target,
+      span,
+      `two modules are imported as ${qualifier}`,
+      'name one of them with `as`',
+    );
+    for (const { name, span: at } of declaration.names)
+      note(
+        name,
+        target,
+        at,
+        `${name} is imported from two modules`,
+        'leave one out, and write its module before it',
+      );
+  }
 }
 
 function reportMissing(name: Identifier, declaration: Import, names: ModuleScope, report: Report): void {

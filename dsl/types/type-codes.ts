@@ -24,7 +24,8 @@ const codes = {
   },
   E0204: {
     title: 'Defined twice',
-    explanation: 'One name stands for one thing: functions, records, parameters, fields, sizes and indices.',
+    explanation:
+      'One name stands for one thing: functions, records, parameters, fields, sizes, indices and imported modules.',
     example: 'fn f(x: f32, x: f32) -> f32 = x',
   },
   E0205: {
