@@ -6,7 +6,8 @@
  */
 import { type AxisList, type Placement, samePlacement } from '../../../dsl/placement/placement.ts';
 import { dtypeFacts } from '../../../dsl/types/dtype.ts';
-import type { CollectiveNode, Graph, Node, Tensor, TensorId } from '../../graph/graph.ts';
+import type { CollectiveNode, Graph, LoopId, LoopNode, Node, Tensor, TensorId } from '../../graph/graph.ts';
+import { allNodes } from '../../graph/uses.ts';
 import { deadCode } from '../../optimize/dead-code.ts';
 import type { PlacementChange } from '../change.ts';
 import { collectiveSteps } from '../collective-steps.ts';
@@ -33,7 +34,8 @@ export function reroute(placed: PlacedGraph, { reassociates }: CollectiveOptions
   const graph = deadCode(placed.graph);
   const draft = draftOf({ ...placed, graph });
   const plan = reshardPlanner(placed.mesh);
-  return mapLevels(graph, (level) => rerouteLevel(level, { draft, plan, reassociates }));
+  const routed = mapLevels(graph, (level) => rerouteLevel(level, { draft, plan, reassociates }));
+  return holdStates(routed, collectivesInLoops(graph), draft);
 }
 
 interface Router {
@@ -294,4 +296,40 @@ function declared(source: Tensor, placement: Placement, draft: Draft): Collectiv
     result,
     change: { kind: 'declare', first: 0, ...placement },
   };
+}
+
+// ── states of loops ────────────────────────────────────────────────────────────────────────────────────────
+
+/** By loop: which collectives its body has. */
+type LoopCollectives = ReadonlyMap<LoopId, string>;
+
+function collectivesInLoops(graph: Graph): LoopCollectives {
+  const loops = allNodes(graph).filter((node): node is LoopNode => node.kind === 'loop');
+  return new Map(loops.map(({ loop, body }) => [loop, collectivesIn(body)]));
+}
+
+function collectivesIn(graph: Graph): string {
+  return allNodes(graph)
+    .flatMap((node) => (node.kind === 'collective' ? [node.result.id] : []))
+    .join(' ');
+}
+
+/**
+ * That a state lives as it does may have been said by a collective in the body alone, which is gone: then what the
+ * loop begins with says it.
+ */
+function holdStates(graph: Graph, before: LoopCollectives, draft: Draft): Graph {
+  const nodes = graph.nodes.flatMap((node): readonly Node[] => {
+    if (node.kind !== 'loop') return [node];
+    const body = holdStates(node.body, before, draft);
+    if (collectivesIn(node.body) === before.get(node.loop)) return [{ ...node, body }];
+    const held = node.initial.map((tensor, position) => {
+      const state = draft.placements.get(body.inputs[position]!.tensor.id)!;
+      const lives = draft.placements.get(tensor)!;
+      return samePlacement(lives, state) ? undefined : declared(draft.tensors.get(tensor)!, state, draft);
+    });
+    const initial = node.initial.map((tensor, position) => held[position]?.result.id ?? tensor);
+    return [...held.filter((each) => each !== undefined), { ...node, initial, body }];
+  });
+  return { ...graph, nodes };
 }
