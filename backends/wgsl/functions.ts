@@ -54,6 +54,10 @@ const signs: { readonly [D in Arithmetic]: Rule['write'] } = {
   bool: (_, a) => a,
 };
 
+const shift = (operator: '<<' | '>>'): Rule => ({
+  write: (_, word, amount) => `${word} ${operator} (${amount} % 32u)`,
+});
+
 const threefry = (word: 'x' | 'y'): Rule => ({
   helper: () => 'threefry',
   scalarOnly: true,
@@ -97,6 +101,8 @@ export const functionRules: { readonly [F in ScalarFunction]: Rule } = {
   not: { write: (_, a) => `!${a}` },
   // Reads are never out of bounds in WGSL, whatever the index: both sides may be evaluated.
   select: { write: (_, condition, yes, no) => `select(${no}, ${yes}, ${condition})` },
+  shift_left: shift('<<'),
+  shift_right: shift('>>'),
   threefry0: threefry('x'),
   threefry1: threefry('y'),
 };

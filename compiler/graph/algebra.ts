@@ -21,7 +21,16 @@ export interface TensorValue<V> extends TensorType {
 /**
  * Functions whose result is no float whatever they are given; they and `select` are not the algebra's affair.
  */
-type ExactFunction = 'floordiv' | 'mod' | 'and' | 'or' | 'not' | 'threefry0' | 'threefry1';
+type ExactFunction =
+  | 'floordiv'
+  | 'mod'
+  | 'and'
+  | 'or'
+  | 'not'
+  | 'shift_left'
+  | 'shift_right'
+  | 'threefry0'
+  | 'threefry1';
 export type Comparison = 'eq' | 'ne' | 'lt' | 'le';
 export type FloatFunction = Exclude<ScalarFunction, ExactFunction | Comparison | 'select'>;
 export type IntegerType = Exclude<Arithmetic, 'f32'>;

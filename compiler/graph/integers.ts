@@ -52,6 +52,8 @@ const operations: IntegerTable = {
   not: () => (operand) => 1 - operand,
   // The evaluator chooses before it evaluates the branches.
   select: undefined,
+  shift_left: () => (word, amount) => (word << (amount % 32)) >>> 0,
+  shift_right: () => (word, amount) => word >>> (amount % 32),
   threefry0: () => (key0, key1, counter0, counter1) => threefry2x32(key0, key1, counter0, counter1)[0],
   threefry1: () => (key0, key1, counter0, counter1) => threefry2x32(key0, key1, counter0, counter1)[1],
 };

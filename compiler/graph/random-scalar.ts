@@ -103,6 +103,8 @@ const functions: { readonly [F in ScalarFunction]: Generator } = {
         randomScalar(scope, type, depth),
       ),
   },
+  shift_left: ofOperands('shift_left', 2, { u32: 2 }),
+  shift_right: ofOperands('shift_right', 2, { u32: 2 }),
   threefry0: ofOperands('threefry0', 4, { u32: 2 }),
   threefry1: ofOperands('threefry1', 4, { u32: 2 }),
 };

@@ -263,8 +263,13 @@ export function indexArithmetic(bounds: IndexBounds): IndexArithmetic {
     return combined(expression(whole), left, 1) ?? apply('floordiv', dividend, integer(divisor));
   }
 
-  /** `(x floordiv a) floordiv b` is `x floordiv (a * b)`. */
+  /** `(x floordiv a) floordiv b` is `x floordiv (a * b)`, `(x mod (a * b)) floordiv b` is `(x floordiv b) mod a`. */
   function dividedOnce(rest: Scalar, divisor: number): Scalar {
+    if (rest.op === 'apply' && rest.function === 'mod') {
+      const [inner, modulus] = rest.operands as [Scalar, Scalar];
+      if (isPositive(modulus) && modulus.value % divisor === 0)
+        return mod(floordiv(inner, divisor), modulus.value / divisor);
+    }
     if (rest.op === 'apply' && rest.function === 'floordiv') {
       const [inner, first] = rest.operands as [Scalar, Scalar];
       if (isPositive(first) && within(first.value * divisor))

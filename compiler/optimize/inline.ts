@@ -63,10 +63,13 @@ function isWorthFusing(producer: ComputeNode, { evaluations, turns }: Uses): boo
   return isCheap(work, evaluations.length);
 }
 
-/** Little enough to do at every step of a consumer's inner loop. */
-function isCheap(work: Work, consumers: number): boolean {
-  if (work.floatLoads + work.integerLoads <= 1) return work.arithmetic <= 2;
-  return consumers === 1 && work.floatLoads + work.integerLoads === 2 && work.arithmetic <= 1;
+/**
+ * Little enough to do at every step of a consumer's inner loop. An integer, an offset and a scale are a weight in
+ * few bits, which would be several times as long where it is stored.
+ */
+function isCheap({ floatLoads, integerLoads, arithmetic }: Work, consumers: number): boolean {
+  if (floatLoads + integerLoads <= 1) return arithmetic <= 2;
+  return consumers === 1 && floatLoads + integerLoads === 2 && arithmetic <= 1 + integerLoads;
 }
 
 // ── substitution ───────────────────────────────────────────────────────────────────────────────────────────

@@ -65,6 +65,8 @@ const writers: { readonly [F in ScalarFunction]: Writer } = {
     const [then, otherwise] = firm(branches);
     return choice(condition!, then!, otherwise!);
   },
+  shift_left: called('shift_left'),
+  shift_right: called('shift_right'),
   threefry0: called('threefry0'),
   threefry1: called('threefry1'),
 };

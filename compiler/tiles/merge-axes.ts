@@ -64,7 +64,7 @@ export function groupIterators(
   );
 }
 
-/** How many loads in `body` meet neighbours in memory along an axis. */
+/** How many loads in `body` meet neighbours in memory along an axis, or the same element several times. */
 export function innermostStrides(
   body: Scalar,
   extents: readonly number[],
@@ -73,7 +73,10 @@ export function innermostStrides(
 ): number {
   const iterators = extents.map((extent, at) => placeholder(at, extent));
   const { strides } = findUses([lowerScalar(body, { tensors, iterators })]);
-  return strides.filter((of) => of.get(`axis${axis}`) === 1).length;
+  return strides.filter((of) => {
+    const stride = of.get(`axis${axis}`) ?? 0;
+    return stride > 0 && stride <= 1;
+  }).length;
 }
 
 /** How many loads that vary along two axes have neighbours in memory along the one, and along the other. */
@@ -97,7 +100,7 @@ export function neighbouringLoads(
 interface Uses {
   /** Axes used other than linearly in an offset. */
   readonly irregular: ReadonlySet<string>;
-  /** For each load, the stride of each axis in its offset. */
+  /** For each load, the stride of each axis in its offset: a half where two neighbours share an element. */
   readonly strides: readonly ReadonlyMap<string, number>[];
 }
 
@@ -152,6 +155,8 @@ function addStrides(
         return;
       }
     }
+    if (offset.function === 'floordiv' && a && b?.op === 'constant' && b.value > 0)
+      addStrides(a, factor / b.value, found, visit);
   }
   visit(offset);
 }

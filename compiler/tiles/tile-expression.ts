@@ -228,7 +228,17 @@ export function remainder(dividend: TileExpression, divisor: number): TileExpres
   if (divisor === 1) return constant(0);
   const { low, high } = intervalOf(dividend);
   if (low >= 0 && high < divisor) return dividend;
+  const finer = remainderBy(dividend, divisor);
+  if (finer !== undefined) return remainder(finer, divisor);
   return apply('mod', 'i32', dividend, constant(divisor));
+}
+
+/** Of `x mod n` that is reduced again by a divisor of n: x. */
+function remainderBy(expression: TileExpression, divisor: number): TileExpression | undefined {
+  if (expression.op !== 'apply' || expression.function !== 'mod' || expression.dtype !== 'i32') return undefined;
+  const [dividend, by] = expression.operands;
+  const modulus = by && constantValue(by);
+  return modulus !== undefined && modulus > 0 && modulus % divisor === 0 ? dividend : undefined;
 }
 
 export function minimum(left: TileExpression, right: TileExpression): TileExpression {

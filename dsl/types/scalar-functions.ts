@@ -10,7 +10,7 @@
  * - `compare`: two of one type in, bool out;
  * - `bool`: bools in, bool out;
  * - `select`: (bool, t, t) → t;
- * - `bits`: four u32 in, one u32 out.
+ * - `bits`: u32 in, one u32 out.
  */
 export type ScalarSignature = 'float' | 'number' | 'integer' | 'compare' | 'bool' | 'select' | 'bits';
 
@@ -58,6 +58,9 @@ const facts = {
   not: { arity: 1, signature: 'bool', callable: false },
   /** Only the chosen branch is evaluated: a load in the other one may be out of range. */
   select: { arity: 3, signature: 'select', callable: false },
+  /** A word shifted towards its high or its low end, by the amount modulo 32; zeros come in. */
+  shift_left: { arity: 2, signature: 'bits', callable: true },
+  shift_right: { arity: 2, signature: 'bits', callable: true },
   /**
    * threefry2x32(key0, key1, counter0, counter1), first and second word (Salmon et al., SC'11; 20 rounds).
    */

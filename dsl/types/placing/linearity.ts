@@ -56,6 +56,8 @@ export const roles: { readonly [F in ScalarFunction]: Role } = {
   or: 'greatest',
   not: 'final',
   select: 'choice',
+  shift_left: 'final',
+  shift_right: 'final',
   threefry0: 'final',
   threefry1: 'final',
 };
