@@ -64,8 +64,8 @@ function isWorthFusing(producer: ComputeNode, { evaluations, turns }: Uses): boo
 }
 
 /**
- * Little enough to do at every step of a consumer's inner loop. An integer, an offset and a scale are a weight in
- * few bits, which would be several times as long where it is stored.
+ * Little enough to do at every step of a consumer's inner loop. An integer, an offset and a scale are a
+ * weight in few bits, which would be several times as long where it is stored.
  */
 function isCheap({ floatLoads, integerLoads, arithmetic }: Work, consumers: number): boolean {
   if (floatLoads + integerLoads <= 1) return arithmetic <= 2;

@@ -315,8 +315,8 @@ function collectivesIn(graph: Graph): string {
 }
 
 /**
- * That a state lives as it does may have been said by a collective in the body alone, which is gone: then what the
- * loop begins with says it.
+ * That a state lives as it does may have been said by a collective in the body alone, which is gone: then
+ * what the loop begins with says it.
  */
 function holdStates(graph: Graph, before: LoopCollectives, draft: Draft): Graph {
   const nodes = graph.nodes.flatMap((node): readonly Node[] => {
