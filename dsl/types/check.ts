@@ -172,7 +172,7 @@ function remembered(
   return isSame ? known : undefined;
 }
 
-/** The modules whose names a module sees: those that it imports, and the prelude. Each was checked already. */
+/** The modules whose names a module sees: the prelude and what it imports. They were checked already. */
 function basesOf(
   { source, imports }: LoadedModule,
   { prelude, belowPrelude }: LoadedProgram,

@@ -7,15 +7,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
+import { float64 } from '../../compiler/graph/float64.ts';
 import { type Checked, checkSource } from '../../driver/compile.ts';
 import { standardLibrary } from '../../driver/module-loader.ts';
 import { format } from '../../dsl/syntax/format.ts';
 import { parse } from '../../dsl/syntax/parse.ts';
 import type { Module } from '../../dsl/syntax/tree.ts';
 import { counterexampleFile } from './counterexample-file.ts';
+import type { DeviceRunner } from './device-runner.ts';
 import { judgeOf } from './judge.ts';
-import type { Counterexample, PropertyReport } from './report.ts';
+import type { Counterexample, PropertyReport, Target } from './report.ts';
 import { runProperty } from './run-property.ts';
+import { runOnMesh, runOnReference } from './runs.ts';
 import { withoutPlaces } from './tree-parts.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ricci-counterexamples-'));
@@ -31,36 +34,53 @@ function checkedText(text: string, path: string): Checked {
   throw new Error(`${checked.diagnostics[0]?.message}\n${text}`);
 }
 
-/** The report of the last property. */
-async function reportOf(checked: Checked, seed = 1): Promise<PropertyReport> {
+/** The report of the last property; on the device alone, where there is one. */
+async function reportOf(checked: Checked, seed = 1, device?: DeviceRunner): Promise<PropertyReport> {
   const property = [...checked.program.properties.values()].at(-1)!;
-  const options = { runs: 50, seed, path: undefined, exhaust: 256, targets: ['reference'] as const };
-  return runProperty(judgeOf(checked, property, undefined), { ...options, onCase: () => {} });
+  const targets: readonly Target[] = device === undefined ? ['reference'] : ['wgsl'];
+  const options = { runs: 50, seed, path: undefined, exhaust: 256, targets };
+  return runProperty(judgeOf(checked, property, device), { ...options, onCase: () => {} });
+}
+
+/** One that computes what the reference does, but for a factor. */
+function deviceOff(factor: number): DeviceRunner {
+  return {
+    run: async (_, { graph, device }, __, inputs) => {
+      const run = device === undefined ? runOnReference(graph) : runOnMesh(device);
+      const outputs = [...run(float64, inputs)].map(([path, value]) => {
+        const data = Array.from(value.data as ArrayLike<number>, (own) => own * factor);
+        return [path, { ...value, data }] as const;
+      });
+      return new Map(outputs);
+    },
+    destroy: () => {},
+  };
 }
 
 interface Options {
   readonly change?: (found: Counterexample) => Counterexample;
   readonly seed?: number;
+  readonly device?: DeviceRunner;
 }
 
 /** The file of the last property of a text, which fails. */
-async function fileOf(text: string, { change = (found) => found, seed = 1 }: Options = {}) {
+async function fileOf(text: string, { change = (found) => found, seed = 1, device }: Options = {}) {
   writeFileSync(file, text);
   const checked = checkedText(text, file);
-  const { outcome, name } = await reportOf(checked, seed);
+  const { outcome, name } = await reportOf(checked, seed, device);
   if (outcome.kind !== 'failed') throw new Error(`it is ${outcome.kind}: ${text}`);
   const property = checked.program.properties.get(name)!;
   const counterexample = change(outcome.counterexample);
   const replay = `ricci test faulty.ricci --property ${name} --seed 1 --path 0`;
   const failure = { file, checked, property, outcome: outcome.kind, counterexample, replay };
-  const written = await counterexampleFile(failure, beside, undefined);
+  const written = await counterexampleFile(failure, beside, device);
   if (written === undefined) throw new Error('it cannot be written');
   return written;
 }
 
 /** Whether its one case fails, beside the program that it is from. */
-async function failsAlone(text: string): Promise<boolean> {
-  const { outcome, coverage } = await reportOf(checkedText(text, join(beside, 'alone.ricci')), 7);
+async function failsAlone(text: string, device?: DeviceRunner): Promise<boolean> {
+  const { outcome, coverage } = await reportOf(checkedText(text, join(beside, 'alone.ricci')), 7, device);
   return outcome.kind === 'failed' && coverage.exhausted === 'cases' && coverage.cases === 1;
 }
 
@@ -176,6 +196,16 @@ property wrong
     const text = await fileOf(faultyText);
     expect(await failsAlone(text)).toBe(true);
     writeFileSync(file, faultyText.replace('1.0', '0.0'));
+    expect(await failsAlone(text)).toBe(false);
+  });
+
+  test('says on which target alone it fails, and fails there', async () => {
+    const device = deviceOff(1 + 2 ** -10);
+    const text = await fileOf('property p forall x: f32[N], y: f32[N] check x + y ~= y + x', { device });
+    expect(text).toContain('/// Seen on wgsl.\n');
+    expect(text.split('\n').length).toBeLessThanOrEqual(9);
+    expect(await failsAlone(text, device)).toBe(true);
+    expect(await failsAlone(text, deviceOff(1))).toBe(false);
     expect(await failsAlone(text)).toBe(false);
   });
 

@@ -7,8 +7,8 @@ type Sizes = ReadonlyMap<string, number>;
 
 /**
  * The property with a number wherever one of the sizes is named, and without what is quantified of them. It
- * means the same, since a whole number takes the type that is wanted of it as a size does. A size is left where
- * its name stands for something else in a part of the property.
+ * means the same, since a whole number takes the type that is wanted of it as a size does. A size is left
+ * where its name stands for something else in a part of the property.
  */
 export function withPlainSizes(property: PropertyDeclaration, all: Sizes): PropertyDeclaration {
   const bound = boundNames(property);

@@ -1,10 +1,21 @@
 /** Properties that say the same in less: numbers for sizes, and bindings put in where they are named. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { asEntry } from '../../compiler/lower/property-entry.ts';
+import { type Checked, checkFile, sourceChecker } from '../../driver/compile.ts';
+import { standardLibrary } from '../../driver/module-loader.ts';
 import { format } from '../../dsl/syntax/format.ts';
 import { parse } from '../../dsl/syntax/parse.ts';
 import type { PropertyDeclaration } from '../../dsl/syntax/tree.ts';
+import { caseAt, domainOf } from './domain.ts';
+import { exhaust } from './exhaust.ts';
 import { inlined } from './inlined.ts';
+import { judgeOf, waysOf } from './judge.ts';
+import { neededImports, surroundingsOf } from './needed-imports.ts';
+import { pinnedProperty } from './pinned-property.ts';
 import { withPlainSizes } from './plain-sizes.ts';
+import { seededChoices } from './random-case.ts';
 import { withoutPlaces } from './tree-parts.ts';
 
 function propertyOf(text: string): PropertyDeclaration {
@@ -99,4 +110,70 @@ describe('a binding put in where it is named', () => {
     expect(without(`${head} let a = f(x) let a = g(a) check a == x`, 1)).toBeUndefined();
     expect(without(`${head} let a = f(x) let x = g(a) check a == x`, 0)).toBeUndefined();
   });
+});
+
+// ── of the standard library ────────────────────────────────────────────────────────────────────────────────
+
+interface Forms {
+  /** The property of one case with numbers for sizes, and with each binding put in where it is named. */
+  readonly same: readonly PropertyDeclaration[];
+  /** The mutants: what is put in is the value of another binding. */
+  readonly wrong: readonly PropertyDeclaration[];
+}
+
+function formsOf(declaration: PropertyDeclaration, { program }: Checked): Forms {
+  const property = program.properties.get(declaration.name.name)!;
+  const domain = domainOf(asEntry(program, property), property);
+  const choose = seededChoices(3);
+  const sizes = domain.drawSizes(choose)!;
+  const drawn = caseAt(domain, sizes, choose);
+  // Axes of a mesh that the program does not name are drawn too.
+  const mesh = domain.names.some(({ isAxis }) => isAxis) ? drawn.mesh : undefined;
+  const own = new Map(property.function.sizes.map((name) => [name, sizes.get(name)!]));
+  const plain = withPlainSizes(pinnedProperty(declaration, property, { ...drawn, mesh }), own);
+  const { bindings } = plain;
+  return {
+    same: [plain, ...bindings.flatMap((_, place) => inlined(plain, place) ?? [])],
+    wrong: bindings.slice(1).flatMap((binding, before) => {
+      const changed = { ...binding, value: bindings[before]!.value };
+      return inlined({ ...plain, bindings: bindings.with(before + 1, changed) }, before + 1) ?? [];
+    }),
+  };
+}
+
+test('the properties of the standard library hold in every such form', async () => {
+  const check = sourceChecker();
+  const place = join(standardLibrary, 'alone.ricci');
+  const same = { holds: 0, rejected: 0, undecided: 0, fails: 0, refused: 0, excluded: 0 };
+  const wrong = { ...same };
+  for (const name of readdirSync(standardLibrary).filter((each) => each.endsWith('.ricci'))) {
+    const path = join(standardLibrary, name);
+    const checked = checkFile(path);
+    if (checked.kind !== 'checked') throw new Error(path);
+    const module = withoutPlaces(parse({ path, text: readFileSync(path, 'utf8') }).module);
+    const around = surroundingsOf(module, checked.program.axes, path, standardLibrary);
+    const meshes = module.declarations.filter(({ kind }) => kind === 'mesh');
+    const judged = async (each: PropertyDeclaration): Promise<keyof typeof same> => {
+      const declarations = [...neededImports(each, around), ...meshes, each];
+      const text = format({ ...module, name: undefined, comments: [], declarations }, '');
+      const found = check({ path: place, text });
+      if (found.kind === 'rejected') return 'rejected';
+      const judge = judgeOf(found, found.program.properties.get(each.name.name)!, undefined);
+      const [tried] = exhaust(domainOf(judge.program, judge.property), 24, 0)!.cases;
+      return (await judge.judge(tried!, waysOf(tried!, ['reference']))).kind;
+    };
+    for (const declaration of module.declarations) {
+      if (declaration.kind !== 'property') continue;
+      const forms = formsOf(declaration, checked);
+      for (const each of forms.same) {
+        const kind = await judged(each);
+        expect(kind, textOf(each)).not.toBe('fails');
+        same[kind]++;
+      }
+      for (const each of forms.wrong) wrong[await judged(each)]++;
+    }
+  }
+  expect(same.holds).toBeGreaterThan(90);
+  expect(same.rejected).toBeLessThan(9);
+  expect(wrong.fails).toBeGreaterThan(2);
 });
