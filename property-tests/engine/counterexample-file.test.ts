@@ -199,6 +199,23 @@ property wrong
     expect(await failsAlone(text)).toBe(false);
   });
 
+  test('is given what the property only moved, and not what the program gave it', async () => {
+    const text = await fileOf(`
+      fn before(x: f32[S], t: i32) -> f32 = sum s: if s <= t + 1 then x[s] else 0
+      fn same(x: f32[S]) -> f32[S] = x
+      property no_later
+        forall x: f32[S], later: f32[S], t: ix(S)
+        let other[s] = if s <= t then x[s] else later[s]
+        let kept = same(other)
+        check before(kept, t) === before(x, t)`);
+    expect(text).toContain(`
+property no_later
+  forall x: f32[2] = [0, 1], t: ix(2) = 0, other: f32[2] = [0, 0]
+  check before(same(other), t) === before(x, t)
+`);
+    expect(await failsAlone(text)).toBe(true);
+  });
+
   test('says on which target alone it fails, and fails there', async () => {
     const device = deviceOff(1 + 2 ** -10);
     const text = await fileOf('property p forall x: f32[N], y: f32[N] check x + y ~= y + x', { device });

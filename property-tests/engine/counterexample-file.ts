@@ -11,6 +11,7 @@ import type { DeviceRunner } from './device-runner.ts';
 import { domainOf } from './domain.ts';
 import { exhaust } from './exhaust.ts';
 import { judgeOf } from './judge.ts';
+import { type MovedValues, movedValues, noMovedValues, withMovedSides } from './moved-values.ts';
 import { neededImports, type Surroundings, surroundingsOf } from './needed-imports.ts';
 import { pinnedProperty, shorterProperties, withoutUnused } from './pinned-property.ts';
 import { withPlainSizes } from './plain-sizes.ts';
@@ -52,50 +53,65 @@ export async function counterexampleFile(
   const only = counterexample.check === undefined ? undefined : declaration.checks[counterexample.check];
 
   const place = resolve(folder, 'counterexample.ricci');
-  const check = sourceChecker();
-  const judged = async (candidate: PropertyDeclaration): Promise<Draft> => {
-    const text = format(moduleOf(candidate, around), '');
-    return { candidate, text, judged: await judgedAlone(check({ path: place, text }), failure, device) };
-  };
+  const checkText = sourceChecker();
+  const write = (candidate: PropertyDeclaration): Draft => ({
+    candidate,
+    text: format(moduleOf(candidate, around), ''),
+  });
+  const judge = ({ text }: Draft): Promise<Judged> =>
+    judgedAlone(checkText({ path: place, text }), failure, device);
+
   const single = withoutUnused(only === undefined ? whole : { ...whole, checks: [only] });
   const sizes = new Map(property.function.sizes.map((name) => [name, tried.sizes.get(name)!]));
-  const drafts: Draft[] = [];
-  for (const candidate of [withPlainSizes(single, sizes), single, whole]) {
-    drafts.push(await judged(candidate));
-    if (drafts.at(-1)!.judged.kind === 'fails') break;
+  let best: (Draft & { readonly judged: Judged }) | undefined;
+  for (const draft of [withPlainSizes(single, sizes), single, whole].map(write)) {
+    const judged = await judge(draft);
+    if (judged.kind !== 'rejected') best = { ...draft, judged };
+    if (judged.kind === 'fails') break;
   }
-  const found = drafts.findLast((draft) => draft.judged.kind !== 'rejected');
-  if (found === undefined) return undefined;
-  const best = found.judged.kind === 'fails' ? await shortest(found, judged) : found;
+  if (best === undefined) return undefined;
+  if (best.judged.kind === 'fails') {
+    const sides = withMovedSides(best.candidate);
+    const checkedSides = sides && checkText({ path: place, text: write(sides).text });
+    const moved = checkedSides?.kind === 'checked' ? movedValues(checkedSides, sides!) : noMovedValues;
+    best = await shortest({ ...best, judged: best.judged }, moved, { write, judge });
+  }
   const failsAlone = best.judged.kind === 'fails';
   const why = best.judged.kind === 'fails' ? best.judged.why : counterexample.why;
   const documentation = commentText(failure, why, failsAlone);
   return format(moduleOf({ ...best.candidate, documentation }, around), '');
 }
 
-/** A property that may become the file, and what came of testing it. */
+/** A property that may become the file. */
 interface Draft {
   readonly candidate: PropertyDeclaration;
   readonly text: string;
-  readonly judged: Judged;
+}
+
+interface Failing extends Draft {
+  readonly judged: Extract<Judged, { kind: 'fails' }>;
+}
+
+interface Trial {
+  readonly write: (candidate: PropertyDeclaration) => Draft;
+  readonly judge: (draft: Draft) => Promise<Judged>;
 }
 
 /** Steps of making the property shorter, each of which is checked and run. */
 const mostSteps = 40;
 
-async function shortest(
-  from: Draft,
-  judged: (candidate: PropertyDeclaration) => Promise<Draft>,
-): Promise<Draft> {
+async function shortest(from: Failing, moved: MovedValues, { write, judge }: Trial): Promise<Failing> {
   let best = from;
   let steps = 0;
   for (let isShorter = true; isShorter; ) {
     isShorter = false;
-    for (const candidate of shorterProperties(best.candidate)) {
+    for (const candidate of shorterProperties(best.candidate, moved)) {
+      const draft = write(candidate);
+      if (!isLess(draft.text, best.text)) continue;
       if (steps++ >= mostSteps) return best;
-      const next = await judged(candidate);
-      if (next.judged.kind !== 'fails' || !isLess(next.text, best.text)) continue;
-      best = next;
+      const judged = await judge(draft);
+      if (judged.kind !== 'fails') continue;
+      best = { ...draft, judged };
       isShorter = true;
       break;
     }

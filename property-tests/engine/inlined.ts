@@ -48,7 +48,8 @@ function expressionOf({ pattern, type, value }: Binding): Expression | undefined
   return { kind: 'comprehension', indices: pattern.indices, body: value, span: nowhere };
 }
 
-function namesOf(pattern: LetPattern): readonly string[] {
+/** The names that a binding gives. */
+export function namesOf(pattern: LetPattern): readonly string[] {
   return pattern.kind === 'tuple' ? pattern.elements.flatMap(namesOf) : [pattern.name.name];
 }
 

@@ -1,9 +1,9 @@
-/** Properties that say the same in less: numbers for sizes, and bindings put in where they are named. */
+/** Properties that say the same in less: numbers for sizes, values for bindings, or bindings put in where named. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { asEntry } from '../../compiler/lower/property-entry.ts';
-import { type Checked, checkFile, sourceChecker } from '../../driver/compile.ts';
+import { type Checked, checkFile, type Rejected, sourceChecker } from '../../driver/compile.ts';
 import { standardLibrary } from '../../driver/module-loader.ts';
 import { format } from '../../dsl/syntax/format.ts';
 import { parse } from '../../dsl/syntax/parse.ts';
@@ -12,6 +12,7 @@ import { caseAt, domainOf } from './domain.ts';
 import { exhaust } from './exhaust.ts';
 import { inlined } from './inlined.ts';
 import { judgeOf, waysOf } from './judge.ts';
+import { movedValues, withMovedSides } from './moved-values.ts';
 import { neededImports, surroundingsOf } from './needed-imports.ts';
 import { pinnedProperty } from './pinned-property.ts';
 import { withPlainSizes } from './plain-sizes.ts';
@@ -115,7 +116,7 @@ describe('a binding put in where it is named', () => {
 // ── of the standard library ────────────────────────────────────────────────────────────────────────────────
 
 interface Forms {
-  /** The property of one case with numbers for sizes, and with each binding put in where it is named. */
+  /** The property of one case with numbers for sizes, then with each binding put in where it is named. */
   readonly same: readonly PropertyDeclaration[];
   /** The mutants: what is put in is the value of another binding. */
   readonly wrong: readonly PropertyDeclaration[];
@@ -146,6 +147,7 @@ test('the properties of the standard library hold in every such form', async () 
   const place = join(standardLibrary, 'alone.ricci');
   const same = { holds: 0, rejected: 0, undecided: 0, fails: 0, refused: 0, excluded: 0 };
   const wrong = { ...same };
+  let given = 0;
   for (const name of readdirSync(standardLibrary).filter((each) => each.endsWith('.ricci'))) {
     const path = join(standardLibrary, name);
     const checked = checkFile(path);
@@ -153,10 +155,24 @@ test('the properties of the standard library hold in every such form', async () 
     const module = withoutPlaces(parse({ path, text: readFileSync(path, 'utf8') }).module);
     const around = surroundingsOf(module, checked.program.axes, path, standardLibrary);
     const meshes = module.declarations.filter(({ kind }) => kind === 'mesh');
-    const judged = async (each: PropertyDeclaration): Promise<keyof typeof same> => {
+    const checkedAlone = (each: PropertyDeclaration): Checked | Rejected => {
       const declarations = [...neededImports(each, around), ...meshes, each];
       const text = format({ ...module, name: undefined, comments: [], declarations }, '');
-      const found = check({ path: place, text });
+      return check({ path: place, text });
+    };
+    const withValuesGiven = (each: PropertyDeclaration): readonly PropertyDeclaration[] => {
+      const sides = withMovedSides(each);
+      const found = sides && checkedAlone(sides);
+      if (found?.kind !== 'checked') return [];
+      const moved = movedValues(found, sides!);
+      const bindings = each.bindings.filter(
+        ({ pattern }) => pattern.kind === 'tuple' || !moved.has(pattern.name.name),
+      );
+      given += moved.size;
+      return [{ ...each, quantifiers: [...each.quantifiers, ...moved.values()], bindings }];
+    };
+    const judged = async (each: PropertyDeclaration): Promise<keyof typeof same> => {
+      const found = checkedAlone(each);
       if (found.kind === 'rejected') return 'rejected';
       const judge = judgeOf(found, found.program.properties.get(each.name.name)!, undefined);
       const [tried] = exhaust(domainOf(judge.program, judge.property), 24, 0)!.cases;
@@ -165,7 +181,7 @@ test('the properties of the standard library hold in every such form', async () 
     for (const declaration of module.declarations) {
       if (declaration.kind !== 'property') continue;
       const forms = formsOf(declaration, checked);
-      for (const each of forms.same) {
+      for (const each of [...forms.same, ...withValuesGiven(forms.same[0]!)]) {
         const kind = await judged(each);
         expect(kind, textOf(each)).not.toBe('fails');
         same[kind]++;
@@ -176,4 +192,5 @@ test('the properties of the standard library hold in every such form', async () 
   expect(same.holds).toBeGreaterThan(90);
   expect(same.rejected).toBeLessThan(9);
   expect(wrong.fails).toBeGreaterThan(2);
+  expect(given).toBeGreaterThan(9);
 });
