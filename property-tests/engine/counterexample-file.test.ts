@@ -189,6 +189,21 @@ property wrong
     expect(await failsAlone(text!)).toBe(true);
   });
 
+  test('imports what is a counterexample itself', async () => {
+    const path = join(beside, 'counterexample.ricci');
+    mkdirSync(beside, { recursive: true });
+    writeFileSync(path, 'fn one(x: f32) -> f32 = x + 1\nproperty p forall x: f32 check one(x) === x');
+    const checked = checkedText(readFileSync(path, 'utf8'), path);
+    const { outcome } = await reportOf(checked);
+    if (outcome.kind !== 'failed') throw new Error(`it is ${outcome.kind}`);
+    const { counterexample } = outcome;
+    const property = checked.program.properties.get('p')!;
+    const failure = { file: path, checked, property, outcome: outcome.kind, counterexample, replay: '' };
+    const text = await counterexampleFile(failure, beside, undefined);
+    expect(text).toMatch(/^import "\.\/counterexample\.ricci" \(one\)\n/);
+    expect(await failsAlone(text!)).toBe(true);
+  });
+
   test('passes once the program is mended', async () => {
     const faultyText = `
       fn twice(x: f32[N]) -> f32[N] = for i: 2 * x[i] + (if i == 1 then 1.0 else 0.0)

@@ -52,7 +52,8 @@ export async function counterexampleFile(
   const whole = pinnedProperty(declaration, property, tried);
   const only = counterexample.check === undefined ? undefined : declaration.checks[counterexample.check];
 
-  const place = resolve(folder, 'counterexample.ricci');
+  // No name that the module itself may have: a file does not import itself.
+  const place = resolve(folder, `counterexample of ${basename(file)}`);
   const checkText = sourceChecker();
   const write = (candidate: PropertyDeclaration): Draft => ({
     candidate,
