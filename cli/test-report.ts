@@ -117,8 +117,10 @@ function caseNotes(
   ];
 }
 
-export function replayCommand(file: string, name: string, { seed, path }: Counterexample): string {
-  return `ricci test ${file} --property ${name} --seed ${seed} --path ${path}`;
+/** Where no WebGPU adapter is found, one that fails there alone is not passed over. */
+export function replayCommand(file: string, name: string, { seed, path, way }: Counterexample): string {
+  const target = way.target === 'reference' ? '' : ` --target ${way.target}`;
+  return `ricci test ${file} --property ${name} --seed ${seed} --path ${path}${target}`;
 }
 
 // ── for programs ───────────────────────────────────────────────────────────────────────────────────────────

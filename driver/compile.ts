@@ -24,7 +24,7 @@ import type { Diagnostic, Source } from '../dsl/diagnostics/diagnostic.ts';
 import type { Mesh } from '../dsl/placement/placement.ts';
 import { format } from '../dsl/syntax/format.ts';
 import { parse } from '../dsl/syntax/parse.ts';
-import { checkProgram } from '../dsl/types/check.ts';
+import { type CheckResult, checkProgram, programChecker } from '../dsl/types/check.ts';
 import type { Dtype } from '../dsl/types/dtype.ts';
 import { evaluateSize } from '../dsl/types/size.ts';
 import type { TypedProgram } from '../dsl/types/typed.ts';
@@ -60,7 +60,16 @@ export function checkFile(path: string): Checked | Rejected {
 
 /** As `checkFile`, of a text that need not be at its path yet. */
 export function checkSource(source: Source): Checked | Rejected {
-  const { program, diagnostics, sources } = checkProgram(source, moduleLoader);
+  return outcomeOf(checkProgram(source, moduleLoader));
+}
+
+/** As `checkSource`, of one text after another: what they import is checked once. No fixes are offered. */
+export function sourceChecker(): (source: Source) => Checked | Rejected {
+  const check = programChecker(moduleLoader);
+  return (source) => outcomeOf(check(source));
+}
+
+function outcomeOf({ program, diagnostics, sources }: CheckResult): Checked | Rejected {
   return diagnostics.some(({ severity }) => severity === 'error')
     ? { kind: 'rejected', diagnostics, sources }
     : { kind: 'checked', program, sources };

@@ -1,15 +1,17 @@
 /**
  * The faults that are made again and again in such programs, each planted in a copy of the standard library: a
- * property beside it finds it, and says so in few lines.
+ * property beside it finds it, and the counterexample is a short file, which fails by itself until the fault is
+ * taken out.
  */
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { type Checked, checkFile } from '../driver/compile.ts';
 import { standardLibrary } from '../driver/module-loader.ts';
+import { counterexampleFile } from './engine/counterexample-file.ts';
 import { judgeOf } from './engine/judge.ts';
-import type { Counterexample, PropertyReport } from './engine/report.ts';
+import type { PropertyReport } from './engine/report.ts';
 import { runProperty } from './engine/run-property.ts';
 
 interface Fault {
@@ -58,7 +60,7 @@ const faults: readonly Fault[] = [
     before: '(all_reduce(for (s, t): y[s, t], tp), for s:',
     after: `let sums = all_reduce(for (s, t): y[s, t], tp)
   (per_device tp (sums) { all_reduce(sums, tp) }, for s:`,
-    foundBy: 'each_group_has_its_own_slots',
+    foundBy: 'cut_experts_are_whole_ones',
   },
   {
     name: 'a shard that is read twice',
@@ -109,8 +111,15 @@ const faults: readonly Fault[] = [
 const folder = mkdtempSync(join(tmpdir(), 'ricci-faults-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** The library with a fault, whose modules import each other; its place. */
-function libraryWith({ name, module, before, after }: Fault): string {
+interface Copy {
+  /** Of the module in it that is to have the fault. */
+  readonly path: string;
+  readonly whole: string;
+  readonly faulty: string;
+}
+
+/** A copy of the library, whose modules import each other. */
+function copyFor({ name, module, before, after }: Fault): Copy {
   const copy = join(folder, name.replaceAll(' ', '-'));
   cpSync(standardLibrary, copy, { recursive: true });
   for (const file of readdirSync(copy).filter((each) => each.endsWith('.ricci'))) {
@@ -118,10 +127,10 @@ function libraryWith({ name, module, before, after }: Fault): string {
     writeFileSync(join(copy, file), text.replaceAll(/^import (\w+)$/gm, 'import "./$1.ricci"'));
   }
   const path = join(copy, `${module}.ricci`);
-  const parts = readFileSync(path, 'utf8').split(before);
+  const whole = readFileSync(path, 'utf8');
+  const parts = whole.split(before);
   expect(parts, `the text that the fault changes stands in ${module} once`).toHaveLength(2);
-  writeFileSync(path, parts.join(after));
-  return path;
+  return { path, whole, faulty: parts.join(after) };
 }
 
 function checkedAt(path: string): Checked {
@@ -137,20 +146,42 @@ function tested(checked: Checked, name: string, runs: number): Promise<PropertyR
   });
 }
 
-/** What is shown of it: its sizes, and a line for each tensor. */
-function linesOf({ case: { values } }: Counterexample): number {
-  return 1 + values.size;
+/** All lines but the comment, which says where the file is from. */
+function linesOf(text: string): number {
+  const lines = text.trimEnd().split('\n');
+  return lines.filter((line) => !line.startsWith('///')).length;
 }
 
 const mostLines = 12;
 
 describe.each(faults)('$name', (fault) => {
-  test('is found, and shown in few lines', async () => {
-    const { outcome } = await tested(checkedAt(libraryWith(fault)), fault.foundBy, 100);
+  test('is found, and what is found is a file of few lines that fails until the fault is taken out', async () => {
+    const { path, whole, faulty } = copyFor(fault);
+    writeFileSync(path, faulty);
+    const checked = checkedAt(path);
+    const { outcome } = await tested(checked, fault.foundBy, 100);
     expect(outcome.kind).toBe('failed');
     if (outcome.kind !== 'failed') return;
+    const { counterexample } = outcome;
     // A check is false: it is not that the program stops.
-    expect(outcome.counterexample.check).toBeDefined();
-    expect(linesOf(outcome.counterexample)).toBeLessThanOrEqual(mostLines);
+    expect(counterexample.check).toBeDefined();
+
+    const property = checked.program.properties.get(fault.foundBy)!;
+    const replay = `ricci test ${fault.module}.ricci --seed ${counterexample.seed} --path ${counterexample.path}`;
+    const failure = { file: path, checked, property, outcome: outcome.kind, counterexample, replay };
+    const beside = join(path, '../counterexamples');
+    const text = await counterexampleFile(failure, beside, undefined);
+    if (text === undefined) throw new Error('it cannot be written');
+    expect(text).toContain(`/// ${replay}\n`);
+    expect(linesOf(text)).toBeLessThanOrEqual(mostLines);
+
+    mkdirSync(beside);
+    const file = join(beside, `${fault.foundBy}.ricci`);
+    writeFileSync(file, text);
+    const alone = await tested(checkedAt(file), fault.foundBy, 100);
+    expect(alone).toMatchObject({ outcome: { kind: 'failed' }, coverage: { exhausted: 'cases' } });
+    writeFileSync(path, whole);
+    const mended = await tested(checkedAt(file), fault.foundBy, 100);
+    expect(mended).toMatchObject({ outcome: { kind: 'passed' }, coverage: { exhausted: 'cases' } });
   });
 });

@@ -101,6 +101,11 @@ property p forall K: 1..4, x: f32[T], mesh { sp: 2..K } where K <= T check top_k
     accepted('property p forall N: 2..8, x: f32[N, D] check x[1] == x[1]');
     accepted('property p forall N: 1..8, x: f32[N - 1] check x == x');
     accepted('property p forall N: 2..8, M: 1..N - 1, x: f32[N, M] check x == x');
+    accepted('property p forall N: 6..6, M: N / 2..N / 2, x: f32[N], y: f32[2 * M] check x == y');
+    accepted(
+      'mesh (sp) property p forall mesh { sp: 2..2 }, N: 3..4, x: f32[2 * N / sp], y: f32[N] check x == y',
+    );
+    expect(() => accepted('property p forall N: 6..7, x: f32[N], y: f32[6] check x == y')).toThrow();
   });
 });
 

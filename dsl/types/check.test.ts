@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { moduleLoader } from '../../driver/module-loader.ts';
-import { checkProgram } from './check.ts';
+import { checkProgram, type ModuleLoader, programChecker } from './check.ts';
 import type { FunctionInfo, TypedExpression, TypedProgram } from './typed.ts';
 import { showType } from './types.ts';
 
@@ -285,5 +285,58 @@ describe('the whole', () => {
     const [fix] = diagnostics[0]!.fixes;
     const edit = fix!.edits[0]!;
     accepted(text.slice(0, edit.span.start) + edit.text + text.slice(edit.span.end));
+  });
+});
+
+describe('one text after another', () => {
+  const texts = new Map<string, string>();
+  const loader: ModuleLoader = {
+    ...moduleLoader,
+    file: (_, name) => {
+      const text = texts.get(name);
+      return text === undefined ? undefined : { path: `/${name}`, text };
+    },
+  };
+  const base = 'type P(D) = { w: f32[D] }\nfn f(p: P(D)) -> f32[D] = p.w';
+  const middle = 'import "base.ricci"\nfn g(x: f32[D]) -> f32[D] = base.f(base.P(w: x))';
+  const entry = 'import "middle.ricci"\nimport "base.ricci"\n';
+  const sum = `${entry}fn h(x: f32[3]) -> f32 = sum i: middle.g(x)[i] + base.f(base.P(w: x))[i]`;
+
+  /** Each step changes a file or two; what is found of all is what is found of them by themselves. */
+  const steps: readonly (readonly [string, string])[] = [
+    ['entry.ricci', sum],
+    ['entry.ricci', sum.replace('+', '*')],
+    ['entry.ricci', `${sum} + nothing`],
+    ['entry.ricci', `${sum}\nproperty p forall x: f32[3] check h(x) === h(x)`],
+    ['base.ricci', base.replace('= p.w', '= for d: 2 * p.w[d]')],
+    ['base.ricci', base.replaceAll('f32[D]', 'f32[D, 2]')],
+    ['base.ricci', `${base} +`],
+    ['base.ricci', base],
+    ['middle.ricci', `${middle}\nfn wrong(x: f32) -> f32[2] = x`],
+    ['middle.ricci', middle.replace('import "base.ricci"', 'import "none.ricci"')],
+    ['middle.ricci', middle],
+    ['entry.ricci', entry],
+  ];
+
+  it('comes to what each does by itself', () => {
+    for (const [name, text] of [
+      ['base.ricci', base],
+      ['middle.ricci', middle],
+    ] as const)
+      texts.set(name, text);
+    const check = programChecker(loader);
+    let rejected = 0;
+    for (const [name, text] of steps) {
+      texts.set(name, text);
+      const source = { path: '/entry.ricci', text: texts.get('entry.ricci')! };
+      const { diagnostics, sources, program } = check(source);
+      const alone = checkProgram(source, loader);
+      const withoutFixes = (all: typeof diagnostics) => all.map((each) => ({ ...each, fixes: [] }));
+      expect(withoutFixes(diagnostics)).toEqual(withoutFixes(alone.diagnostics));
+      expect(sources).toEqual(alone.sources);
+      expect(program).toEqual(alone.program);
+      if (diagnostics.length > 0) rejected++;
+    }
+    expect(rejected).toBe(5);
   });
 });

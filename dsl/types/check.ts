@@ -1,12 +1,20 @@
 /** The checker: from source text to the typed program, or to what is wrong with it. */
 import type { Diagnostic, Source, Span } from '../diagnostics/diagnostic.ts';
+import type { Module } from '../syntax/tree.ts';
 import { reportDeepCalls } from './call-depth.ts';
-import { checkBody } from './check-body.ts';
+import { type CheckedBody, checkBody } from './check-body.ts';
 import { checkProperty, expressionsOf } from './check-property.ts';
 import { declareModule } from './declare-module.ts';
 import { depthOf } from './expression-children.ts';
 import { verifyFixes } from './fixes.ts';
-import { cachingParse, type LoadedProgram, loadProgram, type ModuleLoader, type Parse } from './modules.ts';
+import {
+  cachingParse,
+  type LoadedModule,
+  type LoadedProgram,
+  loadProgram,
+  type ModuleLoader,
+  type Parse,
+} from './modules.ts';
 import { checkPlacement } from './placing/check-placement.ts';
 import { placeProperty } from './placing/place-property.ts';
 import { reportRecursion } from './recursion.ts';
@@ -27,14 +35,20 @@ export interface CheckResult {
 
 /** Checks a file and all that it imports. Never throws for bad input; every error has a way out. */
 export function checkProgram(entry: Source, loader: ModuleLoader): CheckResult {
-  const parseText = cachingParse();
-  const result = checkOnce(entry, loader, parseText);
+  const memory = newMemory();
+  const result = checkOnce(entry, loader, memory);
   if (result.diagnostics.length === 0) return result;
   const recheck = (edited: Source): readonly Diagnostic[] =>
     edited.path === entry.path
-      ? checkOnce(edited, loader, parseText).diagnostics
-      : checkOnce(entry, overlay(loader, edited), parseText).diagnostics;
+      ? checkOnce(edited, loader, memory).diagnostics
+      : checkOnce(entry, overlay(loader, edited), memory).diagnostics;
   return { ...result, diagnostics: verifyFixes(result.diagnostics, result.sources, recheck) };
+}
+
+/** As `checkProgram`, of one text after another: what they import is checked once. No fixes are offered. */
+export function programChecker(loader: ModuleLoader): (entry: Source) => CheckResult {
+  const memory = newMemory();
+  return (entry) => checkOnce(entry, loader, memory);
 }
 
 /** The loader with one file's text replaced. */
@@ -48,7 +62,32 @@ function overlay(loader: ModuleLoader, edited: Source): ModuleLoader {
   };
 }
 
-function checkOnce(entry: Source, loader: ModuleLoader, parseText: Parse): CheckResult {
+/** What is known of texts that were checked before. */
+interface Memory {
+  readonly parseText: Parse;
+  /** By path, as they were last. */
+  readonly modules: Map<string, CheckedModule>;
+}
+
+function newMemory(): Memory {
+  return { parseText: cachingParse(), modules: new Map() };
+}
+
+/** An imported module: what it declares, and what its bodies are. */
+interface CheckedModule {
+  readonly tree: Module;
+  /** The modules whose names it sees. */
+  readonly before: readonly CheckedModule[];
+  readonly scope: ModuleScope;
+  readonly bodies: readonly CheckedFunction[];
+  readonly problems: readonly Problem[];
+}
+
+interface CheckedFunction extends CheckedBody {
+  readonly depth: number;
+}
+
+function checkOnce(entry: Source, loader: ModuleLoader, { parseText, modules }: Memory): CheckResult {
   const problems: Problem[] = [];
   const report = (problem: Problem): void => {
     problems.push(problem);
@@ -62,17 +101,19 @@ function checkOnce(entry: Source, loader: ModuleLoader, parseText: Parse): Check
   const calls = new Map<string, ReadonlyMap<string, Span>>();
   const depths = new Map<string, number>();
   for (const module of loaded.modules) {
-    const scope = declareModule(module, loaded, scopes, report);
-    scopes.set(module.source.path, scope);
-    for (const signature of scope.functions.values()) {
-      if (signature.broken) continue;
-      const checked = checkBody(signature, scope, report, text);
-      functions.set(signature.id, checked.info);
-      calls.set(signature.id, checked.calls);
-      depths.set(signature.id, depthOf(signature.declaration.body));
+    const isEntry = module === loaded.entry;
+    const known = isEntry ? undefined : remembered(module, loaded, modules);
+    const own = known ?? checkModule(module);
+    if (!isEntry) modules.set(module.source.path, own);
+    scopes.set(module.source.path, own.scope);
+    problems.push(...own.problems);
+    for (const { info, calls: called, depth } of own.bodies) {
+      functions.set(info.id, info);
+      calls.set(info.id, called);
+      depths.set(info.id, depth);
     }
-    for (const signature of scope.properties.values()) {
-      const checked = checkProperty(signature, scope, report, text);
+    for (const signature of own.scope.properties.values()) {
+      const checked = checkProperty(signature, own.scope, report, text);
       properties.set(signature.name, checked.info);
       calls.set(signature.id, checked.calls);
       const parts = expressionsOf(signature.declaration);
@@ -101,6 +142,46 @@ function checkOnce(entry: Source, loader: ModuleLoader, parseText: Parse): Check
     diagnostics: [...syntaxErrors, ...inSourceOrder(problems, loaded).map(diagnosticOf)],
     sources,
   };
+
+  function checkModule(module: LoadedModule): CheckedModule {
+    const own: Problem[] = [];
+    const reportOwn = (problem: Problem): void => {
+      own.push(problem);
+    };
+    const scope = declareModule(module, loaded, scopes, reportOwn);
+    const bodies = [...scope.functions.values()].flatMap((signature): readonly CheckedFunction[] => {
+      if (signature.broken) return [];
+      const checked = checkBody(signature, scope, reportOwn, text);
+      return [{ ...checked, depth: depthOf(signature.declaration.body) }];
+    });
+    return { tree: module.tree, before: basesOf(module, loaded, modules), scope, bodies, problems: own };
+  }
+}
+
+/** What was found of the module, if neither it nor anything that it depends on is another since. */
+function remembered(
+  module: LoadedModule,
+  loaded: LoadedProgram,
+  modules: Memory['modules'],
+): CheckedModule | undefined {
+  const known = modules.get(module.source.path);
+  if (known?.tree !== module.tree) return undefined;
+  const before = basesOf(module, loaded, modules);
+  const isSame =
+    before.length === known.before.length && before.every((base, place) => base === known.before[place]);
+  return isSame ? known : undefined;
+}
+
+/** The modules whose names a module sees: the prelude and what it imports. They were checked already. */
+function basesOf(
+  { source, imports }: LoadedModule,
+  { prelude, belowPrelude }: LoadedProgram,
+  modules: Memory['modules'],
+): readonly CheckedModule[] {
+  const seen = prelude === undefined || belowPrelude.has(source.path) ? [] : [prelude];
+  return [...seen, ...imports.map(({ target }) => target)].flatMap(
+    (base) => modules.get(base.source.path) ?? [],
+  );
 }
 
 /** Each once, by module and position. */

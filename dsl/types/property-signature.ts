@@ -6,7 +6,7 @@ import { type GivenValue, givenValueOf, requireTraits } from './given-values.ts'
 import { type Report, replaceFix } from './report.ts';
 import type { BodySignature, ModuleScope } from './scope.ts';
 import { axisFacts, namesOfSize, reportDuplicates, signatureAxes, sizesUsedIn } from './signatures.ts';
-import { natural, parameter, type Size } from './size.ts';
+import { natural, parameter, type Size, sameSize } from './size.ts';
 import { traitsOf } from './traits.ts';
 import { factOf, requireAxis, sizeOf, type TypeScope, typeOf } from './type-expressions.ts';
 import type { PropertyInfo, SizeRange, Type, TypedFact } from './typed.ts';
@@ -200,8 +200,10 @@ function isEmpty(range: Range, { facts, axes, report }: TypeScope): boolean {
   return isReversed || hasNoMesh || isRuledOut;
 }
 
+/** Of one number, that it is that: other sizes are known by it. */
 function endsOf({ name, from, to, span }: Range): readonly TypedFact[] {
   const size = parameter(name);
+  if (sameSize(from, to)) return [{ relation: '==', left: size, right: from, span }];
   return [
     { relation: '<=', left: from, right: size, span },
     { relation: '<=', left: size, right: to, span },

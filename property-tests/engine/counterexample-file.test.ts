@@ -2,58 +2,85 @@
  * Counterexamples as files: what some look like, and that each checks, is formatted, and fails by itself,
  * which a file with other values does not.
  */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
+import { float64 } from '../../compiler/graph/float64.ts';
 import { type Checked, checkSource } from '../../driver/compile.ts';
+import { standardLibrary } from '../../driver/module-loader.ts';
 import { format } from '../../dsl/syntax/format.ts';
 import { parse } from '../../dsl/syntax/parse.ts';
 import type { Module } from '../../dsl/syntax/tree.ts';
 import { counterexampleFile } from './counterexample-file.ts';
+import type { DeviceRunner } from './device-runner.ts';
 import { judgeOf } from './judge.ts';
-import type { Counterexample, PropertyReport } from './report.ts';
+import type { Counterexample, PropertyReport, Target } from './report.ts';
 import { runProperty } from './run-property.ts';
+import { runOnMesh, runOnReference } from './runs.ts';
 import { withoutPlaces } from './tree-parts.ts';
 
-const folder = import.meta.dirname;
+const folder = mkdtempSync(join(tmpdir(), 'ricci-counterexamples-'));
+afterAll(() => rmSync(folder, { recursive: true }));
 const file = join(folder, 'faulty.ricci');
+const beside = join(folder, 'counterexamples');
 
-function checkedText(text: string, path = file): Checked {
+const dot = 'fn dot(x: f32[D], y: f32[D]) -> f32 = sum d: x[d] * y[d]';
+
+function checkedText(text: string, path: string): Checked {
   const checked = checkSource({ path, text });
   if (checked.kind === 'checked') return checked;
   throw new Error(`${checked.diagnostics[0]?.message}\n${text}`);
 }
 
-/** The report of the last property. */
-async function reportOf(checked: Checked, seed = 1): Promise<PropertyReport> {
+/** The report of the last property; on the device alone, where there is one. */
+async function reportOf(checked: Checked, seed = 1, device?: DeviceRunner): Promise<PropertyReport> {
   const property = [...checked.program.properties.values()].at(-1)!;
-  const options = { runs: 50, seed, path: undefined, exhaust: 256, targets: ['reference'] as const };
-  return runProperty(judgeOf(checked, property, undefined), { ...options, onCase: () => {} });
+  const targets: readonly Target[] = device === undefined ? ['reference'] : ['wgsl'];
+  const options = { runs: 50, seed, path: undefined, exhaust: 256, targets };
+  return runProperty(judgeOf(checked, property, device), { ...options, onCase: () => {} });
+}
+
+/** One that computes what the reference does, but for a factor. */
+function deviceOff(factor: number): DeviceRunner {
+  return {
+    run: async (_, { graph, device }, __, inputs) => {
+      const run = device === undefined ? runOnReference(graph) : runOnMesh(device);
+      const outputs = [...run(float64, inputs)].map(([path, value]) => {
+        const data = Array.from(value.data as ArrayLike<number>, (own) => own * factor);
+        return [path, { ...value, data }] as const;
+      });
+      return new Map(outputs);
+    },
+    destroy: () => {},
+  };
 }
 
 interface Options {
   readonly change?: (found: Counterexample) => Counterexample;
-  readonly into?: string;
   readonly seed?: number;
+  readonly device?: DeviceRunner;
 }
 
 /** The file of the last property of a text, which fails. */
-async function fileOf(text: string, { change = (found) => found, into = folder, seed = 1 }: Options = {}) {
-  const checked = checkedText(text);
-  const { outcome, name } = await reportOf(checked, seed);
+async function fileOf(text: string, { change = (found) => found, seed = 1, device }: Options = {}) {
+  writeFileSync(file, text);
+  const checked = checkedText(text, file);
+  const { outcome, name } = await reportOf(checked, seed, device);
   if (outcome.kind !== 'failed') throw new Error(`it is ${outcome.kind}: ${text}`);
   const property = checked.program.properties.get(name)!;
   const counterexample = change(outcome.counterexample);
   const replay = `ricci test faulty.ricci --property ${name} --seed 1 --path 0`;
   const failure = { file, checked, property, outcome: outcome.kind, counterexample, replay };
-  const written = await counterexampleFile(failure, into, undefined);
+  const written = await counterexampleFile(failure, beside, device);
   if (written === undefined) throw new Error('it cannot be written');
   return written;
 }
 
-/** Whether its one case fails. */
-async function failsAlone(text: string): Promise<boolean> {
-  const { outcome, coverage } = await reportOf(checkedText(text), 7);
+/** Whether its one case fails, beside the program that it is from. */
+async function failsAlone(text: string, device?: DeviceRunner): Promise<boolean> {
+  const { outcome, coverage } = await reportOf(checkedText(text, join(beside, 'alone.ricci')), 7, device);
   return outcome.kind === 'failed' && coverage.exhausted === 'cases' && coverage.cases === 1;
 }
 
@@ -79,33 +106,33 @@ describe('the file', () => {
         check causal(q, q, q) ~= causal(q, q, q)
         check swapped(p).left == p.left label "swapped once"`);
     expect(text).toBe(`\
-type Pair(N) = { left: f32[N], right: f32[N] }
-
-fn swapped(p: Pair(N)) -> Pair(N) = Pair(left: p.right, right: p.left)
+import "../faulty.ricci" (Pair, swapped)
 
 /// \`swap\` of faulty.ricci (swapped once) does not hold: at [0] the left side is 0 and the right
 /// side 1: their bits differ.
 /// Found by:
 /// ricci test faulty.ricci --property swap --seed 1 --path 0
 property swap
-  forall n: 1..1, p: Pair(n) = { left: [1], right: [0] }
+  forall p: Pair(1) = { left: [1], right: [0] }
   check swapped(p).left == p.left label "swapped once"
 `);
     expect(await failsAlone(text)).toBe(true);
   });
 
   test('imports what it needs, from where that is', async () => {
-    const source = `
-      import "../programs/contractions.ricci" as products
-      import "../programs/dtypes.ricci"
+    mkdirSync(join(folder, 'parts'));
+    writeFileSync(join(folder, 'parts/products.ricci'), dot);
+    writeFileSync(join(folder, 'unused.ricci'), dot);
+    const text = await fileOf(`
+      import "./parts/products.ricci" as sums
+      import "./unused.ricci"
       import moe (ffn, mix)
       property experts
         forall x: f32[D], e: moe.Ffn(D, F)[E], pick: ix(E)
         where 1 <= E
-        check products.dot(ffn(x, e[pick]), x) ~= products.dot(ffn(x, e[0]), x)`;
-    const text = await fileOf(source, { into: join(folder, 'counterexamples') });
+        check sums.dot(ffn(x, e[pick]), x) ~= sums.dot(ffn(x, e[0]), x)`);
     expect(text).toBe(`\
-import "../../programs/contractions.ricci" as products
+import "../parts/products.ricci" as sums
 import moe (ffn)
 
 /// \`experts\` of faulty.ricci does not hold: the left side is 0.7310585975646973 and the right side
@@ -114,12 +141,104 @@ import moe (ffn)
 /// ricci test faulty.ricci --property experts --seed 1 --path 0
 property experts
   forall
-    x: f32[D] = [1],
-    e: moe.Ffn(D, F)[E] = { gate: [[[0]], [[1]]], up: [[[0]], [[1]]], down: [[[0]], [[1]]] },
-    pick: ix(E) = 1
-  check products.dot(ffn(x, e[pick]), x) ~= products.dot(ffn(x, e[0]), x)
+    x: f32[1] = [1],
+    e: moe.Ffn(1, 1)[2] = { gate: [[[0]], [[1]]], up: [[[0]], [[1]]], down: [[[0]], [[1]]] },
+    pick: ix(2) = 1
+  check sums.dot(ffn(x, e[pick]), x) ~= sums.dot(ffn(x, e[0]), x)
 `);
-    expect(await failsAlone(text.replace('../../', '../'))).toBe(true);
+    expect(await failsAlone(text)).toBe(true);
+  });
+
+  test('means by each name what the program means by it', async () => {
+    // The program's own name and functions are those of the modules that it imports, and of the prelude.
+    writeFileSync(join(folder, 'other.ricci'), `module faulty\n${dot}`);
+    const text = await fileOf(`
+      module faulty
+      import "./other.ricci" (dot)
+      fn dot(x: f32[D], y: f32[D]) -> f32 = 1 + (sum d: x[d] * y[d])
+      fn relu(x: f32) -> f32 = x
+      property p
+        forall x: f32[2]
+        check relu(dot(x, x)) === faulty.dot(x, x)`);
+    expect(text).toContain(`\
+import "../other.ricci" (dot)
+import "../faulty.ricci" as faulty_ (dot, relu)
+`);
+    expect(text).toContain('check relu(dot(x, x)) === faulty.dot(x, x)\n');
+    expect(text).toContain('the left side is 1 and the right side 0:');
+    expect(await failsAlone(text)).toBe(true);
+  });
+
+  test('imports a module of the standard library by its name', async () => {
+    const path = join(standardLibrary, 'router.ricci');
+    const checked = checkedText(
+      `${readFileSync(path, 'utf8')}
+property wrong
+  forall logits: f32[E], E: 2..3
+  let (weight, pick) = softmax_top_k[1](logits)
+  check (sum k: weight[k]) === 1`,
+      path,
+    );
+    const { outcome, name } = await reportOf(checked);
+    if (outcome.kind !== 'failed') throw new Error(`it is ${outcome.kind}`);
+    const property = checked.program.properties.get(name)!;
+    const { counterexample } = outcome;
+    const failure = { file: path, checked, property, outcome: outcome.kind, counterexample, replay: '' };
+    const text = await counterexampleFile(failure, beside, undefined);
+    expect(text).toMatch(/^import router \(softmax_top_k\)\n\n/);
+    expect(await failsAlone(text!)).toBe(true);
+  });
+
+  test('imports what is a counterexample itself', async () => {
+    const path = join(beside, 'counterexample.ricci');
+    mkdirSync(beside, { recursive: true });
+    writeFileSync(path, 'fn one(x: f32) -> f32 = x + 1\nproperty p forall x: f32 check one(x) === x');
+    const checked = checkedText(readFileSync(path, 'utf8'), path);
+    const { outcome } = await reportOf(checked);
+    if (outcome.kind !== 'failed') throw new Error(`it is ${outcome.kind}`);
+    const { counterexample } = outcome;
+    const property = checked.program.properties.get('p')!;
+    const failure = { file: path, checked, property, outcome: outcome.kind, counterexample, replay: '' };
+    const text = await counterexampleFile(failure, beside, undefined);
+    expect(text).toMatch(/^import "\.\/counterexample\.ricci" \(one\)\n/);
+    expect(await failsAlone(text!)).toBe(true);
+  });
+
+  test('passes once the program is mended', async () => {
+    const faultyText = `
+      fn twice(x: f32[N]) -> f32[N] = for i: 2 * x[i] + (if i == 1 then 1.0 else 0.0)
+      property doubles forall x: f32[N] check twice(x) === x + x`;
+    const text = await fileOf(faultyText);
+    expect(await failsAlone(text)).toBe(true);
+    writeFileSync(file, faultyText.replace('1.0', '0.0'));
+    expect(await failsAlone(text)).toBe(false);
+  });
+
+  test('is given what the property only moved, and not what the program gave it', async () => {
+    const text = await fileOf(`
+      fn before(x: f32[S], t: i32) -> f32 = sum s: if s <= t + 1 then x[s] else 0
+      fn same(x: f32[S]) -> f32[S] = x
+      property no_later
+        forall x: f32[S], later: f32[S], t: ix(S)
+        let other[s] = if s <= t then x[s] else later[s]
+        let kept = same(other)
+        check before(kept, t) === before(x, t)`);
+    expect(text).toContain(`
+property no_later
+  forall x: f32[2] = [0, 1], t: ix(2) = 0, other: f32[2] = [0, 0]
+  check before(same(other), t) === before(x, t)
+`);
+    expect(await failsAlone(text)).toBe(true);
+  });
+
+  test('says on which target alone it fails, and fails there', async () => {
+    const device = deviceOff(1 + 2 ** -10);
+    const text = await fileOf('property p forall x: f32[N], y: f32[N] check x + y ~= y + x', { device });
+    expect(text).toContain('/// Seen on wgsl.\n');
+    expect(text.split('\n').length).toBeLessThanOrEqual(9);
+    expect(await failsAlone(text, device)).toBe(true);
+    expect(await failsAlone(text, deviceOff(1))).toBe(false);
+    expect(await failsAlone(text)).toBe(false);
   });
 
   test('is of values of every kind', async () => {
@@ -136,8 +255,8 @@ property experts
 property kinds
   forall
     seeds: key[2] = [[0, 0], [0, 1]],
-    both: (bool[N], ix(3)) = ([false], 1),
-    h: f16[2, N] = [[0], [1]]
+    both: (bool[1], ix(3)) = ([false], 1),
+    h: f16[2, 1] = [[0], [1]]
   let (mask, pick) = both
   check for i:
     mask[i] or random_bits(seeds[0]) == random_bits(seeds[1]) or f32(h[1, i]) + f32(pick) < 2.0
@@ -281,7 +400,7 @@ test('each checks, is formatted, and fails by itself', async () => {
   let mutants = 0;
   await fc.assert(
     fc.asyncProperty(faulty, async ({ text, seed }) => {
-      const { outcome } = await reportOf(checkedText(text), seed);
+      const { outcome } = await reportOf(checkedText(text, file), seed);
       if (outcome.kind !== 'failed') return;
       const written = await fileOf(text, { seed });
       const { module, diagnostics } = parse({ path: file, text: written });

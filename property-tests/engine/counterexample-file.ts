@@ -1,10 +1,9 @@
 /** A counterexample as a Ricci file: the property of the one case, and what it needs of its module. */
-import { basename, dirname, relative, resolve } from 'node:path';
-import { type Checked, checkSource } from '../../driver/compile.ts';
-import { moduleLoader } from '../../driver/module-loader.ts';
+import { basename, resolve } from 'node:path';
+import { type Checked, type Rejected, sourceChecker } from '../../driver/compile.ts';
 import { format } from '../../dsl/syntax/format.ts';
 import { parse } from '../../dsl/syntax/parse.ts';
-import type { Declaration, Import, Module, PropertyDeclaration } from '../../dsl/syntax/tree.ts';
+import type { Declaration, Identifier, Module, PropertyDeclaration } from '../../dsl/syntax/tree.ts';
 import type { PropertyInfo } from '../../dsl/types/typed.ts';
 import type { Case } from './case.ts';
 import { nowhere } from './data-expression.ts';
@@ -12,9 +11,12 @@ import type { DeviceRunner } from './device-runner.ts';
 import { domainOf } from './domain.ts';
 import { exhaust } from './exhaust.ts';
 import { judgeOf } from './judge.ts';
+import { type MovedValues, movedValues, noMovedValues, withMovedSides } from './moved-values.ts';
+import { neededImports, type Surroundings, surroundingsOf } from './needed-imports.ts';
 import { pinnedProperty, shorterProperties, withoutUnused } from './pinned-property.ts';
+import { withPlainSizes } from './plain-sizes.ts';
 import { type Counterexample, wayText } from './report.ts';
-import { allNames, neededBy, type Surroundings, withoutPlaces } from './tree-parts.ts';
+import { allNames, withoutPlaces } from './tree-parts.ts';
 
 /** What failed, and where. */
 export interface Failure {
@@ -42,58 +44,86 @@ export async function counterexampleFile(
   const { file, checked, property, counterexample } = failure;
   const source = { path: file, text: checked.sources.get(file)! };
   const module = withoutPlaces(parse(source).module);
-  const around: Surroundings = {
-    module: { ...module, comments: [] },
-    qualifiers: qualifiersOf(module, file),
-    way: relative(resolve(folder), resolve(dirname(file))).replaceAll('\\', '/'),
-  };
+  const around = surroundingsOf(module, checked.program.axes, file, folder);
   const declaration = module.declarations.find(
     (each): each is PropertyDeclaration => each.kind === 'property' && each.name.name === property.name,
   )!;
-  const tried = withNewAxes(counterexample.case, allNames(module));
+  const tried = withNewAxes(counterexample.case, new Set([...allNames(module), ...checked.program.axes]));
   const whole = pinnedProperty(declaration, property, tried);
   const only = counterexample.check === undefined ? undefined : declaration.checks[counterexample.check];
 
-  const place = resolve(folder, 'counterexample.ricci');
-  const judged = (candidate: PropertyDeclaration): Promise<Judged> =>
-    judgedAlone(format(moduleOf(candidate, around), ''), place, failure, device);
-  let best = withoutUnused(only === undefined ? whole : { ...whole, checks: [only] });
-  let found = await judged(best);
-  if (found.kind !== 'fails') {
-    best = whole;
-    found = await judged(best);
+  // No name that the module itself may have: a file does not import itself.
+  const place = resolve(folder, `counterexample of ${basename(file)}`);
+  const checkText = sourceChecker();
+  const write = (candidate: PropertyDeclaration): Draft => ({
+    candidate,
+    text: format(moduleOf(candidate, around), ''),
+  });
+  const judge = ({ text }: Draft): Promise<Judged> =>
+    judgedAlone(checkText({ path: place, text }), failure, device);
+
+  const single = withoutUnused(only === undefined ? whole : { ...whole, checks: [only] });
+  const sizes = new Map(property.function.sizes.map((name) => [name, tried.sizes.get(name)!]));
+  let best: (Draft & { readonly judged: Judged }) | undefined;
+  for (const draft of [withPlainSizes(single, sizes), single, whole].map(write)) {
+    const judged = await judge(draft);
+    if (judged.kind !== 'rejected') best = { ...draft, judged };
+    if (judged.kind === 'fails') break;
   }
-  if (found.kind === 'rejected') return undefined;
-  if (found.kind === 'fails') [best, found] = await shortened(best, found, judged);
-  const why = found.kind === 'fails' ? found.why : counterexample.why;
-  const documentation = commentText(failure, why, found.kind === 'fails');
-  return format(moduleOf({ ...best, documentation }, around), '');
+  if (best === undefined) return undefined;
+  if (best.judged.kind === 'fails') {
+    const sides = withMovedSides(best.candidate);
+    const checkedSides = sides && checkText({ path: place, text: write(sides).text });
+    const moved = checkedSides?.kind === 'checked' ? movedValues(checkedSides, sides!) : noMovedValues;
+    best = await shortest({ ...best, judged: best.judged }, moved, { write, judge });
+  }
+  const failsAlone = best.judged.kind === 'fails';
+  const why = best.judged.kind === 'fails' ? best.judged.why : counterexample.why;
+  const documentation = commentText(failure, why, failsAlone);
+  return format(moduleOf({ ...best.candidate, documentation }, around), '');
+}
+
+/** A property that may become the file. */
+interface Draft {
+  readonly candidate: PropertyDeclaration;
+  readonly text: string;
+}
+
+interface Failing extends Draft {
+  readonly judged: Extract<Judged, { kind: 'fails' }>;
+}
+
+interface Trial {
+  readonly write: (candidate: PropertyDeclaration) => Draft;
+  readonly judge: (draft: Draft) => Promise<Judged>;
 }
 
 /** Steps of making the property shorter, each of which is checked and run. */
 const mostSteps = 40;
 
-type Fails = Extract<Judged, { kind: 'fails' }>;
-
-async function shortened(
-  from: PropertyDeclaration,
-  found: Fails,
-  judged: (candidate: PropertyDeclaration) => Promise<Judged>,
-): Promise<readonly [PropertyDeclaration, Fails]> {
-  let best = [from, found] as const;
+async function shortest(from: Failing, moved: MovedValues, { write, judge }: Trial): Promise<Failing> {
+  let best = from;
   let steps = 0;
   for (let isShorter = true; isShorter; ) {
     isShorter = false;
-    for (const candidate of shorterProperties(best[0])) {
+    for (const candidate of shorterProperties(best.candidate, moved)) {
+      const draft = write(candidate);
+      if (!isLess(draft.text, best.text)) continue;
       if (steps++ >= mostSteps) return best;
-      const next = await judged(candidate);
-      if (next.kind !== 'fails') continue;
-      best = [candidate, next];
+      const judged = await judge(draft);
+      if (judged.kind !== 'fails') continue;
+      best = { ...draft, judged };
       isShorter = true;
       break;
     }
   }
   return best;
+}
+
+/** Of fewer lines, or of as many and fewer characters. */
+function isLess(text: string, than: string): boolean {
+  const [lines, others] = [text, than].map((each) => each.split('\n').length);
+  return lines! < others! || (lines === others && text.length < than.length);
 }
 
 // ── whether it fails alone ─────────────────────────────────────────────────────────────────────────────────
@@ -109,12 +139,10 @@ type Judged =
 const mostCases = 24;
 
 async function judgedAlone(
-  text: string,
-  path: string,
+  checked: Checked | Rejected,
   { property: { name }, counterexample, outcome }: Failure,
   device: DeviceRunner | undefined,
 ): Promise<Judged> {
-  const checked = checkSource({ path, text });
   if (checked.kind === 'rejected') return { kind: 'rejected' };
   const property = checked.program.properties.get(name)!;
   const judge = judgeOf(checked, property, device);
@@ -136,31 +164,37 @@ async function judgedAlone(
 
 // ── the module ─────────────────────────────────────────────────────────────────────────────────────────────
 
-const order: { readonly [K in Declaration['kind']]: number } = {
-  import: 0,
-  mesh: 1,
-  record: 2,
-  function: 2,
-  property: 3,
-};
-
 function moduleOf(property: PropertyDeclaration, around: Surroundings): Module {
-  const needed = neededBy(property, around);
-  const declarations = [...needed, ...undeclaredAxes(property, needed), property];
-  const inOrder = declarations.toSorted((left, right) => order[left.kind] - order[right.kind]);
-  return { path: '', name: undefined, declarations: inOrder, comments: [], span: nowhere };
+  const imports = neededImports(property, around);
+  const isImported = imports.some(({ from }) => from === around.from);
+  const axes = undeclaredAxes(property, around.module, isImported ? around.axes : []);
+  const mesh: readonly Declaration[] = axes.length === 0 ? [] : [{ kind: 'mesh', axes, span: nowhere }];
+  return {
+    path: '',
+    name: undefined,
+    declarations: [...imports, ...mesh, property],
+    comments: [],
+    span: nowhere,
+  };
 }
 
-/** Axes of the mesh over which nothing is placed: the partitioner was free to. */
+/** The axes that nothing else makes known: not the types of its values, nor modules that it imports. */
 function undeclaredAxes(
-  { quantifiers }: PropertyDeclaration,
-  needed: readonly Declaration[],
-): readonly Declaration[] {
-  const types = quantifiers.flatMap((each) => (each.kind === 'value' ? [each.type] : []));
-  const known = allNames([types, needed]);
-  const axes = quantifiers.flatMap((each) => (each.kind === 'mesh' ? each.axes : []));
-  const undeclared = axes.map(({ name }) => name).filter(({ name }) => !known.has(name));
-  return undeclared.length === 0 ? [] : [{ kind: 'mesh', axes: undeclared, span: nowhere }];
+  property: PropertyDeclaration,
+  module: Module,
+  imported: readonly string[],
+): readonly Identifier[] {
+  const { quantifiers } = property;
+  const types = allNames(quantifiers.flatMap((each) => (each.kind === 'value' ? [each.type] : [])));
+  const onMesh = quantifiers
+    .flatMap((each) => (each.kind === 'mesh' ? each.axes : []))
+    .map(({ name }) => name);
+  const declared = module.declarations.flatMap((each) => (each.kind === 'mesh' ? each.axes : []));
+  const used = allNames(property);
+  const axes = new Map([...declared, ...onMesh].map((axis) => [axis.name, axis] as const));
+  const isKnown = (name: string): boolean =>
+    types.has(name) || (imported.includes(name) && onMesh.some((axis) => axis.name === name));
+  return [...axes.values()].filter(({ name }) => used.has(name) && !isKnown(name));
 }
 
 /** Where the program names no axis, those of its mesh get names that stand for nothing else. */
@@ -172,17 +206,6 @@ function withNewAxes(tried: Case, names: ReadonlySet<string>): Case {
     return { ...axis, name };
   });
   return { ...tried, mesh: { axes } };
-}
-
-/** The names under which modules of imported files are used, where no alias is written. */
-function qualifiersOf({ declarations }: Module, file: string): ReadonlyMap<string, string> {
-  const imports = declarations.filter((each): each is Import => each.kind === 'import');
-  return new Map(imports.map(({ from }) => [from.text, qualifierOf(from, file)] as const));
-}
-
-function qualifierOf({ kind, text }: Import['from'], file: string): string {
-  const source = kind === 'file' ? moduleLoader.file(file, text) : undefined;
-  return (source && parse(source).module.name?.name) ?? basename(text, '.ricci');
 }
 
 // ── what is said ───────────────────────────────────────────────────────────────────────────────────────────

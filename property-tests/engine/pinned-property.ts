@@ -3,6 +3,8 @@ import type { PropertyDeclaration, Quantifier, SizeExpression } from '../../dsl/
 import type { PropertyInfo } from '../../dsl/types/typed.ts';
 import type { Case } from './case.ts';
 import { dataOf, nowhere } from './data-expression.ts';
+import { inlined } from './inlined.ts';
+import type { MovedValues } from './moved-values.ts';
 import { usedNames } from './tree-parts.ts';
 
 type Kind<K extends Quantifier['kind']> = Extract<Quantifier, { kind: K }>;
@@ -66,13 +68,31 @@ export function withoutUnused(declaration: PropertyDeclaration): PropertyDeclara
   };
 }
 
-/** The property with less in it, one thing at a time; what is tried first leaves out most. */
-export function* shorterProperties(from: PropertyDeclaration): Generator<PropertyDeclaration> {
+/**
+ * The property with less in it, one thing at a time; what is tried first leaves out most.
+ * @param moved what some of its bindings are
+ */
+export function* shorterProperties(
+  from: PropertyDeclaration,
+  moved: MovedValues,
+): Generator<PropertyDeclaration> {
   const { quantifiers, facts, bindings, conditions, checks } = from;
   if (facts.length > 0) yield withoutUnused({ ...from, facts: [] });
+  if (facts.length > 1)
+    for (const [place] of facts.entries()) yield withoutUnused({ ...from, facts: facts.toSpliced(place, 1) });
   if (conditions.length > 0) yield withoutUnused({ ...from, conditions: [] });
   for (const [place] of [...bindings.entries()].reverse())
     yield withoutUnused({ ...from, bindings: bindings.toSpliced(place, 1) });
+  for (const [place, { pattern }] of bindings.entries()) {
+    const input = pattern.kind === 'tuple' ? undefined : moved.get(pattern.name.name);
+    if (input === undefined) continue;
+    const others = bindings.toSpliced(place, 1);
+    yield withoutUnused({ ...from, quantifiers: [...quantifiers, input], bindings: others });
+  }
+  for (const [place] of bindings.entries()) {
+    const without = inlined(from, place);
+    if (without !== undefined) yield without;
+  }
   if (checks.length > 1)
     for (const [place] of checks.entries())
       yield withoutUnused({ ...from, checks: checks.toSpliced(place, 1) });

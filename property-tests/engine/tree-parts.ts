@@ -1,6 +1,4 @@
-/** What parts of a syntax tree name, and what of a module a part needs. */
-import { posix } from 'node:path';
-import type { Declaration, Import, Module } from '../../dsl/syntax/tree.ts';
+/** What parts of a syntax tree name. */
 import { nowhere } from './data-expression.ts';
 
 type Node = Readonly<Record<string, unknown>>;
@@ -31,6 +29,35 @@ export function usedNames(part: unknown): ReadonlySet<string> {
   return names;
 }
 
+/**
+ * The names that something in it stands for from there on, as indices and what a `let` names do; those that a
+ * view of a device takes along are among them.
+ */
+export function boundNames(part: unknown): ReadonlySet<string> {
+  const names = new Set<string>();
+  const add = (...each: readonly unknown[]): void => {
+    for (const name of each) if (isNamed(name)) names.add(name.name);
+  };
+  for (const node of nodesOf(part)) {
+    // Of an index, and of a pattern; of an expression the name is a text.
+    if (node.kind === 'index' || node.kind === 'element' || node.kind === 'name') add(node.name);
+    if (node.kind === 'count') add(node.index);
+    if (node.kind === 'perDevice') add(...(node.captures as readonly unknown[]));
+    if (node.kind === 'ring') add(node.source, ...(node.travelling as readonly unknown[]));
+  }
+  return names;
+}
+
+/** The names, without a module's, of what is called in it, and of types. */
+export function calledNames(part: unknown): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const node of nodesOf(part)) {
+    if (node.kind === 'call' && isNamed(node.callee)) names.add(node.callee.name);
+    if ('qualifier' in node && node.qualifier === undefined && isNamed(node.name)) names.add(node.name.name);
+  }
+  return names;
+}
+
 /** Every name that stands in it at all: mesh axes are among them. */
 export function allNames(part: unknown): ReadonlySet<string> {
   const names = new Set<string>();
@@ -47,66 +74,4 @@ export function withoutPlaces<T>(part: T): T {
     key === 'span' ? nowhere : withoutPlaces(value as unknown),
   ]);
   return Object.fromEntries(entries) as T;
-}
-
-/** What a module declares, to be declared elsewhere. */
-export interface Surroundings {
-  readonly module: Module;
-  /** By the text of the import: the name under which its module is used. */
-  readonly qualifiers: ReadonlyMap<string, string>;
-  /** From the folder of the new module to that of this one. */
-  readonly way: string;
-}
-
-/** The declarations that a property needs, in order, without their documentation. */
-export function neededBy(
-  property: unknown,
-  { module, qualifiers, way }: Surroundings,
-): readonly Declaration[] {
-  const named = module.declarations.filter((each) => each.kind === 'function' || each.kind === 'record');
-  const needed = new Set<Declaration>();
-  const names = new Set(usedNames(property));
-  for (let found = true; found; ) {
-    const more = named.filter((each) => !needed.has(each) && names.has(each.name.name));
-    found = more.length > 0;
-    for (const each of more) {
-      needed.add(each);
-      for (const name of usedNames(each)) names.add(name);
-    }
-  }
-  const axes = allNames([property, ...needed]);
-  const part: Parts = {
-    import: (each) => {
-      const imported = each.names.filter(({ name }) => names.has(name));
-      const isUsed = imported.length > 0 || names.has(qualifierOf(each, qualifiers));
-      return isUsed ? moved({ ...each, names: imported }, way) : undefined;
-    },
-    mesh: (each) => {
-      const used = each.axes.filter(({ name }) => axes.has(name));
-      return used.length > 0 ? { ...each, axes: used } : undefined;
-    },
-    function: (each) => (needed.has(each) ? { ...each, documentation: undefined } : undefined),
-    record: (each) => (needed.has(each) ? { ...each, documentation: undefined } : undefined),
-    property: () => undefined,
-  };
-  return module.declarations.flatMap(
-    (each) => (part[each.kind] as (each: Declaration) => Declaration | undefined)(each) ?? [],
-  );
-}
-
-/** What of a declaration is needed. */
-type Parts = {
-  readonly [K in Declaration['kind']]: (each: Extract<Declaration, { kind: K }>) => Declaration | undefined;
-};
-
-function qualifierOf({ alias, from }: Import, qualifiers: ReadonlyMap<string, string>): string {
-  return alias?.name ?? qualifiers.get(from.text) ?? from.text;
-}
-
-/** Files are imported by their place beside the importing one. */
-function moved(declaration: Import, way: string): Import {
-  const { from } = declaration;
-  if (from.kind === 'name' || posix.isAbsolute(from.text)) return declaration;
-  const path = posix.join(way, from.text);
-  return { ...declaration, from: { ...from, text: path.startsWith('.') ? path : `./${path}` } };
 }
