@@ -12,21 +12,29 @@ export const collectiveMutants: { readonly [P in CollectivePassName]: readonly M
     ['takes out what depends on states', '[...readsOf(node)].some((tensor) => varying.has(tensor)) ||', ''],
     ['leaves behind what it needs', 'for (const tensor of readsOf(each)) needed.add(tensor);', ''],
   ),
-  'narrow-first': inFile(
-    `${folder}/narrow.ts`,
-    'collectives',
-    [
+  'narrow-first': [
+    ...inFile(`${folder}/narrow.ts`, 'collectives', [
       'rounds parts of sums',
       'placements.get(tensor)!.pending.size === 0',
       'placements.get(tensor)!.pending.size >= 0',
-    ],
-    ['rounds what is read wide as well', 'found.size === 1 && isNarrower', 'isNarrower'],
-    [
-      'takes a wider type',
-      'dtypeFacts[only].bits < dtypeFacts[wide.dtype].bits',
-      'dtypeFacts[only].bits !== dtypeFacts[wide.dtype].bits',
-    ],
-  ),
+    ]),
+    ...inFile(
+      `${folder}/narrow.ts`,
+      'placed-programs',
+      [
+        'rounds what is read wide as well',
+        'found.size === 1 && isNarrower',
+        'isNarrower',
+        'sharded.ricci: rounded_for_one T=4,D=3,tp=2',
+      ],
+      [
+        'takes a wider type',
+        'dtypeFacts[only].bits < dtypeFacts[wide.dtype].bits',
+        'dtypeFacts[only].bits !== dtypeFacts[wide.dtype].bits',
+        'sharded.ricci: widened T=4,D=3,tp=2',
+      ],
+    ),
+  ],
   reroute: inFile(
     `${folder}/reroute.ts`,
     'collectives',
@@ -81,20 +89,27 @@ export const collectiveMutants: { readonly [P in CollectivePassName]: readonly M
       'count: devices,\n      initial: [source.id],',
     ],
   ),
-  'merge-small': inFile(
-    `${folder}/merge.ts`,
-    'collectives',
-    [
-      'merges other verbs',
-      "const key = [before, verb, axes.join(' '), combiner,",
-      "const key = [before, axes.join(' '), combiner,",
-    ],
-    [
-      'merges over other axes',
-      "const key = [before, verb, axes.join(' '), combiner,",
-      'const key = [before, verb, axes.length, combiner,',
-    ],
-    ['merges sums and maxima', "axes.join(' '), combiner, tensors", "axes.join(' '), tensors"],
-    ['gives back the first part to all', "apply('add', integer(start), flat)", 'flat'],
-  ),
+  'merge-small': [
+    ...inFile(`${folder}/merge.ts`, 'placed-programs', [
+      'merges sums and maxima',
+      "axes.join(' '), combiner, tensors",
+      "axes.join(' '), tensors",
+      'sharded.ricci: total_and_greatest T=4,D=6,tp=2',
+    ]),
+    ...inFile(
+      `${folder}/merge.ts`,
+      'collectives',
+      [
+        'merges other verbs',
+        "const key = [before, verb, axes.join(' '), combiner,",
+        "const key = [before, axes.join(' '), combiner,",
+      ],
+      [
+        'merges over other axes',
+        "const key = [before, verb, axes.join(' '), combiner,",
+        'const key = [before, verb, axes.length, combiner,',
+      ],
+      ['gives back the first part to all', "apply('add', integer(start), flat)", 'flat'],
+    ),
+  ],
 };

@@ -86,16 +86,19 @@ export const optimizerMutants: { readonly [P in PassName]: readonly Mutant[] | P
       'repeats.every((tensor) => !whole.has(tensor.id))',
     ],
   ),
-  'dead-code': inFile(
-    'compiler/optimize/dead-code.ts',
-    'optimizer',
-    ['drops states that only the next step reads', 'if (more.length > 0) {', 'if (more.length < 0) {'],
-    [
+  'dead-code': [
+    ...inFile('compiler/optimize/dead-code.ts', 'small-programs', [
+      'drops states that only the next step reads',
+      'if (more.length > 0) {',
+      'if (more.length < 0) {',
+      'loops.ricci: total_of_states N=3',
+    ]),
+    ...inFile('compiler/optimize/dead-code.ts', 'optimizer', [
       'drops what only loops read',
       'for (const tensor of readsOf(smaller))',
       "for (const tensor of node.kind === 'loop' ? node.initial : readsOf(smaller))",
-    ],
-  ),
+    ]),
+  ],
   'fuse-epilogues': inFile(
     'compiler/optimize/epilogue.ts',
     'optimizer',
@@ -153,21 +156,26 @@ export const optimizerMutants: { readonly [P in PassName]: readonly Mutant[] | P
       'does not make weights relative to the new top',
       'kept(load(parts.top, own), whole),',
       'kept(load(parts.top, own), load(parts.top, own)),',
-      'sequence.ricci: around',
+      'sequence.ricci: around sp=2,gpu=2,S=24,G=2,R=1,A=2',
     ],
     [
       'keeps the total of the block as it is',
       "apply('mul', blockOf(parts.total), kept(blockOf(parts.top), wholeBelow))",
       'blockOf(parts.total)',
-      'sequence.ricci: around',
+      'sequence.ricci: around sp=2,gpu=2,S=24,G=2,R=1,A=2',
     ],
     [
       'forgets what came before',
       "const finish = node.reduce?.finish ?? reduced('f32');",
       "const finish = reduced('f32');",
-      'sequence.ricci: around',
+      'sequence.ricci: around sp=2,gpu=2,S=24,G=2,R=1,A=2',
     ],
-    ['confuses heads', "apply('mod', whole, integer(extents[axis]!))", 'whole', 'sequence.ricci: around'],
+    [
+      'confuses heads',
+      "apply('mod', whole, integer(extents[axis]!))",
+      'whole',
+      'sequence.ricci: around sp=2,gpu=2,S=24,G=2,R=1,A=2',
+    ],
   ),
   'recover-experts': inFile('compiler/optimize/recover-experts.ts', 'kernels', [
     'groups by the wrong tensor',

@@ -21,17 +21,17 @@ export const partitionerMutants: { readonly [S in PartitionerStage]: readonly Mu
         'dims: position < states.length ? dims : [...dims, []]',
       ],
       ['leaves states where they start', 'settled = next.every(', 'settled = true || next.every('],
-      ['takes maxima of parts of sums', 'onlyPending(body.pending, partial, reduce.combiner);', ''],
     ),
+    ...inFile(`${folder}/place.ts`, 'without-collective', [
+      'takes maxima of parts of sums',
+      'onlyPending(body.pending, partial, reduce.combiner);',
+      '',
+      'sharded.ricci: greatest_sum T=3,D=4,tp=2',
+    ]),
     ...inFile(
       `${folder}/expressions.ts`,
       'partition',
       ['takes all that is read for its own', 'if (own.isOwn) return own.scalar;', 'return own.scalar;'],
-      [
-        'masks no summand that is whole',
-        'for (const position of outcome.masked) masks[position]!.push(axis);',
-        '',
-      ],
       [
         'does not know where its block starts',
         "simplify(apply('add', start, iterator(axis)))",
@@ -43,6 +43,12 @@ export const partitionerMutants: { readonly [S in PartitionerStage]: readonly Mu
         "apply('le', own.scalar, integer(own.block))",
       ],
     ),
+    ...inFile(`${folder}/expressions.ts`, 'placed-programs', [
+      'masks no summand that is whole',
+      'for (const position of outcome.masked) masks[position]!.push(axis);',
+      '',
+      'sharded.ricci: with_bias T=3,D=4,tp=2',
+    ]),
   ],
   localize: [
     ...inFile(
@@ -63,10 +69,24 @@ export const partitionerMutants: { readonly [S in PartitionerStage]: readonly Mu
   even: [
     ...inFile(
       `${folder}/even/masks.ts`,
+      'placed-programs',
+      [
+        'takes padding for zero in every reduction',
+        'identityOf(combiner, scalarType(body)) ?? 0);',
+        '0);',
+        'placed.ricci: partial_maxima T=5,D=1,tp=2',
+      ],
+      [
+        'thinks that all padding vanishes',
+        'contains(zeros, known) &&',
+        '',
+        'sharded.ricci: sums_of_places T=3,D=4,dp=2',
+      ],
+    ),
+    ...inFile(
+      `${folder}/even/masks.ts`,
       'partition',
-      ['takes padding for zero in every reduction', 'identityOf(combiner, scalarType(body)) ?? 0);', '0);'],
       ['masks none of the axes', 'if (axes.size === 0) return body;', 'if (axes.size >= 0) return body;'],
-      ['thinks that all padding vanishes', 'contains(zeros, known) &&', ''],
       [
         'masks one element late',
         "apply('lt', iterator(axis), integer(extents[axis]!))",
@@ -92,13 +112,13 @@ export const partitionerMutants: { readonly [S in PartitionerStage]: readonly Mu
         'queues the picks of other experts',
         "direction: 'descending', result: queue",
         "direction: 'ascending', result: queue",
-        'dispatch.ricci: derived',
+        'dispatch.ricci: derived ep=2,dp=2,T=12,D=6,E=12,F=12',
       ],
       [
         'counts the largest pick',
         "combiner: 'sum', result: upTo",
         "combiner: 'max', result: upTo",
-        'dispatch.ricci: derived',
+        'dispatch.ricci: derived ep=2,dp=2,T=12,D=6,E=12,F=12',
       ],
     ),
     ...inFile(
@@ -108,19 +128,19 @@ export const partitionerMutants: { readonly [S in PartitionerStage]: readonly Mu
         'takes the next slot',
         "apply('sub', load(slots.upTo, [...at, number]), integer(1))",
         "apply('sub', load(slots.upTo, [...at, number]), integer(0))",
-        'dispatch.ricci: derived',
+        'dispatch.ricci: derived ep=2,dp=2,T=12,D=6,E=12,F=12',
       ],
       [
         'sends tokens of the first block',
         "apply('add', start, subscripts[tokens]!)",
         'subscripts[tokens]!',
-        'dispatch.ricci: derived',
+        'dispatch.ricci: derived ep=2,dp=2,T=12,D=6,E=12,F=12',
       ],
       [
         'uses what is in empty slots',
         "apply('select', isUsed, value, constant(scalarType(value), 0))",
         "apply('select', isUsed, constant(scalarType(value), 0), value)",
-        'dispatch.ricci: derived',
+        'dispatch.ricci: derived ep=2,dp=2,T=12,D=6,E=12,F=12',
       ],
     ),
   ],
