@@ -15,6 +15,7 @@ export const oracleNames = [
   'attention-rings',
   'exchanges',
   'kernels',
+  'barriers',
   'adversarial',
 ] as const;
 export type OracleName = (typeof oracleNames)[number];

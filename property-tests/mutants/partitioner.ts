@@ -12,15 +12,21 @@ export const partitionerMutants: { readonly [S in PartitionerStage]: readonly Mu
     ...inFile(
       `${folder}/place.ts`,
       'partition',
-      ['sorts what is cut', "whole(source.dims.slice(-1), 'sorting');", ''],
-      ['sorts parts of sums', "onlyPending(source.pending, undefined, 'sorting');", ''],
-      ['takes prefixes of what is cut', "whole(source.dims.slice(-1), 'a prefix');", ''],
+      ['sorts what is cut', "whole(source.dims.slice(-1), 'sorting');", '', 'program 161'],
+      ['sorts parts of sums', "onlyPending(source.pending, undefined, 'sorting');", '', 'program 30'],
+      ['takes prefixes of what is cut', "whole(source.dims.slice(-1), 'a prefix');", '', 'program 8'],
       [
         'gives collected values the axes of one step',
         'dims: position < states.length ? dims : [[], ...dims]',
         'dims: position < states.length ? dims : [...dims, []]',
+        'program 90',
       ],
-      ['leaves states where they start', 'settled = next.every(', 'settled = true || next.every('],
+      [
+        'leaves states where they start',
+        'settled = next.every(',
+        'settled = true || next.every(',
+        'program 5',
+      ],
     ),
     ...inFile(`${folder}/place.ts`, 'without-collective', [
       'takes maxima of parts of sums',
@@ -31,16 +37,23 @@ export const partitionerMutants: { readonly [S in PartitionerStage]: readonly Mu
     ...inFile(
       `${folder}/expressions.ts`,
       'partition',
-      ['takes all that is read for its own', 'if (own.isOwn) return own.scalar;', 'return own.scalar;'],
+      [
+        'takes all that is read for its own',
+        'if (own.isOwn) return own.scalar;',
+        'return own.scalar;',
+        'program 3',
+      ],
       [
         'does not know where its block starts',
         "simplify(apply('add', start, iterator(axis)))",
         'iterator(axis)',
+        'program 82',
       ],
       [
         'looks up one more than it has',
         "apply('lt', own.scalar, integer(own.block))",
         "apply('le', own.scalar, integer(own.block))",
+        'program 39',
       ],
     ),
     ...inFile(`${folder}/expressions.ts`, 'placed-programs', [
@@ -58,11 +71,13 @@ export const partitionerMutants: { readonly [S in PartitionerStage]: readonly Mu
         'leaves outputs as they come',
         '...localizer.converted(tensor, placed.outputs.get(path)!),',
         '...localizer.converted(tensor, placed.placements.get(tensor)!),',
+        'program 3',
       ],
       [
         'leaves states as they come out of a step',
         'converted(tensor, stateOf(position) ?? placementOf(tensor))',
         'converted(tensor, placementOf(tensor))',
+        'program 19',
       ],
     ),
   ],
@@ -86,11 +101,17 @@ export const partitionerMutants: { readonly [S in PartitionerStage]: readonly Mu
     ...inFile(
       `${folder}/even/masks.ts`,
       'partition',
-      ['masks none of the axes', 'if (axes.size === 0) return body;', 'if (axes.size >= 0) return body;'],
+      [
+        'masks none of the axes',
+        'if (axes.size === 0) return body;',
+        'if (axes.size >= 0) return body;',
+        'program 25',
+      ],
       [
         'masks one element late',
         "apply('lt', iterator(axis), integer(extents[axis]!))",
         "apply('le', iterator(axis), integer(extents[axis]!))",
+        'program 88',
       ],
     ),
     ...inFile(
@@ -100,8 +121,9 @@ export const partitionerMutants: { readonly [S in PartitionerStage]: readonly Mu
         'gives outputs with their padding',
         'outputs: padded(graph.outputs',
         'outputs: padded(graph.outputs.slice(0, 0)) ?? padded(graph.outputs',
+        'program 12',
       ],
-      ['trims nothing before sorting', 'if (dims.length === 0) continue;', 'continue;'],
+      ['trims nothing before sorting', 'if (dims.length === 0) continue;', 'continue;', 'program 62'],
     ),
   ],
   dispatch: [
@@ -184,11 +206,13 @@ export const partitionerMutants: { readonly [S in PartitionerStage]: readonly Mu
         'reads a tensor where it is',
         'const renamed =\n        node.kind',
         "const renamed = node.kind !== 'loop' ? node :\n        node.kind",
+        'program 16',
       ],
       [
         'gives back states where they come',
         'nameFor(readerOf.next(node.results[position]!.id))(output.tensor)',
         'output.tensor',
+        'program 16',
       ],
     ),
     ...inFile(`${folder}/auto/slice-layers.ts`, 'auto'),
