@@ -78,13 +78,13 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'puts ties in reverse',
       "const earlier = apply('lt', leftPlace, rightPlace);",
       "const earlier = apply('lt', rightPlace, leftPlace);",
-      'order.ricci: best_with_ties',
+      'order.ricci: best_with_ties K=3,M=9',
     ],
     [
       'sorts the other way',
       "direction === 'ascending' ? less(left, right)",
       "direction !== 'ascending' ? less(left, right)",
-      'order.ricci: best_with_ties',
+      'order.ricci: best_with_ties K=3,M=9',
     ],
   ],
   'prefix.ts': [
@@ -92,7 +92,7 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'takes one step too few',
       'to: constant(length), step: 1',
       'to: constant(length - 1), step: 1',
-      'order.ricci: counts_so_far',
+      'order.ricci: counts_so_far M=9',
     ],
   ],
   'reduction.ts': [
@@ -100,7 +100,7 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'leaves out the last elements',
       'below(index, constant(extent)));',
       'below(index, constant(extent - 1)));',
-      'reductions.ricci: rows',
+      'reductions.ricci: rows N=5,M=7',
     ],
   ],
   'route.ts': [
@@ -185,17 +185,17 @@ export const wgslMutants: ByFile = {
         'swaps the branches of a choice',
         '`select(${no}, ${yes}, ${condition})`',
         '`select(${yes}, ${no}, ${condition})`',
-        'pointwise.ricci: choice',
+        'pointwise.ricci: choice N=5',
       ],
       [
         'divides integers towards zero',
         "undefined : name),\n  write: ({ dtype, width }, a, b) =>\n    dtype === 'u32'",
         "undefined : name),\n  write: ({ dtype, width }, a, b) =>\n    dtype !== 'f32'",
-        'pointwise.ricci: negative_divisors',
+        'pointwise.ricci: negative_divisors N=5',
       ],
     ],
     'helpers.ts': [
-      ['lets NaN go in a maximum', '(a > b) | is_nan(a)', '(a > b)', 'pointwise.ricci: no_numbers'],
+      ['lets NaN go in a maximum', '(a > b) | is_nan(a)', '(a > b)', 'pointwise.ricci: no_numbers N=5'],
       ['turns random numbers once less', 'round < 20u', 'round < 19u', 'random.ricci: draws'],
     ],
     'memory.ts': [
@@ -203,7 +203,7 @@ export const wgslMutants: ByFile = {
         'packs halves in reverse',
         'const words = [`${b}.x | (${b}.y << 16u)`',
         'const words = [`${b}.y | (${b}.x << 16u)`',
-        'dtypes.ricci: half',
+        'dtypes.ricci: half N=5',
       ],
     ],
     'multiply-accumulate.ts': [
@@ -226,7 +226,7 @@ export const wgslMutants: ByFile = {
         'takes quotients to be the same for neighbours',
         'return staysInBlock(a, left, constantValue(b), domain) ? 0 : undefined;',
         'return 0;',
-        'indexing.ricci: split_and_merge G=2,R=3,A=8',
+        'indexing.ricci: split_and_merge G=5,R=7,A=3',
       ],
     ],
     'statements.ts': [
@@ -234,7 +234,7 @@ export const wgslMutants: ByFile = {
         'runs loops without their last step',
         '${name} < ${to}; ${name} += ${statement.step}',
         '${name} < ${to} - 1; ${name} += ${statement.step}',
-        'reductions.ricci: rows',
+        'reductions.ricci: rows N=5,M=7',
       ],
     ],
     'emission.ts': [
@@ -352,7 +352,7 @@ export const wgslMutants: ByFile = {
         'stores f16 as bf16',
         "f16: helpers('f16_value', 'f16_bits')",
         "f16: helpers('bf16_value', 'bf16_bits')",
-        'dtypes.ricci: half N=8',
+        'dtypes.ricci: half N=5',
       ],
     ],
     'tile-elements.ts': [
@@ -374,7 +374,7 @@ export const wgslMutants: ByFile = {
         'takes numbers for none and none for numbers',
         'isWanted ? `${name}(${text})` : `!${name}(${text})`',
         'isWanted ? `!${name}(${text})` : `${name}(${text})`',
-        'pointwise.ricci: no_numbers N=8',
+        'pointwise.ricci: no_numbers N=5',
       ],
       [
         'takes the first lane for each',
@@ -422,13 +422,13 @@ export const wgslMutants: ByFile = {
         'takes the last of equals',
         '((${b} == ${a}) & (${j} < ${i}))',
         '((${b} == ${a}) & (${j} > ${i}))',
-        'reductions.ricci: ties',
+        'reductions.ricci: ties N=5,M=40',
       ],
       [
         'adds where it multiplies',
         "prod: byFunction('mul')",
         "prod: byFunction('add')",
-        'reductions.ricci: products',
+        'reductions.ricci: products N=8,M=4',
       ],
     ],
   }),
