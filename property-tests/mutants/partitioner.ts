@@ -215,6 +215,17 @@ export const partitionerMutants: { readonly [S in PartitionerStage]: readonly Mu
         'program 16',
       ],
     ),
-    ...inFile(`${folder}/auto/slice-layers.ts`, 'auto'),
+    ...inFile(`${folder}/auto/slice-layers.ts`, 'auto', [
+      'takes any read for that of a step',
+      'tensor.shape[0] !== count || !loads.every(isStep)',
+      'tensor.shape[0] !== count',
+      'program 20',
+    ]),
+    ...inFile(`${folder}/auto/slice-layers.ts`, 'mesh-programs', [
+      'reads slices at the step',
+      'load(slice, each.subscripts.slice(1))',
+      'load(slice, each.subscripts.slice(0, -1))',
+      'dispatch.ricci: derived_layers T=4,D=3,E=2,F=2,L=2,ep=2',
+    ]),
   ],
 };

@@ -4,9 +4,9 @@
  * adapter need not show what invocations do to each other.
  */
 import { compileFor, lower } from '../../../driver/compile.ts';
+import { namedProgram } from '../../named-program.ts';
+import { raceIn } from '../../races.ts';
 import type { Oracle } from '../mutant.ts';
-import { namedProgram } from '../named-program.ts';
-import { raceIn } from '../races.ts';
 
 export const oracle: Oracle = {
   cases: [],

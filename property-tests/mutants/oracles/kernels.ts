@@ -4,9 +4,9 @@
  */
 import type { DeviceProfile } from '../../../compiler/tiles/device-profile.ts';
 import { dtypeFacts } from '../../../dsl/types/dtype.ts';
+import { namedProgram } from '../../named-program.ts';
 import { distance, runEntry } from '../../run-entry.ts';
 import type { Oracle } from '../mutant.ts';
-import { namedProgram } from '../named-program.ts';
 
 const tolerance = 2e-5;
 

@@ -5,9 +5,9 @@
 import { lower } from '../../../driver/compile.ts';
 import { runReference } from '../../../driver/run-reference.ts';
 import { runReferenceOnMesh } from '../../../driver/run-reference-mesh.ts';
+import { namedOnMesh } from '../../named-program.ts';
 import { distance } from '../../run-entry.ts';
 import type { Oracle } from '../mutant.ts';
-import { namedOnMesh } from '../named-program.ts';
 
 const tolerance = 2e-5;
 

@@ -1,15 +1,16 @@
 /**
- * Small programs that are placed by hand (`file: entry T=5,tp=2`), padded where the mesh does not divide them: with
- * the passes over collectives, what each gives being taken, they compute on the evaluator what one device does.
+ * Small programs that are placed by hand (`file: entry T=5,tp=2`), padded where the mesh does not divide them:
+ * with the passes over collectives, what each gives being taken, they compute on the evaluator what one device
+ * does.
  */
 import { type CollectiveOptions, exactOptions } from '../../../compiler/partition/collectives/options.ts';
 import { localizeOptimized } from '../../../compiler/partition/collectives/passes.ts';
 import { placeEvenly } from '../../../compiler/partition/even/place-evenly.ts';
 import { runReference } from '../../../driver/run-reference.ts';
 import { runReferenceOnMesh } from '../../../driver/run-reference-mesh.ts';
+import { loweredOnMesh } from '../../named-program.ts';
 import { distance } from '../../run-entry.ts';
 import type { Oracle } from '../mutant.ts';
-import { loweredOnMesh } from '../named-program.ts';
 
 const tolerance = 2e-5;
 const choices: readonly CollectiveOptions[] = [exactOptions, { ...exactOptions, mergedBytes: 4096 }];

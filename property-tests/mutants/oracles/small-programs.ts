@@ -3,9 +3,9 @@ import { describeEntry } from '../../../compiler/lower/entry.ts';
 import { lower } from '../../../driver/compile.ts';
 import { randomInput } from '../../../driver/random-inputs.ts';
 import { runReference } from '../../../driver/run-reference.ts';
+import { namedProgram } from '../../named-program.ts';
 import { distance } from '../../run-entry.ts';
 import type { Oracle } from '../mutant.ts';
-import { namedProgram } from '../named-program.ts';
 
 /** Constants are folded in f32. */
 const tolerance = 1e-6;

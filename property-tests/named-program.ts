@@ -1,15 +1,15 @@
 /** For tests: small programs by name, `file: entry`, or `file: entry N=3,M=4` with sizes to run it at. */
 
-import type { Graph } from '../../compiler/graph/graph.ts';
-import { describeEntry } from '../../compiler/lower/entry.ts';
-import { entryPlacements } from '../../compiler/lower/entry-placements.ts';
-import type { PlaceOptions } from '../../compiler/partition/place.ts';
-import { type Checked, lower } from '../../driver/compile.ts';
-import { randomInput } from '../../driver/random-inputs.ts';
-import type { Mesh } from '../../dsl/placement/placement.ts';
-import type { TensorData } from '../../runtime/weights/tensor-data.ts';
-import { instancesOf } from '../instances.ts';
-import { checkSmallProgram } from '../small-programs.ts';
+import type { Graph } from '../compiler/graph/graph.ts';
+import { describeEntry } from '../compiler/lower/entry.ts';
+import { entryPlacements } from '../compiler/lower/entry-placements.ts';
+import type { PlaceOptions } from '../compiler/partition/place.ts';
+import { type Checked, lower } from '../driver/compile.ts';
+import { randomInput } from '../driver/random-inputs.ts';
+import type { Mesh } from '../dsl/placement/placement.ts';
+import type { TensorData } from '../runtime/weights/tensor-data.ts';
+import { instancesOf } from './instances.ts';
+import { checkSmallProgram } from './small-programs.ts';
 
 type Sizes = ReadonlyMap<string, number>;
 

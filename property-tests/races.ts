@@ -43,7 +43,7 @@ function raceAmong(lines: readonly Line[], names: readonly string[], touched: To
   return undefined;
 }
 
-/** Loops follow themselves, and branches may be skipped: then what was touched before them counts after them. */
+/** Loops follow themselves. Branches may be skipped: what was touched before them counts after them. */
 function raceInBlock(lines: readonly Line[], names: readonly string[], touched: Touched): string | undefined {
   const before: Touched = { read: new Set(touched.read), written: new Set(touched.written) };
   const found = raceAmong(lines, names, touched) ?? raceAmong(lines, names, touched);
