@@ -1,7 +1,6 @@
 /**
  * Small programs that are placed by hand (`file: entry T=5,tp=2`), padded where the mesh does not divide them:
- * with the passes over collectives, what each gives being taken, they compute on the evaluator what one device
- * does.
+ * with the passes over collectives, all that these give being taken, they compute what one device does.
  */
 import { type CollectiveOptions, exactOptions } from '../../../compiler/partition/collectives/options.ts';
 import { localizeOptimized } from '../../../compiler/partition/collectives/passes.ts';
