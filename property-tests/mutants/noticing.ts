@@ -48,7 +48,7 @@ export function testNoticing(sets: MutantSets): void {
     for (const [name, cases] of noticing) {
       const oracle = await world.oracle(name);
       for (const each of cases)
-        expect.soft([name, each, await oracle.check(each, device)]).toEqual([name, each, undefined]);
+        expect.soft([name, each, await saidOf(oracle, each, device)]).toEqual([name, each, undefined]);
     }
   });
 }
