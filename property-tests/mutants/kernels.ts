@@ -20,6 +20,14 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'softmax.ricci: causal S=8,G=2,R=2,A=4,B=4',
     ],
   ],
+  'context.ts': [
+    [
+      'counts the elements of a row only',
+      'type.shape.reduce((total',
+      'type.shape.slice(1).reduce((total',
+      'indexing.ricci: nothing_but_indices N=7,M=8',
+    ],
+  ],
   'contraction.ts': [
     [
       'does not round up rows',
