@@ -77,6 +77,12 @@ const entries: Readonly<Record<string, readonly string[]>> = {
     'mixtures',
     'layers',
     'any_and_all',
+    'with_bias',
+    'greatest_sum',
+    'rounded_for_one',
+    'widened',
+    'total_and_greatest',
+    'sums_of_places',
   ],
   'sequence.ricci': ['gathered', 'by_heads', 'by_replicated_heads'],
 };

@@ -20,6 +20,14 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'softmax.ricci: causal S=8,G=2,R=2,A=4,B=4',
     ],
   ],
+  'context.ts': [
+    [
+      'counts the elements of a row only',
+      'type.shape.reduce((total',
+      'type.shape.slice(1).reduce((total',
+      'indexing.ricci: nothing_but_indices N=7,M=8',
+    ],
+  ],
   'contraction.ts': [
     [
       'does not round up rows',
@@ -78,13 +86,13 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'puts ties in reverse',
       "const earlier = apply('lt', leftPlace, rightPlace);",
       "const earlier = apply('lt', rightPlace, leftPlace);",
-      'order.ricci: best_with_ties',
+      'order.ricci: best_with_ties K=3,M=9',
     ],
     [
       'sorts the other way',
       "direction === 'ascending' ? less(left, right)",
       "direction !== 'ascending' ? less(left, right)",
-      'order.ricci: best_with_ties',
+      'order.ricci: best_with_ties K=3,M=9',
     ],
   ],
   'prefix.ts': [
@@ -92,7 +100,7 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'takes one step too few',
       'to: constant(length), step: 1',
       'to: constant(length - 1), step: 1',
-      'order.ricci: counts_so_far',
+      'order.ricci: counts_so_far M=9',
     ],
   ],
   'reduction.ts': [
@@ -100,7 +108,7 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'leaves out the last elements',
       'below(index, constant(extent)));',
       'below(index, constant(extent - 1)));',
-      'reductions.ricci: rows',
+      'reductions.ricci: rows N=5,M=7',
     ],
   ],
   'route.ts': [
@@ -153,80 +161,286 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
   ],
 });
 
-export const wgslMutants: ByFile = faultsOf('backends/wgsl', {
-  'functions.ts': [
-    [
-      'swaps the branches of a choice',
-      '`select(${no}, ${yes}, ${condition})`',
-      '`select(${yes}, ${no}, ${condition})`',
-      'pointwise.ricci: choice',
-    ],
-    [
-      'divides integers towards zero',
-      "undefined : name),\n  write: ({ dtype, width }, a, b) =>\n    dtype === 'u32'",
-      "undefined : name),\n  write: ({ dtype, width }, a, b) =>\n    dtype !== 'f32'",
-      'pointwise.ricci: negative_divisors',
-    ],
+/** Noticed in the text of kernels: what races need not show on a software adapter. */
+const barrierMutants: readonly Mutant[] = inFile(
+  'backends/wgsl/barriers.ts',
+  'barriers',
+  [
+    'reads what others still write',
+    '[...reads].some((name) => barriers.written.has(name)) ||',
+    '',
+    'contractions.ricci: matmul M=9,K=7,N=5',
   ],
-  'helpers.ts': [
-    ['lets NaN go in a maximum', '(a > b) | is_nan(a)', '(a > b)', 'pointwise.ricci: no_numbers'],
-    ['turns random numbers once less', 'round < 20u', 'round < 19u', 'random.ricci: draws'],
+  [
+    'writes what others still read',
+    '(write !== undefined && (barriers.read.has(write) || barriers.written.has(write)))',
+    'false',
+    'contractions.ricci: matmul M=16,K=200,N=16',
   ],
-  'memory.ts': [
-    [
-      'packs halves in reverse',
-      'const words = [`${b}.x | (${b}.y << 16u)`',
-      'const words = [`${b}.y | (${b}.x << 16u)`',
-      'dtypes.ricci: half',
-    ],
+  [
+    'forgets that a loop follows itself',
+    'if (!written.has(name)) readFirst.add(name);\n      barriers.read.add(name);',
+    'if (!written.has(name)) readFirst.add(name);',
+    'contractions.ricci: matmul M=16,K=200,N=16',
   ],
-  'multiply-accumulate.ts': [
-    [
-      'leaves out the last products',
-      'for (let k = 0; k < depth; k++)',
-      'for (let k = 0; k < depth - 1; k++)',
-      'contractions.ricci: matmul M=37,K=19,N=24',
+);
+
+export const wgslMutants: ByFile = {
+  'barriers.ts': barrierMutants,
+  ...faultsOf('backends/wgsl', {
+    'functions.ts': [
+      [
+        'swaps the branches of a choice',
+        '`select(${no}, ${yes}, ${condition})`',
+        '`select(${yes}, ${no}, ${condition})`',
+        'pointwise.ricci: choice N=5',
+      ],
+      [
+        'divides integers towards zero',
+        "undefined : name),\n  write: ({ dtype, width }, a, b) =>\n    dtype === 'u32'",
+        "undefined : name),\n  write: ({ dtype, width }, a, b) =>\n    dtype !== 'f32'",
+        'pointwise.ricci: negative_divisors N=5',
+      ],
     ],
-    [
-      'leaves out the last inner products',
-      'for (let k = 0; k < depth; k += left.width)',
-      'for (let k = 0; k < depth - left.width; k += left.width)',
-      'contractions.ricci: transposed_right M=37,K=20,N=24',
-      'softmax.ricci: causal S=20,G=1,R=2,A=4,B=4',
+    'helpers.ts': [
+      ['lets NaN go in a maximum', '(a > b) | is_nan(a)', '(a > b)', 'pointwise.ricci: no_numbers N=5'],
+      ['turns random numbers once less', 'round < 20u', 'round < 19u', 'random.ricci: draws'],
     ],
-  ],
-  'lanes.ts': [
-    [
-      'takes quotients to be the same for neighbours',
-      'return staysInBlock(a, left, constantValue(b), domain) ? 0 : undefined;',
-      'return 0;',
-      'indexing.ricci: merge',
-      'indexing.ricci: split_and_merge',
+    'memory.ts': [
+      [
+        'packs halves in reverse',
+        'const words = [`${b}.x | (${b}.y << 16u)`',
+        'const words = [`${b}.y | (${b}.x << 16u)`',
+        'dtypes.ricci: half N=5',
+      ],
     ],
-  ],
-  'statements.ts': [
-    [
-      'runs loops without their last step',
-      '${name} < ${to}; ${name} += ${statement.step}',
-      '${name} < ${to} - 1; ${name} += ${statement.step}',
-      'reductions.ricci: rows',
+    'multiply-accumulate.ts': [
+      [
+        'leaves out the last products',
+        'for (let k = 0; k < depth; k++)',
+        'for (let k = 0; k < depth - 1; k++)',
+        'contractions.ricci: matmul M=37,K=19,N=24',
+      ],
+      [
+        'leaves out the last inner products',
+        'for (let k = 0; k < depth; k += left.width)',
+        'for (let k = 0; k < depth - left.width; k += left.width)',
+        'contractions.ricci: transposed_right M=37,K=20,N=24',
+        'softmax.ricci: causal S=20,G=1,R=2,A=4,B=4',
+      ],
     ],
-  ],
-  'reduce-tiles.ts': [
-    [
-      'takes the last of equals',
-      '((${b} == ${a}) & (${j} < ${i}))',
-      '((${b} == ${a}) & (${j} > ${i}))',
-      'reductions.ricci: ties',
+    'lanes.ts': [
+      [
+        'takes quotients to be the same for neighbours',
+        'return staysInBlock(a, left, constantValue(b), domain) ? 0 : undefined;',
+        'return 0;',
+        'indexing.ricci: split_and_merge G=5,R=7,A=3',
+      ],
     ],
-    [
-      'adds where it multiplies',
-      "prod: byFunction('mul')",
-      "prod: byFunction('add')",
-      'reductions.ricci: products',
+    'statements.ts': [
+      [
+        'runs loops without their last step',
+        '${name} < ${to}; ${name} += ${statement.step}',
+        '${name} < ${to} - 1; ${name} += ${statement.step}',
+        'reductions.ricci: rows N=5,M=7',
+      ],
     ],
-  ],
-});
+    'emission.ts': [
+      [
+        'deals rows out among columns',
+        'return threads.rows;',
+        'return threads.columns;',
+        'reductions.ricci: rows N=3,M=300, on a GPU',
+      ],
+      [
+        'takes threes for vectors of four',
+        'last.block % 4 === 0 ? 4 : 1',
+        'last.extent % 4 === 0 ? 4 : 1',
+        'reductions.ricci: rows N=7,M=40',
+      ],
+    ],
+    'emit.ts': [
+      [
+        'gives invocations the column of their row',
+        '`thread % ${columns}`',
+        '`thread / ${columns}`',
+        'contractions.ricci: matmul M=9,K=7,N=5, on a GPU',
+      ],
+      [
+        'takes axes of the grid in reverse',
+        '${dimensions[at]});`',
+        '${dimensions[extents.length - 1 - at]});`',
+        'contractions.ricci: batched B=2,M=9,K=7,N=8',
+      ],
+      [
+        'folds a long grid without its last part',
+        'const down = Math.ceil(total / across);',
+        'const down = Math.floor(total / across);',
+        'pointwise.ricci: arithmetic N=4000, with few workgroups',
+      ],
+    ],
+    'expressions.ts': [
+      [
+        'adds what it takes away',
+        'times(part(b!), -1)',
+        'part(b!)',
+        'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
+      ],
+      [
+        'gives neighbours the place of the first but one',
+        '${stride}, ${2 * stride}, ${3 * stride})`',
+        '${stride}, ${2 * stride}, ${2 * stride})`',
+        'indexing.ricci: nothing_but_indices N=7,M=8',
+      ],
+      [
+        'leaves one bit less after a division',
+        'mask(divisor - 1, operand)',
+        'mask(divisor / 2 - 1, operand)',
+        'indexing.ricci: transpose N=8,M=12',
+      ],
+      [
+        'takes counters of loops in reverse',
+        'emission.program.counters.indexOf(expression.loop)',
+        'emission.program.counters.length - 1 - emission.program.counters.indexOf(expression.loop)',
+        'loops.ricci: two_counters N=4',
+      ],
+    ],
+    'linear.ts': [
+      [
+        'adds the terms that it takes away',
+        "([a, b]) => `${a} ${coefficient > 0 ? '+' : '-'} ${b}`",
+        '([a, b]) => `${a} + ${b}`',
+        'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
+      ],
+      [
+        'forgets constants',
+        '(left.constant + right.constant) | 0',
+        'left.constant | 0',
+        'indexing.ricci: strided N=8',
+      ],
+      [
+        'takes a term once that comes twice',
+        '((known?.coefficient ?? 0) + term.coefficient) | 0',
+        'term.coefficient | 0',
+        'indexing.ricci: diagonal N=8',
+      ],
+    ],
+    'places.ts': [
+      [
+        'takes neighbours to lie side by side',
+        'linearConstant(lane * places.stride)',
+        'linearConstant(lane)',
+        'indexing.ricci: transpose N=8,M=12',
+      ],
+    ],
+    'point.ts': [
+      [
+        'takes the first of four at its axes in reverse',
+        '{ ...point, width: 1 }',
+        '{ ...point, width: 1, coordinates: point.coordinates.toReversed() }',
+        'reductions.ricci: where_largest N=5,M=40',
+      ],
+    ],
+    'register-tiles.ts': [
+      [
+        'deals out blocks as if there were one each',
+        'Math.floor(at / axis.block) * axis.block * count + (at % axis.block)',
+        'at',
+        'contractions.ricci: matmul M=9,K=7,N=5',
+      ],
+    ],
+    'storage.ts': [
+      [
+        'reads one float of eight bits as the other',
+        "f8e4m3: helpers('f8e4m3_value'",
+        "f8e4m3: helpers('f8e5m2_value'",
+        'dtypes.ricci: through_all N=7',
+      ],
+      [
+        'stores f16 as bf16',
+        "f16: helpers('f16_value', 'f16_bits')",
+        "f16: helpers('bf16_value', 'bf16_bits')",
+        'dtypes.ricci: half N=5',
+      ],
+    ],
+    'tile-elements.ts': [
+      [
+        'reads the vector of another place in shared memory',
+        'width === 4 ? `${name}${tag}[${text} >> 2u]`',
+        'width === 4 ? `${name}${tag}[${text} >> 3u]`',
+        'contractions.ricci: matmul M=9,K=7,N=5, on a GPU',
+      ],
+      [
+        'reads the first of four for each',
+        'flat % state.width)',
+        '0)',
+        'reductions.ricci: where_largest N=5,M=40',
+      ],
+    ],
+    'values.ts': [
+      [
+        'takes numbers for none and none for numbers',
+        'isWanted ? `${name}(${text})` : `!${name}(${text})`',
+        'isWanted ? `!${name}(${text})` : `${name}(${text})`',
+        'pointwise.ricci: no_numbers N=5',
+      ],
+      [
+        'takes the first lane for each',
+        'const part = `${value.text}.${components[lane]}`;',
+        'const part = `${value.text}.x`;',
+        'dtypes.ricci: through_all N=7',
+      ],
+      [
+        'turns vectors around',
+        '(${x}, ${y}, ${z}, ${w})`',
+        '(${w}, ${z}, ${y}, ${x})`',
+        'dtypes.ricci: through_all N=7',
+      ],
+    ],
+    'wgsl-text.ts': [
+      [
+        'takes true for false',
+        "value === 0 ? 'false' : 'true'",
+        "value === 0 ? 'true' : 'false'",
+        'reductions.ricci: some N=4,M=8',
+      ],
+      [
+        'takes the least float for the greatest',
+        "value > 0 ? 'float_of_bits(0x7f800000u)'",
+        "value < 0 ? 'float_of_bits(0x7f800000u)'",
+        'reductions.ricci: where_largest N=5,M=40',
+      ],
+    ],
+    'writer.ts': [
+      [
+        'leaves out parentheses',
+        'isSingleTerm(text) ? text : `(${text})`',
+        'text',
+        'pointwise.ricci: arithmetic N=300',
+      ],
+      [
+        'takes out of loops what changes there',
+        'operands.some((operand) => operand.mutable)',
+        'operands.some((operand) => operand.mutable && operand.depth < 0)',
+        'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
+      ],
+    ],
+    'reduce-tiles.ts': [
+      [
+        'takes the last of equals',
+        '((${b} == ${a}) & (${j} < ${i}))',
+        '((${b} == ${a}) & (${j} > ${i}))',
+        'reductions.ricci: ties N=5,M=40',
+      ],
+      [
+        'adds where it multiplies',
+        "prod: byFunction('mul')",
+        "prod: byFunction('add')",
+        'reductions.ricci: products N=8,M=4',
+      ],
+    ],
+  }),
+};
 
 /** Noticed at the ends of ranges only. */
 export const helperMutants: readonly Mutant[] = inFile(
@@ -276,22 +490,9 @@ export const reductionMutants: readonly Mutant[] = inFile(
   ],
 );
 
-/** Of what writes WGSL: no fault is planted in these yet. */
-export const withoutFaults: ReadonlySet<string> = new Set([
-  'barriers.ts',
-  'emission.ts',
-  'emit.ts',
-  'expressions.ts',
-  'graph-building.ts',
-  'kernel.ts',
-  'linear.ts',
-  'places.ts',
-  'point.ts',
-  'register-tiles.ts',
-  'storage.ts',
-  'testing.ts',
-  'tile-elements.ts',
-  'values.ts',
-  'wgsl-text.ts',
-  'writer.ts',
-]);
+/** Of what writes WGSL: files in which a fault changes no result of a program, and why. */
+export const withoutFaults: { readonly [file: string]: string } = {
+  'graph-building.ts': 'builds graphs for tests',
+  'kernel.ts': 'has types only',
+  'testing.ts': 'runs kernels for tests',
+};

@@ -3,7 +3,6 @@ import type { OpenedDevice } from '../../runtime/webgpu/device.ts';
 
 /** Each is a file in `oracles/`. */
 export const oracleNames = [
-  'rules',
   'optimizer',
   'small-programs',
   'partition',
@@ -11,9 +10,12 @@ export const oracleNames = [
   'rings',
   'auto',
   'mesh-programs',
+  'placed-programs',
+  'without-collective',
   'attention-rings',
   'exchanges',
   'kernels',
+  'barriers',
   'adversarial',
 ] as const;
 export type OracleName = (typeof oracleNames)[number];
@@ -27,11 +29,11 @@ export interface Mutant {
   readonly from: string;
   readonly to: string;
   readonly caughtBy: OracleName;
-  /** What the oracle looks at, where not at all that it can. */
+  /** Cases of the oracle that notice it, as far as is known: they are tried first. */
   readonly on: readonly string[];
 }
 
-/** `[fault, text, text in its place]` */
+/** `[fault, text, text in its place, cases…]` */
 export type Change = readonly [fault: string, from: string, to: string, ...on: readonly string[]];
 
 /** Faults in one file, noticed by one oracle. */
@@ -39,11 +41,20 @@ export function inFile(file: string, caughtBy: OracleName, ...changes: readonly 
   return changes.map(([fault, from, to, ...on]) => ({ fault, file, from, to, caughtBy, on }));
 }
 
-/** What an oracle is given: what is not to be mutated with the compiler. */
-export interface Surroundings {
-  readonly device: OpenedDevice;
-  readonly on: readonly string[];
+/** What notices faults, case by case. */
+export interface Oracle {
+  /** Those to try where none that a mutant names notices it; none where the mutants name all there are. */
+  readonly cases: readonly string[];
+  /** What is wrong with the compiler; undefined when nothing is. The device is not mutated with it. */
+  readonly check: (name: string, device: OpenedDevice) => string | undefined | Promise<string | undefined>;
 }
 
-/** What is wrong with the compiler; undefined when nothing is. */
-export type Oracle = (around: Surroundings) => string | undefined | Promise<string | undefined>;
+/** Names of so many random programs. */
+export function numbered(count: number): readonly string[] {
+  return Array.from({ length: count }, (_, at) => `program ${at}`);
+}
+
+/** The number in the name. */
+export function numberOf(name: string): number {
+  return Number(name.replace('program ', ''));
+}

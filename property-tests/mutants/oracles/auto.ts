@@ -9,13 +9,12 @@ import { localize } from '../../../compiler/partition/localize.ts';
 import { scatter } from '../../../compiler/partition/random-partition.ts';
 import { fault } from '../../../compiler/partition/random-programs.ts';
 import { draw } from '../../fuzz/subject.ts';
-import type { Oracle } from '../mutant.ts';
+import { numbered, numberOf, type Oracle } from '../mutant.ts';
 
-const programs = 120;
-
-export const oracle: Oracle = () => {
-  for (let at = 0; at < programs; at++) {
-    const { program, seed, cuts } = draw(41, at, 1);
+export const oracle: Oracle = {
+  cases: numbered(200),
+  check: (name) => {
+    const { program, seed, cuts } = draw(41, numberOf(name), 1);
     const { mesh } = cuts[0]!;
     const choose = choicesOf(seed)('costs');
     const flopsPerSecond = pick(choose, [1, 1e3, 1e6, 1e14]);
@@ -26,14 +25,13 @@ export const oracle: Oracle = () => {
     };
     const graph = withoutCollectives(program.graph);
     const found = autoPlace(graph, { mesh, inputs: new Map(), outputs: new Map(), costs });
-    if (found.kind !== 'placed') return `program ${at}: ${found.kind}`;
+    if (found.kind !== 'placed') return found.kind;
     const device = { ...localize(found.placed), whole: found.whole };
     const blocks = found.placed.graph.inputs.map(({ path, tensor }, position) => {
       const whole = resized(program.inputs.get(tensor.id)!, tensor.shape, float64);
       return [path, scatter(whole, device.inputs.get(path)!, mesh, position)] as const;
     });
     const wrong = fault({ program, placed: found.placed, device, blocks: new Map(blocks) });
-    if (wrong !== undefined && wrong !== 'not exact') return `program ${at}: ${wrong}`;
-  }
-  return undefined;
+    return wrong === 'not exact' ? undefined : wrong;
+  },
 };

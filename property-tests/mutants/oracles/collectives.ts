@@ -13,9 +13,8 @@ import { evaluateOnMesh } from '../../../compiler/partition/evaluate-mesh.ts';
 import { localize } from '../../../compiler/partition/localize.ts';
 import { exactAlgebra } from '../../../compiler/partition/random-partition.ts';
 import { difference } from '../../../compiler/partition/random-programs.ts';
-import type { Oracle } from '../mutant.ts';
+import { numbered, type Oracle } from '../mutant.ts';
 
-const programs = 70;
 const sizes = [4, 2, 6, 12, 3, 4, 1, 2, 0];
 const choices: readonly CollectiveOptions[] = [
   exactOptions,
@@ -23,30 +22,30 @@ const choices: readonly CollectiveOptions[] = [
   { ...exactOptions, mergedBytes: 4096 },
 ];
 
-export const oracle: Oracle = () => {
-  const chooseFor = choicesOf(31);
-  for (let at = 0; at < programs; at++) {
-    const choose = chooseFor(`program ${at}`);
+export const oracle: Oracle = {
+  cases: numbered(200),
+  check: (name) => {
+    const choose = choicesOf(31)(name);
     const program = randomProgram(choose, sizes, 'lowered');
     const tape = Array.from({ length: 250 }, () => choose(2 ** 16));
     const placed = randomDetours(program, tape);
-    if (placed === undefined) continue;
+    if (placed === undefined) return undefined;
     for (const options of choices) {
       const rejected: string[] = [];
       const after = localizeOptimized(placed, options, (...why) => rejected.push(why.join(': ')));
-      if (rejected.length > 0) return `program ${at}: not taken: ${rejected[0]}`;
+      if (rejected.length > 0) return `not taken: ${rejected[0]}`;
       const algebra = options.reassociates ? exactAlgebra() : undefined;
       const [wanted, found] = [localize(placed), after].map((device) =>
         evaluateOnMesh(device, blocksOf(program, device), algebra ?? float32),
       );
       if (algebra?.isExact() === false) continue;
       const different = difference(wanted!.outputs, found!.outputs);
-      if (different !== undefined) return `program ${at}: ${different}`;
+      if (different !== undefined) return different;
       const [before, now] = [wanted!, found!].map(({ sent }) =>
         [...sent.values()].reduce((sum, each) => sum + each, 0),
       );
-      if (now! > before! + 1e-6) return `program ${at}: ${before} bytes sent before, ${now} after`;
+      if (now! > before! + 1e-6) return `${before} bytes sent before, ${now} after`;
     }
-  }
-  return undefined;
+    return undefined;
+  },
 };

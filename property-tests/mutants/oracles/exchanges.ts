@@ -10,8 +10,9 @@ import { inProcess } from '../../../runtime/mesh/in-process.ts';
 import { loadMesh } from '../../../runtime/mesh/run-mesh.ts';
 import { loadRank } from '../../../runtime/mesh/run-rank.ts';
 import { compileLocal, exchangeNode, meshOf, simulate, sourceShape } from '../../../runtime/mesh/testing.ts';
+import type { OpenedDevice } from '../../../runtime/webgpu/device.ts';
 import { type TensorData, tensorFromValues, tensorValues } from '../../../runtime/weights/tensor-data.ts';
-import type { Oracle, Surroundings } from '../mutant.ts';
+import type { Oracle } from '../mutant.ts';
 
 type Tensors = ReadonlyMap<string, TensorData>;
 
@@ -82,7 +83,7 @@ function difference(wanted: readonly Tensors[], found: readonly Tensors[]): stri
 
 /** Every way of exchanging, from the inputs of each device to its outputs. */
 const ways: {
-  readonly [way: string]: (each: Exchanges, around: Surroundings) => Promise<readonly Tensors[]>;
+  readonly [way: string]: (each: Exchanges, device: OpenedDevice) => Promise<readonly Tensors[]>;
 } = {
   evaluator: async ({ graph, mesh, inputs }) => {
     const axes = mesh.axes.map(({ name }) => name);
@@ -116,7 +117,7 @@ const ways: {
         ),
     );
   },
-  'one memory': async ({ graph, mesh, inputs }, { device }) => {
+  'one memory': async ({ graph, mesh, inputs }, device) => {
     const loaded = await loadMesh(compileLocal(graph, mesh, device.profile).package, device);
     try {
       return await loaded.run(inputs);
@@ -124,7 +125,7 @@ const ways: {
       loaded.destroy();
     }
   },
-  ranks: async ({ graph, mesh, inputs }, { device }) => {
+  ranks: async ({ graph, mesh, inputs }, device) => {
     const { package: compiled } = compileLocal(graph, mesh, device.profile);
     const ranks = await Promise.all(
       inProcess(inputs.length).map((world) => loadRank(compiled, device, world)),
@@ -137,18 +138,20 @@ const ways: {
   },
 };
 
-export const oracle: Oracle = async (around) => {
-  const meshes: readonly (readonly [Mesh, readonly string[]])[] = [
-    [meshOf({ x: 3 }), ['x']],
-    [meshOf({ x: 2, y: 2 }), ['y', 'x']],
-  ];
-  for (const [mesh, axes] of meshes)
-    for (const dtype of ['f32', 'bf16', 'i8', 'u32'] as const) {
-      const each = exchangesOf(mesh, axes, dtype);
-      for (const way of around.on) {
-        const found = difference(each.wanted, await ways[way]!(each, around));
-        if (found !== undefined) return `${way}, ${dtype}: ${found}`;
+const meshes: readonly (readonly [Mesh, readonly string[]])[] = [
+  [meshOf({ x: 3 }), ['x']],
+  [meshOf({ x: 2, y: 2 }), ['y', 'x']],
+];
+
+export const oracle: Oracle = {
+  cases: Object.keys(ways),
+  check: async (way, device) => {
+    for (const [mesh, axes] of meshes)
+      for (const dtype of ['f32', 'bf16', 'i8', 'u32'] as const) {
+        const each = exchangesOf(mesh, axes, dtype);
+        const found = difference(each.wanted, await ways[way]!(each, device));
+        if (found !== undefined) return `${dtype}: ${found}`;
       }
-    }
-  return undefined;
+    return undefined;
+  },
 };

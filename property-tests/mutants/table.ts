@@ -1,0 +1,36 @@
+/** All planted faults, by what they are of. Those of rewrite rules are made of the rules' own data. */
+import { collectiveMutants } from './collectives.ts';
+import { helperMutants, reductionMutants, scheduleMutants, wgslMutants } from './kernels.ts';
+import type { Mutant } from './mutant.ts';
+import { optimizerMutants } from './optimizer.ts';
+import { partitionerMutants } from './partitioner.ts';
+import { combineMutants, verbMutants } from './verbs.ts';
+
+/** Of each member of a set its mutants, or the member that is the same. */
+export type MutantSets = {
+  readonly [set: string]: { readonly [member: string]: readonly Mutant[] | string };
+};
+
+/** From graph to graph. */
+export const graphMutants: MutantSets = {
+  'passes of the optimizer': optimizerMutants,
+  'passes over collectives': collectiveMutants,
+  'stages of the partitioner': partitionerMutants,
+};
+
+/** From graph to kernels, and in what runs them. */
+export const kernelMutants: MutantSets = {
+  verbs: Object.fromEntries(
+    Object.entries(verbMutants).map(([verb, ways]) => [verb, Object.values(ways).flat()]),
+  ),
+  'how verbs combine': combineMutants,
+  schedules: scheduleMutants,
+  'writers of WGSL': wgslMutants,
+  'at the ends of ranges': { 'helpers.ts': helperMutants, 'reduction.ts': reductionMutants },
+};
+
+export function mutantsOf(sets: MutantSets): readonly Mutant[] {
+  return Object.values(sets).flatMap((members) =>
+    Object.values(members).flatMap((mutants) => (typeof mutants === 'string' ? [] : mutants)),
+  );
+}
