@@ -235,7 +235,8 @@ export function remainder(dividend: TileExpression, divisor: number): TileExpres
 
 /** Of `x mod n` that is reduced again by a divisor of n: x. */
 function remainderBy(expression: TileExpression, divisor: number): TileExpression | undefined {
-  if (expression.op !== 'apply' || expression.function !== 'mod' || expression.dtype !== 'i32') return undefined;
+  if (expression.op !== 'apply' || expression.function !== 'mod' || expression.dtype !== 'i32')
+    return undefined;
   const [dividend, by] = expression.operands;
   const modulus = by && constantValue(by);
   return modulus !== undefined && modulus > 0 && modulus % divisor === 0 ? dividend : undefined;
