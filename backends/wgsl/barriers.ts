@@ -62,19 +62,24 @@ export function barrier(emission: Emission): void {
   emission.barriers.written.clear();
 }
 
-/** A loop's body follows itself: what it touches counts as touched before it. */
+/**
+ * Called before a loop. Its body follows itself: what it touches counts as touched before it. What was written
+ * before and is only read in it needs a barrier once, not in every turn.
+ */
 export function enterLoop(emission: Emission, body: readonly TileStatement[]): void {
   const { barriers } = emission;
   const written = new Set<string>();
-  const readFirst = new Set<string>();
+  const [reads, readFirst] = [new Set<string>(), new Set<string>()];
   for (const statement of allStatements(body)) {
     for (const name of sharedReads(emission, expressionsOf(statement))) {
       if (!written.has(name)) readFirst.add(name);
-      barriers.read.add(name);
+      reads.add(name);
     }
     const write = sharedWrite(emission, statement);
     if (write !== undefined) written.add(write);
   }
+  if ([...readFirst].some((name) => barriers.written.has(name) && !written.has(name))) barrier(emission);
+  for (const name of reads) barriers.read.add(name);
   for (const name of readFirst) if (written.has(name)) barriers.written.add(name);
 }
 

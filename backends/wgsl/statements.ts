@@ -145,11 +145,14 @@ function emitLoop(emission: Emission, statement: TileStatement & { readonly kind
   const to = emit(emission, statement.to, point).text;
   const name = `i_${statement.variable}`;
   enterLoop(emission, statement.body);
+  // It may have no turns.
+  const leave = leaveBranch(emission);
   bumpVersions(emission, statement.body);
   writer.block(`for (var ${name} = ${from}; ${name} < ${to}; ${name} += ${statement.step})`, () => {
     emission.loopDepths.set(statement.variable, writer.depth());
     emitStatements(emission, statement.body);
   });
+  leave();
   bumpVersions(emission, statement.body);
 }
 

@@ -161,7 +161,7 @@ property experts
         forall x: f32[2]
         check relu(dot(x, x)) === faulty.dot(x, x)`);
     expect(text).toContain(`\
-import "../other.ricci" (dot)
+import "../other.ricci"
 import "../faulty.ricci" as faulty_ (dot, relu)
 `);
     expect(text).toContain('check relu(dot(x, x)) === faulty.dot(x, x)\n');

@@ -46,20 +46,24 @@ export function surroundingsOf(
 }
 
 /**
- * Every name stands in the file for what it stands for in the module: its own definitions come first there,
- * as what is imported last does here.
+ * Every name stands in the file for what it stands for in the module: its own definitions come first there, so
+ * that nothing else is imported under their names here.
  */
 export function neededImports(property: PropertyDeclaration, around: Surroundings): readonly Import[] {
   const { module, from, way, qualifiers } = around;
   const used = usedNames(property);
   const called = calledNames(property);
-  const needed = importsOf(module)
-    .map((each) => ({ ...each, names: each.names.filter(({ name }) => called.has(name)) }))
-    .filter((each) => each.names.length > 0 || used.has(qualifier(each, qualifiers)));
-  const imports = needed.map((each) => moved(each, way));
   const own = module.declarations.flatMap((each): readonly Identifier[] =>
     (each.kind === 'function' || each.kind === 'record') && called.has(each.name.name) ? [each.name] : [],
   );
+  const hidden = new Set(own.map(({ name }) => name));
+  const needed = importsOf(module)
+    .map((each) => ({
+      ...each,
+      names: each.names.filter(({ name }) => called.has(name) && !hidden.has(name)),
+    }))
+    .filter((each) => each.names.length > 0 || used.has(qualifier(each, qualifiers)));
+  const imports = needed.map((each) => moved(each, way));
   if (own.length === 0) return imports;
   const name = module.name?.name ?? basename(from.text, '.ricci');
   const isTaken = needed.some((each) => qualifier(each, qualifiers) === name);

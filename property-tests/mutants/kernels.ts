@@ -162,28 +162,30 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
 });
 
 /** Noticed in the text of kernels: what races need not show on a software adapter. */
-const barrierMutants: readonly Mutant[] = inFile(
-  'backends/wgsl/barriers.ts',
-  'barriers',
-  [
+const barrierMutants: readonly Mutant[] = [
+  ...inFile(
+    'backends/wgsl/barriers.ts',
+    'barriers',
+    [
+      'writes what others still read',
+      '(write !== undefined && (barriers.read.has(write) || barriers.written.has(write)))',
+      'false',
+      'contractions.ricci: matmul M=16,K=200,N=16',
+    ],
+    [
+      'forgets that a loop follows itself',
+      'for (const name of reads) barriers.read.add(name);\n  for (const name of readFirst)',
+      'for (const name of readFirst)',
+      'contractions.ricci: matmul M=16,K=200,N=16',
+    ],
+  ),
+  ...inFile('backends/wgsl/statements.ts', 'barriers', [
     'reads what others still write',
-    '[...reads].some((name) => barriers.written.has(name)) ||',
-    '',
-    'contractions.ricci: matmul M=9,K=7,N=5',
-  ],
-  [
-    'writes what others still read',
-    '(write !== undefined && (barriers.read.has(write) || barriers.written.has(write)))',
-    'false',
+    ', write);\n  }\n  emission.barriers.written.add(tile.name);',
+    ', write);\n  }',
     'contractions.ricci: matmul M=16,K=200,N=16',
-  ],
-  [
-    'forgets that a loop follows itself',
-    'if (!written.has(name)) readFirst.add(name);\n      barriers.read.add(name);',
-    'if (!written.has(name)) readFirst.add(name);',
-    'contractions.ricci: matmul M=16,K=200,N=16',
-  ],
-);
+  ]),
+];
 
 export const wgslMutants: ByFile = {
   'barriers.ts': barrierMutants,
