@@ -4,19 +4,23 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { graphCost } from '../compiler/graph/cost.ts';
 import type { Checked } from '../driver/compile.ts';
-import { dtypeFacts } from '../dsl/types/dtype.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
 import { instancesOf } from './instances.ts';
-import { distance, evaluateEntry, loweredEntry, runEntry, type Tensors } from './run-entry.ts';
+import {
+  deviceTolerance,
+  deviceToleranceOf,
+  distance,
+  evaluateEntry,
+  loweredEntry,
+  runEntry,
+} from './run-entry.ts';
 import { checkSmallProgram, exportedEntries, programFiles } from './small-programs.ts';
 
 /**
  * Constants are folded in f32, the evaluator computes in float64: some ulps of f32, times the longest chain.
  */
 const foldedTolerance = 1e-6;
-/** f32 on the device: sums of up to a few hundred terms and functions of a few ulps. */
-const deviceTolerance = 2e-5;
 
 /** Operations of what is run. The evaluator takes seconds for more, and finds no more in it. */
 const mostWork = 1e6;
@@ -30,14 +34,6 @@ beforeAll(async () => {
   device = await openDevice(await openAdapter());
 });
 afterAll(() => device.destroy());
-
-/** A result in a narrow type may fall on the other side of a rounding: one ulp of the narrow type. */
-function toleranceOf(written: Tensors): number {
-  const ulps = [...written.values()].map(({ dtype }) =>
-    dtypeFacts[dtype].class === 'float' && dtype !== 'f32' ? 2 ** -dtypeFacts[dtype].mantissa : 0,
-  );
-  return Math.max(deviceTolerance, ...ulps);
-}
 
 describe.each(programFiles)('%s', (file) => {
   const checked = checkSmallProgram(file);
@@ -56,7 +52,7 @@ describe.each(programFiles)('%s', (file) => {
       expect(distance(runs.written, runs.optimized), `optimized, ${at}`).toBeLessThanOrEqual(foldedTolerance);
       if (runs.wgsl !== undefined)
         expect(distance(runs.written, runs.wgsl), `wgsl, ${at}`).toBeLessThanOrEqual(
-          toleranceOf(runs.written),
+          deviceToleranceOf(runs.written),
         );
     }
   });

@@ -6,6 +6,7 @@ import { describeEntry } from '../compiler/lower/entry.ts';
 import { type Checked, compileFor, type Instance, type Lowered, lower } from '../driver/compile.ts';
 import { randomInput } from '../driver/random-inputs.ts';
 import { runReference } from '../driver/run-reference.ts';
+import { dtypeFacts } from '../dsl/types/dtype.ts';
 import type { OpenedDevice } from '../runtime/webgpu/device.ts';
 import { loadPackage } from '../runtime/webgpu/execute.ts';
 import { type TensorData, tensorValues } from '../runtime/weights/tensor-data.ts';
@@ -58,7 +59,7 @@ export function loweredEntry(checked: Checked, instance: Instance): Lowered {
   return lowered;
 }
 
-function inputsOf(
+export function inputsOf(
   checked: Checked,
   entry: string,
   sizes: ReadonlyMap<string, number>,
@@ -70,6 +71,17 @@ function inputsOf(
 
 function evaluated({ graph, optimized }: Lowered, inputs: Tensors): ReferenceRuns {
   return { written: runReference(graph, inputs), optimized: runReference(optimized, inputs) };
+}
+
+/** f32 on a device: sums of up to a few hundred terms and functions of a few ulps. */
+export const deviceTolerance = 2e-5;
+
+/** A result in a narrow type may fall on the other side of a rounding: one ulp of the narrow type. */
+export function deviceToleranceOf(written: Tensors): number {
+  const ulps = [...written.values()].map(({ dtype }) =>
+    dtypeFacts[dtype].class === 'float' && dtype !== 'f32' ? 2 ** -dtypeFacts[dtype].mantissa : 0,
+  );
+  return Math.max(deviceTolerance, ...ulps);
 }
 
 /**

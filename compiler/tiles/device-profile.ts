@@ -35,3 +35,18 @@ export const leastDevice: DeviceProfile = {
   f16: false,
   subgroupSize: undefined,
 };
+
+/** The processor, by WebAssembly: invocations one after the other, so nothing is gained by many of them. */
+export const wasmDevice: DeviceProfile = {
+  name: 'WebAssembly',
+  software: true,
+  maxStorageBuffersPerStage: 64,
+  maxBindingBytes: 2 ** 32 - 2 ** 16,
+  maxBufferBytes: 2 ** 32 - 2 ** 16,
+  maxWorkgroupBytes: 0,
+  maxInvocationsPerWorkgroup: 256,
+  maxWorkgroupSize: [256, 256, 1],
+  maxWorkgroupsPerDimension: 2 ** 31 - 1,
+  f16: false,
+  subgroupSize: undefined,
+};
