@@ -279,8 +279,18 @@ export const showGraph: { readonly [S in GraphStage]: (lowered: Lowered) => stri
   optimized: (lowered) => printGraph(lowered.optimized),
 };
 
-export const showDevice: { readonly [S in DeviceStage]: (compiled: Compiled) => string } = {
+export const showDevice: {
+  readonly [S in Exclude<DeviceStage, 'wasm'>]: (compiled: Compiled) => string;
+} = {
   tiles: ({ schedule }) => programsOf(schedule.steps).map(printTileProgram).join('\n\n'),
   wgsl: ({ kernels }) => kernels.map(({ name, code }) => `// ${name}\n${code}`).join('\n\n'),
+  plan: (compiled) => JSON.stringify(compiled.package.manifest, undefined, 2),
+};
+
+export const showWasm: {
+  readonly [S in Exclude<DeviceStage, 'wgsl'>]: (compiled: CompiledWasm) => string;
+} = {
+  tiles: ({ schedule }) => programsOf(schedule.steps).map(printTileProgram).join('\n\n'),
+  wasm: ({ module }) => printModule(module.code),
   plan: (compiled) => JSON.stringify(compiled.package.manifest, undefined, 2),
 };
