@@ -5,7 +5,7 @@ import type { FunctionCode, ModuleCode } from './code.ts';
 import type { Buffer, Emission } from './emission.ts';
 import { type HelperName, helperFunction } from './helpers.ts';
 import { type Linear, linearConstant, linearValue, plus, times } from './linear.ts';
-import { emitStatements } from './statements.ts';
+import { emitProgram } from './statements.ts';
 import { literal } from './values.ts';
 import { type Value, Writer } from './writer.ts';
 
@@ -112,7 +112,7 @@ function overInvocations(emission: Emission): void {
   along(rows, (row) =>
     along(columns, (column) => {
       const places = { rows: row, columns: column, threads: plus(times(row, columns), column) };
-      emitStatements({ ...emission, places }, program.body);
+      emitProgram({ ...emission, places, tiles: new Map() });
     }),
   );
 }

@@ -43,20 +43,25 @@ function added(emission: Emission, total: Value, left: Value, right: Value): Val
   return writer.instruction(named('add', 'f32', width), 'f32', [total, product]);
 }
 
+/** Sums that stay in registers beside what is multiplied. */
+const mostSums = 8;
+
 /** For each k, a column of `left` times a row of `right`. */
 function byDepth(emission: Emission, problem: Problem, before: readonly Value[]): readonly Value[] {
   const { into, left, rows, columns, depth } = problem;
   const { width } = into;
   const totals = [...before];
   const rightOf = rightVectors(emission, problem);
-  for (let k = 0; k < depth; k++)
-    for (let m = 0; m < rows; m++) {
-      const factor = leftFactor(emission, left, m, k, width);
-      for (let n = 0; n < columns; n += width) {
-        const at = (m * columns + n) / width;
-        totals[at] = added(emission, totals[at]!, factor, rightOf(k, n));
+  const across = width * Math.max(1, Math.floor(mostSums / rows));
+  for (let start = 0; start < columns; start += across)
+    for (let k = 0; k < depth; k++)
+      for (let m = 0; m < rows; m++) {
+        const factor = leftFactor(emission, left, m, k, width);
+        for (let n = start; n < Math.min(columns, start + across); n += width) {
+          const at = (m * columns + n) / width;
+          totals[at] = added(emission, totals[at]!, factor, rightOf(k, n));
+        }
       }
-    }
   return totals;
 }
 

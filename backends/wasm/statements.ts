@@ -9,7 +9,7 @@ import { storeFour, storeOne } from './memory.ts';
 import { emitMultiplyAccumulate } from './multiply-accumulate.ts';
 import type { Point } from './point.ts';
 import { emitReduce } from './reduce-tiles.ts';
-import { declareTile, registerPoints, setTile, tileState, updatedTiles } from './tiles.ts';
+import { declareTile, registerPoints, setTile, settled, tileState, updatedTiles } from './tiles.ts';
 import { knownInteger, literal } from './values.ts';
 import type { Value } from './writer.ts';
 
@@ -49,7 +49,18 @@ const rules: Rules = {
   store: emitStore,
 };
 
-export function emitStatements(emission: Emission, body: readonly TileStatement[]): void {
+/** Of a whole program: what no later statement changes is then as constant as any value. */
+export function emitProgram(emission: Emission): void {
+  const { body } = emission.program;
+  for (const [at, statement] of body.entries()) {
+    emitStatement(emission, statement);
+    const changing = updatedTiles(body.slice(at + 1));
+    for (const [name, state] of emission.tiles)
+      if (!changing.has(name)) emission.tiles.set(name, settled(emission, state));
+  }
+}
+
+function emitStatements(emission: Emission, body: readonly TileStatement[]): void {
   for (const statement of body) emitStatement(emission, statement);
 }
 

@@ -109,6 +109,18 @@ export function setTile(emission: Emission, state: TileState, values: readonly V
   state.version++;
 }
 
+/** A tile that does not change any more: its variables are values of where the program is now. */
+export function settled({ writer }: Emission, state: TileState): TileState {
+  if (state.registers.every(({ kind }) => kind === 'value')) return state;
+  const registers = state.registers.map(
+    (register): Register =>
+      register.kind === 'value'
+        ? register
+        : { kind: 'value', value: writer.settled(register.local, state.tile.dtype) },
+  );
+  return { ...state, registers };
+}
+
 // ── elements ───────────────────────────────────────────────────────────────────────────────────────────────
 
 /** The n-th register as it is now. */

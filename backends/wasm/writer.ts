@@ -152,6 +152,12 @@ export class Writer {
     return { key: `m${local}@${version}`, dtype, width, depth: this.depth(), mutable: true, code };
   }
 
+  /** Of a variable that is not set again in this block. */
+  settled(local: number, dtype: Arithmetic): Value {
+    const { mutable: _, ...value } = this.current(local, dtype, 0);
+    return { ...value, key: `s${local}` };
+  }
+
   set(local: number, value: Value): void {
     this.lines().push({ kind: 'set', local, value: value.code });
   }

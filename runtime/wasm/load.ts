@@ -109,11 +109,11 @@ export async function loadWasm(pkg: WasmPackage, options: LoadOptions = {}): Pro
 }
 
 /**
- * V8 compiles twice, first quickly to slow code. Kernels are few and run long, so that the first is left out
+ * V8 compiles what is called, and twice: first quickly to slow code. Kernels are few and run long, so that the first is left out
  * for as long as they are compiled.
  */
 async function compileModule({ manifest, module }: WasmPackage): Promise<WebAssembly.Module> {
-  setFlagsFromString('--no-liftoff');
+  for (const flag of ['--no-liftoff', '--no-wasm-lazy-compilation']) setFlagsFromString(flag);
   try {
     return await WebAssembly.compile(module);
   } catch (error) {
@@ -123,7 +123,7 @@ async function compileModule({ manifest, module }: WasmPackage): Promise<WebAsse
       'compile the package again',
     );
   } finally {
-    setFlagsFromString('--liftoff');
+    for (const flag of ['--liftoff', '--wasm-lazy-compilation']) setFlagsFromString(flag);
   }
 }
 

@@ -117,7 +117,7 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
 
   const lanes = separated !== undefined ? device.subgroupSize : undefined;
   const threads = Math.max(lanes ?? 1, rowThreads(rows.extent, batch.extent, context));
-  const block = lanes ?? 4;
+  const block = lanes ?? (device.core === undefined ? 4 : 16);
   const components = Math.min(mostComponents, Math.ceil(values.extent / 4) * 4);
   const groups = { rows: Math.ceil(rows.extent / threads), values: Math.ceil(values.extent / components) };
 
