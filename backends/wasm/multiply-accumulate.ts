@@ -104,19 +104,26 @@ function byRows(emission: Emission, problem: Problem, before: readonly Value[]):
   const { writer } = emission;
   const whole = (state: TileState, row: number, k: number) =>
     widen(writer, vectorAt(emission, state, [row, k]), 4);
-  const products = (m: number, n: number): Value => {
-    const first = writer.instruction('f32x4.mul', 'f32', [whole(left, m, 0), whole(right, n, 0)]);
-    let sum = first;
-    for (let k = 4; k < depth; k += 4) sum = added(emission, sum, whole(left, m, k), whole(right, n, k));
-    return sum;
-  };
+  const together = Math.max(1, Math.floor(mostSums / rows));
+  const products = new Map<string, Value>();
+  for (let start = 0; start < columns; start += together)
+    for (let k = 0; k < depth; k += 4)
+      for (let n = start; n < Math.min(columns, start + together); n++)
+        for (let m = 0; m < rows; m++) {
+          const factors = [whole(left, m, k), whole(right, n, k)] as const;
+          const sum = products.get(`${m},${n}`);
+          const next =
+            sum === undefined
+              ? writer.instruction('f32x4.mul', 'f32', factors)
+              : added(emission, sum, ...factors);
+          products.set(`${m},${n}`, next);
+        }
   return before.map((total, at) => {
     const m = Math.floor((4 * at) / columns);
     const n = (4 * at) % columns;
-    if (m >= rows) throw new Error(`${emission.program.name}: a product has more results than rows`);
     const turned = transpose(
       writer,
-      [0, 1, 2, 3].map((lane) => products(m, n + lane)),
+      [0, 1, 2, 3].map((lane) => products.get(`${m},${n + lane}`)!),
     );
     return turned.reduce((sum, part) => writer.instruction('f32x4.add', 'f32', [sum, part]), total);
   });

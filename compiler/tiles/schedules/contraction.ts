@@ -247,14 +247,20 @@ function contractionSteps(
   const left = (rowAxis: number, depth: TileExpression) =>
     masked(isReal(depth), lowered(contraction.left, at(source.flat(rowAxis), constant(0), depth)), zero);
   const panels = panelsOf(
-    problem,
-    (ofBatch, col, depth) =>
-      lowered(
-        source.right,
-        node.grouped === undefined
-          ? at(constant(0), col, depth, ofBatch)
-          : at(constant(0), col, depth, constant(0), [ofBatch]),
-      ),
+    {
+      name: node.result.name,
+      batches: node.grouped?.experts ?? batch.extent,
+      columns: columns.extent,
+      depth: reduced.extent,
+      value: (ofBatch, col, depth) =>
+        lowered(
+          source.right,
+          node.grouped === undefined
+            ? at(constant(0), col, depth, ofBatch)
+            : at(constant(0), col, depth, constant(0), [ofBatch]),
+        ),
+    },
+    rows.extent / (node.grouped?.experts ?? 1),
     context,
   );
   const rightAt = (columnAxis: number, depth: TileExpression) =>

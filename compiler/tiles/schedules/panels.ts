@@ -20,7 +20,6 @@ import {
   type TileExpression,
 } from '../tile-expression.ts';
 import type { ScheduleContext } from './context.ts';
-import type { Problem } from './contraction.ts';
 
 /** Rows that an element of a panel is to be multiplied with at least, or copying takes longer than it saves. */
 const fewestRows = 16;
@@ -38,39 +37,45 @@ export interface Panels {
   ) => TileExpression;
 }
 
+/** What is read in panels: of each batch `columns` columns, and as many rows as `depth` says. */
+export interface Factor {
+  /** Of the kernel that packs it. */
+  readonly name: string;
+  readonly batches: number;
+  readonly columns: number;
+  readonly depth: number;
+  readonly value: (batch: TileExpression, column: TileExpression, depth: TileExpression) => TileExpression;
+}
+
 /**
  * Undefined where it does not pay.
- * @param right the factor of a batch, or in a grouped contraction of an expert
+ * @param rows that each element is multiplied with
  */
 export function panelsOf(
-  { node, batch, rows, columns, reduced }: Problem,
-  right: (batch: TileExpression, column: TileExpression, depth: TileExpression) => TileExpression,
+  { name, batches, columns, depth, value }: Factor,
+  rows: number,
   { device: { core }, temporary, kernel }: ScheduleContext,
 ): Panels | undefined {
-  const experts = node.grouped?.experts ?? 1;
-  if (core === undefined || rows.extent / experts < fewestRows || columns.extent <= core.columns)
-    return undefined;
+  if (core === undefined || rows < fewestRows || columns <= core.columns) return undefined;
   const width = core.columns;
-  const count = Math.ceil(columns.extent / width);
-  const batches = node.grouped === undefined ? batch.extent : experts;
-  const shape = [batches, count, reduced.extent, width];
+  const count = Math.ceil(columns / width);
+  const shape = [batches, count, depth, width];
   if (shape.reduce((total, extent) => total * extent, 1) > mostElements) return undefined;
-  const panels = temporary(`${node.result.name}_panels`, { dtype: 'f32', shape });
-  const [ofBatch, panel, within] = [grid(0, batches), grid(1, count), coordinate(0, width)];
+  const panels = temporary(`${name}_panels`, { dtype: 'f32', shape });
+  const [batch, panel, within] = [grid(0, batches), grid(1, count), coordinate(0, width)];
   const column = sum(product(panel, constant(width)), within);
-  const isReal = below(column, constant(columns.extent));
-  const bounds = { from: constant(0), to: constant(reduced.extent), step: 1 };
+  const bounds = { from: constant(0), to: constant(depth), step: 1, range: { low: 0, high: depth - 1 } };
   const pack = kernel({
-    name: `pack_${node.result.name}`,
+    name: `pack_${name}`,
     grid: [batches, count],
     threads: { rows: 1, columns: 1 },
     body: [
-      loop('k', { ...bounds, range: { low: 0, high: reduced.extent - 1 } }, (k) => [
+      loop('k', bounds, (k) => [
         store(
           panels,
           [spread(width, 'whole', 4)],
-          flatten([ofBatch, panel, k, within], shape),
-          masked(isReal, right(ofBatch, column, k), constant(0, 'f32')),
+          flatten([batch, panel, k, within], shape),
+          masked(below(column, constant(columns)), value(batch, column, k), constant(0, 'f32')),
         ),
       ]),
     ],
