@@ -43,6 +43,7 @@ import {
   quotient,
   sum,
   type TileExpression,
+  within,
 } from '../tile-expression.ts';
 import type { TileAxis, TileStatement } from '../tile-program.ts';
 import { type AxisClass, axisClass, iteratorsAt } from './axis-class.ts';
@@ -213,7 +214,9 @@ function contractionSteps(
   const rank = node.result.shape.length;
   const total = rank + node.reduce.extents.length;
   const source =
-    node.grouped === undefined ? plainRows(problem, tiles) : groupedRows(problem, tiles, node.grouped, total);
+    node.grouped === undefined
+      ? plainRows(problem, tiles)
+      : groupedRows(problem, tiles, node.grouped, total, context);
   const groups = Math.ceil(columns.extent / tiles.columns);
   const column = (axis: number) =>
     sum(product(grid(2, groups), constant(tiles.columns)), coordinate(axis, tiles.columns));
@@ -435,6 +438,7 @@ function groupedRows(
   tiles: Tiles,
   grouped: GroupedLookup,
   expertAxis: number,
+  { device }: ScheduleContext,
 ): Rows {
   const { experts, offsets, order } = grouped;
   const groups = Math.min(rows.extent, Math.ceil(rows.extent / tiles.rows) + experts);
@@ -478,13 +482,20 @@ function groupedRows(
     part.subscripts.every(
       (subscript, place) => subscript.op === 'iterator' && subscript.axis === grouped.axes[place],
     );
+  const isOwn = (axis: number) => apply('lt', 'bool', position(axis), read('end'));
+  const range = { low: 0, high: rows.extent - 1 };
+  // Where nothing bounds a read, what bounds its place is known once for all of the reduced axes.
+  const bounded = device.core !== undefined;
   return {
     grid: groups,
     prepare,
-    flat: (axis) => load(order, 'i32', position(axis)),
-    mask: (axis) => apply('lt', 'bool', position(axis), read('end')),
+    flat: (axis) =>
+      bounded
+        ? masked(isOwn(axis), load(order, 'i32', position(axis), range), constant(0))
+        : load(order, 'i32', position(axis)),
+    mask: isOwn,
     depth: masked(apply('lt', 'bool', read('start'), read('end')), constant(reduced.extent), constant(0)),
     right: mapScalar(contraction.right, (part) => (isLookup(part) ? iterator(expertAxis) : part)),
-    extra: [read('expert')],
+    extra: [bounded ? within(read('expert'), { low: 0, high: experts - 1 }) : read('expert')],
   };
 }
