@@ -1,5 +1,6 @@
 /**
- * Every small program, at sizes from 0 up, means the same on the evaluator, after the optimizer, and as WGSL.
+ * Every small program, at sizes from 0 up, means the same on the evaluator, after the optimizer, in WebAssembly, and as
+ * WGSL.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { graphCost } from '../compiler/graph/cost.ts';
@@ -14,6 +15,7 @@ import {
   evaluateEntry,
   loweredEntry,
   runEntry,
+  runWasm,
 } from './run-entry.ts';
 import { checkSmallProgram, exportedEntries, programFiles } from './small-programs.ts';
 
@@ -50,10 +52,11 @@ describe.each(programFiles)('%s', (file) => {
         ? await runEntry(checked, entry, sizes, 7, device)
         : { ...evaluateEntry(checked, entry, sizes, 7), wgsl: undefined };
       expect(distance(runs.written, runs.optimized), `optimized, ${at}`).toBeLessThanOrEqual(foldedTolerance);
+      const wasm = await runWasm(checked, entry, sizes, 7);
+      const tolerance = deviceToleranceOf(runs.written);
+      expect(distance(runs.written, wasm), `wasm, ${at}`).toBeLessThanOrEqual(tolerance);
       if (runs.wgsl !== undefined)
-        expect(distance(runs.written, runs.wgsl), `wgsl, ${at}`).toBeLessThanOrEqual(
-          deviceToleranceOf(runs.written),
-        );
+        expect(distance(runs.written, runs.wgsl), `wgsl, ${at}`).toBeLessThanOrEqual(tolerance);
     }
   });
 });

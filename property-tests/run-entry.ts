@@ -1,12 +1,20 @@
 /**
- * An entry at given sizes on the reference evaluator (as written, and optimized) and on a WebGPU device, side
- * by side.
+ * An entry at given sizes on the reference evaluator (as written, and optimized), in WebAssembly and on a
+ * WebGPU device, side by side.
  */
 import { describeEntry } from '../compiler/lower/entry.ts';
-import { type Checked, compileFor, type Instance, type Lowered, lower } from '../driver/compile.ts';
+import {
+  type Checked,
+  compileFor,
+  compileWasm,
+  type Instance,
+  type Lowered,
+  lower,
+} from '../driver/compile.ts';
 import { randomInput } from '../driver/random-inputs.ts';
 import { runReference } from '../driver/run-reference.ts';
 import { dtypeFacts } from '../dsl/types/dtype.ts';
+import { loadWasm } from '../runtime/wasm/load.ts';
 import type { OpenedDevice } from '../runtime/webgpu/device.ts';
 import { loadPackage } from '../runtime/webgpu/execute.ts';
 import { type TensorData, tensorValues } from '../runtime/weights/tensor-data.ts';
@@ -42,6 +50,24 @@ export async function runEntry(
   }
 }
 
+/** In WebAssembly. */
+export async function runWasm(
+  checked: Checked,
+  entry: string,
+  sizes: ReadonlyMap<string, number>,
+  seed: number,
+  threads = 1,
+): Promise<Tensors> {
+  const instance = { entry, sizes, inputDtypes: new Map() };
+  const compiled = compileWasm(loweredEntry(checked, instance), instance);
+  const loaded = await loadWasm(compiled.package, { threads });
+  try {
+    return loaded.run(inputsOf(checked, entry, sizes, seed));
+  } finally {
+    loaded.destroy();
+  }
+}
+
 export function evaluateEntry(
   checked: Checked,
   entry: string,
@@ -59,7 +85,7 @@ export function loweredEntry(checked: Checked, instance: Instance): Lowered {
   return lowered;
 }
 
-export function inputsOf(
+function inputsOf(
   checked: Checked,
   entry: string,
   sizes: ReadonlyMap<string, number>,

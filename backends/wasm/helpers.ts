@@ -121,12 +121,24 @@ const turned =
       );
     const some = less(less(x, 1.5703125), 0.0004837512969970703);
     const rest = run('f32x4.sub', some, run('f32x4.mul', turns, float(7.549790126404332e-8)));
-    const r = o.clamp(rest, -1.6, 1.6);
+    // Of many turns not all are seen in one product: what is left may be half a turn more.
+    const inside = o.clamp(rest, -1.6, 1.6);
+    const left = run('f32x4.nearest', run('f32x4.mul', inside, float(0.63661977236758)));
+    const r = run(
+      'f32x4.sub',
+      run('f32x4.sub', inside, run('f32x4.mul', left, float(1.5703125))),
+      run('f32x4.mul', left, float(0.0004838267948966)),
+    );
     const s = run('f32x4.mul', r, r);
     const sines = o.polynomial(s, [2.75573e-6, -1.984127e-4, 8.33333333e-3, -1.6666666666e-1]);
     const sine = run('f32x4.add', r, run('f32x4.mul', run('f32x4.mul', r, s), sines));
     const cosine = o.polynomial(s, [-2.7557e-7, 2.480159e-5, -1.38888889e-3, 4.166666666e-2, -0.5, 1]);
-    const quarter = run('i32x4.add', run('i32x4.trunc_sat_f32x4_s', turns), o.word(ahead));
+    const whole = run(
+      'i32x4.add',
+      run('i32x4.trunc_sat_f32x4_s', turns),
+      run('i32x4.trunc_sat_f32x4_s', left),
+    );
+    const quarter = run('i32x4.add', whole, o.word(ahead));
     const isOdd = run('i32x4.eq', run('v128.and', quarter, o.word(1)), o.word(1));
     const sign = o.shift('i32x4.shl', run('v128.and', quarter, o.word(2)), 30);
     return run('v128.xor', o.choose(isOdd, cosine, sine), sign);

@@ -1,12 +1,16 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: texts of the compiler
 /** Faults of schedules and of what writes WGSL, by file: every file has one. */
-import { type Change, inFile, type Mutant } from './mutant.ts';
+import { type Change, inFile, type Mutant, type OracleName } from './mutant.ts';
 
-type ByFile = { readonly [file: string]: readonly Mutant[] };
+export type ByFile = { readonly [file: string]: readonly Mutant[] };
 
-function faultsOf(folder: string, changes: { readonly [file: string]: readonly Change[] }): ByFile {
+export function faultsOf(
+  folder: string,
+  changes: { readonly [file: string]: readonly Change[] },
+  oracle: OracleName = 'kernels',
+): ByFile {
   return Object.fromEntries(
-    Object.entries(changes).map(([file, own]) => [file, inFile(`${folder}/${file}`, 'kernels', ...own)]),
+    Object.entries(changes).map(([file, own]) => [file, inFile(`${folder}/${file}`, oracle, ...own)]),
   );
 }
 
@@ -37,14 +41,14 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
     ],
     [
       'gives experts the rows of the next',
-      "mask: (axis) => apply('lt', 'bool', position(axis), read('end')),",
-      "mask: (axis) => apply('le', 'bool', position(axis), read('end')),",
+      "const isOwn = (axis: number) => apply('lt', 'bool', position(axis), read('end'));",
+      "const isOwn = (axis: number) => apply('le', 'bool', position(axis), read('end'));",
       'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
     ],
     [
       'takes the weights of the expert before',
-      "extra: [read('expert')],",
-      "extra: [difference(read('expert'), constant(1))],",
+      ": read('expert')],",
+      ": difference(read('expert'), constant(1))],",
       'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
     ],
   ],
@@ -153,6 +157,18 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
   ],
 });
 
+export const tileMutants: ByFile = faultsOf('compiler/tiles', {
+  'lanes.ts': [
+    [
+      'takes quotients to be the same for neighbours',
+      'return staysInBlock(a, left, constantValue(b), domain) ? 0 : undefined;',
+      'return 0;',
+      'indexing.ricci: merge',
+      'indexing.ricci: split_and_merge',
+    ],
+  ],
+});
+
 export const wgslMutants: ByFile = faultsOf('backends/wgsl', {
   'functions.ts': [
     [
@@ -193,15 +209,6 @@ export const wgslMutants: ByFile = faultsOf('backends/wgsl', {
       'for (let k = 0; k < depth - left.width; k += left.width)',
       'contractions.ricci: transposed_right M=37,K=20,N=24',
       'softmax.ricci: causal S=20,G=1,R=2,A=4,B=4',
-    ],
-  ],
-  'lanes.ts': [
-    [
-      'takes quotients to be the same for neighbours',
-      'return staysInBlock(a, left, constantValue(b), domain) ? 0 : undefined;',
-      'return 0;',
-      'indexing.ricci: merge',
-      'indexing.ricci: split_and_merge',
     ],
   ],
   'statements.ts': [

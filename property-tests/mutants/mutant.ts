@@ -14,6 +14,7 @@ export const oracleNames = [
   'attention-rings',
   'exchanges',
   'kernels',
+  'wasm',
   'adversarial',
 ] as const;
 export type OracleName = (typeof oracleNames)[number];

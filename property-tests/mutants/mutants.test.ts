@@ -6,12 +6,20 @@ import { packageRoot } from '../../driver/package-root.ts';
 import { openAdapter } from '../../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/webgpu/device.ts';
 import { collectiveMutants } from './collectives.ts';
-import { helperMutants, reductionMutants, scheduleMutants, wgslMutants, withoutFaults } from './kernels.ts';
+import {
+  helperMutants,
+  reductionMutants,
+  scheduleMutants,
+  tileMutants,
+  wgslMutants,
+  withoutFaults,
+} from './kernels.ts';
 import type { Mutant } from './mutant.ts';
 import { optimizerMutants } from './optimizer.ts';
 import { partitionerMutants } from './partitioner.ts';
 import { applies, openWorld, type World } from './testing.ts';
 import { combineMutants, verbMutants } from './verbs.ts';
+import { panelMutants, wasmMutants, withoutWasmFaults } from './wasm.ts';
 
 /** Of each member of a set its mutants, or the member that is the same. */
 type Members = Readonly<Record<string, readonly Mutant[] | string>>;
@@ -24,8 +32,10 @@ const sets: { readonly [set: string]: Members } = {
     Object.entries(verbMutants).map(([verb, ways]) => [verb, Object.values(ways).flat()]),
   ),
   'how verbs combine': combineMutants,
-  schedules: scheduleMutants,
+  schedules: { ...scheduleMutants, ...panelMutants },
+  'tile programs': tileMutants,
   'writers of WGSL': wgslMutants,
+  'writers of WebAssembly': wasmMutants,
   'at the ends of ranges': { 'helpers.ts': helperMutants, 'reduction.ts': reductionMutants },
 };
 
@@ -67,8 +77,9 @@ test('everything has a mutant', () => {
 });
 
 test.each([
-  ['compiler/tiles/schedules', scheduleMutants, new Set(['context.ts'])],
+  ['compiler/tiles/schedules', { ...scheduleMutants, ...panelMutants }, new Set(['context.ts'])],
   ['backends/wgsl', wgslMutants, withoutFaults],
+  ['backends/wasm', wasmMutants, withoutWasmFaults],
 ] as const)('every file of %s has a mutant', (folder, mutants, excepted) => {
   const files = readdirSync(join(packageRoot, folder)).filter((file) => !file.endsWith('.test.ts'));
   expect(files.filter((file) => !(file in mutants) && !excepted.has(file))).toEqual([]);
