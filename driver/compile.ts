@@ -1,4 +1,7 @@
 /** One way through: text, typed program, index graph, tile programs, kernels, executable package. */
+import { emitWasm, type WasmModule } from '../backends/wasm/emit.ts';
+import { encodeModule } from '../backends/wasm/encode.ts';
+import { printModule } from '../backends/wasm/print.ts';
 import { emitWgsl } from '../backends/wgsl/emit.ts';
 import type { Graph, Tensor, TensorId } from '../compiler/graph/graph.ts';
 import { printGraph } from '../compiler/graph/print.ts';
@@ -11,11 +14,13 @@ import type { CollectiveOptions } from '../compiler/partition/collectives/option
 import type { DeviceProgram } from '../compiler/partition/localize.ts';
 import type { PlacedGraph } from '../compiler/partition/place.ts';
 import type { Kernel } from '../compiler/plan/kernel.ts';
-import type { Package } from '../compiler/plan/package.ts';
+import type { Package, WasmPackage } from '../compiler/plan/package.ts';
+import type { PlanOptions } from '../compiler/plan/plan-launches.ts';
 import { planPackage } from '../compiler/plan/plan-package.ts';
+import { planWasmPackage } from '../compiler/plan/plan-wasm-package.ts';
 import { allTensors } from '../compiler/plan/storages.ts';
 import { raiseGraph } from '../compiler/raise/raise-graph.ts';
-import type { DeviceProfile } from '../compiler/tiles/device-profile.ts';
+import { type DeviceProfile, wasmDevice } from '../compiler/tiles/device-profile.ts';
 import { printTileProgram } from '../compiler/tiles/print.ts';
 import { scheduleGraph } from '../compiler/tiles/schedule-graph.ts';
 import type { Schedule, ScheduledStep } from '../compiler/tiles/scheduled.ts';
@@ -168,39 +173,83 @@ export interface Compiled {
   readonly package: Package;
 }
 
+/** What back ends take of a lowered program. */
+type ForDevice = Pick<Lowered, 'optimized' | 'below' | 'device'> & Partial<Pick<Lowered, 'source'>>;
+
 /**
  * Kernels and plan for a device.
  * @throws UserError when the program cannot fit the device; nothing was allocated then.
  */
 export function compileFor(
-  lowered: Pick<Lowered, 'optimized' | 'below' | 'device'> & Partial<Pick<Lowered, 'source'>>,
+  lowered: ForDevice,
   instance: Instance,
   device: DeviceProfile,
   progress: Progress = silent,
 ): Compiled {
-  progress('scheduling', 0, 1);
-  const schedule = scheduleGraph(lowered.optimized, device);
-  const tensors = allTensors(lowered.optimized, schedule);
-  const tensor = (id: TensorId): Tensor => {
-    const found = tensors.get(id);
-    if (found === undefined) throw new Error(`the schedule names tensor ${id}, which is in no graph`);
-    return found;
-  };
-  const programs = programsOf(schedule.steps);
+  const { schedule, programs, tensor, tensors } = scheduled(lowered, device, progress);
   const kernels = programs.map((program, done) => {
     progress('writing kernels', done, programs.length);
     return emitWgsl(program, tensor, device);
   });
   progress('planning', 0, 1);
-  const planned = planPackage(lowered.optimized, schedule, kernels, device, {
-    sizes: Object.fromEntries(instance.sizes),
-    below: lowered.below,
-    ...(lowered.source === undefined ? {} : { names: lowered.source.names }),
-    ...(lowered.device === undefined ? {} : { mesh: lowered.device.mesh, placements: lowered.device }),
-  });
+  const options = planOptions(lowered, instance);
+  const planned = planPackage(lowered.optimized, schedule, kernels, device, options);
   checkElements(lowered.optimized, tensors.values());
   progress('planning', 1, 1);
   return { schedule, kernels, package: planned };
+}
+
+export interface CompiledWasm {
+  readonly schedule: Schedule;
+  readonly module: WasmModule;
+  readonly package: WasmPackage;
+}
+
+/**
+ * A module and plan for the processor.
+ * @throws UserError when the program does not fit into the memory of a module, or is for a mesh.
+ */
+export function compileWasm(
+  lowered: ForDevice,
+  instance: Instance,
+  progress: Progress = silent,
+): CompiledWasm {
+  const { schedule, programs, tensor, tensors } = scheduled(lowered, wasmDevice, progress);
+  progress('writing kernels', 0, 1);
+  const module = emitWasm(programs, tensor);
+  progress('planning', 0, 1);
+  const planned = planWasmPackage(
+    lowered.optimized,
+    schedule,
+    module.kernels.map((kernel) => ({ ...kernel, grid: [kernel.groups, 1, 1] })),
+    encodeModule(module.code),
+    wasmDevice,
+    planOptions(lowered, instance),
+  );
+  checkElements(lowered.optimized, tensors.values());
+  progress('planning', 1, 1);
+  return { schedule, module, package: planned };
+}
+
+function scheduled({ optimized }: ForDevice, device: DeviceProfile, progress: Progress) {
+  progress('scheduling', 0, 1);
+  const schedule = scheduleGraph(optimized, device);
+  const tensors = allTensors(optimized, schedule);
+  const tensor = (id: TensorId): Tensor => {
+    const found = tensors.get(id);
+    if (found === undefined) throw new Error(`the schedule names tensor ${id}, which is in no graph`);
+    return found;
+  };
+  return { schedule, programs: programsOf(schedule.steps), tensor, tensors };
+}
+
+function planOptions({ below, source, device }: ForDevice, { sizes }: Instance): PlanOptions {
+  return {
+    sizes: Object.fromEntries(sizes),
+    below,
+    ...(source === undefined ? {} : { names: source.names }),
+    ...(device === undefined ? {} : { mesh: device.mesh, placements: device }),
+  };
 }
 
 /** Every kernel of a schedule, those in loops too. */
@@ -239,8 +288,18 @@ export const showGraph: { readonly [S in GraphStage]: (lowered: Lowered) => stri
   optimized: (lowered) => printGraph(lowered.optimized),
 };
 
-export const showDevice: { readonly [S in DeviceStage]: (compiled: Compiled) => string } = {
+export const showDevice: {
+  readonly [S in Exclude<DeviceStage, 'wasm'>]: (compiled: Compiled) => string;
+} = {
   tiles: ({ schedule }) => programsOf(schedule.steps).map(printTileProgram).join('\n\n'),
   wgsl: ({ kernels }) => kernels.map(({ name, code }) => `// ${name}\n${code}`).join('\n\n'),
+  plan: (compiled) => JSON.stringify(compiled.package.manifest, undefined, 2),
+};
+
+export const showWasm: {
+  readonly [S in Exclude<DeviceStage, 'wgsl'>]: (compiled: CompiledWasm) => string;
+} = {
+  tiles: ({ schedule }) => programsOf(schedule.steps).map(printTileProgram).join('\n\n'),
+  wasm: ({ module }) => printModule(module.code),
   plan: (compiled) => JSON.stringify(compiled.package.manifest, undefined, 2),
 };

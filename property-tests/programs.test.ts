@@ -1,22 +1,28 @@
 /**
- * Every small program, at sizes from 0 up, means the same on the evaluator, after the optimizer, and as WGSL.
+ * Every small program, at sizes from 0 up, means the same on the evaluator, after the optimizer, in WebAssembly, and as
+ * WGSL.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { graphCost } from '../compiler/graph/cost.ts';
 import type { Checked } from '../driver/compile.ts';
-import { dtypeFacts } from '../dsl/types/dtype.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
 import { instancesOf } from './instances.ts';
-import { distance, evaluateEntry, loweredEntry, runEntry, type Tensors } from './run-entry.ts';
+import {
+  deviceTolerance,
+  deviceToleranceOf,
+  distance,
+  evaluateEntry,
+  loweredEntry,
+  runEntry,
+  runWasm,
+} from './run-entry.ts';
 import { checkSmallProgram, exportedEntries, programFiles } from './small-programs.ts';
 
 /**
  * Constants are folded in f32, the evaluator computes in float64: some ulps of f32, times the longest chain.
  */
 const foldedTolerance = 1e-6;
-/** f32 on the device: sums of up to a few hundred terms and functions of a few ulps. */
-const deviceTolerance = 2e-5;
 
 /** Operations of what is run. The evaluator takes seconds for more, and finds no more in it. */
 const mostWork = 1e6;
@@ -30,14 +36,6 @@ beforeAll(async () => {
   device = await openDevice(await openAdapter());
 });
 afterAll(() => device.destroy());
-
-/** A result in a narrow type may fall on the other side of a rounding: one ulp of the narrow type. */
-function toleranceOf(written: Tensors): number {
-  const ulps = [...written.values()].map(({ dtype }) =>
-    dtypeFacts[dtype].class === 'float' && dtype !== 'f32' ? 2 ** -dtypeFacts[dtype].mantissa : 0,
-  );
-  return Math.max(deviceTolerance, ...ulps);
-}
 
 describe.each(programFiles)('%s', (file) => {
   const checked = checkSmallProgram(file);
@@ -54,10 +52,11 @@ describe.each(programFiles)('%s', (file) => {
         ? await runEntry(checked, entry, sizes, 7, device)
         : { ...evaluateEntry(checked, entry, sizes, 7), wgsl: undefined };
       expect(distance(runs.written, runs.optimized), `optimized, ${at}`).toBeLessThanOrEqual(foldedTolerance);
+      const wasm = await runWasm(checked, entry, sizes, 7);
+      const tolerance = deviceToleranceOf(runs.written);
+      expect(distance(runs.written, wasm), `wasm, ${at}`).toBeLessThanOrEqual(tolerance);
       if (runs.wgsl !== undefined)
-        expect(distance(runs.written, runs.wgsl), `wgsl, ${at}`).toBeLessThanOrEqual(
-          toleranceOf(runs.written),
-        );
+        expect(distance(runs.written, runs.wgsl), `wgsl, ${at}`).toBeLessThanOrEqual(tolerance);
     }
   });
 });

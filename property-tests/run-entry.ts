@@ -1,11 +1,20 @@
 /**
- * An entry at given sizes on the reference evaluator (as written, and optimized) and on a WebGPU device, side
- * by side.
+ * An entry at given sizes on the reference evaluator (as written, and optimized), in WebAssembly and on a
+ * WebGPU device, side by side.
  */
 import { describeEntry } from '../compiler/lower/entry.ts';
-import { type Checked, compileFor, type Instance, type Lowered, lower } from '../driver/compile.ts';
+import {
+  type Checked,
+  compileFor,
+  compileWasm,
+  type Instance,
+  type Lowered,
+  lower,
+} from '../driver/compile.ts';
 import { randomInput } from '../driver/random-inputs.ts';
 import { runReference } from '../driver/run-reference.ts';
+import { dtypeFacts } from '../dsl/types/dtype.ts';
+import { loadWasm } from '../runtime/wasm/load.ts';
 import type { OpenedDevice } from '../runtime/webgpu/device.ts';
 import { loadPackage } from '../runtime/webgpu/execute.ts';
 import { type TensorData, tensorValues } from '../runtime/weights/tensor-data.ts';
@@ -41,6 +50,24 @@ export async function runEntry(
   }
 }
 
+/** In WebAssembly. */
+export async function runWasm(
+  checked: Checked,
+  entry: string,
+  sizes: ReadonlyMap<string, number>,
+  seed: number,
+  threads = 1,
+): Promise<Tensors> {
+  const instance = { entry, sizes, inputDtypes: new Map() };
+  const compiled = compileWasm(loweredEntry(checked, instance), instance);
+  const loaded = await loadWasm(compiled.package, { threads });
+  try {
+    return loaded.run(inputsOf(checked, entry, sizes, seed));
+  } finally {
+    loaded.destroy();
+  }
+}
+
 export function evaluateEntry(
   checked: Checked,
   entry: string,
@@ -70,6 +97,17 @@ function inputsOf(
 
 function evaluated({ graph, optimized }: Lowered, inputs: Tensors): ReferenceRuns {
   return { written: runReference(graph, inputs), optimized: runReference(optimized, inputs) };
+}
+
+/** f32 on a device: sums of up to a few hundred terms and functions of a few ulps. */
+export const deviceTolerance = 2e-5;
+
+/** A result in a narrow type may fall on the other side of a rounding: one ulp of the narrow type. */
+export function deviceToleranceOf(written: Tensors): number {
+  const ulps = [...written.values()].map(({ dtype }) =>
+    dtypeFacts[dtype].class === 'float' && dtype !== 'f32' ? 2 ** -dtypeFacts[dtype].mantissa : 0,
+  );
+  return Math.max(deviceTolerance, ...ulps);
 }
 
 /**

@@ -16,6 +16,7 @@ const house = [
   'compiler/tiles',
   'compiler/plan',
   'backends/wgsl',
+  'backends/wasm',
   'runtime',
   'driver',
   'property-tests',

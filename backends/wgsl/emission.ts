@@ -66,12 +66,6 @@ export function helper(emission: Emission, name: HelperName, width: 1 | 4): stri
   return called;
 }
 
-/** Vectors run along the last axis where its blocks are of four. */
-export function widthOf(axes: readonly TileAxis[]): 1 | 4 {
-  const last = axes.at(-1);
-  return last !== undefined && last.block % 4 === 0 ? 4 : 1;
-}
-
 /** Among how many invocations (or lanes) an axis is dealt out. */
 export function sharers(over: Spread, threads: ThreadShape, subgroupSize: number | undefined): number {
   switch (over) {

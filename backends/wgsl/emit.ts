@@ -1,9 +1,10 @@
 /** Tile program to WGSL. */
 import type { Tensor, TensorId } from '../../compiler/graph/graph.ts';
 import type { DeviceProfile } from '../../compiler/tiles/device-profile.ts';
+import { widthOf } from '../../compiler/tiles/lanes.ts';
 import { allStatements } from '../../compiler/tiles/tile-builder.ts';
 import type { ThreadShape, TileProgram } from '../../compiler/tiles/tile-program.ts';
-import { type Buffer, type Emission, type WorkgroupArray, widthOf } from './emission.ts';
+import type { Buffer, Emission, WorkgroupArray } from './emission.ts';
 import { helperTexts } from './helpers.ts';
 import type { WgslKernel } from './kernel.ts';
 import { emitStatements } from './statements.ts';

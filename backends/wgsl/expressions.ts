@@ -1,4 +1,6 @@
 /** Writes expressions at a point of the tile being computed: one element, or four neighbours as a vector. */
+
+import { divisorOf, laneStride } from '../../compiler/tiles/lanes.ts';
 import {
   arithmeticOf,
   constantValue,
@@ -7,7 +9,6 @@ import {
   type TileExpression,
 } from '../../compiler/tiles/tile-expression.ts';
 import { type Emission, helper, named } from './emission.ts';
-import { divisorOf, laneStride } from './lanes.ts';
 import { type Linear, linearConstant, linearValue, plus, sumOf, times, zero } from './linear.ts';
 import { loadFour, loadSingle, roundTo } from './memory.ts';
 import { fromLanes, type Places } from './places.ts';

@@ -1,5 +1,5 @@
 /** Where an invocation computes. */
-import type { Domain } from './lanes.ts';
+import type { Domain } from '../../compiler/tiles/lanes.ts';
 import type { Linear } from './linear.ts';
 
 /** A place in a domain: one register, or one unit of a shared tile. */

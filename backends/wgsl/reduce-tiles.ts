@@ -3,9 +3,10 @@
  * axis.
  */
 import type { Arithmetic, Combiner } from '../../compiler/graph/graph.ts';
+import { widthOf } from '../../compiler/tiles/lanes.ts';
 import type { Tile, TileStatement } from '../../compiler/tiles/tile-program.ts';
 import { barrier } from './barriers.ts';
-import { type Emission, helper, invocationIndex, sharers, type TileState, widthOf } from './emission.ts';
+import { type Emission, helper, invocationIndex, sharers, type TileState } from './emission.ts';
 import { declareRegisters } from './register-tiles.ts';
 import { registerAt, tileState } from './tile-elements.ts';
 import { applyFunction, compose, runtimeFloat, widen } from './values.ts';

@@ -1,17 +1,11 @@
 /** Tiles in registers: dealt out over the invocations, each keeping its own elements in variables. */
+
+import { createDomain, type Domain, widthOf } from '../../compiler/tiles/lanes.ts';
 import { allStatements } from '../../compiler/tiles/tile-builder.ts';
 import type { TileExpression } from '../../compiler/tiles/tile-expression.ts';
 import type { Tile, TileAxis, TileStatement } from '../../compiler/tiles/tile-program.ts';
-import {
-  type Emission,
-  fragmentExtent,
-  invocationIndex,
-  sharers,
-  type TileState,
-  widthOf,
-} from './emission.ts';
+import { type Emission, fragmentExtent, invocationIndex, sharers, type TileState } from './emission.ts';
 import { emit, emitFull } from './expressions.ts';
-import { createDomain, type Domain } from './lanes.ts';
 import { type Linear, linearConstant, linearValue, plus, times } from './linear.ts';
 import type { Point } from './point.ts';
 import { typeText } from './wgsl-text.ts';

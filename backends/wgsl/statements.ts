@@ -1,11 +1,12 @@
 /** Writes the statements of a tile program: one rule for each kind. */
+
+import { createDomain, type Domain } from '../../compiler/tiles/lanes.ts';
 import { allStatements } from '../../compiler/tiles/tile-builder.ts';
 import type { TileExpression } from '../../compiler/tiles/tile-expression.ts';
 import type { Tile, TileStatement, TileStatementKind } from '../../compiler/tiles/tile-program.ts';
 import { enterLoop, leaveBranch, prepareShared, sharedReads } from './barriers.ts';
 import { type Emission, invocationIndex, type TileState } from './emission.ts';
 import { emit, emitFull, linear, placesOf } from './expressions.ts';
-import { createDomain, type Domain } from './lanes.ts';
 import { type Linear, linearConstant, linearValue, plus, sumOf, times } from './linear.ts';
 import { storeFour, storeOne } from './memory.ts';
 import { emitMultiplyAccumulate } from './multiply-accumulate.ts';

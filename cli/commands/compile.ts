@@ -1,14 +1,17 @@
 import { type Command, Option } from 'commander';
+import type { AnyPackage } from '../../compiler/plan/package.ts';
 import { writePackage } from '../../compiler/plan/package-files.ts';
 import { bytesText } from '../../compiler/plan/storage-bytes.ts';
 import {
   compileFor,
+  compileWasm,
   type Instance,
   type Lowered,
   lower,
   showDevice,
   showGraph,
   showSource,
+  showWasm,
 } from '../../driver/compile.ts';
 import { type DeviceStage, isGraphStage, isSourceStage, type Stage, stages } from '../../driver/stages.ts';
 import { openAdapter } from '../../runtime/webgpu/adapter.ts';
@@ -17,10 +20,10 @@ import { UsageError } from '../exit.ts';
 import { createOutput, type Output } from '../output.ts';
 import type { Streams } from '../streams.ts';
 import { counted } from '../table.ts';
-import { type EntryOptions, orEnd, prepareEntry, withEntryOptions } from './entry-options.ts';
+import { type EntryOptions, orEnd, prepareEntry, refuseAdapter, withEntryOptions } from './entry-options.ts';
 
 interface CompileOptions extends EntryOptions {
-  readonly target: 'wgsl';
+  readonly target: 'wgsl' | 'wasm';
   readonly adapter: 'auto' | 'hardware' | 'software';
   readonly output?: string;
   readonly show?: Stage;
@@ -30,10 +33,14 @@ export function addCompile(command: Command, streams: Streams): void {
   withEntryOptions(
     command
       .command('compile')
-      .description('compile an entry to an executable package, for the adapter of this machine')
+      .description(
+        'compile an entry to an executable package, for the adapter or the processor of this machine',
+      )
       .argument('<file>', 'a .ricci file'),
   )
-    .addOption(new Option('--target <target>', 'what to compile to').choices(['wgsl']).default('wgsl'))
+    .addOption(
+      new Option('--target <target>', 'what to compile to').choices(['wgsl', 'wasm']).default('wgsl'),
+    )
     .addOption(
       new Option('--adapter <kind>', 'the adapter to compile for')
         .choices(['auto', 'hardware', 'software'])
@@ -56,31 +63,64 @@ export function addCompile(command: Command, streams: Streams): void {
       const { checked, instance } = prepareEntry(file, options, output);
       const lowered = orEnd(lower(checked, instance, output.advance), output);
       if (isGraphStage(show)) return showText(show, showGraph[show](lowered), output);
-      await compileOnDevice(lowered, instance, { ...options, show }, output);
+      await compilers[options.target](lowered, instance, { ...options, show }, output);
     });
+}
+
+type ShownOptions = Pick<CompileOptions, 'adapter' | 'output'> & { readonly show: DeviceStage | undefined };
+
+type Compile = (lowered: Lowered, instance: Instance, options: ShownOptions, output: Output) => Promise<void>;
+
+const compilers: { readonly [T in CompileOptions['target']]: Compile } = {
+  wgsl: compileOnDevice,
+  wasm: compileToWasm,
+};
+
+function refuseStage(stage: DeviceStage, target: CompileOptions['target']): UsageError {
+  return new UsageError(`--show ${stage}: the target has no ${stage}`, `use --target ${target}`);
+}
+
+async function compileToWasm(
+  lowered: Lowered,
+  instance: Instance,
+  { adapter, show, output: directory }: ShownOptions,
+  output: Output,
+): Promise<void> {
+  refuseAdapter(adapter);
+  if (show === 'wgsl') throw refuseStage(show, 'wgsl');
+  const compiled = compileWasm(lowered, instance, output.advance);
+  if (show !== undefined) showText(show, showWasm[show](compiled), output);
+  if (directory !== undefined) await writeCompiled(directory, compiled.package, 'memory', output);
+}
+
+async function writeCompiled(
+  directory: string,
+  pkg: AnyPackage,
+  memory: string,
+  output: Output,
+): Promise<void> {
+  await writePackage(directory, pkg);
+  const { kernels, peakBytes } = pkg.manifest;
+  output.data(`${directory}: ${counted(kernels.length, 'kernel')}, ${bytesText(peakBytes)} of ${memory}`, {
+    package: directory,
+    kernels: kernels.length,
+    peakBytes,
+  });
 }
 
 async function compileOnDevice(
   lowered: Lowered,
   instance: Instance,
-  options: Pick<CompileOptions, 'adapter' | 'output'> & { readonly show: DeviceStage | undefined },
+  { show, ...options }: ShownOptions,
   output: Output,
 ): Promise<void> {
+  if (show === 'wasm') throw refuseStage(show, 'wasm');
   const opened = await openDevice(await openAdapter({ kind: options.adapter, report: output.progress }));
   try {
     const compiled = compileFor(lowered, instance, opened.profile, output.advance);
-    if (options.show !== undefined) showText(options.show, showDevice[options.show](compiled), output);
-    if (options.output === undefined) return;
-    await writePackage(options.output, compiled.package);
-    const { kernels, peakBytes } = compiled.package.manifest;
-    output.data(
-      `${options.output}: ${counted(kernels.length, 'kernel')}, ${bytesText(peakBytes)} of device memory`,
-      {
-        package: options.output,
-        kernels: kernels.length,
-        peakBytes,
-      },
-    );
+    if (show !== undefined) showText(show, showDevice[show](compiled), output);
+    if (options.output !== undefined)
+      await writeCompiled(options.output, compiled.package, 'device memory', output);
   } finally {
     opened.destroy();
   }

@@ -55,6 +55,12 @@ export function withEntryOptions(command: Command): Command {
     .option('--json', 'the result as JSON on standard output');
 }
 
+/** Of the target `wasm`, which runs on the processor whatever adapters there are. */
+export function refuseAdapter(adapter: 'auto' | 'hardware' | 'software'): void {
+  if (adapter !== 'auto')
+    throw new UsageError('--adapter: WebAssembly runs on no adapter', 'leave it out, or use --target wgsl');
+}
+
 /** Shows what is wrong and ends the command. */
 export function orEnd<T extends { readonly kind: string }>(
   outcome: T | Rejected,

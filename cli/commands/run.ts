@@ -1,10 +1,15 @@
 import { existsSync, statSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import type { EntryTensor } from '../../compiler/lower/entry.ts';
-import type { Package } from '../../compiler/plan/package.ts';
+import {
+  type AnyManifest,
+  isWasmPackage,
+  type Package,
+  type WasmPackage,
+} from '../../compiler/plan/package.ts';
 import { packageDigest } from '../../compiler/plan/package-digest.ts';
 import { isPackage, readPackage } from '../../compiler/plan/package-files.ts';
-import { compileFor, lower } from '../../driver/compile.ts';
+import { compileFor, compileWasm, lower } from '../../driver/compile.ts';
 import { checkInputs, checkInputTypes } from '../../driver/inputs.ts';
 import { storedRandomInput } from '../../driver/random-inputs.ts';
 import { runReference } from '../../driver/run-reference.ts';
@@ -26,6 +31,7 @@ import { deviceTrace } from '../../runtime/trace/mesh-trace.ts';
 import { traceOfRanks } from '../../runtime/trace/ranks-trace.ts';
 import type { Trace } from '../../runtime/trace/trace.ts';
 import { traceText } from '../../runtime/trace/trace-events.ts';
+import { loadWasm } from '../../runtime/wasm/load.ts';
 import { openAdapter } from '../../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/webgpu/device.ts';
 import { type LoadedPackage, loadPackage } from '../../runtime/webgpu/execute.ts';
@@ -36,12 +42,12 @@ import { parseSeed } from '../options.ts';
 import { createOutput, type Output } from '../output.ts';
 import type { Streams } from '../streams.ts';
 import { asRank, type Rank } from './as-rank.ts';
-import { type EntryOptions, orEnd, prepareEntry, withEntryOptions } from './entry-options.ts';
+import { type EntryOptions, orEnd, prepareEntry, refuseAdapter, withEntryOptions } from './entry-options.ts';
 import { readInputs } from './given-inputs.ts';
 import { checkPlace, checkResultFile, reportResults, writeResults } from './results.ts';
 
 interface RunOptions extends EntryOptions {
-  readonly target: 'wgsl' | 'reference';
+  readonly target: 'wgsl' | 'wasm' | 'reference';
   readonly adapter: 'auto' | 'hardware' | 'software';
   readonly communicator: 'in-process' | 'mpi';
   readonly random?: number;
@@ -60,7 +66,9 @@ export function addRun(command: Command, streams: Streams): void {
       .argument('<file>', 'a .ricci file or a package directory'),
   )
     .addOption(new Option('--random <seed>', 'random inputs for those not given').argParser(parseSeed))
-    .addOption(new Option('--target <target>', 'where to run').choices(['wgsl', 'reference']).default('wgsl'))
+    .addOption(
+      new Option('--target <target>', 'where to run').choices(['wgsl', 'wasm', 'reference']).default('wgsl'),
+    )
     .addOption(
       new Option('--adapter <kind>', 'which WebGPU adapter')
         .choices(['auto', 'hardware', 'software'])
@@ -91,11 +99,13 @@ export function addRun(command: Command, streams: Streams): void {
 }
 
 /** Options that are fine by themselves. */
-function refuseCombinations({ trace, target, communicator }: RunOptions): void {
+function refuseCombinations({ trace, target, communicator, adapter }: RunOptions): void {
+  if (target === 'wasm') refuseAdapter(adapter);
+  if (trace !== undefined && target === 'wasm') throw wasmHasNoTrace();
   if (trace !== undefined && target === 'reference')
     throw new UsageError('--trace times kernels, and the reference has none', 'use --target wgsl');
   if (communicator === 'in-process') return;
-  if (target === 'reference')
+  if (target !== 'wgsl')
     throw new UsageError('--communicator mpi has a WebGPU device for each rank', 'use --target wgsl');
 }
 
@@ -132,6 +142,8 @@ async function runFile(
     return lowered.device === undefined
       ? runReference(lowered.graph, readAll(given), output.advance)
       : runReferenceOnMesh(lowered.device, readAll(given));
+  if (options.target === 'wasm')
+    return runWasm(compileWasm(lowered, instance, output.advance).package, given, output);
   return onDevice(options, output, async (opened) => {
     // Before the inputs are read: sizes that the device cannot hold are refused first.
     const compiled = compileFor(lowered, instance, opened.profile, output.advance);
@@ -155,10 +167,11 @@ async function runPackage(
   const pkg = await readPackage(directory);
   if (options.output !== undefined && speaks(rank))
     checkResultFile(options.output, pkg.manifest.outputs.length);
-  const { tensors } = readInputs(options, pkg.manifest.inputs);
-  const wanted = pkg.manifest.inputs.map((input): EntryTensor => {
+  const inputs: AnyManifest['inputs'] = pkg.manifest.inputs;
+  const { tensors } = readInputs(options, inputs);
+  const wanted = inputs.map((input): EntryTensor => {
     const { path, below } = input;
-    const { dtype, shape } = wholeType(pkg.manifest, input);
+    const { dtype, shape } = isWasmPackage(pkg) ? input : wholeType(pkg.manifest, input);
     const element: ElementType =
       below === undefined ? { kind: 'dtype', dtype } : { kind: 'ix', range: natural(below) };
     return { path, element, dims: shape.map(natural) };
@@ -169,6 +182,13 @@ async function runPackage(
     tensors: withRandom(wanted, tensors, new Map(), options.random),
   };
   checkInputTypes(wanted, given.tensors, given.sizes);
+  if (isWasmPackage(pkg)) {
+    refuseAdapter(options.adapter);
+    if (options.trace !== undefined) throw wasmHasNoTrace();
+    if (rank !== undefined)
+      throw new UsageError('--communicator mpi is for a mesh, and the package for none', 'leave it out');
+    return runWasm(pkg, given, output);
+  }
   return onDevice(options, output, (opened) => runOn(pkg, given, opened, { options, output, rank }));
 }
 
@@ -178,7 +198,7 @@ function refuseOfPackages(options: RunOptions): void {
     ...(options.entry === undefined ? [] : ['--entry']),
     ...(options.size.size === 0 ? [] : ['--size']),
     ...(options.mesh.size === 0 ? [] : ['--mesh']),
-    ...(options.target === 'reference' ? ['--target reference'] : []),
+    ...(options.target === 'wgsl' ? [] : [`--target ${options.target}`]),
   ];
   if (refused.length > 0) {
     throw new UsageError(
@@ -215,6 +235,23 @@ function withRandom(
   return new Map(
     wanted.map((each) => [each.path, given.get(each.path) ?? storedRandomInput(each, sizes, seed)]),
   );
+}
+
+function wasmHasNoTrace(): UsageError {
+  return new UsageError('--trace times kernels on a WebGPU device', 'use --target wgsl');
+}
+
+async function runWasm(pkg: WasmPackage, given: Given, output: Output): Promise<Tensors> {
+  output.advance('compiling kernels', 0, 1);
+  const loaded = await loadWasm(pkg);
+  try {
+    output.advance('running', 0, 1);
+    const results = loaded.run(readAll(given));
+    output.advance('running', 1, 1);
+    return results;
+  } finally {
+    loaded.destroy();
+  }
 }
 
 async function onDevice<T>(

@@ -3,14 +3,24 @@ import type { LoopId, TensorId } from '../graph/graph.ts';
 
 export type Extent3 = readonly [number, number, number];
 
-export interface Kernel {
-  /** Unique in its package, an identifier: also the name of its file. */
+/** What launching takes of a kernel of any back end. */
+export interface LaunchedKernel {
+  /** Unique in its package, an identifier. */
   readonly name: string;
+  /** Workgroups in each dimension; nothing is started when one of them is 0. */
+  readonly grid: Extent3;
+  /** Of the tensors that it is given, in this order. */
+  readonly bindings: readonly KernelBinding[];
+  /** Loops whose step the kernel reads. */
+  readonly counters: readonly LoopId[];
+  /** Mesh axes along which it reads where the device is; none when left out. */
+  readonly coordinates?: readonly string[];
+}
+
+export interface Kernel extends LaunchedKernel {
   /** WGSL with the entry point `main`. */
   readonly code: string;
   readonly workgroupSize: Extent3;
-  /** Workgroups in each dimension; nothing is started when one of them is 0. */
-  readonly grid: Extent3;
   /** Storage buffers: the n-th is `@group(0) @binding(n)`. */
   readonly bindings: readonly KernelBinding[];
   /**
@@ -18,8 +28,6 @@ export interface Kernel {
    * @binding(bindings.length)` is a uniform `vec4<u32>` that holds them in this order.
    */
   readonly counters: readonly LoopId[];
-  /** Mesh axes along which it reads where the device is; none when left out. */
-  readonly coordinates?: readonly string[];
   /** Of workgroup memory; none when left out. */
   readonly workgroupBytes?: number;
   /** Optional WebGPU features that the code enables, such as `shader-f16`. */

@@ -4,7 +4,7 @@
 import type { ExchangeNode, Graph, LoopNode, Tensor, TensorId } from '../graph/graph.ts';
 import type { Schedule, ScheduledStep } from '../tiles/scheduled.ts';
 import { exchangeOf } from './expand-exchange.ts';
-import type { Kernel } from './kernel.ts';
+import type { LaunchedKernel } from './kernel.ts';
 import type { LaunchStep } from './package.ts';
 import { bufferBytes, elementCount, packedBytes } from './storage-bytes.ts';
 import { kernelOf, type StorageId, type Storages } from './storages.ts';
@@ -15,26 +15,26 @@ export interface Lifetime {
   readonly end: number;
 }
 
-export interface LaunchOrder {
+export interface LaunchOrder<K extends LaunchedKernel> {
   /** Over storages: planning replaces them by slots. */
   readonly steps: readonly LaunchStep[];
   /** Of every storage that a step or the caller touches. */
   readonly lifetimes: ReadonlyMap<StorageId, Lifetime>;
-  readonly kernels: readonly Kernel[];
+  readonly kernels: readonly K[];
 }
 
 /**
  * A state of a loop lives in two storages, the current and the next value, which swap after each step. What a
  * loop collects is copied to its slice of the result. Kernels with an empty grid are left out.
  */
-export function launchOrder(
+export function launchOrder<K extends LaunchedKernel>(
   graph: Graph,
   schedule: Schedule,
-  kernels: ReadonlyMap<string, Kernel>,
+  kernels: ReadonlyMap<string, K>,
   tensors: ReadonlyMap<TensorId, Tensor>,
   storages: Storages,
-): LaunchOrder {
-  const used = new Map<string, Kernel>();
+): LaunchOrder<K> {
+  const used = new Map<string, K>();
   const touches = new Map<StorageId, { hull: Lifetime; loops: Set<OpenLoop> }>();
   const enclosing: OpenLoop[] = [];
   let position = 0;
@@ -47,7 +47,7 @@ export function launchOrder(
     touches.set(storage, { hull: { start, end: position }, loops });
   };
 
-  const dispatch = (kernel: Kernel): LaunchStep[] => {
+  const dispatch = (kernel: K): LaunchStep[] => {
     const slots = kernel.bindings.map((binding) => storages.of(binding.tensor));
     if (kernel.grid.includes(0)) return [];
     position++;

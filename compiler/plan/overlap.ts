@@ -6,12 +6,12 @@
 import type { TensorId } from '../graph/graph.ts';
 import { readsOf } from '../graph/uses.ts';
 import type { ScheduledStep } from '../tiles/scheduled.ts';
-import type { Kernel } from './kernel.ts';
+import type { LaunchedKernel } from './kernel.ts';
 import { kernelOf } from './storages.ts';
 
 export function overlapped(
   steps: readonly ScheduledStep[],
-  kernels: ReadonlyMap<string, Kernel>,
+  kernels: ReadonlyMap<string, LaunchedKernel>,
 ): readonly ScheduledStep[] {
   const inner = steps.map(
     (step): ScheduledStep =>
@@ -31,11 +31,11 @@ interface Item extends Touched {
   readonly position: number;
 }
 
-function touchedBy(step: ScheduledStep, kernels: ReadonlyMap<string, Kernel>): Touched {
+function touchedBy(step: ScheduledStep, kernels: ReadonlyMap<string, LaunchedKernel>): Touched {
   switch (step.kind) {
     case 'kernel': {
       const { bindings } = kernelOf(kernels, step.program.name);
-      const where = (isTouched: (access: Kernel['bindings'][number]['access']) => boolean) =>
+      const where = (isTouched: (access: LaunchedKernel['bindings'][number]['access']) => boolean) =>
         new Set(bindings.flatMap(({ tensor, access }) => (isTouched(access) ? [tensor] : [])));
       return { reads: where((access) => access !== 'write'), writes: where((access) => access !== 'read') };
     }

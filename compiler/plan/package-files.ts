@@ -4,26 +4,27 @@ import fs from 'node:fs/promises';
 import path from 'node:path';
 import { UserError } from '../../dsl/diagnostics/user-error.ts';
 import { fileReason } from './file-reason.ts';
-import { type Package, packageFormat, parseManifest } from './package.ts';
+import { type AnyManifest, type AnyPackage, isWasmPackage, packageFormat, parseManifest } from './package.ts';
 import { packageDigest } from './package-digest.ts';
 
 const manifestFile = 'manifest.json';
+/** All kernels of a package for WebAssembly. */
+const moduleFile = 'kernels.wasm';
 
 /**
  * Writes the package as `directory`, which appears whole or not at all: it is written beside and renamed.
  * Replaces an older package there. The same package gives the same bytes.
  * @throws UserError `file-access` when the directory is something else than a package, or cannot be written.
  */
-export async function writePackage(directory: string, { manifest, code }: Package): Promise<void> {
+export async function writePackage(directory: string, pkg: AnyPackage): Promise<void> {
   const target = path.resolve(directory);
   const replaced = await existing(target);
   const beside = `${target}.${randomUUID()}`;
   const old = `${beside}.old`;
   try {
-    await fs.mkdir(path.join(beside, 'kernels'), { recursive: true });
-    await fs.writeFile(path.join(beside, manifestFile), manifestText({ manifest, code }));
-    for (const kernel of manifest.kernels)
-      await fs.writeFile(path.join(beside, kernel.file), code.get(kernel.name)!);
+    await fs.mkdir(beside, { recursive: true });
+    await fs.writeFile(path.join(beside, manifestFile), manifestText(pkg));
+    await writeKernels(beside, pkg);
     if (replaced) await fs.rename(target, old);
     await fs.rename(beside, target);
   } catch (error) {
@@ -40,10 +41,23 @@ export async function writePackage(directory: string, { manifest, code }: Packag
   }
 }
 
+async function writeKernels(directory: string, pkg: AnyPackage): Promise<void> {
+  if (isWasmPackage(pkg)) return fs.writeFile(path.join(directory, moduleFile), pkg.module);
+  await fs.mkdir(path.join(directory, 'kernels'));
+  for (const { name, file } of pkg.manifest.kernels)
+    await fs.writeFile(path.join(directory, file), pkg.code.get(name)!);
+}
+
 /** The manifest and, last, the digest of the package. */
-function manifestText({ manifest, code }: Package): string {
-  const inOrder = new Map(manifest.kernels.map(({ name }) => [name, code.get(name)!]));
-  return `${JSON.stringify({ ...manifest, digest: packageDigest(manifest, inOrder) }, undefined, 2)}\n`;
+function manifestText(pkg: AnyPackage): string {
+  const { manifest } = pkg;
+  return `${JSON.stringify({ ...manifest, digest: packageDigest(manifest, kernelTexts(pkg)) }, undefined, 2)}\n`;
+}
+
+/** What there is beside the manifest, in its order. */
+function kernelTexts(pkg: AnyPackage): ReadonlyMap<string, string> {
+  if (isWasmPackage(pkg)) return new Map([[moduleFile, Buffer.from(pkg.module).toString('base64')]]);
+  return new Map(pkg.manifest.kernels.map(({ name }) => [name, pkg.code.get(name)!]));
 }
 
 /** Whether there is a directory that may be replaced: a package, or an empty one. */
@@ -77,7 +91,7 @@ export async function isPackage(directory: string): Promise<boolean> {
  * @throws UserError `file-access` when a file is missing, `malformed-file` when the manifest is not valid,
  * naming its field, or when anything is not as it was written.
  */
-export async function readPackage(directory: string): Promise<Package> {
+export async function readPackage(directory: string): Promise<AnyPackage> {
   const file = path.join(directory, manifestFile);
   const text = await readText(file);
   let value: unknown;
@@ -91,16 +105,22 @@ export async function readPackage(directory: string): Promise<Package> {
     );
   }
   const { digest, contents } = withoutDigest(value);
-  const manifest = parseManifest(contents, file);
-  const code = new Map<string, string>();
-  for (const kernel of manifest.kernels)
-    code.set(kernel.name, await readText(path.join(directory, kernel.file)));
-  if (digest !== packageDigest(contents, code))
+  const pkg = await readKernels(directory, parseManifest(contents, file));
+  if (digest !== packageDigest(contents, kernelTexts(pkg)))
     throw new UserError(
       'malformed-file',
       `${directory}: its files are not as ricci compile wrote them`,
       'compile the package again',
     );
+  return pkg;
+}
+
+async function readKernels(directory: string, manifest: AnyManifest): Promise<AnyPackage> {
+  if (manifest.target === 'wasm')
+    return { manifest, module: new Uint8Array(await readBytes(path.join(directory, moduleFile))) };
+  const code = new Map<string, string>();
+  for (const kernel of manifest.kernels)
+    code.set(kernel.name, await readText(path.join(directory, kernel.file)));
   return { manifest, code };
 }
 
@@ -112,8 +132,12 @@ function withoutDigest(value: unknown): { readonly digest: unknown; readonly con
 }
 
 async function readText(file: string): Promise<string> {
+  return (await readBytes(file)).toString('utf8');
+}
+
+async function readBytes(file: string): Promise<Buffer> {
   try {
-    return await fs.readFile(file, 'utf8');
+    return await fs.readFile(file);
   } catch (error) {
     throw new UserError(
       'file-access',

@@ -140,19 +140,24 @@ const meshSchema = z.strictObject({
   axes: z.array(z.strictObject({ name: z.string().min(1), size: positive })),
 });
 
+/** What packages of all targets have. */
+const launchFields = {
+  entry: z.string().min(1),
+  sizes: z.record(z.string(), natural),
+  inputs: z.array(inputSchema),
+  outputs: z.array(tensorSchema),
+  slots: z.array(slotSchema),
+  steps: z.array(stepSchema),
+};
+
 const manifestSchema = z.strictObject({
   format: z.literal(packageFormat),
   version: z.literal(packageVersion),
   target: z.literal('wgsl'),
-  entry: z.string().min(1),
-  sizes: z.record(z.string(), natural),
+  ...launchFields,
   /** Present when this is the program of each device of a mesh: all run it in step. */
   mesh: meshSchema.optional(),
-  inputs: z.array(inputSchema),
-  outputs: z.array(tensorSchema),
   kernels: z.array(kernelSchema),
-  slots: z.array(slotSchema),
-  steps: z.array(stepSchema),
   /**
    * Memory of a run on one device: slots, loop counters and coordinates, the buffer through which results are
    * read back, and what exchanges take beside.
@@ -171,7 +176,32 @@ const manifestSchema = z.strictObject({
   }),
 });
 
+const wasmKernelSchema = z.strictObject({
+  name: identifier,
+  /** Workgroups, counted through. */
+  groups: positive,
+  /** How each tensor is used whose place it is given, in this order. */
+  bindings: z.array(z.enum(['read', 'write', 'readwrite'])),
+  /** How many steps of loops it is given after them. */
+  counters: natural,
+  tensors: z.array(z.strictObject({ name: z.string(), bytes: natural })).optional(),
+});
+
+const wasmManifestSchema = z.strictObject({
+  format: z.literal(packageFormat),
+  version: z.literal(packageVersion),
+  target: z.literal('wasm'),
+  ...launchFields,
+  kernels: z.array(wasmKernelSchema),
+  /** Memory of a run: slots, and what may be read around them. */
+  peakBytes: natural,
+});
+
+const anyManifestSchema = z.discriminatedUnion('target', [manifestSchema, wasmManifestSchema]);
+
 export type Manifest = z.infer<typeof manifestSchema>;
+export type WasmManifest = z.infer<typeof wasmManifestSchema>;
+export type WasmPackageKernel = z.infer<typeof wasmKernelSchema>;
 export type PackageTensor = z.infer<typeof tensorSchema>;
 export type PackageInput = z.infer<typeof inputSchema>;
 export type PackageKernel = z.infer<typeof kernelSchema>;
@@ -183,15 +213,28 @@ export interface Package {
   readonly code: ReadonlyMap<string, string>;
 }
 
+export interface WasmPackage {
+  readonly manifest: WasmManifest;
+  /** WebAssembly with a function for each kernel. */
+  readonly module: Uint8Array<ArrayBuffer>;
+}
+
+export type AnyManifest = Manifest | WasmManifest;
+export type AnyPackage = Package | WasmPackage;
+
+export function isWasmPackage(pkg: AnyPackage): pkg is WasmPackage {
+  return pkg.manifest.target === 'wasm';
+}
+
 /**
  * Checks a manifest as read from `file`, including that what it refers to exists.
  * @throws UserError `malformed-file`, naming the field.
  */
-export function parseManifest(value: unknown, file: string): Manifest {
+export function parseManifest(value: unknown, file: string): AnyManifest {
   const version = (value as { version?: unknown } | null)?.version;
   if (typeof version === 'number' && version !== packageVersion)
     throw malformed(file, `version ${version} is not version ${packageVersion}, the one this program reads`);
-  const parsed = withinStack(file, () => manifestSchema.safeParse(value));
+  const parsed = withinStack(file, () => anyManifestSchema.safeParse(value));
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     throw malformed(file, `${fieldText(issue?.path ?? [])}: ${issue?.message ?? 'is not valid'}`);
@@ -222,9 +265,14 @@ function fieldText(path: readonly PropertyKey[]): string {
 }
 
 /** The first field that refers to something that is not there, or contradicts it. */
-function referenceFault(manifest: Manifest): string | undefined {
+function referenceFault(manifest: AnyManifest): string | undefined {
   const kernels = new Map(manifest.kernels.map((kernel) => [kernel.name, kernel]));
   if (kernels.size !== manifest.kernels.length) return 'kernels: two have the same name';
+  const fault = manifest.target === 'wgsl' ? meshFault(manifest) : undefined;
+  return fault ?? tensorsFault(manifest) ?? stepsFault(manifest, kernels, manifest.steps, 'steps', new Set());
+}
+
+function meshFault(manifest: Manifest): string | undefined {
   const axes = new Set(manifest.mesh?.axes.map(({ name }) => name));
   if (axes.size !== (manifest.mesh?.axes.length ?? 0)) return 'mesh.axes: two have the same name';
   for (const [index, { counters, coordinates = [] }] of manifest.kernels.entries()) {
@@ -233,6 +281,16 @@ function referenceFault(manifest: Manifest): string | undefined {
     if (counters + coordinates.length > maxKernelUniforms)
       return `kernels[${index}].coordinates: more than ${maxKernelUniforms} with the counters`;
   }
+  return undefined;
+}
+
+function meshOf(manifest: AnyManifest): Manifest['mesh'] {
+  return manifest.target === 'wgsl' ? manifest.mesh : undefined;
+}
+
+function tensorsFault(manifest: AnyManifest): string | undefined {
+  const mesh = meshOf(manifest);
+  const axes = new Set(mesh?.axes.map(({ name }) => name));
   for (const group of ['inputs', 'outputs'] as const)
     for (const [index, tensor] of manifest[group].entries()) {
       const slot = manifest.slots[tensor.slot];
@@ -242,10 +300,10 @@ function referenceFault(manifest: Manifest): string | undefined {
         return `${field}: slot ${tensor.slot} is too small for it`;
       const fault = placementFault(tensor, axes);
       if (fault !== undefined) return `${group}[${index}].placement: ${fault}`;
-      const unlike = wholeFault(tensor, manifest);
+      const unlike = wholeFault(tensor, mesh);
       if (unlike !== undefined) return `${group}[${index}].whole: ${unlike}`;
     }
-  return stepsFault(manifest, kernels, manifest.steps, 'steps', new Set());
+  return undefined;
 }
 
 function placementFault({ shape, placement }: PackageTensor, known: ReadonlySet<string>): string | undefined {
@@ -258,7 +316,7 @@ function placementFault({ shape, placement }: PackageTensor, known: ReadonlySet<
   return new Set(axes).size === axes.length ? undefined : 'an axis is used twice';
 }
 
-function wholeFault({ shape, placement, whole }: PackageTensor, { mesh }: Manifest): string | undefined {
+function wholeFault({ shape, placement, whole }: PackageTensor, mesh: Manifest['mesh']): string | undefined {
   if (whole === undefined) return undefined;
   if (whole.length !== shape.length) return `of ${whole.length} dimensions, not ${shape.length}`;
   const blocks = shape.map(
@@ -271,8 +329,8 @@ function wholeFault({ shape, placement, whole }: PackageTensor, { mesh }: Manife
 }
 
 function stepsFault(
-  manifest: Manifest,
-  kernels: ReadonlyMap<string, PackageKernel>,
+  manifest: AnyManifest,
+  kernels: ReadonlyMap<string, Pick<PackageKernel, 'bindings' | 'counters'>>,
   steps: readonly LaunchStep[],
   field: string,
   enclosing: ReadonlySet<number>,
@@ -305,6 +363,7 @@ function stepsFault(
         break;
       }
       case 'exchange': {
+        if (manifest.target === 'wasm') return `${at}.kind: there is no mesh to exchange on`;
         const fault = exchangeFault(manifest, step);
         if (fault !== undefined) return `${at}.${fault}`;
         break;

@@ -1,50 +1,27 @@
 /** The last step of compiling: kernels and their order become an executable package. */
 
 import { UserError } from '../../dsl/diagnostics/user-error.ts';
-import { deviceCount, devicesAlong, type Mesh, type Placement } from '../../dsl/placement/placement.ts';
+import { deviceCount, devicesAlong } from '../../dsl/placement/placement.ts';
 import type { Graph, Tensor, TensorId } from '../graph/graph.ts';
-import type { WholeShapes } from '../partition/even/even-sizes.ts';
 import type { DeviceProfile } from '../tiles/device-profile.ts';
 import type { Schedule } from '../tiles/scheduled.ts';
 import { expandSteps, uniformStride } from './expand.ts';
 import { exchangeUniformBytes, scratchBytes } from './expand-exchange.ts';
 import type { Kernel } from './kernel.ts';
 import { maxKernelUniforms } from './kernel.ts';
-import { type LaunchOrder, launchOrder } from './launch.ts';
 import { checkLimits } from './limits.ts';
-import { planMemory } from './memory.ts';
-import { overlapped } from './overlap.ts';
 import {
   type ExchangeStep,
   type LaunchStep,
   type Manifest,
   type Package,
   type PackageKernel,
-  type PackageTensor,
   packageFormat,
   packageVersion,
   type Requirements,
 } from './package.ts';
+import { type PlanOptions, planLaunches } from './plan-launches.ts';
 import { bufferBytes, packedBytes } from './storage-bytes.ts';
-import { allTensors, assignStorages, type StorageId, type Storages } from './storages.ts';
-
-export interface PlanOptions {
-  /** The values of the entry's size parameters, for people. */
-  readonly sizes?: Readonly<Record<string, number>>;
-  /** For inputs of type `ix(n)`, by path: n. */
-  readonly below?: ReadonlyMap<string, number>;
-  /** What the program calls tensors, where it is not what the graph does. */
-  readonly names?: ReadonlyMap<TensorId, string>;
-  /** The graph is the program of each of its devices. */
-  readonly mesh?: Mesh;
-  /** Of inputs and outputs, by path, where the graph is of a device. */
-  readonly placements?: {
-    readonly inputs: ReadonlyMap<string, Placement>;
-    readonly outputs: ReadonlyMap<string, Placement>;
-    /** True shapes, where blocks have padding behind the end. */
-    readonly whole?: WholeShapes;
-  };
-}
 
 /**
  * @throws UserError `exceeds-device` when the device cannot run it, before anything is allocated.
@@ -56,81 +33,31 @@ export function planPackage(
   device: DeviceProfile,
   options: PlanOptions = {},
 ): Package {
-  const byName = new Map(compiled.map((kernel) => [kernel.name, kernel]));
-  if (byName.size !== compiled.length) throw new Error('planning: two kernels have one name');
-  const schedule: Schedule = { ...scheduled, steps: overlapped(scheduled.steps, byName) };
-  const tensors = withNames(allTensors(graph, schedule), options.names);
-  const storages = assignStorages(graph, schedule, byName, tensors);
-  const order = launchOrder(graph, schedule, byName, tensors, storages);
-  const { slots, slotOf } = assignSlots(graph, order, storages);
-  const steps = order.steps.map((step) => onSlots(step, slotOf, options.mesh));
-  const known = (axis: string) => options.mesh?.axes.some(({ name }) => name === axis) ?? false;
-  const place = (group: 'inputs' | 'outputs', path: string, tensor: number) => {
-    const { dtype, shape } = tensors.get(tensor)!;
-    const placement = options.placements?.[group].get(path);
-    const whole = options.placements?.whole?.[group].get(path);
-    return {
-      path,
-      dtype,
-      shape: [...shape],
-      slot: slotOf(storages.of(tensor)),
-      ...(placement === undefined ? {} : { placement: packagePlacement(placement, known) }),
-      ...(whole === undefined ? {} : { whole: [...whole] }),
-    };
-  };
-  const kernels = order.kernels.map((kernel) => packageKernel(kernel, tensors));
-  const outputs = graph.outputs.map(({ path, tensor }) => place('outputs', path, tensor));
+  const { kernels: launched, tensors, ...launches } = planLaunches(graph, scheduled, compiled, options);
+  const { entry, sizes, mesh, inputs, outputs, slots, steps } = launches;
+  const kernels = launched.map((kernel) => packageKernel(kernel, tensors));
   const manifest: Manifest = {
     format: packageFormat,
     version: packageVersion,
     target: 'wgsl',
-    entry: graph.name,
-    sizes: { ...options.sizes },
-    ...(options.mesh === undefined ? {} : { mesh: { axes: options.mesh.axes.map((axis) => ({ ...axis })) } }),
-    inputs: graph.inputs.map((input) => {
-      const below = options.below?.get(input.path);
-      return {
-        ...place('inputs', input.path, input.tensor.id),
-        ...(below === undefined ? {} : { below }),
-      };
-    }),
-    outputs,
-    kernels,
-    slots,
-    steps,
+    ...{ entry, sizes },
+    ...(mesh === undefined ? {} : { mesh }),
+    ...{ inputs, outputs, kernels, slots, steps },
     peakBytes:
       slots.reduce((sum, slot) => sum + slot.bytes, 0) +
       expandSteps({ steps, slots, kernels }).uniforms.length * uniformStride +
       outputs.reduce((sum, output) => sum + bufferBytes(output), 0) +
       exchangeMemory(steps),
-    requires: requirements(order.kernels, slots, steps, device),
+    requires: requirements(launched, slots, steps, device),
   };
   const planned: Package = {
     manifest,
-    code: new Map(order.kernels.map((kernel) => [kernel.name, kernel.code])),
+    code: new Map(launched.map((kernel) => [kernel.name, kernel.code])),
   };
-  checkUniforms(order.kernels, graph.name);
+  checkUniforms(launched, graph.name);
   checkMesh(manifest);
   checkLimits(planned, device);
   return planned;
-}
-
-function withNames(
-  tensors: ReadonlyMap<TensorId, Tensor>,
-  names: ReadonlyMap<TensorId, string> = new Map(),
-): ReadonlyMap<TensorId, Tensor> {
-  return new Map([...tensors].map(([id, tensor]) => [id, { ...tensor, name: names.get(id) ?? tensor.name }]));
-}
-
-/** Axes that the mesh does not have are of one device: they cut nothing. */
-function packagePlacement(
-  { dims, pending }: Placement,
-  known: (axis: string) => boolean,
-): NonNullable<PackageTensor['placement']> {
-  return {
-    dims: dims.map((list) => list.filter(known)),
-    pending: [...pending].flatMap(([axis, combiner]) => (known(axis) ? [{ axis, combiner }] : [])),
-  };
 }
 
 function packageKernel(kernel: Kernel, tensors: ReadonlyMap<TensorId, Tensor>): PackageKernel {
@@ -164,65 +91,6 @@ function exchangesOf(steps: readonly LaunchStep[]): readonly ExchangeStep[] {
     if (step.kind === 'loop') return exchangesOf(step.steps);
     return step.kind === 'exchange' ? [step] : [];
   });
-}
-
-interface SlotAssignment {
-  readonly slots: Manifest['slots'];
-  readonly slotOf: (storage: StorageId) => number;
-}
-
-/** Inputs first, each in a slot of its own: a caller may leave them on the device from call to call. */
-function assignSlots(graph: Graph, order: LaunchOrder, storages: Storages): SlotAssignment {
-  const slots: Manifest['slots'] = [];
-  const slotOfStorage = new Map<StorageId, number>();
-  for (const { tensor } of graph.inputs) {
-    slotOfStorage.set(storages.of(tensor.id), slots.length);
-    slots.push({ bytes: bufferBytes(tensor), role: 'input' });
-  }
-  const shared = [...order.lifetimes].filter(([storage]) => !slotOfStorage.has(storage));
-  const plan = planMemory(
-    shared.map(([storage, lifetime]) => ({
-      ...lifetime,
-      bytes: bufferBytes(storages.tensors[storage]!),
-      swapGroup: storages.swapGroups.get(storage),
-    })),
-  );
-  for (const [index, [storage]] of shared.entries())
-    slotOfStorage.set(storage, graph.inputs.length + plan.slotOf[index]!);
-  for (const bytes of plan.slotBytes) slots.push({ bytes, role: 'work' });
-  return {
-    slots,
-    slotOf: (storage) => {
-      const slot = slotOfStorage.get(storage);
-      if (slot === undefined)
-        throw new Error(`planning: nothing computes ${storages.tensors[storage]?.name ?? storage}`);
-      return slot;
-    },
-  };
-}
-
-/** A mesh axis that the mesh does not have is of one device, and takes no part. */
-function onSlots(
-  step: LaunchStep,
-  slotOf: (storage: StorageId) => number,
-  mesh: Mesh | undefined,
-): LaunchStep {
-  switch (step.kind) {
-    case 'dispatch':
-      return { ...step, slots: step.slots.map(slotOf) };
-    case 'copy':
-      return { ...step, from: slotOf(step.from), to: slotOf(step.to) };
-    case 'exchange': {
-      const axes = step.axes.filter((axis) => mesh?.axes.some(({ name }) => name === axis));
-      return { ...step, axes, from: slotOf(step.from), to: slotOf(step.to) };
-    }
-    case 'loop':
-      return {
-        ...step,
-        steps: step.steps.map((inner) => onSlots(inner, slotOf, mesh)),
-        swaps: step.swaps.map(([first, second]) => [slotOf(first), slotOf(second)]),
-      };
-  }
 }
 
 function requirements(

@@ -7,7 +7,7 @@ import type { ExchangeNode, Graph, LoopNode, Tensor, TensorId, TensorType } from
 import { results } from '../graph/graph.ts';
 import type { Schedule, ScheduledStep } from '../tiles/scheduled.ts';
 import { verbFacts } from './exchange-verbs.ts';
-import type { Kernel } from './kernel.ts';
+import type { LaunchedKernel } from './kernel.ts';
 
 /** A piece of memory, numbered from 0. */
 export type StorageId = number & { readonly brand?: 'storage' };
@@ -61,7 +61,7 @@ export function allTensors(graph: Graph, schedule: Schedule): ReadonlyMap<Tensor
 export function assignStorages(
   graph: Graph,
   schedule: Schedule,
-  kernels: ReadonlyMap<string, Kernel>,
+  kernels: ReadonlyMap<string, LaunchedKernel>,
   tensors: ReadonlyMap<TensorId, Tensor>,
 ): Storages {
   const uses = countUses(graph, schedule, kernels);
@@ -154,7 +154,7 @@ function sameType(left: TensorType, right: TensorType): boolean {
 /** The tensors that the steps of this list itself define, not those inside its loops. */
 function definedBy(
   steps: readonly ScheduledStep[],
-  kernels: ReadonlyMap<string, Kernel>,
+  kernels: ReadonlyMap<string, LaunchedKernel>,
 ): ReadonlySet<TensorId> {
   const defined = new Set<TensorId>();
   for (const step of steps) {
@@ -171,7 +171,7 @@ function definedBy(
 function countUses(
   graph: Graph,
   schedule: Schedule,
-  kernels: ReadonlyMap<string, Kernel>,
+  kernels: ReadonlyMap<string, LaunchedKernel>,
 ): ReadonlyMap<TensorId, number> {
   const uses = new Map<TensorId, number>();
   const use = (tensor: TensorId) => uses.set(tensor, (uses.get(tensor) ?? 0) + 1);
@@ -192,7 +192,7 @@ function countUses(
   return uses;
 }
 
-export function kernelOf(kernels: ReadonlyMap<string, Kernel>, name: string): Kernel {
+export function kernelOf<K extends LaunchedKernel>(kernels: ReadonlyMap<string, K>, name: string): K {
   const kernel = kernels.get(name);
   if (kernel === undefined) throw new Error(`planning: there is no kernel ${name}`);
   return kernel;

@@ -19,6 +19,14 @@ export interface DeviceProfile {
   readonly f16: boolean;
   /** Subgroup size when it is fixed and subgroups may be used; undefined otherwise. */
   readonly subgroupSize: number | undefined;
+  /** Present where an invocation is a thread of a processor, which schedules then are for. */
+  readonly core?: Core;
+}
+
+export interface Core {
+  /** The block of a product that fits into its registers. */
+  readonly rows: number;
+  readonly columns: number;
 }
 
 /** What every WebGPU adapter offers at least: the default limits of the standard. */
@@ -34,4 +42,21 @@ export const leastDevice: DeviceProfile = {
   maxWorkgroupsPerDimension: 65_535,
   f16: false,
   subgroupSize: undefined,
+};
+
+/** The processor, by WebAssembly: invocations one after the other, so nothing is gained by many of them. */
+export const wasmDevice: DeviceProfile = {
+  name: 'WebAssembly',
+  software: true,
+  maxStorageBuffersPerStage: 64,
+  maxBindingBytes: 2 ** 32 - 2 ** 16,
+  maxBufferBytes: 2 ** 32 - 2 ** 16,
+  maxWorkgroupBytes: 0,
+  maxInvocationsPerWorkgroup: 256,
+  maxWorkgroupSize: [256, 256, 1],
+  maxWorkgroupsPerDimension: 2 ** 31 - 1,
+  f16: false,
+  subgroupSize: undefined,
+  // Eight vectors of sums, two of a row of the one factor and one of the other: of sixteen registers.
+  core: { rows: 4, columns: 8 },
 };

@@ -37,6 +37,7 @@ export type TileExpression =
       readonly tensor: TensorId;
       readonly dtype: Dtype;
       readonly offset: TileExpression;
+      readonly range?: Interval;
     }
   | {
       readonly op: 'apply';
@@ -106,8 +107,9 @@ function findInterval(expression: TileExpression): Interval {
       return { low: 0, high: expression.devices - 1 };
     case 'apply':
       return applyInterval(expression.function, expression.operands.map(intervalOf));
-    case 'element':
     case 'load':
+      return expression.range ?? anyInteger;
+    case 'element':
     case 'convert':
     case 'round':
       return anyInteger;
@@ -175,8 +177,14 @@ export function element(
   return { op: 'element', tile, dtype, subscripts };
 }
 
-export function load(tensor: TensorId, dtype: Dtype, offset: TileExpression): TileExpression {
-  return { op: 'load', tensor, dtype, offset };
+/** @param range of what is stored wherever `offset` is in range: elsewhere it may be anything */
+export function load(
+  tensor: TensorId,
+  dtype: Dtype,
+  offset: TileExpression,
+  range?: Interval,
+): TileExpression {
+  return { op: 'load', tensor, dtype, offset, ...(range === undefined ? {} : { range }) };
 }
 
 export function apply(
@@ -240,6 +248,11 @@ function remainderBy(expression: TileExpression, divisor: number): TileExpressio
   const [dividend, by] = expression.operands;
   const modulus = by && constantValue(by);
   return modulus !== undefined && modulus > 0 && modulus % divisor === 0 ? dividend : undefined;
+}
+
+/** The same wherever it is in the range, and in the range wherever it is not. */
+export function within(expression: TileExpression, { low, high }: Interval): TileExpression {
+  return apply('max', 'i32', apply('min', 'i32', expression, constant(high)), constant(low));
 }
 
 export function minimum(left: TileExpression, right: TileExpression): TileExpression {

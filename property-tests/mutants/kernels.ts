@@ -1,12 +1,16 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: texts of the compiler
 /** Faults of schedules and of what writes WGSL, by file: every file has one. */
-import { type Change, inFile, type Mutant } from './mutant.ts';
+import { type Change, inFile, type Mutant, type OracleName } from './mutant.ts';
 
-type ByFile = { readonly [file: string]: readonly Mutant[] };
+export type ByFile = { readonly [file: string]: readonly Mutant[] };
 
-function faultsOf(folder: string, changes: { readonly [file: string]: readonly Change[] }): ByFile {
+export function faultsOf(
+  folder: string,
+  changes: { readonly [file: string]: readonly Change[] },
+  oracle: OracleName = 'kernels',
+): ByFile {
   return Object.fromEntries(
-    Object.entries(changes).map(([file, own]) => [file, inFile(`${folder}/${file}`, 'kernels', ...own)]),
+    Object.entries(changes).map(([file, own]) => [file, inFile(`${folder}/${file}`, oracle, ...own)]),
   );
 }
 
@@ -161,6 +165,17 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
   ],
 });
 
+export const tileMutants: ByFile = faultsOf('compiler/tiles', {
+  'lanes.ts': [
+    [
+      'takes quotients to be the same for neighbours',
+      'return staysInBlock(a, left, constantValue(b), domain) ? 0 : undefined;',
+      'return 0;',
+      'indexing.ricci: split_and_merge G=5,R=7,A=3',
+    ],
+  ],
+});
+
 /** Noticed in the text of kernels: what races need not show on a software adapter. */
 const barrierMutants: readonly Mutant[] = [
   ...inFile(
@@ -229,14 +244,6 @@ export const wgslMutants: ByFile = {
         'for (let k = 0; k < depth - left.width; k += left.width)',
         'contractions.ricci: transposed_right M=37,K=20,N=24',
         'softmax.ricci: causal S=20,G=1,R=2,A=4,B=4',
-      ],
-    ],
-    'lanes.ts': [
-      [
-        'takes quotients to be the same for neighbours',
-        'return staysInBlock(a, left, constantValue(b), domain) ? 0 : undefined;',
-        'return 0;',
-        'indexing.ricci: split_and_merge G=5,R=7,A=3',
       ],
     ],
     'statements.ts': [

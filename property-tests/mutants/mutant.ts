@@ -16,6 +16,7 @@ export const oracleNames = [
   'exchanges',
   'kernels',
   'barriers',
+  'wasm',
   'adversarial',
 ] as const;
 export type OracleName = (typeof oracleNames)[number];

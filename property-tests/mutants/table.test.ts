@@ -6,6 +6,7 @@ import { packageRoot } from '../../driver/package-root.ts';
 import { scheduleMutants, wgslMutants, withoutFaults } from './kernels.ts';
 import { graphMutants, kernelMutants, mutantsOf } from './table.ts';
 import { applies } from './testing.ts';
+import { panelMutants, wasmMutants, withoutWasmFaults } from './wasm.ts';
 
 const sets = { ...graphMutants, ...kernelMutants };
 
@@ -24,8 +25,9 @@ test('everything has a mutant', () => {
 });
 
 test.each([
-  ['compiler/tiles/schedules', scheduleMutants, {}],
+  ['compiler/tiles/schedules', { ...scheduleMutants, ...panelMutants }, {}],
   ['backends/wgsl', wgslMutants, withoutFaults],
+  ['backends/wasm', wasmMutants, withoutWasmFaults],
 ] as const)('every file of %s has a mutant', (folder, mutants, excepted) => {
   const files = readdirSync(join(packageRoot, folder)).filter((file) => !file.endsWith('.test.ts'));
   expect(files.filter((file) => !(file in mutants) && !(file in excepted))).toEqual([]);

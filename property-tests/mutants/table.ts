@@ -1,10 +1,11 @@
 /** All planted faults, by what they are of. Those of rewrite rules are made of the rules' own data. */
 import { collectiveMutants } from './collectives.ts';
-import { helperMutants, reductionMutants, scheduleMutants, wgslMutants } from './kernels.ts';
+import { helperMutants, reductionMutants, scheduleMutants, tileMutants, wgslMutants } from './kernels.ts';
 import type { Mutant } from './mutant.ts';
 import { optimizerMutants } from './optimizer.ts';
 import { partitionerMutants } from './partitioner.ts';
 import { combineMutants, verbMutants } from './verbs.ts';
+import { panelMutants, wasmMutants } from './wasm.ts';
 
 /** Of each member of a set its mutants, or the member that is the same. */
 export type MutantSets = {
@@ -24,8 +25,10 @@ export const kernelMutants: MutantSets = {
     Object.entries(verbMutants).map(([verb, ways]) => [verb, Object.values(ways).flat()]),
   ),
   'how verbs combine': combineMutants,
-  schedules: scheduleMutants,
+  schedules: { ...scheduleMutants, ...panelMutants },
+  'tile programs': tileMutants,
   'writers of WGSL': wgslMutants,
+  'writers of WebAssembly': wasmMutants,
   'at the ends of ranges': { 'helpers.ts': helperMutants, 'reduction.ts': reductionMutants },
 };
 

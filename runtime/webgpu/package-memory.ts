@@ -1,9 +1,9 @@
 /** The memory of one device that runs a package: its slots, uniforms and the way of tensors in and out. */
 import { type Expansion, type UniformEntry, uniformStride } from '../../compiler/plan/expand.ts';
-import type { Manifest, PackageInput } from '../../compiler/plan/package.ts';
-import { bufferBytes, bytesText, packedBytes, typeText } from '../../compiler/plan/storage-bytes.ts';
-import { UserError } from '../errors.ts';
-import { checkIndices, checkTensorBytes, type TensorData } from '../weights/tensor-data.ts';
+import type { Manifest } from '../../compiler/plan/package.ts';
+import { bufferBytes, bytesText, packedBytes } from '../../compiler/plan/storage-bytes.ts';
+import { inputsToCome } from '../package-inputs.ts';
+import type { TensorData } from '../weights/tensor-data.ts';
 import type { OpenedDevice } from './device.ts';
 import type { CommandSite } from './encode.ts';
 import type { Transfers } from './runner.ts';
@@ -52,27 +52,14 @@ export async function allocateMemory(
     ...output,
     buffer: slots[finalBuffer[output.slot]!]!,
   }));
-  const inputs = new Map(manifest.inputs.map((input) => [input.path, input]));
-  const missing = new Set(inputs.keys());
+  const take = inputsToCome(manifest);
 
   return {
     bytes: memory.bytes(),
     slots,
     uniforms: uniformBuffer,
-    write: (given = new Map()) => {
-      for (const [path, tensor] of given) checkInput(path, tensor, inputs.get(path));
-      for (const [path, tensor] of given) {
-        writeTensor(device, slots[inputs.get(path)!.slot]!, tensor);
-        missing.delete(path);
-      }
-      const [first] = missing;
-      if (first !== undefined)
-        throw new UserError(
-          'wrong-input',
-          `the input ${first} of ${manifest.entry} is missing`,
-          `give ${[...missing].join(', ')}`,
-        );
-    },
+    write: (given = new Map()) =>
+      take(given, ({ slot }, tensor) => writeTensor(device, slots[slot]!, tensor)),
     copyOutputs: (encoder) => {
       let offset = 0;
       for (const output of outputs) {
@@ -139,19 +126,6 @@ export function writeUniforms(
   const wordsPerEntry = uniformStride / Uint32Array.BYTES_PER_ELEMENT;
   for (const [index, entry] of uniforms.entries()) words.set(entry, index * wordsPerEntry);
   device.queue.writeBuffer(buffer, 0, words);
-}
-
-function checkInput(path: string, tensor: TensorData, expected: PackageInput | undefined): void {
-  if (expected === undefined)
-    throw new UserError('wrong-input', `there is no input ${path}`, 'leave it out, or correct its name');
-  if (tensor.dtype !== expected.dtype || tensor.shape.join() !== expected.shape.join())
-    throw new UserError(
-      'wrong-input',
-      `the input ${path} is ${typeText(tensor)}, and ${typeText(expected)} is expected`,
-      'give it as the entry declares it, or compile for these sizes',
-    );
-  checkTensorBytes(`the input ${path}`, tensor);
-  if (expected.below !== undefined) checkIndices(`the input ${path}`, tensor, expected.below);
 }
 
 /** WebGPU writes whole words, from memory that no other thread writes. */

@@ -25,6 +25,7 @@ import {
   spread,
   store,
   update,
+  whole,
 } from '../tile-builder.ts';
 import {
   apply,
@@ -42,11 +43,13 @@ import {
   quotient,
   sum,
   type TileExpression,
+  within,
 } from '../tile-expression.ts';
 import type { TileAxis, TileStatement } from '../tile-program.ts';
 import { type AxisClass, axisClass, iteratorsAt } from './axis-class.ts';
 import { elementCount, type ScheduleContext } from './context.ts';
 import { sharesWords, widened } from './narrow-result.ts';
+import { panelsOf } from './panels.ts';
 import { type ReductionNode, scheduleReduction } from './reduction.ts';
 import { isThin, thinKernel } from './thin-contraction.ts';
 
@@ -65,7 +68,7 @@ export function scheduleContraction(
     );
   }
   if (thin) return [context.kernel(thinKernel(problem, context))];
-  return [context.kernel(contractionKernel(problem, chooseTiles(problem, context), context))];
+  return contractionSteps(problem, chooseTiles(problem, context), context);
 }
 
 // ── the problem ────────────────────────────────────────────────────────────────────────────────────────────
@@ -142,6 +145,20 @@ function softwareBlock(results: number, lanes: number): { readonly rows: number;
 function chooseTiles({ batch, rows, columns, node }: Problem, { device }: ScheduleContext): Tiles {
   const powerFor = (extent: number, most: number) =>
     Math.min(most, 2 ** Math.ceil(Math.log2(Math.max(1, extent))));
+  if (device.core !== undefined) {
+    const threadRows = powerFor(
+      Math.ceil(rows.extent / device.core.rows),
+      node.grouped === undefined ? 16 : 8,
+    );
+    return {
+      staging: 'registers',
+      threadRows,
+      threadColumns: 1,
+      rows: threadRows * device.core.rows,
+      columns: device.core.columns,
+      depth: 4,
+    };
+  }
   if (device.software) {
     const lanes = device.subgroupSize ?? 1;
     const block = softwareBlock(batch.extent * rows.extent * columns.extent, lanes);
@@ -188,27 +205,39 @@ interface Rows {
   readonly extra: readonly TileExpression[];
 }
 
-function contractionKernel(problem: Problem, tiles: Tiles, context: ScheduleContext) {
+function contractionSteps(
+  problem: Problem,
+  tiles: Tiles,
+  context: ScheduleContext,
+): readonly ScheduledStep[] {
   const { node, contraction, batch, rows, columns, reduced } = problem;
   const rank = node.result.shape.length;
   const total = rank + node.reduce.extents.length;
   const source =
-    node.grouped === undefined ? plainRows(problem, tiles) : groupedRows(problem, tiles, node.grouped, total);
+    node.grouped === undefined
+      ? plainRows(problem, tiles)
+      : groupedRows(problem, tiles, node.grouped, total, context);
   const groups = Math.ceil(columns.extent / tiles.columns);
   const column = (axis: number) =>
     sum(product(grid(2, groups), constant(tiles.columns)), coordinate(axis, tiles.columns));
-  const at = (row: TileExpression, col: TileExpression, depth: TileExpression) => [
+  const at = (
+    row: TileExpression,
+    col: TileExpression,
+    depth: TileExpression,
+    ofBatch = grid(0, batch.extent),
+    extra = source.extra,
+  ) => [
     ...iteratorsAt(
       total,
       [
-        [batch, grid(0, batch.extent)],
+        [batch, ofBatch],
         [rows, row],
         [columns, col],
         [reduced, depth],
       ],
       constant(0),
     ),
-    ...source.extra,
+    ...extra,
   ];
   const lowered = (scalar: Scalar, iterators: readonly TileExpression[], value?: TileExpression) =>
     lowerScalar(scalar, {
@@ -220,15 +249,42 @@ function contractionKernel(problem: Problem, tiles: Tiles, context: ScheduleCont
   const isReal = (depth: TileExpression) => below(depth, constant(reduced.extent));
   const left = (rowAxis: number, depth: TileExpression) =>
     masked(isReal(depth), lowered(contraction.left, at(source.flat(rowAxis), constant(0), depth)), zero);
+  const panels = panelsOf(
+    {
+      name: node.result.name,
+      batches: node.grouped?.experts ?? batch.extent,
+      columns: columns.extent,
+      depth: reduced.extent,
+      value: (ofBatch, col, depth) =>
+        lowered(
+          source.right,
+          node.grouped === undefined
+            ? at(constant(0), col, depth, ofBatch)
+            : at(constant(0), col, depth, constant(0), [ofBatch]),
+        ),
+    },
+    rows.extent / (node.grouped?.experts ?? 1),
+    context,
+  );
+  const rightAt = (columnAxis: number, depth: TileExpression) =>
+    panels === undefined
+      ? lowered(source.right, at(constant(0), column(columnAxis), depth))
+      : panels.element(
+          source.extra[0] ?? grid(0, batch.extent),
+          grid(2, groups),
+          depth,
+          coordinate(columnAxis, tiles.columns),
+        );
   const right = (columnAxis: number, depth: TileExpression) =>
-    masked(isReal(depth), lowered(source.right, at(constant(0), column(columnAxis), depth)), zero);
+    masked(isReal(depth), rightAt(columnAxis, depth), zero);
+  const fed = panels === undefined ? problem : { ...problem, rightOrder: 'kn' as const };
 
   const layout = layoutOf(tiles, context);
   const value = element('sum', 'f32', [coordinate(0, tiles.rows), coordinate(1, tiles.columns)]);
   const outputs = at(source.flat(0), column(1), constant(0));
   const { finish } = node.reduce;
   const full = problem.reduced.extent % tiles.depth === 0;
-  return {
+  const kernel = context.kernel({
     name: `${node.grouped === undefined ? 'contract' : 'grouped'}_${node.result.name}`,
     grid: [batch.extent, source.grid, groups],
     threads: { rows: tiles.threadRows, columns: tiles.threadColumns },
@@ -249,7 +305,7 @@ function contractionKernel(problem: Problem, tiles: Tiles, context: ScheduleCont
           },
           multipleOf: tiles.depth,
         },
-        (k) => feed[tiles.staging](problem, tiles, layout, k, left, right),
+        (k) => feed[tiles.staging](fed, tiles, layout, k, left, right),
       ),
       store(
         node.result,
@@ -259,7 +315,8 @@ function contractionKernel(problem: Problem, tiles: Tiles, context: ScheduleCont
         both(source.mask(0), below(column(1), constant(columns.extent))),
       ),
     ],
-  };
+  });
+  return panels === undefined ? [kernel] : [panels.pack, kernel];
 }
 
 interface Layout {
@@ -267,18 +324,25 @@ interface Layout {
   readonly columns: TileAxis;
   /** The rows of `left` as an invocation loads them itself. */
   readonly dealtRows: TileAxis;
+  /** The reduced axis as an invocation loads `left`. */
+  readonly deep: TileAxis;
 }
 
 function layoutOf(tiles: Tiles, { device }: ScheduleContext): Layout {
   const columns = spread(tiles.columns, 'columns', 4);
+  if (device.core !== undefined) {
+    const rows = spread(tiles.rows, 'rows', device.core.rows);
+    return { rows, columns, dealtRows: rows, deep: spread(tiles.depth, 'whole') };
+  }
   if (tiles.staging === 'shared') {
     const rows = spread(tiles.rows, 'rows', 4);
-    return { rows, columns, dealtRows: rows };
+    return { rows, columns, dealtRows: rows, deep: whole(tiles.depth) };
   }
   const rows = spread(tiles.rows, 'whole');
   const lanes = device.subgroupSize;
   const isDealt = lanes !== undefined && tiles.rows % lanes === 0;
-  return { rows, columns, dealtRows: isDealt ? spread(tiles.rows, 'lanes') : rows };
+  const dealtRows = isDealt ? spread(tiles.rows, 'lanes') : rows;
+  return { rows, columns, dealtRows, deep: whole(tiles.depth) };
 }
 
 type Factor = (axis: number, depth: TileExpression) => TileExpression;
@@ -293,10 +357,10 @@ type Feed = (
 
 const feed: { readonly [S in Tiles['staging']]: Feed } = {
   registers: ({ rightOrder }, { depth }, layout, k, left, right) => {
-    const deep = spread(depth, 'whole', depth % 4 === 0 ? 4 : 1);
+    const deep = whole(depth);
     const along = sum(k, coordinate(1, depth));
     return [
-      define(register('left', 'f32', [layout.dealtRows, deep]), left(0, along)),
+      define(register('left', 'f32', [layout.dealtRows, layout.deep]), left(0, along)),
       rightOrder === 'kn'
         ? define(
             register('right', 'f32', [spread(depth, 'whole'), layout.columns]),
@@ -374,6 +438,7 @@ function groupedRows(
   tiles: Tiles,
   grouped: GroupedLookup,
   expertAxis: number,
+  { device }: ScheduleContext,
 ): Rows {
   const { experts, offsets, order } = grouped;
   const groups = Math.min(rows.extent, Math.ceil(rows.extent / tiles.rows) + experts);
@@ -417,13 +482,20 @@ function groupedRows(
     part.subscripts.every(
       (subscript, place) => subscript.op === 'iterator' && subscript.axis === grouped.axes[place],
     );
+  const isOwn = (axis: number) => apply('lt', 'bool', position(axis), read('end'));
+  const range = { low: 0, high: rows.extent - 1 };
+  // Where nothing bounds a read, what bounds its place is known once for all of the reduced axes.
+  const bounded = device.core !== undefined;
   return {
     grid: groups,
     prepare,
-    flat: (axis) => load(order, 'i32', position(axis)),
-    mask: (axis) => apply('lt', 'bool', position(axis), read('end')),
+    flat: (axis) =>
+      bounded
+        ? masked(isOwn(axis), load(order, 'i32', position(axis), range), constant(0))
+        : load(order, 'i32', position(axis)),
+    mask: isOwn,
     depth: masked(apply('lt', 'bool', read('start'), read('end')), constant(reduced.extent), constant(0)),
     right: mapScalar(contraction.right, (part) => (isLookup(part) ? iterator(expertAxis) : part)),
-    extra: [read('expert')],
+    extra: [bounded ? within(read('expert'), { low: 0, high: experts - 1 }) : read('expert')],
   };
 }

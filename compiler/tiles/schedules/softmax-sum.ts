@@ -46,6 +46,7 @@ import {
   masked,
   minimum,
   product,
+  quotient,
   sum,
   type TileExpression,
 } from '../tile-expression.ts';
@@ -53,6 +54,7 @@ import type { TileAxis, TileStatement } from '../tile-program.ts';
 import { type AxisClass, axisClass, iteratorsAt } from './axis-class.ts';
 import { elementCount, type NodeSchedule, type ScheduleContext } from './context.ts';
 import { sharesWords, widened } from './narrow-result.ts';
+import { panelsOf } from './panels.ts';
 
 /**
  * The lowest finite f32: no finite logit is below it, and exp(hidden − x) is 0, where that of −∞ − (−∞) would
@@ -116,16 +118,19 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
   const values = axisClass(node.valueAxes, extents, [node.value], context);
 
   const lanes = separated !== undefined ? device.subgroupSize : undefined;
+  const perThread = rowsPerThread(rows.extent, context);
   const threads = Math.max(lanes ?? 1, rowThreads(rows.extent, batch.extent, context));
-  const block = lanes ?? 4;
+  const together = threads * perThread;
+  const block = lanes ?? device.core?.columns ?? 4;
   const components = Math.min(mostComponents, Math.ceil(values.extent / 4) * 4);
-  const groups = { rows: Math.ceil(rows.extent / threads), values: Math.ceil(values.extent / components) };
+  const groups = { rows: Math.ceil(rows.extent / together), values: Math.ceil(values.extent / components) };
 
-  const rowAxis = spread(threads, 'threads');
-  const first = product(grid(1, groups.rows), constant(threads));
-  const row = sum(first, coordinate(0, threads));
+  const rowAxis = spread(together, 'threads', perThread);
+  const first = product(grid(1, groups.rows), constant(together));
+  const row = sum(first, coordinate(0, together));
   const value = sum(product(grid(2, groups.values), constant(components)), coordinate(1, components));
   const at = (flats: {
+    ofBatch?: TileExpression;
     row?: TileExpression;
     value?: TileExpression;
     u?: TileExpression;
@@ -134,7 +139,7 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
     const outputs = iteratorsAt(
       rank,
       [
-        [batch, grid(0, batch.extent)],
+        [batch, flats.ofBatch ?? grid(0, batch.extent)],
         [rows, flats.row ?? constant(0)],
         [values, flats.value ?? constant(0)],
       ],
@@ -151,16 +156,27 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
       ...(reduced === undefined ? {} : { reduced }),
     });
 
-  const lookedUp = lookedUpBound(node, rows, threads, groups.rows, context);
+  const panels =
+    separated === undefined
+      ? undefined
+      : panelsOf(
+          {
+            ...{ name: node.result.name, batches: batch.extent, columns: node.extent, depth },
+            value: (ofBatch, u, within) => lowered(separated.ofStream, at({ ofBatch, u, depth: within })),
+          },
+          rows.extent,
+          context,
+        );
+  const lookedUp = lookedUpBound(node, rows, together, groups.rows, context);
   const bound =
     lookedUp === undefined
-      ? minimum(constant(node.extent), lastVisible(node, rows, at, first, threads, context))
+      ? minimum(constant(node.extent), lastVisible(node, rows, at, first, together, context))
       : load(lookedUp.result.id, 'i32', grid(1, groups.rows));
   const keys: TileAxis = spread(block, 'whole', block % 4 === 0 ? 4 : 1);
   const dealt: TileAxis = lanes === undefined ? spread(block, 'whole') : spread(block, 'lanes');
   const wholeValues: TileAxis = whole(components);
-  const own = [coordinate(0, threads)];
-  const pair = [coordinate(0, threads), coordinate(1, block)];
+  const own = [coordinate(0, together)];
+  const pair = [coordinate(0, together), coordinate(1, block)];
 
   const stream = (start: TileExpression): TileStatement[] => {
     const u = (axis: number) => sum(start, coordinate(axis, block));
@@ -169,7 +185,13 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
     const visible = node.visible === undefined ? undefined : lowered(node.visible, at({ row, u: u(1) }));
     const mask = both(visible, isReal(u(1)));
     return [
-      ...scoreTiles(node, separated, { rowAxis, keys, dealt, threads, block, row, u, isReal, at, lowered }),
+      ...scoreTiles(node, separated, {
+        ...{ rowAxis, keys, dealt, together, block, row, u, isReal, at, lowered },
+        panels:
+          panels &&
+          (({ depth, within }) =>
+            panels.element(grid(0, batch.extent), quotient(start, block), depth, within)),
+      }),
       define(register('logit', 'f32', [rowAxis, keys]), masked(mask, logit, constant(lowest, 'f32'))),
       reduceTiles('max', ['logit'], ['block_top']),
       define(
@@ -203,7 +225,7 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
         apply(
           'mul',
           'f32',
-          element('sum', 'f32', [coordinate(0, threads), coordinate(1, components)]),
+          element('sum', 'f32', [coordinate(0, together), coordinate(1, components)]),
           element('keep', 'f32', own),
         ),
       ),
@@ -217,7 +239,7 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
   };
 
   const total = element('total', 'f32', own);
-  const result = element('sum', 'f32', [coordinate(0, threads), coordinate(1, components)]);
+  const result = element('sum', 'f32', [coordinate(0, together), coordinate(1, components)]);
   const mean = apply('div', 'f32', result, total);
   // Of a row that sees something, the total is at least the exp(0) of its largest logit, or NaN.
   const seesNothing = apply('eq', 'bool', total, constant(0, 'f32'));
@@ -233,7 +255,7 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
       define(register('so_far', 'f32', [rowAxis]), constant(lowest, 'f32')),
       define(register('total', 'f32', [rowAxis]), constant(0, 'f32')),
       define(register('sum', 'f32', [rowAxis, wholeValues]), constant(0, 'f32')),
-      ...(separated === undefined
+      ...(separated === undefined || panels !== undefined
         ? []
         : [
             define(
@@ -271,10 +293,20 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
           )),
     ],
   });
-  return [...(lookedUp === undefined ? [] : context.node(lookedUp)), attend];
+  return [
+    ...(lookedUp === undefined ? [] : context.node(lookedUp)),
+    ...(panels === undefined ? [] : [panels.pack]),
+    attend,
+  ];
+}
+
+/** A core has so many rows at once that what it reads of the streamed axis serves several. */
+function rowsPerThread(rows: number, { device: { core } }: ScheduleContext): number {
+  return core !== undefined && rows >= core.rows ? core.rows : 1;
 }
 
 function rowThreads(rows: number, batch: number, { device }: ScheduleContext): number {
+  if (device.core !== undefined) return 1;
   const largest = device.software ? 8 : 64;
   const wanted = 2 ** Math.ceil(Math.log2(Math.max(1, rows)));
   return Math.max(1, Math.min(largest, wanted, batch > 0 ? largest : 1));
@@ -284,7 +316,7 @@ interface Streaming {
   readonly rowAxis: TileAxis;
   readonly keys: TileAxis;
   readonly dealt: TileAxis;
-  readonly threads: number;
+  readonly together: number;
   readonly block: number;
   readonly row: TileExpression;
   readonly u: (axis: number) => TileExpression;
@@ -295,14 +327,39 @@ interface Streaming {
     depth?: TileExpression;
   }) => readonly TileExpression[];
   readonly lowered: (scalar: Scalar, iterators: readonly TileExpression[]) => TileExpression;
+  /** The factor of the stream, on a core that has several rows. */
+  readonly panels: ((panelled: PanelPlace) => TileExpression) | undefined;
+}
+
+interface PanelPlace {
+  readonly depth: TileExpression;
+  readonly within: TileExpression;
 }
 
 /** Defines the tile `score` of a block: by a product of tiles, or position by position. */
 function scoreTiles(node: SoftmaxSumNode, separated: Score | undefined, parts: Streaming): TileStatement[] {
-  const { rowAxis, keys, dealt, threads, block, row, u, isReal, at, lowered } = parts;
+  const { rowAxis, keys, dealt, together, block, row, u, isReal, at, lowered, panels } = parts;
   const score = register('score', 'f32', [rowAxis, keys]);
+  const depth = node.scoreExtents[0] ?? 1;
+  if (separated !== undefined && panels !== undefined) {
+    const step = 4;
+    const bounds = { from: constant(0), to: constant(depth), step, range: { low: 0, high: depth - step } };
+    return [
+      define(score, constant(0, 'f32')),
+      loop('d', { ...bounds, multipleOf: step }, (start) => [
+        define(
+          register('of_row', 'f32', [rowAxis, spread(step, 'whole')]),
+          lowered(separated.ofRow, at({ row, depth: sum(start, coordinate(1, step)) })),
+        ),
+        define(
+          register('of_stream', 'f32', [spread(step, 'whole'), keys]),
+          panels({ depth: sum(start, coordinate(0, step)), within: coordinate(1, block) }),
+        ),
+        multiplyAccumulate('score', 'of_row', 'of_stream', 'kn'),
+      ]),
+    ];
+  }
   if (separated !== undefined) {
-    const depth = node.scoreExtents[0]!;
     return [
       define(score, constant(0, 'f32')),
       define(
@@ -317,7 +374,7 @@ function scoreTiles(node: SoftmaxSumNode, separated: Score | undefined, parts: S
     ];
   }
   if (node.scoreExtents.length === 0) return [define(score, lowered(node.scoreBody, at({ row, u: u(1) })))];
-  const before = element('score', 'f32', [coordinate(0, threads), coordinate(1, block)]);
+  const before = element('score', 'f32', [coordinate(0, together), coordinate(1, block)]);
   const nest = (indices: readonly TileExpression[]): TileStatement[] => {
     const extent = node.scoreExtents[indices.length];
     if (extent === undefined) {
@@ -368,13 +425,13 @@ function lastVisible(
   rows: AxisClass,
   at: (flats: { row: TileExpression }) => readonly TileExpression[],
   first: TileExpression,
-  threads: number,
+  together: number,
   context: ScheduleContext,
 ): TileExpression {
   const everything = constant(node.extent);
   if (node.visible === undefined || rows.axes.length === 0) return everything;
   const streamed = node.result.shape.length;
-  const last = minimum(sum(first, constant(threads - 1)), constant(rows.extent - 1));
+  const last = minimum(sum(first, constant(together - 1)), constant(rows.extent - 1));
   const [growing] = rows.axes;
   for (const conjunct of conjuncts(node.visible)) {
     if (conjunct.op !== 'apply' || (conjunct.function !== 'le' && conjunct.function !== 'lt')) continue;
@@ -398,7 +455,7 @@ function lastVisible(
 export function lookedUpBound(
   { extent, result, visible }: SoftmaxSumNode,
   rows: Pick<AxisClass, 'axes' | 'extent'>,
-  threads: number,
+  together: number,
   groups: number,
   context: Pick<ScheduleContext, 'temporary'>,
 ): ComputeNode | undefined {
@@ -412,7 +469,7 @@ export function lookedUpBound(
   if (!isLookedUp || !isOfRows || subexpressions(visible).some(({ op }) => op === 'reduced'))
     return undefined;
   const [group, thread, position] = [iterator(0), iterator(1), iterator(2)];
-  const wanted = applied('add', applied('mul', group, integer(threads)), thread);
+  const wanted = applied('add', applied('mul', group, integer(together)), thread);
   const row = applied('min', wanted, integer(rows.extent - 1));
   const iterators = new Map<number, Scalar>([[streamed, position]]);
   let stride = rows.extent;
@@ -426,7 +483,7 @@ export function lookedUpBound(
     kind: 'compute',
     result: context.temporary(`${result.name}_bound`, { dtype: 'i32', shape: [groups] }),
     body: applied('select', isSeen, applied('add', position, integer(1)), integer(0)),
-    reduce: { combiner: 'max', extents: [threads, extent], finish: undefined },
+    reduce: { combiner: 'max', extents: [together, extent], finish: undefined },
     grouped: undefined,
   };
 }

@@ -2,9 +2,14 @@
  * How integer expressions change along the four neighbours of a vector, and by what they are divisible: what
  * decides whether four loads are one.
  */
-import { constantValue, operandsOf, type TileExpression } from '../../compiler/tiles/tile-expression.ts';
-import type { TileAxis } from '../../compiler/tiles/tile-program.ts';
-import { widthOf } from './emission.ts';
+import { constantValue, operandsOf, type TileExpression } from './tile-expression.ts';
+import type { TileAxis } from './tile-program.ts';
+
+/** Vectors run along the last axis where its blocks are of four. */
+export function widthOf(axes: readonly TileAxis[]): 1 | 4 {
+  const last = axes.at(-1);
+  return last !== undefined && last.block % 4 === 0 ? 4 : 1;
+}
 
 /** The elements that a statement computes: analysed once for all registers. */
 export interface Domain {

@@ -1,0 +1,79 @@
+/** The code of functions as trees: what the encoder and the printer read. */
+import { type InstructionName, instructions, type ValueType } from './instructions.ts';
+
+export type Expression =
+  | { readonly kind: 'i32'; readonly value: number }
+  | { readonly kind: 'f32'; readonly value: number }
+  /** Four 32-bit words. */
+  | { readonly kind: 'v128'; readonly words: readonly [number, number, number, number] }
+  | { readonly kind: 'local'; readonly local: number; readonly type: ValueType }
+  | {
+      readonly kind: 'instruction';
+      readonly name: InstructionName;
+      readonly operands: readonly Expression[];
+      readonly lane?: number;
+      /** Bytes that are added to the address, which is the first operand. */
+      readonly offset?: number;
+    }
+  /** Of two vectors: for each of four 32-bit lanes which of the eight it is. */
+  | {
+      readonly kind: 'shuffle';
+      readonly lanes: readonly [number, number, number, number];
+      readonly operands: readonly [Expression, Expression];
+    }
+  | {
+      readonly kind: 'call';
+      readonly callee: string;
+      readonly type: ValueType;
+      readonly operands: readonly Expression[];
+    };
+
+export type Statement =
+  | { readonly kind: 'set'; readonly local: number; readonly value: Expression }
+  /** An instruction without a result: a store. */
+  | { readonly kind: 'do'; readonly expression: Expression }
+  | { readonly kind: 'if'; readonly condition: Expression; readonly body: readonly Statement[] }
+  /** `local` = from, from + step, … while below `to`, which stays the same; all are signed. */
+  | {
+      readonly kind: 'loop';
+      readonly local: number;
+      readonly from: Expression;
+      readonly to: Expression;
+      readonly step: number;
+      readonly body: readonly Statement[];
+    };
+
+export interface FunctionCode {
+  readonly name: string;
+  readonly parameters: readonly ValueType[];
+  /** Its type, where it gives something: the value of `result` after the body. */
+  readonly result: Expression | undefined;
+  /** Types of the locals after the parameters. */
+  readonly locals: readonly ValueType[];
+  readonly body: readonly Statement[];
+  readonly exported: boolean;
+}
+
+/** Its memory, which all threads share, is imported as `runtime.memory`. */
+export interface ModuleCode {
+  readonly functions: readonly FunctionCode[];
+}
+
+export function typeOf(expression: Expression): ValueType {
+  switch (expression.kind) {
+    case 'i32':
+    case 'f32':
+    case 'v128':
+      return expression.kind;
+    case 'local':
+    case 'call':
+      return expression.type;
+    case 'shuffle':
+      return 'v128';
+    case 'instruction': {
+      const { result } = instructions[expression.name];
+      if (result === undefined) throw new Error(`${expression.name} has no value`);
+      return result;
+    }
+  }
+}

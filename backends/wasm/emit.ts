@@ -1,0 +1,118 @@
+/** Tile programs to one WebAssembly module, a function each. */
+import type { LoopId, Tensor, TensorId } from '../../compiler/graph/graph.ts';
+import type { TileBuffer, TileProgram } from '../../compiler/tiles/tile-program.ts';
+import type { FunctionCode, ModuleCode } from './code.ts';
+import type { Buffer, Emission } from './emission.ts';
+import { type HelperName, helperFunction } from './helpers.ts';
+import { type Linear, linearConstant, linearValue, plus, times } from './linear.ts';
+import { emitProgram } from './statements.ts';
+import { literal } from './values.ts';
+import { type Value, Writer } from './writer.ts';
+
+/**
+ * `name(first, end, pointers…, counters…, coordinates…)` runs the workgroups from `first` to before `end`, of
+ * the grid counted through with its last axis fastest. All are i32.
+ */
+export interface WasmKernel {
+  readonly name: string;
+  /** Workgroups of the whole grid. */
+  readonly groups: number;
+  readonly bindings: readonly TileBuffer[];
+  readonly counters: readonly LoopId[];
+  readonly coordinates: readonly string[];
+}
+
+export interface WasmModule {
+  readonly kernels: readonly WasmKernel[];
+  readonly code: ModuleCode;
+}
+
+/**
+ * Deterministic: the same programs give the same module.
+ * @param tensors the types of the tensors that the programs' buffers name
+ */
+export function emitWasm(programs: readonly TileProgram[], tensors: (id: TensorId) => Tensor): WasmModule {
+  const helpers = new Set<HelperName>();
+  const functions = programs.map((program) => emitKernel(program, tensors, helpers));
+  return {
+    kernels: programs.map(({ name, grid, buffers, counters, coordinates }) => ({
+      ...{ name, counters, coordinates },
+      groups: grid.reduce((total, extent) => total * extent, 1),
+      bindings: buffers,
+    })),
+    code: { functions: [...[...helpers].sort().map(helperFunction), ...functions] },
+  };
+}
+
+function emitKernel(
+  program: TileProgram,
+  tensors: (id: TensorId) => Tensor,
+  helpers: Set<HelperName>,
+): FunctionCode {
+  const { buffers, counters, coordinates } = program;
+  const parameters = Array.from(
+    { length: 2 + buffers.length + counters.length + coordinates.length },
+    () => 'i32' as const,
+  );
+  const writer = new Writer(parameters);
+  let next = 0;
+  const parameter = (): Value => writer.parameter(next++, 'i32');
+  const [first, end] = [parameter(), parameter()];
+  const emission: Emission = {
+    ...{ program, writer, helpers },
+    buffers: new Map(
+      buffers.map(({ tensor: id, access }): [TensorId, Buffer] => {
+        const tensor = tensors(id);
+        const count = tensor.shape.reduce((total, extent) => total * extent, 1);
+        return [id, { tensor, count, pointer: parameter(), constant: access === 'read', version: 0 }];
+      }),
+    ),
+    counters: new Map(counters.map((loop) => [loop, parameter()])),
+    coordinates: new Map(coordinates.map((axis) => [axis, parameter()])),
+    grid: [],
+    places: { rows: linearConstant(0), columns: linearConstant(0), threads: linearConstant(0) },
+    variables: new Map(),
+    tiles: new Map(),
+  };
+  writer.loop(first, end, 1, (group) => {
+    const grid = gridPlaces(writer, group, program.grid);
+    overInvocations({ ...emission, grid });
+  });
+  const { locals, body } = writer.render();
+  // A kernel must not have a helper's name.
+  return { name: kernelName(program.name), parameters, result: undefined, locals, body, exported: true };
+}
+
+/** In the module; helpers have other names. */
+export function kernelName(name: string): string {
+  return `kernel_${name}`;
+}
+
+/** The workgroup's place along each axis of the grid. */
+function gridPlaces(writer: Writer, group: Value, grid: readonly number[]): Value[] {
+  let stride = grid.reduce((total, extent) => total * extent, 1);
+  return grid.map((extent, axis) => {
+    stride = extent === 0 ? 1 : stride / extent;
+    const upper =
+      stride === 1 ? group : writer.instruction('i32.div_u', 'i32', [group, literal(stride, 'i32')]);
+    return axis === 0
+      ? upper
+      : writer.instruction('i32.rem_u', 'i32', [upper, literal(Math.max(1, extent), 'i32')]);
+  });
+}
+
+/** Invocations do not meet: one after the other runs the whole body. */
+function overInvocations(emission: Emission): void {
+  const { program, writer } = emission;
+  const { rows, columns } = program.threads;
+  const along = (count: number, body: (place: Linear) => void): void => {
+    if (count === 1) body(linearConstant(0));
+    else writer.loop(literal(0, 'i32'), literal(count, 'i32'), 1, (place) => body(linearValue(place, true)));
+  };
+  along(rows, (row) =>
+    along(columns, (column) => {
+      const places = { rows: row, columns: column, threads: plus(times(row, columns), column) };
+      emitProgram({ ...emission, places, tiles: new Map() });
+    }),
+  );
+}

@@ -1,0 +1,188 @@
+/** Modules as bytes (WebAssembly core specification 2.0, chapter 5, with shared memories of the threads proposal). */
+import type { Expression, FunctionCode, ModuleCode, Statement } from './code.ts';
+import { typeOf } from './code.ts';
+import { instructions, unsigned, type ValueType } from './instructions.ts';
+
+/** The most that a memory may have, in pages of 64 KiB. */
+export const mostPages = 65_536;
+
+const typeCodes: { readonly [T in ValueType]: number } = { i32: 0x7f, f32: 0x7d, v128: 0x7b };
+const emptyBlock = 0x40;
+const codes = {
+  loop: 0x03,
+  if: 0x04,
+  end: 0x0b,
+  branchIf: 0x0d,
+  call: 0x10,
+  getLocal: 0x20,
+  setLocal: 0x21,
+  teeLocal: 0x22,
+  i32: 0x41,
+  f32: 0x43,
+  add: 0x6a,
+  lessThan: 0x48,
+} as const;
+const vectorConstant = [0xfd, 12] as const;
+const shuffle = [0xfd, 13] as const;
+
+/** Deterministic: the same module gives the same bytes. */
+export function encodeModule({ functions }: ModuleCode): Uint8Array<ArrayBuffer> {
+  const numbers = new Map(functions.map(({ name }, number) => [name, number]));
+  const types = functions.map(({ parameters, result }) => [
+    0x60,
+    ...list(parameters.map((type) => [typeCodes[type]])),
+    ...list(result === undefined ? [] : [[typeCodes[typeOf(result)]]]),
+  ]);
+  const memory = [...text('runtime'), ...text('memory'), 0x02, 0x03, ...unsigned(1), ...unsigned(mostPages)];
+  const exported = functions.flatMap(({ name, exported }, number) =>
+    exported ? [[...text(name), 0x00, ...unsigned(number)]] : [],
+  );
+  const out = new ByteWriter();
+  out.push([0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]);
+  out.section(1, list(types));
+  out.section(2, list([memory]));
+  out.section(3, list(functions.map((_, number) => unsigned(number))));
+  out.section(7, list(exported));
+  out.section(10, list(functions.map((code) => sized(functionBody(code, numbers)))));
+  return out.bytes();
+}
+
+function functionBody(code: FunctionCode, numbers: ReadonlyMap<string, number>): number[] {
+  const out: number[] = [];
+  const write = (...bytes: number[]): void => {
+    for (const byte of bytes) out.push(byte);
+  };
+
+  const expression = (value: Expression): void => {
+    if (value.kind === 'instruction' || value.kind === 'call' || value.kind === 'shuffle')
+      for (const operand of value.operands) expression(operand);
+    write(...ownBytes(value, numbers));
+  };
+
+  const statements = (body: readonly Statement[]): void => {
+    for (const statement of body) {
+      switch (statement.kind) {
+        case 'set':
+          expression(statement.value);
+          write(codes.setLocal, ...unsigned(statement.local));
+          break;
+        case 'do':
+          expression(statement.expression);
+          break;
+        case 'if':
+          expression(statement.condition);
+          write(codes.if, emptyBlock);
+          statements(statement.body);
+          write(codes.end);
+          break;
+        case 'loop': {
+          const { local, from, to, step, body: inside } = statement;
+          expression(from);
+          write(codes.teeLocal, ...unsigned(local));
+          expression(to);
+          write(codes.lessThan, codes.if, emptyBlock, codes.loop, emptyBlock);
+          statements(inside);
+          write(codes.getLocal, ...unsigned(local), codes.i32, ...signed(step), codes.add);
+          write(codes.teeLocal, ...unsigned(local));
+          expression(to);
+          write(codes.lessThan, codes.branchIf, 0, codes.end, codes.end);
+          break;
+        }
+      }
+    }
+  };
+
+  statements(code.body);
+  if (code.result !== undefined) expression(code.result);
+  return [...list(code.locals.map((type) => [1, typeCodes[type]])), ...out, codes.end];
+}
+
+/** An expression's bytes behind those of its operands. */
+function ownBytes(value: Expression, numbers: ReadonlyMap<string, number>): number[] {
+  switch (value.kind) {
+    case 'i32':
+      return [codes.i32, ...signed(value.value)];
+    case 'f32':
+      return [codes.f32, ...floatBytes(value.value)];
+    case 'v128':
+      return [...vectorConstant, ...value.words.flatMap(wordBytes)];
+    case 'local':
+      return [codes.getLocal, ...unsigned(value.local)];
+    case 'shuffle':
+      return [...shuffle, ...value.lanes.flatMap((lane) => [0, 1, 2, 3].map((at) => 4 * lane + at))];
+    case 'call':
+      return [codes.call, ...unsigned(numberOf(value.callee, numbers))];
+    case 'instruction': {
+      const { opcode, immediate, alignment } = instructions[value.name];
+      // Elements are at multiples of their size, and vectors nowhere in particular.
+      const place = [...unsigned(Math.min(alignment, 2)), ...unsigned(value.offset ?? 0)];
+      return [
+        ...opcode,
+        ...(immediate === 'memory' || immediate === 'memoryLane' ? place : []),
+        ...(immediate === 'lane' || immediate === 'memoryLane' ? [value.lane!] : []),
+      ];
+    }
+  }
+}
+
+function numberOf(callee: string, numbers: ReadonlyMap<string, number>): number {
+  const number = numbers.get(callee);
+  if (number === undefined) throw new Error(`the module has no function ${callee}`);
+  return number;
+}
+
+class ByteWriter {
+  private readonly parts: Uint8Array[] = [];
+
+  push(bytes: readonly number[]): void {
+    this.parts.push(Uint8Array.from(bytes));
+  }
+
+  section(id: number, contents: readonly number[]): void {
+    this.push([id]);
+    this.push(sized(contents));
+  }
+
+  bytes(): Uint8Array<ArrayBuffer> {
+    const whole = new Uint8Array(this.parts.reduce((total, part) => total + part.byteLength, 0));
+    let at = 0;
+    for (const part of this.parts) {
+      whole.set(part, at);
+      at += part.byteLength;
+    }
+    return whole;
+  }
+}
+
+function list(entries: readonly (readonly number[])[]): number[] {
+  return [...unsigned(entries.length), ...entries.flat()];
+}
+
+function sized(contents: readonly number[]): number[] {
+  return unsigned(contents.length).concat(contents);
+}
+
+function text(name: string): number[] {
+  return sized([...new TextEncoder().encode(name)]);
+}
+
+/** LEB128 of an i32. */
+export function signed(value: number): number[] {
+  const bytes: number[] = [];
+  let rest = value | 0;
+  for (;;) {
+    const low = rest & 127;
+    rest >>= 7;
+    const isLast = (rest === 0 && (low & 64) === 0) || (rest === -1 && (low & 64) !== 0);
+    bytes.push(isLast ? low : low | 128);
+    if (isLast) return bytes;
+  }
+}
+
+function wordBytes(word: number): number[] {
+  return [0, 8, 16, 24].map((shift) => (word >>> shift) & 255);
+}
+
+function floatBytes(value: number): number[] {
+  return [...new Uint8Array(new Float32Array([value]).buffer)];
+}

@@ -1,0 +1,146 @@
+/** Writes the statements of a tile program: one rule for each kind. */
+import { createDomain, type Domain } from '../../compiler/tiles/lanes.ts';
+import { allStatements } from '../../compiler/tiles/tile-builder.ts';
+import type { TileStatement, TileStatementKind } from '../../compiler/tiles/tile-program.ts';
+import type { Emission } from './emission.ts';
+import { emit, emitFull, linear, placesOf } from './expressions.ts';
+import { sumOf } from './linear.ts';
+import { storeFour, storeOne } from './memory.ts';
+import { emitMultiplyAccumulate } from './multiply-accumulate.ts';
+import type { Point } from './point.ts';
+import { emitReduce } from './reduce-tiles.ts';
+import { declareTile, registerPoints, setTile, settled, tileState, updatedTiles } from './tiles.ts';
+import { knownInteger, literal } from './values.ts';
+import type { Value } from './writer.ts';
+
+type Rules = {
+  readonly [K in TileStatementKind]: (
+    emission: Emission,
+    statement: TileStatement & { readonly kind: K },
+  ) => void;
+};
+
+const rules: Rules = {
+  define: (emission, { tile, value }) => {
+    const points = registerPoints(emission, createDomain(tile.axes));
+    declareTile(
+      emission,
+      tile,
+      points.map((point) => emit(emission, value, point)),
+    );
+  },
+  update: (emission, { tile, value }) => {
+    const state = tileState(emission, tile);
+    // All new values are computed from the old ones, so they have to be known before the first changes.
+    const points = registerPoints(emission, createDomain(state.tile.axes));
+    setTile(
+      emission,
+      state,
+      points.map((point) => emitFull(emission, value, point)),
+    );
+  },
+  multiplyAccumulate: emitMultiplyAccumulate,
+  reduce: emitReduce,
+  loop: emitLoop,
+  when: (emission, { condition, body }) => {
+    emission.writer.if(emit(emission, condition, uniformPoint()), () => emitStatements(emission, body));
+    bumpVersions(emission, body);
+  },
+  store: emitStore,
+};
+
+/** Of a whole program: what no later statement changes is then as constant as any value. */
+export function emitProgram(emission: Emission): void {
+  const { body } = emission.program;
+  for (const [at, statement] of body.entries()) {
+    emitStatement(emission, statement);
+    const changing = updatedTiles(body.slice(at + 1));
+    for (const [name, state] of emission.tiles)
+      if (!changing.has(name)) emission.tiles.set(name, settled(emission, state));
+  }
+}
+
+function emitStatements(emission: Emission, body: readonly TileStatement[]): void {
+  for (const statement of body) emitStatement(emission, statement);
+}
+
+function emitStatement<K extends TileStatementKind>(
+  emission: Emission,
+  statement: TileStatement & { readonly kind: K },
+): void {
+  const rule: (emission: Emission, statement: TileStatement & { readonly kind: K }) => void =
+    rules[statement.kind];
+  rule(emission, statement);
+}
+
+/** Bounds are the same for all, so they are computed at no point in particular. */
+function uniformPoint(): Point {
+  return { domain: createDomain([], 1), width: 1, coordinates: [], fragment: [] };
+}
+
+function emitLoop(emission: Emission, statement: TileStatement & { readonly kind: 'loop' }): void {
+  const { variable, step, body } = statement;
+  const from = emit(emission, statement.from, uniformPoint());
+  const to = emit(emission, statement.to, uniformPoint());
+  bumpVersions(emission, body);
+  emission.writer.loop(from, to, step, (value) => {
+    emission.variables.set(variable, value);
+    emitStatements(emission, body);
+  });
+  bumpVersions(emission, body);
+}
+
+/** What was known of the tiles and tensors that `body` changes is so no longer. */
+function bumpVersions(emission: Emission, body: readonly TileStatement[]): void {
+  for (const name of updatedTiles(body)) {
+    const state = emission.tiles.get(name);
+    if (state !== undefined) state.version++;
+  }
+  for (const statement of allStatements(body)) {
+    if (statement.kind !== 'store') continue;
+    const buffer = emission.buffers.get(statement.tensor);
+    if (buffer !== undefined) buffer.version++;
+  }
+}
+
+function emitStore(emission: Emission, statement: TileStatement & { readonly kind: 'store' }): void {
+  const domain = createDomain(statement.axes);
+  const body = () => {
+    for (const point of registerPoints(emission, domain)) emitStoreAt(emission, statement, point);
+  };
+  const holder = oneHolder(emission, domain);
+  if (holder === undefined) body();
+  else emission.writer.if(holder, body);
+}
+
+function emitStoreAt(
+  emission: Emission,
+  { tensor, offset, value, mask }: TileStatement & { readonly kind: 'store' },
+  point: Point,
+): void {
+  const condition = mask === undefined ? undefined : emit(emission, mask, point);
+  const known = condition && knownInteger(condition);
+  if (known === 0) return;
+  const guard = known === undefined ? condition : undefined;
+  const stored = emitFull(emission, value, point);
+  if (point.width === 1) storeOne(emission, tensor, linear(emission, offset, point), stored, guard);
+  else storeFour(emission, tensor, placesOf(emission, offset, point), stored, guard);
+}
+
+/** A condition that picks one of the invocations that all have the same part of a domain. */
+function oneHolder(emission: Emission, domain: Domain): Value | undefined {
+  const { writer, program, places } = emission;
+  const { rows, columns } = program.threads;
+  const spreads = new Set(domain.axes.map((axis) => axis.over));
+  const isFirst = (over: 'rows' | 'columns') =>
+    writer.instruction('i32.eqz', 'bool', [sumOf(writer, places[over])]);
+  const conditions = [
+    ...(!spreads.has('threads') && !spreads.has('rows') && rows > 1 ? [isFirst('rows')] : []),
+    ...(!spreads.has('threads') && !spreads.has('columns') && columns > 1 ? [isFirst('columns')] : []),
+  ];
+  if (conditions.length === 0) return undefined;
+  return conditions.reduce(
+    (left, right) => writer.instruction('i32.and', 'bool', [left, right]),
+    literal(1, 'bool'),
+  );
+}

@@ -1,0 +1,26 @@
+/** Where slots lie in the memory of a WebAssembly module. */
+
+/** Bytes before the first slot and behind the last, which kernels may read and do not use. */
+export const slackBytes = 2 ** 20;
+
+const pageBytes = 2 ** 16;
+/** Of a cache line, which two threads had better not write. */
+const alignment = 64;
+
+export interface WasmMemory {
+  /** The first byte of each slot. */
+  readonly pointers: readonly number[];
+  readonly pages: number;
+  readonly bytes: number;
+}
+
+export function wasmMemory(slots: readonly { readonly bytes: number }[]): WasmMemory {
+  const pointers: number[] = [];
+  let next = slackBytes;
+  for (const { bytes } of slots) {
+    pointers.push(next);
+    next += Math.ceil(bytes / alignment) * alignment;
+  }
+  const pages = Math.ceil((next + slackBytes) / pageBytes);
+  return { pointers, pages, bytes: pages * pageBytes };
+}

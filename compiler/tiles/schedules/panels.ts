@@ -1,0 +1,87 @@
+/**
+ * The right factor of a contraction, first copied into panels: all of the reduced axes for as many columns as
+ * a block of results has, side by side. What a core then reads is one piece of memory, which stays in its
+ * nearest cache while row after row is multiplied with it (Goto and van de Geijn, "Anatomy of
+ * high-performance matrix multiplication", 2008). Whatever the factor is computed from, and however its
+ * neighbours lie, that is paid once for each element.
+ */
+import type { ScheduledStep } from '../scheduled.ts';
+import { loop, spread, store } from '../tile-builder.ts';
+import {
+  below,
+  constant,
+  coordinate,
+  flatten,
+  grid,
+  load,
+  masked,
+  product,
+  sum,
+  type TileExpression,
+} from '../tile-expression.ts';
+import type { ScheduleContext } from './context.ts';
+
+/** Rows that an element of a panel is to be multiplied with at least, or copying takes longer than it saves. */
+const fewestRows = 16;
+/** Offsets are i32. */
+const mostElements = 2 ** 31 - 1;
+
+export interface Panels {
+  readonly pack: ScheduledStep;
+  /** The factor at column `within` of a panel. */
+  readonly element: (
+    batch: TileExpression,
+    panel: TileExpression,
+    depth: TileExpression,
+    within: TileExpression,
+  ) => TileExpression;
+}
+
+/** What is read in panels: of each batch `columns` columns, and as many rows as `depth` says. */
+export interface Factor {
+  /** Of the kernel that packs it. */
+  readonly name: string;
+  readonly batches: number;
+  readonly columns: number;
+  readonly depth: number;
+  readonly value: (batch: TileExpression, column: TileExpression, depth: TileExpression) => TileExpression;
+}
+
+/**
+ * Undefined where it does not pay.
+ * @param rows that each element is multiplied with
+ */
+export function panelsOf(
+  { name, batches, columns, depth, value }: Factor,
+  rows: number,
+  { device: { core }, temporary, kernel }: ScheduleContext,
+): Panels | undefined {
+  if (core === undefined || rows < fewestRows || columns <= core.columns) return undefined;
+  const width = core.columns;
+  const count = Math.ceil(columns / width);
+  const shape = [batches, count, depth, width];
+  if (shape.reduce((total, extent) => total * extent, 1) > mostElements) return undefined;
+  const panels = temporary(`${name}_panels`, { dtype: 'f32', shape });
+  const [batch, panel, within] = [grid(0, batches), grid(1, count), coordinate(0, width)];
+  const column = sum(product(panel, constant(width)), within);
+  const bounds = { from: constant(0), to: constant(depth), step: 1, range: { low: 0, high: depth - 1 } };
+  const pack = kernel({
+    name: `pack_${name}`,
+    grid: [batches, count],
+    threads: { rows: 1, columns: 1 },
+    body: [
+      loop('k', bounds, (k) => [
+        store(
+          panels,
+          [spread(width, 'whole', 4)],
+          flatten([batch, panel, k, within], shape),
+          masked(below(column, constant(columns)), value(batch, column, k), constant(0, 'f32')),
+        ),
+      ]),
+    ],
+  });
+  return {
+    pack,
+    element: (...place) => load(panels.id, 'f32', flatten(place, shape)),
+  };
+}

@@ -1,0 +1,154 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: texts of the compiler
+/** Faults of what writes WebAssembly, by file: every file has one. */
+import { type ByFile, faultsOf } from './kernels.ts';
+
+export const panelMutants: ByFile = faultsOf(
+  'compiler/tiles/schedules',
+  {
+    'panels.ts': [
+      [
+        'packs the column before',
+        'const column = sum(product(panel, constant(width)), within);',
+        'const column = sum(product(panel, constant(width)), within, constant(-1));',
+        'contractions.ricci: matmul M=37,K=19,N=23',
+      ],
+    ],
+  },
+  'wasm',
+);
+
+export const wasmMutants: ByFile = faultsOf(
+  'backends/wasm',
+  {
+    'emit.ts': [
+      [
+        'forgets to count through the grid',
+        "writer.instruction('i32.rem_u', 'i32', [upper,",
+        "writer.instruction('i32.div_u', 'i32', [upper,",
+        'contractions.ricci: matmul M=150,K=19,N=40',
+      ],
+    ],
+    'encode.ts': [
+      [
+        'forgets constant offsets',
+        'unsigned(value.offset ?? 0)',
+        'unsigned(0)',
+        'contractions.ricci: matmul M=37,K=19,N=23',
+      ],
+    ],
+    'expressions.ts': [
+      [
+        'takes neighbours to be the same',
+        'const words = [0, stride, 2 * stride, 3 * stride] as const;',
+        'const words = [0, 0, 0, 0] as const;',
+        'indexing.ricci: merge',
+        'indexing.ricci: split_and_merge',
+        'order.ricci: best_with_ties',
+      ],
+    ],
+    'formulas.ts': [
+      [
+        'swaps the branches of a choice',
+        'yes, no, mask);',
+        'no, yes, mask);',
+        'pointwise.ricci: narrow N=301',
+      ],
+    ],
+    'functions.ts': [
+      [
+        'rounds quotients towards zero',
+        "run('i32.sub', run('i32.div_s', left, divisor), isOff)",
+        "run('i32.div_s', left, divisor)",
+        'pointwise.ricci: integers',
+        'pointwise.ricci: negative_divisors',
+      ],
+    ],
+    'helpers.ts': [
+      [
+        'leaves out half of a power',
+        "return o.run('f32x4.mul', partly,",
+        "return o.run('f32x4.add', partly,",
+        'softmax.ricci: causal S=20,G=1,R=2,A=4,B=4',
+      ],
+    ],
+    'linear.ts': [
+      [
+        'forgets what is subtracted',
+        'const coefficient = ((known?.coefficient ?? 0) + term.coefficient) | 0;',
+        'const coefficient = Math.abs((known?.coefficient ?? 0) + term.coefficient) | 0;',
+        'indexing.ricci: reversed',
+      ],
+    ],
+    'memory.ts': [
+      [
+        'stores what is masked',
+        'else writer.if(mask, body);',
+        'else body();',
+        'pointwise.ricci: narrow N=301',
+        'contractions.ricci: matmul M=37,K=19,N=23',
+      ],
+    ],
+    'multiply-accumulate.ts': [
+      [
+        'takes the element of another step',
+        'return broadcast(emission.writer, vectorAt(emission, left, [m, k]), k % 4);',
+        'return broadcast(emission.writer, vectorAt(emission, left, [m, k]), 0);',
+        'softmax.ricci: causal S=20,G=1,R=2,A=4,B=4',
+      ],
+    ],
+    'reduce-tiles.ts': [
+      [
+        'takes the last of equals',
+        "run('lt', otherPosition!, position!)",
+        "run('lt', position!, otherPosition!)",
+        'reductions.ricci: ties',
+      ],
+    ],
+    'statements.ts': [
+      [
+        'leaves out the first step of loops',
+        'emission.writer.loop(from, to, step, (value) => {',
+        'emission.writer.loop({ ...from, code: to.code }, to, step, (value) => {',
+        'reductions.ricci: rows',
+      ],
+    ],
+    'tiles.ts': [
+      [
+        'takes the first of a register for all',
+        'return component(emission.writer, registerValue(emission, state, register), lane);',
+        'return component(emission.writer, registerValue(emission, state, register), 0);',
+        'reductions.ricci: rows',
+        'reductions.ricci: ties',
+        'softmax.ricci: causal S=20,G=1,R=2,A=4,B=4',
+      ],
+    ],
+    'values.ts': [
+      [
+        'turns rows in the wrong order',
+        '[writer.shuffle(a, b, [0, 4, 1, 5]), writer.shuffle(a, b, [2, 6, 3, 7])]',
+        '[writer.shuffle(a, b, [2, 6, 3, 7]), writer.shuffle(a, b, [0, 4, 1, 5])]',
+        'contractions.ricci: transposed_right M=9,K=12,N=9',
+        'softmax.ricci: causal S=3,G=1,R=2,A=4,B=4',
+      ],
+    ],
+    'writer.ts': [
+      [
+        'computes all before everything else',
+        'Math.max(most, operand.depth)',
+        'Math.min(most, operand.depth)',
+        'reductions.ricci: rows',
+        'softmax.ricci: causal S=20,G=1,R=2,A=4,B=4',
+      ],
+    ],
+  },
+  'wasm',
+);
+
+/** They say what there is, and do nothing. Instructions and their text have tests of their own. */
+export const withoutWasmFaults: ReadonlySet<string> = new Set([
+  'code.ts',
+  'emission.ts',
+  'instructions.ts',
+  'point.ts',
+  'print.ts',
+]);
