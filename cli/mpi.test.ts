@@ -180,7 +180,8 @@ for (const launched of launchers) {
       },
     );
 
-    test('a package, its results in a file that rank 0 writes', async () => {
+    // What is read and written, and what is wrong with a command line, is the same under every launcher.
+    test.runIf(isFirst)('a package, its results in a file that rank 0 writes', async () => {
       const [pkg, file] = [join(folder, `${launched.name}.package`), join(folder, `${launched.name}.npy`)];
       const entry = [...sharded, '--entry', 'layers', '--mesh', 'tp=4', '--adapter', 'software'];
       expect(await runInProcess('compile', ...entry, '-o', pkg)).toMatchObject({ status: 0 });
@@ -189,7 +190,7 @@ for (const launched of launchers) {
       expect(stdout).toMatch(new RegExp(`^out: f32\\[4, 8\\] = .*\nwritten to ${file}\n$`));
     });
 
-    test('inputs of a file, of which each rank reads its blocks', async () => {
+    test.runIf(isFirst)('inputs of a file, of which each rank reads its blocks', async () => {
       const [inputs, cut] = ['x', 'cut'].map((name) => join(folder, `${launched.name}-${name}.safetensors`));
       const values = (count: number) => Float32Array.from({ length: count }, (_, at) => ((at % 13) - 6) / 8);
       const shapes = { x: [4, 8], w: [3, 8, 8], back: [3, 8, 8] };
@@ -212,7 +213,7 @@ for (const launched of launchers) {
       expect(failed.stdout.match(/truncated/g)).toHaveLength(1);
     });
 
-    test('one trace of all ranks, which rank 0 writes', () => {
+    test.runIf(isFirst)('one trace of all ranks, which rank 0 writes', () => {
       const trace = join(folder, `${launched.name}.json`);
       const layers = [...sharded, '--entry', 'layers', '--mesh', 'dp=2,tp=2', ...random, ...mpi];
       expect(runJob(launched, main, ['run', ...layers, '--trace', trace]).status).toBe(0);
@@ -228,7 +229,6 @@ for (const launched of launchers) {
       expect(stderr).toContain('gave up: cannot write');
     });
 
-    // What is wrong with a command line is the same under every launcher.
     test.runIf(isFirst)('a command line that is wrong is one error of all ranks', () => {
       const { status, stdout, stderr } = runJob(launched, main, [...inFold, '--bad']);
       expect({ status, stdout }).toEqual({ status: 2, stdout: '' });

@@ -178,7 +178,8 @@ const evenOnly = (checked: Checked, entry: string): boolean =>
 
 describe.each(models)('%s', (file) => {
   const checked = check(join(root, file));
-  test.each(exportedEntries(checked))('%s', async (entry) => {
+  const entries = exportedEntries(checked).map((entry, place) => ({ entry, place }));
+  test.each(entries)('$entry', async ({ entry, place }) => {
     let divided = 0;
     for (const [position, devices] of manyMeshes.entries()) {
       const mesh = meshOf(checked, devices, position % 3 === 2 ? 'reversed' : 'declared');
@@ -188,7 +189,9 @@ describe.each(models)('%s', (file) => {
         ? sizesOn(checked, entry, mesh, [12, 4, 6, 2])
         : sizesOn(checked, entry, mesh, [7, 5, 10, 3], { K: 2, E: 5, G: 3, R: 2, P: 2 });
       expect(sizes, `sizes for ${devices}`).not.toBe(undefined);
-      if (await compare({ checked, entry, mesh, sizes: sizes! }, 'both')) divided++;
+      // What takes long is that the driver compiles: even and uneven sizes by turns, others in each entry.
+      const on = [0, 3].includes((position + 2 * place) % 4) ? 'both' : 'reference';
+      if (await compare({ checked, entry, mesh, sizes: sizes! }, on)) divided++;
     }
     // All but the mesh of one device.
     expect(divided).toBe(manyMeshes.length - 1);

@@ -63,8 +63,8 @@ export function barrier(emission: Emission): void {
 }
 
 /**
- * Called before a loop. Its body follows itself: what it touches counts as touched before it. What was written
- * before and is only read in it needs a barrier once, not in every turn.
+ * Called before a loop. Its body follows itself: what it touches counts as touched before it. What was
+ * written before and is only read in it needs a barrier once, not in every turn.
  */
 export function enterLoop(emission: Emission, body: readonly TileStatement[]): void {
   const { barriers } = emission;

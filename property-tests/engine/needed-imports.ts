@@ -46,8 +46,8 @@ export function surroundingsOf(
 }
 
 /**
- * Every name stands in the file for what it stands for in the module: its own definitions come first there, so
- * that nothing else is imported under their names here.
+ * Every name stands in the file for what it stands for in the module: its own definitions come first there,
+ * so that nothing else is imported under their names here.
  */
 export function neededImports(property: PropertyDeclaration, around: Surroundings): readonly Import[] {
   const { module, from, way, qualifiers } = around;

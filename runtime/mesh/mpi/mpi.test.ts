@@ -86,6 +86,7 @@ for (const launched of launchers) {
     expect(installed).toBe(true);
   });
 
+  const isFirst = launched === launchers[0];
   describe.skipIf(!installed)(launched.name, () => {
     test('every collective, type and group gives the bits of the in-process communicator', () => {
       const [seed] = fc.sample(fc.integer(), 1);
@@ -106,7 +107,9 @@ for (const launched of launchers) {
       expect(found.ticks).toBeGreaterThan(0);
     });
 
-    test.for(faults)('rank 2: $fault', ({ fault, says, speakers, meets }) => {
+    // What the watch says is its own: under the second library that it is told.
+    const tried = faults.filter(({ meets, speakers }) => isFirst || meets || speakers === 3);
+    test.for(tried)('rank 2: $fault', ({ fault, says, speakers, meets }) => {
       const { status, stderr } = runJob(launched, 'faults.mjs', fault);
       const lines = lastWords(stderr);
       expect(status, stderr).toBeGreaterThan(0);
