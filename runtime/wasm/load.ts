@@ -117,8 +117,8 @@ export async function loadWasm(pkg: WasmPackage, options: LoadOptions = {}): Pro
 }
 
 /**
- * V8 compiles what is called, and twice: first quickly to slow code. Kernels are few and run long, so that the first is left out
- * for as long as they are compiled.
+ * V8 compiles what is called, and twice: first quickly to slow code. Kernels are few and run long, so that
+ * the first is left out for as long as they are compiled.
  */
 async function compileModule({ manifest, module }: WasmPackage): Promise<WebAssembly.Module> {
   for (const flag of ['--no-liftoff', '--no-wasm-lazy-compilation']) setFlagsFromString(flag);
