@@ -3,21 +3,15 @@
  * each checked against the reference evaluator in the same run; then how long the compiler takes. `npm run
  * bench -- [CASE… | compile] [--json]`. `RESULTS.md` records what it printed.
  */
-import { join } from 'node:path';
-import { describeEntry } from '../compiler/lower/entry.ts';
 import { expandSteps } from '../compiler/plan/expand.ts';
-import { checkFile, compileFor, lower } from '../driver/compile.ts';
-import { packageRoot } from '../driver/package-root.ts';
-import { randomInput } from '../driver/random-inputs.ts';
-import { runReference } from '../driver/run-reference.ts';
+import { compileFor } from '../driver/compile.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { openDevice } from '../runtime/webgpu/device.ts';
 import { loadPackage } from '../runtime/webgpu/execute.ts';
-import { tensorValues } from '../runtime/weights/tensor-data.ts';
-import { accepted } from './accepted.ts';
 import { type Case, cases } from './cases.ts';
 import { type Ceilings, measureCeilings } from './ceilings.ts';
 import { type CompileTime, measureCompiling } from './compile-times.ts';
+import { prepare } from './prepare.ts';
 import { header, line, type Row } from './table.ts';
 import { medianTime } from './timing.ts';
 
@@ -47,23 +41,14 @@ function say(text: string, record?: object): void {
   else if (record !== undefined) console.log(JSON.stringify(record));
 }
 
-async function measure({ name, entry, sizes, flops, bytes }: Case, ceilings: Ceilings): Promise<Row> {
-  const checked = accepted(checkFile(join(packageRoot, 'bench/cases.ricci')));
-  const instance = { entry, sizes: new Map(Object.entries(sizes)), inputDtypes: new Map() };
-  const inputs = new Map(
-    describeEntry(checked.program, entry).inputs.map((input) => [
-      input.path,
-      randomInput(input, instance.sizes, 1),
-    ]),
-  );
-  const lowered = accepted(lower(checked, instance));
+async function measure(each: Case, ceilings: Ceilings): Promise<Row> {
+  const { name, flops, bytes } = each;
+  const { instance, lowered, inputs, error } = prepare(each);
   const { package: compiled } = compileFor(lowered, instance, opened.profile);
   const { peakBytes } = compiled.manifest;
   const loaded = await loadPackage(compiled, opened);
   const outputs = await loaded.run(inputs);
   const time = await medianTime(() => loaded.runOnDevice());
-  const [output] = [...outputs.values()].map(tensorValues);
-  const [reference] = [...runReference(lowered.graph, inputs).values()].map(tensorValues);
   loaded.destroy();
   return {
     case: name,
@@ -76,7 +61,7 @@ async function measure({ name, entry, sizes, flops, bytes }: Case, ceilings: Cei
     dispatches: expandSteps(compiled.manifest).commands.filter(({ kind }) => kind !== 'copy').length,
     memory: loaded.peakBytes,
     planned: peakBytes,
-    error: relativeError(reference ?? new Float64Array(), output ?? new Float64Array()),
+    error: error(outputs),
     runs: time.runs,
   };
 }
@@ -89,14 +74,4 @@ function ceilingsText({ flops, bytes }: Ceilings): string {
 function compileText({ what, seconds, best, first }: CompileTime): string {
   const [warm, least, cold] = [seconds, best, first].map((value) => `${(value * 1000).toFixed(0)} ms`);
   return `${what}: ${warm} (best ${least}), in a new process ${cold}`;
-}
-
-/** max |got − wanted| / max(|wanted|, rms(wanted)). */
-function relativeError(wanted: Float64Array, got: Float64Array): number {
-  const rms = Math.sqrt(wanted.reduce((sum, value) => sum + value * value, 0) / Math.max(1, wanted.length));
-  return wanted.reduce(
-    (worst, value, place) =>
-      Math.max(worst, Math.abs(value - (got[place] ?? Number.NaN)) / Math.max(Math.abs(value), rms, 1e-30)),
-    0,
-  );
 }

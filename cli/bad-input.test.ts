@@ -125,11 +125,25 @@ describe('the command line', () => {
     ['a seed that is no number', 'run @model.ricci --entry f --random x', 2, /'x' is not a whole number/],
     ['an input without a value', 'run @model.ricci --entry f --input x=', 2, /'x=' is not NAME=FILE/],
     ['an input twice', 'run @model.ricci --entry f --input x=1 --input x=2', 2, /x is given twice/],
-    ['an unknown target', 'run @model.ricci --target ptx', 2, /Allowed choices are wgsl, reference/],
+    ['an unknown target', 'run @model.ricci --target ptx', 2, /Allowed choices are wgsl, wasm, reference/],
     ['nothing to compile to', 'compile @model.ricci --entry f', 2, /nothing to do/],
     ['two things to compile to', 'compile @model.ricci --show types -o @p', 2, /--show writes no package/],
     ['an unknown stage', 'compile @model.ricci --show sass', 2, /Allowed choices are tree, types, graph/],
     ['a trace of no kernels', 'run @model.ricci --target reference --trace @t', 2, /--trace times kernels/],
+    [
+      'a trace of no WebGPU kernels',
+      'run @model.ricci --target wasm --trace @t',
+      2,
+      /--trace times kernels on/,
+    ],
+    ['an adapter for none', 'run @model.ricci --target wasm --adapter software', 2, /runs on no adapter/],
+    [
+      'WGSL of WebAssembly',
+      'compile @model.ricci --target wasm --show wgsl',
+      2,
+      /the target wasm has no wgsl/,
+    ],
+    ['WebAssembly of WGSL', 'compile @model.ricci --show wasm', 2, /the target wgsl has no wasm/],
     ['sizes for a package', 'run @folder --size N=1', 2, /--size: a package has/],
   ])('%s', (_, line, status, message) => expectRefusal(line, status, message));
 });

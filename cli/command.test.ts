@@ -122,7 +122,8 @@ no plan for a device: not asked for
 
 describe('compile', () => {
   test.each(stages)('shows the stage %s', async (stage) => {
-    const line = `compile @m.ricci --entry pair --show ${stage}`;
+    const target = stage === 'wasm' ? 'wasm' : 'wgsl';
+    const line = `compile @m.ricci --entry pair --target ${target} --show ${stage}`;
     const answer = await json(stage === 'tree' || stage === 'types' ? line : `${line} --size N=4`);
     expect(answer).toMatchObject({ stage, text: expect.stringMatching(/pair|kernel|fn/) });
   });
@@ -139,6 +140,17 @@ describe('compile', () => {
     const fromFile = await json('run @m.ricci --entry pair --size N=4 --random 3');
     expect(fromFile.outputs).toMatchObject([{ path: 'out.0' }, { path: 'out.1' }]);
     expect(await json('run @pair.package --random 3')).toEqual(fromFile);
+  });
+
+  test('a package of WebAssembly runs as its file does', async () => {
+    const compiled = await json(
+      'compile @m.ricci --entry f --size N=5,K=3,M=2 --target wasm -o @f.wasm.package',
+    );
+    expect(compiled).toMatchObject({ package: at('f.wasm.package'), kernels: expect.any(Number) });
+    const fromFile = await json('run @m.ricci --entry f --size N=5,K=3,M=2 --random 3 --target wasm');
+    expect(await json('run @f.wasm.package --random 3')).toEqual(fromFile);
+    expect(fromFile.outputs).toMatchObject([{ path: 'out', dtype: 'f32', shape: [5, 2] }]);
+    expect((await ricci('run @f.wasm.package --random 3 --target wasm')).stderr).toMatch(/a package has its/);
   });
 });
 

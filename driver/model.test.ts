@@ -19,12 +19,13 @@ export fn pair(x: f32[N]) -> (f32[N], f32) = (2 * x, sum n: x[n])
 
 let folder: string;
 let file: string;
+const targets = ['wgsl', 'wasm', 'reference'] as const;
 const models = new Map<Target, Model>();
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'ricci-model-'));
   file = join(folder, 'model.ricci');
   writeFileSync(file, source);
-  for (const target of ['wgsl', 'reference'] as const) models.set(target, await load(file, { target }));
+  for (const target of targets) models.set(target, await load(file, { target }));
 });
 afterAll(() => {
   for (const model of models.values()) model.close();
@@ -37,31 +38,32 @@ function modelOf(target: Target): Model {
 
 const by = { left: tensor('f32', [2], [1, 2]), right: tensor('bf16', [2], [10, 100]) };
 
-test.each(['wgsl', 'reference'] as const)('%s: records nest, sizes come from shapes', async (target) => {
+test.each(targets)('%s: records nest, sizes come from shapes', async (target) => {
   const x = tensor('f32', [2, 2], [1, 2, 3, 4]);
   const { out } = await modelOf(target).call('scaled', { x, by, c: scalar('f32', 2) });
   expect(out.shape).toEqual([2, 2]);
   expect([...valuesOf(out)]).toEqual([20, 800, 60, 1600]);
 });
 
-test.each(['wgsl', 'reference'] as const)('%s: a second call with other shapes', async (target) => {
+test.each(targets)('%s: a second call with other shapes', async (target) => {
   const x = tensor('f32', [1, 2], [1, 1]);
   const { out } = await modelOf(target).call('scaled', { x, by, c: scalar('f32', 1) });
   expect([...valuesOf(out)]).toEqual([10, 200]);
 });
 
-test.each(['wgsl', 'reference'] as const)('%s: a tuple has its parts by number', async (target) => {
+test.each(targets)('%s: a tuple has its parts by number', async (target) => {
   const outputs = await modelOf(target).call('pair', { x: tensor('f32', [3], [1, 2, 3]) });
   expect([...valuesOf(outputs['out.0'] ?? expect.unreachable())]).toEqual([2, 4, 6]);
   expect([...valuesOf(outputs['out.1'] ?? expect.unreachable())]).toEqual([6]);
 });
 
-test('the same key draws the same numbers on both targets', async () => {
+test('the same key draws the same numbers on all targets', async () => {
   const draw = async (target: Target, seed: number) => {
     const { out } = await modelOf(target).call('drawn', { seed: key(seed) }, { N: 5 });
     return [...valuesOf(out)];
   };
   expect(await draw('wgsl', 3)).toEqual(await draw('reference', 3));
+  expect(await draw('wasm', 3)).toEqual(await draw('reference', 3));
   expect(await draw('wgsl', 3)).not.toEqual(await draw('wgsl', 4));
 });
 

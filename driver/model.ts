@@ -10,6 +10,7 @@ import { evaluateSize } from '../dsl/types/size.ts';
 import { UserError } from '../runtime/errors.ts';
 import { loadMesh } from '../runtime/mesh/run-mesh.ts';
 import { runWhole } from '../runtime/mesh/whole-tensors.ts';
+import { loadWasm } from '../runtime/wasm/load.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
 import { type LoadedPackage, loadPackage } from '../runtime/webgpu/execute.ts';
@@ -20,6 +21,7 @@ import {
   checkFile,
   chooseEntry,
   compileFor,
+  compileWasm,
   type Lowered,
   lower,
   type Rejected,
@@ -37,10 +39,13 @@ export type { Machine } from './machine.ts';
 export type { Float, Key, Scalar, Tensor } from './tensors.ts';
 export { key, scalar, tensor, valuesOf } from './tensors.ts';
 
-export type Target = 'wgsl' | 'reference';
+export type Target = 'wgsl' | 'wasm' | 'reference';
 
 export interface LoadOptions {
-  /** `wgsl` (the default) runs on WebGPU, `reference` on the float64 evaluator. */
+  /**
+   * `wgsl` (the default) runs on WebGPU, `wasm` in WebAssembly on the processor, `reference` on the float64
+   * evaluator.
+   */
   readonly target?: Target;
   /** Which WebGPU adapter: hardware if there is one, by default. */
   readonly adapter?: 'auto' | 'hardware' | 'software';
@@ -114,6 +119,8 @@ export async function load<Entries extends object = Calls>(
     return Object.fromEntries(await instance.run(tensors)) as ModelOutputs;
   };
   const close = () => {
+    for (const making of instances.values())
+      void making.then(({ destroy }) => destroy()).catch(() => undefined);
     void opening?.then((device) => device.destroy()).catch(() => undefined);
     opening = undefined;
     instances.clear();
@@ -134,6 +141,8 @@ async function openWith({ adapter = 'auto', report = () => undefined }: LoadOpti
 /** An entry compiled for one set of shapes. */
 interface Instance {
   readonly run: (inputs: ReadonlyMap<string, TensorData>) => Promise<ReadonlyMap<string, TensorData>>;
+  /** Beside what is on the device, which goes with it. */
+  readonly destroy: () => void;
 }
 
 async function makeInstance(
@@ -152,13 +161,18 @@ async function makeInstance(
     return {
       run: async (inputs) =>
         device === undefined ? runReference(graph, inputs) : runReferenceOnMesh(device, inputs),
+      destroy: () => undefined,
     };
+  }
+  if (target === 'wasm') {
+    const loaded = await loadWasm(compileWasm(lowered, instance).package);
+    return { run: async (inputs) => loaded.run(inputs), destroy: loaded.destroy };
   }
   const device = await open();
   const { package: compiled } = compileFor(lowered, instance, device.profile);
   if (mesh === undefined) {
     const loaded: LoadedPackage = await loadPackage(compiled, device);
-    return { run: (inputs) => loaded.run(inputs) };
+    return { run: (inputs) => loaded.run(inputs), destroy: () => undefined };
   }
   const loaded = await loadMesh(compiled, device);
   return {
@@ -168,6 +182,7 @@ async function makeInstance(
         compiled.manifest,
         new Map([...inputs].map(([path, tensor]) => [path, inMemory(tensor)])),
       ),
+    destroy: () => undefined,
   };
 }
 

@@ -1,4 +1,7 @@
-/** Modules as bytes (WebAssembly core specification 2.0, chapter 5, with shared memories of the threads proposal). */
+/**
+ * Modules as bytes (WebAssembly core specification 2.0, chapter 5, with shared memories of the threads
+ * proposal).
+ */
 import type { Expression, FunctionCode, ModuleCode, Statement } from './code.ts';
 import { typeOf } from './code.ts';
 import { instructions, unsigned, type ValueType } from './instructions.ts';

@@ -1,4 +1,7 @@
-/** What each pointwise function is in WebAssembly: one table, which misses a function only if it does not compile. */
+/**
+ * What each pointwise function is in WebAssembly: one table, which misses a function only if it does not
+ * compile.
+ */
 import type { Arithmetic } from '../../compiler/graph/graph.ts';
 import type { ScalarFunction } from '../../dsl/types/scalar-functions.ts';
 import { callHelper, type Emission } from './emission.ts';

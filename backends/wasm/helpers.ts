@@ -269,7 +269,9 @@ const f8e5m2: Narrow = {
   nan: 0x7e,
 };
 
-/** To the nearest, ties to even: of what is normal in integers, below by adding what has its last bit there. */
+/**
+ * To the nearest, ties to even: of what is normal in integers, below by adding what has its last bit there.
+ */
 const bitsOf =
   ({ mantissa, bias, signBit, overflow, nan }: Narrow) =>
   (o: Formulas, x: Value): Value => {

@@ -175,10 +175,15 @@ export function loadSingle(emission: Emission, tensor: TensorId, range: Interval
 }
 
 function loadNear(emission: Emission, buffer: Buffer, place: Linear): Value {
+  return decode(emission, buffer.tensor.dtype, loadBits(emission, buffer, place));
+}
+
+/** An element as it is stored. */
+function loadBits(emission: Emission, buffer: Buffer, place: Linear): Value {
   const { dtype } = buffer.tensor;
   const bytes = elementBytes(dtype) as 1 | 2 | 4;
   if (bytes === 4) return read(emission, buffer, dtype === 'f32' ? 'f32.load' : 'i32.load', place);
-  return decode(emission, dtype, { ...read(emission, buffer, singleLoads[bytes], place), dtype: 'u32' });
+  return { ...read(emission, buffer, singleLoads[bytes], place), dtype: 'u32' };
 }
 
 /** Four neighbours of the tile being computed: one access where they are neighbours in memory. */
@@ -188,9 +193,9 @@ export function loadFour(emission: Emission, tensor: TensorId, range: Interval, 
   const { dtype } = buffer.tensor;
   if (places.kind === 'scattered' || places.stride !== 1) {
     const parts = lanes.map((lane) =>
-      loadNear(emission, buffer, near(emission, buffer, range, placeOf(places, lane))),
+      loadBits(emission, buffer, near(emission, buffer, range, placeOf(places, lane))),
     );
-    return compose(writer, parts);
+    return decode(emission, dtype, compose(writer, parts));
   }
   const first = near(emission, buffer, range, places.first);
   switch (elementBytes(dtype) as 1 | 2 | 4) {

@@ -1,4 +1,7 @@
-/** Modules as text, for people: the folded form of WebAssembly's text format, with loops written as what they count. */
+/**
+ * Modules as text, for people: the folded form of WebAssembly's text format, with loops written as what they
+ * count.
+ */
 import type { Expression, FunctionCode, ModuleCode, Statement } from './code.ts';
 
 export function printModule({ functions }: ModuleCode): string {

@@ -59,6 +59,8 @@ export function addCompile(command: Command, streams: Streams): void {
           'give -o DIR to write a package, or --show STAGE to look at a stage',
         );
       }
+      refuseStage(show, options.target);
+      if (options.target === 'wasm') refuseAdapter(options.adapter);
       if (isSourceStage(show)) return showText(show, orEnd(showSource[show](file), output).text, output);
       const { checked, instance } = prepareEntry(file, options, output);
       const lowered = orEnd(lower(checked, instance, output.advance), output);
@@ -76,20 +78,20 @@ const compilers: { readonly [T in CompileOptions['target']]: Compile } = {
   wasm: compileToWasm,
 };
 
-function refuseStage(stage: DeviceStage, target: CompileOptions['target']): UsageError {
-  return new UsageError(`--show ${stage}: the target has no ${stage}`, `use --target ${target}`);
+/** The stage that is the text of kernels is of one target. */
+function refuseStage(show: Stage | undefined, target: CompileOptions['target']): void {
+  if ((show === 'wgsl' || show === 'wasm') && show !== target)
+    throw new UsageError(`--show ${show}: the target ${target} has no ${show}`, `use --target ${show}`);
 }
 
 async function compileToWasm(
   lowered: Lowered,
   instance: Instance,
-  { adapter, show, output: directory }: ShownOptions,
+  { show, output: directory }: ShownOptions,
   output: Output,
 ): Promise<void> {
-  refuseAdapter(adapter);
-  if (show === 'wgsl') throw refuseStage(show, 'wgsl');
   const compiled = compileWasm(lowered, instance, output.advance);
-  if (show !== undefined) showText(show, showWasm[show](compiled), output);
+  if (show !== undefined && show !== 'wgsl') showText(show, showWasm[show](compiled), output);
   if (directory !== undefined) await writeCompiled(directory, compiled.package, 'memory', output);
 }
 
@@ -114,11 +116,10 @@ async function compileOnDevice(
   { show, ...options }: ShownOptions,
   output: Output,
 ): Promise<void> {
-  if (show === 'wasm') throw refuseStage(show, 'wasm');
   const opened = await openDevice(await openAdapter({ kind: options.adapter, report: output.progress }));
   try {
     const compiled = compileFor(lowered, instance, opened.profile, output.advance);
-    if (show !== undefined) showText(show, showDevice[show](compiled), output);
+    if (show !== undefined && show !== 'wasm') showText(show, showDevice[show](compiled), output);
     if (options.output !== undefined)
       await writeCompiled(options.output, compiled.package, 'device memory', output);
   } finally {

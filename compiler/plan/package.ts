@@ -140,24 +140,21 @@ const meshSchema = z.strictObject({
   axes: z.array(z.strictObject({ name: z.string().min(1), size: positive })),
 });
 
-/** What packages of all targets have. */
-const launchFields = {
-  entry: z.string().min(1),
-  sizes: z.record(z.string(), natural),
-  inputs: z.array(inputSchema),
-  outputs: z.array(tensorSchema),
-  slots: z.array(slotSchema),
-  steps: z.array(stepSchema),
-};
+/** What packages of all targets begin with, and what they have beside kernels. */
+const entryFields = { entry: z.string().min(1), sizes: z.record(z.string(), natural) };
+const tensorFields = { inputs: z.array(inputSchema), outputs: z.array(tensorSchema) };
+const launchFields = { slots: z.array(slotSchema), steps: z.array(stepSchema) };
 
 const manifestSchema = z.strictObject({
   format: z.literal(packageFormat),
   version: z.literal(packageVersion),
   target: z.literal('wgsl'),
-  ...launchFields,
+  ...entryFields,
   /** Present when this is the program of each device of a mesh: all run it in step. */
   mesh: meshSchema.optional(),
+  ...tensorFields,
   kernels: z.array(kernelSchema),
+  ...launchFields,
   /**
    * Memory of a run on one device: slots, loop counters and coordinates, the buffer through which results are
    * read back, and what exchanges take beside.
@@ -191,8 +188,10 @@ const wasmManifestSchema = z.strictObject({
   format: z.literal(packageFormat),
   version: z.literal(packageVersion),
   target: z.literal('wasm'),
-  ...launchFields,
+  ...entryFields,
+  ...tensorFields,
   kernels: z.array(wasmKernelSchema),
+  ...launchFields,
   /** Memory of a run: slots, and what may be read around them. */
   peakBytes: natural,
 });

@@ -44,7 +44,7 @@ export function planWasmPackage(
     format: packageFormat,
     version: packageVersion,
     target: 'wasm',
-    ...{ entry, sizes, inputs, outputs, slots, steps, peakBytes },
+    ...{ entry, sizes, inputs, outputs },
     kernels: kernels.map(({ name, grid, bindings, counters }) => ({
       name,
       groups: grid.reduce((total, extent) => total * extent, 1),
@@ -55,6 +55,7 @@ export function planWasmPackage(
         return { name: tensor.name, bytes: packedBytes(tensor) };
       }),
     })),
+    ...{ slots, steps, peakBytes },
   };
   return { manifest, module };
 }

@@ -3,13 +3,11 @@ import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
 import { evaluateGraph } from '../../compiler/graph/evaluate.ts';
 import { float32 } from '../../compiler/graph/float32.ts';
-import type { Graph } from '../../compiler/graph/graph.ts';
-import { apply, mapScalar } from '../../compiler/graph/scalar.ts';
-import { mapNodeScalars } from '../../compiler/graph/uses.ts';
 import { closeAdapter } from './on-adapter.ts';
 import { checkRelation } from './relations.ts';
 import { expectedOutputs, faultOf } from './shaken.ts';
 import { cutOver, draw } from './subject.ts';
+import { withDifferences } from './with-differences.ts';
 
 const series = (fc.readConfigureGlobal().seed ?? 0) + 1;
 const drawn = Array.from({ length: 115 }, (_, position) => draw(series, position, 1)).filter(
@@ -41,23 +39,9 @@ test('of programs on a mesh', async () => {
 
 // ── the tests themselves ───────────────────────────────────────────────────────────────────────────────────
 
-/** Sums become differences. */
-function mutated(graph: Graph): Graph {
-  const nodes = graph.nodes.map((node) =>
-    mapNodeScalars(node, (root) =>
-      mapScalar(root, (part) =>
-        part.op === 'apply' && part.function === 'add' && part.dtype === 'f32'
-          ? apply('sub', part.operands[0]!, part.operands[1]!)
-          : part,
-      ),
-    ),
-  );
-  return { ...graph, nodes };
-}
-
 test('another program is told apart', () => {
   const adding = drawn.flatMap(({ program: { graph, inputs } }) => {
-    const other = mutated(graph);
+    const other = withDifferences(graph);
     const wanted = expectedOutputs(graph, inputs);
     if (wanted === undefined) return [];
     const found = [...evaluateGraph(other, inputs, float32)].map(([path, { data }]) => {

@@ -78,7 +78,7 @@ export function storedInputs({ graph, inputs }: Subject['program']): ReadonlyMap
   return new Map([...tensorsOf(graph, inputs)].map(([path, tensor]) => [path, inMemory(tensor)]));
 }
 
-function tensorsOf(
+export function tensorsOf(
   graph: Subject['program']['graph'],
   inputs: Subject['program']['inputs'],
 ): ReadonlyMap<string, TensorData> {
@@ -90,7 +90,7 @@ function tensorsOf(
   );
 }
 
-function numbers(tensors: ReadonlyMap<string, TensorData>): ReadonlyMap<string, Float64Array> {
+export function numbers(tensors: ReadonlyMap<string, TensorData>): ReadonlyMap<string, Float64Array> {
   return new Map([...tensors].map(([path, tensor]) => [path, tensorValues(tensor)]));
 }
 

@@ -28,6 +28,7 @@ import { leastDevice } from '../../compiler/tiles/device-profile.ts';
 import { compileFor } from '../../driver/compile.ts';
 import { randomTextFault } from './front-end.ts';
 import { mayHideInfinity, notingFloat32 } from './hidden-infinities.ts';
+import { runsInWasm } from './in-wasm.ts';
 import { orTooLarge, runsOnAdapter, runsOnMesh } from './on-adapter.ts';
 import { partitionedOverField } from './over-field.ts';
 import { type MeshSubject, type Subject, valuesOf } from './subject.ts';
@@ -49,6 +50,7 @@ export const programRelationNames = [
   'raised',
   'deterministic',
   'live memory',
+  'in WebAssembly',
   'on an adapter',
   'front end',
 ] as const;
@@ -130,6 +132,7 @@ export const programRelations: { readonly [R in ProgramRelation]: Relation<Subje
       return verdict(live <= peakBytes ? undefined : `${live} bytes live at once, ${peakBytes} planned`);
     },
   },
+  'in WebAssembly': { share: 50, check: orTooLarge((subject) => runsInWasm(subject)) },
   'on an adapter': { share: 5, check: orTooLarge(runsOnAdapter) },
   // Of a text that follows from the seed, and not of the program.
   'front end': { share: 100, check: ({ seed }) => verdict(randomTextFault(seed)) },

@@ -25,7 +25,7 @@ export interface LoadedWasm {
   readonly run: (inputs: Tensors) => Map<string, TensorData>;
   /** Takes inputs, and runs nothing. */
   readonly write: (inputs: Tensors) => void;
-  /** Runs on the inputs last given. */
+  /** Runs on the inputs last given. @throws UserError `device-refused` when a kernel traps. */
   readonly compute: () => void;
   /** The outputs of the last run. */
   readonly read: () => Map<string, TensorData>;
@@ -83,7 +83,15 @@ export async function loadWasm(pkg: WasmPackage, options: LoadOptions = {}): Pro
     take(inputs, ({ slot }, tensor) => contents.set(tensor.bytes, pointers[slot]!));
   const compute = (): void => {
     const held = [...pointers];
-    steps(manifest.steps, held, new Map());
+    try {
+      steps(manifest.steps, held, new Map());
+    } catch (error) {
+      throw new UserError(
+        'device-refused',
+        `a run of ${manifest.entry} failed: ${(error as Error).message}`,
+        'report this as a fault of the compiler; --target reference may serve meanwhile',
+      );
+    }
     places = held;
   };
   const read = (): Map<string, TensorData> =>
@@ -109,8 +117,8 @@ export async function loadWasm(pkg: WasmPackage, options: LoadOptions = {}): Pro
 }
 
 /**
- * V8 compiles what is called, and twice: first quickly to slow code. Kernels are few and run long, so that the first is left out
- * for as long as they are compiled.
+ * V8 compiles what is called, and twice: first quickly to slow code. Kernels are few and run long, so that
+ * the first is left out for as long as they are compiled.
  */
 async function compileModule({ manifest, module }: WasmPackage): Promise<WebAssembly.Module> {
   for (const flag of ['--no-liftoff', '--no-wasm-lazy-compilation']) setFlagsFromString(flag);

@@ -4,7 +4,7 @@
  */
 import { control } from './control.ts';
 
-/** Turns of a loop that looks for the next kernel before the thread goes to sleep: some tens of microseconds. */
+/** Looks for the next kernel before the thread goes to sleep: some tens of microseconds. */
 const patience = 4000;
 
 export const threadText = `

@@ -4,7 +4,10 @@ import { control, controlBytes, mostArguments } from './control.ts';
 import { threadText } from './thread-text.ts';
 
 export interface Threads {
-  /** Runs workgroups 0 … groups − 1 of a kernel; everything that it does is done when it returns. */
+  /**
+   * Runs workgroups 0 … groups − 1 of a kernel; everything that it does is done when it returns.
+   * @throws Error when the kernel traps, in whichever thread
+   */
   readonly run: (kernel: number, groups: number, given: readonly number[]) => void;
   readonly destroy: () => void;
 }
@@ -15,7 +18,6 @@ const piecesPerThread = 8;
 /**
  * @param kernels the names of functions `(first, end, …)` of workgroups
  * @param others threads beside the caller's
- * @throws UserError or RangeError never; a trap in a kernel is an Error of the compiler's making
  */
 export function startThreads(
   module: WebAssembly.Module,
@@ -35,6 +37,7 @@ export function startThreads(
     words[control.kernel] = kernel;
     words[control.end] = groups;
     words[control.grain] = grain;
+    Atomics.store(words, control.failed, 0);
     Atomics.store(words, control.next, 0);
     Atomics.store(words, control.open, 1);
     Atomics.add(words, control.turn, 1);
@@ -49,7 +52,7 @@ export function startThreads(
     } finally {
       close(words);
     }
-    if (Atomics.load(words, control.failed) === 1) throw new Error(`${kernels[kernel]} trapped`);
+    if (Atomics.load(words, control.failed) === 1) throw new Error(`${kernels[kernel]} trapped in a thread`);
   };
 
   return {

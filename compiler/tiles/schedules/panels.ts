@@ -21,7 +21,7 @@ import {
 } from '../tile-expression.ts';
 import type { ScheduleContext } from './context.ts';
 
-/** Rows that an element of a panel is to be multiplied with at least, or copying takes longer than it saves. */
+/** Rows that an element is to be multiplied with at least, or copying takes longer than it saves. */
 const fewestRows = 16;
 /** Offsets are i32. */
 const mostElements = 2 ** 31 - 1;

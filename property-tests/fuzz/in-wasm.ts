@@ -1,0 +1,25 @@
+/** Whether kernels in WebAssembly compute what the evaluator does. */
+import { optimize } from '../../compiler/optimize/passes.ts';
+import { compileWasm } from '../../driver/compile.ts';
+import { loadWasm } from '../../runtime/wasm/load.ts';
+import { numbers, tensorsOf } from './on-adapter.ts';
+import { expectedOutputs, faultOf } from './shaken.ts';
+import type { Subject } from './subject.ts';
+import { type Verdict, verdict } from './verdict.ts';
+
+/** @param compiled what is run, where it is not the program itself */
+export async function runsInWasm(
+  { program: { graph, inputs } }: Subject,
+  compiled = graph,
+): Promise<Verdict> {
+  const wanted = expectedOutputs(graph, inputs);
+  if (wanted === undefined) return 'not told';
+  const instance = { entry: graph.name, sizes: new Map(), inputDtypes: new Map() };
+  const lowered = { optimized: optimize(compiled), below: new Map() };
+  const loaded = await loadWasm(compileWasm(lowered, instance).package, { threads: 1 });
+  try {
+    return verdict(faultOf(wanted, numbers(loaded.run(tensorsOf(graph, inputs)))));
+  } finally {
+    loaded.destroy();
+  }
+}
