@@ -5,8 +5,10 @@ import { peakLiveBytes } from '../../compiler/graph/cost.ts';
 import { evaluateGraph } from '../../compiler/graph/evaluate.ts';
 import { float32 } from '../../compiler/graph/float32.ts';
 import { float64 } from '../../compiler/graph/float64.ts';
-import type { Graph } from '../../compiler/graph/graph.ts';
+import type { Graph, Node } from '../../compiler/graph/graph.ts';
 import { printGraph } from '../../compiler/graph/print.ts';
+import { constant } from '../../compiler/graph/scalar.ts';
+import { elementCount } from '../../compiler/graph/tensor-type.ts';
 import { allNodes } from '../../compiler/graph/uses.ts';
 import { checkGraph } from '../../compiler/graph/well-formed.ts';
 import { withoutCollectives } from '../../compiler/optimize/collectives.ts';
@@ -26,6 +28,7 @@ import { exactAlgebra, scatter } from '../../compiler/partition/random-partition
 import { difference, fault, predictedBytes, sentBytes } from '../../compiler/partition/random-programs.ts';
 import { leastDevice } from '../../compiler/tiles/device-profile.ts';
 import { compileFor } from '../../driver/compile.ts';
+import { dtypeFacts } from '../../dsl/types/dtype.ts';
 import { randomTextFault } from './front-end.ts';
 import { mayHideInfinity, notingFloat32 } from './hidden-infinities.ts';
 import { runsInWasm } from './in-wasm.ts';
@@ -127,7 +130,7 @@ export const programRelations: { readonly [R in ProgramRelation]: Relation<Subje
       const optimized = optimize(graph);
       // What a loop holds may lie where its states began.
       if (allNodes(optimized).some(({ kind }) => kind === 'loop')) return 'not told';
-      const live = peakLiveBytes(withoutOrders(optimized));
+      const live = peakLiveBytes(asPlanned(optimized));
       const { peakBytes } = compiled(optimized).package.manifest;
       return verdict(live <= peakBytes ? undefined : `${live} bytes live at once, ${peakBytes} planned`);
     },
@@ -138,9 +141,19 @@ export const programRelations: { readonly [R in ProgramRelation]: Relation<Subje
   'front end': { share: 100, check: ({ seed }) => verdict(randomTextFault(seed)) },
 };
 
-/** Products by expert that are too thin to be taken in the order of a route need not hold it. */
-function withoutOrders(graph: Graph): Graph {
-  const nodes = graph.nodes.map((node) => (node.kind === 'compute' ? { ...node, grouped: undefined } : node));
+/**
+ * Products by expert that are too thin to be taken in the order of a route need not hold it, and what has no
+ * elements reads nothing.
+ */
+function asPlanned(graph: Graph): Graph {
+  const nodes = graph.nodes.map((node): Node => {
+    if (node.kind !== 'compute') return node;
+    const { result, reduce } = node;
+    const nothing = constant(dtypeFacts[result.dtype].arithmetic, 0);
+    return elementCount(result) === 0
+      ? { ...node, grouped: undefined, body: nothing, reduce: reduce && { ...reduce, finish: undefined } }
+      : { ...node, grouped: undefined };
+  });
   return deadCode({ ...graph, nodes });
 }
 

@@ -5,7 +5,14 @@
  */
 import type { ComputeNode, Graph, Node, Scalar, Tensor, TensorId } from '../../graph/graph.ts';
 import { results } from '../../graph/graph.ts';
-import { type Load, round, scalarKey, substituteIterators, substituteLoads } from '../../graph/scalar.ts';
+import {
+  type Load,
+  mapScalar,
+  round,
+  scalarKey,
+  substituteIterators,
+  substituteLoads,
+} from '../../graph/scalar.ts';
 import { sameShape } from '../../graph/tensor-type.ts';
 import { allTensors, mapNodeScalars, renameReads } from '../../graph/uses.ts';
 
@@ -58,7 +65,7 @@ function outputNumbers(
         continue;
       }
       const inPlace = mapNodeScalars(node, (scalar) =>
-        substituteLoads(scalar, (load) => viewed(load, views)),
+        roundedOnce(substituteLoads(scalar, (load) => viewed(load, views))),
       );
       const seen = roundedInStoring(inPlace);
       const copied = copiedTensor(seen, tensors);
@@ -99,6 +106,15 @@ function roundedInStoring<N extends Node>(node: N): N {
   const { body, result } = node;
   const isRounded = body.op === 'round' && body.dtype === result.dtype;
   return isRounded ? { ...node, body: body.operand } : node;
+}
+
+/** Rounding again to the same type changes nothing. */
+function roundedOnce(scalar: Scalar): Scalar {
+  return mapScalar(scalar, (part) =>
+    part.op === 'round' && part.operand.op === 'round' && part.operand.dtype === part.dtype
+      ? part.operand
+      : part,
+  );
 }
 
 /** What is stored is rounded, once. */

@@ -41,6 +41,7 @@ const same = load(whole, [iterator(0)]);
 test.each([
   ['the first, stored', first],
   ['the first, rounded and stored', round('f16', first)],
+  ['the first, rounded twice and stored', round('f16', round('f16', first))],
   ['those before the last, stored', same],
   ['those before the last, rounded and stored', round('f16', same)],
 ])('%s: what is gathered is rounded', (_, body) => {
@@ -55,6 +56,7 @@ test.each([
 
 test('rounding to the type of what is stored says no more than storing does, and to another does', () => {
   expect(meansTheSame(storing(first), storing(round('f16', first)))).toBe(true);
+  expect(meansTheSame(storing(first), storing(round('f16', round('f16', first))))).toBe(true);
   expect(meansTheSame(storing(first), storing(round('bf16', first)))).toBe(false);
   expect(meansTheSame(storing(round('f16', first)), storing(round('bf16', first)))).toBe(false);
   expect(meansTheSame(storing(round('f16', first)), storing(round('f16', round('bf16', first))))).toBe(false);
