@@ -41,7 +41,9 @@ export async function loadWasm(pkg: WasmPackage, options: LoadOptions = {}): Pro
   const memory = allocate(pages, `${manifest.entry} takes ${bytesText(bytes)}`);
   const kernels = manifest.kernels.map(({ name }) => kernelName(name));
   const numbers = new Map(manifest.kernels.map(({ name }, number) => [name, number]));
-  const threads = startThreads(module, memory, kernels, count - 1);
+  // More than there are workgroups would have nothing to do.
+  const most = Math.max(1, ...manifest.kernels.map(({ groups }) => groups));
+  const threads = startThreads(module, memory, kernels, Math.min(count, most) - 1);
   const contents = new Uint8Array(memory.buffer);
   const take = inputsToCome(manifest);
   /** By slot, the first byte of what is in it now: loops swap them. */

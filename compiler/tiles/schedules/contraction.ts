@@ -146,15 +146,13 @@ function chooseTiles({ batch, rows, columns, node }: Problem, { device }: Schedu
   const powerFor = (extent: number, most: number) =>
     Math.min(most, 2 ** Math.ceil(Math.log2(Math.max(1, extent))));
   if (device.core !== undefined) {
-    const threadRows = powerFor(
-      Math.ceil(rows.extent / device.core.rows),
-      node.grouped === undefined ? 16 : 8,
-    );
+    const perThread = powerFor(rows.extent, device.core.rows);
+    const threadRows = powerFor(rows.extent / perThread, node.grouped === undefined ? 16 : 8);
     return {
       staging: 'registers',
       threadRows,
       threadColumns: 1,
-      rows: threadRows * device.core.rows,
+      rows: threadRows * perThread,
       columns: device.core.columns,
       depth: 4,
     };
@@ -331,7 +329,7 @@ interface Layout {
 function layoutOf(tiles: Tiles, { device }: ScheduleContext): Layout {
   const columns = spread(tiles.columns, 'columns', 4);
   if (device.core !== undefined) {
-    const rows = spread(tiles.rows, 'rows', device.core.rows);
+    const rows = spread(tiles.rows, 'rows', tiles.rows / tiles.threadRows);
     return { rows, columns, dealtRows: rows, deep: spread(tiles.depth, 'whole') };
   }
   if (tiles.staging === 'shared') {
