@@ -49,14 +49,14 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
     ],
     [
       'gives experts the rows of the next',
-      "mask: (axis) => apply('lt', 'bool', position(axis), read('end')),",
-      "mask: (axis) => apply('le', 'bool', position(axis), read('end')),",
+      "const isOwn = (axis: number) => apply('lt', 'bool', position(axis), read('end'));",
+      "const isOwn = (axis: number) => apply('le', 'bool', position(axis), read('end'));",
       'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
     ],
     [
       'takes the weights of the expert before',
-      "extra: [read('expert')],",
-      "extra: [difference(read('expert'), constant(1))],",
+      ": read('expert')],",
+      ": difference(read('expert'), constant(1))],",
       'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
     ],
   ],
@@ -173,6 +173,12 @@ export const tileMutants: ByFile = faultsOf('compiler/tiles', {
       'return 0;',
       'indexing.ricci: split_and_merge G=5,R=7,A=3',
     ],
+    [
+      'takes threes for vectors of four',
+      'last.block % 4 === 0 ? 4 : 1',
+      'last.extent % 4 === 0 ? 4 : 1',
+      'reductions.ricci: rows N=7,M=40',
+    ],
   ],
 });
 
@@ -260,12 +266,6 @@ export const wgslMutants: ByFile = {
         'return threads.rows;',
         'return threads.columns;',
         'reductions.ricci: rows N=3,M=300, on a GPU',
-      ],
-      [
-        'takes threes for vectors of four',
-        'last.block % 4 === 0 ? 4 : 1',
-        'last.extent % 4 === 0 ? 4 : 1',
-        'reductions.ricci: rows N=7,M=40',
       ],
     ],
     'emit.ts': [
