@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { readTape } from '../graph/choice-tape.ts';
 import type { Arithmetic, Graph, Tensor } from '../graph/graph.ts';
 import { type RandomProgram, randomLoweredPrograms } from '../graph/random-graph.ts';
-import { constant } from '../graph/scalar.ts';
+import { apply, constant, iterator, load } from '../graph/scalar.ts';
 import { entryPlacements } from '../lower/entry-placements.ts';
 import { type PlacedGraph, place } from '../partition/place.ts';
 import { placeWithCollectives, randomMesh, randomPlacement } from '../partition/random-partition.ts';
@@ -102,6 +102,37 @@ describe('random placed graphs', () => {
     // The placer proves of a few reads that they are a device's own which the checker takes for look-ups.
     expect(accepted / found).toBeGreaterThan(0.95);
   });
+});
+
+test('a loop of which all states are left out is written with one that is nothing', () => {
+  const [x, doubled, rows] = [
+    { id: 0, name: 'x', dtype: 'f32', shape: [2] },
+    { id: 1, name: 'y', dtype: 'f32', shape: [2] },
+    { id: 2, name: 'rows', dtype: 'f32', shape: [3, 2] },
+  ] as const satisfies readonly Tensor[];
+  const element = load(x, [iterator(0)]);
+  const body: Graph = {
+    name: 'body',
+    inputs: [],
+    nodes: [
+      {
+        kind: 'compute',
+        result: doubled,
+        body: apply('add', element, element),
+        reduce: undefined,
+        grouped: undefined,
+      },
+    ],
+    outputs: [{ path: 'y', tensor: doubled.id }],
+  };
+  const graph: Graph = {
+    name: 'f',
+    inputs: [{ path: 'x', tensor: x }],
+    nodes: [{ kind: 'loop', loop: 0, count: 3, initial: [], body, results: [rows] }],
+    outputs: [{ path: 'out', tensor: rows.id }],
+  };
+  const given = new Map([['x', { dtype: 'f32', shape: [2], data: Float64Array.of(1, 2) } as const]]);
+  expect(differenceOfRaised(graph, given)).toBeUndefined();
 });
 
 describe('constants', () => {

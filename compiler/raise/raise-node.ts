@@ -1,9 +1,17 @@
 /** Nodes as bindings: one table by kind. */
 import { UserError } from '../../dsl/diagnostics/user-error.ts';
 import { samePlacement } from '../../dsl/placement/placement.ts';
-import type { Binding, Expression, TypeExpression } from '../../dsl/syntax/tree.ts';
+import type { Binding, Expression, LetPattern, TypeExpression } from '../../dsl/syntax/tree.ts';
 import { dtypeFacts } from '../../dsl/types/dtype.ts';
-import type { CollectiveNode, LoopNode, Node, OrderNode, PrefixNode, Tensor } from '../graph/graph.ts';
+import type {
+  CollectiveNode,
+  LoopNode,
+  Node,
+  OrderNode,
+  PrefixNode,
+  Tensor,
+  TensorId,
+} from '../graph/graph.ts';
 import { arithmeticOf, isNarrow } from '../graph/scalar.ts';
 import { changeWithoutIdle } from '../partition/idle-axes.ts';
 import { raiseCompute } from './raise-compute.ts';
@@ -131,11 +139,10 @@ function raiseLoop(node: LoopNode, raising: Raising): readonly Binding[] {
   const step = raising.names.fresh('step');
   raising.steps.set(loop, { name: step, count });
   const states = body.inputs.map(({ tensor }) => tensor);
-  if (states.length === 0) throw new Error('a loop without a state has no form in the source');
   const before = initial.map((id, position) => startOf(raising.tensor(id), states[position]!, raising));
   const bindings = raiseNodes(body.nodes, raising);
   const outputs = body.outputs.map((output) => output.tensor);
-  const next = tuple(outputs.slice(0, states.length).map((id) => named(raising.name(id))));
+  const read = (id: TensorId): Expression => named(raising.name(id));
   const collected = outputs.slice(states.length);
   for (const [position, id] of collected.entries()) {
     const below = raising.below.get(id);
@@ -146,27 +153,55 @@ function raiseLoop(node: LoopNode, raising: Raising): readonly Binding[] {
   const types = (tensors: readonly Tensor[]): TypeExpression =>
     tupleType(tensors.map((tensor) => storedType(raising, tensor)));
   const isFold = collected.length === 0;
+  const [final, stacked] = [results.slice(0, states.length), results.slice(states.length)];
+  const carried: Carried =
+    states.length === 0
+      ? nothingCarried(raising)
+      : {
+          state: pattern(states),
+          initial: tuple(before.map(({ value }) => value)),
+          next: tuple(outputs.slice(0, states.length).map(read)),
+          final: pattern(final),
+          type: types(final),
+        };
   const value: Expression = {
     kind: 'loop',
     loop: isFold ? 'fold' : 'scan',
     items: { kind: 'count', index: identifier(step), bound: natural(count) },
-    state: pattern(states),
-    initial: tuple(before.map(({ value }) => value)),
-    body: block(
-      bindings,
-      isFold ? next : tuple([next, tuple(collected.map((id) => named(raising.name(id))))]),
-    ),
+    state: carried.state,
+    initial: carried.initial,
+    body: block(bindings, isFold ? carried.next : tuple([carried.next, tuple(collected.map(read))])),
     span,
   };
-  const [final, stacked] = [results.slice(0, states.length), results.slice(states.length)];
   const loopBinding = isFold
-    ? binding(pattern(final), types(final), value)
+    ? binding(carried.final, carried.type, value)
     : binding(
-        tuplePattern([pattern(final), pattern(stacked)]),
-        tupleType([types(final), types(stacked)]),
+        tuplePattern([carried.final, pattern(stacked)]),
+        tupleType([carried.type, types(stacked)]),
         value,
       );
   return [...before.flatMap(({ bindings: own }) => own), loopBinding];
+}
+
+/** What goes from step to step. */
+interface Carried {
+  readonly state: LetPattern;
+  readonly initial: Expression;
+  readonly next: Expression;
+  readonly final: LetPattern;
+  readonly type: TypeExpression;
+}
+
+/** A loop is written with a state, also where all that was one is left out. */
+function nothingCarried(raising: Raising): Carried {
+  const [state, final] = ['none', 'none'].map((name) => raising.names.fresh(name)) as [string, string];
+  return {
+    state: namePattern(state),
+    initial: call('i32', [sizeOf(0)]),
+    next: named(state),
+    final: namePattern(final),
+    type: placedType(raising, { name: 'i32', sizes: [] }, { shape: [] }, undefined),
+  };
 }
 
 /**
