@@ -40,7 +40,7 @@ export function counterexampleText({ relation, subject }: Counterexample, found:
     ...(onMesh ? [`mesh: ${meshText(onMesh.cut.options.mesh)}`, `blocks: ${rule}`] : []),
     ...values,
   ];
-  return `${header.map((line) => `// ${line}`).join('\n')}\n\n${raised.text}`;
+  return `${header.map((line) => `// ${line}`.trimEnd()).join('\n')}\n\n${raised.text}`;
 }
 
 function placedIn({ cut, partitioned }: MeshSubject) {
