@@ -1,6 +1,7 @@
 /** Writes the statements of a tile program: one rule for each kind. */
+
+import { bumpVersions, updatedTiles } from '../../compiler/tiles/changes.ts';
 import { createDomain, type Domain } from '../../compiler/tiles/lanes.ts';
-import { allStatements } from '../../compiler/tiles/tile-builder.ts';
 import type { TileStatement, TileStatementKind } from '../../compiler/tiles/tile-program.ts';
 import type { Emission } from './emission.ts';
 import { emit, emitFull, linear, placesOf } from './expressions.ts';
@@ -9,7 +10,7 @@ import { storeFour, storeOne } from './memory.ts';
 import { emitMultiplyAccumulate } from './multiply-accumulate.ts';
 import type { Point } from './point.ts';
 import { emitReduce } from './reduce-tiles.ts';
-import { declareTile, registerPoints, setTile, settled, tileState, updatedTiles } from './tiles.ts';
+import { declareTile, registerPoints, setTile, settled, tileState } from './tiles.ts';
 import { knownInteger, literal } from './values.ts';
 import type { Value } from './writer.ts';
 
@@ -88,19 +89,6 @@ function emitLoop(emission: Emission, statement: TileStatement & { readonly kind
     emitStatements(emission, body);
   });
   bumpVersions(emission, body);
-}
-
-/** What was known of the tiles and tensors that `body` changes is so no longer. */
-function bumpVersions(emission: Emission, body: readonly TileStatement[]): void {
-  for (const name of updatedTiles(body)) {
-    const state = emission.tiles.get(name);
-    if (state !== undefined) state.version++;
-  }
-  for (const statement of allStatements(body)) {
-    if (statement.kind !== 'store') continue;
-    const buffer = emission.buffers.get(statement.tensor);
-    if (buffer !== undefined) buffer.version++;
-  }
 }
 
 function emitStore(emission: Emission, statement: TileStatement & { readonly kind: 'store' }): void {

@@ -1,8 +1,9 @@
 /** Tiles: dealt out over the invocations, each keeping its own elements in locals. */
+
+import { updatedTiles } from '../../compiler/tiles/changes.ts';
 import { type Domain, widthOf } from '../../compiler/tiles/lanes.ts';
-import { allStatements } from '../../compiler/tiles/tile-builder.ts';
 import type { TileExpression } from '../../compiler/tiles/tile-expression.ts';
-import type { Tile, TileAxis, TileStatement } from '../../compiler/tiles/tile-program.ts';
+import type { Tile, TileAxis } from '../../compiler/tiles/tile-program.ts';
 import { type Emission, fragmentExtent, type Register, refuse, sharers, type TileState } from './emission.ts';
 import { type Linear, linearConstant, plus, times } from './linear.ts';
 import type { Point } from './point.ts';
@@ -46,22 +47,6 @@ function coordinateOf(emission: Emission, axis: TileAxis, at: number): Linear {
 }
 
 // ── definitions ────────────────────────────────────────────────────────────────────────────────────────────
-
-const updatedIn = new WeakMap<readonly TileStatement[], ReadonlySet<string>>();
-
-/** Tiles that a body changes after their definition. */
-export function updatedTiles(body: readonly TileStatement[]): ReadonlySet<string> {
-  const known = updatedIn.get(body);
-  if (known !== undefined) return known;
-  const names = new Set(
-    allStatements(body).flatMap((statement) => {
-      if (statement.kind === 'update') return [statement.tile];
-      return statement.kind === 'multiplyAccumulate' ? [statement.into] : [];
-    }),
-  );
-  updatedIn.set(body, names);
-  return names;
-}
 
 /** Gives a tile its first values: as they are, or as variables if anything updates it. */
 export function declareTile(emission: Emission, tile: Tile, values: readonly Value[]): void {

@@ -1,9 +1,9 @@
 /** Tiles in registers: dealt out over the invocations, each keeping its own elements in variables. */
 
+import { updatedTiles } from '../../compiler/tiles/changes.ts';
 import { createDomain, type Domain, widthOf } from '../../compiler/tiles/lanes.ts';
-import { allStatements } from '../../compiler/tiles/tile-builder.ts';
 import type { TileExpression } from '../../compiler/tiles/tile-expression.ts';
-import type { Tile, TileAxis, TileStatement } from '../../compiler/tiles/tile-program.ts';
+import type { Tile, TileAxis } from '../../compiler/tiles/tile-program.ts';
 import { type Emission, fragmentExtent, invocationIndex, sharers, type TileState } from './emission.ts';
 import { emit, emitFull } from './expressions.ts';
 import { type Linear, linearConstant, linearValue, plus, times } from './linear.ts';
@@ -78,22 +78,6 @@ export function declareRegisters(emission: Emission, tile: Tile, values: readonl
 
 function copyOf(emission: Emission, value: Value): Value {
   return emission.writer.compute(value.dtype, value.width, [value], ([text]) => `${text}`);
-}
-
-const updatedIn = new WeakMap<readonly TileStatement[], ReadonlySet<string>>();
-
-/** Tiles that a body changes after their definition. */
-export function updatedTiles(body: readonly TileStatement[]): ReadonlySet<string> {
-  const known = updatedIn.get(body);
-  if (known !== undefined) return known;
-  const names = new Set(
-    allStatements(body).flatMap((statement) => {
-      if (statement.kind === 'update') return [statement.tile];
-      return statement.kind === 'multiplyAccumulate' ? [statement.into] : [];
-    }),
-  );
-  updatedIn.set(body, names);
-  return names;
 }
 
 export function updateRegisters(emission: Emission, state: TileState, value: TileExpression): void {

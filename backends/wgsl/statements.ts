@@ -1,7 +1,7 @@
 /** Writes the statements of a tile program: one rule for each kind. */
 
+import { bumpVersions } from '../../compiler/tiles/changes.ts';
 import { createDomain, type Domain } from '../../compiler/tiles/lanes.ts';
-import { allStatements } from '../../compiler/tiles/tile-builder.ts';
 import type { TileExpression } from '../../compiler/tiles/tile-expression.ts';
 import type { Tile, TileStatement, TileStatementKind } from '../../compiler/tiles/tile-program.ts';
 import { enterLoop, leaveBranch, prepareShared, sharedReads } from './barriers.ts';
@@ -12,7 +12,7 @@ import { storeFour, storeOne } from './memory.ts';
 import { emitMultiplyAccumulate } from './multiply-accumulate.ts';
 import type { Point } from './point.ts';
 import { emitReduce } from './reduce-tiles.ts';
-import { defineRegisters, registerPoints, updatedTiles, updateRegisters } from './register-tiles.ts';
+import { defineRegisters, registerPoints, updateRegisters } from './register-tiles.ts';
 import { sharedName, tileState } from './tile-elements.ts';
 import type { Value } from './writer.ts';
 
@@ -163,19 +163,6 @@ function emitWhen(emission: Emission, statement: TileStatement & { readonly kind
   emission.writer.block(`if (${condition})`, () => emitStatements(emission, statement.body));
   leave();
   bumpVersions(emission, statement.body);
-}
-
-/** What was known of the tiles that `body` changes is so no longer. */
-function bumpVersions(emission: Emission, body: readonly TileStatement[]): void {
-  for (const name of updatedTiles(body)) {
-    const state = emission.tiles.get(name);
-    if (state !== undefined) state.version++;
-  }
-  for (const statement of allStatements(body)) {
-    if (statement.kind !== 'store') continue;
-    const buffer = emission.buffers.get(statement.tensor);
-    if (buffer !== undefined) buffer.version++;
-  }
 }
 
 function emitStore(emission: Emission, statement: TileStatement & { readonly kind: 'store' }): void {
