@@ -59,7 +59,7 @@ const table = {
    * sin and cos to about 1e-7 for angles up to some ten million, where the builtins promise 2^-11 within ±π
    * only: the angle less the nearest multiple of π/2 in three parts of 11 bits (Cody and Waite, 1980), then
    * Taylor's series. The number of quarter turns is taken in two parts of 12 bits, so that the products are
-   * exact. Beyond, where neighbours in f32 are radians apart, the result is at least one of a sine.
+   * exact. It may be one off for angles of millions, and so the series reach to ±π/2. Beyond, where neighbours in f32 are radians apart, the result is at least one of a sine.
    */
   exact_sin: {
     text: `fn exact_sin(x: F) -> F { return quarter_turns(x, I(0)); }`,
@@ -77,9 +77,10 @@ const table = {
   let rest = some - turns * 0.00000007549790126404332;
   let r = select(clamp(rest, F(-1.6), F(1.6)), rest, is_nan(rest));
   let s = r * r;
-  let sine = r + r * s * (-0.16666666666 + s * (0.00833333333 + s * (-0.00019841270 + s * 0.00000275573)));
+  let sine = r + r * s * (-0.16666666666 + s * (0.00833333333 + s * (-0.00019841270
+    + s * (0.00000275573 + s * -0.000000025052))));
   let cosine = 1.0 + s * (-0.5 + s * (0.04166666666 + s * (-0.00138888889
-    + s * (0.00002480159 + s * -0.00000027557))));
+    + s * (0.00002480159 + s * (-0.00000027557 + s * 0.0000000020877)))));
   let quarter = I(turns) + ahead;
   let value = select(sine, cosine, (quarter & I(1)) != I(0));
   return select(value, -value, (quarter & I(2)) != I(0));

@@ -177,6 +177,19 @@ describe('pointwise functions', () => {
       ),
     );
 
+  test.each(['sin', 'cos'] as const)('%s of angles up to ten million', async (name) => {
+    const values = Array.from({ length: 4096 }, (_, at) => Math.fround((at - 2048) * 4882.0371));
+    const x = tensor(0, 'x', 'f32', [4096]);
+    const graph = graphOf(
+      name,
+      [x],
+      [mapNode(tensor(1, 'out', 'f32', [4096]), apply(name, load(x, [iterator(0)])))],
+    );
+    const found = (await runGraph(graph, new Map([[0, values]]))).get('out')!;
+    const furthest = Math.max(...values.map((value, at) => Math.abs(found[at]! - Math[name](value))));
+    expect(furthest).toBeLessThan(4.2e-7);
+  });
+
   test('erf keeps its relative precision near zero', async () => {
     const values = [1e-6, 1e-3, 0.03, 0.3, 0.9, 0.999, 1.001, 1.5].map(Math.fround);
     const x = tensor(0, 'x', 'f32', [8]);

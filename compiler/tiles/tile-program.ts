@@ -6,11 +6,11 @@
  * of a tile says how it is spread over the invocations, and that is all a schedule has to choose:
  *
  *     whole     every invocation has (a copy of) the whole axis
- *     rows blocks of `block` neighbours are dealt out to thread rows, columns or all threads, round by round:
- *     columns with 16 columns and block 4, an axis of 128 gives column c the elements 4c…4c+3 and
- *     64+4c…64+4c+3 threads lanes as `threads`, over the lanes of a subgroup; reading an element broadcasts
- *     it, so each lane loads a part
- *               and uses all (every lane of the workgroup must reach that place)
+ *     rows      blocks of `block` neighbours are dealt out to thread rows, columns or all threads, round by
+ *     columns   round: with 16 columns and block 4, an axis of 128 gives column c the elements 4c…4c+3 and
+ *     threads   64+4c…64+4c+3
+ *     lanes     as `threads`, over the lanes of a subgroup; reading an element broadcasts it, so each lane
+ *               loads a part and uses all (every lane of the workgroup must reach that place)
  *
  * A `register` tile lives in the invocations' registers, unrolled; a `shared` one in workgroup memory, where
  * its axes' spread is ignored: all invocations together compute it, whoever needs an element reads it.
@@ -21,15 +21,14 @@
  * How a schedule is written (see `schedules/map.ts` for the smallest, `schedules/reduction.ts` for one with a
  * loop):
  *
- *     const row = sum(product(grid(0, rows), constant(64)), coordinate(0)); // integer expressions:
- *     tile-expression.ts const body = [
- *       define(tile('total', 'f32', [spread(64, 'threads')]), constant(0, 'f32')),
- *       loop('k', constant(0), constant(K), 1, (k) => [
- *         update('total', add(element('total', 'f32', [coordinate(0)]), load(x, sum(product(row,
- *         constant(K)), k)))),
+ *     const row = sum(product(grid(0, rows), constant(64)), coordinate(0)); // see tile-expression.ts
+ *     const total = element('total', 'f32', [coordinate(0)]);
+ *     const body = [
+ *       define(register('total', 'f32', [spread(64, 'threads')]), constant(0, 'f32')),
+ *       loop('k', upTo(K), (k) => [
+ *         update('total', add(total, load(x, 'f32', sum(product(row, constant(K)), k)))),
  *       ]),
- *       store(result, [spread(64, 'threads')], row, element('total', 'f32', [coordinate(0)]), less(row,
- *       constant(rows))),
+ *       store(result, [spread(64, 'threads')], row, total, below(row, constant(rows))),
  *     ];
  *
  * Expressions (`TileExpression`) are pure; a back end hoists what does not change out of loops and computes
