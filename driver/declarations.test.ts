@@ -36,9 +36,9 @@ export fn close(x: f32) -> f32 = x
 test('only what is exported is declared; records nest, tuples are tuples', () => {
   const text = declare(source);
   expect(text).not.toMatch(/inner|close/);
-  expect(text).toContain("import type { Float, Key, Scalar, Tensor } from 'ricci';");
+  expect(text).toContain("import type { Float, Given, Key, Scalar, Tensor } from 'ricci';");
   expect(text).toContain('/** Ends *\\/ here. */');
-  expect(text).toContain('right: Tensor<Float, readonly [NoInfer<M>, NoInfer<N>]>;');
+  expect(text).toContain('right: Given<Float, readonly [NoInfer<M>, NoInfer<N>]>;');
   expect(text).toContain("out: Tensor<'f32', readonly [M, number]>;");
   expect(text).toContain("out: [Tensor<'i32', readonly [S]>, Scalar<'f32'>];");
 });
@@ -61,6 +61,14 @@ const calls: readonly (readonly [accepted: boolean, call: string])[] = [
   [false, "model.scaled({ x: halves, by: { left: floats(2, 3), right: halves }, c: scalar('f32', 1) })"],
   [false, "model.scaled({ x: floats(2, 3), by: { left: floats(2, 3) }, c: scalar('f32', 1) })"],
   [false, 'model.scaled({ x: floats(2, 3), by: { left: floats(2, 3), right: halves }, c: floats(1, 1) })'],
+  [
+    true,
+    "model.scaled({ x: new DeviceTensor('f32', [2, 3], buffer), by: { left: floats(2, 3), right: halves }, c: scalar('f32', 1) })",
+  ],
+  [
+    false,
+    "model.scaled({ x: floats(2, 3), by: { left: new DeviceTensor('f32', [3, 3], buffer), right: halves }, c: scalar('f32', 1) })",
+  ],
   [true, 'const five: 5 = (await model.drawn({ seed: key(1) }, { N: 5 })).out.shape[0]'],
   [false, 'const six: 6 = (await model.drawn({ seed: key(1) }, { N: 5 })).out.shape[0]'],
   [false, 'model.drawn({ seed: key(1) })'],
@@ -71,9 +79,10 @@ const calls: readonly (readonly [accepted: boolean, call: string])[] = [
 
 test('TypeScript refuses the wrong shapes, and only those', () => {
   const header = [
-    "import { key, load, scalar, type Tensor, tensor } from 'ricci';",
+    "import { DeviceTensor, key, load, scalar, type Tensor, tensor } from 'ricci';",
     "import type { Entries } from './model.ricci.d.ts';",
     "declare function floats<M extends number, N extends number>(m: M, n: N): Tensor<'f32', readonly [M, N]>;",
+    'declare const buffer: GPUBuffer;',
     "const halves = tensor('f16', [2, 3], [1, 2, 3, 4, 5, 6]);",
     "const picks = tensor('i32', [2], [0, 1]);",
     "const model = await load<Entries>('model.ricci');",

@@ -9,7 +9,7 @@ import { fieldType, type RecordType } from '../dsl/types/types.ts';
 import { reservedMethods } from './reserved-methods.ts';
 
 /** What a declaration may import from Ricci. */
-const helpers = ['Float', 'Key', 'Scalar', 'Tensor'] as const;
+const helpers = ['Float', 'Given', 'Key', 'Scalar', 'Tensor'] as const;
 type Helper = (typeof helpers)[number];
 
 /** Names that a type parameter would hide from the declarations. */
@@ -42,17 +42,17 @@ function declareEntry(entry: FunctionInfo, used: Set<Helper>): readonly string[]
     return genericName(name);
   });
   const inputs = entry.parameters.flatMap(({ name, type }) =>
-    propertyLines(name, typeLines(type, [], { dim: ofInput, used })),
+    propertyLines(name, typeLines(type, [], { dim: ofInput, used, tensor: 'Given' })),
   );
   const mentioned = new Set(inferred);
-  typeLines(entry.result, [], { dim: dimText((name) => `${mentioned.add(name)}`), used });
+  typeLines(entry.result, [], { dim: dimText((name) => `${mentioned.add(name)}`), used, tensor: 'Tensor' });
   const explicit = entry.sizes.slice(0, entry.explicitSizes);
   const given = explicit.map(
     (name) => `${name}: ${mentioned.has(name) ? ofInput(parameter(name)) : 'number'};`,
   );
   // What no input fixes, TypeScript cannot know.
   const ofResult = dimText((name) => (inferred.has(name) ? genericName(name) : 'number'));
-  const result = propertyLines('out', typeLines(entry.result, [], { dim: ofResult, used }));
+  const result = propertyLines('out', typeLines(entry.result, [], { dim: ofResult, used, tensor: 'Tensor' }));
   const sizes = entry.sizes.filter((name) => inferred.has(name)).map(genericName);
   const generics = sizes.length === 0 ? '' : `<${sizes.map((size) => `${size} extends number`).join(', ')}>`;
   return [
@@ -100,6 +100,8 @@ function dimText(named: (name: string) => string): DimText {
 interface Writing {
   readonly dim: DimText;
   readonly used: Set<Helper>;
+  /** What is given may be on a device; results are in memory. */
+  readonly tensor: 'Given' | 'Tensor';
 }
 
 /** `name: type;`, whose type may go on over several lines. */
@@ -140,12 +142,12 @@ function typeLines(type: Type, outer: readonly Dim[], writing: Writing): readonl
 function tensorText(
   element: string,
   dims: readonly Dim[],
-  { dim, used }: Writing,
+  { dim, used, tensor }: Writing,
   last: readonly string[] = [],
 ): string {
   const sizes = [...dims.map(({ size }) => dim(size)), ...last];
-  used.add(sizes.length === 0 ? 'Scalar' : 'Tensor');
-  return sizes.length === 0 ? `Scalar<${element}>` : `Tensor<${element}, readonly [${sizes.join(', ')}]>`;
+  used.add(sizes.length === 0 ? 'Scalar' : tensor);
+  return sizes.length === 0 ? `Scalar<${element}>` : `${tensor}<${element}, readonly [${sizes.join(', ')}]>`;
 }
 
 function elementText(element: ElementType, { used }: Writing): string {

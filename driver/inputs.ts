@@ -5,24 +5,25 @@ import { dtypeFacts } from '../dsl/types/dtype.ts';
 import { evaluateSize } from '../dsl/types/size.ts';
 import type { ElementType } from '../dsl/types/typed.ts';
 import { UserError } from '../runtime/errors.ts';
+import { type AnyTensor, DeviceTensor, isOnDevice } from '../runtime/webgpu/device-tensor.ts';
 import { checkIndices, checkTensorBytes, type TensorData } from '../runtime/weights/tensor-data.ts';
 
 /** Tensors by name; records as nested objects, or flat by path (`experts.gate`). */
 export interface ModelInputs {
-  readonly [name: string]: TensorData | ModelInputs;
+  readonly [name: string]: AnyTensor | ModelInputs;
 }
 
-export function flattenInputs(inputs: ModelInputs, prefix = ''): Map<string, TensorData> {
+export function flattenInputs(inputs: ModelInputs, prefix = ''): Map<string, AnyTensor> {
   return new Map(
-    Object.entries(inputs).flatMap(([name, value]): [string, TensorData][] => {
+    Object.entries(inputs).flatMap(([name, value]): [string, AnyTensor][] => {
       const path = `${prefix}${name}`;
       return isTensor(value) ? [[path, value]] : [...flattenInputs(value, `${path}.`)];
     }),
   );
 }
 
-function isTensor(value: TensorData | ModelInputs): value is TensorData {
-  return value.bytes instanceof Uint8Array;
+function isTensor(value: AnyTensor | ModelInputs): value is AnyTensor {
+  return value instanceof DeviceTensor || ('bytes' in value && value.bytes instanceof Uint8Array);
 }
 
 /**
@@ -30,7 +31,7 @@ function isTensor(value: TensorData | ModelInputs): value is TensorData {
  */
 export function checkInputs(
   wanted: readonly EntryTensor[],
-  given: ReadonlyMap<string, TensorData>,
+  given: ReadonlyMap<string, AnyTensor>,
   sizes: ReadonlyMap<string, number>,
 ): void {
   checkInputTypes(wanted, given, sizes);
@@ -61,9 +62,10 @@ export function checkInputTypes(
 }
 
 /** @throws UserError when the tensor is not what the entry takes there. */
-function checkInput(wanted: EntryTensor, tensor: TensorData, sizes: ReadonlyMap<string, number>): void {
+function checkInput(wanted: EntryTensor, tensor: AnyTensor, sizes: ReadonlyMap<string, number>): void {
   const { path, element } = wanted;
   checkInputType(wanted, tensor, sizes);
+  if (isOnDevice(tensor)) return;
   checkTensorBytes(`the input ${path}`, tensor);
   if (element.kind === 'ix')
     checkIndices(`the input ${path}`, tensor, evaluateSize(element.range, sizes) ?? 0);

@@ -12,8 +12,10 @@ import { loadMesh } from '../runtime/mesh/run-mesh.ts';
 import { runWhole } from '../runtime/mesh/whole-tensors.ts';
 import { loadWasm } from '../runtime/wasm/load.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
-import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
-import { type LoadedPackage, loadPackage } from '../runtime/webgpu/execute.ts';
+import { adoptDevice, type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
+import { type AnyTensor, type DeviceTensor, isOnDevice } from '../runtime/webgpu/device-tensor.ts';
+import { loadPackage } from '../runtime/webgpu/execute.ts';
+import { readBuffer } from '../runtime/webgpu/read-buffer.ts';
 import { inMemory } from '../runtime/weights/stored-tensor.ts';
 import type { TensorData } from '../runtime/weights/tensor-data.ts';
 import {
@@ -34,9 +36,10 @@ import { runReference } from './run-reference.ts';
 import { runReferenceOnMesh } from './run-reference-mesh.ts';
 
 export { isUserError, UserError } from '../runtime/errors.ts';
+export { DeviceTensor } from '../runtime/webgpu/device-tensor.ts';
 export type { ModelInputs } from './inputs.ts';
 export type { Machine } from './machine.ts';
-export type { Float, Key, Scalar, Tensor } from './tensors.ts';
+export type { Float, Given, Key, Scalar, Tensor } from './tensors.ts';
 export { key, scalar, tensor, valuesOf } from './tensors.ts';
 
 export type Target = 'wgsl' | 'wasm' | 'reference';
@@ -49,6 +52,8 @@ export interface LoadOptions {
   readonly target?: Target;
   /** Which WebGPU adapter: hardware if there is one, by default. */
   readonly adapter?: 'auto' | 'hardware' | 'software';
+  /** A WebGPU device of the caller's own to run on, which `close` leaves open. */
+  readonly device?: GPUDevice;
   /**
    * Devices along mesh axes: `{ dp: 2, tp: 4 }`. They are logical devices of the one adapter; tensors are
    * whole in calls, and cut and put together there.
@@ -76,8 +81,30 @@ export interface Model {
     inputs: ModelInputs,
     sizes?: Readonly<Record<string, number>>,
   ) => Promise<ModelOutputs>;
+  readonly webgpu: OnWebGpu;
   /** Gives the device back. A call after that takes one anew. */
   readonly close: () => void;
+}
+
+/**
+ * Tensors that stay on the device, with the target `wgsl` and no mesh. Inputs of any call may be such
+ * tensors: they are read where they are, and not copied. Of indices among them it is not checked that they
+ * are in range; what they read then is some element.
+ */
+export interface OnWebGpu {
+  /** The device that the model runs on: buffers must be made on it. */
+  readonly device: () => Promise<GPUDevice>;
+  /**
+   * As `Model.call`, but leaves the results on the device, and does not wait for the end of the run. They
+   * hold until the next call of the entry with the same shapes; as its inputs they are copied first.
+   */
+  readonly call: (
+    entry: string,
+    inputs: ModelInputs,
+    sizes?: Readonly<Record<string, number>>,
+  ) => Promise<{ readonly out: DeviceTensor } & { readonly [path: string]: DeviceTensor }>;
+  /** What is in a tensor once all that was asked for before has run. */
+  readonly read: (tensor: DeviceTensor) => Promise<TensorData>;
 }
 
 /** A call of one entry, where there are no generated declarations: `load<Entries>(…)`. */
@@ -102,7 +129,11 @@ export async function load<Entries extends object = Calls>(
     return opening;
   };
 
-  const call: Model['call'] = async (entryName, inputs, given = {}) => {
+  const prepared = async (
+    entryName: string,
+    inputs: ModelInputs,
+    given: Readonly<Record<string, number>>,
+  ): Promise<{ readonly instance: Instance; readonly tensors: ReadonlyMap<string, AnyTensor> }> => {
     const entry = chooseEntry(checked.program, path, entryName);
     const tensors = flattenInputs(inputs);
     const { sizes, wanted } = solve(checked, entry, tensors, given, options);
@@ -116,12 +147,29 @@ export async function load<Entries extends object = Calls>(
       instances.delete(key);
       throw error;
     });
+    return { instance, tensors };
+  };
+  const call: Model['call'] = async (entry, inputs, given = {}) => {
+    const { instance, tensors } = await prepared(entry, inputs, given);
     return Object.fromEntries(await instance.run(tensors)) as ModelOutputs;
+  };
+  const onDevice = async (): Promise<OpenedDevice> => {
+    if (isOnWebGpu(options)) return open();
+    throw elsewhere(options);
+  };
+  const webgpu: OnWebGpu = {
+    device: async () => (await onDevice()).device,
+    call: async (entry, inputs, given = {}) => {
+      await onDevice();
+      const { instance, tensors } = await prepared(entry, inputs, given);
+      return Object.fromEntries(await instance.runOnDevice(tensors)) as Awaited<ReturnType<OnWebGpu['call']>>;
+    },
+    read: async (tensor) => readBuffer(await onDevice(), tensor),
   };
   const close = () => {
     for (const making of instances.values())
       void making.then(({ destroy }) => destroy()).catch(() => undefined);
-    void opening?.then((device) => device.destroy()).catch(() => undefined);
+    if (options.device === undefined) void opening?.then((device) => device.destroy()).catch(() => undefined);
     opening = undefined;
     instances.clear();
   };
@@ -131,16 +179,21 @@ export async function load<Entries extends object = Calls>(
     async (inputs: ModelInputs, sizes?: Readonly<Record<string, number>>) =>
       nestOutputs(await call(name, inputs, sizes)),
   ]);
-  return { ...Object.fromEntries(entries), call, close } as Model & Entries;
+  return { ...Object.fromEntries(entries), call, webgpu, close } as Model & Entries;
 }
 
-async function openWith({ adapter = 'auto', report = () => undefined }: LoadOptions): Promise<OpenedDevice> {
+async function openWith(options: LoadOptions): Promise<OpenedDevice> {
+  const { device, adapter = 'auto', report = () => undefined } = options;
+  if (device !== undefined) return adoptDevice(device);
   return openDevice(await openAdapter({ kind: adapter, report }));
 }
 
 /** An entry compiled for one set of shapes. */
 interface Instance {
-  readonly run: (inputs: ReadonlyMap<string, TensorData>) => Promise<ReadonlyMap<string, TensorData>>;
+  readonly run: (inputs: ReadonlyMap<string, AnyTensor>) => Promise<ReadonlyMap<string, TensorData>>;
+  readonly runOnDevice: (
+    inputs: ReadonlyMap<string, AnyTensor>,
+  ) => Promise<ReadonlyMap<string, DeviceTensor>>;
   /** Beside what is on the device, which goes with it. */
   readonly destroy: () => void;
 }
@@ -150,40 +203,80 @@ async function makeInstance(
   entry: string,
   sizes: ReadonlyMap<string, number>,
   inputDtypes: ReadonlyMap<string, Dtype>,
-  { target = 'wgsl', mesh, auto = false, machine = {} }: LoadOptions,
+  options: LoadOptions,
   open: () => Promise<OpenedDevice>,
 ): Promise<Instance> {
+  const { target = 'wgsl', mesh, auto = false, machine = {} } = options;
   const placing = mesh && { mesh: meshOf(mesh), auto, costs: costModelOf(machine) };
   const instance = { entry, sizes, inputDtypes, ...placing };
   const lowered: Lowered = accepted(lower(checked, instance));
   if (target === 'reference') {
     const { graph, device } = lowered;
-    return {
-      run: async (inputs) =>
-        device === undefined ? runReference(graph, inputs) : runReferenceOnMesh(device, inputs),
-      destroy: () => undefined,
-    };
+    return onHost(options, async (inputs) =>
+      device === undefined ? runReference(graph, inputs) : runReferenceOnMesh(device, inputs),
+    );
   }
   if (target === 'wasm') {
     const loaded = await loadWasm(compileWasm(lowered, instance).package);
-    return { run: async (inputs) => loaded.run(inputs), destroy: loaded.destroy };
+    return onHost(options, async (inputs) => loaded.run(inputs), loaded.destroy);
   }
   const device = await open();
   const { package: compiled } = compileFor(lowered, instance, device.profile);
   if (mesh === undefined) {
-    const loaded: LoadedPackage = await loadPackage(compiled, device);
-    return { run: (inputs) => loaded.run(inputs), destroy: () => undefined };
+    const loaded = await loadPackage(compiled, device);
+    return {
+      run: (inputs) => loaded.run(inputs),
+      runOnDevice: (inputs) => loaded.start(inputs),
+      destroy: loaded.destroy,
+    };
   }
   const loaded = await loadMesh(compiled, device);
-  return {
-    run: (inputs) =>
+  return onHost(
+    options,
+    (inputs) =>
       runWhole(
         loaded,
         compiled.manifest,
         new Map([...inputs].map(([path, tensor]) => [path, inMemory(tensor)])),
       ),
-    destroy: () => undefined,
+    loaded.destroy,
+  );
+}
+
+function isOnWebGpu({ target = 'wgsl', mesh }: LoadOptions): boolean {
+  return target === 'wgsl' && mesh === undefined;
+}
+
+/** An instance whose tensors come from the memory of the host, and go there. */
+function onHost(
+  options: LoadOptions,
+  run: (inputs: ReadonlyMap<string, TensorData>) => Promise<ReadonlyMap<string, TensorData>>,
+  destroy: () => void = () => undefined,
+): Instance {
+  return {
+    run: async (inputs) => {
+      const here = new Map<string, TensorData>();
+      for (const [path, tensor] of inputs) {
+        if (isOnDevice(tensor)) throw elsewhere(options, path);
+        here.set(path, tensor);
+      }
+      return run(here);
+    },
+    runOnDevice: async () => {
+      throw elsewhere(options);
+    },
+    destroy,
   };
+}
+
+function elsewhere({ target = 'wgsl', mesh }: LoadOptions, input?: string): UserError {
+  const what = input === undefined ? 'tensors' : `the input ${input}`;
+  const where = mesh === undefined ? `the target ${target}` : 'a mesh';
+  return new UserError(
+    'wrong-input',
+    `${what} cannot be on a WebGPU device where the model runs on ${where}`,
+    "load the model with target: 'wgsl' and no mesh, or give tensors in memory",
+  );
 }
 
 /** In the order in which the axes are given: along the last, neighbours have neighbouring numbers. */
@@ -202,7 +295,7 @@ function meshOf(axes: Readonly<Record<string, number>>): Mesh {
 function solve(
   checked: Checked,
   entry: string,
-  tensors: ReadonlyMap<string, TensorData>,
+  tensors: ReadonlyMap<string, AnyTensor>,
   given: Readonly<Record<string, number>>,
   { mesh = {} }: LoadOptions,
 ): { readonly sizes: ReadonlyMap<string, number>; readonly wanted: readonly EntryTensor[] } {

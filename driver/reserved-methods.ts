@@ -1,4 +1,4 @@
 /**
  * The model's own methods: entries of these names are not methods of it, but are called by name, with `call`.
  */
-export const reservedMethods: ReadonlySet<string> = new Set(['call', 'close']);
+export const reservedMethods: ReadonlySet<string> = new Set(['call', 'close', 'webgpu']);

@@ -2,6 +2,7 @@
 import { elementCount, typeText } from '../compiler/plan/storage-bytes.ts';
 import type { Dtype } from '../dsl/types/dtype.ts';
 import { UserError } from '../runtime/errors.ts';
+import type { DeviceTensor } from '../runtime/webgpu/device-tensor.ts';
 import { type TensorData, tensorFromValues, tensorValues } from '../runtime/weights/tensor-data.ts';
 
 /** A tensor whose dtype and shape its type knows: what generated declarations speak of. */
@@ -10,6 +11,11 @@ export interface Tensor<D extends Dtype = Dtype, S extends readonly number[] = r
   readonly dtype: D;
   readonly shape: S;
 }
+
+/** What an entry takes: a tensor in memory, or one on the WebGPU device that the model runs on. */
+export type Given<D extends Dtype = Dtype, S extends readonly number[] = readonly number[]> =
+  | Tensor<D, S>
+  | DeviceTensor<D, S>;
 
 /** What a `float` of Ricci takes. */
 export type Float = 'f32' | 'bf16' | 'f16' | 'f8e4m3' | 'f8e5m2';

@@ -69,11 +69,11 @@ export interface MeshCommand {
 export function encodeMesh(
   { commands }: Expansion,
   exchanges: Exchanges,
-  { kernels }: Manifest,
+  manifest: Manifest,
   site: MeshSite,
 ): MeshCommand[] {
   const { mesh, device, pipelines, memories } = site;
-  const encodings = memories.map((memory) => createEncoding(device, pipelines, memory, kernels));
+  const encodings = memories.map((memory) => createEncoding(device, pipelines, memory, manifest));
   const encodePart = partEncoding(exchanges, site);
   const encoded: MeshCommand[] = [];
   let number = 0;
@@ -117,7 +117,7 @@ function partEncoding(
   ): EncodedCommand => {
     const { pipeline, layout } = site.pipelines.get(kernel)!;
     const key = `${kernel} ${bound.join(' ')}`;
-    const buffers = bound.map((each) => (each === 'scratch' ? site.scratch! : bufferOf(each)));
+    const buffers = bound.map((each) => ({ buffer: each === 'scratch' ? site.scratch! : bufferOf(each) }));
     const bindGroup = bindGroups.get(key) ?? bind(site.device, kernel, layout, buffers, site.uniforms);
     bindGroups.set(key, bindGroup);
     const dynamicOffsets = [entries.get(uniformOf(part)!.join())! * uniformStride];

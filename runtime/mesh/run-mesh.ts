@@ -32,7 +32,8 @@ import { type Exchanges, encodeMesh, exchangesOf } from './encode-mesh.ts';
  * The package on each device of a mesh, in the order of their numbers. Inputs and outputs are what the
  * devices hold: the blocks of tensors that are cut. `distribute.ts` makes them and puts them together.
  */
-export interface LoadedMesh extends Runner<readonly Tensors[], Map<string, TensorData>[]> {
+export interface LoadedMesh
+  extends Omit<Runner<readonly Tensors[], Map<string, TensorData>[], undefined>, 'start'> {
   readonly mesh: Mesh;
   /** Bytes of memory that all devices together hold. */
   readonly peakBytes: number;
@@ -110,7 +111,7 @@ export async function loadMesh(
       });
     });
     const commands = encoded.map(({ command }) => command);
-    const runner = createRunner(opened, `a run of ${manifest.entry}`, commands, {
+    const runner = createRunner(opened, `a run of ${manifest.entry}`, async () => commands, {
       write: (given: readonly Tensors[] | undefined) => {
         if (given !== undefined) checkCount(manifest.entry, given, memories);
         for (const [number, memory] of memories.entries()) memory.write(given?.[number]);
@@ -119,6 +120,7 @@ export async function loadMesh(
         for (const memory of memories) memory.copyOutputs(encoder);
       },
       takeOutputs: () => Promise.all(memories.map((memory) => memory.takeOutputs())),
+      outputs: () => undefined,
     });
     return {
       ...runner,

@@ -72,7 +72,7 @@ export async function loadRank(
   };
   try {
     const { lanes, encoded } = await guard('the exchanges with other devices', () => {
-      const encode = createEncoding(device, pipelines, memory, manifest.kernels);
+      const encode = createEncoding(device, pipelines, memory, manifest);
       return {
         lanes: lanesOf(rounds, shared),
         encoded: rounds.map((round) => ({ ...round, commands: round.commands.map(encode) })),

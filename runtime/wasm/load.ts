@@ -45,7 +45,7 @@ export async function loadWasm(pkg: WasmPackage, options: LoadOptions = {}): Pro
   const most = Math.max(1, ...manifest.kernels.map(({ groups }) => groups));
   const threads = startThreads(module, memory, kernels, Math.min(count, most) - 1);
   const contents = new Uint8Array(memory.buffer);
-  const take = inputsToCome(manifest);
+  const take = inputsToCome(manifest, (tensor: TensorData) => tensor);
   /** By slot, the first byte of what is in it now: loops swap them. */
   let places = pointers;
 

@@ -48,7 +48,16 @@ export async function openDevice(adapter: GPUAdapter): Promise<OpenedDevice> {
         'close other programs that use the GPU, or choose another adapter',
       );
     });
-  const profile = deviceProfile(device, adapter.info);
+  return opened(device, adapter.info);
+}
+
+/** A device that someone else has made, with the features and limits that it was made with. */
+export function adoptDevice(device: GPUDevice): OpenedDevice {
+  return opened(device, device.adapterInfo);
+}
+
+function opened(device: GPUDevice, info: GPUAdapterInfo): OpenedDevice {
+  const profile = deviceProfile(device, info);
   return {
     device,
     profile,
@@ -102,14 +111,24 @@ function guardOf(device: GPUDevice): OpenedDevice['guard'] {
   /** The device's last failure: a lost device never recovers, an uncaptured error goes to the next guard. */
   let lost: UserError | undefined;
   let uncaptured: UserError | undefined;
-  const loss = device.lost.then((info) => {
+  /** Who waits for work of the device. (A race with `device.lost` itself would keep all that ever ran in it.) */
+  const waiting = new Set<(lost: UserError) => void>();
+  void device.lost.then((info) => {
     lost = new UserError(
       'device-lost',
       `the device was lost: ${info.message || info.reason}`,
       'run again; if it happens again with the same program, use smaller sizes or --target reference',
     );
-    return lost;
+    for (const tell of waiting) tell(lost);
   });
+  const unlessLost = <T>(work: Promise<T>): Promise<T | UserError> => {
+    let tell: (lost: UserError) => void = () => undefined;
+    return new Promise<T | UserError>((resolve, reject) => {
+      tell = resolve;
+      waiting.add(tell);
+      work.then(resolve, reject);
+    }).finally(() => waiting.delete(tell));
+  };
   device.addEventListener('uncapturederror', (event) => {
     // Otherwise it is also printed on the console.
     event.preventDefault();
@@ -140,9 +159,7 @@ function guardOf(device: GPUDevice): OpenedDevice['guard'] {
           )
         : outcome,
     ]);
-    const first = await Promise.race([finished, loss]).catch(
-      (error: unknown) => lost ?? asFailure(what, error),
-    );
+    const first = await unlessLost(finished).catch((error: unknown) => lost ?? asFailure(what, error));
     if (first instanceof UserError) throw first;
     const [errors, result] = first;
     const error = errors.find((at) => at !== undefined) ?? uncaptured;

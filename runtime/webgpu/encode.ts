@@ -1,7 +1,7 @@
 /** From the commands of a package to those of WebGPU. */
 import type { Command } from '../../compiler/plan/expand.ts';
 import { uniformStride } from '../../compiler/plan/expand.ts';
-import type { PackageKernel } from '../../compiler/plan/package.ts';
+import type { Manifest } from '../../compiler/plan/package.ts';
 import { copyBytesGrid, copyBytesKernel } from './copy-bytes.ts';
 import { type KernelPipeline, uniformBytes } from './pipelines.ts';
 
@@ -26,6 +26,7 @@ export type EncodedCommand =
 
 /** Where a device's part in a package is: what its commands work on. */
 export interface CommandSite {
+  /** At least as large as the slots are said to be. */
   readonly slots: readonly GPUBuffer[];
   readonly uniforms: GPUBuffer | undefined;
 }
@@ -38,7 +39,7 @@ export function createEncoding(
   device: GPUDevice,
   pipelines: ReadonlyMap<string, KernelPipeline>,
   { slots, uniforms }: CommandSite,
-  kernels: readonly PackageKernel[],
+  { kernels, slots: sizes }: Pick<Manifest, 'kernels' | 'slots'>,
 ): (command: OwnCommand) => EncodedCommand {
   const grids = new Map(kernels.map((kernel) => [kernel.name, kernel.grid]));
   const bindGroups = new Map<string, GPUBindGroup>();
@@ -52,7 +53,7 @@ export function createEncoding(
     const key = `${kernel} ${buffers.join()}`;
     let bindGroup = bindGroups.get(key);
     if (bindGroup === undefined) {
-      const bound = buffers.map((slot) => slots[slot]!);
+      const bound = buffers.map((slot) => ({ buffer: slots[slot]!, size: sizes[slot]!.bytes }));
       bindGroup = bind(device, kernel, layout, bound, uniform === undefined ? undefined : uniforms);
       bindGroups.set(key, bindGroup);
     }
@@ -81,10 +82,10 @@ export function bind(
   device: GPUDevice,
   label: string,
   layout: GPUBindGroupLayout,
-  buffers: readonly GPUBuffer[],
+  buffers: readonly GPUBufferBinding[],
   uniforms: GPUBuffer | undefined,
 ): GPUBindGroup {
-  const bound: GPUBufferBinding[] = buffers.map((buffer) => ({ buffer }));
+  const bound = [...buffers];
   if (uniforms !== undefined) bound.push({ buffer: uniforms, size: uniformBytes });
   const entries = bound.map((resource, binding) => ({ binding, resource }));
   return device.createBindGroup({ label, layout, entries });

@@ -2,19 +2,25 @@
 import { type Command, expandSteps } from '../../compiler/plan/expand.ts';
 import { checkLimits } from '../../compiler/plan/limits.ts';
 import type { Package } from '../../compiler/plan/package.ts';
-import { UserError } from '../errors.ts';
+import { isUserError, UserError } from '../errors.ts';
 import type { TensorData } from '../weights/tensor-data.ts';
 import type { OpenedDevice } from './device.ts';
-import { createEncoding, type OwnCommand } from './encode.ts';
+import type { AnyTensor, DeviceTensor } from './device-tensor.ts';
+import { createEncoding, type EncodedCommand, type OwnCommand } from './encode.ts';
+import { keepRecent } from './kept.ts';
 import { allocateMemory } from './package-memory.ts';
 import { createPipelines, kernelsOf } from './pipelines.ts';
 import { createRunner, type Runner } from './runner.ts';
 
 /** Tensors by path. */
 export type Tensors = ReadonlyMap<string, TensorData>;
+type Given = ReadonlyMap<string, AnyTensor>;
 
-/** A package on a device, ready to run: nothing is compiled or allocated after loading. */
-export interface LoadedPackage extends Runner<Tensors, Map<string, TensorData>> {
+/**
+ * A package on a device, ready to run: nothing is compiled or allocated after loading. Inputs that are on the
+ * device are read where they are, each time anew; those of the host are copied to it once.
+ */
+export interface LoadedPackage extends Runner<Given, Map<string, TensorData>, Map<string, DeviceTensor>> {
   /** Bytes of device memory that it holds. */
   readonly peakBytes: number;
   readonly destroy: () => void;
@@ -43,14 +49,47 @@ export async function loadPackage(
   const commands = expansion.commands.filter(isOwn);
   const pipelines = await createPipelines(kernelsOf(pkg, commands), opened, onPipeline);
   const memory = await allocateMemory(manifest, expansion, opened, () => 0);
-  const encoded = await guard('the bindings of its kernels', () =>
-    commands.map(createEncoding(device, pipelines, memory, manifest.kernels)),
-  );
+  const encode = (slots: readonly GPUBuffer[]) =>
+    commands.map(createEncoding(device, pipelines, { ...memory, slots }, manifest));
+  const own = await guard('the bindings of its kernels', () => encode(memory.slots));
+  const recent = keepRecent<readonly EncodedCommand[]>(mostEncodings);
+  const encoded = (given: Given | undefined) => {
+    if (given !== undefined) memory.bind(given);
+    const slots = memory.buffers();
+    if (slots.every((buffer, slot) => buffer === memory.slots[slot])) return Promise.resolve(own);
+    return recent(slots.map(numberOf).join(), () => guard('buffers of the caller', () => encode(slots)));
+  };
+  const blamed = <T>(run: Promise<T>): Promise<T> =>
+    run.catch((error: unknown) => {
+      const isOfCaller = memory.buffers().some((buffer) => !memory.slots.includes(buffer));
+      if (!isOfCaller || !isUserError(error) || error.code !== 'device-refused') throw error;
+      throw new UserError(
+        'wrong-input',
+        `${manifest.entry} was given a buffer that cannot be used: ${error.message}`,
+        'make buffers on the device that the model runs on, and keep them for as long as it does',
+      );
+    });
+  const runner = createRunner(opened, `a run of ${manifest.entry}`, encoded, memory);
   return {
-    ...createRunner(opened, `a run of ${manifest.entry}`, encoded, memory),
+    ...runner,
+    run: (inputs) => blamed(runner.run(inputs)),
+    start: (inputs) => blamed(runner.start(inputs)),
     peakBytes: memory.bytes,
     destroy: memory.destroy,
   };
+}
+
+/** Bind groups for this many sets of buffers are kept: callers have a few that take turns. */
+const mostEncodings = 8;
+
+const numbers = new WeakMap<GPUBuffer, number>();
+let lastNumber = 0;
+
+/** Different for different buffers. */
+function numberOf(buffer: GPUBuffer): number {
+  const number = numbers.get(buffer) ?? ++lastNumber;
+  numbers.set(buffer, number);
+  return number;
 }
 
 /** A package that is for no mesh has no others: its steps were checked. */

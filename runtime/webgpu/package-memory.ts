@@ -1,17 +1,23 @@
 /** The memory of one device that runs a package: its slots, uniforms and the way of tensors in and out. */
 import { type Expansion, type UniformEntry, uniformStride } from '../../compiler/plan/expand.ts';
-import type { Manifest } from '../../compiler/plan/package.ts';
+import type { Manifest, PackageTensor } from '../../compiler/plan/package.ts';
 import { bufferBytes, bytesText, packedBytes } from '../../compiler/plan/storage-bytes.ts';
 import { inputsToCome } from '../package-inputs.ts';
 import type { TensorData } from '../weights/tensor-data.ts';
 import type { OpenedDevice } from './device.ts';
+import { type AnyTensor, DeviceTensor, isOnDevice } from './device-tensor.ts';
 import type { CommandSite } from './encode.ts';
 import type { Transfers } from './runner.ts';
 import { bufferUsage, mapForReading } from './usage.ts';
 
 export interface PackageMemory
   extends CommandSite,
-    Transfers<ReadonlyMap<string, TensorData>, Map<string, TensorData>> {
+    Transfers<ReadonlyMap<string, AnyTensor>, Map<string, TensorData>, Map<string, DeviceTensor>> {
+  /** Where each slot is now: inputs that are on the device are used where they are. */
+  readonly buffers: () => readonly GPUBuffer[];
+  /** Takes note of inputs that are on the device; `write` does with those that are not. */
+  readonly bind: (given: ReadonlyMap<string, AnyTensor>) => void;
+  /** Of its own. */
   readonly bytes: number;
   readonly destroy: () => void;
 }
@@ -48,22 +54,41 @@ export async function allocateMemory(
       uniformBuffer,
       uniforms.map((entry) => wordsOf(entry, coordinate)),
     );
-  const outputs = manifest.outputs.map((output) => ({
-    ...output,
-    buffer: slots[finalBuffer[output.slot]!]!,
-  }));
-  const take = inputsToCome(manifest);
+  const bound = [...slots];
+  const outputBuffer = (output: PackageTensor) => bound[finalBuffer[output.slot]!]!;
+  const take = inputsToCome<AnyTensor>(manifest, (tensor) => (isOnDevice(tensor) ? undefined : tensor));
+  const slotOfInput = new Map(manifest.inputs.map(({ path, slot }) => [path, slot]));
 
   return {
     bytes: memory.bytes(),
     slots,
     uniforms: uniformBuffer,
+    buffers: () => bound,
+    bind: (given) => {
+      for (const [path, tensor] of given) {
+        const slot = slotOfInput.get(path);
+        // A kernel must not read what it writes: what is in a slot of this package is copied.
+        if (slot !== undefined)
+          bound[slot] = isOnDevice(tensor) && !slots.includes(tensor.buffer) ? tensor.buffer : slots[slot]!;
+      }
+    },
     write: (given = new Map()) =>
-      take(given, ({ slot }, tensor) => writeTensor(device, slots[slot]!, tensor)),
+      take(given, ({ slot }, tensor) => {
+        const buffer = slots[slot]!;
+        if (!isOnDevice(tensor)) writeTensor(device, buffer, tensor);
+        else if (bound[slot] === buffer) copyTensor(device, tensor, buffer);
+      }),
+    outputs: () =>
+      new Map(
+        manifest.outputs.map((output) => {
+          const { path, dtype, shape } = output;
+          return [path, new DeviceTensor(dtype, shape, outputBuffer(output))];
+        }),
+      ),
     copyOutputs: (encoder) => {
       let offset = 0;
-      for (const output of outputs) {
-        encoder.copyBufferToBuffer(output.buffer, 0, readback!, offset, bufferBytes(output));
+      for (const output of manifest.outputs) {
+        encoder.copyBufferToBuffer(outputBuffer(output), 0, readback!, offset, bufferBytes(output));
         offset += bufferBytes(output);
       }
     },
@@ -73,7 +98,7 @@ export async function allocateMemory(
       await readback.mapAsync(mapForReading);
       const mapped = new Uint8Array(readback.getMappedRange());
       let offset = 0;
-      for (const output of outputs) {
+      for (const output of manifest.outputs) {
         const { path, dtype, shape } = output;
         results.set(path, { dtype, shape, bytes: mapped.slice(offset, offset + packedBytes(output)) });
         offset += bufferBytes(output);
@@ -126,6 +151,13 @@ export function writeUniforms(
   const wordsPerEntry = uniformStride / Uint32Array.BYTES_PER_ELEMENT;
   for (const [index, entry] of uniforms.entries()) words.set(entry, index * wordsPerEntry);
   device.queue.writeBuffer(buffer, 0, words);
+}
+
+function copyTensor(device: GPUDevice, { buffer: from, ...type }: DeviceTensor, to: GPUBuffer): void {
+  if (from === to) return;
+  const encoder = device.createCommandEncoder();
+  encoder.copyBufferToBuffer(from, 0, to, 0, bufferBytes(type));
+  device.queue.submit([encoder.finish()]);
 }
 
 /** WebGPU writes whole words, from memory that no other thread writes. */

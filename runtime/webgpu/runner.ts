@@ -5,10 +5,15 @@ import { inTurns } from './in-turns.ts';
 import { type CommandTime, timeCommands } from './timestamps.ts';
 
 /** Any of them may reject with a UserError (`out-of-memory`, `device-lost`, `device-refused`). */
-export interface Runner<Inputs, Outputs> {
+export interface Runner<Inputs, Outputs, OnDevice> {
   /** Uploads the inputs, runs, and reads the outputs back. Inputs left out stay as last uploaded. */
   readonly run: (inputs: Inputs) => Promise<Outputs>;
   readonly upload: (inputs: Inputs) => Promise<void>;
+  /**
+   * As `run`, but the outputs stay on the device, where they are until the next run; and its end is not
+   * waited for: it resolves when the device has accepted it and all but a few of the runs before have ended.
+   */
+  readonly start: (inputs: Inputs) => Promise<OnDevice>;
   /** Runs on the inputs last uploaded; resolves when the device is done. The outputs stay on it. */
   readonly runOnDevice: () => Promise<void>;
   /** The outputs of the last run. */
@@ -19,49 +24,74 @@ export interface Runner<Inputs, Outputs> {
   readonly time: () => Promise<CommandTime[]>;
 }
 
-export interface Transfers<Inputs, Outputs> {
+/** Runs that the device has not ended, beyond which another waits: enough to keep it busy. */
+const mostUnfinished = 4;
+
+export interface Transfers<Inputs, Outputs, OnDevice> {
   /** @throws UserError `wrong-input` if inputs are wrong, or never came. `undefined` gives none. */
   readonly write: (inputs: Inputs | undefined) => void;
   /** Records the way of the outputs to where `takeOutputs` reads them. */
   readonly copyOutputs: (encoder: GPUCommandEncoder) => void;
   readonly takeOutputs: () => Promise<Outputs>;
+  readonly outputs: () => OnDevice;
 }
 
-/** @param what runs, for messages: `a run of layer` */
-export function createRunner<Inputs, Outputs>(
+/**
+ * @param what runs, for messages: `a run of layer`
+ * @param encoded what runs on these inputs; `undefined` as for `write`
+ */
+export function createRunner<Inputs, Outputs, OnDevice>(
   opened: OpenedDevice,
   what: string,
-  commands: readonly EncodedCommand[],
-  { write, copyOutputs, takeOutputs }: Transfers<Inputs, Outputs>,
-): Runner<Inputs, Outputs> {
+  encoded: (inputs: Inputs | undefined) => Promise<readonly EncodedCommand[]>,
+  { write, copyOutputs, takeOutputs, outputs }: Transfers<Inputs, Outputs, OnDevice>,
+): Runner<Inputs, Outputs, OnDevice> {
   const { device, guard } = opened;
   const inTurn = inTurns();
-  const guarded = <T>(work: () => Promise<T>) => inTurn(() => guard(what, work));
+  const guarded = <T>(
+    inputs: Inputs | undefined,
+    work: (commands: readonly EncodedCommand[]) => Promise<T>,
+  ): Promise<T> =>
+    inTurn(async () => {
+      const commands = await encoded(inputs);
+      return guard(what, () => {
+        write(inputs);
+        return work(commands);
+      });
+    });
+  const unfinished: Promise<undefined>[] = [];
+  const submitted = (): Promise<undefined> | undefined => {
+    unfinished.push(device.queue.onSubmittedWorkDone());
+    return unfinished.length > mostUnfinished ? unfinished.shift() : undefined;
+  };
   return {
     run: (inputs) =>
-      guarded(() => {
-        write(inputs);
+      guarded(inputs, (commands) => {
         submitCommands(device, commands, copyOutputs);
         return takeOutputs();
       }),
-    upload: (inputs) =>
-      guarded(() => {
-        write(inputs);
-        return device.queue.onSubmittedWorkDone();
+    upload: (inputs) => guarded(inputs, () => device.queue.onSubmittedWorkDone()),
+    start: (inputs) =>
+      guarded(inputs, async (commands) => {
+        submitCommands(device, commands, undefined);
+        await submitted();
+        return outputs();
       }),
     runOnDevice: () =>
-      guarded(() => {
-        write(undefined);
+      guarded(undefined, (commands) => {
         submitCommands(device, commands, undefined);
         return device.queue.onSubmittedWorkDone();
       }),
     read: () =>
-      guarded(() => {
-        submitCommands(device, [], copyOutputs);
-        return takeOutputs();
-      }),
+      inTurn(() =>
+        guard(what, () => {
+          submitCommands(device, [], copyOutputs);
+          return takeOutputs();
+        }),
+      ),
     time: () =>
-      inTurn(() => {
+      inTurn(async () => {
+        const commands = await encoded(undefined);
         write(undefined);
         return timeCommands(opened, commands);
       }),
