@@ -59,7 +59,8 @@ const table = {
    * sin and cos to about 1e-7 for angles up to some ten million, where the builtins promise 2^-11 within ±π
    * only: the angle less the nearest multiple of π/2 in three parts of 11 bits (Cody and Waite, 1980), then
    * Taylor's series. The number of quarter turns is taken in two parts of 12 bits, so that the products are
-   * exact. It may be one off for angles of millions, and so the series reach to ±π/2. Beyond, where neighbours in f32 are radians apart, the result is at least one of a sine.
+   * exact. It may be one off for angles of millions, and so the series reach to ±π/2. Beyond, where
+   * neighbours in f32 are radians apart, the result is at least one of a sine.
    */
   exact_sin: {
     text: `fn exact_sin(x: F) -> F { return quarter_turns(x, I(0)); }`,
