@@ -51,11 +51,19 @@ async function onLinux(kind: Kind): Promise<GPUAdapter | undefined> {
 async function request(kind: Kind, manifest: string | undefined): Promise<GPUAdapter | undefined> {
   const gpu = instances.get(manifest ?? '') ?? (await createInstance());
   instances.set(manifest ?? '', gpu);
-  const adapter = await withDriver(manifest, () =>
-    gpu.requestAdapter({ powerPreference: 'high-performance', forceFallbackAdapter: kind === 'software' }),
-  );
+  const ask = (forceFallbackAdapter: boolean) =>
+    withDriver(manifest, () =>
+      gpu.requestAdapter({ powerPreference: 'high-performance', forceFallbackAdapter }),
+    );
+  // Dawn falls back on SwiftShader only: of other software adapters it speaks where there is nothing else.
+  const adapter = (kind === 'software' ? await ask(true) : null) ?? (await ask(false));
   if (adapter === null) return undefined;
-  return kind === 'hardware' && adapter.info.isFallbackAdapter ? undefined : adapter;
+  const isWanted = {
+    auto: true,
+    hardware: !adapter.info.isFallbackAdapter,
+    software: adapter.info.isFallbackAdapter,
+  };
+  return isWanted[kind] ? adapter : undefined;
 }
 
 async function createInstance(): Promise<GPU> {
