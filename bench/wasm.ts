@@ -4,6 +4,7 @@
  */
 import { availableParallelism, cpus } from 'node:os';
 import { compileWasm } from '../driver/compile.ts';
+import { wasmDeviceHere } from '../runtime/wasm/features.ts';
 import { loadWasm } from '../runtime/wasm/load.ts';
 import { type Case, cases } from './cases.ts';
 import { prepare } from './prepare.ts';
@@ -58,7 +59,7 @@ function textsOf(measured: Measured): readonly string[] {
 async function measure(each: Case, threads: number): Promise<Measured> {
   const { instance, lowered, inputs, error } = prepare(each);
   const start = performance.now();
-  const loaded = await loadWasm(compileWasm(lowered, instance).package, { threads });
+  const loaded = await loadWasm(compileWasm(lowered, instance, wasmDeviceHere()).package, { threads });
   const loadMilliseconds = performance.now() - start;
   const outputs = loaded.run(inputs);
   const time = await medianTime(async () => loaded.compute());

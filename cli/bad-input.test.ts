@@ -143,6 +143,12 @@ describe('the command line', () => {
       2,
       /the target wasm has no wgsl/,
     ],
+    [
+      'relaxed SIMD of WGSL',
+      'compile @model.ricci --relaxed-simd -o @p',
+      2,
+      /--relaxed-simd is of WebAssembly/,
+    ],
     ['WebAssembly of WGSL', 'compile @model.ricci --show wasm', 2, /the target wgsl has no wasm/],
     ['sizes for a package', 'run @folder --size N=1', 2, /--size: a package has/],
   ])('%s', (_, line, status, message) => expectRefusal(line, status, message));

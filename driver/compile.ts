@@ -20,7 +20,7 @@ import { planPackage } from '../compiler/plan/plan-package.ts';
 import { planWasmPackage } from '../compiler/plan/plan-wasm-package.ts';
 import { allTensors } from '../compiler/plan/storages.ts';
 import { raiseGraph } from '../compiler/raise/raise-graph.ts';
-import { type DeviceProfile, wasmDevice } from '../compiler/tiles/device-profile.ts';
+import type { DeviceProfile } from '../compiler/tiles/device-profile.ts';
 import { printTileProgram } from '../compiler/tiles/print.ts';
 import { scheduleGraph } from '../compiler/tiles/schedule-graph.ts';
 import type { Schedule, ScheduledStep } from '../compiler/tiles/scheduled.ts';
@@ -207,23 +207,25 @@ export interface CompiledWasm {
 
 /**
  * A module and plan for the processor.
+ * @param device `wasmDevice`, which all engines are, or what `runtime/wasm/features.ts` says of this one
  * @throws UserError when the program does not fit into the memory of a module, or is for a mesh.
  */
 export function compileWasm(
   lowered: ForDevice,
   instance: Instance,
+  device: DeviceProfile,
   progress: Progress = silent,
 ): CompiledWasm {
-  const { schedule, programs, tensor, tensors } = scheduled(lowered, wasmDevice, progress);
+  const { schedule, programs, tensor, tensors } = scheduled(lowered, device, progress);
   progress('writing kernels', 0, 1);
-  const module = emitWasm(programs, tensor);
+  const module = emitWasm(programs, tensor, device);
   progress('planning', 0, 1);
   const planned = planWasmPackage(
     lowered.optimized,
     schedule,
     module.kernels.map((kernel) => ({ ...kernel, grid: [kernel.groups, 1, 1] })),
     encodeModule(module.code),
-    wasmDevice,
+    device,
     planOptions(lowered, instance),
   );
   checkElements(lowered.optimized, tensors.values());

@@ -10,6 +10,7 @@ import { evaluateSize } from '../dsl/types/size.ts';
 import { UserError } from '../runtime/errors.ts';
 import { loadMesh } from '../runtime/mesh/run-mesh.ts';
 import { runWhole } from '../runtime/mesh/whole-tensors.ts';
+import { wasmDeviceHere } from '../runtime/wasm/features.ts';
 import { loadWasm } from '../runtime/wasm/load.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { adoptDevice, type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
@@ -217,7 +218,7 @@ async function makeInstance(
     );
   }
   if (target === 'wasm') {
-    const loaded = await loadWasm(compileWasm(lowered, instance).package);
+    const loaded = await loadWasm(compileWasm(lowered, instance, wasmDeviceHere()).package);
     return onHost(options, async (inputs) => loaded.run(inputs), loaded.destroy);
   }
   const device = await open();

@@ -4,7 +4,9 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { graphCost } from '../compiler/graph/cost.ts';
+import { wasmDevice } from '../compiler/tiles/device-profile.ts';
 import type { Checked } from '../driver/compile.ts';
+import { wasmDeviceHere } from '../runtime/wasm/features.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
 import { instancesOf } from './instances.ts';
@@ -52,7 +54,8 @@ describe.each(programFiles)('%s', (file) => {
         ? await runEntry(checked, entry, sizes, 7, device)
         : { ...evaluateEntry(checked, entry, sizes, 7), wgsl: undefined };
       expect(distance(runs.written, runs.optimized), `optimized, ${at}`).toBeLessThanOrEqual(foldedTolerance);
-      const wasm = await runWasm(checked, entry, sizes, 7);
+      const processor = turn % 2 === 0 ? wasmDeviceHere() : wasmDevice;
+      const wasm = await runWasm(checked, entry, sizes, 7, processor);
       const tolerance = deviceToleranceOf(runs.written);
       expect(distance(runs.written, wasm), `wasm, ${at}`).toBeLessThanOrEqual(tolerance);
       if (runs.wgsl !== undefined)

@@ -14,6 +14,7 @@ import {
 import { randomInput } from '../driver/random-inputs.ts';
 import { runReference } from '../driver/run-reference.ts';
 import { dtypeFacts } from '../dsl/types/dtype.ts';
+import { wasmDeviceHere } from '../runtime/wasm/features.ts';
 import { loadWasm } from '../runtime/wasm/load.ts';
 import type { OpenedDevice } from '../runtime/webgpu/device.ts';
 import { loadPackage } from '../runtime/webgpu/execute.ts';
@@ -56,11 +57,11 @@ export async function runWasm(
   entry: string,
   sizes: ReadonlyMap<string, number>,
   seed: number,
-  threads = 1,
+  device = wasmDeviceHere(),
 ): Promise<Tensors> {
   const instance = { entry, sizes, inputDtypes: new Map() };
-  const compiled = compileWasm(loweredEntry(checked, instance), instance);
-  const loaded = await loadWasm(compiled.package, { threads });
+  const compiled = compileWasm(loweredEntry(checked, instance), instance, device);
+  const loaded = await loadWasm(compiled.package, { threads: 1 });
   try {
     return loaded.run(inputsOf(checked, entry, sizes, seed));
   } finally {

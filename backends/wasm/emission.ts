@@ -9,6 +9,8 @@ import type { Value, Writer } from './writer.ts';
 export interface Emission {
   readonly program: TileProgram;
   readonly writer: Writer;
+  /** Sums of products may use relaxed SIMD. */
+  readonly multiplyAdd: boolean;
   readonly buffers: ReadonlyMap<TensorId, Buffer>;
   readonly counters: ReadonlyMap<LoopId, Value>;
   /** The device's own place along mesh axes. */

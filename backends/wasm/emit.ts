@@ -1,5 +1,6 @@
 /** Tile programs to one WebAssembly module, a function each. */
 import type { LoopId, Tensor, TensorId } from '../../compiler/graph/graph.ts';
+import type { DeviceProfile } from '../../compiler/tiles/device-profile.ts';
 import type { TileBuffer, TileProgram } from '../../compiler/tiles/tile-program.ts';
 import type { FunctionCode, ModuleCode } from './code.ts';
 import type { Buffer, Emission } from './emission.ts';
@@ -28,12 +29,17 @@ export interface WasmModule {
 }
 
 /**
- * Deterministic: the same programs give the same module.
+ * Deterministic: the same programs and device give the same module.
  * @param tensors the types of the tensors that the programs' buffers name
  */
-export function emitWasm(programs: readonly TileProgram[], tensors: (id: TensorId) => Tensor): WasmModule {
+export function emitWasm(
+  programs: readonly TileProgram[],
+  tensors: (id: TensorId) => Tensor,
+  { core }: DeviceProfile,
+): WasmModule {
   const helpers = new Set<HelperName>();
-  const functions = programs.map((program) => emitKernel(program, tensors, helpers));
+  const shared = { helpers, multiplyAdd: core?.multiplyAdd === true };
+  const functions = programs.map((program) => emitKernel(program, tensors, shared));
   return {
     kernels: programs.map(({ name, grid, buffers, counters, coordinates }) => ({
       ...{ name, counters, coordinates },
@@ -47,7 +53,7 @@ export function emitWasm(programs: readonly TileProgram[], tensors: (id: TensorI
 function emitKernel(
   program: TileProgram,
   tensors: (id: TensorId) => Tensor,
-  helpers: Set<HelperName>,
+  shared: Pick<Emission, 'helpers' | 'multiplyAdd'>,
 ): FunctionCode {
   const { buffers, counters, coordinates } = program;
   const parameters = Array.from(
@@ -59,7 +65,7 @@ function emitKernel(
   const parameter = (): Value => writer.parameter(next++, 'i32');
   const [first, end] = [parameter(), parameter()];
   const emission: Emission = {
-    ...{ program, writer, helpers },
+    ...{ program, writer, ...shared },
     buffers: new Map(
       buffers.map(({ tensor: id, access }): [TensorId, Buffer] => {
         const tensor = tensors(id);

@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Expression, FunctionCode } from './code.ts';
@@ -32,6 +33,9 @@ function functionOf(name: InstructionName): FunctionCode {
 function isValid(code: FunctionCode): boolean {
   return WebAssembly.validate(encodeModule({ functions: [code] }));
 }
+
+// Node 20 has relaxed SIMD behind a flag.
+setFlagsFromString('--experimental-wasm-relaxed-simd');
 
 describe('every instruction', () => {
   test.each(names)('%s has the types of the table', (name) => {

@@ -182,6 +182,8 @@ const table = {
   'i32x4.trunc_sat_f32x4_u': vector(249, 'v:v'),
   'f32x4.convert_i32x4_s': vector(250, 'v:v'),
   'f32x4.convert_i32x4_u': vector(251, 'v:v'),
+  // Of relaxed SIMD: a · b + c, rounded once or twice, as the processor does it.
+  'f32x4.relaxed_madd': vector(261, 'vvv:v'),
 } as const satisfies Record<string, InstructionFacts>;
 
 export type InstructionName = keyof typeof table;

@@ -39,6 +39,8 @@ interface Problem {
 function added(emission: Emission, total: Value, left: Value, right: Value): Value {
   const { writer } = emission;
   const { width } = total;
+  if (emission.multiplyAdd && width === 4)
+    return writer.instruction('f32x4.relaxed_madd', 'f32', [left, right, total]);
   const product = writer.instruction(named('mul', 'f32', width), 'f32', [left, right]);
   return writer.instruction(named('add', 'f32', width), 'f32', [total, product]);
 }

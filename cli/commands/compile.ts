@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import type { AnyPackage } from '../../compiler/plan/package.ts';
 import { writePackage } from '../../compiler/plan/package-files.ts';
 import { bytesText } from '../../compiler/plan/storage-bytes.ts';
+import { relaxedWasmDevice, wasmDevice } from '../../compiler/tiles/device-profile.ts';
 import {
   compileFor,
   compileWasm,
@@ -25,6 +26,7 @@ import { type EntryOptions, orEnd, prepareEntry, refuseAdapter, withEntryOptions
 interface CompileOptions extends EntryOptions {
   readonly target: 'wgsl' | 'wasm';
   readonly adapter: 'auto' | 'hardware' | 'software';
+  readonly relaxedSimd?: boolean;
   readonly output?: string;
   readonly show?: Stage;
 }
@@ -46,6 +48,10 @@ export function addCompile(command: Command, streams: Streams): void {
         .choices(['auto', 'hardware', 'software'])
         .default('auto'),
     )
+    .option(
+      '--relaxed-simd',
+      'to WebAssembly with multiply-adds in one instruction, which not every engine has',
+    )
     .option('-o, --output <dir>', 'the directory to write')
     .addOption(
       new Option('--show <stage>', 'print the program at a stage, and write nothing').choices(stages),
@@ -61,6 +67,8 @@ export function addCompile(command: Command, streams: Streams): void {
       }
       refuseStage(show, options.target);
       if (options.target === 'wasm') refuseAdapter(options.adapter);
+      else if (options.relaxedSimd === true)
+        throw new UsageError('--relaxed-simd is of WebAssembly', 'use --target wasm, or leave it out');
       if (isSourceStage(show)) return showText(show, orEnd(showSource[show](file), output).text, output);
       const { checked, instance } = prepareEntry(file, options, output);
       const lowered = orEnd(lower(checked, instance, output.advance), output);
@@ -69,7 +77,9 @@ export function addCompile(command: Command, streams: Streams): void {
     });
 }
 
-type ShownOptions = Pick<CompileOptions, 'adapter' | 'output'> & { readonly show: DeviceStage | undefined };
+type ShownOptions = Pick<CompileOptions, 'adapter' | 'relaxedSimd' | 'output'> & {
+  readonly show: DeviceStage | undefined;
+};
 
 type Compile = (lowered: Lowered, instance: Instance, options: ShownOptions, output: Output) => Promise<void>;
 
@@ -87,10 +97,11 @@ function refuseStage(show: Stage | undefined, target: CompileOptions['target']):
 async function compileToWasm(
   lowered: Lowered,
   instance: Instance,
-  { show, output: directory }: ShownOptions,
+  { show, relaxedSimd, output: directory }: ShownOptions,
   output: Output,
 ): Promise<void> {
-  const compiled = compileWasm(lowered, instance, output.advance);
+  const device = relaxedSimd === true ? relaxedWasmDevice : wasmDevice;
+  const compiled = compileWasm(lowered, instance, device, output.advance);
   if (show !== undefined && show !== 'wgsl') showText(show, showWasm[show](compiled), output);
   if (directory !== undefined) await writeCompiled(directory, compiled.package, 'memory', output);
 }

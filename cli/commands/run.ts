@@ -31,6 +31,7 @@ import { deviceTrace } from '../../runtime/trace/mesh-trace.ts';
 import { traceOfRanks } from '../../runtime/trace/ranks-trace.ts';
 import type { Trace } from '../../runtime/trace/trace.ts';
 import { traceText } from '../../runtime/trace/trace-events.ts';
+import { wasmDeviceHere } from '../../runtime/wasm/features.ts';
 import { loadWasm } from '../../runtime/wasm/load.ts';
 import { openAdapter } from '../../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/webgpu/device.ts';
@@ -143,7 +144,7 @@ async function runFile(
       ? runReference(lowered.graph, readAll(given), output.advance)
       : runReferenceOnMesh(lowered.device, readAll(given));
   if (options.target === 'wasm')
-    return runWasm(compileWasm(lowered, instance, output.advance).package, given, output);
+    return runWasm(compileWasm(lowered, instance, wasmDeviceHere(), output.advance).package, given, output);
   return onDevice(options, output, async (opened) => {
     // Before the inputs are read: sizes that the device cannot hold are refused first.
     const compiled = compileFor(lowered, instance, opened.profile, output.advance);

@@ -184,6 +184,9 @@ const wasmKernelSchema = z.strictObject({
   tensors: z.array(z.strictObject({ name: z.string(), bytes: natural })).optional(),
 });
 
+/** What not every engine has. */
+const wasmFeatureSchema = z.enum(['relaxed-simd']);
+
 const wasmManifestSchema = z.strictObject({
   format: z.literal(packageFormat),
   version: z.literal(packageVersion),
@@ -194,12 +197,14 @@ const wasmManifestSchema = z.strictObject({
   ...launchFields,
   /** Memory of a run: slots, and what may be read around them. */
   peakBytes: natural,
+  requires: z.strictObject({ features: z.array(wasmFeatureSchema) }),
 });
 
 const anyManifestSchema = z.discriminatedUnion('target', [manifestSchema, wasmManifestSchema]);
 
 export type Manifest = z.infer<typeof manifestSchema>;
 export type WasmManifest = z.infer<typeof wasmManifestSchema>;
+export type WasmFeature = z.infer<typeof wasmFeatureSchema>;
 export type WasmPackageKernel = z.infer<typeof wasmKernelSchema>;
 export type PackageTensor = z.infer<typeof tensorSchema>;
 export type PackageInput = z.infer<typeof inputSchema>;

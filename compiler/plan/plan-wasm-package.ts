@@ -56,6 +56,7 @@ export function planWasmPackage(
       }),
     })),
     ...{ slots, steps, peakBytes },
+    requires: { features: device.core?.multiplyAdd === true ? ['relaxed-simd'] : [] },
   };
   return { manifest, module };
 }

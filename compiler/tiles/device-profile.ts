@@ -27,6 +27,11 @@ export interface Core {
   /** The block of a product that fits into its registers. */
   readonly rows: number;
   readonly columns: number;
+  /**
+   * Whether relaxed SIMD may be used: a multiply-add in one instruction, which the processor rounds once or
+   * twice.
+   */
+  readonly multiplyAdd: boolean;
 }
 
 /** What every WebGPU adapter offers at least: the default limits of the standard. */
@@ -44,7 +49,10 @@ export const leastDevice: DeviceProfile = {
   subgroupSize: undefined,
 };
 
-/** The processor, by WebAssembly: invocations one after the other, so nothing is gained by many of them. */
+/**
+ * The processor, by the WebAssembly that every engine has: invocations one after the other, so nothing is
+ * gained by many of them.
+ */
 export const wasmDevice: DeviceProfile = {
   name: 'WebAssembly',
   software: true,
@@ -58,5 +66,11 @@ export const wasmDevice: DeviceProfile = {
   f16: false,
   subgroupSize: undefined,
   // Eight vectors of sums, two of a row of the one factor and one of the other: of sixteen registers.
-  core: { rows: 4, columns: 8 },
+  core: { rows: 4, columns: 8, multiplyAdd: false },
+};
+
+/** The same with relaxed SIMD. */
+export const relaxedWasmDevice: DeviceProfile = {
+  ...wasmDevice,
+  core: { rows: 4, columns: 8, multiplyAdd: true },
 };

@@ -1,6 +1,7 @@
 /** Whether kernels in WebAssembly compute what the evaluator does. */
 import { optimize } from '../../compiler/optimize/passes.ts';
 import { compileWasm } from '../../driver/compile.ts';
+import { wasmDeviceHere } from '../../runtime/wasm/features.ts';
 import { loadWasm } from '../../runtime/wasm/load.ts';
 import { numbers, tensorsOf } from './on-adapter.ts';
 import { expectedOutputs, faultOf } from './shaken.ts';
@@ -16,7 +17,7 @@ export async function runsInWasm(
   if (wanted === undefined) return 'not told';
   const instance = { entry: graph.name, sizes: new Map(), inputDtypes: new Map() };
   const lowered = { optimized: optimize(compiled), below: new Map() };
-  const loaded = await loadWasm(compileWasm(lowered, instance).package, { threads: 1 });
+  const loaded = await loadWasm(compileWasm(lowered, instance, wasmDeviceHere()).package, { threads: 1 });
   try {
     return verdict(faultOf(wanted, numbers(loaded.run(tensorsOf(graph, inputs)))));
   } finally {

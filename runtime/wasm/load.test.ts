@@ -5,9 +5,11 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { isWasmPackage, type WasmPackage } from '../../compiler/plan/package.ts';
 import { readPackage, writePackage } from '../../compiler/plan/package-files.ts';
+import { relaxedWasmDevice, wasmDevice } from '../../compiler/tiles/device-profile.ts';
 import { checkSource, compileWasm, lower } from '../../driver/compile.ts';
 import { isUserError } from '../errors.ts';
 import { tensorFromValues, tensorValues } from '../weights/tensor-data.ts';
+import { checkFeatures, wasmDeviceHere, wasmFeatures } from './features.ts';
 import { loadWasm } from './load.ts';
 
 const text = `
@@ -18,13 +20,13 @@ export fn steps(x: f32[N]) -> f32[N] = fold t < 5 from h = x: for i: h[i] * 0.5 
 export fn product(a: f32[N, N], b: f32[N, N]) -> f32[N, N] = for i, j: sum k: a[i, k] * b[k, j]
 `;
 
-function packageOf(entry: string, N: number): WasmPackage {
+function packageOf(entry: string, N: number, device = wasmDeviceHere()): WasmPackage {
   const checked = checkSource({ path: 'test.ricci', text });
   if (checked.kind === 'rejected') throw new Error(checked.diagnostics[0]!.message);
   const instance = { entry, sizes: new Map([['N', N]]), inputDtypes: new Map() };
   const lowered = lower(checked, instance);
   if (lowered.kind === 'rejected') throw new Error(lowered.diagnostics[0]!.message);
-  return compileWasm(lowered, instance).package;
+  return compileWasm(lowered, instance, device).package;
 }
 
 const numbers = (...values: number[]) => tensorFromValues('f32', [values.length], values);
@@ -60,6 +62,38 @@ test('states of loops swap places, and each run starts anew', async () => {
   const given = new Map([['x', numbers(1, -3)]]);
   for (let turn = 0; turn < 3; turn++)
     expect([...tensorValues([...loaded.run(given).values()][0]!)]).toEqual(wanted);
+});
+
+describe('multiply-adds', () => {
+  // Products of integers and their sums are exact in f32, however often they are rounded.
+  const size = 37;
+  const integers = (step: number) =>
+    tensorFromValues(
+      'f32',
+      [size, size],
+      Array.from({ length: size * size }, (_, at) => ((at * step) % 301) - 150),
+    );
+  const given = new Map([
+    ['a', integers(7)],
+    ['b', integers(11)],
+  ]);
+
+  test.runIf(wasmFeatures().has('relaxed-simd'))('of relaxed SIMD are those of every engine', async () => {
+    const results = [wasmDevice, relaxedWasmDevice].map(async (device) =>
+      (await loadWasm(packageOf('product', size, device), { threads: 1 })).run(given),
+    );
+    const [separate, together] = await Promise.all(results);
+    expect(together).toEqual(separate);
+  });
+
+  test('of relaxed SIMD are refused where there is none', async () => {
+    const { manifest } = packageOf('product', size, relaxedWasmDevice);
+    expect(await failure(() => checkFeatures(manifest, new Set()))).toMatch(
+      /exceeds-device: product requires relaxed-simd of WebAssembly/,
+    );
+    const { manifest: portable } = packageOf('product', size, wasmDevice);
+    expect(await failure(() => checkFeatures(portable, new Set()))).toBe('nothing');
+  });
 });
 
 test('with several threads the results are the same bits', async () => {

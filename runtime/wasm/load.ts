@@ -8,6 +8,7 @@ import { wasmMemory } from '../../compiler/plan/wasm-memory.ts';
 import { UserError } from '../errors.ts';
 import { inputsToCome } from '../package-inputs.ts';
 import type { TensorData } from '../weights/tensor-data.ts';
+import { checkFeatures } from './features.ts';
 import { startThreads } from './threads.ts';
 
 type Tensors = ReadonlyMap<string, TensorData>;
@@ -32,10 +33,14 @@ export interface LoadedWasm {
   readonly destroy: () => void;
 }
 
-/** @throws UserError `out-of-memory`; `malformed-file` when the module is none that the manifest describes. */
+/**
+ * @throws UserError `exceeds-device` when it needs what is not here; `out-of-memory`; `malformed-file` when
+ * the module is none that the manifest describes.
+ */
 export async function loadWasm(pkg: WasmPackage, options: LoadOptions = {}): Promise<LoadedWasm> {
   const { manifest } = pkg;
   const { threads: count = availableParallelism() } = options;
+  checkFeatures(manifest);
   const { pointers, pages, bytes } = wasmMemory(manifest.slots);
   const module = await compileModule(pkg);
   const memory = allocate(pages, `${manifest.entry} takes ${bytesText(bytes)}`);

@@ -205,7 +205,7 @@ interface Rows {
 
 function contractionSteps(
   problem: Problem,
-  tiles: Tiles,
+  chosen: Tiles,
   context: ScheduleContext,
 ): readonly ScheduledStep[] {
   const { node, contraction, batch, rows, columns, reduced } = problem;
@@ -213,11 +213,11 @@ function contractionSteps(
   const total = rank + node.reduce.extents.length;
   const source =
     node.grouped === undefined
-      ? plainRows(problem, tiles)
-      : groupedRows(problem, tiles, node.grouped, total, context);
-  const groups = Math.ceil(columns.extent / tiles.columns);
+      ? plainRows(problem, chosen)
+      : groupedRows(problem, chosen, node.grouped, total, context);
+  const groups = Math.ceil(columns.extent / chosen.columns);
   const column = (axis: number) =>
-    sum(product(grid(2, groups), constant(tiles.columns)), coordinate(axis, tiles.columns));
+    sum(product(grid(2, groups), constant(chosen.columns)), coordinate(axis, chosen.columns));
   const at = (
     row: TileExpression,
     col: TileExpression,
@@ -271,11 +271,12 @@ function contractionSteps(
           source.extra[0] ?? grid(0, batch.extent),
           grid(2, groups),
           depth,
-          coordinate(columnAxis, tiles.columns),
+          coordinate(columnAxis, chosen.columns),
         );
   const right = (columnAxis: number, depth: TileExpression) =>
     masked(isReal(depth), rightAt(columnAxis, depth), zero);
   const fed = panels === undefined ? problem : { ...problem, rightOrder: 'kn' as const };
+  const tiles = { ...chosen, depth: depthOf(chosen, fed, context) };
 
   const layout = layoutOf(tiles, context);
   const value = element('sum', 'f32', [coordinate(0, tiles.rows), coordinate(1, tiles.columns)]);
@@ -315,6 +316,14 @@ function contractionSteps(
     ],
   });
   return panels === undefined ? [kernel] : [panels.pack, kernel];
+}
+
+/**
+ * On a core one step at a time: V8 moves all loads of a basic block to its front, and what is loaded for more
+ * steps takes the registers that the sums are in. Vectors along the depth are of four steps.
+ */
+function depthOf({ depth }: Tiles, { rightOrder }: Problem, { device }: ScheduleContext): number {
+  return device.core !== undefined && rightOrder === 'kn' ? 1 : depth;
 }
 
 interface Layout {
