@@ -19,13 +19,19 @@ export interface Emission {
   readonly grid: Value[];
   /** The invocation's row and column, and its number. */
   readonly places: { readonly [S in Dealt]: Linear };
-  readonly variables: Map<string, Value>;
+  readonly variables: Map<string, LoopVariable>;
   readonly tiles: Map<string, TileState>;
   /** Those that the module needs. */
   readonly helpers: Set<HelperName>;
 }
 
 type Dealt = 'rows' | 'columns' | 'threads';
+
+/** What a loop counts: `value` and `ahead` more. */
+export interface LoopVariable {
+  readonly value: Value;
+  readonly ahead: number;
+}
 
 export interface Buffer {
   readonly tensor: Tensor;

@@ -50,6 +50,10 @@ export function linear(emission: Emission, expression: TileExpression, point: Po
       return linearConstant(expression.value);
     case 'coordinate':
       return point.coordinates[expression.axis]!;
+    case 'variable': {
+      const { value, ahead } = emission.variables.get(expression.name)!;
+      return plus(linearValue(value, intervalOf(expression).low >= 0), linearConstant(ahead));
+    }
     case 'apply': {
       const [a, b] = expression.operands;
       const part = (operand: TileExpression) => linear(emission, operand, point);
@@ -91,7 +95,7 @@ function emitOperation(emission: Emission, expression: TileExpression, point: Po
     case 'grid':
       return emission.grid[expression.axis]!;
     case 'variable':
-      return emission.variables.get(expression.name)!;
+      return sumOf(emission.writer, linear(emission, expression, point));
     case 'counter':
       return emission.counters.get(expression.loop)!;
     case 'device':

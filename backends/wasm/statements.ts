@@ -84,11 +84,31 @@ function emitLoop(emission: Emission, statement: TileStatement & { readonly kind
   const from = emit(emission, statement.from, uniformPoint());
   const to = emit(emission, statement.to, uniformPoint());
   bumpVersions(emission, body);
-  emission.writer.loop(from, to, step, (value) => {
-    emission.variables.set(variable, value);
-    emitStatements(emission, body);
+  const { writer } = emission;
+  const together = stepsTogether(statement);
+  writer.loop(from, to, step * together, (value) => {
+    const steps = (done: number): void => {
+      const ahead = done * step;
+      emission.variables.set(variable, { value: writer.held(value), ahead });
+      emitStatements(emission, body);
+      if (done + 1 === together) return;
+      const next = writer.instruction('i32.add', 'i32', [value, literal(ahead + step, 'i32')]);
+      writer.if(writer.instruction('i32.lt_s', 'bool', [next, to]), () => steps(done + 1));
+    };
+    steps(0);
   });
   bumpVersions(emission, body);
+}
+
+/**
+ * How many steps of a loop are one turn of it, each but the first if there is one more. Sums of products take
+ * so few instructions that counting, and what V8 looks at in every turn, is a good part of them. Without the
+ * conditions, which end its basic blocks, V8 would do all loads of the turn first, and have registers for
+ * neither them nor the sums.
+ */
+function stepsTogether({ step, body }: TileStatement & { readonly kind: 'loop' }): number {
+  const isShort = step === 1 && body.every(({ kind }) => kind === 'define' || kind === 'multiplyAccumulate');
+  return isShort && body.some(({ kind }) => kind === 'multiplyAccumulate') ? 4 : 1;
 }
 
 function emitStore(emission: Emission, statement: TileStatement & { readonly kind: 'store' }): void {

@@ -158,6 +158,12 @@ export class Writer {
     return { ...value, key: `s${local}` };
   }
 
+  /** What is computed from it is computed in this block, not where it would be known already. */
+  held(value: Value): Value {
+    const depth = this.depth();
+    return { ...value, key: `${value.key}^${depth}`, depth };
+  }
+
   set(local: number, value: Value): void {
     this.lines().push({ kind: 'set', local, value: value.code });
   }

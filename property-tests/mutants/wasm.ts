@@ -107,9 +107,15 @@ export const wasmMutants: ByFile = faultsOf(
     'statements.ts': [
       [
         'leaves out the first step of loops',
-        'emission.writer.loop(from, to, step, (value) => {',
-        'emission.writer.loop({ ...from, code: to.code }, to, step, (value) => {',
+        'writer.loop(from, to, step * together, (value) => {',
+        'writer.loop({ ...from, code: to.code }, to, step * together, (value) => {',
         'reductions.ricci: rows',
+      ],
+      [
+        'takes a step too many',
+        "writer.if(writer.instruction('i32.lt_s', 'bool', [next, to])",
+        "writer.if(writer.instruction('i32.le_s', 'bool', [next, to])",
+        'contractions.ricci: matmul M=37,K=19,N=23',
       ],
     ],
     'tiles.ts': [

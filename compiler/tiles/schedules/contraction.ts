@@ -142,12 +142,22 @@ function softwareBlock(results: number, lanes: number): { readonly rows: number;
   return results >= 2 ** 14 ? { rows: 16, columns: 4 } : { rows: 8, columns: 4 };
 }
 
-function chooseTiles({ batch, rows, columns, node }: Problem, { device }: ScheduleContext): Tiles {
+/**
+ * How often a workgroup of a core takes rows of its expert. Few, since an expert's last workgroup is rarely
+ * full; but each looks through the experts first, which should be little beside its multiply-adds: a step of
+ * the depth takes as long as looking at one.
+ */
+function groupedRounds({ experts }: GroupedLookup, depth: number): number {
+  return 2 ** Math.ceil(Math.log2(Math.min(8, Math.max(1, (20 * experts) / Math.max(1, depth)))));
+}
+
+function chooseTiles({ batch, rows, columns, reduced, node }: Problem, { device }: ScheduleContext): Tiles {
   const powerFor = (extent: number, most: number) =>
     Math.min(most, 2 ** Math.ceil(Math.log2(Math.max(1, extent))));
   if (device.core !== undefined) {
     const perThread = powerFor(rows.extent, device.core.rows);
-    const threadRows = powerFor(rows.extent / perThread, node.grouped === undefined ? 16 : 8);
+    const most = node.grouped === undefined ? 16 : groupedRounds(node.grouped, reduced.extent);
+    const threadRows = powerFor(rows.extent / perThread, most);
     return {
       staging: 'registers',
       threadRows,
