@@ -1,7 +1,7 @@
 /** What is known while one kernel is written. */
 import type { LoopId, Tensor, TensorId } from '../../compiler/graph/graph.ts';
 import type { Spread, Tile, TileAxis, TileProgram } from '../../compiler/tiles/tile-program.ts';
-import { type HelperName, helperArity } from './helpers.ts';
+import { type HelperName, helperArity, helperValue, isInlined } from './helpers.ts';
 import type { Linear } from './linear.ts';
 import { component, widen } from './values.ts';
 import type { Value, Writer } from './writer.ts';
@@ -9,7 +9,7 @@ import type { Value, Writer } from './writer.ts';
 export interface Emission {
   readonly program: TileProgram;
   readonly writer: Writer;
-  /** Sums of products may use relaxed SIMD. */
+  /** Relaxed SIMD may be used for sums of products. */
   readonly multiplyAdd: boolean;
   readonly buffers: ReadonlyMap<TensorId, Buffer>;
   readonly counters: ReadonlyMap<LoopId, Value>;
@@ -85,15 +85,17 @@ export function fragmentExtent(emission: Emission, axis: TileAxis): number {
 
 /** A helper's result for operands of one width. */
 export function callHelper(
-  { writer, helpers }: Emission,
+  { writer, helpers, multiplyAdd }: Emission,
   name: HelperName,
   dtype: Value['dtype'],
   operands: readonly Value[],
 ): Value {
   if (helperArity(name) !== operands.length) throw new Error(`${name} of ${operands.length} operands`);
-  helpers.add(name);
   const { width } = operands[0]!;
   const vectors = operands.map((operand) => widen(writer, operand, 4));
-  const found = writer.call(name, dtype, 'v128', vectors);
+  if (!isInlined(name)) helpers.add(name);
+  const found = isInlined(name)
+    ? { ...helperValue(name, writer, vectors, multiplyAdd), dtype }
+    : writer.call(name, dtype, 'v128', vectors);
   return width === 4 ? found : component(writer, found, 0);
 }

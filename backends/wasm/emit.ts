@@ -40,13 +40,14 @@ export function emitWasm(
   const helpers = new Set<HelperName>();
   const shared = { helpers, multiplyAdd: core?.multiplyAdd === true };
   const functions = programs.map((program) => emitKernel(program, tensors, shared));
+  const written = [...helpers].sort().map((name) => helperFunction(name, shared.multiplyAdd));
   return {
     kernels: programs.map(({ name, grid, buffers, counters, coordinates }) => ({
       ...{ name, counters, coordinates },
       groups: grid.reduce((total, extent) => total * extent, 1),
       bindings: buffers,
     })),
-    code: { functions: [...[...helpers].sort().map(helperFunction), ...functions] },
+    code: { functions: [...written, ...functions] },
   };
 }
 

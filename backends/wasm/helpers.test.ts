@@ -1,4 +1,5 @@
 /** Helpers over the whole of f32: within what the error bounds grant them, and a planted fault is seen. */
+import { setFlagsFromString } from 'node:v8';
 import { describe, expect, test } from 'vitest';
 import { errorBound } from '../../compiler/graph/error-bound.ts';
 import { float64 } from '../../compiler/graph/float64.ts';
@@ -10,6 +11,9 @@ import { encodeModule } from './encode.ts';
 import { type HelperName, helperArity, helperFunction, helperNames } from './helpers.ts';
 import { literal } from './values.ts';
 import { Writer } from './writer.ts';
+
+// Node 20 has relaxed SIMD behind a flag.
+setFlagsFromString('--experimental-wasm-relaxed-simd');
 
 /** Calls a helper on vectors in memory: `count` at once, operands and results side by side. */
 function driver(name: HelperName): FunctionCode {
@@ -35,10 +39,15 @@ type Change = (code: FunctionCode) => FunctionCode;
 const unchanged: Change = (code) => code;
 
 /** The helper's results as words. */
-function results(name: HelperName, operands: readonly Uint32Array[], change = unchanged): Uint32Array {
+function results(
+  name: HelperName,
+  operands: readonly Uint32Array[],
+  change = unchanged,
+  relaxed = false,
+): Uint32Array {
   const count = Math.ceil(operands[0]!.length / 4) * 4;
   const module = new WebAssembly.Module(
-    encodeModule({ functions: [change(helperFunction(name)), driver(name)] }),
+    encodeModule({ functions: [change(helperFunction(name, relaxed)), driver(name)] }),
   );
   const pages = Math.ceil((4 * count * (operands.length + 1)) / 65_536) + 1;
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
@@ -68,8 +77,8 @@ type Unary = 'exp' | 'log' | 'tanh' | 'sin' | 'cos' | 'erf' | 'sign';
 const unaries: readonly Unary[] = ['exp', 'log', 'tanh', 'sin', 'cos', 'erf', 'sign'];
 
 /** A value of which what is granted is not kept; undefined: there is none. */
-function faultOf(name: Unary, change = unchanged): string | undefined {
-  const found = floatsOf(results(name, [wordsOf(samples)], change));
+function faultOf(name: Unary, change = unchanged, relaxed = false): string | undefined {
+  const found = floatsOf(results(name, [wordsOf(samples)], change, relaxed));
   const bound = errorBound();
   for (const [place, x] of samples.entries()) {
     const wanted = float64.functions[name](x);
@@ -102,6 +111,7 @@ const shaken: Change = (code) =>
 
 test.each(unaries)('%s is as exact as granted', (name) => {
   expect(faultOf(name)).toBeUndefined();
+  expect(faultOf(name, unchanged, true)).toBeUndefined();
 });
 
 test.each(unaries.filter((name) => name !== 'sign'))('%s with wrong coefficients is seen', (name) => {
@@ -142,9 +152,9 @@ test('powers are as exact as granted', () => {
   ];
   const pairs = bases.flatMap((base) => exponents.map((exponent) => [Math.fround(base), exponent] as const));
   const bound = errorBound();
-  const fault = (change?: Change) => {
+  const fault = (change?: Change, relaxed = false) => {
     const operands = [0, 1].map((at) => wordsOf(pairs.map((pair) => pair[at as 0 | 1])));
-    const found = floatsOf(results('pow', operands, change));
+    const found = floatsOf(results('pow', operands, change, relaxed));
     return pairs.find(([base, exponent], place) => {
       const wanted = float64.functions.pow(base, exponent);
       const got = found[place]!;
@@ -155,6 +165,7 @@ test('powers are as exact as granted', () => {
     });
   };
   expect(fault()).toBeUndefined();
+  expect(fault(unchanged, true)).toBeUndefined();
   expect(fault(shaken)).toBeDefined();
 });
 

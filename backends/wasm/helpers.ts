@@ -16,24 +16,28 @@ interface Helper {
 
 const helper = (arity: number, write: Helper['write']): Helper => ({ arity, write });
 
-/** After Cephes (Moshier), `expf`: e^x = 2^n · e^r with |r| ≤ ln 2 / 2, the power in two factors. */
+/**
+ * After Cephes (Moshier), `expf`: e^x = 2^n · e^r with |r| ≤ ln 2 / 2, the power in two factors. The nearest
+ * n is in the last bits of what has no bits for fractions.
+ */
 const exp = (o: Formulas, x: Value): Value => {
   const inside = o.clamp(x, -104, 89);
-  const n = o.run('f32x4.nearest', o.run('f32x4.mul', inside, o.float(Math.LOG2E)));
-  const most = o.run('f32x4.sub', inside, o.run('f32x4.mul', n, o.float(0.693359375)));
-  const r = o.run('f32x4.add', most, o.run('f32x4.mul', n, o.float(2.1219444e-4)));
+  const whole = o.float(1.5 * 2 ** 23);
+  const shifted = o.multiplyAdd(inside, o.float(Math.LOG2E), whole);
+  const n = o.run('f32x4.sub', shifted, whole);
+  const exponent = o.run('i32x4.sub', shifted, whole);
+  const most = o.multiplyAdd(n, o.float(-0.693359375), inside);
+  const r = o.multiplyAdd(n, o.float(2.1219444e-4), most);
   const series = o.polynomial(
     r,
     [1.98756915e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1],
   );
   const square = o.run('f32x4.mul', r, r);
-  const power = o.run('f32x4.add', o.run('f32x4.mul', series, square), r);
-  const whole = o.run('i32x4.trunc_sat_f32x4_s', n);
-  const half = o.shift('i32x4.shr_s', whole, 1);
-  const scale = (exponent: Value) => o.shift('i32x4.shl', o.run('i32x4.add', exponent, o.word(127)), 23);
-  const value = o.run('f32x4.add', power, o.float(1));
+  const value = o.run('f32x4.add', o.multiplyAdd(series, square, r), o.float(1));
+  const half = o.shift('i32x4.shr_s', exponent, 1);
+  const scale = (power: Value) => o.shift('i32x4.shl', o.run('i32x4.add', power, o.word(127)), 23);
   const partly = o.run('f32x4.mul', value, scale(half));
-  return o.run('f32x4.mul', partly, scale(o.run('i32x4.sub', whole, half)));
+  return o.run('f32x4.mul', partly, scale(o.run('i32x4.sub', exponent, half)));
 };
 
 /** After Cephes, `logf`: x = 2^e · (1 + m) with 1 + m around 1. */
@@ -340,13 +344,30 @@ export function helperArity(name: HelperName): number {
   return table[name].arity;
 }
 
-/** A function of vectors; `exported` for tests that call it through memory. */
-export function helperFunction(name: HelperName): FunctionCode {
-  const { arity, write } = table[name] as Helper;
-  const parameters = Array.from({ length: arity }, () => 'v128' as const);
+/** Those that are short and often called: a call keeps nothing in registers. */
+const inlined: ReadonlySet<HelperName> = new Set(['exp']);
+
+export function isInlined(name: HelperName): boolean {
+  return inlined.has(name);
+}
+
+/** A helper's result for vectors, written where it is used. @param relaxed whether relaxed SIMD may be used */
+export function helperValue(
+  name: HelperName,
+  writer: Writer,
+  operands: readonly Value[],
+  relaxed: boolean,
+): Value {
+  const [first] = operands;
+  const four = [0, 1, 2, 3].map((at) => operands[at] ?? first!) as unknown as Operands;
+  return (table[name] as Helper).write(formulasOf(writer, relaxed), ...four);
+}
+
+/** A helper as a function of vectors. @param relaxed whether relaxed SIMD may be used */
+export function helperFunction(name: HelperName, relaxed: boolean): FunctionCode {
+  const parameters = Array.from({ length: helperArity(name) }, () => 'v128' as const);
   const writer = new Writer(parameters);
-  const operands = [0, 1, 2, 3].map((at) => writer.parameter(Math.min(at, arity - 1), 'f32'));
-  const result = write(formulasOf(writer), ...(operands as unknown as Operands));
-  const { locals, body, result: code } = writer.render(result);
-  return { name, parameters, result: code, locals, body, exported: false };
+  const operands = parameters.map((_, at) => writer.parameter(at, 'f32'));
+  const { locals, body, result } = writer.render(helperValue(name, writer, operands, relaxed));
+  return { name, parameters, result, locals, body, exported: false };
 }

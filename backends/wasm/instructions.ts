@@ -178,6 +178,9 @@ const table = {
   'f32x4.div': vector(231, 'vv:v'),
   'f32x4.min': vector(232, 'vv:v'),
   'f32x4.max': vector(233, 'vv:v'),
+  // The first where neither is less, as where one is NaN.
+  'f32x4.pmin': vector(234, 'vv:v'),
+  'f32x4.pmax': vector(235, 'vv:v'),
   'i32x4.trunc_sat_f32x4_s': vector(248, 'v:v'),
   'i32x4.trunc_sat_f32x4_u': vector(249, 'v:v'),
   'f32x4.convert_i32x4_s': vector(250, 'v:v'),
