@@ -5,6 +5,26 @@ import { type ByFile, faultsOf } from './kernels.ts';
 export const panelMutants: ByFile = faultsOf(
   'compiler/tiles/schedules',
   {
+    'blocked-softmax-sum.ts': [
+      [
+        'does not make smaller what came before',
+        "float('mul', sums.read(at(first)), keep)",
+        'sums.read(at(first))',
+        'softmax.ricci: causal S=150,G=1,R=2,A=4,B=4',
+      ],
+      [
+        'shows what is hidden',
+        'masked(parts.isVisible(sum(start, at(first))), weight, zero)',
+        'weight',
+        'adversarial.ricci: unseen S=20,U=33,A=4,B=4',
+      ],
+      [
+        'forgets what other components there are',
+        'sum(product(grid(2, groups.values), constant(components)), first, coordinate(1, width));',
+        'sum(first, coordinate(1, width));',
+        'softmax.ricci: causal S=20,G=1,R=2,A=4,B=140',
+      ],
+    ],
     'panels.ts': [
       [
         'packs the column before',

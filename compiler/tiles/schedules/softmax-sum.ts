@@ -46,12 +46,12 @@ import {
   masked,
   minimum,
   product,
-  quotient,
   sum,
   type TileExpression,
 } from '../tile-expression.ts';
 import type { TileAxis, TileStatement } from '../tile-program.ts';
 import { type AxisClass, axisClass, iteratorsAt } from './axis-class.ts';
+import { blockedKernel } from './blocked-softmax-sum.ts';
 import { elementCount, type NodeSchedule, type ScheduleContext } from './context.ts';
 import { sharesWords, widened } from './narrow-result.ts';
 import { panelsOf } from './panels.ts';
@@ -122,7 +122,8 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
   const threads = Math.max(lanes ?? 1, rowThreads(rows.extent, batch.extent, context));
   const together = threads * perThread;
   const block = lanes ?? device.core?.columns ?? 4;
-  const components = Math.min(mostComponents, Math.ceil(values.extent / 4) * 4);
+  const vector = device.core?.columns ?? 4;
+  const components = Math.min(mostComponents, Math.ceil(values.extent / vector) * vector);
   const groups = { rows: Math.ceil(rows.extent / together), values: Math.ceil(values.extent / components) };
 
   const rowAxis = spread(together, 'threads', perThread);
@@ -172,6 +173,56 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
     lookedUp === undefined
       ? minimum(constant(node.extent), lastVisible(node, rows, at, first, together, context))
       : load(lookedUp.result.id, 'i32', grid(1, groups.rows));
+  const outputs = at({ row, value });
+  const isRow = below(row, constant(rows.extent));
+  const partial =
+    node.partial === undefined
+      ? []
+      : partStores(
+          node.partial,
+          rowAxis,
+          [coordinate(0, together)],
+          rowAxes.map((axis) => outputs[axis]!),
+          // Of the workgroups that share rows, the one with the first values.
+          both(isRow, groups.values > 1 ? below(grid(2, groups.values), constant(1)) : undefined),
+        );
+  // Of a row that sees something, the total is at least the exp(0) of its largest logit, or NaN.
+  const finished = (sums: TileExpression): TileExpression => {
+    const total = element('total', 'f32', [coordinate(0, together)]);
+    if (node.partial !== undefined) return sums;
+    const mean = apply('div', 'f32', sums, total);
+    const seesNothing = apply('eq', 'bool', total, constant(0, 'f32'));
+    return node.visible === undefined ? mean : masked(seesNothing, constant(0, 'f32'), mean);
+  };
+  const before = lookedUp === undefined ? [] : context.node(lookedUp);
+  if (separated !== undefined && panels !== undefined && device.core !== undefined) {
+    const blocked = blockedKernel(
+      {
+        ...{ node, rowAxis, components, depth, bound, lowest, width: device.core.columns },
+        groups: { batch: batch.extent, ...groups },
+        ofRow: (d) => lowered(separated.ofRow, at({ row, depth: d })),
+        ofStream: (panel, d, place) => panels.element(grid(0, batch.extent), panel, d, place),
+        logit: (u, score) => lowered(node.logit, at({ row, u }), score),
+        isVisible: (u) =>
+          both(
+            node.visible === undefined ? undefined : lowered(node.visible, at({ row, u })),
+            below(u, constant(node.extent)),
+          ),
+        value: (u, component) => lowered(node.value, at({ value: component, u })),
+        finish: (columns, component, sums) =>
+          store(
+            node.result,
+            [rowAxis, columns],
+            lowerOffset(node.result, at({ row, value: component })),
+            finished(sums),
+            both(isRow, below(component, constant(values.extent))),
+          ),
+        after: partial,
+      },
+      context,
+    );
+    return [...before, panels.pack, blocked];
+  }
   const keys: TileAxis = spread(block, 'whole', block % 4 === 0 ? 4 : 1);
   const dealt: TileAxis = lanes === undefined ? spread(block, 'whole') : spread(block, 'lanes');
   const wholeValues: TileAxis = whole(components);
@@ -187,10 +238,6 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
     return [
       ...scoreTiles(node, separated, {
         ...{ rowAxis, keys, dealt, together, block, row, u, isReal, at, lowered },
-        panels:
-          panels &&
-          (({ depth, within }) =>
-            panels.element(grid(0, batch.extent), quotient(start, block), depth, within)),
       }),
       define(register('logit', 'f32', [rowAxis, keys]), masked(mask, logit, constant(lowest, 'f32'))),
       reduceTiles('max', ['logit'], ['block_top']),
@@ -238,15 +285,7 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
     ];
   };
 
-  const total = element('total', 'f32', own);
   const result = element('sum', 'f32', [coordinate(0, together), coordinate(1, components)]);
-  const mean = apply('div', 'f32', result, total);
-  // Of a row that sees something, the total is at least the exp(0) of its largest logit, or NaN.
-  const seesNothing = apply('eq', 'bool', total, constant(0, 'f32'));
-  const outputs = at({ row, value });
-  const offset = lowerOffset(node.result, outputs);
-  const isRow = below(row, constant(rows.extent));
-  const sees = node.visible === undefined ? mean : masked(seesNothing, constant(0, 'f32'), mean);
   const attend = context.kernel({
     name: `attend_${node.result.name}`,
     grid: [batch.extent, groups.rows, groups.values],
@@ -255,7 +294,7 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
       define(register('so_far', 'f32', [rowAxis]), constant(lowest, 'f32')),
       define(register('total', 'f32', [rowAxis]), constant(0, 'f32')),
       define(register('sum', 'f32', [rowAxis, wholeValues]), constant(0, 'f32')),
-      ...(separated === undefined || panels !== undefined
+      ...(separated === undefined
         ? []
         : [
             define(
@@ -277,27 +316,14 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
       store(
         node.result,
         [rowAxis, wholeValues],
-        offset,
-        node.partial === undefined ? sees : result,
+        lowerOffset(node.result, outputs),
+        finished(result),
         both(isRow, below(value, constant(values.extent))),
       ),
-      ...(node.partial === undefined
-        ? []
-        : partStores(
-            node.partial,
-            rowAxis,
-            own,
-            rowAxes.map((axis) => outputs[axis]!),
-            // Of the workgroups that share rows, the one with the first values.
-            both(isRow, groups.values > 1 ? below(grid(2, groups.values), constant(1)) : undefined),
-          )),
+      ...partial,
     ],
   });
-  return [
-    ...(lookedUp === undefined ? [] : context.node(lookedUp)),
-    ...(panels === undefined ? [] : [panels.pack]),
-    attend,
-  ];
+  return [...before, attend];
 }
 
 /** A core has so many rows at once that what it reads of the streamed axis serves several. */
@@ -327,38 +353,13 @@ interface Streaming {
     depth?: TileExpression;
   }) => readonly TileExpression[];
   readonly lowered: (scalar: Scalar, iterators: readonly TileExpression[]) => TileExpression;
-  /** The factor of the stream, on a core that has several rows. */
-  readonly panels: ((panelled: PanelPlace) => TileExpression) | undefined;
-}
-
-interface PanelPlace {
-  readonly depth: TileExpression;
-  readonly within: TileExpression;
 }
 
 /** Defines the tile `score` of a block: by a product of tiles, or position by position. */
 function scoreTiles(node: SoftmaxSumNode, separated: Score | undefined, parts: Streaming): TileStatement[] {
-  const { rowAxis, keys, dealt, together, block, row, u, isReal, at, lowered, panels } = parts;
+  const { rowAxis, keys, dealt, together, block, row, u, isReal, at, lowered } = parts;
   const score = register('score', 'f32', [rowAxis, keys]);
   const depth = node.scoreExtents[0] ?? 1;
-  if (separated !== undefined && panels !== undefined) {
-    const step = 4;
-    const bounds = { from: constant(0), to: constant(depth), step, range: { low: 0, high: depth - step } };
-    return [
-      define(score, constant(0, 'f32')),
-      loop('d', { ...bounds, multipleOf: step }, (start) => [
-        define(
-          register('of_row', 'f32', [rowAxis, spread(step, 'whole')]),
-          lowered(separated.ofRow, at({ row, depth: sum(start, coordinate(1, step)) })),
-        ),
-        define(
-          register('of_stream', 'f32', [spread(step, 'whole'), keys]),
-          panels({ depth: sum(start, coordinate(0, step)), within: coordinate(1, block) }),
-        ),
-        multiplyAccumulate('score', 'of_row', 'of_stream', 'kn'),
-      ]),
-    ];
-  }
   if (separated !== undefined) {
     return [
       define(score, constant(0, 'f32')),
