@@ -351,7 +351,10 @@ export function isInlined(name: HelperName): boolean {
   return inlined.has(name);
 }
 
-/** A helper's result for vectors, written where it is used. @param relaxed whether relaxed SIMD may be used */
+/**
+ * A helper's result for vectors, written where it is used.
+ * @param relaxed whether relaxed SIMD may be used
+ */
 export function helperValue(
   name: HelperName,
   writer: Writer,
