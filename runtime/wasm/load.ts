@@ -5,7 +5,7 @@ import { kernelName } from '../../backends/wasm/emit.ts';
 import type { LaunchStep, WasmPackage } from '../../compiler/plan/package.ts';
 import { bytesText, packedBytes } from '../../compiler/plan/storage-bytes.ts';
 import { wasmMemory } from '../../compiler/plan/wasm-memory.ts';
-import { UserError } from '../errors.ts';
+import { isUserError, UserError } from '../errors.ts';
 import { inputsToCome } from '../package-inputs.ts';
 import type { TensorData } from '../weights/tensor-data.ts';
 import { checkFeatures } from './features.ts';
@@ -26,7 +26,10 @@ export interface LoadedWasm {
   readonly run: (inputs: Tensors) => Map<string, TensorData>;
   /** Takes inputs, and runs nothing. */
   readonly write: (inputs: Tensors) => void;
-  /** Runs on the inputs last given. @throws UserError `device-refused` when a kernel traps. */
+  /**
+   * Runs on the inputs last given.
+   * @throws UserError `device-refused` when a kernel traps, `device-lost` when a thread ends in one
+   */
   readonly compute: () => void;
   /** The outputs of the last run. */
   readonly read: () => Map<string, TensorData>;
@@ -93,6 +96,7 @@ export async function loadWasm(pkg: WasmPackage, options: LoadOptions = {}): Pro
     try {
       steps(manifest.steps, held, new Map());
     } catch (error) {
+      if (isUserError(error)) throw error;
       throw new UserError(
         'device-refused',
         `a run of ${manifest.entry} failed: ${(error as Error).message}`,
