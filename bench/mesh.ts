@@ -121,7 +121,7 @@ async function measure(verb: ExchangeVerb, dtype: Dtype): Promise<Row> {
     bestMilliseconds: time.best * 1000,
     gigabytesASecond: moved / time.best / 1e9,
     ofCopy: moved / time.best / (verbFacts[verb].combines ? byKernel : copied),
-    launches: loaded.traffic.launches,
+    launches: loaded.launches,
     sentBytes: Math.max(...loaded.traffic.sentBytes),
     isRight,
   };

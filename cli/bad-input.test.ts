@@ -131,10 +131,10 @@ describe('the command line', () => {
     ['an unknown stage', 'compile @model.ricci --show sass', 2, /Allowed choices are tree, types, graph/],
     ['a trace of no kernels', 'run @model.ricci --target reference --trace @t', 2, /--trace times kernels/],
     [
-      'a trace of no WebGPU kernels',
-      'run @model.ricci --target wasm --trace @t',
+      'a trace of no kernels',
+      'run @model.ricci --target reference --trace @t',
       2,
-      /--trace times kernels on/,
+      /--trace times kernels, and the reference has none/,
     ],
     ['an adapter for none', 'run @model.ricci --target wasm --adapter software', 2, /runs on no adapter/],
     [
@@ -182,7 +182,7 @@ describe('files and entries', () => {
     ],
     [
       'many launches',
-      'run @model.ricci --entry long --size N=99999999 --random 1',
+      'run @model.ricci --entry long --size N=99999999 --random 1 --adapter software',
       1,
       /launch 100000000 kern/,
     ],

@@ -28,7 +28,13 @@ export auto fn unreduced(x: f32[T, D@tp]) -> f32[T] = for t: relu(sum d: x[t, d]
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const entry = ['--entry', 'mlp', '--size', 'T=6,D=8,F=12'];
-const random = ['--random', '1', '--adapter', 'software'];
+const random = ['--random', '1', '--target', 'wasm'];
+
+const onTargets = {
+  wgsl: ['dp=3,tp=2'],
+  wasm: ['dp=2', 'dp=3,tp=2', 'tp=4'],
+  reference: ['dp=2', 'dp=3,tp=2', 'tp=4'],
+};
 
 /** Sums in another order end in other digits. */
 function rounded(text: string): string {
@@ -39,33 +45,33 @@ describe('--mesh', () => {
   test('gives what one device gives, on any target, from a package too', async () => {
     const one = await runInProcess('run', file, ...entry, ...random);
     expect(one.stdout).toMatch(/^out: f32\[6, 8\] = /);
-    for (const mesh of ['dp=2', 'dp=3,tp=2', 'tp=4'])
-      for (const target of ['wgsl', 'reference']) {
-        const run = await runInProcess('run', file, ...entry, ...random, '--mesh', mesh, '--target', target);
-        expect([mesh, target, run.status, rounded(run.stdout)]).toEqual([
+    for (const [target, meshes] of Object.entries(onTargets))
+      for (const mesh of meshes) {
+        const run = await runInProcess(
+          'run',
+          file,
+          ...entry,
+          '--random',
+          '1',
+          '--mesh',
           mesh,
+          '--target',
           target,
-          0,
-          rounded(one.stdout),
-        ]);
+        );
+        const same = [mesh, target, 0, rounded(one.stdout)];
+        expect([mesh, target, run.status, rounded(run.stdout)]).toEqual(same);
       }
-    const target = join(folder, 'mlp.package');
-    const compiled = await runInProcess(
-      'compile',
-      file,
-      ...entry,
-      '--mesh',
-      'dp=3,tp=2',
-      '--adapter',
-      'software',
-      '-o',
-      target,
-    );
-    expect(compiled.status).toBe(0);
-    expect(rounded((await runInProcess('run', target, ...random)).stdout)).toBe(rounded(one.stdout));
-    const again = await runInProcess('run', target, ...random, '--mesh', 'dp=2');
-    expect(again).toMatchObject({ status: exitStatus.usage });
-    expect(again.stderr).toContain('--mesh: a package has its entry, sizes, mesh and target already');
+    const onMesh = [...entry, '--mesh', 'dp=3,tp=2'];
+    for (const target of ['wasm', 'wgsl']) {
+      const pkg = join(folder, `${target}.package`);
+      const compiled = await runInProcess('compile', file, ...onMesh, '--target', target, '-o', pkg);
+      expect(compiled.status).toBe(0);
+      const run = await runInProcess('run', pkg, '--random', '1');
+      expect(rounded(run.stdout)).toBe(rounded(one.stdout));
+      const again = await runInProcess('run', pkg, '--random', '1', '--mesh', 'dp=2');
+      expect(again).toMatchObject({ status: exitStatus.usage });
+      expect(again.stderr).toContain('--mesh: a package has its entry, sizes, mesh and target already');
+    }
   });
 
   test('is explained, with what each device sends', async () => {

@@ -13,7 +13,7 @@ import { tensorFromValues } from '../runtime/weights/tensor-data.ts';
 import { type CommandResult, runBuilt, runInProcess } from './testing.ts';
 
 const main = 'dist/cli/main.js';
-const random = ['--random', '1', '--adapter', 'software'];
+const random = ['--random', '1', '--target', 'wasm'];
 const mpi = ['--communicator', 'mpi'];
 
 /** Milliseconds. What hangs fails; a busy machine may take minutes. */
@@ -57,10 +57,23 @@ async function inOneProcess(
   const key = [...run, ...mesh].join(' ');
   const values = known.get(key) ?? [
     valuesOf(await runInProcess(...run)),
-    valuesOf(await runInProcess(...run, '--mesh', ...mesh)),
+    valuesOf(await runInProcess(...run, ...mesh)),
   ];
   known.set(key, values);
   return values;
+}
+
+/** How the program is run once it is compiled. */
+async function asPackage(
+  args: readonly string[],
+  placed: readonly string[],
+  on: readonly string[],
+): Promise<readonly string[]> {
+  const pkg = join(folder, 'compiled.package');
+  const compiled = await runInProcess('compile', ...args, ...placed, ...on, '-o', pkg);
+  expect(compiled).toMatchObject({ status: 0 });
+  const inputs = args.includes('--checkpoint') ? ['--checkpoint', folder] : [];
+  return ['run', pkg, ...inputs, '--random', '1', '--json', ...mpi];
 }
 
 /** The largest difference, relative to the largest value. */
@@ -83,6 +96,8 @@ interface Program {
   readonly exact: boolean;
   /** Under every launcher; the others under the first. */
   readonly everywhere: boolean;
+  /** What the ranks run on; the others, in WebAssembly. */
+  readonly on?: readonly string[];
 }
 
 const attention = ['property-tests/programs/tour-attention.ricci', '--size', 'S=8,G=4,R=2,A=4'];
@@ -103,6 +118,7 @@ const programs: readonly Program[] = [
     tolerance: 2 ** -7,
     exact: true,
     everywhere: false,
+    on: ['--adapter', 'software'],
   },
   {
     name: 'Mixtral, placed by the compiler',
@@ -139,7 +155,7 @@ const faults: readonly (readonly [string, string])[] = [
   ],
   [
     'has options that do not go together',
-    String.raw`rank 2 \(process \d+ on \S+\) gave up: --communicator mpi has a WebGPU device for each rank ` +
+    String.raw`rank 2 \(process \d+ on \S+\) gave up: --communicator mpi runs kernels in each rank, and the reference has none ` +
       String.raw`while rank \d waited in (barrier|all_gather of 1 u8) over world \(step \d\)`,
   ],
   [
@@ -162,10 +178,14 @@ for (const launched of launchers) {
     const isFirst = launched === launchers[0];
     test.each(programs.filter(({ everywhere }) => isFirst || everywhere))(
       '$name: what one process computes',
-      async ({ args, mesh, placing = [], tolerance, exact }) => {
-        const run = ['run', ...args, ...random, '--json'];
-        const [one, inProcess] = await inOneProcess(run, [mesh, ...placing]);
-        const job = valuesOf(runJob(launched, main, [...run, '--mesh', mesh, ...placing, ...mpi]));
+      async ({ args, mesh, placing = [], tolerance, exact, on = ['--target', 'wasm'] }) => {
+        const run = ['run', ...args, '--random', '1', ...on, '--json'];
+        const placed = ['--mesh', mesh, ...placing];
+        const [one, inProcess] = await inOneProcess(run, placed);
+        // Under the first each rank compiles for itself, and all must come to the same program.
+        const job = valuesOf(
+          runJob(launched, main, isFirst ? [...run, ...placed, ...mpi] : await asPackage(args, placed, on)),
+        );
         expect(errorOf(job, one)).toBeLessThanOrEqual(tolerance);
         expect(errorOf(job, inProcess)).toBeLessThanOrEqual(exact ? 0 : tolerance);
         // Blocks of other ranks, and one rank's alone.
@@ -183,9 +203,9 @@ for (const launched of launchers) {
     // What is read and written, and what is wrong with a command line, is the same under every launcher.
     test.runIf(isFirst)('a package, its results in a file that rank 0 writes', async () => {
       const [pkg, file] = [join(folder, `${launched.name}.package`), join(folder, `${launched.name}.npy`)];
-      const entry = [...sharded, '--entry', 'layers', '--mesh', 'tp=4', '--adapter', 'software'];
+      const entry = [...sharded, '--entry', 'layers', '--mesh', 'tp=4', '--target', 'wasm'];
       expect(await runInProcess('compile', ...entry, '-o', pkg)).toMatchObject({ status: 0 });
-      const { status, stdout } = runJob(launched, main, ['run', pkg, ...random, ...mpi, '-o', file]);
+      const { status, stdout } = runJob(launched, main, ['run', pkg, '--random', '1', ...mpi, '-o', file]);
       expect({ status, lines: stdout.split('\n').length }).toEqual({ status: 0, lines: 3 });
       expect(stdout).toMatch(new RegExp(`^out: f32\\[4, 8\\] = .*\nwritten to ${file}\n$`));
     });
@@ -199,7 +219,7 @@ for (const launched of launchers) {
         return [path, tensorFromValues('f32', shape, values(count))] as const;
       });
       writeSafetensors(inputs!, new Map(tensors));
-      const mesh = ['--entry', 'layers', '--mesh', 'dp=2,tp=2', '--adapter', 'software', '--json'];
+      const mesh = ['--entry', 'layers', '--mesh', 'dp=2,tp=2', '--target', 'wasm', '--json'];
       const run = ['run', sharded[0]!, ...mesh, '--inputs'];
       const inProcess = valuesOf(await runInProcess(...run, inputs!));
       const job = valuesOf(runJob(launched, main, [...run, inputs!, ...mpi]));
@@ -268,9 +288,12 @@ test.skipIf(!launchers.some(isInstalled))('without a launcher there is one rank'
 
 test.each([
   [['--communicator', 'tcp'], "argument 'tcp' is invalid"],
-  [[...mpi, '--target', 'reference'], '--communicator mpi has a WebGPU device for each rank'],
+  [
+    [...mpi, '--target', 'reference'],
+    '--communicator mpi runs kernels in each rank, and the reference has none',
+  ],
 ])('%s is wrong by itself', async (options, message) => {
-  const { status, stdout, stderr } = await runInProcess('run', ...sharded, ...random, ...options);
+  const { status, stdout, stderr } = await runInProcess('run', ...sharded, '--random', '1', ...options);
   expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
   expect(stderr).toContain(message);
 });

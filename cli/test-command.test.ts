@@ -123,31 +123,37 @@ test('a counterexample imports what it is of, and passes when that is mended', a
   expect((await runInProcess('test', saved, '--target', 'reference', '--no-save')).status).toBe(0);
 });
 
-test('what fails on WebGPU alone says so, and does so again there, from its file and by its path', async () => {
-  // Within the bound of rounding the sides are the same: f32 comes to other bits.
-  writeFileSync(
-    file,
-    `fn ratio(x: f32[N]) -> f32[N] = for i: exp(x[i]) * exp(-x[i])
+test.each([
+  ['wasm', []],
+  ['wgsl', ['--target', 'wgsl']],
+])(
+  'what fails on %s alone says so, and does so again there, from its file and by its path',
+  async (target, where) => {
+    // Within the bound of rounding the sides are the same: f32 comes to other bits.
+    writeFileSync(
+      file,
+      `fn ratio(x: f32[N]) -> f32[N] = for i: exp(x[i]) * exp(-x[i])
 property one forall x: f32[N] check ratio(x) == (for i < N: 1.0)
 `,
-  );
-  const { stderr } = await runInProcess('test', file, '--seed', '1');
-  expect(stderr).toContain('note: on wgsl');
-  const saved = at('counterexamples/one.ricci');
-  const text = readFileSync(saved, 'utf8');
-  expect(text).toContain('/// Seen on wgsl.\n');
-  const onTarget = (target: string, ...args: readonly string[]): Promise<CommandResult> =>
-    runInProcess('test', ...args, '--target', target, '--no-save');
-  const again = await onTarget('wgsl', saved);
-  expect(again.stdout).toMatch(/FAILED {2}one {2}1 case/);
-  expect(again.status).toBe(1);
-  expect((await onTarget('reference', saved)).status).toBe(0);
-  const [, seed, path] = /--seed (\d+) --path ([\d:]+) --target wgsl\n/.exec(text)!;
-  const found = await onTarget('wgsl', file, '--seed', seed!, '--path', path!);
-  expect(found.status).toBe(1);
-  const values = (shown: string): string | undefined => /x: f32.* = .*/.exec(shown)?.[0];
-  expect(values(found.stderr)).toBe(values(stderr));
-});
+    );
+    const { stderr } = await runInProcess('test', file, '--seed', '1', ...where);
+    expect(stderr).toContain(`note: on ${target}`);
+    const saved = at('counterexamples/one.ricci');
+    const text = readFileSync(saved, 'utf8');
+    expect(text).toContain(`/// Seen on ${target}.\n`);
+    const onTarget = (own: string, ...args: readonly string[]): Promise<CommandResult> =>
+      runInProcess('test', ...args, '--target', own, '--no-save');
+    const again = await onTarget(target, saved);
+    expect(again.stdout).toMatch(/FAILED {2}one {2}1 case/);
+    expect(again.status).toBe(1);
+    expect((await onTarget('reference', saved)).status).toBe(0);
+    const [, seed, path] = /--seed (\d+) --path ([\d:]+) --target (?:wasm|wgsl)\n/.exec(text)!;
+    const found = await onTarget(target, file, '--seed', seed!, '--path', path!);
+    expect(found.status).toBe(1);
+    const values = (shown: string): string | undefined => /x: f32.* = .*/.exec(shown)?.[0];
+    expect(values(found.stderr)).toBe(values(stderr));
+  },
+);
 
 interface Refused {
   readonly what: string;

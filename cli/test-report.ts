@@ -117,7 +117,7 @@ function caseNotes(
   ];
 }
 
-/** Where no WebGPU adapter is found, one that fails there alone is not passed over. */
+/** Where a target is not to be had, what fails there alone is not passed over. */
 export function replayCommand(file: string, name: string, { seed, path, way }: Counterexample): string {
   const target = way.target === 'reference' ? '' : ` --target ${way.target}`;
   return `ricci test ${file} --property ${name} --seed ${seed} --path ${path}${target}`;

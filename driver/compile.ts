@@ -208,7 +208,7 @@ export interface CompiledWasm {
 /**
  * A module and plan for the processor.
  * @param device `wasmDevice`, which all engines are, or what `runtime/wasm/features.ts` says of this one
- * @throws UserError when the program does not fit into the memory of a module, or is for a mesh.
+ * @throws UserError when the program does not fit into the memory of a module.
  */
 export function compileWasm(
   lowered: ForDevice,

@@ -16,9 +16,9 @@ import { printChange } from '../compiler/graph/print.ts';
 import { allTensors } from '../compiler/graph/uses.ts';
 import { entryOf } from '../compiler/lower/entry.ts';
 import { contractionOf } from '../compiler/optimize/contraction.ts';
-import { commandCount } from '../compiler/plan/expand.ts';
 import { exchangeOf, sentBytes } from '../compiler/plan/expand-exchange.ts';
 import { typeText } from '../compiler/plan/storage-bytes.ts';
+import { launchCount } from '../compiler/plan/walk-steps.ts';
 import { deviceCount, type Mesh, showList } from '../dsl/placement/placement.ts';
 import type { Dtype } from '../dsl/types/dtype.ts';
 import { isUserError } from '../runtime/errors.ts';
@@ -152,7 +152,7 @@ export function explainPlan(
   return {
     device: description,
     kernels: manifest.kernels.length,
-    launches: commandCount(manifest.steps),
+    launches: launchCount(manifest.steps),
     peakBytes: manifest.peakBytes,
   };
 }

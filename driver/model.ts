@@ -3,22 +3,24 @@
  * each set of shapes and dtypes it is called with, and stays on the device.
  */
 import { describeEntry, type EntryTensor, solveEntrySizes } from '../compiler/lower/entry.ts';
+import type { AnyManifest, Package, WasmPackage } from '../compiler/plan/package.ts';
 import { renderDiagnostic } from '../dsl/diagnostics/render-terminal.ts';
 import type { Mesh } from '../dsl/placement/placement.ts';
 import type { Dtype } from '../dsl/types/dtype.ts';
 import { evaluateSize } from '../dsl/types/size.ts';
 import { UserError } from '../runtime/errors.ts';
 import { loadMesh } from '../runtime/mesh/run-mesh.ts';
+import { type LoadedWasmMesh, loadWasmMesh } from '../runtime/mesh/run-wasm-mesh.ts';
 import { runWhole } from '../runtime/mesh/whole-tensors.ts';
 import { wasmDeviceHere } from '../runtime/wasm/features.ts';
 import { loadWasm } from '../runtime/wasm/load.ts';
-import { openAdapter } from '../runtime/webgpu/adapter.ts';
-import { adoptDevice, type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
+import { adoptDevice, type OpenedDevice } from '../runtime/webgpu/device.ts';
 import { type AnyTensor, type DeviceTensor, isOnDevice } from '../runtime/webgpu/device-tensor.ts';
 import { loadPackage } from '../runtime/webgpu/execute.ts';
 import { readBuffer } from '../runtime/webgpu/read-buffer.ts';
 import { inMemory } from '../runtime/weights/stored-tensor.ts';
 import type { TensorData } from '../runtime/weights/tensor-data.ts';
+import { type Chosen, chooseTarget, type KernelTarget, onChosen } from './choose-target.ts';
 import {
   type Checked,
   checkFile,
@@ -47,17 +49,17 @@ export type Target = 'wgsl' | 'wasm' | 'reference';
 
 export interface LoadOptions {
   /**
-   * `wgsl` (the default) runs on WebGPU, `wasm` in WebAssembly on the processor, `reference` on the float64
-   * evaluator.
+   * `wgsl` runs on WebGPU, `wasm` in WebAssembly on the processor, `reference` on the float64 evaluator. If
+   * not given, on a GPU where there is one, else in WebAssembly.
    */
   readonly target?: Target;
-  /** Which WebGPU adapter: hardware if there is one, by default. */
+  /** Which WebGPU adapter: hardware if there is one, by default. Who names a kind of it wants WebGPU. */
   readonly adapter?: 'auto' | 'hardware' | 'software';
   /** A WebGPU device of the caller's own to run on, which `close` leaves open. */
   readonly device?: GPUDevice;
   /**
-   * Devices along mesh axes: `{ dp: 2, tp: 4 }`. They are logical devices of the one adapter; tensors are
-   * whole in calls, and cut and put together there.
+   * Devices along mesh axes: `{ dp: 2, tp: 4 }`. They are logical devices of one adapter, or of the processor;
+   * tensors are whole in calls, and cut and put together there.
    */
   readonly mesh?: Readonly<Record<string, number>>;
   /** With `mesh`: the compiler places all that the program does not. */
@@ -119,11 +121,18 @@ export async function load<Entries extends object = Calls>(
   path: string,
   options: LoadOptions = {},
 ): Promise<Model & Entries> {
+  const { report = () => undefined } = options;
   const checked = accepted(checkFile(path));
   const instances = new Map<string, Promise<Instance>>();
+  let choosing: Promise<Chosen> | undefined;
+  const choose = () => {
+    choosing ??= chooseTarget({ ...options, target: kernelTargetOf(options), report });
+    return choosing;
+  };
   let opening: Promise<OpenedDevice> | undefined;
-  const open = () => {
-    opening ??= openWith(options).catch((error: unknown) => {
+  const open = async () => {
+    const chosen = await choose();
+    opening ??= openWith(options, chosen).catch((error: unknown) => {
       opening = undefined;
       throw error;
     });
@@ -141,7 +150,8 @@ export async function load<Entries extends object = Calls>(
     const dtypes = new Map([...tensors].map(([name, { dtype }]) => [name, dtype]));
     checkInputs(wanted, tensors, sizes);
     const key = JSON.stringify([entry, [...sizes], [...dtypes]]);
-    const making = instances.get(key) ?? makeInstance(checked, entry, sizes, dtypes, options, open);
+    const making =
+      instances.get(key) ?? makeInstance(checked, entry, sizes, dtypes, options, { choose, open });
     instances.set(key, making);
     const instance = await making.catch((error: unknown) => {
       // What failed once, for want of memory say, may go well another time.
@@ -155,8 +165,9 @@ export async function load<Entries extends object = Calls>(
     return Object.fromEntries(await instance.run(tensors)) as ModelOutputs;
   };
   const onDevice = async (): Promise<OpenedDevice> => {
-    if (isOnWebGpu(options)) return open();
-    throw elsewhere(options);
+    const where = await placeOf(options, choose);
+    if (where === undefined) return open();
+    throw elsewhere(where);
   };
   const webgpu: OnWebGpu = {
     device: async () => (await onDevice()).device,
@@ -183,10 +194,30 @@ export async function load<Entries extends object = Calls>(
   return { ...Object.fromEntries(entries), call, webgpu, close } as Model & Entries;
 }
 
-async function openWith(options: LoadOptions): Promise<OpenedDevice> {
-  const { device, adapter = 'auto', report = () => undefined } = options;
-  if (device !== undefined) return adoptDevice(device);
-  return openDevice(await openAdapter({ kind: adapter, report }));
+/** Where its kernels run, where that was said. */
+function kernelTargetOf({ target, device }: LoadOptions): KernelTarget | undefined {
+  if (target === 'wasm' || target === 'wgsl') return target;
+  return device === undefined ? undefined : 'wgsl';
+}
+
+/** Where a model runs: found out when it is first needed, and once. */
+interface Place {
+  readonly choose: () => Promise<Chosen>;
+  readonly open: () => Promise<OpenedDevice>;
+}
+
+/** Where the tensors of a call are, in words; undefined on a WebGPU device. */
+async function placeOf(
+  { target, mesh }: LoadOptions,
+  choose: () => Promise<Chosen>,
+): Promise<string | undefined> {
+  if (mesh !== undefined) return 'a mesh';
+  const own = target ?? (await choose()).target;
+  return own === 'wgsl' ? undefined : `the target ${own}`;
+}
+
+async function openWith({ device }: LoadOptions, chosen: Chosen): Promise<OpenedDevice> {
+  return device === undefined ? chosen.open() : adoptDevice(device);
 }
 
 /** An entry compiled for one set of shapes. */
@@ -204,53 +235,56 @@ async function makeInstance(
   entry: string,
   sizes: ReadonlyMap<string, number>,
   inputDtypes: ReadonlyMap<string, Dtype>,
-  options: LoadOptions,
-  open: () => Promise<OpenedDevice>,
+  { target, mesh, auto = false, machine = {} }: LoadOptions,
+  { choose, open }: Place,
 ): Promise<Instance> {
-  const { target = 'wgsl', mesh, auto = false, machine = {} } = options;
   const placing = mesh && { mesh: meshOf(mesh), auto, costs: costModelOf(machine) };
   const instance = { entry, sizes, inputDtypes, ...placing };
   const lowered: Lowered = accepted(lower(checked, instance));
   if (target === 'reference') {
     const { graph, device } = lowered;
-    return onHost(options, async (inputs) =>
+    return onHost('the target reference', async (inputs) =>
       device === undefined ? runReference(graph, inputs) : runReferenceOnMesh(device, inputs),
     );
   }
-  if (target === 'wasm') {
-    const loaded = await loadWasm(compileWasm(lowered, instance, wasmDeviceHere()).package);
-    return onHost(options, async (inputs) => loaded.run(inputs), loaded.destroy);
-  }
-  const device = await open();
-  const { package: compiled } = compileFor(lowered, instance, device.profile);
-  if (mesh === undefined) {
-    const loaded = await loadPackage(compiled, device);
-    return {
-      run: (inputs) => loaded.run(inputs),
-      runOnDevice: (inputs) => loaded.start(inputs),
-      destroy: loaded.destroy,
-    };
-  }
-  const loaded = await loadMesh(compiled, device);
+  return onChosen(await choose(), {
+    wasm: () => inWasm(compileWasm(lowered, instance, wasmDeviceHere()).package),
+    wgsl: async () => {
+      const device = await open();
+      return onWebGpu(compileFor(lowered, instance, device.profile).package, device);
+    },
+  });
+}
+
+async function inWasm(compiled: WasmPackage): Promise<Instance> {
+  if (compiled.manifest.mesh !== undefined) return onMesh(compiled.manifest, await loadWasmMesh(compiled));
+  const loaded = await loadWasm(compiled);
+  return onHost('the target wasm', async (inputs) => loaded.run(inputs), loaded.destroy);
+}
+
+async function onWebGpu(compiled: Package, device: OpenedDevice): Promise<Instance> {
+  if (compiled.manifest.mesh !== undefined)
+    return onMesh(compiled.manifest, await loadMesh(compiled, device));
+  const loaded = await loadPackage(compiled, device);
+  return {
+    run: (inputs) => loaded.run(inputs),
+    runOnDevice: (inputs) => loaded.start(inputs),
+    destroy: loaded.destroy,
+  };
+}
+
+function onMesh(manifest: AnyManifest, loaded: Pick<LoadedWasmMesh, 'mesh' | 'run' | 'destroy'>): Instance {
   return onHost(
-    options,
+    'a mesh',
     (inputs) =>
-      runWhole(
-        loaded,
-        compiled.manifest,
-        new Map([...inputs].map(([path, tensor]) => [path, inMemory(tensor)])),
-      ),
+      runWhole(loaded, manifest, new Map([...inputs].map(([path, tensor]) => [path, inMemory(tensor)]))),
     loaded.destroy,
   );
 }
 
-function isOnWebGpu({ target = 'wgsl', mesh }: LoadOptions): boolean {
-  return target === 'wgsl' && mesh === undefined;
-}
-
 /** An instance whose tensors come from the memory of the host, and go there. */
 function onHost(
-  options: LoadOptions,
+  where: string,
   run: (inputs: ReadonlyMap<string, TensorData>) => Promise<ReadonlyMap<string, TensorData>>,
   destroy: () => void = () => undefined,
 ): Instance {
@@ -258,21 +292,20 @@ function onHost(
     run: async (inputs) => {
       const here = new Map<string, TensorData>();
       for (const [path, tensor] of inputs) {
-        if (isOnDevice(tensor)) throw elsewhere(options, path);
+        if (isOnDevice(tensor)) throw elsewhere(where, path);
         here.set(path, tensor);
       }
       return run(here);
     },
     runOnDevice: async () => {
-      throw elsewhere(options);
+      throw elsewhere(where);
     },
     destroy,
   };
 }
 
-function elsewhere({ target = 'wgsl', mesh }: LoadOptions, input?: string): UserError {
+function elsewhere(where: string, input?: string): UserError {
   const what = input === undefined ? 'tensors' : `the input ${input}`;
-  const where = mesh === undefined ? `the target ${target}` : 'a mesh';
   return new UserError(
     'wrong-input',
     `${what} cannot be on a WebGPU device where the model runs on ${where}`,

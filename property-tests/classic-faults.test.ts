@@ -141,7 +141,7 @@ function checkedAt(path: string): Checked {
 
 function tested(checked: Checked, name: string, runs: number): Promise<PropertyReport> {
   const property = checked.program.properties.get(name)!;
-  return runProperty(judgeOf(checked, property, undefined), {
+  return runProperty(judgeOf(checked, property, {}), {
     ...{ runs, seed: 1, path: undefined, exhaust: 64, targets: ['reference'], onCase: () => {} },
   });
 }
@@ -170,7 +170,7 @@ describe.each(faults)('$name', (fault) => {
     const replay = `ricci test ${fault.module}.ricci --seed ${counterexample.seed} --path ${counterexample.path}`;
     const failure = { file: path, checked, property, outcome: outcome.kind, counterexample, replay };
     const beside = join(path, '../counterexamples');
-    const text = await counterexampleFile(failure, beside, undefined);
+    const text = await counterexampleFile(failure, beside, {});
     if (text === undefined) throw new Error('it cannot be written');
     expect(text).toContain(`/// ${replay}\n`);
     expect(linesOf(text)).toBeLessThanOrEqual(mostLines);

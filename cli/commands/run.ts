@@ -3,12 +3,13 @@ import { type Command, Option } from 'commander';
 import type { EntryTensor } from '../../compiler/lower/entry.ts';
 import {
   type AnyManifest,
+  type AnyPackage,
   isWasmPackage,
   type Package,
   type WasmPackage,
 } from '../../compiler/plan/package.ts';
-import { packageDigest } from '../../compiler/plan/package-digest.ts';
-import { isPackage, readPackage } from '../../compiler/plan/package-files.ts';
+import { digestOf, isPackage, readPackage } from '../../compiler/plan/package-files.ts';
+import { chooseTarget, onChosen } from '../../driver/choose-target.ts';
 import { compileFor, compileWasm, lower } from '../../driver/compile.ts';
 import { checkInputs, checkInputTypes } from '../../driver/inputs.ts';
 import { storedRandomInput } from '../../driver/random-inputs.ts';
@@ -18,8 +19,12 @@ import { writeFileBeside } from '../../driver/write-file.ts';
 import { natural } from '../../dsl/types/size.ts';
 import type { ElementType } from '../../dsl/types/typed.ts';
 import { UserError } from '../../runtime/errors.ts';
+import type { World } from '../../runtime/mesh/communicator.ts';
+import type { LoadedRank } from '../../runtime/mesh/loaded-rank.ts';
 import { loadMesh } from '../../runtime/mesh/run-mesh.ts';
 import { loadRank } from '../../runtime/mesh/run-rank.ts';
+import { loadWasmMesh } from '../../runtime/mesh/run-wasm-mesh.ts';
+import { loadWasmRank } from '../../runtime/mesh/run-wasm-rank.ts';
 import {
   blocksOfRank,
   runBlocksOnRank,
@@ -35,7 +40,7 @@ import { wasmDeviceHere } from '../../runtime/wasm/features.ts';
 import { loadWasm } from '../../runtime/wasm/load.ts';
 import { openAdapter } from '../../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/webgpu/device.ts';
-import { type LoadedPackage, loadPackage } from '../../runtime/webgpu/execute.ts';
+import { loadPackage } from '../../runtime/webgpu/execute.ts';
 import type { StoredTensor } from '../../runtime/weights/stored-tensor.ts';
 import type { TensorData } from '../../runtime/weights/tensor-data.ts';
 import { UsageError } from '../exit.ts';
@@ -48,7 +53,7 @@ import { readInputs } from './given-inputs.ts';
 import { checkPlace, checkResultFile, reportResults, writeResults } from './results.ts';
 
 interface RunOptions extends EntryOptions {
-  readonly target: 'wgsl' | 'wasm' | 'reference';
+  readonly target?: 'wgsl' | 'wasm' | 'reference';
   readonly adapter: 'auto' | 'hardware' | 'software';
   readonly communicator: 'in-process' | 'mpi';
   readonly random?: number;
@@ -68,10 +73,13 @@ export function addRun(command: Command, streams: Streams): void {
   )
     .addOption(new Option('--random <seed>', 'random inputs for those not given').argParser(parseSeed))
     .addOption(
-      new Option('--target <target>', 'where to run').choices(['wgsl', 'wasm', 'reference']).default('wgsl'),
+      new Option(
+        '--target <target>',
+        'where to run: if not given, on a GPU (wgsl), or in WebAssembly (wasm) where there is none',
+      ).choices(['wgsl', 'wasm', 'reference']),
     )
     .addOption(
-      new Option('--adapter <kind>', 'which WebGPU adapter')
+      new Option('--adapter <kind>', 'which WebGPU adapter; hardware and software imply --target wgsl')
         .choices(['auto', 'hardware', 'software'])
         .default('auto'),
     )
@@ -102,12 +110,14 @@ export function addRun(command: Command, streams: Streams): void {
 /** Options that are fine by themselves. */
 function refuseCombinations({ trace, target, communicator, adapter }: RunOptions): void {
   if (target === 'wasm') refuseAdapter(adapter);
-  if (trace !== undefined && target === 'wasm') throw wasmHasNoTrace();
-  if (trace !== undefined && target === 'reference')
-    throw new UsageError('--trace times kernels, and the reference has none', 'use --target wgsl');
-  if (communicator === 'in-process') return;
-  if (target !== 'wgsl')
-    throw new UsageError('--communicator mpi has a WebGPU device for each rank', 'use --target wgsl');
+  if (target !== 'reference') return;
+  if (trace !== undefined)
+    throw new UsageError('--trace times kernels, and the reference has none', 'use another --target');
+  if (communicator === 'mpi')
+    throw new UsageError(
+      '--communicator mpi runs kernels in each rank, and the reference has none',
+      'use another --target',
+    );
 }
 
 /** Whether files are written here. */
@@ -143,12 +153,22 @@ async function runFile(
     return lowered.device === undefined
       ? runReference(lowered.graph, readAll(given), output.advance)
       : runReferenceOnMesh(lowered.device, readAll(given));
-  if (options.target === 'wasm')
-    return runWasm(compileWasm(lowered, instance, wasmDeviceHere(), output.advance).package, given, output);
-  return onDevice(options, output, async (opened) => {
-    // Before the inputs are read: sizes that the device cannot hold are refused first.
-    const compiled = compileFor(lowered, instance, opened.profile, output.advance);
-    return runOn(compiled.package, given, opened, { options, output, rank });
+  const { target, adapter } = options;
+  const chosen = await chooseTarget({ target, adapter, report: output.progress });
+  const run: Run = { options, output, rank };
+  // Before the inputs are read: sizes that do not fit are refused first.
+  return onChosen(chosen, {
+    wasm: () =>
+      runOn(
+        inWasm(compileWasm(lowered, instance, wasmDeviceHere(), output.advance).package, output),
+        given,
+        run,
+      ),
+    wgsl: () =>
+      onDevice(chosen.open, (opened) => {
+        const compiled = compileFor(lowered, instance, opened.profile, output.advance);
+        return runOn(onWebGpu(compiled.package, opened, output), given, run);
+      }),
   });
 }
 
@@ -172,7 +192,7 @@ async function runPackage(
   const { tensors } = readInputs(options, inputs);
   const wanted = inputs.map((input): EntryTensor => {
     const { path, below } = input;
-    const { dtype, shape } = isWasmPackage(pkg) ? input : wholeType(pkg.manifest, input);
+    const { dtype, shape } = wholeType(pkg.manifest, input);
     const element: ElementType =
       below === undefined ? { kind: 'dtype', dtype } : { kind: 'ix', range: natural(below) };
     return { path, element, dims: shape.map(natural) };
@@ -183,14 +203,13 @@ async function runPackage(
     tensors: withRandom(wanted, tensors, new Map(), options.random),
   };
   checkInputTypes(wanted, given.tensors, given.sizes);
+  const run: Run = { options, output, rank };
   if (isWasmPackage(pkg)) {
     refuseAdapter(options.adapter);
-    if (options.trace !== undefined) throw wasmHasNoTrace();
-    if (rank !== undefined)
-      throw new UsageError('--communicator mpi is for a mesh, and the package for none', 'leave it out');
-    return runWasm(pkg, given, output);
+    return runOn(inWasm(pkg, output), given, run);
   }
-  return onDevice(options, output, (opened) => runOn(pkg, given, opened, { options, output, rank }));
+  const open = async () => openDevice(await openAdapter({ kind: options.adapter, report: output.progress }));
+  return onDevice(open, (opened) => runOn(onWebGpu(pkg, opened, output), given, run));
 }
 
 /** What a package fixes, or cannot do, is refused rather than passed over. */
@@ -199,7 +218,7 @@ function refuseOfPackages(options: RunOptions): void {
     ...(options.entry === undefined ? [] : ['--entry']),
     ...(options.size.size === 0 ? [] : ['--size']),
     ...(options.mesh.size === 0 ? [] : ['--mesh']),
-    ...(options.target === 'wgsl' ? [] : [`--target ${options.target}`]),
+    ...(options.target === undefined ? [] : [`--target ${options.target}`]),
   ];
   if (refused.length > 0) {
     throw new UsageError(
@@ -238,29 +257,11 @@ function withRandom(
   );
 }
 
-function wasmHasNoTrace(): UsageError {
-  return new UsageError('--trace times kernels on a WebGPU device', 'use --target wgsl');
-}
-
-async function runWasm(pkg: WasmPackage, given: Given, output: Output): Promise<Tensors> {
-  output.advance('compiling kernels', 0, 1);
-  const loaded = await loadWasm(pkg);
-  try {
-    output.advance('running', 0, 1);
-    const results = loaded.run(readAll(given));
-    output.advance('running', 1, 1);
-    return results;
-  } finally {
-    loaded.destroy();
-  }
-}
-
 async function onDevice<T>(
-  { adapter }: RunOptions,
-  output: Output,
+  open: () => Promise<OpenedDevice>,
   work: (opened: OpenedDevice) => Promise<T>,
 ): Promise<T> {
-  const opened = await openDevice(await openAdapter({ kind: adapter, report: output.progress }));
+  const opened = await open();
   try {
     return await work(opened);
   } finally {
@@ -274,15 +275,64 @@ interface Run {
   readonly rank: Rank | undefined;
 }
 
-async function runOn(
-  pkg: Package,
-  given: Given,
-  opened: OpenedDevice,
-  { options, output, rank }: Run,
-): Promise<Results> {
+/** A package where it runs. */
+interface Site {
+  readonly pkg: AnyPackage;
+  readonly load: () => Promise<Loaded>;
+  readonly loadRank: (world: World) => Promise<LoadedRank>;
+}
+
+/** What all ways of running in one process have. */
+interface Loaded {
+  readonly run: (given: Given) => Promise<Tensors>;
+  readonly trace: () => Promise<Trace>;
+  readonly destroy: () => void;
+}
+
+function onWebGpu(pkg: Package, opened: OpenedDevice, output: Output): Site {
+  const { manifest } = pkg;
   const onPipeline = (done: number, total: number) => output.advance('compiling kernels', done, total);
-  if (rank !== undefined) return runAsRank(pkg, given.tensors, opened, { options, output, rank, onPipeline });
-  const loaded = await loadFor(pkg, opened, onPipeline);
+  return {
+    pkg,
+    load: async () => {
+      if (manifest.mesh !== undefined) {
+        const loaded = await loadMesh(pkg, opened, onPipeline);
+        return { ...loaded, run: ({ tensors }) => runWhole(loaded, manifest, tensors) };
+      }
+      const loaded = await loadPackage(pkg, opened, onPipeline);
+      const run = (given: Given) => loaded.run(readAll(given));
+      return { ...loaded, run, trace: async () => deviceTrace(manifest, await loaded.time(), 'device') };
+    },
+    loadRank: (world) => loadRank(pkg, opened, world, onPipeline),
+  };
+}
+
+function inWasm(pkg: WasmPackage, output: Output): Site {
+  const { manifest } = pkg;
+  const compiling = () => output.advance('compiling kernels', 0, 1);
+  return {
+    pkg,
+    load: async () => {
+      compiling();
+      if (manifest.mesh !== undefined) {
+        const loaded = await loadWasmMesh(pkg);
+        return { ...loaded, run: ({ tensors }) => runWhole(loaded, manifest, tensors) };
+      }
+      const loaded = await loadWasm(pkg);
+      const run = async (given: Given) => loaded.run(readAll(given));
+      return { ...loaded, run, trace: async () => deviceTrace(manifest, loaded.time(), 'host') };
+    },
+    loadRank: (world) => {
+      compiling();
+      return loadWasmRank(pkg, world);
+    },
+  };
+}
+
+async function runOn({ pkg, load, loadRank }: Site, given: Given, run: Run): Promise<Results> {
+  const { options, output, rank } = run;
+  if (rank !== undefined) return runAsRank(pkg, await loadRank(rank.world), given.tensors, { ...run, rank });
+  const loaded = await load();
   try {
     output.advance('running', 0, 1);
     const results = await loaded.run(given);
@@ -294,49 +344,23 @@ async function runOn(
   }
 }
 
-/** What both ways of running in one process have. */
-interface Loaded extends Pick<LoadedPackage, 'destroy'> {
-  readonly run: (given: Given) => Promise<Tensors>;
-  readonly trace: () => Promise<Trace>;
-}
-
-async function loadFor(
-  pkg: Package,
-  opened: OpenedDevice,
-  onPipeline: (done: number, total: number) => void,
-): Promise<Loaded> {
-  if (pkg.manifest.mesh === undefined) {
-    const loaded = await loadPackage(pkg, opened, onPipeline);
-    const run = (given: Given) => loaded.run(readAll(given));
-    return { ...loaded, run, trace: async () => deviceTrace(pkg.manifest, await loaded.time()) };
-  }
-  const loaded = await loadMesh(pkg, opened, onPipeline);
-  return { ...loaded, run: ({ tensors }) => runWhole(loaded, pkg.manifest, tensors) };
-}
-
-interface RankRun extends Pick<Run, 'options' | 'output'> {
-  readonly rank: Rank;
-  readonly onPipeline: (done: number, total: number) => void;
-}
-
 async function runAsRank(
-  pkg: Package,
+  pkg: AnyPackage,
+  loaded: LoadedRank,
   inputs: StoredTensors,
-  opened: OpenedDevice,
-  { options, output, rank, onPipeline }: RankRun,
+  { options, output, rank }: Run & { readonly rank: Rank },
 ): Promise<Results> {
-  const loaded = await loadRank(pkg, opened, rank.world, onPipeline);
+  const { manifest } = pkg;
+  const { world } = rank;
   try {
-    const { manifest, code } = pkg;
-    const { world } = rank;
     const blocks = blocksOfRank(loaded, manifest, inputs, world.rank);
     const shared = sharedBlocks(loaded, manifest, blocks, world.rank);
-    await rank.start({ program: packageDigest(manifest, code) }, shared);
+    await rank.start({ program: digestOf(pkg) }, shared);
     output.advance('running', 0, 1);
     const results = await runBlocksOnRank(loaded, manifest, blocks, world);
     output.advance('running', 1, 1);
     if (options.trace !== undefined) {
-      const trace = await traceOfRanks(manifest, loaded, opened, world);
+      const trace = await traceOfRanks(manifest, loaded, world);
       if (world.rank === 0) writeFileBeside(options.trace, traceText(trace));
     }
     return results;

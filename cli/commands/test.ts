@@ -3,12 +3,12 @@ import { type Checked, checkFile } from '../../driver/compile.ts';
 import { writeFileBeside } from '../../driver/write-file.ts';
 import type { PropertyInfo } from '../../dsl/types/typed.ts';
 import { counterexampleFile } from '../../property-tests/engine/counterexample-file.ts';
-import { type DeviceRunner, deviceRunner } from '../../property-tests/engine/device-runner.ts';
 import { judgeOf } from '../../property-tests/engine/judge.ts';
+import { type Runners, wasmRunner, webGpuRunner } from '../../property-tests/engine/kernel-runner.ts';
 import { type PropertyReport, type Target, targets } from '../../property-tests/engine/report.ts';
 import { runProperty } from '../../property-tests/engine/run-property.ts';
 import { isUserError, UserError } from '../../runtime/errors.ts';
-import { openAdapter } from '../../runtime/webgpu/adapter.ts';
+import { findGpu, openAdapter } from '../../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/webgpu/device.ts';
 import { Ended, exitStatus, UsageError } from '../exit.ts';
 import { parseCount, parsePath, parseSeed } from '../options.ts';
@@ -29,7 +29,7 @@ import {
   type TestedFile,
   type TestedProperty,
 } from '../test-report.ts';
-import { orEnd } from './entry-options.ts';
+import { orEnd, refuseAdapter } from './entry-options.ts';
 import { checkPlace } from './results.ts';
 
 interface TestOptions {
@@ -37,7 +37,7 @@ interface TestOptions {
   readonly runs: number;
   readonly seed?: number;
   readonly path?: string;
-  readonly target: 'all' | 'reference' | 'wgsl';
+  readonly target: 'all' | Target;
   readonly adapter: 'auto' | 'hardware' | 'software';
   readonly exhaust: number;
   /** False: `--no-save`. */
@@ -66,12 +66,15 @@ export function addTest(command: Command, streams: Streams): void {
       ),
     )
     .addOption(
-      new Option('--target <target>', 'where to run: on the reference all cases, on WebGPU a tenth of them')
-        .choices(['all', 'reference', 'wgsl'])
+      new Option(
+        '--target <target>',
+        'where to run: all is the reference, and of a tenth of the cases WebAssembly and, where there is one, a GPU',
+      )
+        .choices(['all', ...targets])
         .default('all'),
     )
     .addOption(
-      new Option('--adapter <kind>', 'which WebGPU adapter')
+      new Option('--adapter <kind>', 'which WebGPU adapter; hardware and software add it to --target all')
         .choices(['auto', 'hardware', 'software'])
         .default('auto'),
     )
@@ -99,9 +102,9 @@ export function addTest(command: Command, streams: Streams): void {
       const seed = options.seed ?? Math.floor(Math.random() * 2 ** 31);
       const checked = files.map((file) => ({ file, checked: orEnd(checkFile(file), output) }));
       refuseUnknown(checked, options);
-      await withDevice(options, output, async (device) => {
+      await withRunners(options, output, async (runners) => {
         const tested: TestedFile[] = [];
-        for (const each of checked) tested.push(await testFile(each, { ...options, seed }, device, output));
+        for (const each of checked) tested.push(await testFile(each, { ...options, seed }, runners, output));
         if (options.junit !== undefined) writeFileBeside(options.junit, junitText(tested));
         output.data(summaryLines(tested, seed).join('\n'), reportJson(tested, seed));
         const reports = tested.flatMap((each) => each.reports);
@@ -132,19 +135,19 @@ function refuseUnknown(files: readonly CheckedFile[], { property, path }: TestOp
 async function testFile(
   { file, checked }: CheckedFile,
   options: TestOptions & { readonly seed: number },
-  device: DeviceRunner | undefined,
+  runners: Runners,
   output: Output,
 ): Promise<TestedFile> {
   const reports: TestedProperty[] = [];
-  const targets = targetsOf(options, device);
+  const targets = targetsOf(options, runners);
   for (const property of checked.program.properties.values()) {
     if (options.property !== undefined && options.property !== property.name) continue;
     const { runs, seed, path, exhaust } = options;
     const onCase = (done: number, total: number) => output.advance(property.name, done, total);
-    const report = await runProperty(judgeOf(checked, property, device), {
+    const report = await runProperty(judgeOf(checked, property, runners), {
       ...{ runs, seed, path, exhaust, targets, onCase },
     });
-    const saved = await savedOf({ file, checked }, property, report, options, device);
+    const saved = await savedOf({ file, checked }, property, report, options, runners);
     const tested = { ...report, saved };
     const diagnostic = failureDiagnostic(file, property, tested);
     if (diagnostic !== undefined && !output.json) output.diagnostics([diagnostic], checked.sources);
@@ -159,51 +162,58 @@ async function savedOf(
   property: PropertyInfo,
   { outcome }: PropertyReport,
   { save }: TestOptions,
-  device: DeviceRunner | undefined,
+  runners: Runners,
 ): Promise<SavedCounterexample | undefined> {
   if (outcome.kind !== 'failed' && outcome.kind !== 'undecided') return undefined;
   const { counterexample } = outcome;
   const folder = typeof save === 'string' ? save : counterexampleFolder(file);
   const replay = replayCommand(file, property.name, counterexample);
   const failure = { file, checked, property, outcome: outcome.kind, counterexample, replay };
-  const text = await counterexampleFile(failure, folder, device);
+  const text = await counterexampleFile(failure, folder, runners);
   if (text === undefined) return undefined;
   return save === false ? { text } : saveCounterexample(folder, property.name, text);
 }
 
-function targetsOf({ target }: TestOptions, device: DeviceRunner | undefined): readonly Target[] {
-  return targets.filter(
-    (each) => (target === 'all' || target === each) && (each !== 'wgsl' || device !== undefined),
+function targetsOf({ target }: TestOptions, runners: Runners): readonly Target[] {
+  return targets.filter((each) =>
+    each === 'reference' ? target !== 'wasm' && target !== 'wgsl' : runners[each],
   );
 }
 
-/** Where no adapter is found, and none was asked for, the reference tests alone, and that is said. */
-async function withDevice(
-  { target, adapter }: TestOptions,
+async function withRunners(
+  options: TestOptions,
   output: Output,
-  work: (device: DeviceRunner | undefined) => Promise<void>,
+  work: (runners: Runners) => Promise<void>,
 ): Promise<void> {
-  const opened = await openedFor(target, adapter, output);
-  const runner = opened && deviceRunner(opened);
+  const { target } = options;
+  const opened = await openedFor(options, output);
+  const runners: Runners = {
+    ...(target === 'wasm' || target === 'all' ? { wasm: wasmRunner() } : {}),
+    ...(opened === undefined ? {} : { wgsl: webGpuRunner(opened) }),
+  };
   try {
-    await work(runner);
+    await work(runners);
   } finally {
-    runner?.destroy();
+    for (const runner of Object.values(runners)) runner.destroy();
     opened?.destroy();
   }
 }
 
+/** Where all targets are asked for, a GPU if there is one, or the adapter that is named if it is there. */
 async function openedFor(
-  target: TestOptions['target'],
-  adapter: TestOptions['adapter'],
+  { target, adapter }: TestOptions,
   output: Output,
 ): Promise<OpenedDevice | undefined> {
-  if (target === 'reference') return undefined;
+  if (target === 'wasm') refuseAdapter(adapter);
+  if (target === 'reference' || target === 'wasm') return undefined;
+  const named = () => openAdapter({ kind: adapter, report: output.progress });
+  if (target === 'wgsl') return openDevice(await named());
   try {
-    return await openDevice(await openAdapter({ kind: adapter, report: output.progress }));
+    const found = adapter === 'auto' ? await findGpu(output.progress) : await named();
+    return found && (await openDevice(found));
   } catch (error) {
-    if (target === 'wgsl' || !isUserError(error)) throw error;
-    output.progress(`${error.message}: only the reference is tested`);
+    if (!isUserError(error)) throw error;
+    output.progress(`${error.message}: nothing is tested on WebGPU`);
     return undefined;
   }
 }

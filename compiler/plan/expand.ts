@@ -1,8 +1,9 @@
 /** The launch order with its loops run through: what a device is told to do, one command after the other. */
 
 import { UserError } from '../../dsl/diagnostics/user-error.ts';
-import type { ExchangeStep, LaunchStep, PackageKernel } from './package.ts';
+import type { LaunchStep, PackageKernel } from './package.ts';
 import { wordBytes } from './storage-bytes.ts';
+import { type Launch, launchCount, walkSteps } from './walk-steps.ts';
 
 /** Bytes from one entry of the uniform buffer to the next: WebGPU's alignment of dynamic offsets. */
 export const uniformStride = 256;
@@ -34,8 +35,7 @@ export type Command =
       readonly bytes: number;
       readonly uniform: number;
     }
-  /** All devices of a group together: between the buffers `from` and `to` of each. */
-  | { readonly kind: 'exchange'; readonly step: ExchangeStep; readonly from: number; readonly to: number };
+  | Extract<Launch, { readonly kind: 'exchange' }>;
 
 /** At most four 32-bit words: numbers, then the coordinates of the device along mesh axes. */
 export interface UniformEntry {
@@ -54,14 +54,6 @@ export interface Expansion {
 /** More take minutes to record and gigabytes to hold. */
 const maxCommands = 2 ** 20;
 
-/** How many commands the steps are, loops run through. */
-export function commandCount(steps: readonly LaunchStep[]): number {
-  return steps.reduce(
-    (sum, step) => sum + (step.kind === 'loop' ? step.count * commandCount(step.steps) : 1),
-    0,
-  );
-}
-
 /** What is looked at of a manifest. */
 export interface Launches {
   readonly steps: readonly LaunchStep[];
@@ -70,64 +62,46 @@ export interface Launches {
 }
 
 /** @throws UserError `exceeds-device` when there are more than `maxCommands`. */
-export function expandSteps({ steps, slots, kernels }: Launches): Expansion {
-  const count = commandCount(steps);
+export function checkLaunches(steps: readonly LaunchStep[]): void {
+  const count = launchCount(steps);
   if (count > maxCommands)
     throw new UserError(
       'exceeds-device',
       `the program would launch ${count} kernels and copies, and ${maxCommands} are supported`,
       'use loops of fewer steps, or --target reference',
     );
+}
+
+/** @throws UserError `exceeds-device` when there are more than `maxCommands`. */
+export function expandSteps({ steps, slots, kernels }: Launches): Expansion {
+  checkLaunches(steps);
   const commands: Command[] = [];
   const uniforms = new Map<string, UniformEntry & { readonly index: number }>();
-  const buffer = slots.map((_, slot) => slot);
   const coordinates = new Map(kernels.map(({ name, coordinates = [] }) => [name, coordinates]));
-  const counter = new Map<number, number>();
-
   const uniform = (words: readonly number[], axes: readonly string[] = []): number => {
     const key = JSON.stringify([words, axes]);
     const entry = uniforms.get(key) ?? { index: uniforms.size, words, axes };
     uniforms.set(key, entry);
     return entry.index;
   };
-  const copy = (from: number, to: number, bytes: number, toByte: number): Command =>
-    bytes % wordBytes === 0 && toByte % wordBytes === 0
-      ? { kind: 'copy', from, to, toByte, bytes }
-      : { kind: 'copyBytes', from, to, bytes, uniform: uniform([toByte, bytes]) };
-  const visit = (inside: readonly LaunchStep[]): void => {
-    for (const step of inside) {
-      switch (step.kind) {
-        case 'dispatch': {
-          const axes = coordinates.get(step.kernel) ?? [];
-          const words = step.counters.map((loop) => counter.get(loop)!);
-          commands.push({
-            kind: 'dispatch',
-            kernel: step.kernel,
-            buffers: step.slots.map((slot) => buffer[slot]!),
-            uniform: words.length + axes.length === 0 ? undefined : uniform(words, axes),
-          });
-          break;
-        }
-        case 'copy': {
-          const toByte = step.sliceOf === undefined ? 0 : counter.get(step.sliceOf)! * step.bytes;
-          commands.push(copy(buffer[step.from]!, buffer[step.to]!, step.bytes, toByte));
-          break;
-        }
-        case 'exchange':
-          commands.push({ kind: 'exchange', step, from: buffer[step.from]!, to: buffer[step.to]! });
-          break;
-        case 'loop':
-          for (let at = 0; at < step.count; at++) {
-            counter.set(step.loop, at);
-            visit(step.steps);
-            for (const [first, second] of step.swaps)
-              [buffer[first], buffer[second]] = [buffer[second]!, buffer[first]!];
-          }
-          break;
+  const commandOf = (launch: Launch): Command => {
+    switch (launch.kind) {
+      case 'dispatch': {
+        const { kernel, buffers, counters } = launch;
+        const axes = coordinates.get(kernel) ?? [];
+        const takesAny = counters.length + axes.length > 0;
+        return { kind: 'dispatch', kernel, buffers, uniform: takesAny ? uniform(counters, axes) : undefined };
       }
+      case 'copy': {
+        const { from, to, toByte, bytes } = launch;
+        if (bytes % wordBytes === 0 && toByte % wordBytes === 0) return launch;
+        return { kind: 'copyBytes', from, to, bytes, uniform: uniform([toByte, bytes]) };
+      }
+      case 'exchange':
+        return launch;
     }
   };
-  visit(steps);
+  const finalBuffer = walkSteps(steps, slots.length, (launch) => commands.push(commandOf(launch)));
   const entries = [...uniforms.values()].map(({ words, axes }) => ({ words, axes }));
-  return { commands, uniforms: entries, finalBuffer: buffer };
+  return { commands, uniforms: entries, finalBuffer };
 }

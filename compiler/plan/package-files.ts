@@ -50,8 +50,12 @@ async function writeKernels(directory: string, pkg: AnyPackage): Promise<void> {
 
 /** The manifest and, last, the digest of the package. */
 function manifestText(pkg: AnyPackage): string {
-  const { manifest } = pkg;
-  return `${JSON.stringify({ ...manifest, digest: packageDigest(manifest, kernelTexts(pkg)) }, undefined, 2)}\n`;
+  return `${JSON.stringify({ ...pkg.manifest, digest: digestOf(pkg) }, undefined, 2)}\n`;
+}
+
+/** The same for the same package. */
+export function digestOf(pkg: AnyPackage): string {
+  return packageDigest(pkg.manifest, kernelTexts(pkg));
 }
 
 /** What there is beside the manifest, in its order. */

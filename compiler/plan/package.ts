@@ -141,7 +141,12 @@ const meshSchema = z.strictObject({
 });
 
 /** What packages of all targets begin with, and what they have beside kernels. */
-const entryFields = { entry: z.string().min(1), sizes: z.record(z.string(), natural) };
+const entryFields = {
+  entry: z.string().min(1),
+  sizes: z.record(z.string(), natural),
+  /** Present when this is the program of each device of a mesh: all run it in step. */
+  mesh: meshSchema.optional(),
+};
 const tensorFields = { inputs: z.array(inputSchema), outputs: z.array(tensorSchema) };
 const launchFields = { slots: z.array(slotSchema), steps: z.array(stepSchema) };
 
@@ -150,8 +155,6 @@ const manifestSchema = z.strictObject({
   version: z.literal(packageVersion),
   target: z.literal('wgsl'),
   ...entryFields,
-  /** Present when this is the program of each device of a mesh: all run it in step. */
-  mesh: meshSchema.optional(),
   ...tensorFields,
   kernels: z.array(kernelSchema),
   ...launchFields,
@@ -181,6 +184,8 @@ const wasmKernelSchema = z.strictObject({
   bindings: z.array(z.enum(['read', 'write', 'readwrite'])),
   /** How many steps of loops it is given after them. */
   counters: natural,
+  /** Mesh axes along which it is given the device's coordinate, last. */
+  coordinates: z.array(z.string().min(1)).min(1).optional(),
   tensors: z.array(z.strictObject({ name: z.string(), bytes: natural })).optional(),
 });
 
@@ -195,7 +200,7 @@ const wasmManifestSchema = z.strictObject({
   ...tensorFields,
   kernels: z.array(wasmKernelSchema),
   ...launchFields,
-  /** Memory of a run: slots, and what may be read around them. */
+  /** Memory of a run on one device: slots, and what may be read around them. */
   peakBytes: natural,
   requires: z.strictObject({ features: z.array(wasmFeatureSchema) }),
 });
@@ -272,28 +277,27 @@ function fieldText(path: readonly PropertyKey[]): string {
 function referenceFault(manifest: AnyManifest): string | undefined {
   const kernels = new Map(manifest.kernels.map((kernel) => [kernel.name, kernel]));
   if (kernels.size !== manifest.kernels.length) return 'kernels: two have the same name';
-  const fault = manifest.target === 'wgsl' ? meshFault(manifest) : undefined;
-  return fault ?? tensorsFault(manifest) ?? stepsFault(manifest, kernels, manifest.steps, 'steps', new Set());
+  return (
+    meshFault(manifest) ??
+    tensorsFault(manifest) ??
+    stepsFault(manifest, kernels, manifest.steps, 'steps', new Set())
+  );
 }
 
-function meshFault(manifest: Manifest): string | undefined {
+function meshFault(manifest: AnyManifest): string | undefined {
   const axes = new Set(manifest.mesh?.axes.map(({ name }) => name));
   if (axes.size !== (manifest.mesh?.axes.length ?? 0)) return 'mesh.axes: two have the same name';
   for (const [index, { counters, coordinates = [] }] of manifest.kernels.entries()) {
     const unknown = coordinates.find((axis) => !axes.has(axis));
     if (unknown !== undefined) return `kernels[${index}].coordinates: the mesh has no axis ${unknown}`;
-    if (counters + coordinates.length > maxKernelUniforms)
+    if (manifest.target === 'wgsl' && counters + coordinates.length > maxKernelUniforms)
       return `kernels[${index}].coordinates: more than ${maxKernelUniforms} with the counters`;
   }
   return undefined;
 }
 
-function meshOf(manifest: AnyManifest): Manifest['mesh'] {
-  return manifest.target === 'wgsl' ? manifest.mesh : undefined;
-}
-
 function tensorsFault(manifest: AnyManifest): string | undefined {
-  const mesh = meshOf(manifest);
+  const { mesh } = manifest;
   const axes = new Set(mesh?.axes.map(({ name }) => name));
   for (const group of ['inputs', 'outputs'] as const)
     for (const [index, tensor] of manifest[group].entries()) {
@@ -367,7 +371,6 @@ function stepsFault(
         break;
       }
       case 'exchange': {
-        if (manifest.target === 'wasm') return `${at}.kind: there is no mesh to exchange on`;
         const fault = exchangeFault(manifest, step);
         if (fault !== undefined) return `${at}.${fault}`;
         break;
@@ -390,7 +393,7 @@ function stepsFault(
   return undefined;
 }
 
-function exchangeFault({ mesh, slots }: Manifest, step: ExchangeStep): string | undefined {
+function exchangeFault({ mesh, slots }: AnyManifest, step: ExchangeStep): string | undefined {
   const { verb, axes, devices, dtype, elements } = step;
   const unknown = axes.find((axis) => !mesh?.axes.some(({ name }) => name === axis));
   if (unknown !== undefined) return `axes: the mesh has no axis ${unknown}`;

@@ -1,17 +1,16 @@
 /** The last step of compiling: kernels and their order become an executable package. */
 
 import { UserError } from '../../dsl/diagnostics/user-error.ts';
-import { deviceCount, devicesAlong } from '../../dsl/placement/placement.ts';
 import type { Graph, Tensor, TensorId } from '../graph/graph.ts';
 import type { DeviceProfile } from '../tiles/device-profile.ts';
 import type { Schedule } from '../tiles/scheduled.ts';
+import { checkMesh, exchangesOf } from './check-mesh.ts';
 import { expandSteps, uniformStride } from './expand.ts';
 import { exchangeUniformBytes, scratchBytes } from './expand-exchange.ts';
 import type { Kernel } from './kernel.ts';
 import { maxKernelUniforms } from './kernel.ts';
 import { checkLimits } from './limits.ts';
 import {
-  type ExchangeStep,
   type LaunchStep,
   type Manifest,
   type Package,
@@ -86,13 +85,6 @@ function exchangeMemory(steps: readonly LaunchStep[]): number {
   );
 }
 
-function exchangesOf(steps: readonly LaunchStep[]): readonly ExchangeStep[] {
-  return steps.flatMap((step) => {
-    if (step.kind === 'loop') return exchangesOf(step.steps);
-    return step.kind === 'exchange' ? [step] : [];
-  });
-}
-
 function requirements(
   kernels: readonly Kernel[],
   slots: Manifest['slots'],
@@ -137,21 +129,4 @@ function checkUniforms(kernels: readonly Kernel[], entry: string): void {
         'cut over fewer mesh axes there',
       );
   }
-}
-
-/** @throws UserError when the graph is of a device of another mesh than it is compiled for. */
-function checkMesh({ entry, mesh = { axes: [] }, kernels, steps }: Manifest): void {
-  const known = new Set(mesh.axes.map(({ name }) => name));
-  const asked = kernels.flatMap(({ coordinates = [] }) => coordinates).find((axis) => !known.has(axis));
-  const unlike = exchangesOf(steps).find(({ axes, devices }) => devices !== devicesAlong(mesh, axes));
-  if (asked === undefined && unlike === undefined) return;
-  const what =
-    asked === undefined
-      ? `has an ${unlike?.verb} between ${unlike?.devices} devices`
-      : `is cut over ${asked}`;
-  throw new UserError(
-    'exceeds-device',
-    `${entry} ${what}, and there are ${deviceCount(mesh)}`,
-    'compile it for the mesh that it is for',
-  );
 }

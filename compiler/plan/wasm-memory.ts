@@ -1,4 +1,7 @@
 /** Where slots lie in the memory of a WebAssembly module. */
+import { UserError } from '../../dsl/diagnostics/user-error.ts';
+import { wasmDevice } from '../tiles/device-profile.ts';
+import { bytesText } from './storage-bytes.ts';
 
 /** Bytes before the first slot and behind the last, which kernels may read and do not use. */
 export const slackBytes = 2 ** 20;
@@ -23,4 +26,15 @@ export function wasmMemory(slots: readonly { readonly bytes: number }[]): WasmMe
   }
   const pages = Math.ceil((next + slackBytes) / pageBytes);
   return { pointers, pages, bytes: pages * pageBytes };
+}
+
+/** @throws UserError `exceeds-device` when a module cannot have as much. */
+export function checkWasmMemory(what: string, bytes: number): void {
+  const { name, maxBufferBytes } = wasmDevice;
+  if (bytes > maxBufferBytes)
+    throw new UserError(
+      'exceeds-device',
+      `${what} takes ${bytesText(bytes)} of memory, and ${name} has ${bytesText(maxBufferBytes)}`,
+      'use smaller sizes or narrower element types',
+    );
 }

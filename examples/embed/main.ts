@@ -3,7 +3,7 @@
  * wrote, types the call: another shape than the entry takes is an error in the editor.
  */
 import { join } from 'node:path';
-import { isUserError, load, tensor, valuesOf } from 'ricci';
+import { isUserError, type LoadOptions, load, tensor, valuesOf } from 'ricci';
 import type { Entries } from '../moe/moe.ricci.d.ts';
 
 /** From `dist`, where this file is run. */
@@ -21,8 +21,8 @@ const inputs = {
 };
 
 try {
-  const onDevice = await run('wgsl');
-  const reference = await run('reference');
+  const onDevice = await run({});
+  const reference = await run({ target: 'reference' });
   const distance = onDevice.reduce(
     (most, value, place) => Math.max(most, Math.abs(value - reference[place]!)),
     0,
@@ -39,8 +39,8 @@ try {
   process.exitCode = 1;
 }
 
-async function run(target: 'wgsl' | 'reference'): Promise<Float64Array> {
-  const model = await load<Entries>(file, { target, report: (line) => console.error(line) });
+async function run(options: LoadOptions): Promise<Float64Array> {
+  const model = await load<Entries>(file, { ...options, report: (line) => console.error(line) });
   try {
     const { out } = await model.layer(inputs, { K: 2 });
     return valuesOf(out);

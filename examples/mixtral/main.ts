@@ -57,7 +57,7 @@ async function main(): Promise<void> {
       ...Object.fromEntries([...checkpoint.weights].map(([path, stored]) => [path, stored.read()])),
       ...Object.fromEntries([...checkpoint.settings].map(([name, value]) => [name, scalar('f32', value)])),
     };
-    const kernels = await logitsOn({ target: 'wgsl' }, checkpoint, inputs);
+    const kernels = await logitsOn({}, checkpoint, inputs);
     const onMesh = await logitsOn(fourDevices, checkpoint, inputs);
     const reference = await logitsOn({ target: 'reference' }, checkpoint, inputs);
     report(text, bytes, kernels, reference);
@@ -102,7 +102,7 @@ async function logitsOn(
   try {
     const start = performance.now();
     const { out } = await model.call(checkpoint.entry, inputs, Object.fromEntries(checkpoint.sizes));
-    const where = options.mesh === undefined ? (options.target ?? 'wgsl') : 'wgsl, on a mesh';
+    const where = `${options.target ?? 'kernels'}${options.mesh === undefined ? '' : ', on a mesh'}`;
     say(`${where}: compiled and ran in ${((performance.now() - start) / 1000).toFixed(1)} s`);
     return valuesOf(out);
   } finally {

@@ -14,8 +14,8 @@ import { format } from '../../dsl/syntax/format.ts';
 import { parse } from '../../dsl/syntax/parse.ts';
 import type { Module } from '../../dsl/syntax/tree.ts';
 import { counterexampleFile } from './counterexample-file.ts';
-import type { DeviceRunner } from './device-runner.ts';
 import { judgeOf } from './judge.ts';
+import type { KernelRunner, Runners } from './kernel-runner.ts';
 import type { Counterexample, PropertyReport, Target } from './report.ts';
 import { runProperty } from './run-property.ts';
 import { runOnMesh, runOnReference } from './runs.ts';
@@ -35,16 +35,16 @@ function checkedText(text: string, path: string): Checked {
 }
 
 /** The report of the last property; on the device alone, where there is one. */
-async function reportOf(checked: Checked, seed = 1, device?: DeviceRunner): Promise<PropertyReport> {
+async function reportOf(checked: Checked, seed = 1, runners: Runners = {}): Promise<PropertyReport> {
   const property = [...checked.program.properties.values()].at(-1)!;
-  const targets: readonly Target[] = device === undefined ? ['reference'] : ['wgsl'];
+  const targets: readonly Target[] = runners.wgsl === undefined ? ['reference'] : ['wgsl'];
   const options = { runs: 50, seed, path: undefined, exhaust: 256, targets };
-  return runProperty(judgeOf(checked, property, device), { ...options, onCase: () => {} });
+  return runProperty(judgeOf(checked, property, runners), { ...options, onCase: () => {} });
 }
 
 /** One that computes what the reference does, but for a factor. */
-function deviceOff(factor: number): DeviceRunner {
-  return {
+function deviceOff(factor: number): Runners {
+  const wgsl: KernelRunner = {
     run: async (_, { graph, device }, __, inputs) => {
       const run = device === undefined ? runOnReference(graph) : runOnMesh(device);
       const outputs = [...run(float64, inputs)].map(([path, value]) => {
@@ -55,12 +55,13 @@ function deviceOff(factor: number): DeviceRunner {
     },
     destroy: () => {},
   };
+  return { wgsl };
 }
 
 interface Options {
   readonly change?: (found: Counterexample) => Counterexample;
   readonly seed?: number;
-  readonly device?: DeviceRunner;
+  readonly device?: Runners;
 }
 
 /** The file of the last property of a text, which fails. */
@@ -73,13 +74,13 @@ async function fileOf(text: string, { change = (found) => found, seed = 1, devic
   const counterexample = change(outcome.counterexample);
   const replay = `ricci test faulty.ricci --property ${name} --seed 1 --path 0`;
   const failure = { file, checked, property, outcome: outcome.kind, counterexample, replay };
-  const written = await counterexampleFile(failure, beside, device);
+  const written = await counterexampleFile(failure, beside, device ?? {});
   if (written === undefined) throw new Error('it cannot be written');
   return written;
 }
 
 /** Whether its one case fails, beside the program that it is from. */
-async function failsAlone(text: string, device?: DeviceRunner): Promise<boolean> {
+async function failsAlone(text: string, device?: Runners): Promise<boolean> {
   const { outcome, coverage } = await reportOf(checkedText(text, join(beside, 'alone.ricci')), 7, device);
   return outcome.kind === 'failed' && coverage.exhausted === 'cases' && coverage.cases === 1;
 }
@@ -184,7 +185,7 @@ property wrong
     const property = checked.program.properties.get(name)!;
     const { counterexample } = outcome;
     const failure = { file: path, checked, property, outcome: outcome.kind, counterexample, replay: '' };
-    const text = await counterexampleFile(failure, beside, undefined);
+    const text = await counterexampleFile(failure, beside, {});
     expect(text).toMatch(/^import router \(softmax_top_k\)\n\n/);
     expect(await failsAlone(text!)).toBe(true);
   });
@@ -199,7 +200,7 @@ property wrong
     const { counterexample } = outcome;
     const property = checked.program.properties.get('p')!;
     const failure = { file: path, checked, property, outcome: outcome.kind, counterexample, replay: '' };
-    const text = await counterexampleFile(failure, beside, undefined);
+    const text = await counterexampleFile(failure, beside, {});
     expect(text).toMatch(/^import "\.\/counterexample\.ricci" \(one\)\n/);
     expect(await failsAlone(text!)).toBe(true);
   });

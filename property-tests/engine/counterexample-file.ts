@@ -7,10 +7,10 @@ import type { Declaration, Identifier, Module, PropertyDeclaration } from '../..
 import type { PropertyInfo } from '../../dsl/types/typed.ts';
 import type { Case } from './case.ts';
 import { nowhere } from './data-expression.ts';
-import type { DeviceRunner } from './device-runner.ts';
 import { domainOf } from './domain.ts';
 import { exhaust } from './exhaust.ts';
 import { judgeOf } from './judge.ts';
+import type { Runners } from './kernel-runner.ts';
 import { type MovedValues, movedValues, noMovedValues, withMovedSides } from './moved-values.ts';
 import { neededImports, type Surroundings, surroundingsOf } from './needed-imports.ts';
 import { pinnedProperty, shorterProperties, withoutUnused } from './pinned-property.ts';
@@ -39,7 +39,7 @@ export interface Failure {
 export async function counterexampleFile(
   failure: Failure,
   folder: string,
-  device: DeviceRunner | undefined,
+  runners: Runners,
 ): Promise<string | undefined> {
   const { file, checked, property, counterexample } = failure;
   const source = { path: file, text: checked.sources.get(file)! };
@@ -60,7 +60,7 @@ export async function counterexampleFile(
     text: format(moduleOf(candidate, around), ''),
   });
   const judge = ({ text }: Draft): Promise<Judged> =>
-    judgedAlone(checkText({ path: place, text }), failure, device);
+    judgedAlone(checkText({ path: place, text }), failure, runners);
 
   const single = withoutUnused(only === undefined ? whole : { ...whole, checks: [only] });
   const sizes = new Map(property.function.sizes.map((name) => [name, tried.sizes.get(name)!]));
@@ -141,11 +141,11 @@ const mostCases = 24;
 async function judgedAlone(
   checked: Checked | Rejected,
   { property: { name }, counterexample, outcome }: Failure,
-  device: DeviceRunner | undefined,
+  runners: Runners,
 ): Promise<Judged> {
   if (checked.kind === 'rejected') return { kind: 'rejected' };
   const property = checked.program.properties.get(name)!;
-  const judge = judgeOf(checked, property, device);
+  const judge = judgeOf(checked, property, runners);
   const { way, check } = counterexample;
   const domain = domainOf(judge.program, property);
   const cases = exhaust(domain, mostCases, 0);

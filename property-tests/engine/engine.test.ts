@@ -25,7 +25,7 @@ function domainFor(text: string): Domain {
 
 function onlyJudge(program: Checked) {
   const [property] = program.program.properties.values();
-  return judgeOf(program, property!, undefined);
+  return judgeOf(program, property!, {});
 }
 
 const defaults: TestOptions = {
@@ -194,7 +194,7 @@ property p forall mesh { sp: 1..4 }, x: f32[2 * sp@sp] check all_gather(x, sp) =
 test('ways: the reference before a device, one device before a mesh', () => {
   const single: Case = { sizes: new Map(), mesh: undefined, values: new Map() };
   const several: Case = { ...single, mesh: { axes: [{ name: 'a', size: 2 }] } };
-  expect(waysOf(single, ['reference', 'wgsl'])).toHaveLength(2);
+  expect(waysOf(single, ['reference', 'wasm', 'wgsl'])).toHaveLength(3);
   expect(waysOf(several, ['reference', 'wgsl']).map(({ target, onMesh }) => `${target} ${onMesh}`)).toEqual([
     'reference false',
     'reference true',

@@ -19,7 +19,7 @@ function opened(text: string) {
   const checked = checkSource({ path: '/given.ricci', text });
   if (checked.kind === 'rejected') throw new Error(`${checked.diagnostics[0]?.message}\n${text}`);
   const property = checked.program.properties.get('p')!;
-  const judge = judgeOf(checked, property, undefined);
+  const judge = judgeOf(checked, property, {});
   return { judge, domain: domainOf(judge.program, property) };
 }
 

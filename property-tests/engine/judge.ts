@@ -8,7 +8,7 @@ import type { PropertyCheck, PropertyInfo, TypedProgram } from '../../dsl/types/
 import { dimsIn } from '../../dsl/types/types.ts';
 import { isUserError } from '../../runtime/errors.ts';
 import type { Case } from './case.ts';
-import type { DeviceRunner } from './device-runner.ts';
+import type { Runners } from './kernel-runner.ts';
 import { placedAxes } from './placed-axes.ts';
 import {
   type Algebras,
@@ -51,6 +51,8 @@ export interface Judge {
 const everyWay: readonly Way[] = [
   { target: 'reference', onMesh: false },
   { target: 'reference', onMesh: true },
+  { target: 'wasm', onMesh: false },
+  { target: 'wasm', onMesh: true },
   { target: 'wgsl', onMesh: false },
   { target: 'wgsl', onMesh: true },
 ];
@@ -60,8 +62,8 @@ export function waysOf({ mesh }: Case, targets: readonly Target[]): readonly Way
   return everyWay.filter(({ target, onMesh }) => targets.includes(target) && (!onMesh || mesh !== undefined));
 }
 
-/** @param device undefined where no way is on one */
-export function judgeOf(checked: Checked, property: PropertyInfo, device: DeviceRunner | undefined): Judge {
+/** @param runners of the targets that ways are on */
+export function judgeOf(checked: Checked, property: PropertyInfo, runners: Runners): Judge {
   const program = asEntry(checked.program, withoutFactsOfAxes(property, checked.program.axes));
   const prepare = rememberedPrograms({ ...checked, program }, property);
   const needsMesh = sizesOfParameters(property).some((name) => checked.program.axes.includes(name));
@@ -110,7 +112,7 @@ export function judgeOf(checked: Checked, property: PropertyInfo, device: Device
           way,
         );
       const { key, lowered, instance } = setting.program;
-      const given = await device!.run(key, lowered, instance, tried.values);
+      const given = await runners[way.target]!.run(key, lowered, instance, tried.values);
       return worst(
         property.checks.map((check) => judgeOnDevice(check, given, setting)),
         property.checks,

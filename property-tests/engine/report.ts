@@ -38,7 +38,7 @@ export interface Way {
   readonly onMesh: boolean;
 }
 
-export const targets = ['reference', 'wgsl'] as const;
+export const targets = ['reference', 'wasm', 'wgsl'] as const;
 export type Target = (typeof targets)[number];
 
 export function wayText({ target, onMesh }: Way): string {

@@ -38,7 +38,7 @@ const mostExcluded = 100;
 /** Cases that are tried on the way to a simplest one. */
 const mostShrinks = 500;
 
-/** Of so many cases one runs on WebGPU too, where kernels are compiled for each. */
+/** Of so many cases one runs in kernels too, which are compiled for each. */
 const casesOnDevice = 10;
 
 type Unfavourable = Extract<Judgement, { kind: 'fails' | 'undecided' }>;

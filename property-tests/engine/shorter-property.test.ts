@@ -174,7 +174,7 @@ test('the properties of the standard library hold in every such form', async () 
     const judged = async (each: PropertyDeclaration): Promise<keyof typeof same> => {
       const found = checkedAlone(each);
       if (found.kind === 'rejected') return 'rejected';
-      const judge = judgeOf(found, found.program.properties.get(each.name.name)!, undefined);
+      const judge = judgeOf(found, found.program.properties.get(each.name.name)!, {});
       const [tried] = exhaust(domainOf(judge.program, judge.property), 24, 0)!.cases;
       return (await judge.judge(tried!, waysOf(tried!, ['reference']))).kind;
     };

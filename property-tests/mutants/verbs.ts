@@ -46,8 +46,8 @@ export const verbMutants: {
     ),
     ranks: ranks(
       'combines all but the first',
-      'reduceShards(dtype, combiner, send, result);',
-      'reduceShards(dtype, combiner, send.slice(1), result);',
+      'reduceShards(dtype, combiner, send, first);',
+      'reduceShards(dtype, combiner, send.slice(1), first);',
     ),
   },
   reduce_scatter: {
@@ -108,8 +108,8 @@ export const verbMutants: {
   },
 };
 
-/** Of what the verbs have in common: how elements are combined. */
-export const combineMutants: { readonly [W in ExchangeWay]: readonly Mutant[] } = {
+/** Of what the verbs have in common: how elements are combined, and from where to where they go. */
+export const combineMutants: { readonly [W in ExchangeWay | 'processor']: readonly Mutant[] } = {
   evaluator: inFile(
     'compiler/partition/evaluate-mesh.ts',
     'exchanges',
@@ -138,4 +138,24 @@ export const combineMutants: { readonly [W in ExchangeWay]: readonly Mutant[] } 
     'Math.max(totals[index]!, shard[index]!)',
     'ranks',
   ]),
+  processor: [
+    ...inFile('runtime/mesh/run-wasm-mesh.ts', 'exchanges', [
+      'has the first device send for all',
+      'devices[device]!.memoryOf(from, sent)',
+      'devices[0]!.memoryOf(from, sent + 0 * device)',
+      'processor',
+    ]),
+    ...inFile('runtime/mesh/run-wasm-rank.ts', 'exchanges', [
+      'receives where it sends from',
+      'device.memoryOf(to, packedBytes(resultOf(step)))',
+      'device.memoryOf(to - to, packedBytes(resultOf(step)))',
+      'ranks',
+    ]),
+    ...inFile('runtime/mesh/exchange-buffers.ts', 'exchanges', [
+      'takes all to receive one chunk',
+      'chunkCount(verbFacts[verb].result, devices)',
+      'chunkCount(verbFacts[verb].source, devices)',
+      'processor',
+    ]),
+  ],
 };

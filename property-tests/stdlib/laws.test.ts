@@ -26,7 +26,7 @@ describe.each(modules)('%s', (file) => {
   test.each(properties.map((property) => ({ name: property.name, property })))(
     '$name',
     async ({ property }) => {
-      const { outcome } = await runProperty(judgeOf(checked, property, undefined), {
+      const { outcome } = await runProperty(judgeOf(checked, property, {}), {
         ...{ runs: 10, seed: 1, path: undefined, exhaust: 1, targets: ['reference'], onCase: () => {} },
       });
       expect(outcome).toEqual({ kind: 'passed' });

@@ -30,6 +30,8 @@ export interface Communicator {
 
 /** All ranks of a job. */
 export interface World extends Communicator {
+  /** Ranks on the machine of this one, which is one of them. */
+  readonly neighbours: number;
   /** Waits until all ranks close, and ends communication. Nothing may be pending. */
   close(): Promise<void>;
   /**

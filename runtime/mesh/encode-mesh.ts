@@ -12,6 +12,7 @@ import {
 } from '../../compiler/plan/expand-exchange.ts';
 import type { ExchangeStep, Manifest } from '../../compiler/plan/package.ts';
 import type { Mesh } from '../../dsl/placement/placement.ts';
+import type { Doer } from '../trace/mesh-trace.ts';
 import { copyBytesGrid, copyBytesKernel } from '../webgpu/copy-bytes.ts';
 import { bind, type CommandSite, createEncoding, type EncodedCommand } from '../webgpu/encode.ts';
 import type { KernelPipeline } from '../webgpu/pipelines.ts';
@@ -44,17 +45,6 @@ export interface MeshSite {
   /** Totals of one exchange of one group at a time. */
   readonly scratch: GPUBuffer | undefined;
 }
-
-/** Whose command it is: a device's own, or a part of an exchange of the devices of a group. */
-export type Doer =
-  | { readonly kind: 'device'; readonly device: number }
-  | {
-      readonly kind: 'group';
-      readonly step: ExchangeStep;
-      readonly group: readonly number[];
-      /** Which of the run's exchanges. */
-      readonly number: number;
-    };
 
 export interface MeshCommand {
   readonly command: EncodedCommand;

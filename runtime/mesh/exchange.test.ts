@@ -2,19 +2,22 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ExchangeNode, Graph, GraphInput, Tensor } from '../../compiler/graph/graph.ts';
 import { exchangeVerbs } from '../../compiler/graph/graph.ts';
 import { pendingCombiners, verbFacts } from '../../compiler/plan/exchange-verbs.ts';
-import type { Package } from '../../compiler/plan/package.ts';
 import { elementCount, typeText } from '../../compiler/plan/storage-bytes.ts';
-import { deviceCount, type Mesh, type PendingCombiner } from '../../dsl/placement/placement.ts';
+import { deviceCount, type Mesh } from '../../dsl/placement/placement.ts';
 import { type Dtype, dtypeFacts, dtypes } from '../../dsl/types/dtype.ts';
 import { openAdapter } from '../webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../webgpu/device.ts';
 import type { Tensors } from '../webgpu/execute.ts';
 import { type TensorData, tensorFromValues, tensorValues } from '../weights/tensor-data.ts';
 import { inProcess } from './in-process.ts';
+import type { LoadedRank } from './loaded-rank.ts';
 import { loadMesh } from './run-mesh.ts';
 import { loadRank } from './run-rank.ts';
+import { loadWasmMesh } from './run-wasm-mesh.ts';
+import { loadWasmRank } from './run-wasm-rank.ts';
 import {
   compileLocal,
+  compileLocalWasm,
   type Exchanged,
   exchangeNode,
   meshOf,
@@ -60,19 +63,14 @@ interface Case {
 const shift = (axes: readonly string[]): Exchanged => ({ verb: 'shift', axes, combiner: 'sum' });
 
 /** All verbs on some groups and chunks of a mesh, in one program. */
-function casesOf(
-  mesh: Mesh,
-  groups: readonly (readonly string[])[],
-  dtype: Dtype,
-  combiners: readonly PendingCombiner[],
-): Case[] {
+function casesOf(mesh: Mesh, groups: readonly (readonly string[])[], dtype: Dtype): Case[] {
   let id = 0;
   const cases: Case[] = [];
   for (const axes of groups)
     for (const chunk of chunks)
       for (const verb of exchangeVerbs) {
         const { combines, inPlace } = verbFacts[verb];
-        for (const combiner of combines && chunk.length > 0 ? combiners : combiners.slice(0, 1))
+        for (const combiner of combines && chunk.length > 0 ? pendingCombiners : pendingCombiners.slice(0, 1))
           for (const isSecond of inPlace ? [false, true] : [false]) {
             const exchanged = { verb, axes, combiner };
             const shape = sourceShape(exchanged, chunk, mesh);
@@ -108,25 +106,44 @@ function expected(
 }
 
 /** What each device gets from its inputs. */
-type RunAll = (compiled: Package, inputs: readonly Tensors[]) => Promise<readonly Tensors[]>;
+type RunAll = (graph: Graph, mesh: Mesh, inputs: readonly Tensors[]) => Promise<readonly Tensors[]>;
+
+/** Twice: what was there before is no part of it. */
+async function onRanks(ranks: readonly LoadedRank[], inputs: readonly Tensors[]) {
+  const runAll = () => Promise.all(ranks.map((rank, device) => rank.run(inputs[device]!)));
+  await runAll();
+  const outputs = await runAll();
+  for (const rank of ranks) rank.destroy();
+  return outputs;
+}
 
 const ways: { readonly [way: string]: RunAll } = {
-  'in one memory': async (compiled, inputs) => {
+  'in one memory': async (graph, mesh, inputs) => {
+    const { package: compiled } = compileLocal(graph, mesh, opened.profile);
     const loaded = await loadMesh(compiled, opened);
     expect(loaded.peakBytes).toBeLessThanOrEqual(inputs.length * compiled.manifest.peakBytes);
     const outputs = await loaded.run(inputs);
     loaded.destroy();
     return outputs;
   },
-  'between ranks': async (compiled, inputs) => {
-    const ranks = await Promise.all(
-      inProcess(inputs.length).map((world) => loadRank(compiled, opened, world)),
-    );
-    const runAll = () => Promise.all(ranks.map((rank, device) => rank.run(inputs[device]!)));
-    await runAll();
-    const outputs = await runAll();
-    for (const rank of ranks) rank.destroy();
+  'between ranks': async (graph, mesh, inputs) => {
+    const { package: compiled } = compileLocal(graph, mesh, opened.profile);
+    const worlds = inProcess(inputs.length);
+    return onRanks(await Promise.all(worlds.map((world) => loadRank(compiled, opened, world))), inputs);
+  },
+  'in WebAssembly': async (graph, mesh, inputs) => {
+    const { package: compiled } = compileLocalWasm(graph, mesh);
+    const loaded = await loadWasmMesh(compiled);
+    expect(loaded.peakBytes).toBeLessThanOrEqual(inputs.length * compiled.manifest.peakBytes);
+    await loaded.run(inputs);
+    const outputs = await loaded.run(inputs);
+    loaded.destroy();
     return outputs;
+  },
+  'between ranks in WebAssembly': async (graph, mesh, inputs) => {
+    const { package: compiled } = compileLocalWasm(graph, mesh);
+    const worlds = inProcess(inputs.length);
+    return onRanks(await Promise.all(worlds.map((world) => loadWasmRank(compiled, world))), inputs);
   },
 };
 
@@ -146,13 +163,13 @@ const meshes: readonly (readonly [string, readonly Dtype[], Mesh, Groups])[] = [
 ];
 
 describe.each(meshes)('exchanges on a mesh of %s', (_, tried, mesh, groups) => {
-  const each = tried.flatMap((dtype) => Object.keys(ways).map((way) => [dtype, way] as const));
+  // Of ranks with a device each, what is exchanged goes the same way, whatever its type.
+  const isTried = (dtype: Dtype, way: string) => way !== 'between ranks' || dtype === tried[0];
+  const each = tried.flatMap((dtype) =>
+    Object.keys(ways).flatMap((way) => (isTried(dtype, way) ? [[dtype, way] as const] : [])),
+  );
   test.each(each)('of %s, %s, move and combine what they should', async (dtype, way) => {
-    // A communicator does not sum bools, and the language does not ask for it.
-    const combiners: readonly PendingCombiner[] =
-      dtype === 'bool' && way === 'between ranks' ? ['max', 'min'] : pendingCombiners;
-    const cases = casesOf(mesh, groups, dtype, combiners);
-    const { package: compiled } = compileLocal(graphOf(cases), mesh, opened.profile);
+    const cases = casesOf(mesh, groups, dtype);
     const inputs = Array.from(
       { length: deviceCount(mesh) },
       (_, device) =>
@@ -163,7 +180,7 @@ describe.each(meshes)('exchanges on a mesh of %s', (_, tried, mesh, groups) => {
           }),
         ),
     );
-    const outputs = await ways[way]!(compiled, inputs);
+    const outputs = await ways[way]!(graphOf(cases), mesh, inputs);
     const noticed = new Map<string, number>();
     for (const each of cases) {
       const { exchanged, input } = each;

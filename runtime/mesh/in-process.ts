@@ -36,7 +36,9 @@ const meanings: { readonly [V in Verb]: Meaning<CollectiveOf<V>> } = {
       for (const [rank, shard] of send.entries()) block(result, rank, send.length).set(shard);
   },
   all_reduce: ({ dtype, combiner }, { send, receive }) => {
-    for (const result of receive) reduceShards(dtype, combiner, send, result);
+    const [first, ...others] = receive as [Uint8Array, ...Uint8Array[]];
+    reduceShards(dtype, combiner, send, first);
+    for (const result of others) result.set(first);
   },
   reduce_scatter: ({ dtype, combiner }, { send, receive }) => {
     for (const [rank, result] of receive.entries()) {
@@ -57,6 +59,18 @@ const meanings: { readonly [V in Verb]: Meaning<CollectiveOf<V>> } = {
   },
   barrier: () => {},
 };
+
+/**
+ * What ranks send and receive, by rank, of a collective that all of them call. What one receives may be where
+ * it sends from, where the verb works in place.
+ */
+export function performCollective(
+  collective: Collective,
+  send: readonly Uint8Array[],
+  receive: readonly Uint8Array[],
+): void {
+  (meanings[collective.verb] as Meaning<Collective>)(collective, { send, receive });
+}
 
 /** What a rank has called, while it waits for the others. */
 interface Call {
@@ -140,9 +154,10 @@ function member(job: Job, group: Group, place: number): Communicator {
     size,
     async exchange(collective, send, receive) {
       checkExchange(collective, size, send, receive);
-      const meaning = meanings[collective.verb] as Meaning<Collective>;
       const what = describeCollective(collective, send.byteLength);
-      await meet(job, meeting, rank, what, { send, receive }, (all) => meaning(collective, all));
+      await meet(job, meeting, rank, what, { send, receive }, (all) =>
+        performCollective(collective, all.send, all.receive),
+      );
     },
     async split(color, key, label) {
       const part = await splitGroup(communicator, group, { index: splits++, color, key, label });
@@ -162,6 +177,7 @@ export function inProcess(size: number): readonly World[] {
   const nothing = { send: new Uint8Array(), receive: new Uint8Array() };
   return ranks.map((rank) => ({
     ...member(job, world, rank),
+    neighbours: size,
     close: () => meet(job, meetingOf(job, world), rank, closing, nothing, () => {}),
     abort: async (reason) => {
       throw fail(

@@ -122,9 +122,10 @@ export function reduceShards(
   into: Uint8Array,
 ): void {
   const { read, totals, write } = arithmetic[dtype];
-  const [first, ...rest] = shards.map(read);
-  const sum = totals(first!.length);
-  sum.set(first!);
-  for (const shard of rest) combine[combiner](sum, shard);
+  const [first, ...rest] = shards;
+  const numbers = read(first!);
+  const sum = totals(numbers.length);
+  sum.set(numbers);
+  for (const shard of rest) combine[combiner](sum, read(shard));
   write(sum, into);
 }

@@ -17,11 +17,12 @@ const step: ExchangeStep = {
   from: 0,
   to: 0,
 };
-const commandOf = (isExchange: boolean, from: number, to: number): Command =>
+const commandOf = (isExchange: boolean, from: number, to: number): Moved =>
   isExchange ? { kind: 'exchange', step, from, to } : { kind: 'copy', from, to, toByte: 0, bytes: 4 };
 const programs = fc.array(fc.tuple(fc.boolean(), slot, slot), { maxLength: 12 });
 
 type Moved = Extract<Command, { readonly kind: 'copy' | 'exchange' }>;
+type Own = Extract<Command, { readonly kind: 'copy' }>;
 
 /** The value of each slot is the text of what was done to it: a command must see what it saw in order. */
 function newMemory() {
@@ -42,21 +43,24 @@ function inOrder(commands: readonly Command[]): readonly string[] {
 }
 
 /**
- * What an exchange sends is taken when it starts. What arrives is written when it is waited for, and until
- * then nothing may be read where it will be.
+ * What an exchange sends is taken when it starts or, where sources stay, when it arrives, unless that is in
+ * the same place. What arrives is written when it is waited for, and until then nothing may be read where it
+ * will be.
  */
-function inRounds(rounds: readonly Round[]): readonly string[] {
+function inRounds(rounds: readonly Round<Own>[], sourcesStay = false): readonly string[] {
   const memory = newMemory();
   const lanes = new Map<number, string>();
   for (const { awaited, commands, started } of rounds) {
-    for (const { command, lane } of awaited) {
-      memory.write(command as Moved, lanes.get(lane)!);
-      lanes.delete(lane);
-    }
-    for (const command of commands as readonly Moved[]) memory.write(command, memory.read(command));
+    const arrived = awaited.map(({ command, lane }) => {
+      const isLate = sourcesStay && command.from !== command.to;
+      return [command, isLate ? memory.read(command) : lanes.get(lane)!] as const;
+    });
+    for (const [command, value] of arrived) memory.write(command, value);
+    for (const { lane } of awaited) lanes.delete(lane);
+    for (const command of commands) memory.write(command, memory.read(command));
     for (const { command, lane } of started) {
       if (lanes.has(lane)) throw new Error(`two exchanges in lane ${lane}`);
-      lanes.set(lane, memory.read(command as Moved));
+      lanes.set(lane, memory.read(command));
     }
   }
   if (lanes.size > 0) throw new Error('an exchange is not waited for');
@@ -68,8 +72,25 @@ test('rounds do what their commands do in order', () => {
     fc.property(programs, (program) => {
       const commands = program.map((each) => commandOf(...each));
       expect(inRounds(roundsOf(commands))).toEqual(inOrder(commands));
+      expect(
+        inRounds(
+          roundsOf<Own>(commands, ({ to }) => [to]),
+          true,
+        ),
+      ).toEqual(inOrder(commands));
     }),
   );
+});
+
+test('what is still to be sent is not overwritten', () => {
+  const commands = [commandOf(true, 0, 1), commandOf(false, 2, 0)];
+  expect(
+    inRounds(
+      roundsOf<Own>(commands, ({ to }) => [to]),
+      true,
+    ),
+  ).toEqual(inOrder(commands));
+  expect(inRounds(roundsOf<Own>(commands), true)).not.toEqual(inOrder(commands));
 });
 
 test('what does not touch where an exchange arrives runs meanwhile', () => {

@@ -3,10 +3,14 @@
  * sends is there, and waited for before the first command that touches where it arrives: what lies between
  * runs meanwhile.
  */
-import type { Command } from '../../compiler/plan/expand.ts';
-import type { OwnCommand } from '../webgpu/encode.ts';
+import type { Launch } from '../../compiler/plan/walk-steps.ts';
 
-export type ExchangeCommand = Extract<Command, { readonly kind: 'exchange' }>;
+export type ExchangeCommand = Extract<Launch, { readonly kind: 'exchange' }>;
+
+/** What a device does by itself to its buffers. */
+type Own =
+  | { readonly kind: 'dispatch'; readonly buffers: readonly number[] }
+  | { readonly kind: 'copy' | 'copyBytes'; readonly from: number; readonly to: number };
 
 /** An exchange, and the way that it takes alone until it has arrived. */
 export interface Flight {
@@ -15,19 +19,26 @@ export interface Flight {
   readonly lane: number;
 }
 
-/** In this order: what must have arrived is written, commands run, and exchanges take what they send. */
-export interface Round {
+/** In this order: what must have arrived is there, commands run, and exchanges take what they send. */
+export interface Round<C> {
   readonly awaited: readonly Flight[];
-  readonly commands: readonly OwnCommand[];
+  readonly commands: readonly C[];
   /** None sends what another of them, or one that is still on the way, receives. */
   readonly started: readonly Flight[];
 }
 
-/** As few rounds as the order of the commands allows; all that was started has arrived after the last. */
-export function roundsOf(all: readonly Command[]): readonly Round[] {
-  const rounds: Round[] = [];
+/**
+ * As few rounds as the order of the commands allows; all that was started has arrived after the last.
+ * @param overwritten Where what is sent stays in its buffer until it has arrived: the buffers that a command
+ *   changes. It is then waited for before such a command.
+ */
+export function roundsOf<C extends Own>(
+  all: readonly (C | ExchangeCommand)[],
+  overwritten: ((command: C) => readonly number[]) | undefined = undefined,
+): readonly Round<C>[] {
+  const rounds: Round<C>[] = [];
   const flying: Flight[] = [];
-  let [awaited, commands, started]: [Flight[], OwnCommand[], Flight[]] = [[], [], []];
+  let [awaited, commands, started]: [Flight[], C[], Flight[]] = [[], [], []];
   const endRound = () => {
     rounds.push({ awaited, commands, started });
     [awaited, commands, started] = [[], [], []];
@@ -38,10 +49,15 @@ export function roundsOf(all: readonly Command[]): readonly Round[] {
     awaited.push(...needed);
     for (const flight of needed) flying.splice(flying.indexOf(flight), 1);
   };
+  const changedBy = (command: C | ExchangeCommand): readonly number[] => {
+    if (overwritten === undefined) return [];
+    return isExchange(command) ? [command.to] : overwritten(command);
+  };
   for (const command of all) {
     const touched = buffersOf(command);
-    awaitAll(flying.filter(({ command: { to } }) => touched.includes(to)));
-    if (command.kind === 'exchange') {
+    const changed = changedBy(command);
+    awaitAll(flying.filter(({ command: { from, to } }) => touched.includes(to) || changed.includes(from)));
+    if (isExchange(command)) {
       const lanes = new Set(flying.map(({ lane }) => lane));
       const free = Array.from({ length: lanes.size + 1 }, (_, lane) => lane).find(
         (lane) => !lanes.has(lane),
@@ -59,6 +75,10 @@ export function roundsOf(all: readonly Command[]): readonly Round[] {
   return rounds;
 }
 
-function buffersOf(command: Command): readonly number[] {
+function isExchange(command: Own | ExchangeCommand): command is ExchangeCommand {
+  return command.kind === 'exchange';
+}
+
+function buffersOf(command: Own | ExchangeCommand): readonly number[] {
   return command.kind === 'dispatch' ? command.buffers : [command.from, command.to];
 }

@@ -5,12 +5,12 @@
  */
 import { allCoordinates, blockNumber } from '../../compiler/partition/blocks.ts';
 import { type Expansion, expandSteps } from '../../compiler/plan/expand.ts';
-import { isWholeWords, scratchBytes, sentBytes } from '../../compiler/plan/expand-exchange.ts';
+import { isWholeWords, scratchBytes } from '../../compiler/plan/expand-exchange.ts';
 import { checkLimits } from '../../compiler/plan/limits.ts';
 import type { Package } from '../../compiler/plan/package.ts';
 import { deviceCount, type Mesh } from '../../dsl/placement/placement.ts';
 import { UserError } from '../errors.ts';
-import { meshTrace } from '../trace/mesh-trace.ts';
+import { type Done, meshTrace } from '../trace/mesh-trace.ts';
 import type { Trace } from '../trace/trace.ts';
 import { copyBytesSource } from '../webgpu/copy-bytes.ts';
 import type { OpenedDevice } from '../webgpu/device.ts';
@@ -23,10 +23,13 @@ import {
 } from '../webgpu/package-memory.ts';
 import { createPipelines, type KernelSource, kernelsOf } from '../webgpu/pipelines.ts';
 import { createRunner, type Runner } from '../webgpu/runner.ts';
+import type { CommandTime } from '../webgpu/timestamps.ts';
 import { bufferUsage } from '../webgpu/usage.ts';
 import type { TensorData } from '../weights/tensor-data.ts';
+import { checkBlocks } from './check-blocks.ts';
 import { combineKernel } from './combine-kernel.ts';
-import { type Exchanges, encodeMesh, exchangesOf } from './encode-mesh.ts';
+import { type Exchanges, encodeMesh, exchangesOf, type MeshCommand } from './encode-mesh.ts';
+import { type Traffic, trafficOf } from './traffic.ts';
 
 /**
  * The package on each device of a mesh, in the order of their numbers. Inputs and outputs are what the
@@ -37,20 +40,13 @@ export interface LoadedMesh
   readonly mesh: Mesh;
   /** Bytes of memory that all devices together hold. */
   readonly peakBytes: number;
+  /** Of one run. */
   readonly traffic: Traffic;
+  /** Kernels and copies of all devices in one run. */
+  readonly launches: number;
   /** As `time`, of each device what it did. */
   readonly trace: () => Promise<Trace>;
   readonly destroy: () => void;
-}
-
-/** Of one run. */
-export interface Traffic {
-  /** By each device to others. */
-  readonly sentBytes: readonly number[];
-  /** Of each device: times that it takes part in an exchange. */
-  readonly exchanges: number;
-  /** Kernels and copies of all devices. */
-  readonly launches: number;
 }
 
 /** More take minutes to record and gigabytes to hold. */
@@ -73,11 +69,11 @@ export async function loadMesh(
   checkLimits(pkg, opened.profile, device.features);
   const expansion = expandSteps(manifest);
   const exchanges = exchangesOf(expansion);
-  const traffic = trafficOf(expansion, exchanges, mesh);
-  if (traffic.launches > maxLaunches)
+  const launches = launchesOf(expansion, exchanges, mesh);
+  if (launches > maxLaunches)
     throw new UserError(
       'exceeds-device',
-      `${manifest.entry} would launch ${traffic.launches} kernels and copies on ${deviceCount(mesh)} devices, ` +
+      `${manifest.entry} would launch ${launches} kernels and copies on ${deviceCount(mesh)} devices, ` +
         `and ${maxLaunches} are supported on one adapter`,
       'use a smaller mesh, or loops of fewer steps',
     );
@@ -113,7 +109,7 @@ export async function loadMesh(
     const commands = encoded.map(({ command }) => command);
     const runner = createRunner(opened, `a run of ${manifest.entry}`, async () => commands, {
       write: (given: readonly Tensors[] | undefined) => {
-        if (given !== undefined) checkCount(manifest.entry, given, memories);
+        if (given !== undefined) checkBlocks(manifest.entry, given, memories);
         for (const [number, memory] of memories.entries()) memory.write(given?.[number]);
       },
       copyOutputs: (encoder) => {
@@ -124,9 +120,10 @@ export async function loadMesh(
     });
     return {
       ...runner,
-      trace: async () => meshTrace(manifest, mesh, encoded, await runner.time()),
+      trace: async () => meshTrace(manifest, mesh, doneIn(encoded, await runner.time()), 'device'),
       mesh,
-      traffic,
+      traffic: trafficOf(manifest.steps, mesh),
+      launches,
       peakBytes: memories.reduce((sum, memory) => sum + memory.bytes, shared.bytes()),
       destroy,
     };
@@ -136,20 +133,15 @@ export async function loadMesh(
   }
 }
 
-function checkCount(entry: string, given: readonly unknown[], devices: readonly unknown[]): void {
-  if (given.length !== devices.length)
-    throw new UserError(
-      'wrong-input',
-      `inputs for ${given.length} devices are given, and ${entry} runs on ${devices.length}`,
-      'give the blocks of each device of the mesh, in order',
-    );
-}
-
 function exchangeKernels({ parts }: Exchanges): readonly KernelSource[] {
   return [...parts.values()].flat().flatMap((part) => {
     if (part.kind === 'combine') return [combineKernel(part)];
     return isWholeWords(part) ? [] : [copyBytesSource];
   });
+}
+
+function doneIn(commands: readonly MeshCommand[], times: readonly CommandTime[]): readonly Done[] {
+  return commands.map(({ doer }, place) => ({ doer, time: times[place]! }));
 }
 
 /** Kernels of one name are the same. */
@@ -158,18 +150,12 @@ function byName(kernels: readonly KernelSource[]): readonly KernelSource[] {
 }
 
 /** Counted from the commands that a run submits. */
-function trafficOf({ commands }: Expansion, { parts }: Exchanges, mesh: Mesh): Traffic {
-  const devices = allCoordinates(mesh);
+function launchesOf({ commands }: Expansion, { parts }: Exchanges, mesh: Mesh): number {
+  const devices = deviceCount(mesh);
   const steps = commands.flatMap((command) => (command.kind === 'exchange' ? [command.step] : []));
   const inExchanges = steps.reduce(
-    (sum, step) => sum + parts.get(step)!.length * (devices.length / step.devices),
+    (sum, step) => sum + parts.get(step)!.length * (devices / step.devices),
     0,
   );
-  return {
-    sentBytes: devices.map((coordinates) =>
-      steps.reduce((sum, step) => sum + sentBytes(step, blockNumber(step.axes, coordinates, mesh)), 0),
-    ),
-    exchanges: steps.length,
-    launches: (commands.length - steps.length) * devices.length + inExchanges,
-  };
+  return (commands.length - steps.length) * devices + inExchanges;
 }

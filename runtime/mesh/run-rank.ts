@@ -3,44 +3,26 @@
  * what it exchanges with others goes through the memory of the host, over a communicator.
  */
 import { blockNumber } from '../../compiler/partition/blocks.ts';
-import { chunkCount, verbFacts } from '../../compiler/plan/exchange-verbs.ts';
 import { expandSteps } from '../../compiler/plan/expand.ts';
 import { checkLimits } from '../../compiler/plan/limits.ts';
-import type { ExchangeStep, Package } from '../../compiler/plan/package.ts';
+import type { Package } from '../../compiler/plan/package.ts';
 import { bufferBytes, packedBytes } from '../../compiler/plan/storage-bytes.ts';
-import { type AxisList, type Mesh, showList } from '../../dsl/placement/placement.ts';
+import type { Mesh } from '../../dsl/placement/placement.ts';
 import { createRecorder, type Recorder } from '../trace/rank-recorder.ts';
-import type { Slice } from '../trace/trace.ts';
+import { timesOf } from '../trace/times-of-device.ts';
 import type { OpenedDevice } from '../webgpu/device.ts';
-import { createEncoding, submitCommands } from '../webgpu/encode.ts';
+import { createEncoding, type OwnCommand, submitCommands } from '../webgpu/encode.ts';
 import type { Tensors } from '../webgpu/execute.ts';
 import { inTurns } from '../webgpu/in-turns.ts';
 import { type Allocator, allocateMemory, createAllocator } from '../webgpu/package-memory.ts';
 import { createPipelines, kernelsOf } from '../webgpu/pipelines.ts';
 import { bufferUsage, mapForReading } from '../webgpu/usage.ts';
 import type { TensorData } from '../weights/tensor-data.ts';
-import type { Collective } from './collective.ts';
 import type { Communicator } from './communicator.ts';
-import { checkMeshFits, coordinatesOf, splitAlong } from './mesh-groups.ts';
+import { collectiveOf, resultOf, sourceOf } from './exchange-buffers.ts';
+import { formGroups, type Groups, groupAlong, type LoadedRank } from './loaded-rank.ts';
+import { checkMeshFits, coordinatesOf } from './mesh-groups.ts';
 import { type ExchangeCommand, type Flight, type Round, roundsOf } from './rounds.ts';
-
-/** The program of one device, ready to run as the rank of the device's number. */
-export interface LoadedRank {
-  readonly mesh: Mesh;
-  /** Bytes of memory that the device holds. */
-  readonly peakBytes: number;
-  /**
-   * Collective: takes and gives this device's blocks. The first call forms the groups of the mesh.
-   * @throws UserError as a run of one device; the other ranks then wait, until they are told.
-   */
-  readonly run: (inputs: Tensors) => Promise<Map<string, TensorData>>;
-  /**
-   * Collective: runs on the inputs of the last run, and says what this rank did, by a clock in nanoseconds.
-   * Slower: each kernel is in a pass of its own.
-   */
-  readonly trace: (now: () => number) => Promise<readonly Slice[]>;
-  readonly destroy: () => void;
-}
 
 /**
  * Not collective: what is wrong with this rank shows before others wait for it.
@@ -59,7 +41,7 @@ export async function loadRank(
   checkMeshFits(world, mesh);
   checkLimits(pkg, opened.profile, device.features);
   const expansion = expandSteps(manifest);
-  const rounds = roundsOf(expansion.commands);
+  const rounds = roundsOf<OwnCommand>(expansion.commands);
   const pipelines = await createPipelines(kernelsOf(pkg, expansion.commands), opened, onPipeline);
   const coordinates = coordinatesOf(mesh, world.rank);
   const memory = await allocateMemory(manifest, expansion, opened, (axis) =>
@@ -113,14 +95,20 @@ export async function loadRank(
         const outputs = await guard(what, async () => {
           if (position === 0) memory.write(inputs);
           for (const { command, lane } of awaited) {
-            const bytes = bufferBytes(resultOf(command));
+            const bytes = bufferBytes(resultOf(command.step));
             device.queue.writeBuffer(memory.slots[command.to]!, 0, lanes[lane]!.receive, 0, bytes);
           }
-          await recorder?.commands(commands);
+          recorder?.times(await timesOf(opened, commands, recorder.now));
           submitCommands(device, recorder === undefined ? commands : [], (encoder) => {
             for (const { command, lane } of started) {
               const source = memory.slots[command.from]!;
-              encoder.copyBufferToBuffer(source, 0, lanes[lane]!.staging, 0, bufferBytes(sourceOf(command)));
+              encoder.copyBufferToBuffer(
+                source,
+                0,
+                lanes[lane]!.staging,
+                0,
+                bufferBytes(sourceOf(command.step)),
+              );
             }
             if (isLast) memory.copyOutputs(encoder);
           });
@@ -139,31 +127,17 @@ export async function loadRank(
       run: (inputs) => inTurn(() => run(inputs, undefined)),
       trace: (now) =>
         inTurn(async () => {
-          const recorder = createRecorder(manifest, opened, mesh, world.rank, now);
+          const recorder = createRecorder(manifest, mesh, world.rank, now);
           await run(undefined, recorder);
           return recorder.slices();
         }),
+      kernelClock: opened.timestamps ? 'device' : 'one by one',
       destroy,
     };
   } catch (error) {
     destroy();
     throw error;
   }
-}
-
-/** By the text of their axes. */
-type Groups = ReadonlyMap<string, Communicator>;
-
-/** One split for each list of axes, in the order of the program, which is the same on all ranks. */
-async function formGroups(
-  world: Communicator,
-  mesh: Mesh,
-  steps: readonly { readonly axes: AxisList }[],
-): Promise<Groups> {
-  const groups = new Map<string, Communicator>();
-  for (const { axes } of steps)
-    if (!groups.has(showList(axes))) groups.set(showList(axes), await splitAlong(world, mesh, axes));
-  return groups;
 }
 
 // ── by way of the host ─────────────────────────────────────────────────────────────────────────────────────
@@ -175,7 +149,7 @@ interface Lane {
   readonly receive: Uint8Array<ArrayBuffer>;
 }
 
-function lanesOf(rounds: readonly Round[], allocator: Allocator): readonly Lane[] {
+function lanesOf(rounds: readonly Round<OwnCommand>[], allocator: Allocator): readonly Lane[] {
   const flights = rounds.flatMap(({ started }) => started);
   const count = flights.reduce((lanes, { lane }) => Math.max(lanes, lane + 1), 0);
   const most = (place: number, bytesOf: (command: ExchangeCommand) => number) =>
@@ -185,28 +159,18 @@ function lanesOf(rounds: readonly Round[], allocator: Allocator): readonly Lane[
     );
   const { mapRead, copyDestination } = bufferUsage;
   return Array.from({ length: count }, (_, place) => {
-    const sends = most(place, (command) => bufferBytes(sourceOf(command)));
+    const sends = most(place, (command) => bufferBytes(sourceOf(command.step)));
     return {
       staging: allocator.allocate(`exchange ${place}`, sends, mapRead | copyDestination),
       send: new Uint8Array(sends),
-      receive: new Uint8Array(most(place, (command) => bufferBytes(resultOf(command)))),
+      receive: new Uint8Array(most(place, (command) => bufferBytes(resultOf(command.step)))),
     };
   });
 }
 
-function sourceOf({ step }: ExchangeCommand) {
-  const { dtype, elements, verb, devices } = step;
-  return { dtype, shape: [chunkCount(verbFacts[verb].source, devices), elements] };
-}
-
-function resultOf({ step }: ExchangeCommand) {
-  const { dtype, elements, verb, devices } = step;
-  return { dtype, shape: [chunkCount(verbFacts[verb].result, devices), elements] };
-}
-
 async function takeSource({ command, lane }: Flight, lanes: readonly Lane[]): Promise<void> {
   const { staging, send } = lanes[lane]!;
-  const bytes = bufferBytes(sourceOf(command));
+  const bytes = bufferBytes(sourceOf(command.step));
   await staging.mapAsync(mapForReading, 0, bytes);
   send.set(new Uint8Array(staging.getMappedRange(0, bytes)));
   staging.unmap();
@@ -215,23 +179,12 @@ async function takeSource({ command, lane }: Flight, lanes: readonly Lane[]): Pr
 async function exchange({ command, lane }: Flight, lanes: readonly Lane[], groups: Groups): Promise<void> {
   const { send, receive } = lanes[lane]!;
   const { step } = command;
-  const result = resultOf(command);
+  const result = resultOf(step);
   // The last word is written whole: filled up with zeros, not with what was there before.
   receive.fill(0, packedBytes(result), bufferBytes(result));
-  await groups
-    .get(showList(step.axes))!
-    .exchange(
-      collectives[step.verb](step),
-      send.subarray(0, packedBytes(sourceOf(command))),
-      receive.subarray(0, packedBytes(result)),
-    );
+  await groupAlong(groups, step.axes).exchange(
+    collectiveOf(step),
+    send.subarray(0, packedBytes(sourceOf(step))),
+    receive.subarray(0, packedBytes(result)),
+  );
 }
-
-const collectives: { readonly [V in ExchangeStep['verb']]: (step: ExchangeStep) => Collective } = {
-  all_gather: ({ dtype }) => ({ verb: 'all_gather', dtype }),
-  all_reduce: ({ dtype, combiner }) => ({ verb: 'all_reduce', dtype, combiner }),
-  reduce_scatter: ({ dtype, combiner }) => ({ verb: 'reduce_scatter', dtype, combiner }),
-  all_to_all: ({ dtype }) => ({ verb: 'all_to_all', dtype }),
-  shift: ({ dtype }) => ({ verb: 'shift', dtype, by: 1 }),
-  broadcast: ({ dtype }) => ({ verb: 'broadcast', dtype, root: 0 }),
-};

@@ -2,8 +2,14 @@
 import type { ExchangeNode, ExchangeVerb, Graph, Tensor } from '../../compiler/graph/graph.ts';
 import { optimize } from '../../compiler/optimize/passes.ts';
 import { elementCount } from '../../compiler/plan/storage-bytes.ts';
-import type { DeviceProfile } from '../../compiler/tiles/device-profile.ts';
-import { type Compiled, compileFor } from '../../driver/compile.ts';
+import { type DeviceProfile, wasmDevice } from '../../compiler/tiles/device-profile.ts';
+import {
+  type Compiled,
+  type CompiledWasm,
+  compileFor,
+  compileWasm,
+  type Instance,
+} from '../../driver/compile.ts';
 import { devicesAlong, type Mesh, type PendingCombiner } from '../../dsl/placement/placement.ts';
 import { type Dtype, dtypeFacts } from '../../dsl/types/dtype.ts';
 import { type TensorData, tensorFromValues, tensorValues } from '../weights/tensor-data.ts';
@@ -14,9 +20,20 @@ export function meshOf(sizes: Readonly<Record<string, number>>): Mesh {
 }
 
 export function compileLocal(graph: Graph, mesh: Mesh, profile: DeviceProfile): Compiled {
+  return compileFor(localProgram(graph, mesh), instanceOf(graph), profile);
+}
+
+export function compileLocalWasm(graph: Graph, mesh: Mesh): CompiledWasm {
+  return compileWasm(localProgram(graph, mesh), instanceOf(graph), wasmDevice);
+}
+
+function localProgram(graph: Graph, mesh: Mesh) {
   const device = { graph, mesh, inputs: new Map(), outputs: new Map() };
-  const lowered = { kind: 'lowered', graph, optimized: optimize(graph), below: new Map(), device } as const;
-  return compileFor(lowered, { entry: graph.name, sizes: new Map(), inputDtypes: new Map() }, profile);
+  return { kind: 'lowered', graph, optimized: optimize(graph), below: new Map(), device } as const;
+}
+
+function instanceOf({ name }: Graph): Instance {
+  return { entry: name, sizes: new Map(), inputDtypes: new Map() };
 }
 
 /** Which shapes the verbs take and give in a group of so many, by a chunk's. */

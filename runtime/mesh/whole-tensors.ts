@@ -1,6 +1,6 @@
 /** Running on a mesh with whole tensors: cut as the package says where they live, and put together again. */
 import { allCoordinates, type Coordinates } from '../../compiler/partition/blocks.ts';
-import type { Manifest, PackageInput, PackageTensor } from '../../compiler/plan/package.ts';
+import type { AnyManifest, PackageInput, PackageTensor } from '../../compiler/plan/package.ts';
 import { typeText } from '../../compiler/plan/storage-bytes.ts';
 import { devicesAlong, type Mesh, type Placement } from '../../dsl/placement/placement.ts';
 import { UserError } from '../errors.ts';
@@ -10,12 +10,12 @@ import { checkIndices, type TensorData } from '../weights/tensor-data.ts';
 import { tensorsDigest } from '../weights/tensors-digest.ts';
 import type { Communicator } from './communicator.ts';
 import { assemble, blockName, readBlock } from './distribute.ts';
+import type { LoadedRank } from './loaded-rank.ts';
 import { coordinatesOf } from './mesh-groups.ts';
-import type { LoadedMesh } from './run-mesh.ts';
-import type { LoadedRank } from './run-rank.ts';
+import type { LoadedWasmMesh } from './run-wasm-mesh.ts';
 
 /** What a tensor of a package is before it is cut. */
-export function wholeType({ mesh }: Manifest, tensor: PackageTensor): Pick<TensorData, 'dtype' | 'shape'> {
+export function wholeType({ mesh }: AnyManifest, tensor: PackageTensor): Pick<TensorData, 'dtype' | 'shape'> {
   const { dims } = placementOf(tensor);
   const shape =
     tensor.whole ??
@@ -32,8 +32,8 @@ type StoredTensors = ReadonlyMap<string, StoredTensor>;
  * agree on an output; and as `run`
  */
 export async function runWhole(
-  loaded: Pick<LoadedMesh, 'mesh' | 'run'>,
-  manifest: Manifest,
+  loaded: Pick<LoadedWasmMesh, 'mesh' | 'run'>,
+  manifest: AnyManifest,
   inputs: StoredTensors,
 ): Promise<Map<string, TensorData>> {
   const blocks = blocksOf(manifest, inputs, loaded.mesh, allCoordinates(loaded.mesh));
@@ -46,7 +46,7 @@ export async function runWhole(
  */
 export function blocksOfRank(
   { mesh }: LoadedRank,
-  manifest: Manifest,
+  manifest: AnyManifest,
   inputs: StoredTensors,
   rank: number,
 ): Tensors {
@@ -59,7 +59,7 @@ export function blocksOfRank(
  */
 export function sharedBlocks(
   { mesh }: LoadedRank,
-  manifest: Manifest,
+  manifest: AnyManifest,
   blocks: Tensors,
   rank: number,
 ): ReadonlyMap<string, string> {
@@ -79,7 +79,7 @@ export function sharedBlocks(
  */
 export async function runBlocksOnRank(
   loaded: LoadedRank,
-  manifest: Manifest,
+  manifest: AnyManifest,
   blocks: Tensors,
   world: Communicator,
 ): Promise<Map<string, TensorData> | undefined> {
@@ -89,7 +89,7 @@ export async function runBlocksOnRank(
 
 /** What each rank holds of the outputs. */
 async function gatherBlocks(
-  manifest: Manifest,
+  manifest: AnyManifest,
   own: Tensors,
   world: Communicator,
 ): Promise<readonly Tensors[]> {
@@ -111,7 +111,7 @@ async function gatherBlocks(
  * that cannot be read in parts.
  */
 function blocksOf(
-  manifest: Manifest,
+  manifest: AnyManifest,
   inputs: StoredTensors,
   mesh: Mesh,
   devices: readonly Coordinates[],
@@ -143,7 +143,7 @@ function inputName(path: string, block: string | undefined): string {
 }
 
 function assembleOutputs(
-  manifest: Manifest,
+  manifest: AnyManifest,
   devices: readonly Tensors[],
   mesh: Mesh,
 ): Map<string, TensorData> {
@@ -164,7 +164,7 @@ function placementOf({ shape, placement }: PackageTensor): Placement {
 }
 
 function checkWhole(
-  manifest: Manifest,
+  manifest: AnyManifest,
   path: string,
   tensor: Pick<TensorData, 'dtype' | 'shape'>,
   input: PackageInput | undefined,

@@ -1,6 +1,11 @@
 /** What the devices of a run did, and when: data, before it is a file for a trace viewer. */
 import { sentBytes } from '../../compiler/plan/expand-exchange.ts';
-import type { ExchangeStep, Manifest } from '../../compiler/plan/package.ts';
+import type {
+  AnyManifest,
+  ExchangeStep,
+  PackageKernel,
+  WasmPackageKernel,
+} from '../../compiler/plan/package.ts';
 import { bytesText, packedBytes } from '../../compiler/plan/storage-bytes.ts';
 import { showList } from '../../dsl/placement/placement.ts';
 import type { CommandTime } from '../webgpu/timestamps.ts';
@@ -42,8 +47,9 @@ export interface SliceExchange {
 type When = Pick<Slice, 'startNanoseconds' | 'nanoseconds'>;
 
 /** A kernel, or a copy within the memory of a device. */
-export function commandSlice({ kernels }: Manifest, time: CommandTime): Slice {
+export function commandSlice(manifest: AnyManifest, time: CommandTime): Slice {
   const { kernel: name, startNanoseconds, nanoseconds } = time;
+  const kernels: readonly (PackageKernel | WasmPackageKernel)[] = manifest.kernels;
   const kernel = kernels.find((each) => each.name === name);
   const tensors = (kernel?.tensors ?? []).map((tensor, binding) => ({
     ...tensor,
@@ -63,9 +69,13 @@ export function commandSlice({ kernels }: Manifest, time: CommandTime): Slice {
     arguments: {
       ...(read === undefined ? {} : { reads: read.names, 'bytes of what it reads': read.bytes }),
       ...(written === undefined ? {} : { writes: written.names, 'bytes of what it writes': written.bytes }),
-      ...(kernel === undefined ? {} : { workgroups: kernel.grid.join(' × ') }),
+      ...(kernel === undefined ? {} : { workgroups: workgroupsOf(kernel) }),
     },
   };
+}
+
+function workgroupsOf(kernel: PackageKernel | WasmPackageKernel): string {
+  return 'grid' in kernel ? kernel.grid.join(' × ') : `${kernel.groups}`;
 }
 
 /** An exchange on one of the devices of its group. */

@@ -1,6 +1,6 @@
 /**
  * The words through which threads take part in a kernel. The caller opens a kernel, everyone takes workgroups
- * by counting `next` up, and it is closed: who is `inside` then is waited for, who comes later finds it
+ * by counting `next` up, and it is closed: who takes part then is waited for, who comes later finds it
  * closed. So nobody waits for a thread that has not woken up.
  */
 export const control = {
@@ -8,8 +8,8 @@ export const control = {
   turn: 0,
   /** Whether there is a kernel to take part in. */
   open: 1,
-  /** Threads that may be running it. */
-  inside: 2,
+  /** Counts the times that a thread was done; the caller sleeps until it changes. */
+  left: 2,
   /** The first workgroup that nobody has taken. */
   next: 3,
   end: 4,
@@ -27,3 +27,13 @@ export const mostArguments = 503;
 export function controlBytes(): number {
   return 4 * (control.arguments + mostArguments);
 }
+
+/** The words of one thread. */
+export const ofThread = {
+  /** Whether it may be running a kernel. */
+  inside: 0,
+  /** A file that it has open, which Node closes when the thread ends, however it ends. */
+  sign: 1,
+} as const;
+
+export const wordsOfThread = 2;

@@ -2,16 +2,18 @@
  * What a thread runs, as JavaScript text: a module of its own would have to be found as a file by programs
  * that are built, bundled or run from source.
  */
-import { control } from './control.ts';
+import { control, ofThread } from './control.ts';
 
 /** Looks for the next kernel before the thread goes to sleep: some tens of microseconds. */
 const patience = 4000;
 
 export const threadText = `
 const { workerData } = require('node:worker_threads');
-const { module, memory, words, kernels } = workerData;
+const { module, memory, words, kernels, own } = workerData;
 const { exports } = new WebAssembly.Instance(module, { runtime: { memory } });
 const c = ${JSON.stringify(control)};
+const o = ${JSON.stringify(ofThread)};
+own[o.sign] = require('node:fs').openSync(require('node:os').devNull);
 
 function takePart() {
   const kernel = exports[kernels[words[c.kernel]]];
@@ -33,12 +35,14 @@ for (;;) {
     continue;
   }
   turn = now;
-  Atomics.add(words, c.inside, 1);
+  Atomics.store(own, o.inside, 1);
   try {
     if (Atomics.load(words, c.open) === 1) takePart();
   } catch {
     Atomics.store(words, c.failed, 1);
   }
-  if (Atomics.sub(words, c.inside, 1) === 1) Atomics.notify(words, c.inside);
+  Atomics.store(own, o.inside, 0);
+  Atomics.add(words, c.left, 1);
+  Atomics.notify(words, c.left);
 }
 `;

@@ -5,6 +5,7 @@ import type { FunctionCode } from '../../backends/wasm/code.ts';
 import { encodeModule } from '../../backends/wasm/encode.ts';
 import { literal } from '../../backends/wasm/values.ts';
 import { Writer } from '../../backends/wasm/writer.ts';
+import { threadText } from './thread-text.ts';
 import { startThreads, type Threads } from './threads.ts';
 
 const bytesOfPage = 65_536;
@@ -99,4 +100,29 @@ describe.each(pools)('with $others others', ({ threads }) => {
       expect(areCounted(threads, 0, [100], 0)).toBe(true);
     }
   });
+});
+
+test('a thread that ends inside a kernel is an error, and another takes its place', async () => {
+  const ends = "if (kernels[words[c.kernel]] === 'skips_1') process.exit(3);";
+  const threads = startThreads(module, memory, names, 2, threadText.replace('kernel(first, ', `${ends} $&`));
+  /** Until a thread has woken up in time to take part. */
+  const failure = (): unknown => {
+    for (let turn = 0; turn < 1000; turn++)
+      try {
+        threads.run(1, 1000, [0, 10_000]);
+      } catch (error) {
+        return error;
+      }
+    return undefined;
+  };
+  for (let turn = 0; turn < 2; turn++) {
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(areCounted(threads, 0, [1000], 3000)).toBe(true);
+    expect(failure()).toMatchObject({
+      code: 'device-lost',
+      message: 'a thread ended while it ran skips_1',
+    });
+    expect(areCounted(threads, 0, [1000], 3000)).toBe(true);
+  }
+  threads.destroy();
 });

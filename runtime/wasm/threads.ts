@@ -1,12 +1,15 @@
 /** The functions of a module on all cores: the caller's thread, and others that sleep in between. */
+import { fstatSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
-import { control, controlBytes, mostArguments } from './control.ts';
+import { UserError } from '../errors.ts';
+import { control, controlBytes, mostArguments, ofThread, wordsOfThread } from './control.ts';
 import { threadText } from './thread-text.ts';
 
 export interface Threads {
   /**
    * Runs workgroups 0 … groups − 1 of a kernel; everything that it does is done when it returns.
-   * @throws Error when the kernel traps, in whichever thread
+   * @throws Error when the kernel traps, in whichever thread; UserError `device-lost` when a thread ends
+   * before it is done with it, the others being done: another takes its place
    */
   readonly run: (kernel: number, groups: number, given: readonly number[]) => void;
   readonly destroy: () => void;
@@ -18,17 +21,20 @@ const piecesPerThread = 8;
 /**
  * @param kernels the names of functions `(first, end, …)` of workgroups
  * @param others threads beside the caller's
+ * @param text what the others run
  */
 export function startThreads(
   module: WebAssembly.Module,
   memory: WebAssembly.Memory,
   kernels: readonly string[],
   others: number,
+  text = threadText,
 ): Threads {
   const { exports } = new WebAssembly.Instance(module, { runtime: { memory } });
   const functions = kernels.map((name) => exports[name] as (...given: number[]) => void);
   const words = new Int32Array(new SharedArrayBuffer(controlBytes()));
-  const workers = Array.from({ length: others }, () => startWorker({ module, memory, words, kernels }));
+  const start = () => startThread({ module, memory, words, kernels }, text);
+  const threads = Array.from({ length: others }, start);
 
   const share = (kernel: number, groups: number, given: readonly number[]): void => {
     const grain = Math.max(1, Math.floor(groups / ((others + 1) * piecesPerThread)));
@@ -43,6 +49,7 @@ export function startThreads(
     Atomics.add(words, control.turn, 1);
     Atomics.notify(words, control.turn);
     const run = functions[kernel]!;
+    let ended: readonly Thread[];
     try {
       for (;;) {
         const first = Atomics.add(words, control.next, grain);
@@ -50,8 +57,15 @@ export function startThreads(
         run(first, Math.min(first + grain, groups), ...given);
       }
     } finally {
-      close(words);
+      ended = close(words, threads);
     }
+    for (const thread of ended) threads[threads.indexOf(thread)] = start();
+    if (ended.length > 0)
+      throw new UserError(
+        'device-lost',
+        `a thread ended while it ran ${kernels[kernel]}`,
+        'run again; if it happens again with the same program, use smaller sizes or --target reference',
+      );
     if (Atomics.load(words, control.failed) === 1) throw new Error(`${kernels[kernel]} trapped in a thread`);
   };
 
@@ -62,31 +76,61 @@ export function startThreads(
       else share(kernel, groups, given);
     },
     destroy: () => {
-      for (const worker of workers) void worker.terminate();
+      for (const { worker } of threads) void worker.terminate();
     },
   };
 }
 
-/** Nobody comes in any more; returns when everyone is out. */
-function close(words: Int32Array<SharedArrayBuffer>): void {
-  Atomics.store(words, control.open, 0);
-  for (;;) {
-    let inside = Atomics.load(words, control.inside);
-    for (let look = 0; inside > 0 && look < 1000; look++) inside = Atomics.load(words, control.inside);
-    if (inside === 0) return;
-    Atomics.wait(words, control.inside, inside, 1);
-  }
+interface Thread {
+  readonly worker: Worker;
+  readonly own: Int32Array<SharedArrayBuffer>;
 }
 
-/** It keeps no process alive. A thread that cannot start takes no part. */
-function startWorker(workerData: {
+interface ThreadData {
   readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory;
   readonly words: Int32Array<SharedArrayBuffer>;
   readonly kernels: readonly string[];
-}): Worker {
-  const worker = new Worker(threadText, { eval: true, workerData });
+}
+
+/** It keeps no process alive. A thread that cannot start takes no part. */
+function startThread(data: ThreadData, text: string): Thread {
+  const own = new Int32Array(new SharedArrayBuffer(wordsOfThread * Int32Array.BYTES_PER_ELEMENT));
+  const worker = new Worker(text, { eval: true, workerData: { ...data, own } });
   worker.on('error', () => undefined);
   worker.unref();
-  return worker;
+  return { worker, own };
+}
+
+function isInside({ own }: Thread): boolean {
+  return Atomics.load(own, ofThread.inside) === 1;
+}
+
+/** Milliseconds to wait for threads before it is looked whether they are still there. */
+const patience = 100;
+
+/**
+ * Nobody comes in any more; returns when everyone is out, but for those that have ended inside.
+ * @returns these
+ */
+function close(words: Int32Array<SharedArrayBuffer>, threads: readonly Thread[]): readonly Thread[] {
+  Atomics.store(words, control.open, 0);
+  for (;;) {
+    const left = Atomics.load(words, control.left);
+    let isFull = threads.some(isInside);
+    for (let look = 0; isFull && look < 1000; look++) isFull = threads.some(isInside);
+    if (!isFull) return [];
+    if (Atomics.wait(words, control.left, left, patience) !== 'timed-out') continue;
+    const inside = threads.filter(isInside);
+    if (inside.every(hasEnded)) return inside;
+  }
+}
+
+/** Told without the event loop, which stands still while a kernel runs. */
+function hasEnded({ own }: Thread): boolean {
+  try {
+    return !fstatSync(own[ofThread.sign]!).isCharacterDevice();
+  } catch {
+    return true;
+  }
 }

@@ -1,8 +1,8 @@
 /** Opens WebGPU in Node (Dawn, from the npm package `webgpu`), on a GPU where there is one. */
 import os from 'node:os';
-import { UserError } from '../errors.ts';
+import { isUserError, UserError } from '../errors.ts';
 import { calmPolling } from './calm-polling.ts';
-import { findSwiftShader, installedDriverManifests } from './software-driver.ts';
+import { findSwiftShader, installedDriverManifests, isSoftwareDriver } from './software-driver.ts';
 
 export interface AdapterOptions {
   /** `auto`: a GPU, else the processor. `hardware`: a GPU or an error. `software`: always the processor. */
@@ -31,10 +31,31 @@ export async function openAdapter(options: AdapterOptions = {}): Promise<GPUAdap
   return adapter;
 }
 
+/**
+ * The adapter for who has other ways to run: a GPU's where there is one, or that of the driver which is
+ * chosen in the environment. Where only software drivers are installed, nothing is started to find that out.
+ * @throws UserError `no-device` when the driver that is chosen gives none
+ */
+export async function findGpu(report?: (line: string) => void): Promise<GPUAdapter | undefined> {
+  if (chosenDriver() !== undefined) return openAdapter({ ...(report && { report }) });
+  if (process.platform === 'linux' && installedDriverManifests().every(isSoftwareDriver)) return undefined;
+  try {
+    return await openAdapter({ kind: 'hardware' });
+  } catch (error) {
+    if (isUserError(error)) return undefined;
+    throw error;
+  }
+}
+
+function chosenDriver(): string | undefined {
+  if (process.platform !== 'linux') return undefined;
+  return process.env.VK_DRIVER_FILES || process.env.VK_ICD_FILENAMES || undefined;
+}
+
 type Kind = NonNullable<AdapterOptions['kind']>;
 
 async function onLinux(kind: Kind): Promise<GPUAdapter | undefined> {
-  const chosen = process.env.VK_DRIVER_FILES || process.env.VK_ICD_FILENAMES;
+  const chosen = chosenDriver();
   if (chosen || installedDriverManifests().length > 0) {
     makeLoaderResident(undefined);
     const adapter = await request(kind, undefined);
@@ -118,7 +139,7 @@ function softwareName(adapter: GPUAdapter): string {
 }
 
 function noAdapter(kind: Kind): UserError {
-  const chosen = process.env.VK_DRIVER_FILES || process.env.VK_ICD_FILENAMES;
+  const chosen = chosenDriver();
   if (process.platform === 'linux' && chosen)
     return new UserError(
       'no-device',

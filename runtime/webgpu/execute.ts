@@ -3,6 +3,7 @@ import { type Command, expandSteps } from '../../compiler/plan/expand.ts';
 import { checkLimits } from '../../compiler/plan/limits.ts';
 import type { Package } from '../../compiler/plan/package.ts';
 import { isUserError, UserError } from '../errors.ts';
+import { checkForOneDevice } from '../for-one-device.ts';
 import type { TensorData } from '../weights/tensor-data.ts';
 import type { OpenedDevice } from './device.ts';
 import type { AnyTensor, DeviceTensor } from './device-tensor.ts';
@@ -38,12 +39,7 @@ export async function loadPackage(
 ): Promise<LoadedPackage> {
   const { manifest } = pkg;
   const { device, guard } = opened;
-  if (manifest.mesh !== undefined)
-    throw new UserError(
-      'wrong-input',
-      `${manifest.entry} was compiled for each device of a mesh, not for a single one`,
-      'run it on that mesh, or compile it without one',
-    );
+  checkForOneDevice(manifest);
   checkLimits(pkg, opened.profile, device.features);
   const expansion = expandSteps(manifest);
   const commands = expansion.commands.filter(isOwn);

@@ -44,6 +44,11 @@ export function installedDriverManifests(): string[] {
   });
 }
 
+/** Whether a driver runs on the processor, by the name of its manifest: Mesa's lavapipe, or SwiftShader. */
+export function isSoftwareDriver(manifest: string): boolean {
+  return /^(lvp_|vk_swiftshader_)/.test(path.basename(manifest));
+}
+
 /**
  * SwiftShader from the npm package, else a Chromium's; undefined where neither is (or not for this
  * processor).

@@ -8,8 +8,16 @@ import { deviceCount, type Mesh } from '../../../dsl/placement/placement.ts';
 import type { Dtype } from '../../../dsl/types/dtype.ts';
 import { inProcess } from '../../../runtime/mesh/in-process.ts';
 import { loadMesh } from '../../../runtime/mesh/run-mesh.ts';
-import { loadRank } from '../../../runtime/mesh/run-rank.ts';
-import { compileLocal, exchangeNode, meshOf, simulate, sourceShape } from '../../../runtime/mesh/testing.ts';
+import { loadWasmMesh } from '../../../runtime/mesh/run-wasm-mesh.ts';
+import { loadWasmRank } from '../../../runtime/mesh/run-wasm-rank.ts';
+import {
+  compileLocal,
+  compileLocalWasm,
+  exchangeNode,
+  meshOf,
+  simulate,
+  sourceShape,
+} from '../../../runtime/mesh/testing.ts';
 import type { OpenedDevice } from '../../../runtime/webgpu/device.ts';
 import { type TensorData, tensorFromValues, tensorValues } from '../../../runtime/weights/tensor-data.ts';
 import type { Oracle } from '../mutant.ts';
@@ -125,15 +133,21 @@ const ways: {
       loaded.destroy();
     }
   },
-  ranks: async ({ graph, mesh, inputs }, device) => {
-    const { package: compiled } = compileLocal(graph, mesh, device.profile);
-    const ranks = await Promise.all(
-      inProcess(inputs.length).map((world) => loadRank(compiled, device, world)),
-    );
+  ranks: async ({ graph, mesh, inputs }) => {
+    const { package: compiled } = compileLocalWasm(graph, mesh);
+    const ranks = await Promise.all(inProcess(inputs.length).map((world) => loadWasmRank(compiled, world)));
     try {
       return await Promise.all(ranks.map((rank, at) => rank.run(inputs[at]!)));
     } finally {
       for (const rank of ranks) rank.destroy();
+    }
+  },
+  processor: async ({ graph, mesh, inputs }) => {
+    const loaded = await loadWasmMesh(compileLocalWasm(graph, mesh).package);
+    try {
+      return await loaded.run(inputs);
+    } finally {
+      loaded.destroy();
     }
   },
 };

@@ -37,7 +37,8 @@ export async function openMpi({ patience = defaultPatience }: MpiOptions = {}): 
     await joinWatch(mpi, sentinel, rank, hosts, patience);
     const neighbours = hosts.filter((host) => host === hosts[rank]).length;
     const progress = newProgress(mpi, neighbours > availableParallelism());
-    return newWorld({ mpi, progress, handle: mpi.constants.world, rank, size }, sentinel.watch());
+    const group = { mpi, progress, handle: mpi.constants.world, rank, size };
+    return newWorld(group, neighbours, sentinel.watch());
   } catch (error) {
     sentinel.dismiss();
     throw error;
@@ -174,13 +175,14 @@ function outsideHeap({ buffer, byteOffset, byteLength }: Uint8Array): Uint8Array
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-function newWorld(group: MpiGroup, watch: Watch): World {
+function newWorld(group: MpiGroup, neighbours: number, watch: Watch): World {
   const members = Array.from({ length: group.size }, (_, rank) => rank);
   const ranks: Group = { id: 'world', label: 'world', members };
   const steps = newSteps(watch, ranks);
   watch.declare(ranks);
   return {
     ...newMember(group, ranks, watch, steps),
+    neighbours,
     async close() {
       await steps.run(closing, () =>
         rules.barrier(group, { verb: 'barrier' }, new Uint8Array(), new Uint8Array()),

@@ -1,8 +1,13 @@
-/** Runs lowered properties on a WebGPU device, the devices of a mesh as logical ones. */
+/** Runs lowered properties in kernels, on the devices of a mesh as logical ones. */
 import type { TensorValue } from '../../compiler/graph/algebra.ts';
-import { compileFor, type Instance, type Lowered } from '../../driver/compile.ts';
+import type { AnyManifest } from '../../compiler/plan/package.ts';
+import type { KernelTarget } from '../../driver/choose-target.ts';
+import { compileFor, compileWasm, type Instance, type Lowered } from '../../driver/compile.ts';
 import { loadMesh } from '../../runtime/mesh/run-mesh.ts';
+import { type LoadedWasmMesh, loadWasmMesh } from '../../runtime/mesh/run-wasm-mesh.ts';
 import { runWhole } from '../../runtime/mesh/whole-tensors.ts';
+import { wasmDeviceHere } from '../../runtime/wasm/features.ts';
+import { loadWasm } from '../../runtime/wasm/load.ts';
 import type { OpenedDevice } from '../../runtime/webgpu/device.ts';
 import { loadPackage } from '../../runtime/webgpu/execute.ts';
 import { inMemory } from '../../runtime/weights/stored-tensor.ts';
@@ -11,11 +16,14 @@ import { type TensorData, tensorFromValues, tensorValues } from '../../runtime/w
 export type Values = ReadonlyMap<string, TensorValue<number>>;
 
 /** What is loaded stays so until it has not been used for a while. */
-export interface DeviceRunner {
+export interface KernelRunner {
   /** @param key the same for the same program */
   readonly run: (key: string, lowered: Lowered, instance: Instance, inputs: Values) => Promise<Values>;
   readonly destroy: () => void;
 }
+
+/** Of the targets that there are. */
+export type Runners = { readonly [T in KernelTarget]?: KernelRunner };
 
 interface Loaded {
   readonly run: (inputs: ReadonlyMap<string, TensorData>) => Promise<ReadonlyMap<string, TensorData>>;
@@ -24,11 +32,13 @@ interface Loaded {
 
 const mostLoaded = 16;
 
-export function deviceRunner(device: OpenedDevice): DeviceRunner {
+type Load = (lowered: Lowered, instance: Instance) => Promise<Loaded>;
+
+function runnerOf(load: Load): KernelRunner {
   // In the order of their last use.
   const loaded = new Map<string, Loaded>();
   const loadedFor = async (key: string, lowered: Lowered, instance: Instance): Promise<Loaded> => {
-    const found = loaded.get(key) ?? (await load(lowered, instance, device));
+    const found = loaded.get(key) ?? (await load(lowered, instance));
     loaded.delete(key);
     loaded.set(key, found);
     const [oldest] = loaded.keys();
@@ -54,13 +64,29 @@ export function deviceRunner(device: OpenedDevice): DeviceRunner {
   };
 }
 
-async function load(lowered: Lowered, instance: Instance, device: OpenedDevice): Promise<Loaded> {
-  const { package: compiled } = compileFor(lowered, instance, device.profile);
-  if (compiled.manifest.mesh === undefined) return loadPackage(compiled, device);
-  const mesh = await loadMesh(compiled, device);
+export function webGpuRunner(device: OpenedDevice): KernelRunner {
+  return runnerOf(async (lowered, instance) => {
+    const { package: compiled } = compileFor(lowered, instance, device.profile);
+    if (compiled.manifest.mesh === undefined) return loadPackage(compiled, device);
+    return onMesh(compiled.manifest, await loadMesh(compiled, device));
+  });
+}
+
+/** On one thread: cases are small. */
+export function wasmRunner(): KernelRunner {
+  return runnerOf(async (lowered, instance) => {
+    const { package: compiled } = compileWasm(lowered, instance, wasmDeviceHere());
+    if (compiled.manifest.mesh !== undefined)
+      return onMesh(compiled.manifest, await loadWasmMesh(compiled, { threads: 1 }));
+    const { run, destroy } = await loadWasm(compiled, { threads: 1 });
+    return { run: async (inputs) => run(inputs), destroy };
+  });
+}
+
+function onMesh(manifest: AnyManifest, loaded: Pick<LoadedWasmMesh, 'mesh' | 'run' | 'destroy'>): Loaded {
   return {
     run: (inputs) =>
-      runWhole(mesh, compiled.manifest, new Map([...inputs].map(([path, data]) => [path, inMemory(data)]))),
-    destroy: mesh.destroy,
+      runWhole(loaded, manifest, new Map([...inputs].map(([path, data]) => [path, inMemory(data)]))),
+    destroy: loaded.destroy,
   };
 }

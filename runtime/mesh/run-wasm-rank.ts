@@ -1,0 +1,130 @@
+/**
+ * Runs the program of one device of a mesh as one rank of a job, on the processor. What it exchanges with
+ * others is sent from the memory of its kernels, and arrives there.
+ */
+import { availableParallelism } from 'node:os';
+import { setImmediate } from 'node:timers/promises';
+import { blockNumber } from '../../compiler/partition/blocks.ts';
+import { checkLaunches } from '../../compiler/plan/expand.ts';
+import type { WasmManifest, WasmPackage } from '../../compiler/plan/package.ts';
+import { packedBytes } from '../../compiler/plan/storage-bytes.ts';
+import { type Launch, walkSteps } from '../../compiler/plan/walk-steps.ts';
+import type { Mesh } from '../../dsl/placement/placement.ts';
+import { createRecorder, type Recorder } from '../trace/rank-recorder.ts';
+import { type OwnLaunch, openWasm, running, type WasmOptions } from '../wasm/devices.ts';
+import { timeLaunch } from '../wasm/time-launches.ts';
+import type { Tensors } from '../webgpu/execute.ts';
+import { inTurns } from '../webgpu/in-turns.ts';
+import type { TensorData } from '../weights/tensor-data.ts';
+import type { World } from './communicator.ts';
+import { collectiveOf, resultOf, sourceOf } from './exchange-buffers.ts';
+import { formGroups, type Groups, groupAlong, type LoadedRank } from './loaded-rank.ts';
+import { checkMeshFits, coordinatesOf } from './mesh-groups.ts';
+import { type Flight, roundsOf } from './rounds.ts';
+
+/**
+ * Not collective: what is wrong with this rank shows before others wait for it. The ranks of a machine share
+ * its cores.
+ * @throws UserError as `openWasm`; `no-device` where the mesh has not as many devices as there are ranks;
+ * `exceeds-device` where there would be more than a million launches
+ */
+export async function loadWasmRank(
+  pkg: WasmPackage,
+  world: World,
+  { threads = Math.max(1, Math.floor(availableParallelism() / world.neighbours)) }: WasmOptions = {},
+): Promise<LoadedRank> {
+  const { manifest } = pkg;
+  const { entry, slots, steps } = manifest;
+  const mesh: Mesh = manifest.mesh ?? { axes: [] };
+  checkMeshFits(world, mesh);
+  checkLaunches(steps);
+  const launches: Launch[] = [];
+  const finalBuffer = walkSteps(steps, slots.length, (launch) => launches.push(launch));
+  const rounds = roundsOf<OwnLaunch>(launches, overwritten(manifest));
+  const flights = rounds.flatMap(({ started }) => started);
+  const coordinates = coordinatesOf(mesh, world.rank);
+  const place = (axis: string) => blockNumber([axis], coordinates, mesh);
+  const { devices, bytes, destroy } = await openWasm(pkg, [place], { threads });
+  const device = devices[0]!;
+  const copies = copiesOf(flights);
+
+  /** What is sent, in memory that nobody touches until it has arrived. */
+  const sourceFor = ({ command: { step, from, to }, lane }: Flight): Uint8Array => {
+    const source = device.memoryOf(from, packedBytes(sourceOf(step)));
+    if (from !== to) return source;
+    const copy = copies.get(lane)!.subarray(0, source.byteLength);
+    copy.set(source);
+    return copy;
+  };
+  const exchange = ({ command }: Flight, source: Uint8Array, groups: Groups): Promise<void> => {
+    const { step, to } = command;
+    const result = device.memoryOf(to, packedBytes(resultOf(step)));
+    return groupAlong(groups, step.axes).exchange(collectiveOf(step), source, result);
+  };
+  let forming: Promise<Groups> | undefined;
+
+  const run = async (inputs: Tensors, recorder: Recorder | undefined): Promise<Map<string, TensorData>> => {
+    forming ??= formGroups(
+      world,
+      mesh,
+      flights.map(({ command }) => command.step),
+    );
+    const groups = await forming;
+    device.write(inputs);
+    const arrivals = new Map<number, Promise<void>>();
+    const start = (flight: Flight): void => {
+      const arrived = recorder?.exchange(flight.command.step, flight.lane);
+      const arrival = exchange(flight, sourceFor(flight), groups).then(arrived);
+      // It is waited for, and fails, where what arrives is needed.
+      arrival.catch(() => undefined);
+      arrivals.set(flight.lane, arrival);
+    };
+    for (const { awaited, commands, started } of rounds) {
+      await Promise.all(awaited.map(({ lane }) => arrivals.get(lane)));
+      for (const { lane } of awaited) arrivals.delete(lane);
+      for (const command of commands) {
+        // What is on the way moves while the event loop turns.
+        if (arrivals.size > 0) await setImmediate();
+        const perform = () => running(entry, () => device.perform(command));
+        if (recorder === undefined) perform();
+        else recorder.times([timeLaunch(command, perform, recorder.now)]);
+      }
+      for (const flight of started) start(flight);
+    }
+    return device.read(finalBuffer);
+  };
+
+  const inTurn = inTurns();
+  return {
+    mesh,
+    peakBytes: [...copies.values()].reduce((sum, copy) => sum + copy.byteLength, bytes),
+    run: (inputs) => inTurn(() => run(inputs, undefined)),
+    trace: (now) =>
+      inTurn(async () => {
+        const recorder = createRecorder(manifest, mesh, world.rank, now);
+        await run(new Map(), recorder);
+        return recorder.slices();
+      }),
+    kernelClock: 'host',
+    destroy,
+  };
+}
+
+/** By lane: room for what is sent from where the result arrives. */
+function copiesOf(flights: readonly Flight[]): ReadonlyMap<number, Uint8Array> {
+  const most = new Map<number, number>();
+  for (const { command, lane } of flights)
+    if (command.from === command.to)
+      most.set(lane, Math.max(most.get(lane) ?? 0, packedBytes(sourceOf(command.step))));
+  return new Map([...most].map(([lane, bytes]) => [lane, new Uint8Array(bytes)]));
+}
+
+/** The buffers that a launch changes. */
+function overwritten({ kernels }: WasmManifest): (launch: OwnLaunch) => readonly number[] {
+  const bindings = new Map(kernels.map((kernel) => [kernel.name, kernel.bindings]));
+  return (launch) => {
+    if (launch.kind === 'copy') return [launch.to];
+    const access = bindings.get(launch.kernel)!;
+    return launch.buffers.filter((_, binding) => access[binding] !== 'read');
+  };
+}
