@@ -153,8 +153,8 @@ function storedBy({ nodes, own }: Growing, readers: Readers): ReadonlySet<Tensor
 }
 
 /**
- * A reduction by itself has a kernel already; the best entries of a row have a better one here. What turned out
- * to be read by others and cannot be stored by an invocation ends the cluster before it.
+ * A reduction by itself has a kernel already; the best entries of a row have a better one here. What turned
+ * out to be read by others and cannot be stored by an invocation ends the cluster before it.
  */
 function closed(growing: Growing, readers: Readers): readonly (Node | RowCluster)[] {
   const { rows, nodes, members, behind } = growing;

@@ -123,20 +123,6 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'reductions.ricci: rows N=5,M=7',
     ],
   ],
-  'route.ts': [
-    [
-      'lists each pick at the start',
-      "update('cursor', sum(cursor, masked(isOwn, constant(1), constant(0)))),",
-      '',
-      'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
-    ],
-    [
-      'begins experts one early',
-      "applyScalar('lt', picked, iterator(0))",
-      "applyScalar('lt', applyScalar('add', picked, integer(1)), iterator(0))",
-      'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
-    ],
-  ],
   'softmax-sum.ts': [
     [
       'does not make smaller what came before',

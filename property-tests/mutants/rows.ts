@@ -14,6 +14,26 @@ export const rowMutants: ByFile = {
           'reductions.ricci: rows N=5,M=7',
         ],
       ],
+      'route.ts': [
+        [
+          'lists each pick at the start',
+          "update('cursor', sum(cursor, oneIf(isOwn))),",
+          '',
+          'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
+        ],
+        [
+          'begins experts one early',
+          "sum(cursor, oneIf(apply('lt', 'bool', picked, expert)))",
+          "sum(cursor, oneIf(apply('le', 'bool', picked, expert)))",
+          'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
+        ],
+        [
+          'counts a chunk before itself',
+          "const isEarlier = apply('lt', 'bool', other, chunk);",
+          "const isEarlier = apply('le', 'bool', other, chunk);",
+          'experts.ricci: one_matrix_each T=17000,E=5,D=2,F=16',
+        ],
+      ],
       'row-cluster.ts': [
         [
           'takes another of a few numbers',
