@@ -37,6 +37,7 @@ const rows: { readonly [what: string]: readonly number[] } = {
   'lowest only': [-inf, -inf, -inf],
   'lowest and NaN': [nan, -inf, nan, -inf],
   'highest only': [inf, inf],
+  'highest and NaN': [nan, inf, nan, inf],
   'both zeros': [-0, 0, -0, 0],
   'zeros and less': [-1, -0, 0, -1, 0],
   'ends of f32': [3.4028234663852886e38, -3.4028234663852886e38, inf, -inf, 3.4028234663852886e38],

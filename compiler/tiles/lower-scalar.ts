@@ -22,6 +22,8 @@ export interface Bindings {
   readonly iterators: readonly TileExpression[];
   /** In `finish` (and a softmax sum's logit): the reduced value. */
   readonly reduced?: TileExpression;
+  /** Of tensors that the kernel has in registers: their values. Others are read from memory. */
+  readonly kept?: (tensor: TensorId, subscripts: readonly TileExpression[]) => TileExpression | undefined;
 }
 
 export function lowerScalar(scalar: Scalar, bindings: Bindings): TileExpression {
@@ -54,6 +56,8 @@ function lowerOne(
     case 'coordinate':
       return device(scalar.axis, scalar.devices);
     case 'load': {
+      const kept = bindings.kept?.(scalar.tensor, scalar.subscripts.map(lower));
+      if (kept !== undefined) return kept;
       const { shape } = bindings.tensors(scalar.tensor);
       const place = withoutSplits(scalar.subscripts, shape);
       return load(scalar.tensor, scalar.dtype, flatten(place.subscripts.map(lower), place.shape));

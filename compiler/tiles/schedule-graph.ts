@@ -1,8 +1,18 @@
 /** Cuts a graph into kernels: one schedule for each kind of node, chosen by one table. */
-import type { Graph, LoopId, Node, NodeKind, Tensor, TensorId, TensorType } from '../graph/graph.ts';
+import type {
+  ComputeNode,
+  Graph,
+  LoopId,
+  Node,
+  NodeKind,
+  Tensor,
+  TensorId,
+  TensorType,
+} from '../graph/graph.ts';
 import { allTensors } from '../graph/uses.ts';
 import { contractionOf } from '../optimize/contraction.ts';
 import type { DeviceProfile } from './device-profile.ts';
+import { clusterRows } from './row-clusters.ts';
 import type { Schedule, ScheduledStep } from './scheduled.ts';
 import type { NodeSchedule, ScheduleContext } from './schedules/context.ts';
 import { scheduleContraction } from './schedules/contraction.ts';
@@ -11,6 +21,7 @@ import { scheduleOrder } from './schedules/order.ts';
 import { schedulePrefix } from './schedules/prefix.ts';
 import { type ReductionNode, scheduleReduction } from './schedules/reduction.ts';
 import { scheduleRoute } from './schedules/route.ts';
+import { scheduleRowCluster } from './schedules/row-cluster.ts';
 import { scheduleSoftmaxSum } from './schedules/softmax-sum.ts';
 import { splitBuffers } from './split-buffers.ts';
 import { program } from './tile-builder.ts';
@@ -69,28 +80,29 @@ export function scheduleGraph(graph: Graph, device: DeviceProfile): Schedule {
         kind: 'kernel',
         program: program({ ...parts, name: uniqueName(parts.name, names), enclosing }),
       }),
-      node: (node) => scheduleNode(node, context, enclosing),
+      node: (node) => fitting(node).flatMap((each) => scheduleWhole(each, context)),
     };
     return context;
   };
 
-  const scheduleNode = (
-    node: Node,
-    context: ScheduleContext,
-    enclosing: readonly LoopId[],
-  ): readonly ScheduledStep[] => {
-    if (node.kind === 'loop') {
-      const inside = [...enclosing, node.loop];
-      const bodyContext = contextIn(inside);
-      const steps = node.body.nodes.flatMap((each) => scheduleNode(each, bodyContext, inside));
-      return [{ kind: 'loop', loop: node, steps }];
-    }
-    const { before, node: fitting } = splitBuffers(node, device.maxStorageBuffersPerStage, temporary);
-    return [...before, fitting].flatMap((each) => scheduleWhole(each, context));
+  /** The node and what it takes apart before it, none with too many buffers. */
+  const fitting = <N extends Node>(node: N): readonly (N | ComputeNode)[] => {
+    if (node.kind === 'loop') return [node];
+    const { before, node: last } = splitBuffers(node, device.maxStorageBuffersPerStage, temporary);
+    return [...before, last];
   };
 
-  const context = contextIn([]);
-  return { steps: graph.nodes.flatMap((node) => scheduleNode(node, context, [])), temporaries };
+  const scheduleList = (part: Graph, enclosing: readonly LoopId[]): readonly ScheduledStep[] => {
+    const context = contextIn(enclosing);
+    const clusters = clusterRows(part.nodes.flatMap(fitting), part.outputs, context);
+    return clusters.flatMap((each): readonly ScheduledStep[] => {
+      if (each.kind === 'rowCluster') return [scheduleRowCluster(each, context)];
+      if (each.kind !== 'loop') return scheduleWhole(each, context);
+      return [{ kind: 'loop', loop: each, steps: scheduleList(each.body, [...enclosing, each.loop]) }];
+    });
+  };
+
+  return { steps: scheduleList(graph, []), temporaries };
 }
 
 function scheduleWhole<K extends Exclude<NodeKind, 'loop'>>(

@@ -90,13 +90,13 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'puts ties in reverse',
       "const earlier = apply('lt', leftPlace, rightPlace);",
       "const earlier = apply('lt', rightPlace, leftPlace);",
-      'order.ricci: best_with_ties K=3,M=9',
+      'order.ricci: sorted_places M=9',
     ],
     [
       'sorts the other way',
       "direction === 'ascending' ? less(left, right)",
       "direction !== 'ascending' ? less(left, right)",
-      'order.ricci: best_with_ties K=3,M=9',
+      'order.ricci: sorted_places M=9',
     ],
   ],
   'prefix.ts': [
@@ -107,26 +107,20 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'order.ricci: counts_so_far M=9',
     ],
   ],
-  'reduction.ts': [
+  'row-layout.ts': [
     [
-      'leaves out the last elements',
-      'below(index, constant(extent)));',
-      'below(index, constant(extent - 1)));',
-      'reductions.ricci: rows N=5,M=7',
+      'lets two invocations have a part of a word',
+      'const perThread = isNarrow ? 4 : 1;',
+      'const perThread = 1;',
+      'reductions.ricci: some N=50,M=9, on a GPU',
     ],
   ],
-  'route.ts': [
+  'reduction.ts': [
     [
-      'lists each pick at the start',
-      "update('cursor', sum(cursor, masked(isOwn, constant(1), constant(0)))),",
-      '',
-      'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
-    ],
-    [
-      'begins experts one early',
-      "applyScalar('lt', picked, iterator(0))",
-      "applyScalar('lt', applyScalar('add', picked, integer(1)), iterator(0))",
-      'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
+      'leaves out the last results',
+      'const groups = Math.ceil(count / tile);',
+      'const groups = Math.floor(count / tile);',
+      'reductions.ricci: rows N=5,M=7',
     ],
   ],
   'softmax-sum.ts': [
@@ -482,7 +476,7 @@ export const helperMutants: readonly Mutant[] = inFile(
 );
 
 export const reductionMutants: readonly Mutant[] = inFile(
-  'compiler/tiles/schedules/reduction.ts',
+  'compiler/tiles/schedules/accumulate.ts',
   'adversarial',
   [
     'forgets that all is NaN',

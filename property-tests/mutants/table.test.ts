@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { packageRoot } from '../../driver/package-root.ts';
 import { scheduleMutants, wgslMutants, withoutFaults } from './kernels.ts';
+import { rowMutants } from './rows.ts';
 import { graphMutants, kernelMutants, mutantsOf } from './table.ts';
 import { applies } from './testing.ts';
 import { panelMutants, wasmMutants, withoutWasmFaults } from './wasm.ts';
@@ -25,7 +26,7 @@ test('everything has a mutant', () => {
 });
 
 test.each([
-  ['compiler/tiles/schedules', { ...scheduleMutants, ...panelMutants }, {}],
+  ['compiler/tiles/schedules', { ...scheduleMutants, ...panelMutants, ...rowMutants }, {}],
   ['backends/wgsl', wgslMutants, withoutFaults],
   ['backends/wasm', wasmMutants, withoutWasmFaults],
 ] as const)('every file of %s has a mutant', (folder, mutants, excepted) => {

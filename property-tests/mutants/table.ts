@@ -4,6 +4,7 @@ import { helperMutants, reductionMutants, scheduleMutants, tileMutants, wgslMuta
 import type { Mutant } from './mutant.ts';
 import { optimizerMutants } from './optimizer.ts';
 import { partitionerMutants } from './partitioner.ts';
+import { bestPlaceMutants, clusterMutants, rowMutants } from './rows.ts';
 import { combineMutants, verbMutants } from './verbs.ts';
 import { panelMutants, wasmMutants } from './wasm.ts';
 
@@ -25,11 +26,15 @@ export const kernelMutants: MutantSets = {
     Object.entries(verbMutants).map(([verb, ways]) => [verb, Object.values(ways).flat()]),
   ),
   'how verbs combine': combineMutants,
-  schedules: { ...scheduleMutants, ...panelMutants },
-  'tile programs': tileMutants,
+  schedules: { ...scheduleMutants, ...panelMutants, ...rowMutants },
+  'tile programs': { ...tileMutants, ...clusterMutants },
   'writers of WGSL': wgslMutants,
   'writers of WebAssembly': wasmMutants,
-  'at the ends of ranges': { 'helpers.ts': helperMutants, 'reduction.ts': reductionMutants },
+  'at the ends of ranges': {
+    'helpers.ts': helperMutants,
+    'accumulate.ts': reductionMutants,
+    'best-places.ts': bestPlaceMutants,
+  },
 };
 
 export function mutantsOf(sets: MutantSets): readonly Mutant[] {

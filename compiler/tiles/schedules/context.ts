@@ -1,5 +1,5 @@
 /** What every schedule is given. */
-import type { Node, NodeKind, Tensor, TensorId, TensorType } from '../../graph/graph.ts';
+import type { LoopNode, Node, NodeKind, Tensor, TensorId, TensorType } from '../../graph/graph.ts';
 import type { DeviceProfile } from '../device-profile.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import type { ThreadShape, TileStatement } from '../tile-program.ts';
@@ -13,7 +13,7 @@ export interface ScheduleContext {
   /** Makes a kernel: its name is made unique, its buffers and counters are found from its body. */
   readonly kernel: (parts: KernelParts) => ScheduledStep;
   /** Schedules another node in this one's place. */
-  readonly node: (node: Node) => readonly ScheduledStep[];
+  readonly node: (node: Exclude<Node, LoopNode>) => readonly ScheduledStep[];
 }
 
 export interface KernelParts {

@@ -1,0 +1,119 @@
+/** Walking along rows, and the reductions of what is met there. */
+import type { Arithmetic, Combiner } from '../../graph/graph.ts';
+import { combine, identityOf, isBetter, isPositional, nowhere } from '../combiners.ts';
+import { type AxisGroup, groupIterators } from '../merge-axes.ts';
+import { define, loop, reduceTiles, register, update } from '../tile-builder.ts';
+import {
+  apply,
+  below,
+  both,
+  constant,
+  coordinate,
+  element,
+  flatten,
+  masked,
+  sum,
+  type TileExpression,
+} from '../tile-expression.ts';
+import type { TileAxis, TileStatement } from '../tile-program.ts';
+
+export interface Accumulation {
+  readonly combiner: Combiner;
+  /** Arithmetic type of what is reduced. */
+  readonly dtype: Arithmetic;
+  /** The reduced axes, as they are walked along. */
+  readonly groups: readonly AxisGroup[];
+  /** Their extents, axis by axis. */
+  readonly extents: readonly number[];
+  /** Of the accumulator: results, then the neighbours along a row that are read at once. */
+  readonly axes: readonly [TileAxis, TileAxis];
+  /** What is reduced, at the iterators of the reduced axes, for each element of the accumulator. */
+  readonly value: (reduced: readonly TileExpression[]) => TileExpression;
+  /** Before the names of tiles and loops, where a kernel has several. */
+  readonly prefix?: string;
+}
+
+/** Defines the tile `result` of the first axis. */
+export function accumulate(accumulation: Accumulation): TileStatement[] {
+  const { combiner, dtype, groups, extents, axes, value, prefix = '' } = accumulation;
+  const name = (tile: string) => `${prefix}${tile}`;
+  const place = axes.map((axis, at) => coordinate(at, axis.extent));
+  const walk = (step: Step) => walkAlong(groups, axes[1].extent, step, prefix);
+  const best = element(name('best'), dtype, place);
+  const identity = identityOf(combiner, dtype);
+  if (!isPositional(combiner)) {
+    return [
+      define(register(name('best'), dtype, axes), identity),
+      ...walk((iterators, mask) => [
+        update(name('best'), combine(combiner, best, masked(mask, value(iterators), identity), dtype)),
+      ]),
+      reduceTiles(combiner, [name('best')], [name('result')]),
+    ];
+  }
+  const where = element(name('where'), 'i32', place);
+  const candidate = element(name('candidate'), dtype, place);
+  const taken = element(name('taken'), 'bool', place);
+  return [
+    define(register(name('best'), dtype, axes), identity),
+    define(register(name('where'), 'i32', axes), constant(nowhere)),
+    ...walk((iterators, mask) => {
+      const position = flatten(iterators, extents);
+      const own = { value: candidate, position };
+      const isTaken = both(mask, isBetter(combiner, own, { value: best, position: where }))!;
+      return [
+        define(register(name('candidate'), dtype, axes), value(iterators)),
+        define(register(name('taken'), 'bool', axes), isTaken),
+        update(name('best'), masked(taken, candidate, best)),
+        update(name('where'), masked(taken, position, where)),
+      ];
+    }),
+    reduceTiles(combiner, [name('best'), name('where')], [name('best_value'), name('place')]),
+    // Where there is nothing but NaN, the first.
+    define(
+      register(name('result'), 'i32', axes.slice(0, 1)),
+      masked(
+        apply('eq', 'bool', element(name('place'), 'i32', place.slice(0, 1)), constant(nowhere)),
+        constant(0),
+        element(name('place'), 'i32', place.slice(0, 1)),
+      ),
+    ),
+  ];
+}
+
+/** @param mask where the iterators are in range; undefined: everywhere */
+export type Step = (
+  iterators: readonly TileExpression[],
+  mask: TileExpression | undefined,
+) => readonly TileStatement[];
+
+/** Loops over axes of a node, the last one `width` at a time by axis 1 of the tiles that `step` computes. */
+export function walkAlong(
+  groups: readonly AxisGroup[],
+  width: number,
+  step: Step,
+  prefix = '',
+): readonly TileStatement[] {
+  const nest = (indices: readonly TileExpression[]): readonly TileStatement[] => {
+    const at = indices.length;
+    const group = groups[at];
+    if (group === undefined) return step(groupIterators(groups, indices), undefined);
+    const { extent } = group;
+    const isLast = at === groups.length - 1;
+    const stride = isLast ? width : 1;
+    const bounds = {
+      from: constant(0),
+      to: constant(extent),
+      step: stride,
+      range: { low: 0, high: Math.floor((extent - 1) / stride) * stride },
+      multipleOf: stride,
+    };
+    return [
+      loop(`${prefix}r${at}`, bounds, (variable) => {
+        if (!isLast) return nest([...indices, variable]);
+        const index = sum(variable, coordinate(1, width));
+        return step(groupIterators(groups, [...indices, index]), below(index, constant(extent)));
+      }),
+    ];
+  };
+  return nest([]);
+}

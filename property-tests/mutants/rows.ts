@@ -1,0 +1,113 @@
+/** Faults of kernels that have whole rows, noticed in WebAssembly. */
+import { type ByFile, faultsOf } from './kernels.ts';
+import { inFile, type Mutant } from './mutant.ts';
+
+export const rowMutants: ByFile = {
+  ...faultsOf(
+    'compiler/tiles/schedules',
+    {
+      'accumulate.ts': [
+        [
+          'leaves out the last elements',
+          'below(index, constant(extent)));',
+          'below(index, constant(extent - 1)));',
+          'reductions.ricci: rows N=5,M=7',
+        ],
+      ],
+      'route.ts': [
+        [
+          'lists each pick at the start',
+          "update('cursor', sum(cursor, oneIf(isOwn))),",
+          '',
+          'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
+        ],
+        [
+          'begins experts one early',
+          "sum(cursor, oneIf(apply('lt', 'bool', picked, expert)))",
+          "sum(cursor, oneIf(apply('le', 'bool', picked, expert)))",
+          'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
+        ],
+        [
+          'counts a chunk before itself',
+          "const isEarlier = apply('lt', 'bool', other, chunk);",
+          "const isEarlier = apply('le', 'bool', other, chunk);",
+          'experts.ricci: one_matrix_each T=17000,E=5,D=2,F=16',
+        ],
+      ],
+      'row-cluster.ts': [
+        [
+          'takes another of a few numbers',
+          'value, otherwise),',
+          'otherwise, value),',
+          'rows.ricci: chosen_of_groups T=20,P=5',
+        ],
+        [
+          'stores a row over the one before',
+          'sum(product(row, constant(values.length)), constant(at)),',
+          'sum(row, constant(at)),',
+          'rows.ricci: chosen',
+        ],
+        [
+          'leaves a part of the sum out',
+          'const total = combined(terms, combiner, node.body);',
+          'const total = combined(terms.slice(0, 1), combiner, node.body);',
+          'rows.ricci: chosen',
+        ],
+      ],
+      'best-places.ts': [
+        [
+          'finds the best again',
+          'const isAfter = apply(',
+          "const isAfter = apply('eq', 'bool', own.value, before.value), unused = apply(",
+          'rows.ricci: chosen',
+        ],
+        [
+          'takes the later of equals',
+          "const isLater = apply('lt', 'bool', before.place, own.position);",
+          "const isLater = apply('lt', 'bool', own.position, before.place);",
+          'order.ricci: best_with_ties K=3,M=9',
+        ],
+      ],
+    },
+    'wasm',
+  ),
+};
+
+export const clusterMutants: ByFile = faultsOf(
+  'compiler/tiles',
+  {
+    'row-clusters.ts': [
+      [
+        'forgets what others read',
+        'readers.get(id)?.some((reader) => !inside.has(reader)) ?? false',
+        'readers.get(id)?.some((reader) => reader !== undefined && !inside.has(reader)) ?? false',
+        'rows.ricci: moments',
+      ],
+      [
+        'takes another row for its own',
+        "return subscript?.op === 'iterator' && subscript.axis === axis;",
+        "return subscript?.op === 'iterator';",
+        'rows.ricci: neighbours',
+      ],
+    ],
+  },
+  'wasm',
+);
+
+/** At the ends of ranges. */
+export const bestPlaceMutants: readonly Mutant[] = inFile(
+  'compiler/tiles/schedules/best-places.ts',
+  'adversarial',
+  [
+    'lists a NaN twice',
+    "apply('lt', 'bool', place, position)",
+    "apply('le', 'bool', place, position)",
+    'sorted: lowest and NaN',
+  ],
+  [
+    'goes on among numbers after a NaN',
+    "apply('and', 'bool', isAfter, apply('not', 'bool', before.wasNaN))",
+    'isAfter',
+    'sorted: highest and NaN',
+  ],
+);
