@@ -1,6 +1,7 @@
 /** Routing lists the positions of each expert in order, whether it takes one kernel or two. */
 import { expect, test } from 'vitest';
 import type { Graph, RouteNode, Tensor } from '../compiler/graph/graph.ts';
+import { wasmDevice } from '../compiler/tiles/device-profile.ts';
 import { compileWasm } from '../driver/compile.ts';
 import { loadWasm } from '../runtime/wasm/load.ts';
 import { tensorFromValues, tensorValues } from '../runtime/weights/tensor-data.ts';
@@ -20,7 +21,7 @@ async function routed(picks: readonly number[], experts: number) {
     outputs: [order, offsets].map((tensor) => ({ path: tensor.name, tensor: tensor.id })),
   };
   const instance = { entry: 'routed', sizes: new Map(), inputDtypes: new Map() };
-  const compiled = compileWasm({ optimized: graph, below: new Map() }, instance);
+  const compiled = compileWasm({ optimized: graph, below: new Map() }, instance, wasmDevice);
   const loaded = await loadWasm(compiled.package, { threads: 1 });
   const found = loaded.run(new Map([['pick', tensorFromValues('i32', [picks.length], picks)]]));
   loaded.destroy();
