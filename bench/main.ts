@@ -8,7 +8,7 @@ import { compileFor } from '../driver/compile.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { openDevice } from '../runtime/webgpu/device.ts';
 import { loadPackage } from '../runtime/webgpu/execute.ts';
-import { type Case, cases } from './cases.ts';
+import { type Case, cases, weightCases } from './cases.ts';
 import { type Ceilings, measureCeilings } from './ceilings.ts';
 import { type CompileTime, measureCompiling } from './compile-times.ts';
 import { prepare } from './prepare.ts';
@@ -23,7 +23,7 @@ const opened = await openDevice(await openAdapter({ report: (line) => process.st
 say(opened.description, { device: opened.description });
 // First, while nothing is compiled yet: it is also measured how long that takes in a new process.
 const compiling = wanted('compile') ? await measureCompiling(opened.profile) : [];
-const chosen = cases.filter(({ name }) => wanted(name));
+const chosen = [...cases, ...weightCases].filter(({ name }) => wanted(name));
 if (chosen.length > 0) {
   const ceilings = await measureCeilings(opened);
   say(ceilingsText(ceilings), { ceilings });

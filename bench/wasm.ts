@@ -6,7 +6,7 @@ import { availableParallelism, cpus } from 'node:os';
 import { compileWasm } from '../driver/compile.ts';
 import { wasmDeviceHere } from '../runtime/wasm/features.ts';
 import { loadWasm } from '../runtime/wasm/load.ts';
-import { type Case, cases } from './cases.ts';
+import { type Case, cases, weightCases } from './cases.ts';
 import { prepare } from './prepare.ts';
 import { medianTime } from './timing.ts';
 
@@ -32,7 +32,7 @@ const titles = ['case', 'threads', 'load ms', 'ms', 'best ms', 'cpu ms', 'GFLOP/
 
 console.error(`${cpus()[0]?.model ?? 'unknown processor'}, ${availableParallelism()} cores`);
 if (!json) console.log(lineOf(titles));
-for (const each of cases)
+for (const each of [...cases, ...weightCases])
   if (names.length === 0 || names.includes(each.name))
     for (const threads of new Set([1, availableParallelism()])) {
       const measured = await measure(each, threads);
