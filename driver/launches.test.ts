@@ -6,6 +6,7 @@ import { checkText, compileEntry } from './testing.ts';
 
 const checked = checkText(`
 import loss
+import mixtral
 import moe
 import norm
 import router
@@ -26,6 +27,12 @@ export fn choice_of_all(x: f32[T, D], y: f32[D]) -> f32[T] where 2 <= D =
     let (weight, pick) = router.softmax_top_k[2](x[t])
     sum k: weight[k] * y[pick[k]]
   }
+export fn model(
+  tokens: ix(V)[S],
+  weights: mixtral.Model(V, D, F, E, G, R, P, L),
+  theta: f32,
+  epsilon: f32,
+) -> f32[S, V] where 2 <= E = mixtral.model[2](tokens, weights, theta, epsilon)
 export fn two_rows(x: f32[T, D]) -> f32[T, D] {
   let p[t] = softmax(x[t])
   for t, d: sum u: p[t, d] * p[u, d]
@@ -37,6 +44,10 @@ function kernelsOf(steps: readonly ScheduledStep[]): number {
     (total, step) => total + (step.kind === 'loop' ? kernelsOf(step.steps) : step.kind === 'kernel' ? 1 : 0),
     0,
   );
+}
+
+function nameOf(step: ScheduledStep): string {
+  return step.kind === 'kernel' ? step.program.name : step.kind;
 }
 
 function launches(entry: string, software: boolean, sizes: Readonly<Record<string, number>>): number {
@@ -63,6 +74,35 @@ describe.each([
 
   test('what reads rows of others waits for all of them', () => {
     expect(launches('two_rows', software, { T: 64, D: 96 })).toBe(2);
+  });
+
+  test('a layer of a mixture of experts takes 13', () => {
+    const { compiled } = compileEntry(
+      checked,
+      'model',
+      { S: 64, V: 256, D: 64, F: 128, E: 8, G: 4, R: 1, P: 8, L: 2 },
+      { ...leastDevice, software },
+    );
+    const layers = compiled.schedule.steps.flatMap((step) => (step.kind === 'loop' ? [step.steps] : []));
+    expect(layers.map((steps) => steps.map(nameOf))).toEqual([
+      [
+        'rows_rms_norm',
+        // Queries, keys and values.
+        'contract_sum_and_2_more',
+        'map_rotate_and_1_more',
+        'attend_sum',
+        'contract_h',
+        'rows_rms_norm_1',
+        // The router, its choice, and whose tokens are whose.
+        'contract_sum_3',
+        'rows_softmax',
+        'route_order_order',
+        'grouped_sum',
+        'grouped_h',
+        'grouped_sum_1',
+        'reduce_block',
+      ],
+    ]);
   });
 
   test('a long row by itself is work for the whole device', () => {

@@ -166,14 +166,16 @@ function emitGrid(emission: Emission, limit: number): readonly [number, number, 
 /** Of each arithmetic type, in memory. */
 const scalarBytes = 4;
 
+/** One for each name: a tile may be defined in several places. */
 function sharedArrays(program: TileProgram): WorkgroupArray[] {
-  return allStatements(program.body).flatMap((statement) => {
+  const arrays = allStatements(program.body).flatMap((statement): [string, WorkgroupArray][] => {
     if (statement.kind !== 'define' || statement.tile.space !== 'shared') return [];
     const { name, dtype, axes } = statement.tile;
     const width = widthOf(axes);
     const count = axes.reduce((total, axis) => total * axis.extent, 1) / width;
-    return [{ name: sharedName(name), dtype, width, count }];
+    return [[name, { name: sharedName(name), dtype, width, count }]];
   });
+  return [...new Map(arrays).values()];
 }
 
 /** A name made fit for WGSL; the tensor's number after it makes it unique, and no keyword. */

@@ -12,6 +12,7 @@ import type {
 import { allTensors } from '../graph/uses.ts';
 import { contractionOf } from '../optimize/contraction.ts';
 import type { DeviceProfile } from './device-profile.ts';
+import { mergeKernels } from './merge-kernels.ts';
 import { clusterRows } from './row-clusters.ts';
 import type { Schedule, ScheduledStep } from './scheduled.ts';
 import type { NodeSchedule, ScheduleContext } from './schedules/context.ts';
@@ -95,11 +96,12 @@ export function scheduleGraph(graph: Graph, device: DeviceProfile): Schedule {
   const scheduleList = (part: Graph, enclosing: readonly LoopId[]): readonly ScheduledStep[] => {
     const context = contextIn(enclosing);
     const clusters = clusterRows(part.nodes.flatMap(fitting), part.outputs, context);
-    return clusters.flatMap((each): readonly ScheduledStep[] => {
+    const steps = clusters.flatMap((each): readonly ScheduledStep[] => {
       if (each.kind === 'rowCluster') return [scheduleRowCluster(each, context)];
       if (each.kind !== 'loop') return scheduleWhole(each, context);
       return [{ kind: 'loop', loop: each, steps: scheduleList(each.body, [...enclosing, each.loop]) }];
     });
+    return mergeKernels(steps, device, enclosing);
   };
 
   return { steps: scheduleList(graph, []), temporaries };

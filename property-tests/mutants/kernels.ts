@@ -341,7 +341,7 @@ export const wgslMutants: ByFile = {
         'takes the first of four at its axes in reverse',
         '{ ...point, width: 1 }',
         '{ ...point, width: 1, coordinates: point.coordinates.toReversed() }',
-        'reductions.ricci: where_largest N=5,M=40',
+        'reductions.ricci: where_largest N=5,M=40, on a GPU',
       ],
     ],
     'register-tiles.ts': [
@@ -433,7 +433,7 @@ export const wgslMutants: ByFile = {
         'takes the last of equals',
         '((${b} == ${a}) & (${j} < ${i}))',
         '((${b} == ${a}) & (${j} > ${i}))',
-        'reductions.ricci: ties N=5,M=40',
+        'reductions.ricci: ties N=5,M=40, on a GPU',
       ],
       [
         'adds where it multiplies',

@@ -94,6 +94,32 @@ export const clusterMutants: ByFile = faultsOf(
   'wasm',
 );
 
+/** Of kernels that are launched as one, as only those for adapters are. */
+export const mergedMutants: ByFile = faultsOf('compiler/tiles', {
+  'merge-kernels.ts': [
+    [
+      'does nothing',
+      'masked(isPart, sum(place, constant(1)), constant(0))',
+      'masked(isPart, place, constant(0))',
+      'adversarial.ricci: rounded N=2000',
+    ],
+    [
+      'merges what waits for each other',
+      'touches(second, written(first)) || touches(first, written(second))',
+      'touches(first, written(second)) && touches(second, written(first))',
+      'softmax.ricci: down N=40,M=8',
+    ],
+  ],
+  'map-expression.ts': [
+    [
+      'stores by the workgroup of all kernels',
+      'offset: map(offset)',
+      'offset',
+      'adversarial.ricci: rounded N=2000',
+    ],
+  ],
+});
+
 /** At the ends of ranges. */
 export const bestPlaceMutants: readonly Mutant[] = inFile(
   'compiler/tiles/schedules/best-places.ts',

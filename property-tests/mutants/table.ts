@@ -4,7 +4,7 @@ import { helperMutants, reductionMutants, scheduleMutants, tileMutants, wgslMuta
 import type { Mutant } from './mutant.ts';
 import { optimizerMutants } from './optimizer.ts';
 import { partitionerMutants } from './partitioner.ts';
-import { bestPlaceMutants, clusterMutants, rowMutants } from './rows.ts';
+import { bestPlaceMutants, clusterMutants, mergedMutants, rowMutants } from './rows.ts';
 import { combineMutants, verbMutants } from './verbs.ts';
 import { panelMutants, wasmMutants } from './wasm.ts';
 
@@ -27,7 +27,7 @@ export const kernelMutants: MutantSets = {
   ),
   'how verbs combine': combineMutants,
   schedules: { ...scheduleMutants, ...panelMutants, ...rowMutants },
-  'tile programs': { ...tileMutants, ...clusterMutants },
+  'tile programs': { ...tileMutants, ...clusterMutants, ...mergedMutants },
   'writers of WGSL': wgslMutants,
   'writers of WebAssembly': wasmMutants,
   'at the ends of ranges': {
