@@ -57,6 +57,16 @@ test.each(targets)('%s: a tuple has its parts by number', async (target) => {
   expect([...valuesOf(outputs['out.1'] ?? expect.unreachable())]).toEqual([6]);
 });
 
+test('where nobody says, it runs on a GPU or in WebAssembly', async () => {
+  const heard: string[] = [];
+  const model = await load(file, { report: (line) => heard.push(line) });
+  const wasm = modelOf('wasm');
+  for (const x of [tensor('f32', [3], [1, 2, 3]), tensor('f32', [2], [1, 2])])
+    expect(await model.call('pair', { x })).toEqual(await wasm.call('pair', { x }));
+  expect(heard.length).toBeLessThanOrEqual(1);
+  model.close();
+});
+
 test('the same key draws the same numbers on all targets', async () => {
   const draw = async (target: Target, seed: number) => {
     const { out } = await modelOf(target).call('drawn', { seed: key(seed) }, { N: 5 });

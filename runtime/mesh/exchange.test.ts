@@ -153,7 +153,7 @@ const meshes: readonly (readonly [string, readonly Dtype[], Mesh, Groups])[] = [
   ['3', dtypes, meshOf({ x: 3 }), [['x']]],
   // More buffers than one kernel binds, in place too.
   ['9', ['f32', 'bf16', 'u8', 'bool'], meshOf({ x: 9 }), [['x']]],
-  ['2 × 3', ['f32', 'f16', 'i8'], meshOf({ x: 2, y: 3 }), [['x'], ['y'], ['x', 'y'], ['y', 'x'], []]],
+  ['2 × 3', ['f32', 'i8'], meshOf({ x: 2, y: 3 }), [['x'], ['y'], ['x', 'y'], ['y', 'x'], []]],
   [
     '2 × 1 × 2',
     ['bf16', 'u32'],
@@ -163,7 +163,11 @@ const meshes: readonly (readonly [string, readonly Dtype[], Mesh, Groups])[] = [
 ];
 
 describe.each(meshes)('exchanges on a mesh of %s', (_, tried, mesh, groups) => {
-  const each = tried.flatMap((dtype) => Object.keys(ways).map((way) => [dtype, way] as const));
+  // Of ranks with a device each, what is exchanged goes the same way, whatever its type.
+  const isTried = (dtype: Dtype, way: string) => way !== 'between ranks' || dtype === tried[0];
+  const each = tried.flatMap((dtype) =>
+    Object.keys(ways).flatMap((way) => (isTried(dtype, way) ? [[dtype, way] as const] : [])),
+  );
   test.each(each)('of %s, %s, move and combine what they should', async (dtype, way) => {
     const cases = casesOf(mesh, groups, dtype);
     const inputs = Array.from(

@@ -13,14 +13,16 @@ import {
   iterators,
   load,
 } from '../../compiler/graph/scalar.ts';
-import { type Placement, wholePlacement } from '../../dsl/placement/placement.ts';
+import { type Mesh, type Placement, wholePlacement } from '../../dsl/placement/placement.ts';
+import { loadWasm } from '../wasm/load.ts';
 import { openAdapter } from '../webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../webgpu/device.ts';
 import { loadPackage } from '../webgpu/execute.ts';
 import { tensorFromValues, tensorValues } from '../weights/tensor-data.ts';
 import { assemble, distribute } from './distribute.ts';
 import { loadMesh } from './run-mesh.ts';
-import { compileLocal, exchangeNode, meshOf } from './testing.ts';
+import { loadWasmMesh } from './run-wasm-mesh.ts';
+import { compileLocal, compileLocalWasm, exchangeNode, meshOf } from './testing.ts';
 
 let opened: OpenedDevice;
 beforeAll(async () => {
@@ -46,19 +48,31 @@ function errorOf(got: Float64Array, wanted: readonly number[]): number {
   return Math.max(...wanted.map((value, at) => Math.abs(value - (got[at] ?? Number.NaN)))) / scale;
 }
 
+/** What runs all devices: WebGPU for some, since its driver takes long to compile. */
+type On = 'wasm' | 'wgsl';
+
+async function loadOn(on: On, graph: Graph, mesh: Mesh) {
+  if (on === 'wasm') {
+    const { package: compiled } = compileLocalWasm(graph, mesh);
+    return { compiled, loaded: await loadWasmMesh(compiled) };
+  }
+  const { package: compiled } = compileLocal(graph, mesh, opened.profile);
+  return { compiled, loaded: await loadMesh(compiled, opened) };
+}
+
 /**
  * Runs `graph` on blocks of the inputs; the outputs put together.
  * @param placements of inputs and outputs by path; what is not named is whole
  */
 async function runOn(
+  on: On,
   sizes: Readonly<Record<string, number>>,
   graph: Graph,
   inputs: ReadonlyMap<string, ReturnType<typeof wave>>,
   placements: ReadonlyMap<string, Placement>,
 ) {
   const mesh = meshOf(sizes);
-  const { package: compiled } = compileLocal(graph, mesh, opened.profile);
-  const loaded = await loadMesh(compiled, opened);
+  const { compiled, loaded } = await loadOn(on, graph, mesh);
   const placement = (path: string, rank: number) => placements.get(path) ?? wholePlacement(rank);
   const given = [...inputs].map(
     ([path, whole]) => [path, distribute(path, whole, placement(path, whole.shape.length), mesh)] as const,
@@ -75,7 +89,8 @@ async function runOn(
     const blocks = outputs.map((ofDevice) => ofDevice.get(path)!);
     return [path, tensorValues(assemble(path, blocks, placement(path, shape.length), mesh))] as const;
   });
-  return { outputs: new Map(whole), compiled, loaded };
+  const { kernels } = compiled.manifest;
+  return { outputs: new Map(whole), kernels, loaded };
 }
 
 describe('a tensor-parallel MLP', () => {
@@ -144,8 +159,14 @@ describe('a tensor-parallel MLP', () => {
     ['w2', w2],
   ]);
 
-  test.each([1, 2, 3, 6])('on %i devices gives what one gives', async (devices) => {
+  test.each([
+    [1, 'wasm'],
+    [2, 'wasm'],
+    [3, 'wgsl'],
+    [6, 'wasm'],
+  ] as const)('on %i devices gives what one gives, by %s', async (devices, on) => {
     const { outputs, loaded } = await runOn(
+      on,
       { tp: devices },
       program(devices, 'all_reduce'),
       inputs,
@@ -157,13 +178,15 @@ describe('a tensor-parallel MLP', () => {
   });
 
   test('without the reduction does not', async () => {
-    const { outputs } = await runOn({ tp: 2 }, program(2, 'broadcast'), inputs, placements);
+    const { outputs } = await runOn('wasm', { tp: 2 }, program(2, 'broadcast'), inputs, placements);
     expect(errorOf(outputs.get('own')!, plain)).toBeGreaterThan(1e-2);
   });
 
   test('is refused by what runs on one device', async () => {
     const { package: compiled } = compileLocal(program(2, 'all_reduce'), meshOf({ tp: 2 }), opened.profile);
     await expect(loadPackage(compiled, opened)).rejects.toThrow('compiled for each device of a mesh');
+    const { package: inWasm } = compileLocalWasm(program(2, 'all_reduce'), meshOf({ tp: 2 }));
+    await expect(loadWasm(inWasm)).rejects.toThrow('compiled for each device of a mesh');
     expect(() => compileLocal(program(2, 'all_reduce'), meshOf({ sp: 2 }), opened.profile)).toThrow(
       'mlp is cut over tp, and there are 2',
     );
@@ -298,8 +321,14 @@ describe('ring attention', () => {
   const inputs = new Map(['q', 'k', 'v'].map((name, at) => [name, whole[at]!]));
   const placements = new Map(['q', 'k', 'v', 'out'].map((name) => [name, cut(['sp'], [])]));
 
-  test.each([1, 2, 3, 4, 12])('on %i devices sees what one sees', async (devices) => {
-    const { outputs, loaded } = await runOn({ sp: devices }, program(devices, false), inputs, placements);
+  test.each([
+    [1, 'wasm'],
+    [2, 'wasm'],
+    [3, 'wgsl'],
+    [4, 'wasm'],
+    [12, 'wasm'],
+  ] as const)('on %i devices sees what one sees, by %s', async (devices, on) => {
+    const { outputs, loaded } = await runOn(on, { sp: devices }, program(devices, false), inputs, placements);
     expect(errorOf(outputs.get('out')!, plain)).toBeLessThan(1e-5);
     const sent = devices === 1 ? 0 : 2 * devices * (S / devices) * A * 4;
     expect(loaded.traffic.sentBytes).toEqual(Array.from({ length: devices }, () => sent));
@@ -307,7 +336,7 @@ describe('ring attention', () => {
   });
 
   test('whose devices do not know where they are does not', async () => {
-    const { outputs } = await runOn({ sp: 3 }, program(3, true), inputs, placements);
+    const { outputs } = await runOn('wasm', { sp: 3 }, program(3, true), inputs, placements);
     expect(errorOf(outputs.get('out')!, plain)).toBeGreaterThan(1e-2);
   });
 });
@@ -349,26 +378,28 @@ describe('a kernel', () => {
     return graphOf('places', [state], [nest(0, state)]);
   }
 
-  test('knows the steps of loops and where its device is', async () => {
-    const { outputs, compiled } = await runOn(
-      mesh,
-      program(2, ['y', 'z', 'x']),
-      new Map([['x', wave([12], 0)]]),
-      new Map([
-        ['x', cut(['x', 'y'])],
-        ['final', cut(['x', 'y'])],
-      ]),
-    );
-    expect(compiled.manifest.kernels.map(({ counters, coordinates }) => [counters, coordinates])).toEqual([
-      [2, ['x', 'y']],
-    ]);
-    const wanted = [...tensorValues(wave([12], 0))].map((value, at) => {
-      const device = Math.floor(at / 2);
-      const place = ((device % 3) * 100 + Math.floor(device / 3)) * 100;
-      return value + 4 * place + 0 + 1 + 10 + 11;
-    });
-    expect(errorOf(outputs.get('final')!, wanted)).toBeLessThan(1e-6);
-  });
+  test.each(['wasm', 'wgsl'] as const)(
+    'knows the steps of loops and where its device is, by %s',
+    async (on) => {
+      const { outputs, kernels } = await runOn(
+        on,
+        mesh,
+        program(2, ['y', 'z', 'x']),
+        new Map([['x', wave([12], 0)]]),
+        new Map([
+          ['x', cut(['x', 'y'])],
+          ['final', cut(['x', 'y'])],
+        ]),
+      );
+      expect(kernels.map(({ counters, coordinates }) => [counters, coordinates])).toEqual([[2, ['x', 'y']]]);
+      const wanted = [...tensorValues(wave([12], 0))].map((value, at) => {
+        const device = Math.floor(at / 2);
+        const place = ((device % 3) * 100 + Math.floor(device / 3)) * 100;
+        return value + 4 * place + 0 + 1 + 10 + 11;
+      });
+      expect(errorOf(outputs.get('final')!, wanted)).toBeLessThan(1e-6);
+    },
+  );
 
   test('that would have to know too much is refused', () => {
     expect(() => compileLocal(program(3, ['x', 'y']), meshOf(mesh), opened.profile)).toThrow(
@@ -426,6 +457,35 @@ describe('a mesh', () => {
     for (const outputs of [await loaded.read(), await loaded.run(nothing)])
       expect(outputs.map((output) => tensorValues(output.get('final')!)[0])).toEqual([2, 3, 1]);
     loaded.destroy();
+  });
+
+  const shifted = (elements: number, devices: number) => {
+    const mesh = meshOf({ x: devices });
+    const whole = tensor(0, 'x', 'f32', [elements]);
+    const node = exchangeNode({ verb: 'shift', axes: ['x'], combiner: 'sum' }, mesh, whole, 1);
+    const graph = { ...graphOf('around', [whole], [node]), outputs: [{ path: 'out', tensor: 1 }] };
+    return compileLocalWasm(graph, mesh).package;
+  };
+
+  test('in WebAssembly takes inputs for each device, and keeps those that are not given again', async () => {
+    const loaded = await loadWasmMesh(shifted(4, 3));
+    const inputs = [1, 2, 3].map(
+      (value) => new Map([['x', tensorFromValues('f32', [4], Array(4).fill(value))]]),
+    );
+    await expect(loaded.run(inputs.slice(1))).rejects.toThrow(
+      'inputs for 2 devices are given, and around runs on 3',
+    );
+    for (const given of [inputs, inputs.map(() => new Map())]) {
+      const outputs = await loaded.run(given);
+      expect(outputs.map((output) => tensorValues(output.get('out')!)[0])).toEqual([3, 1, 2]);
+    }
+    loaded.destroy();
+  });
+
+  test('in WebAssembly of too much memory together is refused before anything is allocated', async () => {
+    await expect(loadWasmMesh(shifted(2 ** 28, 4))).rejects.toThrow(
+      'around on 4 devices takes 8.0 GiB of memory, and WebAssembly has 4.0 GiB',
+    );
   });
 
   test('of too many devices for the steps of a program is refused before anything is allocated', async () => {
