@@ -4,7 +4,7 @@
  * range, reductions get what changes nothing, and a softmax does not see them. Each tensor and each reduced
  * axis says where it ends, so that kernels need not go further.
  */
-import { type Extent, extentScalar, scaledExtent } from '../graph/extent.ts';
+import { type Extent, extentScalar, sameExtent, scaledExtent } from '../graph/extent.ts';
 import type {
   Combiner,
   ComputeNode,
@@ -157,15 +157,37 @@ function boundedSoftmaxSum(node: SoftmaxSumNode, around: Surroundings): SoftmaxS
     result: ended(node.result, around),
     ...(isReal === undefined ? {} : { end: ends.get(streamed)! }),
     scoreBody: masked(inRange.scoreBody, 'sum', scored, ends),
-    visible:
-      isReal === undefined || inRange.visible === undefined
-        ? (isReal ?? inRange.visible)
-        : apply('and', isReal, inRange.visible),
-    value: chosen(isReal, inRange.value, 0),
+    ...(isReal === undefined || seesNothingBehind(node, ends)
+      ? {}
+      : { visible: bothVisible(isReal, inRange) }),
     ...(partial === undefined
       ? {}
       : { partial: { ...partial, top: ended(partial.top, around), total: ended(partial.total, around) } }),
   };
+}
+
+function bothVisible(isReal: Scalar, { visible }: Pick<SoftmaxSumNode, 'visible'>): Scalar {
+  return visible === undefined ? isReal : apply('and', isReal, visible);
+}
+
+/** Whether a row that there is sees no further than to its own position, as in causal attention. */
+function seesNothingBehind({ visible, result }: SoftmaxSumNode, ends: AxisEnds): boolean {
+  const streamed = result.shape.length;
+  const end = ends.get(streamed);
+  return conjuncts(visible).some((part) => {
+    if (part.op !== 'apply' || (part.function !== 'le' && part.function !== 'lt')) return false;
+    const [left, right] = part.operands as [Scalar, Scalar];
+    if (left.op !== 'iterator' || left.axis !== streamed || right.op !== 'iterator') return false;
+    const own = ends.get(right.axis);
+    return own !== undefined && end !== undefined && sameExtent(own, end);
+  });
+}
+
+function conjuncts(condition: Scalar | undefined): readonly Scalar[] {
+  if (condition === undefined) return [];
+  return condition.op === 'apply' && condition.function === 'and'
+    ? condition.operands.flatMap(conjuncts)
+    : [condition];
 }
 
 /** `i < n` for each of the axes; undefined for none. */

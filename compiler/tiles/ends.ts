@@ -1,7 +1,8 @@
 /** How far kernels go in a run of a bounded program: along their grids, and in their loops. */
 import type { Extent, Sizes } from '../graph/extent.ts';
-import { extentAt, scaledExtent } from '../graph/extent.ts';
-import type { ComputeNode, Ends, SoftmaxSumNode } from '../graph/graph.ts';
+import { extentAt, extentScalar, scaledExtent } from '../graph/extent.ts';
+import type { ComputeNode, Ends, Scalar, SoftmaxSumNode } from '../graph/graph.ts';
+import { apply as applied, boolean, iterator, mapScalar, scalarKey } from '../graph/scalar.ts';
 import { constant, device, product, sum, type TileExpression } from './tile-expression.ts';
 
 /**
@@ -52,4 +53,27 @@ export function flatEnd(axes: readonly number[], extents: readonly number[], end
     end,
     rest.reduce((size, axis) => size * extents[axis]!, 1),
   );
+}
+
+/** The scalar where these axes are known to be before their ends: without the choices that ask for it. */
+export function assumingWithin(scalar: Scalar, axes: readonly number[], ends: Ends): Scalar {
+  const asked = new Set(
+    axes.flatMap((axis) => {
+      const end = ends[axis];
+      return end === undefined ? [] : [scalarKey(applied('lt', iterator(axis), extentScalar(end)))];
+    }),
+  );
+  if (asked.size === 0) return scalar;
+  return mapScalar(scalar, (part) => {
+    if (part.op !== 'apply') return part;
+    const [first, second] = part.operands as [Scalar, Scalar];
+    if (part.function === 'lt' && asked.has(scalarKey(part))) return boolean(true);
+    if (part.function === 'select' && isTrue(first)) return second;
+    if (part.function === 'and' && isTrue(first)) return second;
+    return part.function === 'and' && isTrue(second) ? first : part;
+  });
+}
+
+function isTrue(scalar: Scalar): boolean {
+  return scalar.op === 'constant' && scalar.value === 1 && scalar.dtype === 'bool';
 }

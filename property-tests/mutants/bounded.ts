@@ -7,7 +7,6 @@ const cases = 'bench/cases.ricci';
 const onDepth = `${cases}: matmul K<=24 at 13,3 M=9,N=5`;
 const onRows = `${cases}: matmul M<=24 at 13,24 K=7,N=5`;
 const onColumns = `${cases}: matmul N<=24 at 13,24 K=7,M=5`;
-const onAttention = `${cases}: causal S<=24 at 13,3 H=2,A=8`;
 const onExperts = `${cases}: experts T<=48 at 13 D=16,F=20,E=3`;
 const onOrder = `${programs}/order.ricci: sorted M<=20 at 20,7 N=3`;
 const onLookup = `${programs}/indexing.ricci: look_up S<=20 at 7 V=5,D=3`;
@@ -30,15 +29,15 @@ export const boundedMutants: { readonly [file: string]: readonly Mutant[] } = {
     ],
     [
       'sees keys behind the end',
-      '? (isReal ?? inRange.visible)',
-      '? inRange.visible',
+      'return visible === undefined ? isReal :',
+      'return visible === undefined ? visible! :',
       `${programs}/softmax.ricci: full U<=20 at 7 S=3,G=2,R=2,A=4`,
     ],
     [
-      'adds values behind the end',
-      'value: chosen(isReal, inRange.value, 0),',
-      'value: inRange.value,',
-      onAttention,
+      'takes hidden keys for those that a causal mask hides',
+      "if (part.op !== 'apply' || (part.function !== 'le' && part.function !== 'lt')) return false;",
+      'return true;',
+      `${programs}/softmax.ricci: documents S<=20 at 20,7 H=2,A=4`,
     ],
     [
       'sorts what is behind the end in',

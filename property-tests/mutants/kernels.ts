@@ -125,9 +125,9 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
   ],
   'reduction.ts': [
     [
-      'leaves out the last results',
-      'const groups = Math.ceil(count / tile);',
-      'const groups = Math.floor(count / tile);',
+      'walks along columns as along rows',
+      "return along > across ? 'columns' : 'rows';",
+      "return along > across ? 'rows' : 'columns';",
       'reductions.ricci: rows N=5,M=7',
     ],
   ],

@@ -116,7 +116,7 @@ export async function openWasm(
   return { bytes, devices: places.map(deviceAt), destroy: threads.destroy };
 }
 
-/** How many workgroups of a kernel a run has, and what it is given of where it runs and of the run's sizes. */
+/** How many workgroups of a kernel a run has, and what it is given of where it runs and of the sizes. */
 function launchAt(
   { groups, axes, coordinates = [] }: WasmPackageKernel,
   place: (name: string) => number,

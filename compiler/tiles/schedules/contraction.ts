@@ -13,7 +13,7 @@
 import type { GroupedLookup, Scalar } from '../../graph/graph.ts';
 import { iterator, mapScalar } from '../../graph/scalar.ts';
 import type { Contraction } from '../../optimize/contraction.ts';
-import { endExpression, endsOf, type GridEnd, gridEnd } from '../ends.ts';
+import { assumingWithin, endExpression, endsOf, type GridEnd, gridEnd } from '../ends.ts';
 import { lowerScalar } from '../lower-scalar.ts';
 import { innermostStrides } from '../merge-axes.ts';
 import type { ScheduledStep } from '../scheduled.ts';
@@ -258,8 +258,15 @@ function contractionSteps(
     });
   const zero = constant(0, 'f32');
   const isReal = (depth: TileExpression) => below(depth, constant(reduced.extent));
+  // A loop that goes step by step ends where the axes do.
+  const inLoop = (factor: Scalar) =>
+    tiles.depth === 1 ? assumingWithin(factor, reduced.axes, endsOf(node)) : factor;
   const left = (rowAxis: number, depth: TileExpression) =>
-    masked(isReal(depth), lowered(contraction.left, at(source.flat(rowAxis), constant(0), depth)), zero);
+    masked(
+      isReal(depth),
+      lowered(inLoop(contraction.left), at(source.flat(rowAxis), constant(0), depth)),
+      zero,
+    );
   const panels = panelsOf(
     {
       name: node.result.name,
@@ -284,7 +291,7 @@ function contractionSteps(
   );
   const rightAt = (columnAxis: number, depth: TileExpression) =>
     panels === undefined
-      ? lowered(source.right, at(constant(0), column(columnAxis), depth))
+      ? lowered(inLoop(source.right), at(constant(0), column(columnAxis), depth))
       : panels.element(
           source.extra[0] ?? grid(0, batch.extent),
           grid(2, groups),

@@ -284,7 +284,11 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
       ),
       define(
         register('values', 'f32', [dealt, wholeValues]),
-        masked(isReal(u(0)), lowered(node.value, at({ value, u: u(0) })), constant(0, 'f32')),
+        masked(
+          below(u(0), endExpression(node.end, node.extent)),
+          lowered(node.value, at({ value, u: u(0) })),
+          constant(0, 'f32'),
+        ),
       ),
       multiplyAccumulate('sum', 'p', 'values', 'kn'),
       update('so_far', element('top', 'f32', own)),
