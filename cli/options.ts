@@ -5,17 +5,44 @@ import { InvalidArgumentError } from 'commander';
 export function parseAssignments(text: string, before: ReadonlyMap<string, number>): Map<string, number> {
   const all = new Map(before);
   for (const part of text.split(',')) {
-    const match = /^\s*([A-Za-z_]\w*)\s*=\s*(\d+)\s*$/.exec(part);
-    const [, name, digits] = match ?? [];
+    const [, name, digits] = /^\s*([A-Za-z_]\w*)\s*=\s*(\d+)\s*$/.exec(part) ?? [];
     if (name === undefined || digits === undefined) {
       throw new InvalidArgumentError(`'${part}' is not NAME=NUMBER, as in S=128,B=2.`);
     }
-    const value = Number(digits);
-    if (!Number.isSafeInteger(value)) throw new InvalidArgumentError(`${digits} is too large.`);
-    if (all.has(name)) throw new InvalidArgumentError(`${name} is given twice.`);
-    all.set(name, value);
+    addNumber(all, name, digits);
   }
   return all;
+}
+
+/** Sizes, and of others what they are at most. */
+export interface GivenSizes {
+  readonly values: ReadonlyMap<string, number>;
+  readonly bounds: ReadonlyMap<string, number>;
+}
+
+export const noSizes: GivenSizes = { values: new Map(), bounds: new Map() };
+
+/** `S<=4096,B=2`, also repeated, adds to what came before. */
+export function parseSizes(text: string, before: GivenSizes): GivenSizes {
+  const [values, bounds] = [new Map(before.values), new Map(before.bounds)];
+  for (const part of text.split(',')) {
+    const [, name, relation, digits] = /^\s*([A-Za-z_]\w*)\s*(<?=)\s*(\d+)\s*$/.exec(part) ?? [];
+    if (name === undefined || digits === undefined) {
+      throw new InvalidArgumentError(`'${part}' is not NAME=NUMBER or NAME<=NUMBER, as in S=128,B=2.`);
+    }
+    if (values.has(name) || bounds.has(name)) throw new InvalidArgumentError(`${name} is given twice.`);
+    if (relation === '<=' && Number(digits) === 0)
+      throw new InvalidArgumentError(`${name} can be nothing below 1.`);
+    addNumber(relation === '<=' ? bounds : values, name, digits);
+  }
+  return { values, bounds };
+}
+
+function addNumber(all: Map<string, number>, name: string, digits: string): void {
+  const value = Number(digits);
+  if (!Number.isSafeInteger(value)) throw new InvalidArgumentError(`${digits} is too large.`);
+  if (all.has(name)) throw new InvalidArgumentError(`${name} is given twice.`);
+  all.set(name, value);
 }
 
 /** `NAME=VALUE`, repeated. */

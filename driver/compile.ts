@@ -34,6 +34,7 @@ import type { Dtype } from '../dsl/types/dtype.ts';
 import { evaluateSize } from '../dsl/types/size.ts';
 import type { TypedProgram } from '../dsl/types/typed.ts';
 import { UserError } from '../runtime/errors.ts';
+import { type Bounded, lowerWithinBounds } from './bounded.ts';
 import { checkElements, checkExtents } from './index-limits.ts';
 import { misplacedDiagnostics } from './misplaced-diagnostics.ts';
 import { moduleLoader, requireSource } from './module-loader.ts';
@@ -98,6 +99,8 @@ export function chooseEntry(program: TypedProgram, path: string, entry: string |
 export interface Instance {
   readonly entry: string;
   readonly sizes: ReadonlyMap<string, number>;
+  /** Of sizes that are known in a run only: what they are at most. The others are in `sizes`. */
+  readonly bounds?: ReadonlyMap<string, number>;
   /** What `float` inputs are, by path; f32 for those left out. */
   readonly inputDtypes: ReadonlyMap<string, Dtype>;
   /** Of more devices than one. Its axes are among the sizes. */
@@ -118,6 +121,8 @@ export interface Lowered {
   readonly below: ReadonlyMap<string, number>;
   /** Of the tensors of `graph`. */
   readonly source: SourceOfTensors;
+  /** What is bounded; `graph` and `optimized` are then the programs of all sizes up to the bounds. */
+  readonly bounded?: Bounded;
   /** The program of each device of the mesh that was asked for; `optimized` is then of it. */
   readonly device?: DeviceProgram;
   /** Where on that mesh the tensors of `graph` live. */
@@ -131,10 +136,15 @@ export interface Lowered {
  */
 export function lower(
   checked: Checked,
-  { entry, sizes, inputDtypes, mesh, ...placing }: Instance,
+  { entry, sizes, bounds, inputDtypes, mesh, ...placing }: Instance,
   progress: Progress = silent,
 ): Lowered | Rejected {
   progress('lowering', 0, 1);
+  if (bounds !== undefined && bounds.size > 0) {
+    if (mesh !== undefined) throw noBoundsOnMeshes([...bounds.keys()]);
+    const lowered = lowerWithinBounds(checked.program, entry, { sizes, inputDtypes, bounds }, progress);
+    return lowered.kind === 'rejected' ? { ...lowered, sources: checked.sources } : lowered;
+  }
   const { auto = false } = placing;
   const lowered = lowerEntry(checked.program, entry, { sizes, inputDtypes, auto });
   if ('diagnostics' in lowered) {
@@ -167,6 +177,15 @@ export function lower(
   };
 }
 
+/** Bounded sizes are of one device. */
+export function noBoundsOnMeshes(names: readonly string[]): UserError {
+  return new UserError(
+    'wrong-input',
+    `${names.join(', ')} is bounded, and on a mesh sizes are numbers`,
+    'give it a number, or leave the mesh out',
+  );
+}
+
 export interface Compiled {
   readonly schedule: Schedule;
   readonly kernels: readonly Kernel[];
@@ -174,7 +193,8 @@ export interface Compiled {
 }
 
 /** What back ends take of a lowered program. */
-type ForDevice = Pick<Lowered, 'optimized' | 'below' | 'device'> & Partial<Pick<Lowered, 'source'>>;
+type ForDevice = Pick<Lowered, 'optimized' | 'below' | 'bounded' | 'device'> &
+  Partial<Pick<Lowered, 'source'>>;
 
 /**
  * Kernels and plan for a device.
@@ -245,11 +265,12 @@ function scheduled({ optimized }: ForDevice, device: DeviceProfile, progress: Pr
   return { schedule, programs: programsOf(schedule.steps), tensor, tensors };
 }
 
-function planOptions({ below, source, device }: ForDevice, { sizes }: Instance): PlanOptions {
+function planOptions({ below, source, bounded, device }: ForDevice, { sizes }: Instance): PlanOptions {
   return {
     sizes: Object.fromEntries(sizes),
     below,
     ...(source === undefined ? {} : { names: source.names }),
+    ...(bounded === undefined ? {} : { bounded }),
     ...(device === undefined ? {} : { mesh: device.mesh, placements: device }),
   };
 }

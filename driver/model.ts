@@ -1,12 +1,12 @@
 /**
  * The TypeScript API: `load` a Ricci file, call its entries with tensors. Each entry is compiled once for
- * each set of shapes and dtypes it is called with, and stays on the device.
+ * each set of shapes and dtypes it is called with, or for all up to bounds, and stays on the device.
  */
+import type { Sizes } from '../compiler/graph/extent.ts';
 import { describeEntry, type EntryTensor, solveEntrySizes } from '../compiler/lower/entry.ts';
 import type { AnyManifest, Package, WasmPackage } from '../compiler/plan/package.ts';
 import { renderDiagnostic } from '../dsl/diagnostics/render-terminal.ts';
 import type { Mesh } from '../dsl/placement/placement.ts';
-import type { Dtype } from '../dsl/types/dtype.ts';
 import { evaluateSize } from '../dsl/types/size.ts';
 import { UserError } from '../runtime/errors.ts';
 import { loadMesh } from '../runtime/mesh/run-mesh.ts';
@@ -28,7 +28,9 @@ import {
   compileFor,
   compileWasm,
   type Lowered,
+  type Instance as LoweredInstance,
   lower,
+  noBoundsOnMeshes,
   type Rejected,
 } from './compile.ts';
 import { checkInputs, flattenInputs, type ModelInputs } from './inputs.ts';
@@ -62,6 +64,11 @@ export interface LoadOptions {
    * tensors are whole in calls, and cut and put together there.
    */
   readonly mesh?: Readonly<Record<string, number>>;
+  /**
+   * Sizes that differ from call to call, and what they are at most: `{ S: 4096 }`. An entry is compiled once
+   * for all values up to that, and nothing is compiled or allocated between calls.
+   */
+  readonly bounds?: Readonly<Record<string, number>>;
   /** With `mesh`: the compiler places all that the program does not. */
   readonly auto?: boolean;
   /** What the compiler weighs where it places; a node of H100 if not given. */
@@ -143,26 +150,39 @@ export async function load<Entries extends object = Calls>(
     entryName: string,
     inputs: ModelInputs,
     given: Readonly<Record<string, number>>,
-  ): Promise<{ readonly instance: Instance; readonly tensors: ReadonlyMap<string, AnyTensor> }> => {
+  ): Promise<{
+    readonly instance: Instance;
+    readonly tensors: ReadonlyMap<string, AnyTensor>;
+    /** The bounded sizes in this call. */
+    readonly ofCall: Sizes;
+  }> => {
     const entry = chooseEntry(checked.program, path, entryName);
     const tensors = flattenInputs(inputs);
     const { sizes, wanted } = solve(checked, entry, tensors, given, options);
-    const dtypes = new Map([...tensors].map(([name, { dtype }]) => [name, dtype]));
+    const inputDtypes = new Map([...tensors].map(([name, { dtype }]) => [name, dtype]));
     checkInputs(wanted, tensors, sizes);
-    const key = JSON.stringify([entry, [...sizes], [...dtypes]]);
-    const making =
-      instances.get(key) ?? makeInstance(checked, entry, sizes, dtypes, options, { choose, open });
-    instances.set(key, making);
-    const instance = await making.catch((error: unknown) => {
-      // What failed once, for want of memory say, may go well another time.
-      instances.delete(key);
-      throw error;
-    });
-    return { instance, tensors };
+    const made = (of: CompiledFor): Promise<Instance> => {
+      const key = JSON.stringify([entry, [...of.sizes], [...of.bounds], [...inputDtypes]]);
+      const making =
+        instances.get(key) ?? makeInstance(checked, { entry, ...of, inputDtypes }, options, { choose, open });
+      instances.set(key, making);
+      return making.catch((error: unknown) => {
+        // What failed once, for want of memory say, may go well another time.
+        instances.delete(key);
+        throw error;
+      });
+    };
+    const upTo = withinBounds(entry, sizes, options);
+    const instance = await made(upTo);
+    const ofCall = new Map([...sizes].filter(([name]) => upTo.bounds.has(name)));
+    const isSmaller = [...instance.least].some(([name, least]) => ofCall.get(name)! < least);
+    // Very small sizes may have a program of another form.
+    if (isSmaller) return { instance: await made({ sizes, bounds: new Map() }), tensors, ofCall: new Map() };
+    return { instance, tensors, ofCall };
   };
   const call: Model['call'] = async (entry, inputs, given = {}) => {
-    const { instance, tensors } = await prepared(entry, inputs, given);
-    return Object.fromEntries(await instance.run(tensors)) as ModelOutputs;
+    const { instance, tensors, ofCall } = await prepared(entry, inputs, given);
+    return Object.fromEntries(await instance.run(tensors, ofCall)) as ModelOutputs;
   };
   const onDevice = async (): Promise<OpenedDevice> => {
     const where = await placeOf(options, choose);
@@ -173,8 +193,10 @@ export async function load<Entries extends object = Calls>(
     device: async () => (await onDevice()).device,
     call: async (entry, inputs, given = {}) => {
       await onDevice();
-      const { instance, tensors } = await prepared(entry, inputs, given);
-      return Object.fromEntries(await instance.runOnDevice(tensors)) as Awaited<ReturnType<OnWebGpu['call']>>;
+      const { instance, tensors, ofCall } = await prepared(entry, inputs, given);
+      return Object.fromEntries(await instance.runOnDevice(tensors, ofCall)) as Awaited<
+        ReturnType<OnWebGpu['call']>
+      >;
     },
     read: async (tensor) => readBuffer(await onDevice(), tensor),
   };
@@ -220,26 +242,66 @@ async function openWith({ device }: LoadOptions, chosen: Chosen): Promise<Opened
   return device === undefined ? chosen.open() : adoptDevice(device);
 }
 
-/** An entry compiled for one set of shapes. */
+/** What an entry is compiled for: sizes, and what others are at most. */
+interface CompiledFor {
+  readonly sizes: Sizes;
+  readonly bounds: Sizes;
+}
+
+/** @throws UserError when a size is above its bound */
+function withinBounds(
+  entry: string,
+  sizes: Sizes,
+  { bounds: given = {}, target, mesh }: LoadOptions,
+): CompiledFor {
+  const wrong = Object.entries(given).find(([, bound]) => !Number.isSafeInteger(bound) || bound < 1);
+  if (wrong !== undefined)
+    throw new UserError(
+      'wrong-input',
+      `the bound of ${wrong[0]} is ${wrong[1]}`,
+      'give a whole number from 1',
+    );
+  if (mesh !== undefined && Object.keys(given).length > 0) throw noBoundsOnMeshes(Object.keys(given));
+  const bounds = new Map(Object.entries(given).filter(([name]) => sizes.has(name)));
+  for (const [name, bound] of bounds)
+    if (sizes.get(name)! > bound)
+      throw new UserError(
+        'wrong-input',
+        `${entry} was given ${name} = ${sizes.get(name)}, and the bound of ${name} is ${bound}`,
+        'give less at a time, or load the model with another bound',
+      );
+  // The reference has a program for each size: it is what the others are compared with.
+  if (target === 'reference') return { sizes, bounds: new Map() };
+  return { sizes: new Map([...sizes].filter(([name]) => !bounds.has(name))), bounds };
+}
+
+/** An entry compiled for one set of shapes, or for all up to bounds. */
 interface Instance {
-  readonly run: (inputs: ReadonlyMap<string, AnyTensor>) => Promise<ReadonlyMap<string, TensorData>>;
+  /** By bounded size, what it must be at least. */
+  readonly least: Sizes;
+  /** `sizes` are those that are bounded, as they are in this run. */
+  readonly run: (
+    inputs: ReadonlyMap<string, AnyTensor>,
+    sizes: Sizes,
+  ) => Promise<ReadonlyMap<string, TensorData>>;
   readonly runOnDevice: (
     inputs: ReadonlyMap<string, AnyTensor>,
+    sizes: Sizes,
   ) => Promise<ReadonlyMap<string, DeviceTensor>>;
   /** Beside what is on the device, which goes with it. */
   readonly destroy: () => void;
 }
 
+type CompiledInstance = CompiledFor & Pick<LoweredInstance, 'entry' | 'inputDtypes'>;
+
 async function makeInstance(
   checked: Checked,
-  entry: string,
-  sizes: ReadonlyMap<string, number>,
-  inputDtypes: ReadonlyMap<string, Dtype>,
+  wanted: CompiledInstance,
   { target, mesh, auto = false, machine = {} }: LoadOptions,
   { choose, open }: Place,
 ): Promise<Instance> {
   const placing = mesh && { mesh: meshOf(mesh), auto, costs: costModelOf(machine) };
-  const instance = { entry, sizes, inputDtypes, ...placing };
+  const instance = { ...wanted, ...placing };
   const lowered: Lowered = accepted(lower(checked, instance));
   if (target === 'reference') {
     const { graph, device } = lowered;
@@ -259,7 +321,8 @@ async function makeInstance(
 async function inWasm(compiled: WasmPackage): Promise<Instance> {
   if (compiled.manifest.mesh !== undefined) return onMesh(compiled.manifest, await loadWasmMesh(compiled));
   const loaded = await loadWasm(compiled);
-  return onHost('the target wasm', async (inputs) => loaded.run(inputs), loaded.destroy);
+  const run = async (inputs: ReadonlyMap<string, TensorData>, sizes: Sizes) => loaded.run(inputs, sizes);
+  return { ...onHost('the target wasm', run, loaded.destroy), least: leastOf(compiled.manifest) };
 }
 
 async function onWebGpu(compiled: Package, device: OpenedDevice): Promise<Instance> {
@@ -267,10 +330,15 @@ async function onWebGpu(compiled: Package, device: OpenedDevice): Promise<Instan
     return onMesh(compiled.manifest, await loadMesh(compiled, device));
   const loaded = await loadPackage(compiled, device);
   return {
-    run: (inputs) => loaded.run(inputs),
-    runOnDevice: (inputs) => loaded.start(inputs),
+    least: leastOf(compiled.manifest),
+    run: (inputs, sizes) => loaded.run(inputs, sizes),
+    runOnDevice: (inputs, sizes) => loaded.start(inputs, sizes),
     destroy: loaded.destroy,
   };
+}
+
+function leastOf({ bounded = [] }: AnyManifest): Sizes {
+  return new Map(bounded.map(({ size, least }) => [size, least]));
 }
 
 function onMesh(manifest: AnyManifest, loaded: Pick<LoadedWasmMesh, 'mesh' | 'run' | 'destroy'>): Instance {
@@ -285,17 +353,18 @@ function onMesh(manifest: AnyManifest, loaded: Pick<LoadedWasmMesh, 'mesh' | 'ru
 /** An instance whose tensors come from the memory of the host, and go there. */
 function onHost(
   where: string,
-  run: (inputs: ReadonlyMap<string, TensorData>) => Promise<ReadonlyMap<string, TensorData>>,
+  run: (inputs: ReadonlyMap<string, TensorData>, sizes: Sizes) => Promise<ReadonlyMap<string, TensorData>>,
   destroy: () => void = () => undefined,
 ): Instance {
   return {
-    run: async (inputs) => {
+    least: new Map(),
+    run: async (inputs, sizes) => {
       const here = new Map<string, TensorData>();
       for (const [path, tensor] of inputs) {
         if (isOnDevice(tensor)) throw elsewhere(where, path);
         here.set(path, tensor);
       }
-      return run(here);
+      return run(here, sizes);
     },
     runOnDevice: async () => {
       throw elsewhere(where);

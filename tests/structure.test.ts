@@ -12,6 +12,7 @@ const house = [
   'compiler/lower',
   'compiler/optimize',
   'compiler/partition',
+  'compiler/bounded',
   'compiler/raise',
   'compiler/tiles',
   'compiler/plan',

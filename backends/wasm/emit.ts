@@ -1,6 +1,7 @@
 /** Tile programs to one WebAssembly module, a function each. */
 import type { LoopId, Tensor, TensorId } from '../../compiler/graph/graph.ts';
 import type { DeviceProfile } from '../../compiler/tiles/device-profile.ts';
+import type { GridEnd } from '../../compiler/tiles/ends.ts';
 import type { TileBuffer, TileProgram } from '../../compiler/tiles/tile-program.ts';
 import type { FunctionCode, ModuleCode } from './code.ts';
 import type { Buffer, Emission } from './emission.ts';
@@ -11,8 +12,9 @@ import { literal } from './values.ts';
 import { type Value, Writer } from './writer.ts';
 
 /**
- * `name(first, end, pointers…, counters…, coordinates…)` runs the workgroups from `first` to before `end`, of
- * the grid counted through with its last axis fastest. All are i32.
+ * `name(first, end, pointers…, counters…, coordinates…, groups…)` runs the workgroups from `first` to before
+ * `end`, of the grid counted through with its last axis fastest. `groups` are how many there are in a run,
+ * along those axes of which a run decides. All are i32.
  */
 export interface WasmKernel {
   readonly name: string;
@@ -21,6 +23,11 @@ export interface WasmKernel {
   readonly bindings: readonly TileBuffer[];
   readonly counters: readonly LoopId[];
   readonly coordinates: readonly string[];
+  /** Of a bounded program. */
+  readonly axes?: {
+    readonly groups: readonly number[];
+    readonly ends: readonly (GridEnd | undefined)[];
+  };
 }
 
 export interface WasmModule {
@@ -42,8 +49,9 @@ export function emitWasm(
   const functions = programs.map((program) => emitKernel(program, tensors, shared));
   const written = [...helpers].sort().map((name) => helperFunction(name, shared.multiplyAdd));
   return {
-    kernels: programs.map(({ name, grid, buffers, counters, coordinates }) => ({
+    kernels: programs.map(({ name, grid, gridEnds, buffers, counters, coordinates }) => ({
       ...{ name, counters, coordinates },
+      ...(gridEnds === undefined ? {} : { axes: { groups: grid, ends: gridEnds } }),
       groups: grid.reduce((total, extent) => total * extent, 1),
       bindings: buffers,
     })),
@@ -56,9 +64,10 @@ function emitKernel(
   tensors: (id: TensorId) => Tensor,
   shared: Pick<Emission, 'helpers' | 'multiplyAdd'>,
 ): FunctionCode {
-  const { buffers, counters, coordinates } = program;
+  const { buffers, counters, coordinates, gridEnds = [] } = program;
+  const inRun = gridEnds.filter((end) => end !== undefined);
   const parameters = Array.from(
-    { length: 2 + buffers.length + counters.length + coordinates.length },
+    { length: 2 + buffers.length + counters.length + coordinates.length + inRun.length },
     () => 'i32' as const,
   );
   const writer = new Writer(parameters);
@@ -81,8 +90,11 @@ function emitKernel(
     variables: new Map(),
     tiles: new Map(),
   };
+  const groups = program.grid.map((most, axis) =>
+    gridEnds[axis] === undefined ? literal(most, 'i32') : parameter(),
+  );
   writer.loop(first, end, 1, (group) => {
-    const grid = gridPlaces(writer, group, program.grid);
+    const grid = gridPlaces(writer, group, program.grid, groups);
     overInvocations({ ...emission, grid });
   });
   const { locals, body } = writer.render();
@@ -95,17 +107,31 @@ export function kernelName(name: string): string {
   return `kernel_${name}`;
 }
 
-/** The workgroup's place along each axis of the grid. */
-function gridPlaces(writer: Writer, group: Value, grid: readonly number[]): Value[] {
-  let stride = grid.reduce((total, extent) => total * extent, 1);
-  return grid.map((extent, axis) => {
-    stride = extent === 0 ? 1 : stride / extent;
-    const upper =
-      stride === 1 ? group : writer.instruction('i32.div_u', 'i32', [group, literal(stride, 'i32')]);
-    return axis === 0
-      ? upper
-      : writer.instruction('i32.rem_u', 'i32', [upper, literal(Math.max(1, extent), 'i32')]);
-  });
+/**
+ * The workgroup's place along each axis of the grid.
+ * @param most by axis, and `groups` how many there are in a run
+ */
+function gridPlaces(
+  writer: Writer,
+  group: Value,
+  most: readonly number[],
+  groups: readonly Value[],
+): Value[] {
+  const places: Value[] = [];
+  let rest = group;
+  for (let axis = most.length - 1; axis >= 0; axis--) {
+    const isSlowest = most.slice(0, axis).every((count) => count === 1);
+    const by = groups[axis]!;
+    places.unshift(
+      most[axis] === 1
+        ? literal(0, 'i32')
+        : isSlowest
+          ? rest
+          : writer.instruction('i32.rem_u', 'i32', [rest, by]),
+    );
+    if (!isSlowest && most[axis] !== 1) rest = writer.instruction('i32.div_u', 'i32', [rest, by]);
+  }
+  return places;
 }
 
 /** Invocations do not meet: one after the other runs the whole body. */

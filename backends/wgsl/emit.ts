@@ -24,7 +24,7 @@ export function emitWgsl(
 ): WgslKernel {
   // The first pass declares all buffers in vectors of four and finds where that is of use.
   const trial = write(program, tensors, device, () => true);
-  const { code, grid, workgroupBytes, features } = write(program, tensors, device, (id) =>
+  const { code, grid, gridEnds, workgroupBytes, features } = write(program, tensors, device, (id) =>
     trial.wide.has(id),
   );
   return {
@@ -32,6 +32,7 @@ export function emitWgsl(
     code,
     workgroupSize: [program.threads.columns, program.threads.rows, 1],
     grid,
+    ...(gridEnds && { gridEnds }),
     bindings: program.buffers,
     counters: program.counters,
     coordinates: program.coordinates,
@@ -45,7 +46,7 @@ function write(
   tensors: (id: TensorId) => Tensor,
   device: DeviceProfile,
   wantsFour: (id: TensorId) => boolean,
-): Pick<WgslKernel, 'code' | 'grid' | 'workgroupBytes' | 'features'> & {
+): Pick<WgslKernel, 'code' | 'grid' | 'gridEnds' | 'workgroupBytes' | 'features'> & {
   readonly wide: ReadonlySet<TensorId>;
 } {
   const buffers = new Map(
@@ -78,7 +79,7 @@ function write(
     subgroupSize: device.subgroupSize,
     usesSubgroups: false,
   };
-  const grid = emitGrid(emission, device.maxWorkgroupsPerDimension);
+  const { grid, gridEnds } = emitGrid(emission, device.maxWorkgroupsPerDimension);
   emitStatements(emission, program.body);
   const { rows, columns } = program.threads;
   const body = emission.writer.render();
@@ -117,6 +118,7 @@ function write(
   return {
     code,
     grid,
+    ...(gridEnds && { gridEnds }),
     workgroupBytes: workgroupArrays.reduce(
       (total, { width, count }) => total + scalarBytes * width * count,
       0,
@@ -137,17 +139,21 @@ function threadPlace({ rows, columns }: ThreadShape): { readonly name: string; r
 /**
  * Names the workgroup's place along each grid axis. A grid of up to three axes that fit is dispatched as it
  * is; any other is counted through and folded into two dimensions, the workgroups beyond its end doing
- * nothing.
+ * nothing. Only of the former fewer may be dispatched in a run.
  */
-function emitGrid(emission: Emission, limit: number): readonly [number, number, number] {
-  const extents = emission.program.grid;
+function emitGrid(emission: Emission, limit: number): Pick<WgslKernel, 'grid' | 'gridEnds'> {
+  const { grid: extents, gridEnds } = emission.program;
   const { writer } = emission;
   const dimensions = ['x', 'y', 'z'] as const;
   if (extents.length <= 3 && extents.every((extent) => extent <= limit)) {
     const reversed = [...extents].reverse();
     for (const [at, axis] of [...extents.keys()].reverse().entries())
       writer.statement(`let g${axis} = i32(workgroup.${dimensions[at]});`);
-    return [reversed[0] ?? 1, reversed[1] ?? 1, reversed[2] ?? 1];
+    const ends = gridEnds?.toReversed();
+    return {
+      grid: [reversed[0] ?? 1, reversed[1] ?? 1, reversed[2] ?? 1],
+      ...(ends && { gridEnds: [ends[0], ends[1], ends[2]] }),
+    };
   }
   const total = extents.reduce((product, extent) => product * extent, 1);
   const across = Math.min(total, limit);
@@ -160,7 +166,7 @@ function emitGrid(emission: Emission, limit: number): readonly [number, number, 
     const upper = stride === 1 ? 'group' : `group / ${stride}`;
     writer.statement(`let g${axis} = ${axis === 0 ? upper : `(${upper}) % ${extent}`};`);
   }
-  return [across, down, 1];
+  return { grid: [across, down, 1] };
 }
 
 /** Of each arithmetic type, in memory. */

@@ -1,5 +1,6 @@
 /** A kernel as a WebGPU device takes it. */
 import type { LoopId } from '../../compiler/graph/graph.ts';
+import type { GridEnd } from '../../compiler/tiles/ends.ts';
 import type { TileBuffer } from '../../compiler/tiles/tile-program.ts';
 
 /**
@@ -13,6 +14,8 @@ export interface WgslKernel {
   readonly workgroupSize: readonly [number, number, number];
   /** Workgroups to dispatch. */
   readonly grid: readonly [number, number, number];
+  /** Of a bounded program, by dimension: where it ends in a run. */
+  readonly gridEnds?: readonly (GridEnd | undefined)[];
   readonly bindings: readonly TileBuffer[];
   readonly counters: readonly LoopId[];
   readonly coordinates: readonly string[];

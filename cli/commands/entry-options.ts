@@ -10,13 +10,13 @@ import type { ElementType } from '../../dsl/types/typed.ts';
 import { UserError } from '../../runtime/errors.ts';
 import type { StoredTensor } from '../../runtime/weights/stored-tensor.ts';
 import { Ended, exitStatus, UsageError } from '../exit.ts';
-import { parseAssignments, parseNamed } from '../options.ts';
+import { type GivenSizes, noSizes, parseAssignments, parseNamed, parseSizes } from '../options.ts';
 import type { Output } from '../output.ts';
 import { type GivenInputs, type InputOptions, readInputs } from './given-inputs.ts';
 
 export interface EntryOptions extends InputOptions {
   readonly entry?: string;
-  readonly size: ReadonlyMap<string, number>;
+  readonly size: GivenSizes;
   readonly mesh: ReadonlyMap<string, number>;
   readonly auto?: boolean;
   readonly machine?: string;
@@ -27,9 +27,12 @@ export function withEntryOptions(command: Command): Command {
   return command
     .option('--entry <name>', 'the function; may be left out where there is one export fn')
     .addOption(
-      new Option('--size <sizes>', 'sizes that the inputs do not fix: S=128,B=2; repeatable')
-        .argParser(parseAssignments)
-        .default(new Map(), 'none'),
+      new Option(
+        '--size <sizes>',
+        'sizes that the inputs do not fix: S=128,B=2; to compile for all up to a bound: S<=4096; repeatable',
+      )
+        .argParser(parseSizes)
+        .default(noSizes, 'none'),
     )
     .addOption(
       new Option('--mesh <axes>', 'devices along mesh axes: sp=4,tp=2; repeatable')
@@ -59,6 +62,16 @@ export function withEntryOptions(command: Command): Command {
 export function refuseAdapter(adapter: 'auto' | 'hardware' | 'software'): void {
   if (adapter !== 'auto')
     throw new UsageError('--adapter: WebAssembly runs on no adapter', 'leave it out, or use --target wgsl');
+}
+
+/** Of commands that run an entry, or look at it, at one set of sizes. */
+export function refuseBounds({ size: { bounds } }: Pick<EntryOptions, 'size'>): void {
+  const [first] = bounds;
+  if (first !== undefined)
+    throw new UsageError(
+      `--size ${first[0]}<=${first[1]}: this is for one size at a time`,
+      `give ${first[0]}=…, or compile with the bound and run the package`,
+    );
 }
 
 /** Shows what is wrong and ends the command. */
@@ -107,7 +120,9 @@ export function prepareEntry(
   const own = entryOf(checked.program, entry).sizes;
   const configured = [...given.sizes].filter(([name]) => own.includes(name));
   const declared = [...options.mesh].filter(([axis]) => axes.includes(axis));
-  const known = new Map([...configured, ...options.size, ...declared]);
+  const { values, bounds } = options.size;
+  // The other sizes have to go with the largest.
+  const known = new Map([...configured, ...values, ...bounds, ...declared]);
   const solved = solveEntrySizes(checked.program, entry, shapes, known);
   if (solved.kind === 'rejected') {
     output.diagnostics(solved.diagnostics, checked.sources);
@@ -121,7 +136,8 @@ export function prepareEntry(
   const mesh = meshOf(options.mesh);
   const instance: Instance = {
     entry,
-    sizes: solved.sizes,
+    sizes: new Map([...solved.sizes].filter(([name]) => !bounds.has(name))),
+    ...(bounds.size === 0 ? {} : { bounds }),
     inputDtypes,
     ...(mesh === undefined ? {} : { mesh, auto: options.auto === true }),
     ...(options.machine === undefined ? {} : { costs: readMachine(options.machine) }),
@@ -145,9 +161,10 @@ function refuseMissing(wanted: readonly EntryTensor[], { tensors, strangers }: G
 
 /** Axes are no sizes to choose: there are as many devices as the mesh has. */
 function refuseMeshes(axes: readonly string[], { size, mesh, auto }: EntryOptions): void {
-  const axis = axes.find((name) => size.has(name));
+  const given = new Map([...size.values, ...size.bounds]);
+  const axis = axes.find((name) => given.has(name));
   if (axis !== undefined)
-    throw new UsageError(`${axis} is an axis of the mesh, no size`, `give --mesh ${axis}=${size.get(axis)}`);
+    throw new UsageError(`${axis} is an axis of the mesh, no size`, `give --mesh ${axis}=${given.get(axis)}`);
   // What the compiler places may be on axes of which the program knows nothing.
   const unknown = auto === true ? undefined : [...mesh.keys()].find((name) => !axes.includes(name));
   if (unknown !== undefined)

@@ -24,7 +24,7 @@ import { svgOf } from '../picture/svg.ts';
 import { drawGrids } from '../picture/terminal.ts';
 import type { Streams } from '../streams.ts';
 import { alignColumns, counted, countText } from '../table.ts';
-import { type EntryOptions, orEnd, prepareEntry, withEntryOptions } from './entry-options.ts';
+import { type EntryOptions, orEnd, prepareEntry, refuseBounds, withEntryOptions } from './entry-options.ts';
 import { checkPlace } from './results.ts';
 
 type PlanFor = 'auto' | 'hardware' | 'software' | 'none';
@@ -61,6 +61,7 @@ export function addExplain(command: Command, streams: Streams): void {
     .action(async (file: string, options: ExplainOptions) => {
       refuseWithoutPicture(options);
       const output = createOutput(options.json === true, streams);
+      refuseBounds(options);
       const { checked, instance } = prepareEntry(file, options, output);
       const lowered = orEnd(lower(checked, instance, output.advance), output);
       if (options.meshPicture === true) {

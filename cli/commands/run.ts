@@ -32,6 +32,8 @@ import {
   sharedBlocks,
   wholeType,
 } from '../../runtime/mesh/whole-tensors.ts';
+import { inputAt } from '../../runtime/package-inputs.ts';
+import { runSizes } from '../../runtime/run-sizes.ts';
 import { deviceTrace } from '../../runtime/trace/mesh-trace.ts';
 import { traceOfRanks } from '../../runtime/trace/ranks-trace.ts';
 import type { Trace } from '../../runtime/trace/trace.ts';
@@ -48,7 +50,14 @@ import { parseSeed } from '../options.ts';
 import { createOutput, type Output } from '../output.ts';
 import type { Streams } from '../streams.ts';
 import { asRank, type Rank } from './as-rank.ts';
-import { type EntryOptions, orEnd, prepareEntry, refuseAdapter, withEntryOptions } from './entry-options.ts';
+import {
+  type EntryOptions,
+  orEnd,
+  prepareEntry,
+  refuseAdapter,
+  refuseBounds,
+  withEntryOptions,
+} from './entry-options.ts';
 import { readInputs } from './given-inputs.ts';
 import { checkPlace, checkResultFile, reportResults, writeResults } from './results.ts';
 
@@ -93,6 +102,7 @@ export function addRun(command: Command, streams: Streams): void {
     .action(async (file: string, options: RunOptions) => {
       const isDirectory = existsSync(file) && statSync(file).isDirectory();
       if (isDirectory) refuseOfPackages(options);
+      refuseBounds(options);
       refuseCombinations(options);
       const work = async (rank: Rank | undefined, output: Output): Promise<void> => {
         if (options.trace !== undefined && speaks(rank)) checkPlace(options.trace);
@@ -147,6 +157,7 @@ async function runFile(
     wanted,
     sizes: instance.sizes,
     tensors: withRandom(wanted, inputs, instance.sizes, options.random),
+    ofRun: new Map(),
   };
   checkInputTypes(wanted, given.tensors, instance.sizes);
   if (options.target === 'reference')
@@ -190,7 +201,9 @@ async function runPackage(
     checkResultFile(options.output, pkg.manifest.outputs.length);
   const inputs: AnyManifest['inputs'] = pkg.manifest.inputs;
   const { tensors } = readInputs(options, inputs);
-  const wanted = inputs.map((input): EntryTensor => {
+  const sizes = sizesOfRun(pkg.manifest, tensors, options);
+  const wanted = inputs.map((each): EntryTensor => {
+    const input = inputAt(each, sizes);
     const { path, below } = input;
     const { dtype, shape } = wholeType(pkg.manifest, input);
     const element: ElementType =
@@ -201,6 +214,7 @@ async function runPackage(
     wanted,
     sizes: new Map(),
     tensors: withRandom(wanted, tensors, new Map(), options.random),
+    ofRun: sizes,
   };
   checkInputTypes(wanted, given.tensors, given.sizes);
   const run: Run = { options, output, rank };
@@ -212,17 +226,30 @@ async function runPackage(
   return onDevice(open, (opened) => runOn(onWebGpu(pkg, opened, output), given, run));
 }
 
+/**
+ * The sizes that a bounded package has in this run, from the shapes of what it is given and from the options.
+ * @throws UserError when they are not known, or not what it is for
+ */
+function sizesOfRun(
+  manifest: AnyManifest,
+  tensors: StoredTensors,
+  { size: { values } }: RunOptions,
+): ReadonlyMap<string, number> {
+  if (manifest.bounded === undefined && values.size > 0)
+    throw new UsageError('--size: a package has its sizes already', 'leave that out, or run the .ricci file');
+  return runSizes(manifest).next(tensors, values);
+}
+
 /** What a package fixes, or cannot do, is refused rather than passed over. */
 function refuseOfPackages(options: RunOptions): void {
   const refused = [
     ...(options.entry === undefined ? [] : ['--entry']),
-    ...(options.size.size === 0 ? [] : ['--size']),
     ...(options.mesh.size === 0 ? [] : ['--mesh']),
     ...(options.target === undefined ? [] : [`--target ${options.target}`]),
   ];
   if (refused.length > 0) {
     throw new UsageError(
-      `${refused.join(', ')}: a package has its entry, sizes, mesh and target already`,
+      `${refused.join(', ')}: a package has its entry, mesh and target already`,
       'leave that out, or run the .ricci file',
     );
   }
@@ -235,6 +262,8 @@ interface Given {
   readonly wanted: readonly EntryTensor[];
   readonly sizes: ReadonlyMap<string, number>;
   readonly tensors: StoredTensors;
+  /** Of a package that is bounded: its sizes in this run. */
+  readonly ofRun: ReadonlyMap<string, number>;
 }
 
 /** @throws UserError when one cannot be read, or has indices that are out of range */
@@ -300,7 +329,7 @@ function onWebGpu(pkg: Package, opened: OpenedDevice, output: Output): Site {
         return { ...loaded, run: ({ tensors }) => runWhole(loaded, manifest, tensors) };
       }
       const loaded = await loadPackage(pkg, opened, onPipeline);
-      const run = (given: Given) => loaded.run(readAll(given));
+      const run = (given: Given) => loaded.run(readAll(given), given.ofRun);
       return { ...loaded, run, trace: async () => deviceTrace(manifest, await loaded.time(), 'device') };
     },
     loadRank: (world) => loadRank(pkg, opened, world, onPipeline),
@@ -319,7 +348,7 @@ function inWasm(pkg: WasmPackage, output: Output): Site {
         return { ...loaded, run: ({ tensors }) => runWhole(loaded, manifest, tensors) };
       }
       const loaded = await loadWasm(pkg);
-      const run = async (given: Given) => loaded.run(readAll(given));
+      const run = async (given: Given) => loaded.run(readAll(given), given.ofRun);
       return { ...loaded, run, trace: async () => deviceTrace(manifest, loaded.time(), 'host') };
     },
     loadRank: (world) => {

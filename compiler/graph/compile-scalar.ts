@@ -33,6 +33,8 @@ export interface Frame<V> {
   readonly step: (loop: LoopId) => { readonly value: number };
   /** Of the device that runs the node, along an axis of so many devices. */
   readonly coordinate: (axis: string, devices: number) => number;
+  /** What a size of a bounded program is in this run. */
+  readonly size: (name: string) => number;
 }
 
 type NumberCode = () => number;
@@ -136,6 +138,10 @@ export function compileScalars<V>(frame: Frame<V>, roots: readonly Scalar[]): Sc
       }
       case 'coordinate': {
         const value = frame.coordinate(scalar.axis, scalar.devices);
+        return () => value;
+      }
+      case 'size': {
+        const value = frame.size(scalar.name);
         return () => value;
       }
       case 'load': {

@@ -5,6 +5,7 @@
 import type { Algebra, Storage, TensorValue } from './algebra.ts';
 import type { Frame, Slot } from './compile-scalar.ts';
 import { computeCode, softmaxSumCode } from './evaluate-compute.ts';
+import { extentAt, type Sizes } from './extent.ts';
 import type {
   BlockNode,
   CollectiveNode,
@@ -33,15 +34,17 @@ import { describeNode } from './well-formed.ts';
  * hold must be representable in the dtype. Throws (an internal error, naming node and index) on a load out of
  * range, and on what only the program of one device of a mesh may have.
  * @param onNode hears how many nodes were run, of how many, each step of a loop counted.
+ * @param sizes of this run, where the graph is bounded
  */
 export function evaluateGraph<V>(
   graph: Graph,
   inputs: ReadonlyMap<TensorId, TensorValue<V>>,
   algebra: Algebra<V>,
   onNode: (done: number, total: number) => void = () => undefined,
+  sizes: Sizes = new Map(),
 ): ReadonlyMap<string, TensorValue<V>> {
   const alone: DeviceState<V> = {
-    inputs,
+    ...{ inputs, sizes },
     coordinate: (axis) => {
       throw new Error(`${graph.name} asks for a coordinate along ${axis}, and runs on one device`);
     },
@@ -57,6 +60,8 @@ export interface DeviceState<V> {
   readonly inputs: ReadonlyMap<TensorId, TensorValue<V>>;
   /** Its place along a mesh axis of so many devices. */
   readonly coordinate: (axis: string, devices: number) => number;
+  /** Of a bounded program: what its sizes are in this run. */
+  readonly sizes?: Sizes;
 }
 
 /** What one device gives to an exchange, and where it gets what comes of it. */
@@ -123,6 +128,7 @@ interface Machine<V> {
   readonly slot: (tensor: TensorId) => Slot<V>;
   readonly step: (loop: LoopId) => { value: number };
   readonly coordinate: (axis: string, devices: number) => number;
+  readonly sizes: Sizes;
 }
 
 /** All devices of a run. */
@@ -145,6 +151,7 @@ function createMachine<V>(graph: Graph, algebra: Algebra<V>, device: DeviceState
     slot: (tensor) => slots.get(tensor) ?? missing(`tensor %${tensor}`),
     step: (loop) => steps.get(loop) ?? missing(`loop ${loop}`),
     coordinate: device.coordinate,
+    sizes: device.sizes ?? new Map(),
   };
 }
 
@@ -280,13 +287,15 @@ function frameOf<V>(node: Node, machine: Machine<V>, extents: readonly number[])
     slot: machine.slot,
     step: machine.step,
     coordinate: machine.coordinate,
+    size: (name) => machine.sizes.get(name) ?? missing(`size ${name}`),
   };
 }
 
 function routeCode<V>(node: RouteNode, machine: Machine<V>): () => void {
   const [pick, order, offsets] = [node.pick, node.order.id, node.offsets.id].map(machine.slot);
   return () => {
-    const chosen = Array.from({ length: pick!.numbers.length }, (_, position) => pick!.numbers[position]!);
+    const length = node.end === undefined ? pick!.numbers.length : extentAt(node.end, machine.sizes);
+    const chosen = Array.from({ length }, (_, position) => pick!.numbers[position]!);
     const wrong = chosen.find((expert) => expert < 0 || expert >= node.experts);
     if (wrong !== undefined) throw new Error(`${describeNode(node)}: ${wrong} of ${node.experts} experts`);
     let placed = 0;

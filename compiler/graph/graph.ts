@@ -10,6 +10,7 @@
 import type { AxisList, PendingCombiner, Placement } from '../../dsl/placement/placement.ts';
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import type { ScalarFunction } from '../../dsl/types/scalar-functions.ts';
+import type { Extent } from './extent.ts';
 
 /** Names one tensor of a graph; unique across the graph and its loop bodies. */
 export type TensorId = number & { readonly brand?: 'tensor' };
@@ -24,7 +25,15 @@ export interface Tensor extends TensorType {
   readonly id: TensorId;
   /** Where it came from, for people: `h`, `scores`, `experts.gate`. Not unique. */
   readonly name: string;
+  /**
+   * In a bounded program: the extent that a dimension has in a run, where that is not the one in `shape`.
+   * Nothing is said of elements behind it, and nobody may look at them.
+   */
+  readonly ends?: Ends;
 }
+
+/** By dimension or axis; undefined for one that goes as far as its number says in every run. */
+export type Ends = readonly (Extent | undefined)[];
 
 export interface Graph {
   readonly name: string;
@@ -62,6 +71,8 @@ export type Scalar =
    * device of a mesh only.
    */
   | { readonly op: 'coordinate'; readonly axis: string; readonly devices: number }
+  /** What a size is in the run at hand: an i32 in [0, most]. In a bounded program only. */
+  | { readonly op: 'size'; readonly name: string; readonly most: number }
   | {
       readonly op: 'load';
       readonly tensor: TensorId;
@@ -122,6 +133,11 @@ export interface ComputeNode {
     | {
         readonly combiner: Combiner;
         readonly extents: readonly number[];
+        /**
+         * In a bounded program, by reduced axis: where it ends in a run. The body gives what changes nothing
+         * from there on, so that a kernel may stop.
+         */
+        readonly ends?: Ends;
         readonly finish: Scalar | undefined;
       }
     | undefined;
@@ -156,6 +172,8 @@ export interface SoftmaxSumNode {
   readonly result: Tensor;
   /** Extent of u. */
   readonly extent: number;
+  /** In a bounded program: where u ends in a run. Nothing is visible from there on. */
+  readonly end?: Extent;
   readonly scoreExtents: readonly number[];
   readonly scoreBody: Scalar;
   readonly logit: Scalar;
@@ -185,6 +203,8 @@ export interface PartialSoftmax {
 export interface RouteNode {
   readonly kind: 'route';
   readonly pick: TensorId;
+  /** In a bounded program: flat positions from there on are of no expert. */
+  readonly end?: Extent;
   readonly experts: number;
   readonly order: Tensor;
   readonly offsets: Tensor;

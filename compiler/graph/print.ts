@@ -6,6 +6,7 @@
 
 import { showList, showPending } from '../../dsl/placement/placement.ts';
 import type { ScalarFunction } from '../../dsl/types/scalar-functions.ts';
+import { showExtent } from './extent.ts';
 import type {
   BlockNode,
   CollectiveNode,
@@ -33,8 +34,12 @@ export function printGraph(graph: Graph): string {
 }
 
 /** `f32[4, 8]`, `i32` */
-export function printType(type: Pick<Tensor, 'dtype' | 'shape'>): string {
-  return type.shape.length === 0 ? type.dtype : `${type.dtype}[${type.shape.join(', ')}]`;
+export function printType({ dtype, shape, ends }: Pick<Tensor, 'dtype' | 'shape' | 'ends'>): string {
+  const dims = shape.map((extent, dim) => {
+    const end = ends?.[dim];
+    return end === undefined ? `${extent}` : `${showExtent(end)} <= ${extent}`;
+  });
+  return shape.length === 0 ? dtype : `${dtype}[${dims.join(', ')}]`;
 }
 
 type Names = (tensor: TensorId) => string;
@@ -244,6 +249,8 @@ function phraseOf(scalar: Scalar, inner: readonly Phrase[], names: ScalarNames):
       return { text: `step${scalar.loop}`, strength: tightest };
     case 'coordinate':
       return { text: `@${scalar.axis}`, strength: tightest };
+    case 'size':
+      return { text: scalar.name, strength: tightest };
     case 'load': {
       const subscripts = inner.length === 0 ? '' : `[${list}]`;
       return { text: `${names.tensor(scalar.tensor)}${subscripts}`, strength: tightest };

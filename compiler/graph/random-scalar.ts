@@ -200,6 +200,8 @@ const forms: { readonly [Op in ScalarOp]: readonly Form[] } = {
   counter: [],
   // Of a device on a mesh: what localizing a program puts there.
   coordinate: [],
+  // Of a bounded program: `compiler/bounded/` makes some of random ones.
+  size: [],
   load: [
     leaf({ f32: 3, i32: 2, u32: 1, bool: 1 }, randomLoad),
     compound({ f32: 4 }, (scope, _, depth) => guardedLoad(scope, depth)),

@@ -33,6 +33,7 @@ const typeOf: TypeOf = {
   iterator: () => 'i32',
   counter: () => 'i32',
   coordinate: () => 'i32',
+  size: () => 'i32',
   load: (scalar) => arithmeticOf(scalar.dtype),
   apply: (scalar) => scalar.dtype,
   convert: (scalar) => scalar.dtype,
@@ -143,6 +144,7 @@ const operandsOf: OperandsOf = {
   iterator: () => none,
   counter: () => none,
   coordinate: () => none,
+  size: () => none,
   load: (scalar) => scalar.subscripts,
   apply: (scalar) => scalar.operands,
   convert: (scalar) => [scalar.operand],
@@ -279,6 +281,8 @@ export function partKey(scalar: Scalar, inner: string): string {
       return `counter ${scalar.loop}`;
     case 'coordinate':
       return `coordinate ${scalar.axis} ${scalar.devices}`;
+    case 'size':
+      return `size ${scalar.name} ${scalar.most}`;
     case 'load':
       return `load ${scalar.tensor} ${scalar.dtype} ${inner}`;
     case 'apply':

@@ -95,8 +95,13 @@ const relationTexts: { readonly [R in TypedFact['relation']]: (left: string, rig
   '%': (left, right) => `${left} % ${right} == 0`,
 };
 
+/** `K <= E`, as it is written. */
+export function relationText(relation: TypedFact['relation'], left: string, right: string): string {
+  return relationTexts[relation](left, right);
+}
+
 function brokenFact(info: FunctionInfo, fact: TypedFact, sizes: ReadonlyMap<string, number>): Diagnostic {
-  const text = relationTexts[fact.relation](showSize(fact.left), showSize(fact.right));
+  const text = relationText(fact.relation, showSize(fact.left), showSize(fact.right));
   const names = new Set([...sizeParameters(fact.left), ...sizeParameters(fact.right)]);
   const found = problem(
     'E0603',

@@ -12,8 +12,8 @@ export function exchangesOf(steps: readonly LaunchStep[]): readonly ExchangeStep
 }
 
 /** @throws UserError when the graph is of a device of another mesh than it is compiled for. */
-export function checkMesh({ entry, mesh = { axes: [] }, kernels, steps }: AnyManifest): void {
-  const known = new Set(mesh.axes.map(({ name }) => name));
+export function checkMesh({ entry, mesh = { axes: [] }, bounded = [], kernels, steps }: AnyManifest): void {
+  const known = new Set([...mesh.axes.map(({ name }) => name), ...bounded.map(({ size }) => size)]);
   const asked = kernels.flatMap(({ coordinates = [] }) => coordinates).find((axis) => !known.has(axis));
   const unlike = exchangesOf(steps).find(({ axes, devices }) => devices !== devicesAlong(mesh, axes));
   if (asked === undefined && unlike === undefined) return;

@@ -1,5 +1,6 @@
 /** What a back end hands to planning: the text of one kernel and how it is to be started. */
 import type { LoopId, TensorId } from '../graph/graph.ts';
+import type { GridEnd } from '../tiles/ends.ts';
 
 export type Extent3 = readonly [number, number, number];
 
@@ -9,11 +10,13 @@ export interface LaunchedKernel {
   readonly name: string;
   /** Workgroups in each dimension; nothing is started when one of them is 0. */
   readonly grid: Extent3;
+  /** Of a bounded program, by axis of the grid: where it ends in a run. */
+  readonly gridEnds?: readonly (GridEnd | undefined)[];
   /** Of the tensors that it is given, in this order. */
   readonly bindings: readonly KernelBinding[];
   /** Loops whose step the kernel reads. */
   readonly counters: readonly LoopId[];
-  /** Mesh axes along which it reads where the device is; none when left out. */
+  /** Mesh axes along which it reads where the device is, and sizes of a run; none when left out. */
   readonly coordinates?: readonly string[];
 }
 

@@ -6,9 +6,20 @@ import { z } from 'zod';
 import { UserError } from '../../dsl/diagnostics/user-error.ts';
 import { devicesAlong } from '../../dsl/placement/placement.ts';
 import { dtypes } from '../../dsl/types/dtype.ts';
+import type { Sizes } from '../graph/extent.ts';
 import { exchangeVerbs } from '../graph/graph.ts';
 import { chunkCount, pendingCombiners, verbFacts } from './exchange-verbs.ts';
 import { maxKernelUniforms } from './kernel.ts';
+import {
+  boundedSchema,
+  conditionsSchema,
+  endsFault,
+  endsSchema,
+  extentSchema,
+  gridEndsSchema,
+  type PackageExtent,
+  unknownSize,
+} from './package-bounds.ts';
 import { bufferBytes, packedBytes } from './storage-bytes.ts';
 
 export const packageFormat = 'ricci-package';
@@ -38,11 +49,15 @@ const tensorSchema = z.strictObject({
    * together are larger. What a device has behind the end is zeros in an input, and no part of an output.
    */
   whole: z.array(natural).optional(),
+  /** Of a bounded program: by dimension, where it ends in a run. `shape` is what there is room for. */
+  ends: endsSchema.optional(),
 });
 
 const inputSchema = tensorSchema.extend({
   /** For an `ix(n)`: values are in [0, n). */
   below: natural.optional(),
+  /** Of a bounded program, where n depends on a size: what it is in a run. */
+  belowEnd: extentSchema.optional(),
 });
 
 const kernelSchema = z.strictObject({
@@ -50,6 +65,8 @@ const kernelSchema = z.strictObject({
   file: z.string().regex(/^kernels\/[A-Za-z0-9_]+\.wgsl$/, 'is not a file of the folder kernels'),
   workgroupSize: z.tuple([positive, positive, positive]),
   grid: extent3,
+  /** Of a bounded program: by dimension, how many workgroups a run needs. */
+  gridEnds: gridEndsSchema.length(3).optional(),
   /** How each storage buffer is used, in binding order. */
   bindings: z.array(z.enum(['read', 'write', 'readwrite'])),
   /**
@@ -57,7 +74,10 @@ const kernelSchema = z.strictObject({
    * there are no coordinates either.
    */
   counters: natural.max(maxKernelUniforms),
-  /** Mesh axes along which it reads the device's coordinate, in the same uniform after the steps. */
+  /**
+   * Mesh axes along which it reads the device's coordinate, or sizes that it reads of a run, in the same
+   * uniform after the steps.
+   */
   coordinates: z.array(z.string().min(1)).min(1).max(maxKernelUniforms).optional(),
   /** What is bound, in binding order, as the program calls it: for people. */
   tensors: z.array(z.strictObject({ name: z.string(), bytes: natural })).optional(),
@@ -146,6 +166,10 @@ const entryFields = {
   sizes: z.record(z.string(), natural),
   /** Present when this is the program of each device of a mesh: all run it in step. */
   mesh: meshSchema.optional(),
+  /** Sizes that a run has, within these limits; `sizes` has the others. */
+  bounded: boundedSchema.optional(),
+  /** What must hold of these. */
+  where: conditionsSchema.optional(),
 };
 const tensorFields = { inputs: z.array(inputSchema), outputs: z.array(tensorSchema) };
 const launchFields = { slots: z.array(slotSchema), steps: z.array(stepSchema) };
@@ -184,8 +208,13 @@ const wasmKernelSchema = z.strictObject({
   bindings: z.array(z.enum(['read', 'write', 'readwrite'])),
   /** How many steps of loops it is given after them. */
   counters: natural,
-  /** Mesh axes along which it is given the device's coordinate, last. */
+  /** Mesh axes along which it is given the device's coordinate, or sizes of a run, after them. */
   coordinates: z.array(z.string().min(1)).min(1).optional(),
+  /**
+   * Of a bounded program: along each axis of the grid, how many workgroups there are, and how many a run
+   * needs. Those that a run decides are given last.
+   */
+  axes: z.strictObject({ groups: z.array(positive), ends: gridEndsSchema }).optional(),
   tensors: z.array(z.strictObject({ name: z.string(), bytes: natural })).optional(),
 });
 
@@ -279,6 +308,7 @@ function referenceFault(manifest: AnyManifest): string | undefined {
   if (kernels.size !== manifest.kernels.length) return 'kernels: two have the same name';
   return (
     meshFault(manifest) ??
+    boundsFault(manifest) ??
     tensorsFault(manifest) ??
     stepsFault(manifest, kernels, manifest.steps, 'steps', new Set())
   );
@@ -286,12 +316,44 @@ function referenceFault(manifest: AnyManifest): string | undefined {
 
 function meshFault(manifest: AnyManifest): string | undefined {
   const axes = new Set(manifest.mesh?.axes.map(({ name }) => name));
+  const sizes = mostOf(manifest);
   if (axes.size !== (manifest.mesh?.axes.length ?? 0)) return 'mesh.axes: two have the same name';
   for (const [index, { counters, coordinates = [] }] of manifest.kernels.entries()) {
-    const unknown = coordinates.find((axis) => !axes.has(axis));
+    const unknown = coordinates.find((axis) => !axes.has(axis) && !sizes.has(axis));
     if (unknown !== undefined) return `kernels[${index}].coordinates: the mesh has no axis ${unknown}`;
     if (manifest.target === 'wgsl' && counters + coordinates.length > maxKernelUniforms)
       return `kernels[${index}].coordinates: more than ${maxKernelUniforms} with the counters`;
+  }
+  return undefined;
+}
+
+/** Of bounded sizes, what they are at most. */
+function mostOf({ bounded = [] }: AnyManifest): Sizes {
+  return new Map(bounded.map(({ size, most }) => [size, most]));
+}
+
+function boundsFault(manifest: AnyManifest): string | undefined {
+  const most = mostOf(manifest);
+  const { bounded = [], where = [], inputs, kernels } = manifest;
+  if (most.size !== bounded.length) return 'bounded: two sizes have the same name';
+  const reversed = bounded.findIndex((size) => size.least > size.most);
+  if (reversed >= 0) return `bounded[${reversed}]: least is above most`;
+  const isKnown = (extent: PackageExtent | null | undefined) =>
+    !extent || unknownSize(extent, most) === undefined;
+  const condition = where.findIndex(({ left, right }) => !isKnown(left) || !isKnown(right));
+  if (condition >= 0) return `where[${condition}]: a size in it is not bounded`;
+  const input = inputs.findIndex(({ belowEnd }) => !isKnown(belowEnd));
+  if (input >= 0) return `inputs[${input}].belowEnd: a size in it is not bounded`;
+  for (const [index, kernel] of kernels.entries()) {
+    const ends = 'file' in kernel ? (kernel.gridEnds ?? []) : (kernel.axes?.ends ?? []);
+    if (ends.some((end) => !isKnown(end?.extent)))
+      return `kernels[${index}].gridEnds: a size in it is not bounded`;
+    if (!('file' in kernel) && kernel.axes !== undefined) {
+      const { groups, ends: own } = kernel.axes;
+      if (groups.length !== own.length) return `kernels[${index}].axes: not an end for each axis`;
+      const unknown = kernel.coordinates?.find((size) => !most.has(size));
+      if (unknown !== undefined) return `kernels[${index}].coordinates: ${unknown} is not bounded`;
+    }
   }
   return undefined;
 }
@@ -310,6 +372,8 @@ function tensorsFault(manifest: AnyManifest): string | undefined {
       if (fault !== undefined) return `${group}[${index}].placement: ${fault}`;
       const unlike = wholeFault(tensor, mesh);
       if (unlike !== undefined) return `${group}[${index}].whole: ${unlike}`;
+      const beyond = endsFault(tensor, mostOf(manifest));
+      if (beyond !== undefined) return `${group}[${index}].ends: ${beyond}`;
     }
   return undefined;
 }

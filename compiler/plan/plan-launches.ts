@@ -1,5 +1,6 @@
 /** What packages of all targets have: slots for tensors, and what is launched on them in order. */
 import type { Mesh, Placement } from '../../dsl/placement/placement.ts';
+import type { Extent, Sizes } from '../graph/extent.ts';
 import type { Graph, Tensor, TensorId } from '../graph/graph.ts';
 import type { WholeShapes } from '../partition/even/even-sizes.ts';
 import type { Schedule } from '../tiles/scheduled.ts';
@@ -8,6 +9,7 @@ import { type LaunchOrder, launchOrder } from './launch.ts';
 import { planMemory } from './memory.ts';
 import { overlapped } from './overlap.ts';
 import type { LaunchStep, Manifest, PackageTensor } from './package.ts';
+import { type Condition, packageCondition, packageEnds, packageExtent } from './package-bounds.ts';
 import { bufferBytes } from './storage-bytes.ts';
 import { allTensors, assignStorages, type StorageId, type Storages } from './storages.ts';
 
@@ -18,6 +20,14 @@ export interface PlanOptions {
   readonly below?: ReadonlyMap<string, number>;
   /** What the program calls tensors, where it is not what the graph does. */
   readonly names?: ReadonlyMap<TensorId, string>;
+  /** Sizes of a run, and by path of inputs of type `ix(n)` what n is in it, where it depends on one. */
+  readonly bounded?: {
+    readonly most: Sizes;
+    readonly least: Sizes;
+    readonly belowEnds: ReadonlyMap<string, Extent>;
+    /** What must hold of them, and as the program says it. */
+    readonly where: readonly Condition[];
+  };
   /** The graph is the program of each of its devices. */
   readonly mesh?: Mesh;
   /** Of inputs and outputs, by path, where the graph is of a device. */
@@ -30,7 +40,10 @@ export interface PlanOptions {
 }
 
 export interface PlannedLaunches<K extends LaunchedKernel>
-  extends Pick<Manifest, 'entry' | 'sizes' | 'mesh' | 'inputs' | 'outputs' | 'slots' | 'steps'> {
+  extends Pick<
+    Manifest,
+    'entry' | 'sizes' | 'bounded' | 'where' | 'mesh' | 'inputs' | 'outputs' | 'slots' | 'steps'
+  > {
   /** Those that a step launches. */
   readonly kernels: readonly K[];
   readonly tensors: ReadonlyMap<TensorId, Tensor>;
@@ -51,7 +64,7 @@ export function planLaunches<K extends LaunchedKernel>(
   const { slots, slotOf } = assignSlots(graph, order, storages);
   const known = (axis: string) => options.mesh?.axes.some(({ name }) => name === axis) ?? false;
   const place = (group: 'inputs' | 'outputs', path: string, tensor: number) => {
-    const { dtype, shape } = tensors.get(tensor)!;
+    const { dtype, shape, ends } = tensors.get(tensor)!;
     const placement = options.placements?.[group].get(path);
     const whole = options.placements?.whole?.[group].get(path);
     return {
@@ -61,17 +74,21 @@ export function planLaunches<K extends LaunchedKernel>(
       slot: slotOf(storages.of(tensor)),
       ...(placement === undefined ? {} : { placement: packagePlacement(placement, known) }),
       ...(whole === undefined ? {} : { whole: [...whole] }),
+      ...packageEnds(ends),
     };
   };
   return {
     entry: graph.name,
     sizes: { ...options.sizes },
+    ...boundedOf(options),
     ...(options.mesh === undefined ? {} : { mesh: { axes: options.mesh.axes.map((axis) => ({ ...axis })) } }),
     inputs: graph.inputs.map((input) => {
       const below = options.below?.get(input.path);
+      const belowEnd = options.bounded?.belowEnds.get(input.path);
       return {
         ...place('inputs', input.path, input.tensor.id),
         ...(below === undefined ? {} : { below }),
+        ...(belowEnd === undefined ? {} : { belowEnd: packageExtent(belowEnd) }),
       };
     }),
     outputs: graph.outputs.map(({ path, tensor }) => place('outputs', path, tensor)),
@@ -79,6 +96,15 @@ export function planLaunches<K extends LaunchedKernel>(
     steps: order.steps.map((step) => onSlots(step, slotOf, options.mesh)),
     kernels: order.kernels,
     tensors,
+  };
+}
+
+function boundedOf({ bounded }: PlanOptions): Pick<Manifest, 'bounded' | 'where'> {
+  if (bounded === undefined) return {};
+  const { most, least, where } = bounded;
+  return {
+    ...(where.length === 0 ? {} : { where: where.map(packageCondition) }),
+    bounded: [...most].map(([size, bound]) => ({ size, least: least.get(size) ?? 0, most: bound })),
   };
 }
 

@@ -19,6 +19,7 @@ import {
   packageVersion,
   type Requirements,
 } from './package.ts';
+import { packageGridEnds } from './package-bounds.ts';
 import { type PlanOptions, planLaunches } from './plan-launches.ts';
 import { bufferBytes, packedBytes } from './storage-bytes.ts';
 
@@ -33,13 +34,15 @@ export function planPackage(
   options: PlanOptions = {},
 ): Package {
   const { kernels: launched, tensors, ...launches } = planLaunches(graph, scheduled, compiled, options);
-  const { entry, sizes, mesh, inputs, outputs, slots, steps } = launches;
+  const { entry, sizes, bounded, where, mesh, inputs, outputs, slots, steps } = launches;
   const kernels = launched.map((kernel) => packageKernel(kernel, tensors));
   const manifest: Manifest = {
     format: packageFormat,
     version: packageVersion,
     target: 'wgsl',
     ...{ entry, sizes },
+    ...(bounded === undefined ? {} : { bounded }),
+    ...(where === undefined ? {} : { where }),
     ...(mesh === undefined ? {} : { mesh }),
     ...{ inputs, outputs, kernels, slots, steps },
     peakBytes:
@@ -60,12 +63,13 @@ export function planPackage(
 }
 
 function packageKernel(kernel: Kernel, tensors: ReadonlyMap<TensorId, Tensor>): PackageKernel {
-  const { name, workgroupSize, grid, bindings, counters, coordinates = [] } = kernel;
+  const { name, workgroupSize, grid, gridEnds, bindings, counters, coordinates = [] } = kernel;
   return {
     name,
     file: `kernels/${name}.wgsl`,
     workgroupSize: [...workgroupSize],
     grid: [...grid],
+    ...(gridEnds === undefined ? {} : { gridEnds: packageGridEnds(gridEnds) }),
     bindings: bindings.map((binding) => binding.access),
     counters: counters.length,
     ...(coordinates.length === 0 ? {} : { coordinates: [...coordinates] }),

@@ -48,6 +48,9 @@ const writers: Writers = {
   coordinate: ({ axis }) => {
     throw new Error(`the place of a device along ${axis} is not written as source`);
   },
+  size: ({ name }) => {
+    throw new Error(`the size ${name} of a run is not written as source`);
+  },
   load: writeLoad,
   apply: (scalar, scope) => {
     const operands = scalar.operands.map((operand, position) =>

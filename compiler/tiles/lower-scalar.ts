@@ -55,6 +55,8 @@ function lowerOne(
       return { op: 'counter', loop: scalar.loop };
     case 'coordinate':
       return device(scalar.axis, scalar.devices);
+    case 'size':
+      return device(scalar.name, scalar.most + 1);
     case 'load': {
       const kept = bindings.kept?.(scalar.tensor, scalar.subscripts.map(lower));
       if (kept !== undefined) return kept;

@@ -2,6 +2,7 @@
  * Neighbouring axes that every access walks through as if they were one: an elementwise operation on any rank
  * is one on a flat array.
  */
+import type { Extent } from '../graph/extent.ts';
 import type { Scalar, Tensor, TensorId } from '../graph/graph.ts';
 import { lowerScalar } from './lower-scalar.ts';
 import { constant, operandsOf, type TileExpression } from './tile-expression.ts';
@@ -11,6 +12,8 @@ export interface AxisGroup {
   readonly first: number;
   readonly last: number;
   readonly extent: number;
+  /** Where the flat index ends in a run, if before that. */
+  readonly end?: Extent | undefined;
   /** The axis whose iterator is the flat index; the others' are 0. */
   readonly carrier: number;
 }

@@ -86,6 +86,8 @@ function fitTogether(parts: readonly TileProgram[], device: DeviceProfile): bool
   const most = device.software ? mostWorkgroups.software : mostWorkgroups.hardware;
   return (
     parts.length <= mostParts &&
+    // Of one grid, workgroups at the end could be left out, and not between.
+    parts.every(({ gridEnds }) => gridEnds === undefined) &&
     parts.every(({ threads }) => threads.rows === rows && threads.columns === columns) &&
     agreeOnSharedTiles(parts) &&
     buffers.size <= device.maxStorageBuffersPerStage &&

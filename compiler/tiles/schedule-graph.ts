@@ -1,14 +1,5 @@
 /** Cuts a graph into kernels: one schedule for each kind of node, chosen by one table. */
-import type {
-  ComputeNode,
-  Graph,
-  LoopId,
-  Node,
-  NodeKind,
-  Tensor,
-  TensorId,
-  TensorType,
-} from '../graph/graph.ts';
+import type { ComputeNode, Graph, LoopId, Node, NodeKind, Tensor, TensorId } from '../graph/graph.ts';
 import { allTensors } from '../graph/uses.ts';
 import { contractionOf } from '../optimize/contraction.ts';
 import type { DeviceProfile } from './device-profile.ts';
@@ -65,8 +56,8 @@ export function scheduleGraph(graph: Graph, device: DeviceProfile): Schedule {
     return found;
   };
 
-  const temporary = (name: string, { dtype, shape }: TensorType): Tensor => {
-    const made: Tensor = { id: nextId++, name, dtype, shape };
+  const temporary: ScheduleContext['temporary'] = (name, { dtype, shape, ends }) => {
+    const made: Tensor = { id: nextId++, name, dtype, shape, ...(ends && { ends }) };
     tensors.set(made.id, made);
     temporaries.push(made);
     return made;

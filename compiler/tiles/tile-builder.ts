@@ -93,6 +93,7 @@ export function store(
 export interface ProgramParts {
   readonly name: string;
   readonly grid: readonly number[];
+  readonly gridEnds?: TileProgram['gridEnds'];
   readonly threads: ThreadShape;
   readonly body: readonly TileStatement[];
   /** Loops around the kernel, outermost first. */
@@ -110,13 +111,14 @@ export function program(parts: ProgramParts): TileProgram {
       (tensor) => ({ tensor, access: uses.reads.has(tensor) ? 'readwrite' : 'write' }) as const,
     ),
   ];
-  const { name, grid, threads, body } = parts;
+  const { name, grid, gridEnds = [], threads, body } = parts;
   return {
     name,
     buffers,
     counters: parts.enclosing.filter((id) => uses.counters.has(id)),
     coordinates: [...uses.coordinates].sort(),
     grid,
+    ...(gridEnds.every((end) => end === undefined) ? {} : { gridEnds }),
     threads,
     body,
   };

@@ -20,7 +20,7 @@ export type TileExpression =
   /** Where in the tile being computed (or stored) an element is, in [0, extent). */
   | { readonly op: 'coordinate'; readonly axis: number; readonly extent: number }
   | { readonly op: 'counter'; readonly loop: LoopId }
-  /** The device's own place along a mesh axis, in [0, devices). */
+  /** The device's own place along a mesh axis, or a size in the run at hand: in [0, devices). */
   | { readonly op: 'device'; readonly axis: string; readonly devices: number }
   | {
       readonly op: 'element';

@@ -37,6 +37,7 @@
  * `whole` and `lanes`). Loop bounds and `when` conditions must be the same in all invocations of a workgroup.
  */
 import type { Arithmetic, Combiner, LoopId, TensorId } from '../graph/graph.ts';
+import type { GridEnd } from './ends.ts';
 import type { TileExpression } from './tile-expression.ts';
 
 export interface TileProgram {
@@ -46,10 +47,18 @@ export interface TileProgram {
   readonly buffers: readonly TileBuffer[];
   /** Loop counters that the body reads, outermost first: passed in by the launch. */
   readonly counters: readonly LoopId[];
-  /** Mesh axes along which the body asks for the device's place, by name: passed in after the counters. */
+  /**
+   * Mesh axes along which the body asks for the device's place, and sizes of which it asks what they are in
+   * the run, by name: passed in after the counters.
+   */
   readonly coordinates: readonly string[];
   /** Extents of the workgroup grid, slowest first; any rank and size. */
   readonly grid: readonly number[];
+  /**
+   * Of a bounded program, by axis of the grid: where it ends in a run. Workgroups behind that do nothing that
+   * anybody looks at.
+   */
+  readonly gridEnds?: readonly (GridEnd | undefined)[];
   readonly threads: ThreadShape;
   readonly body: readonly TileStatement[];
 }

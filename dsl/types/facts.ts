@@ -8,7 +8,9 @@
  * term is left. Divisibility is proved likewise, by subtracting multiples of the divisor and of dividends
  * that are known.
  */
+
 import { isRefuted } from './models.ts';
+import { holds, type SizeRelation } from './relation.ts';
 import type { Size, SizeAtom, SizeTerm } from './size.ts';
 import {
   addSizes,
@@ -31,7 +33,7 @@ import {
 
 export interface Fact {
   /** `a | b`: a divides b, and so is not 0: `b / a` has a value. `a % b`: b divides a. */
-  readonly relation: '<=' | '<' | '==' | '|' | '%';
+  readonly relation: SizeRelation;
   readonly left: Size;
   readonly right: Size;
 }
@@ -82,19 +84,7 @@ export function prove(facts: Facts, fact: Fact): boolean {
 export function decide(fact: Fact, values: ReadonlyMap<string, number>): boolean | undefined {
   const left = evaluateSize(fact.left, values);
   const right = evaluateSize(fact.right, values);
-  return left === undefined || right === undefined ? undefined : deciders[fact.relation](left, right);
-}
-
-const deciders: { readonly [R in Fact['relation']]: (left: number, right: number) => boolean } = {
-  '<=': (left, right) => left <= right,
-  '<': (left, right) => left < right,
-  '==': (left, right) => left === right,
-  '|': divides,
-  '%': (left, right) => divides(right, left),
-};
-
-function divides(divisor: number, dividend: number): boolean {
-  return divisor > 0 && dividend % divisor === 0;
+  return left === undefined || right === undefined ? undefined : holds(fact.relation, left, right);
 }
 
 const one = natural(1);

@@ -7,6 +7,7 @@ import type { Span } from '../diagnostics/diagnostic.ts';
 import type { Placement as MeshPlacement, PendingCombiner } from '../placement/placement.ts';
 import type { ReductionName } from '../syntax/tree.ts';
 import type { Dtype } from './dtype.ts';
+import type { SizeRelation } from './relation.ts';
 import type { ScalarFunction } from './scalar-functions.ts';
 import type { Size } from './size.ts';
 
@@ -82,7 +83,7 @@ export interface TypedProgram {
   readonly axes: readonly string[];
 }
 
-export type FactRelation = '<=' | '<' | '==' | '|' | '%';
+export type FactRelation = SizeRelation;
 
 export interface TypedFact {
   readonly relation: FactRelation;

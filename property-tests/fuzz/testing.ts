@@ -61,6 +61,7 @@ const leastScalars: { readonly [Op in ScalarOp]: number } = {
   reduced: 80,
   // Of a device on a mesh.
   coordinate: 0,
+  size: 0,
 };
 
 const leastSizes: { readonly [S in (typeof sizeClasses)[number]]: number } = {

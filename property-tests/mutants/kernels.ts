@@ -70,9 +70,17 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
   ],
   'map.ts': [
     [
+      'takes axes in the wrong order',
+      'return groupIterators(groups, indices);',
+      'return groupIterators(groups, indices.toReversed());',
+      'indexing.ricci: nothing_but_indices N=7,M=8',
+    ],
+  ],
+  'flat-results.ts': [
+    [
       'leaves out the last elements',
-      'const groups = Math.ceil(count / tile);',
-      'const groups = Math.max(1, Math.floor(count / tile));',
+      'const groups = Math.ceil(inner / tile);',
+      'const groups = Math.max(1, Math.floor(inner / tile));',
       'pointwise.ricci: arithmetic N=300',
       'pointwise.ricci: narrow N=301',
     ],
@@ -102,8 +110,8 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
   'prefix.ts': [
     [
       'takes one step too few',
-      'to: constant(length), step: 1',
-      'to: constant(length - 1), step: 1',
+      'to: endExpression(ends?.at(-1), length),',
+      'to: endExpression(ends?.at(-1), length - 1),',
       'order.ricci: counts_so_far M=9',
     ],
   ],
@@ -117,9 +125,9 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
   ],
   'reduction.ts': [
     [
-      'leaves out the last results',
-      'const groups = Math.ceil(count / tile);',
-      'const groups = Math.floor(count / tile);',
+      'walks along columns as along rows',
+      "return along > across ? 'columns' : 'rows';",
+      "return along > across ? 'rows' : 'columns';",
       'reductions.ricci: rows N=5,M=7',
     ],
   ],

@@ -18,6 +18,7 @@ export const oracleNames = [
   'barriers',
   'wasm',
   'adversarial',
+  'bounded',
 ] as const;
 export type OracleName = (typeof oracleNames)[number];
 

@@ -1,4 +1,5 @@
 /** All planted faults, by what they are of. Those of rewrite rules are made of the rules' own data. */
+import { boundedMutants } from './bounded.ts';
 import { collectiveMutants } from './collectives.ts';
 import { helperMutants, reductionMutants, scheduleMutants, tileMutants, wgslMutants } from './kernels.ts';
 import type { Mutant } from './mutant.ts';
@@ -30,6 +31,7 @@ export const kernelMutants: MutantSets = {
   'tile programs': { ...tileMutants, ...clusterMutants, ...mergedMutants },
   'writers of WGSL': wgslMutants,
   'writers of WebAssembly': wasmMutants,
+  'bounded sizes': boundedMutants,
   'at the ends of ranges': {
     'helpers.ts': helperMutants,
     'accumulate.ts': reductionMutants,

@@ -43,8 +43,8 @@ export const wasmMutants: ByFile = faultsOf(
     'emit.ts': [
       [
         'forgets to count through the grid',
-        "writer.instruction('i32.rem_u', 'i32', [upper,",
-        "writer.instruction('i32.div_u', 'i32', [upper,",
+        "writer.instruction('i32.rem_u', 'i32', [rest, by])",
+        "writer.instruction('i32.div_u', 'i32', [rest, by])",
         'contractions.ricci: matmul M=150,K=19,N=40',
       ],
     ],

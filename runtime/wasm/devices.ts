@@ -5,12 +5,16 @@
 import { availableParallelism } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { kernelName } from '../../backends/wasm/emit.ts';
-import type { WasmPackage } from '../../compiler/plan/package.ts';
-import { bytesText, packedBytes } from '../../compiler/plan/storage-bytes.ts';
+import type { Sizes } from '../../compiler/graph/extent.ts';
+import type { WasmPackage, WasmPackageKernel } from '../../compiler/plan/package.ts';
+import { bytesText, elementBytes, packedBytes } from '../../compiler/plan/storage-bytes.ts';
 import type { Launch } from '../../compiler/plan/walk-steps.ts';
 import { checkWasmMemory, wasmMemory } from '../../compiler/plan/wasm-memory.ts';
+import { groupsAt } from '../../compiler/tiles/ends.ts';
 import { isUserError, UserError } from '../errors.ts';
 import { inputsToCome } from '../package-inputs.ts';
+import { runSizes, shapeAt } from '../run-sizes.ts';
+import { copyBox } from '../weights/boxes.ts';
 import type { TensorData } from '../weights/tensor-data.ts';
 import { checkFeatures } from './features.ts';
 import { startThreads } from './threads.ts';
@@ -25,7 +29,7 @@ export type OwnLaunch = Exclude<Launch, { readonly kind: 'exchange' }>;
 
 export interface WasmDevice {
   /** @throws UserError `wrong-input`. Inputs left out stay as last given. */
-  readonly write: (inputs: ReadonlyMap<string, TensorData>) => void;
+  readonly write: (inputs: ReadonlyMap<string, TensorData>, sizes?: Sizes) => void;
   /** Done when it returns. */
   readonly perform: (launch: OwnLaunch) => void;
   /** The first bytes of a buffer: its memory, no copy. */
@@ -71,10 +75,19 @@ export async function openWasm(
 
   const deviceAt = (coordinate: Coordinate, number: number): WasmDevice => {
     const own = pointers.slice(number * slots.length, (number + 1) * slots.length);
-    const coordinates = manifest.kernels.map(({ coordinates: axes = [] }) => axes.map(coordinate));
-    const take = inputsToCome(manifest, (tensor: TensorData) => tensor);
+    const sizes = runSizes(manifest);
+    const place = (name: string) => sizes.current().get(name) ?? coordinate(name);
+    const take = inputsToCome(manifest, sizes, (tensor: TensorData) => tensor);
     return {
-      write: (inputs) => take(inputs, ({ slot }, tensor) => contents.set(tensor.bytes, own[slot]!)),
+      write: (inputs, said) =>
+        take(
+          inputs,
+          ({ slot, shape, dtype }, tensor) => {
+            const room = contents.subarray(own[slot]!);
+            copyBox(tensor.bytes, tensor.shape, room, shape, elementBytes(dtype));
+          },
+          said,
+        ),
       perform: (launch) => {
         if (launch.kind === 'copy') {
           const from = own[launch.from]!;
@@ -83,21 +96,39 @@ export async function openWasm(
         }
         const kernel = numbers.get(launch.kernel)!;
         const buffers = launch.buffers.map((buffer) => own[buffer]!);
-        const given = [...buffers, ...launch.counters, ...coordinates[kernel]!];
-        threads.run(kernel, manifest.kernels[kernel]!.groups, given);
+        const { groups, given } = launchAt(manifest.kernels[kernel]!, place, sizes.current());
+        if (groups > 0) threads.run(kernel, groups, [...buffers, ...launch.counters, ...given]);
       },
       memoryOf: (buffer, length) => contents.subarray(own[buffer]!, own[buffer]! + length),
       read: (finalBuffer) =>
         new Map(
           manifest.outputs.map((output) => {
-            const { path, dtype, shape, slot } = output;
-            const start = own[finalBuffer[slot]!]!;
-            return [path, { dtype, shape, bytes: contents.slice(start, start + packedBytes(output)) }];
+            const { path, dtype, slot } = output;
+            const shape = shapeAt(output, sizes.current());
+            const bytes = new Uint8Array(packedBytes({ dtype, shape }));
+            const room = contents.subarray(own[finalBuffer[slot]!]!);
+            copyBox(room, output.shape, bytes, shape, elementBytes(dtype));
+            return [path, { dtype, shape, bytes }];
           }),
         ),
     };
   };
   return { bytes, devices: places.map(deviceAt), destroy: threads.destroy };
+}
+
+/** How many workgroups of a kernel a run has, and what it is given of where it runs and of the sizes. */
+function launchAt(
+  { groups, axes, coordinates = [] }: WasmPackageKernel,
+  place: (name: string) => number,
+  sizes: Sizes,
+): { readonly groups: number; readonly given: readonly number[] } {
+  const named = coordinates.map(place);
+  if (axes === undefined) return { groups, given: named };
+  const along = axes.groups.map((most, axis) => groupsAt(most, axes.ends[axis] ?? undefined, sizes));
+  return {
+    groups: along.reduce((total, count) => total * count, 1),
+    given: [...named, ...along.filter((_, axis) => axes.ends[axis] !== null)],
+  };
 }
 
 /** @throws UserError `device-refused` when a kernel traps in it, `device-lost` when a thread ends in one. */

@@ -1,4 +1,5 @@
 /** Runs a package of WebAssembly on the processor, in Node. */
+import type { Sizes } from '../../compiler/graph/extent.ts';
 import type { WasmPackage } from '../../compiler/plan/package.ts';
 import { walkSteps } from '../../compiler/plan/walk-steps.ts';
 import { checkForOneDevice } from '../for-one-device.ts';
@@ -13,10 +14,14 @@ type Tensors = ReadonlyMap<string, TensorData>;
 export interface LoadedWasm {
   /** Bytes of memory that it holds. */
   readonly peakBytes: number;
-  /** @throws UserError `wrong-input`. Inputs left out stay as last given. */
-  readonly run: (inputs: Tensors) => Map<string, TensorData>;
+  /**
+   * Inputs left out stay as last given.
+   * @param sizes of a bounded package, that shapes do not tell
+   * @throws UserError `wrong-input`
+   */
+  readonly run: (inputs: Tensors, sizes?: Sizes) => Map<string, TensorData>;
   /** Takes inputs, and runs nothing. */
-  readonly write: (inputs: Tensors) => void;
+  readonly write: (inputs: Tensors, sizes?: Sizes) => void;
   /**
    * Runs on the inputs last given.
    * @throws UserError `device-refused` when a kernel traps, `device-lost` when a thread ends in one
@@ -52,8 +57,8 @@ export async function loadWasm(pkg: WasmPackage, options: WasmOptions = {}): Pro
     write: device.write,
     compute,
     read,
-    run: (inputs) => {
-      device.write(inputs);
+    run: (inputs, sizes) => {
+      device.write(inputs, sizes);
       compute();
       return read();
     },

@@ -29,7 +29,12 @@ export interface CommandSite {
   /** At least as large as the slots are said to be. */
   readonly slots: readonly GPUBuffer[];
   readonly uniforms: GPUBuffer | undefined;
+  /** Of kernels of which a run decides how many workgroups there are, by name: written to before each run. */
+  readonly grids?: ReadonlyMap<string, Grid>;
 }
+
+/** Workgroups in each dimension. */
+export type Grid = [number, number, number];
 
 /** A command that a device carries out by itself. */
 export type OwnCommand = Exclude<Command, { readonly kind: 'exchange' }>;
@@ -38,10 +43,12 @@ export type OwnCommand = Exclude<Command, { readonly kind: 'exchange' }>;
 export function createEncoding(
   device: GPUDevice,
   pipelines: ReadonlyMap<string, KernelPipeline>,
-  { slots, uniforms }: CommandSite,
+  { slots, uniforms, grids: ofRuns }: CommandSite,
   { kernels, slots: sizes }: Pick<Manifest, 'kernels' | 'slots'>,
 ): (command: OwnCommand) => EncodedCommand {
-  const grids = new Map(kernels.map((kernel) => [kernel.name, kernel.grid]));
+  const grids = new Map(
+    kernels.map(({ name, grid }): [string, Readonly<Grid>] => [name, ofRuns?.get(name) ?? grid]),
+  );
   const bindGroups = new Map<string, GPUBindGroup>();
   const dispatch = (
     kernel: string,
@@ -121,6 +128,8 @@ function recordCommands(encoder: GPUCommandEncoder, commands: readonly EncodedCo
       encoder.copyBufferToBuffer(command.from, command.fromByte, command.to, command.toByte, command.bytes);
       continue;
     }
+    // A run of a bounded package may have nothing for a kernel to do.
+    if (command.grid.includes(0)) continue;
     pass ??= encoder.beginComputePass();
     if (command.pipeline !== current) pass.setPipeline(command.pipeline);
     current = command.pipeline;

@@ -1,4 +1,5 @@
 /** Runs a package on a WebGPU device, in Node or in a browser. */
+import type { Sizes } from '../../compiler/graph/extent.ts';
 import { type Command, expandSteps } from '../../compiler/plan/expand.ts';
 import { checkLimits } from '../../compiler/plan/limits.ts';
 import type { Package } from '../../compiler/plan/package.ts';
@@ -17,11 +18,26 @@ import { createRunner, type Runner } from './runner.ts';
 export type Tensors = ReadonlyMap<string, TensorData>;
 type Given = ReadonlyMap<string, AnyTensor>;
 
+interface Inputs {
+  readonly given: Given;
+  readonly sizes: Sizes | undefined;
+}
+
 /**
  * A package on a device, ready to run: nothing is compiled or allocated after loading. Inputs that are on the
- * device are read where they are, each time anew; those of the host are copied to it once.
+ * device are read where they are, each time anew; those of the host are copied to it once. `sizes` are those
+ * of a bounded package that no shape tells.
  */
-export interface LoadedPackage extends Runner<Given, Map<string, TensorData>, Map<string, DeviceTensor>> {
+export interface LoadedPackage
+  extends Omit<
+    Runner<Given, Map<string, TensorData>, Map<string, DeviceTensor>>,
+    'run' | 'upload' | 'start'
+  > {
+  /** Uploads the inputs, runs, and reads the outputs back. Inputs left out stay as last uploaded. */
+  readonly run: (inputs: Given, sizes?: Sizes) => Promise<Map<string, TensorData>>;
+  readonly upload: (inputs: Given, sizes?: Sizes) => Promise<void>;
+  /** As `Runner.start`. */
+  readonly start: (inputs: Given, sizes?: Sizes) => Promise<Map<string, DeviceTensor>>;
   /** Bytes of device memory that it holds. */
   readonly peakBytes: number;
   readonly destroy: () => void;
@@ -49,8 +65,8 @@ export async function loadPackage(
     commands.map(createEncoding(device, pipelines, { ...memory, slots }, manifest));
   const own = await guard('the bindings of its kernels', () => encode(memory.slots));
   const recent = keepRecent<readonly EncodedCommand[]>(mostEncodings);
-  const encoded = (given: Given | undefined) => {
-    if (given !== undefined) memory.bind(given);
+  const encoded = (inputs: Inputs | undefined) => {
+    if (inputs !== undefined) memory.bind(inputs.given);
     const slots = memory.buffers();
     if (slots.every((buffer, slot) => buffer === memory.slots[slot])) return Promise.resolve(own);
     return recent(slots.map(numberOf).join(), () => guard('buffers of the caller', () => encode(slots)));
@@ -65,11 +81,15 @@ export async function loadPackage(
         'make buffers on the device that the model runs on, and keep them for as long as it does',
       );
     });
-  const runner = createRunner(opened, `a run of ${manifest.entry}`, encoded, memory);
+  const runner = createRunner(opened, `a run of ${manifest.entry}`, encoded, {
+    ...memory,
+    write: (inputs) => memory.write(inputs?.given, inputs?.sizes),
+  });
   return {
     ...runner,
-    run: (inputs) => blamed(runner.run(inputs)),
-    start: (inputs) => blamed(runner.start(inputs)),
+    run: (given, sizes) => blamed(runner.run({ given, sizes })),
+    upload: (given, sizes) => runner.upload({ given, sizes }),
+    start: (given, sizes) => blamed(runner.start({ given, sizes })),
     peakBytes: memory.bytes,
     destroy: memory.destroy,
   };

@@ -154,6 +154,8 @@ function rangeOf(scalar: Scalar, bounds: Bounds, of: (scalar: Scalar) => Interva
       return { low: 0, high: Math.max(0, (bounds.loops.get(scalar.loop) ?? representable.i32.high) - 1) };
     case 'coordinate':
       return { low: 0, high: Math.max(0, scalar.devices - 1) };
+    case 'size':
+      return { low: 0, high: scalar.most };
     case 'load':
     case 'reduced':
       return representable[scalar.dtype];

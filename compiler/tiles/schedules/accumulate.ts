@@ -1,6 +1,7 @@
 /** Walking along rows, and the reductions of what is met there. */
 import type { Arithmetic, Combiner } from '../../graph/graph.ts';
 import { combine, identityOf, isBetter, isPositional, nowhere } from '../combiners.ts';
+import { endExpression } from '../ends.ts';
 import { type AxisGroup, groupIterators } from '../merge-axes.ts';
 import { define, loop, reduceTiles, register, update } from '../tile-builder.ts';
 import {
@@ -97,12 +98,12 @@ export function walkAlong(
     const at = indices.length;
     const group = groups[at];
     if (group === undefined) return step(groupIterators(groups, indices), undefined);
-    const { extent } = group;
+    const { extent, end } = group;
     const isLast = at === groups.length - 1;
     const stride = isLast ? width : 1;
     const bounds = {
       from: constant(0),
-      to: constant(extent),
+      to: endExpression(end, extent),
       step: stride,
       range: { low: 0, high: Math.floor((extent - 1) / stride) * stride },
       multipleOf: stride,

@@ -1,5 +1,7 @@
 /** A set of a node's axes run through by one flat index: rows, columns, a batch, what is reduced. */
-import type { Scalar } from '../../graph/graph.ts';
+import type { Extent } from '../../graph/extent.ts';
+import type { Ends, Scalar } from '../../graph/graph.ts';
+import { flatEnd } from '../ends.ts';
 import { groupIterators } from '../merge-axes.ts';
 import { type TileExpression, unflatten } from '../tile-expression.ts';
 import type { ScheduleContext } from './context.ts';
@@ -9,29 +11,39 @@ export interface AxisClass {
   readonly axes: readonly number[];
   /** Product of the axes' extents: 1 for none. */
   readonly extent: number;
+  /** Where the flat index ends in a run, if before that. */
+  readonly end: Extent | undefined;
   /** Whether the flat index is one axis, or axes that every access runs through as one. */
   readonly isFlat: boolean;
   /** The iterators of `axes`, in their order, at a flat index. */
   readonly iterators: (flat: TileExpression) => readonly TileExpression[];
 }
 
-/** `extents` has all axes of the node, `scalars` all that is evaluated along them. */
+/**
+ * `extents` has all axes of the node, `scalars` all that is evaluated along them. Of axes of which the first
+ * that ends in a run is not the first, that one goes first, so that the flat index ends.
+ */
 export function axisClass(
-  axes: readonly number[],
+  given: readonly number[],
   extents: readonly number[],
   scalars: readonly Scalar[],
   context: ScheduleContext,
+  ends: Ends = [],
 ): AxisClass {
+  const ending = given.find((axis) => ends[axis] !== undefined);
+  const isSlowest = given.every((axis) => ending === undefined || axis >= ending || extents[axis] === 1);
+  const axes = isSlowest ? given : [ending!, ...given.filter((axis) => axis !== ending)];
+  const end = flatEnd(axes, extents, ends);
   const own = axes.map((axis) => extents[axis]!);
   const extent = own.reduce((product, each) => product * each, 1);
   const [first] = axes;
   const isRun = first !== undefined && axes.every((axis, place) => axis === first + place);
-  if (!isRun) return { axes, extent, isFlat: axes.length === 0, iterators: (flat) => unflatten(flat, own) };
+  if (!isRun)
+    return { axes, extent, end, isFlat: axes.length === 0, iterators: (flat) => unflatten(flat, own) };
   const groups = mergedGroups(scalars, extents, first, first + axes.length, context);
   const sizes = groups.map((group) => group.extent);
   return {
-    axes,
-    extent,
+    ...{ axes, extent, end },
     isFlat: groups.length === 1,
     iterators: (flat) => groupIterators(groups, unflatten(flat, sizes)),
   };

@@ -35,7 +35,7 @@ import {
   type TileExpression,
 } from '../tile-expression.ts';
 import type { TileAxis, TileStatement } from '../tile-program.ts';
-import type { ScheduleContext } from './context.ts';
+import type { KernelParts, ScheduleContext } from './context.ts';
 
 /** Positions of a block: their weights for a few rows, and their values, stay in the nearest cache. */
 const mostTogether = 64;
@@ -43,6 +43,8 @@ const mostTogether = 64;
 export interface BlockedSum {
   readonly node: SoftmaxSumNode;
   readonly groups: { readonly batch: number; readonly rows: number; readonly values: number };
+  /** Where these end in a run. */
+  readonly gridEnds: KernelParts['gridEnds'];
   /** Rows of a workgroup. */
   readonly rowAxis: TileAxis;
   /** Components of values that a workgroup sums: a multiple of a panel's width. */
@@ -69,7 +71,7 @@ export interface BlockedSum {
 }
 
 export function blockedKernel(parts: BlockedSum, context: ScheduleContext): ScheduledStep {
-  const { node, groups, rowAxis, components, width, depth, bound, lowest } = parts;
+  const { node, groups, gridEnds, rowAxis, components, width, depth, bound, lowest } = parts;
   const block = Math.min(mostTogether, Math.ceil(node.extent / width) * width);
   const together = rowAxis.extent;
   const workgroups = [groups.batch, groups.rows, groups.values];
@@ -170,6 +172,7 @@ export function blockedKernel(parts: BlockedSum, context: ScheduleContext): Sche
   return context.kernel({
     name: `attend_${node.result.name}`,
     grid: workgroups,
+    gridEnds,
     threads: { rows: 1, columns: 1 },
     body: [
       define(register('so_far', 'f32', [rowAxis]), hidden),

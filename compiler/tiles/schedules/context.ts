@@ -2,14 +2,14 @@
 import type { LoopNode, Node, NodeKind, Tensor, TensorId, TensorType } from '../../graph/graph.ts';
 import type { DeviceProfile } from '../device-profile.ts';
 import type { ScheduledStep } from '../scheduled.ts';
-import type { ThreadShape, TileStatement } from '../tile-program.ts';
+import type { ThreadShape, TileProgram, TileStatement } from '../tile-program.ts';
 
 export interface ScheduleContext {
   readonly device: DeviceProfile;
   /** Any tensor of the graph, or a temporary. */
   readonly tensors: (id: TensorId) => Tensor;
   /** A new tensor that lives between the kernels of one node. */
-  readonly temporary: (name: string, type: TensorType) => Tensor;
+  readonly temporary: (name: string, type: TensorType & Pick<Tensor, 'ends'>) => Tensor;
   /** Makes a kernel: its name is made unique, its buffers and counters are found from its body. */
   readonly kernel: (parts: KernelParts) => ScheduledStep;
   /** Schedules another node in this one's place. */
@@ -20,6 +20,8 @@ export interface KernelParts {
   /** `map_h`. */
   readonly name: string;
   readonly grid: readonly number[];
+  /** By axis of the grid, where some end in a run. */
+  readonly gridEnds?: TileProgram['gridEnds'];
   readonly threads: ThreadShape;
   readonly body: readonly TileStatement[];
 }

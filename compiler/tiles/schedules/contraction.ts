@@ -13,6 +13,7 @@
 import type { GroupedLookup, Scalar } from '../../graph/graph.ts';
 import { iterator, mapScalar } from '../../graph/scalar.ts';
 import type { Contraction } from '../../optimize/contraction.ts';
+import { assumingWithin, endExpression, endsOf, type GridEnd, gridEnd } from '../ends.ts';
 import { lowerScalar } from '../lower-scalar.ts';
 import { innermostStrides } from '../merge-axes.ts';
 import type { ScheduledStep } from '../scheduled.ts';
@@ -87,7 +88,8 @@ export interface Problem {
 function analyse(node: ReductionNode, contraction: Contraction, context: ScheduleContext): Problem {
   const extents = [...node.result.shape, ...node.reduce.extents];
   const scalars = node.reduce.finish === undefined ? [node.body] : [node.body, node.reduce.finish];
-  const classOf = (axes: readonly number[]) => axisClass(axes, extents, scalars, context);
+  const ends = endsOf(node);
+  const classOf = (axes: readonly number[]) => axisClass(axes, extents, scalars, context, ends);
   const [column, depth] = [contraction.columns.at(-1), contraction.reduced.at(-1)];
   const neighbours = (axis: number | undefined) =>
     axis === undefined ? 0 : innermostStrides(contraction.right, extents, axis, context.tensors);
@@ -202,6 +204,7 @@ function chooseTiles({ batch, rows, columns, reduced, node }: Problem, { device 
 /** Where a workgroup's rows come from. */
 interface Rows {
   readonly grid: number;
+  readonly gridEnd: GridEnd | undefined;
   readonly prepare: readonly TileStatement[];
   /** The flat row for each row of the tile. */
   readonly flat: (axis: number) => TileExpression;
@@ -255,14 +258,26 @@ function contractionSteps(
     });
   const zero = constant(0, 'f32');
   const isReal = (depth: TileExpression) => below(depth, constant(reduced.extent));
+  // A loop that goes step by step ends where the axes do.
+  const inLoop = (factor: Scalar) =>
+    tiles.depth === 1 ? assumingWithin(factor, reduced.axes, endsOf(node)) : factor;
   const left = (rowAxis: number, depth: TileExpression) =>
-    masked(isReal(depth), lowered(contraction.left, at(source.flat(rowAxis), constant(0), depth)), zero);
+    masked(
+      isReal(depth),
+      lowered(inLoop(contraction.left), at(source.flat(rowAxis), constant(0), depth)),
+      zero,
+    );
   const panels = panelsOf(
     {
       name: node.result.name,
       batches: node.grouped?.experts ?? batch.extent,
       columns: columns.extent,
       depth: reduced.extent,
+      ends: {
+        batches: node.grouped === undefined ? batch.end : undefined,
+        columns: columns.end,
+        depth: reduced.end,
+      },
       value: (ofBatch, col, depth) =>
         lowered(
           source.right,
@@ -276,7 +291,7 @@ function contractionSteps(
   );
   const rightAt = (columnAxis: number, depth: TileExpression) =>
     panels === undefined
-      ? lowered(source.right, at(constant(0), column(columnAxis), depth))
+      ? lowered(inLoop(source.right), at(constant(0), column(columnAxis), depth))
       : panels.element(
           source.extra[0] ?? grid(0, batch.extent),
           grid(2, groups),
@@ -296,6 +311,7 @@ function contractionSteps(
   const kernel = context.kernel({
     name: `${node.grouped === undefined ? 'contract' : 'grouped'}_${node.result.name}`,
     grid: [batch.extent, source.grid, groups],
+    gridEnds: [gridEnd(batch.end, 1), source.gridEnd, gridEnd(columns.end, tiles.columns)],
     threads: { rows: tiles.threadRows, columns: tiles.threadColumns },
     body: [
       ...source.prepare,
@@ -437,10 +453,11 @@ function plainRows({ contraction, rows, reduced }: Problem, tiles: Tiles): Rows 
     sum(product(grid(1, groups), constant(tiles.rows)), coordinate(axis, tiles.rows));
   return {
     grid: groups,
+    gridEnd: gridEnd(rows.end, tiles.rows),
     prepare: [],
     flat,
     mask: (axis) => below(flat(axis), constant(rows.extent)),
-    depth: constant(reduced.extent),
+    depth: endExpression(reduced.end, reduced.extent),
     right: contraction.right,
     extra: [],
   };
@@ -505,13 +522,18 @@ function groupedRows(
   const bounded = device.core !== undefined;
   return {
     grid: groups,
+    gridEnd: gridEnd(rows.end, tiles.rows, experts),
     prepare,
     flat: (axis) =>
       bounded
         ? masked(isOwn(axis), load(order, 'i32', position(axis), range), constant(0))
         : load(order, 'i32', position(axis)),
     mask: isOwn,
-    depth: masked(apply('lt', 'bool', read('start'), read('end')), constant(reduced.extent), constant(0)),
+    depth: masked(
+      apply('lt', 'bool', read('start'), read('end')),
+      endExpression(reduced.end, reduced.extent),
+      constant(0),
+    ),
     right: mapScalar(contraction.right, (part) => (isLookup(part) ? iterator(expertAxis) : part)),
     extra: [bounded ? within(read('expert'), { low: 0, high: experts - 1 }) : read('expert')],
   };

@@ -1,20 +1,13 @@
 /** Maps: each invocation computes runs of four neighbours of the flat result. */
-import type { ComputeNode, Scalar } from '../../graph/graph.ts';
+import type { ComputeNode, Ends, Scalar } from '../../graph/graph.ts';
+import { flatEnd } from '../ends.ts';
 import { lowerScalar } from '../lower-scalar.ts';
-import { groupIterators, mergeAxes, placeholder } from '../merge-axes.ts';
+import { type AxisGroup, groupIterators, mergeAxes, placeholder } from '../merge-axes.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import { spread, store } from '../tile-builder.ts';
-import {
-  below,
-  constant,
-  coordinate,
-  grid,
-  product,
-  sum,
-  type TileExpression,
-  unflatten,
-} from '../tile-expression.ts';
+import { constant, type TileExpression, unflatten } from '../tile-expression.ts';
 import { elementCount, type ScheduleContext } from './context.ts';
+import { flatResults } from './flat-results.ts';
 
 /** Elements that an invocation computes together: four, so that words of any dtype are stored whole. */
 const vector = 4;
@@ -24,16 +17,15 @@ export function scheduleMap(node: ComputeNode, context: ScheduleContext): readon
   if (count === 0) return [];
   const invocations = mapInvocations(count, context);
   const tile = invocations * vector;
-  const groups = Math.ceil(count / tile);
   const axis = spread(tile, 'threads', vector);
-  const flat = sum(product(grid(0, groups), constant(tile)), coordinate(0, tile));
+  const { flat, mask, ...ofGrid } = flatResults(node.result, tile);
   const value = mapBody(node, flat, context);
   return [
     context.kernel({
       name: `map_${node.result.name}`,
-      grid: [groups],
+      ...ofGrid,
       threads: { rows: 1, columns: invocations },
-      body: [store(node.result, [axis], flat, value, below(flat, constant(count)))],
+      body: [store(node.result, [axis], flat, value, mask)],
     }),
   ];
 }
@@ -77,11 +69,15 @@ export function mergedGroups(
   from: number,
   to: number,
   context: ScheduleContext,
-) {
+  ends: Ends = [],
+): readonly AxisGroup[] {
   const iterators = extents.map((extent, axis) => placeholder(axis, extent));
   const reduced = constant(0, 'f32');
   const lowered = scalars.map((scalar) =>
     lowerScalar(scalar, { tensors: context.tensors, iterators, reduced }),
   );
-  return mergeAxes(lowered, extents, from, to);
+  return mergeAxes(lowered, extents, from, to).map((group) => {
+    const axes = Array.from({ length: group.last - group.first + 1 }, (_, at) => group.first + at);
+    return { ...group, end: flatEnd(axes, extents, ends) };
+  });
 }

@@ -19,8 +19,12 @@ export function widened(
   context: ScheduleContext,
   schedule: (wide: Tensor) => readonly ScheduledStep[],
 ): readonly ScheduledStep[] {
-  const { name, shape } = result;
-  const wide = context.temporary(`${name}_wide`, { dtype: arithmeticOfDtype(result.dtype), shape });
+  const { name, shape, ends } = result;
+  const wide = context.temporary(`${name}_wide`, {
+    dtype: arithmeticOfDtype(result.dtype),
+    shape,
+    ...(ends && { ends }),
+  });
   const body = load(
     wide,
     shape.map((_, axis) => iterator(axis)),

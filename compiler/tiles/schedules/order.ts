@@ -3,6 +3,7 @@
  * of rank r is the result's r-th. Two reductions, n² comparisons a row, stable on every device without
  * barriers.
  */
+import { extentScalar } from '../../graph/extent.ts';
 import type { ComputeNode, OrderNode, Scalar, TensorType } from '../../graph/graph.ts';
 import { apply, boolean, integer, iterator, load } from '../../graph/scalar.ts';
 import type { NodeSchedule } from './context.ts';
@@ -11,29 +12,40 @@ export const scheduleOrder: NodeSchedule<'order'> = (node, context) => {
   const source = context.tensors(node.source);
   const rank = source.shape.length;
   const extent = source.shape.at(-1) ?? 0;
-  const ranks = context.temporary(`${node.result.name}_rank`, { dtype: 'i32', shape: source.shape });
+  const ranks = context.temporary(`${node.result.name}_rank`, {
+    dtype: 'i32',
+    shape: source.shape,
+    ...(source.ends && { ends: source.ends }),
+  });
   const row = Array.from({ length: rank - 1 }, (_, axis) => iterator(axis));
   const own = iterator(rank - 1);
   const other = iterator(rank);
   const at = (place: Scalar) => load(source, [...row, place]);
+  const end = source.ends?.at(-1);
+  const isReal = (condition: Scalar) =>
+    end === undefined ? condition : apply('and', apply('lt', other, extentScalar(end)), condition);
+  const reduce: ComputeNode['reduce'] = {
+    ...{ combiner: 'sum', extents: [extent], finish: undefined },
+    ...(end && { ends: [end] }),
+  };
   const counted: ComputeNode = {
     kind: 'compute',
     result: ranks,
     body: apply(
       'select',
-      comesBefore(node.direction, source, at(other), at(own), other, own),
+      isReal(comesBefore(node.direction, source, at(other), at(own), other, own)),
       integer(1),
       integer(0),
     ),
-    reduce: { combiner: 'sum', extents: [extent], finish: undefined },
+    reduce,
     grouped: undefined,
   };
   const isWanted = apply('eq', load(ranks, [...row, iterator(rank)]), iterator(rank - 1));
   const chosen: ComputeNode = {
     kind: 'compute',
     result: node.result,
-    body: apply('select', isWanted, iterator(rank), integer(0)),
-    reduce: { combiner: 'sum', extents: [extent], finish: undefined },
+    body: apply('select', isReal(isWanted), iterator(rank), integer(0)),
+    reduce,
     grouped: undefined,
   };
   return [...context.node(counted), ...context.node(chosen)];

@@ -5,6 +5,8 @@
  * high-performance matrix multiplication", 2008). Whatever the factor is computed from, and however its
  * neighbours lie, that is paid once for each element.
  */
+import type { Extent } from '../../graph/extent.ts';
+import { endExpression, gridEnd } from '../ends.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import { loop, spread, store } from '../tile-builder.ts';
 import {
@@ -15,6 +17,7 @@ import {
   grid,
   load,
   masked,
+  minimum,
   product,
   sum,
   type TileExpression,
@@ -23,6 +26,8 @@ import type { ScheduleContext } from './context.ts';
 
 /** Rows that an element is to be multiplied with at least, or copying takes longer than it saves. */
 const fewestRows = 16;
+/** Rows that whoever reads a panel reads at a time, at most: what is masked in the value has to be there. */
+const readTogether = 16;
 /** Offsets are i32. */
 const mostElements = 2 ** 31 - 1;
 
@@ -44,6 +49,12 @@ export interface Factor {
   readonly batches: number;
   readonly columns: number;
   readonly depth: number;
+  /** Where these end in a run. What is behind the end of the depth is read up to a few rows, and is zero. */
+  readonly ends: {
+    readonly batches?: Extent | undefined;
+    readonly columns?: Extent | undefined;
+    readonly depth?: Extent | undefined;
+  };
   readonly value: (batch: TileExpression, column: TileExpression, depth: TileExpression) => TileExpression;
 }
 
@@ -52,7 +63,7 @@ export interface Factor {
  * @param rows that each element is multiplied with
  */
 export function panelsOf(
-  { name, batches, columns, depth, value }: Factor,
+  { name, batches, columns, depth, ends, value }: Factor,
   rows: number,
   { device: { core }, temporary, kernel }: ScheduleContext,
 ): Panels | undefined {
@@ -64,10 +75,15 @@ export function panelsOf(
   const panels = temporary(`${name}_panels`, { dtype: 'f32', shape });
   const [batch, panel, within] = [grid(0, batches), grid(1, count), coordinate(0, width)];
   const column = sum(product(panel, constant(width)), within);
-  const bounds = { from: constant(0), to: constant(depth), step: 1, range: { low: 0, high: depth - 1 } };
+  const last =
+    ends.depth === undefined
+      ? constant(depth)
+      : minimum(constant(depth), sum(endExpression(ends.depth, depth), constant(readTogether - 1)));
+  const bounds = { from: constant(0), to: last, step: 1, range: { low: 0, high: depth - 1 } };
   const pack = kernel({
     name: `pack_${name}`,
     grid: [batches, count],
+    gridEnds: [gridEnd(ends.batches, 1), gridEnd(ends.columns, width)],
     threads: { rows: 1, columns: 1 },
     body: [
       loop('k', bounds, (k) => [

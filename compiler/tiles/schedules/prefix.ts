@@ -1,5 +1,6 @@
 /** Prefix reductions: each invocation walks along one row, keeping what it has so far. */
 import { combine, identityOf } from '../combiners.ts';
+import { endExpression, flatEnd, gridEnd } from '../ends.ts';
 import { define, loop, register, spread, store, update } from '../tile-builder.ts';
 import {
   arithmeticOfDtype,
@@ -22,7 +23,8 @@ export const schedulePrefix: NodeSchedule<'prefix'> = (node, context) => {
     return widened(node.result, context, (wide) => schedulePrefix({ ...node, result: wide }, context));
   }
   const source = context.tensors(node.source);
-  const length = node.result.shape.at(-1) ?? 1;
+  const { shape, ends } = node.result;
+  const length = shape.at(-1) ?? 1;
   const rows = count / length;
   const invocations = Math.min(64, 2 ** Math.ceil(Math.log2(rows)));
   const groups = Math.ceil(rows / invocations);
@@ -34,12 +36,18 @@ export const schedulePrefix: NodeSchedule<'prefix'> = (node, context) => {
     context.kernel({
       name: `prefix_${node.result.name}`,
       grid: [groups],
+      gridEnds: [gridEnd(flatEnd([...shape.keys()].slice(0, -1), shape, ends ?? []), invocations)],
       threads: { rows: 1, columns: invocations },
       body: [
         define(register('so_far', dtype, [axis]), identityOf(node.combiner, dtype)),
         loop(
           'i',
-          { from: constant(0), to: constant(length), step: 1, range: { low: 0, high: length - 1 } },
+          {
+            from: constant(0),
+            to: endExpression(ends?.at(-1), length),
+            step: 1,
+            range: { low: 0, high: length - 1 },
+          },
           (place) => {
             const at = sum(product(row, constant(length)), place);
             const next = load(source.id, source.dtype, at);

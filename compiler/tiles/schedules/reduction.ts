@@ -9,14 +9,16 @@
 import type { Arithmetic, ComputeNode, Scalar } from '../../graph/graph.ts';
 import { mapScalar, scalarType } from '../../graph/scalar.ts';
 import { identityValue, isPositional } from '../combiners.ts';
+import { endsOf } from '../ends.ts';
 import { lowerScalar } from '../lower-scalar.ts';
 import { type AxisGroup, groupIterators, neighbouringLoads } from '../merge-axes.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import { spread, store } from '../tile-builder.ts';
-import { below, constant, coordinate, element, grid, product, sum, unflatten } from '../tile-expression.ts';
+import { coordinate, element, unflatten } from '../tile-expression.ts';
 import type { ThreadShape, TileAxis } from '../tile-program.ts';
 import { accumulate } from './accumulate.ts';
 import { elementCount, type ScheduleContext } from './context.ts';
+import { flatResults } from './flat-results.ts';
 import { mergedGroups, scheduleMap } from './map.ts';
 import { sharesWords } from './narrow-result.ts';
 import { rowLayout } from './row-layout.ts';
@@ -72,7 +74,7 @@ function analyse(node: ReductionNode, context: ScheduleContext): Reduction {
     shape.length,
     context,
   );
-  const reduced = mergedGroups([node.body], extents, shape.length, extents.length, context);
+  const reduced = mergedGroups([node.body], extents, shape.length, extents.length, context, endsOf(node));
   return {
     node,
     dtype: scalarType(node.body),
@@ -117,12 +119,11 @@ interface Layout {
 }
 
 function reductionKernel(reduction: Reduction, context: ScheduleContext) {
-  const { node, dtype, outputs, reduced, count } = reduction;
+  const { node, dtype, outputs, reduced } = reduction;
   const { threads, axes } =
     reduction.direction === 'columns' ? columnLayout(reduction, context) : alongRows(reduction, context);
   const tile = axes[0].extent;
-  const groups = Math.ceil(count / tile);
-  const flat = sum(product(grid(0, groups), constant(tile)), coordinate(0, tile));
+  const { flat, mask, ...ofGrid } = flatResults(node.result, tile);
   const results = groupIterators(
     outputs,
     unflatten(
@@ -139,7 +140,7 @@ function reductionKernel(reduction: Reduction, context: ScheduleContext) {
       : lowerScalar(finish, { tensors: context.tensors, iterators: results, reduced: last });
   return {
     name: `reduce_${result.name}`,
-    grid: [groups],
+    ...ofGrid,
     threads,
     body: [
       ...accumulate({
@@ -147,7 +148,7 @@ function reductionKernel(reduction: Reduction, context: ScheduleContext) {
         value: (iterators) =>
           lowerScalar(node.body, { tensors: context.tensors, iterators: [...results, ...iterators] }),
       }),
-      store(result, [axes[0]], flat, finished, below(flat, constant(count))),
+      store(result, [axes[0]], flat, finished, mask),
     ],
   };
 }

@@ -7,6 +7,7 @@
  */
 import type { RouteNode, Tensor } from '../../graph/graph.ts';
 import { integer } from '../../graph/scalar.ts';
+import { endExpression } from '../ends.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import { define, loop, register, spread, store, update } from '../tile-builder.ts';
 import {
@@ -83,12 +84,15 @@ function overPicks(
 ): TileStatement {
   const { pick, count, length, chunks } = routing;
   const isRagged = chunks * length !== count;
-  const bounds = { from: constant(0), to: constant(length), step: 1, range: { low: 0, high: length - 1 } };
+  const end = endExpression(routing.node.end, count);
+  // One chunk may end in a run; of several what is behind the end is looked at, and picks no expert.
+  const to = chunks === 1 ? end : constant(length);
+  const bounds = { from: constant(0), to, step: 1, range: { low: 0, high: length - 1 } };
   return loop(name, bounds, (within) => {
     const place = sum(from, within);
     const picked = load(pick.id, pick.dtype, place);
     // Behind the end there is the pick of no expert.
-    const isReal = isRagged ? below(place, constant(count)) : undefined;
+    const isReal = isRagged || (routing.node.end !== undefined && chunks > 1) ? below(place, end) : undefined;
     return body(place, masked(isReal, picked, constant(routing.node.experts + 1)));
   });
 }

@@ -9,6 +9,7 @@ import type { Combiner, ComputeNode, Scalar, Tensor, TensorId } from '../../grap
 import { reduced, scalarType } from '../../graph/scalar.ts';
 import { asStored } from '../../optimize/inline.ts';
 import { combine, isPositional } from '../combiners.ts';
+import { endsOf } from '../ends.ts';
 import { type Bindings, lowerScalar } from '../lower-scalar.ts';
 import { type AxisGroup, groupIterators } from '../merge-axes.ts';
 import type { RowCluster, RowMember } from '../row-clusters.ts';
@@ -17,14 +18,12 @@ import { define, register, store } from '../tile-builder.ts';
 import {
   apply,
   arithmeticOfDtype,
-  below,
   both,
   constant,
   constantValue,
   coordinate,
   element,
   flatten,
-  grid,
   masked,
   product,
   sum,
@@ -35,6 +34,7 @@ import type { TileStatement } from '../tile-program.ts';
 import { accumulate, walkAlong } from './accumulate.ts';
 import { bestPlaces } from './best-places.ts';
 import type { ScheduleContext } from './context.ts';
+import { flatResults } from './flat-results.ts';
 import { mergedGroups } from './map.ts';
 import { fours, type RowLayout, rowLayout } from './row-layout.ts';
 
@@ -42,15 +42,15 @@ export function scheduleRowCluster(cluster: RowCluster, context: ScheduleContext
   const count = cluster.rows.reduce((total, extent) => total * extent, 1);
   const layout = layoutOf(cluster, count, context);
   const tile = layout.rows.extent;
-  const groups = Math.ceil(count / tile);
-  const row = sum(product(grid(0, groups), constant(tile)), coordinate(0, tile));
+  const ends = cluster.members[0]?.node.result.ends?.slice(0, cluster.rows.length);
+  const { flat: row, mask, ...ofGrid } = flatResults({ shape: cluster.rows, ...(ends && { ends }) }, tile);
   const kept = new Map<TensorId, readonly string[]>();
-  const writing: Writing = { cluster, context, layout, count, row, kept };
+  const writing: Writing = { cluster, context, layout, mask, row, kept };
   const body = cluster.members.flatMap((member, at) => [...statementsOf(writing, member, `m${at}_`)]);
   const last = cluster.members.at(-1)!;
   return context.kernel({
     name: `rows_${last.node.result.name}`,
-    grid: [groups],
+    ...ofGrid,
     threads: layout.threads,
     body,
   });
@@ -60,7 +60,8 @@ interface Writing {
   readonly cluster: RowCluster;
   readonly context: ScheduleContext;
   readonly layout: RowLayout;
-  readonly count: number;
+  /** Whether a row is one; undefined where all are. */
+  readonly mask: TileExpression | undefined;
   /** The flat row, for each row of a tile. */
   readonly row: TileExpression;
   /** For each result in registers the names of its tiles, one for each of its elements in a row. */
@@ -93,16 +94,17 @@ function walkOf(member: RowMember, rank: number, context: ScheduleContext): read
     case 'few':
       return [];
     case 'best': {
-      const extent = context.tensors(member.node.source).shape.at(-1)!;
-      return [{ first: rank, last: rank, extent, carrier: rank }];
+      const source = context.tensors(member.node.source);
+      const extent = source.shape.at(-1)!;
+      return [{ first: rank, last: rank, extent, carrier: rank, end: source.ends?.at(-1) }];
     }
     case 'statistic': {
       const extents = [...member.node.result.shape, ...member.node.reduce.extents];
-      return mergedGroups([member.node.body], extents, rank, extents.length, context);
+      return mergedGroups([member.node.body], extents, rank, extents.length, context, endsOf(member.node));
     }
     case 'wide': {
       const { shape } = member.node.result;
-      return mergedGroups([member.node.body], shape, rank, shape.length, context);
+      return mergedGroups([member.node.body], shape, rank, shape.length, context, endsOf(member.node));
     }
   }
 }
@@ -208,7 +210,7 @@ function bestOf(
 }
 
 function wideOf(writing: Writing, member: RowMember & { readonly kind: 'wide' }): readonly TileStatement[] {
-  const { context, layout, cluster, count, row } = writing;
+  const { context, layout, cluster, mask: ofRows } = writing;
   const { node } = member;
   if (!cluster.stored.has(node.result.id)) return [];
   const { shape } = node.result;
@@ -218,13 +220,13 @@ function wideOf(writing: Writing, member: RowMember & { readonly kind: 'wide' })
   // Whole words are stored at once.
   const columns = layout.columns(fours(groups.at(-1)!.extent));
   return [
-    ...walkAlong(groups, columns.extent, (iterators, mask) => [
+    ...walkAlong(groups, columns.extent, (iterators, ofWalk) => [
       store(
         node.result,
         [layout.rows, columns],
         flatten([...rows, ...iterators], shape),
         lowered(node.body, iterators),
-        both(mask, below(row, constant(count))),
+        both(ofWalk, ofRows),
       ),
     ]),
   ];
@@ -234,7 +236,7 @@ function wideOf(writing: Writing, member: RowMember & { readonly kind: 'wide' })
 
 /** Puts the elements of a row of the result in registers, and in memory where others read them. */
 function keep(
-  { cluster, context, layout, count, row, kept }: Writing,
+  { cluster, context, layout, mask, row, kept }: Writing,
   result: Tensor,
   values: readonly TileExpression[],
   prefix: string,
@@ -252,7 +254,7 @@ function keep(
             [layout.rows],
             sum(product(row, constant(values.length)), constant(at)),
             element(names[at]!, dtype, [coordinate(0, layout.rows.extent)]),
-            below(row, constant(count)),
+            mask,
           ),
         ]
       : []),

@@ -20,6 +20,7 @@ import {
   substituteIterators,
 } from '../../graph/scalar.ts';
 import { factorsOf, product as productOf } from '../../optimize/contraction.ts';
+import { endExpression, endsOf, gridEnd } from '../ends.ts';
 import { lowerScalar } from '../lower-scalar.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import {
@@ -101,6 +102,7 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
   const { shape } = node.result;
   const rank = shape.length;
   const extents = [...shape, node.extent, ...node.scoreExtents];
+  const ends = endsOf(node);
   const scalars = [node.scoreBody, node.logit, node.value, ...(node.visible ? [node.visible] : [])];
   const depth = node.scoreExtents[0] ?? 1;
   const separated = depth <= mostComponents && depth % 4 === 0 ? separate(node) : undefined;
@@ -113,9 +115,10 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
     extents,
     scalars,
     context,
+    ends,
   );
-  const rows = axisClass(rowAxes.filter(isShared), extents, scalars, context);
-  const values = axisClass(node.valueAxes, extents, [node.value], context);
+  const rows = axisClass(rowAxes.filter(isShared), extents, scalars, context, ends);
+  const values = axisClass(node.valueAxes, extents, [node.value], context, ends);
 
   const lanes = separated !== undefined ? device.subgroupSize : undefined;
   const perThread = rowsPerThread(rows.extent, context);
@@ -163,6 +166,7 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
       : panelsOf(
           {
             ...{ name: node.result.name, batches: batch.extent, columns: node.extent, depth },
+            ends: { batches: batch.end, columns: node.end },
             value: (ofBatch, u, within) => lowered(separated.ofStream, at({ ofBatch, u, depth: within })),
           },
           rows.extent,
@@ -171,7 +175,7 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
   const lookedUp = lookedUpBound(node, rows, together, groups.rows, context);
   const bound =
     lookedUp === undefined
-      ? minimum(constant(node.extent), lastVisible(node, rows, at, first, together, context))
+      ? minimum(endExpression(node.end, node.extent), lastVisible(node, rows, at, first, together, context))
       : load(lookedUp.result.id, 'i32', grid(1, groups.rows));
   const outputs = at({ row, value });
   const isRow = below(row, constant(rows.extent));
@@ -194,12 +198,14 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
     const seesNothing = apply('eq', 'bool', total, constant(0, 'f32'));
     return node.visible === undefined ? mean : masked(seesNothing, constant(0, 'f32'), mean);
   };
+  const gridEnds = [gridEnd(batch.end, 1), gridEnd(rows.end, together), gridEnd(values.end, components)];
   const before = lookedUp === undefined ? [] : context.node(lookedUp);
   if (separated !== undefined && panels !== undefined && device.core !== undefined) {
     const blocked = blockedKernel(
       {
         ...{ node, rowAxis, components, depth, bound, lowest, width: device.core.columns },
         groups: { batch: batch.extent, ...groups },
+        gridEnds,
         ofRow: (d) => lowered(separated.ofRow, at({ row, depth: d })),
         ofStream: (panel, d, place) => panels.element(grid(0, batch.extent), panel, d, place),
         logit: (u, score) => lowered(node.logit, at({ row, u }), score),
@@ -278,7 +284,11 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
       ),
       define(
         register('values', 'f32', [dealt, wholeValues]),
-        masked(isReal(u(0)), lowered(node.value, at({ value, u: u(0) })), constant(0, 'f32')),
+        masked(
+          below(u(0), endExpression(node.end, node.extent)),
+          lowered(node.value, at({ value, u: u(0) })),
+          constant(0, 'f32'),
+        ),
       ),
       multiplyAccumulate('sum', 'p', 'values', 'kn'),
       update('so_far', element('top', 'f32', own)),
@@ -289,6 +299,7 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
   const attend = context.kernel({
     name: `attend_${node.result.name}`,
     grid: [batch.extent, groups.rows, groups.values],
+    gridEnds,
     threads: { rows: 1, columns: threads },
     body: [
       define(register('so_far', 'f32', [rowAxis]), constant(lowest, 'f32')),
@@ -417,8 +428,8 @@ function lowerOffset(tensor: Tensor, outputs: readonly TileExpression[]): TileEx
 }
 
 /**
- * One more than the last position that any row of the workgroup sees, as far as a conjunct `start + u <=
- * f(row)` of `visible` tells, for an f that grows with the row: its value at the workgroup's last row. Below
+ * One more than the last position that any row of the workgroup sees, as far as conjuncts `start + u <=
+ * f(row)` of `visible` tell, for an f that grows with the row: its value at the workgroup's last row. Below
  * 0 where nothing is seen.
  */
 function lastVisible(
@@ -434,18 +445,17 @@ function lastVisible(
   const streamed = node.result.shape.length;
   const last = minimum(sum(first, constant(together - 1)), constant(rows.extent - 1));
   const [growing] = rows.axes;
-  for (const conjunct of conjuncts(node.visible)) {
-    if (conjunct.op !== 'apply' || (conjunct.function !== 'le' && conjunct.function !== 'lt')) continue;
+  return conjuncts(node.visible).reduce((bound, conjunct) => {
+    if (conjunct.op !== 'apply' || (conjunct.function !== 'le' && conjunct.function !== 'lt')) return bound;
     const [left, right] = conjunct.operands as [Scalar, Scalar];
     const start = startOf(left, streamed);
-    if (start === undefined || !growsWith(right, growing!, rows.axes)) continue;
+    if (start === undefined || !growsWith(right, growing!, rows.axes)) return bound;
     const [limit, begin] = [right, start].map((scalar) =>
       lowerScalar(scalar, { tensors: context.tensors, iterators: at({ row: last }) }),
     ) as [TileExpression, TileExpression];
     const end = conjunct.function === 'le' ? sum(limit, constant(1)) : limit;
-    return difference(end, begin);
-  }
-  return everything;
+    return minimum(bound, difference(end, begin));
+  }, everything);
 }
 
 /**
@@ -524,6 +534,7 @@ function isSameForAll(scalar: Scalar): boolean {
     case 'constant':
     case 'counter':
     case 'coordinate':
+    case 'size':
       return true;
     case 'load':
       return scalar.subscripts.length === 0;

@@ -4,6 +4,7 @@
  * several columns, and shares the reduced axis with its neighbours, so that what they read together is one
  * piece of memory.
  */
+import { endExpression, gridEnd } from '../ends.ts';
 import { lowerScalar } from '../lower-scalar.ts';
 import { define, loop, reduceTiles, register, spread, store, update } from '../tile-builder.ts';
 import {
@@ -96,6 +97,7 @@ export function thinKernel(problem: Problem, context: ScheduleContext): KernelPa
   return {
     name: `contract_${node.result.name}`,
     grid: [batch.extent, groups],
+    gridEnds: [gridEnd(batch.end, 1), gridEnd(columns.end, width)],
     threads: layout.threads,
     body: [
       define(register('partial', 'f32', [layout.rows, layout.columns, layout.depth]), zero),
@@ -103,7 +105,7 @@ export function thinKernel(problem: Problem, context: ScheduleContext): KernelPa
         'k',
         {
           from: constant(0),
-          to: constant(reduced.extent),
+          to: endExpression(reduced.end, reduced.extent),
           step,
           range: { low: 0, high: last },
           multipleOf: step,
