@@ -17,13 +17,13 @@ import { allTensors } from '../compiler/graph/uses.ts';
 import { entryOf } from '../compiler/lower/entry.ts';
 import { contractionOf } from '../compiler/optimize/contraction.ts';
 import { exchangeOf, sentBytes } from '../compiler/plan/expand-exchange.ts';
+import type { AnyManifest } from '../compiler/plan/package.ts';
 import { typeText } from '../compiler/plan/storage-bytes.ts';
 import { launchCount } from '../compiler/plan/walk-steps.ts';
 import { deviceCount, type Mesh, showList } from '../dsl/placement/placement.ts';
 import type { Dtype } from '../dsl/types/dtype.ts';
 import { isUserError } from '../runtime/errors.ts';
-import type { OpenedDevice } from '../runtime/webgpu/device.ts';
-import { type Checked, type Compiled, type Instance, type Lowered, showGraph } from './compile.ts';
+import { type Checked, type Instance, type Lowered, showGraph } from './compile.ts';
 import { showInstance, showSignature } from './signature.ts';
 
 export interface Explanation {
@@ -145,16 +145,9 @@ function explainMesh(mesh: Mesh, graph: Graph): ExplainedMesh {
   };
 }
 
-export function explainPlan(
-  { package: { manifest } }: Compiled,
-  { description }: OpenedDevice,
-): ExplainedPlan {
-  return {
-    device: description,
-    kernels: manifest.kernels.length,
-    launches: launchCount(manifest.steps),
-    peakBytes: manifest.peakBytes,
-  };
+/** @param device where it would run, in a line */
+export function explainPlan({ kernels, steps, peakBytes }: AnyManifest, device: string): ExplainedPlan {
+  return { device, kernels: kernels.length, launches: launchCount(steps), peakBytes };
 }
 
 function explainNode({ node, step, ...cost }: NodeCost): ExplainedNode {

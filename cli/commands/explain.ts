@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import { bytesText, typeText } from '../../compiler/plan/storage-bytes.ts';
-import { compileFor, type Instance, type Lowered, lower } from '../../driver/compile.ts';
+import { chooseTarget, onChosen } from '../../driver/choose-target.ts';
+import { compileFor, compileWasm, type Instance, type Lowered, lower } from '../../driver/compile.ts';
 import {
   type ExplainedMesh,
   type ExplainedNode,
@@ -15,8 +16,7 @@ import { entryPicture, type MeshPicture } from '../../driver/mesh-picture.ts';
 import { writeFileBeside } from '../../driver/write-file.ts';
 import { showList } from '../../dsl/placement/placement.ts';
 import { isUserError } from '../../runtime/errors.ts';
-import { openAdapter } from '../../runtime/webgpu/adapter.ts';
-import { openDevice } from '../../runtime/webgpu/device.ts';
+import { wasmDeviceHere } from '../../runtime/wasm/features.ts';
 import { UsageError } from '../exit.ts';
 import { createOutput, type Output } from '../output.ts';
 import { gridsOf } from '../picture/grid.ts';
@@ -44,7 +44,10 @@ export function addExplain(command: Command, streams: Streams): void {
       .argument('<file>', 'a .ricci file'),
   )
     .addOption(
-      new Option('--adapter <kind>', 'the adapter to plan for; none leaves the plan out')
+      new Option(
+        '--adapter <kind>',
+        'the adapter to plan for: if not given, where run would run it; none leaves the plan out',
+      )
         .choices(['auto', 'hardware', 'software', 'none'])
         .default('auto'),
     )
@@ -113,12 +116,23 @@ async function planFor(
 ): Promise<ExplainedPlan | string> {
   if (kind === 'none') return 'not asked for';
   try {
-    const opened = await openDevice(await openAdapter({ kind }));
-    try {
-      return explainPlan(compileFor(lowered, instance, opened.profile, output.advance), opened);
-    } finally {
-      opened.destroy();
-    }
+    const chosen = await chooseTarget({ adapter: kind, report: () => undefined });
+    return await onChosen(chosen, {
+      wasm: async () => {
+        const device = wasmDeviceHere();
+        const { manifest } = compileWasm(lowered, instance, device, output.advance).package;
+        return explainPlan(manifest, device.name);
+      },
+      wgsl: async () => {
+        const opened = await chosen.open();
+        try {
+          const { manifest } = compileFor(lowered, instance, opened.profile, output.advance).package;
+          return explainPlan(manifest, opened.description);
+        } finally {
+          opened.destroy();
+        }
+      },
+    });
   } catch (error) {
     if (isUserError(error)) return error.message;
     throw error;
@@ -168,7 +182,7 @@ function meshText({ axes, devices, sentBytes, exchanges }: ExplainedMesh): strin
 function planText(plan: ExplainedPlan | string): string {
   if (typeof plan === 'string') return `no plan for a device: ${plan}`;
   const { device, kernels, launches, peakBytes } = plan;
-  return `planned on ${device}: ${counted(kernels, 'kernel')}, ${counted(launches, 'launch', 'es')}, ${bytesText(peakBytes)} of device memory`;
+  return `planned on ${device}: ${counted(kernels, 'kernel')}, ${counted(launches, 'launch', 'es')}, ${bytesText(peakBytes)} of memory`;
 }
 
 function tensorLines(
