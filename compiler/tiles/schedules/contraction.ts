@@ -263,6 +263,8 @@ function contractionSteps(
       batches: node.grouped?.experts ?? batch.extent,
       columns: columns.extent,
       depth: reduced.extent,
+      width: chosen.columns,
+      hasVectors: hasVectors(problem, context),
       value: (ofBatch, col, depth) =>
         lowered(
           source.right,
@@ -326,6 +328,14 @@ function contractionSteps(
     ],
   });
   return panels === undefined ? [kernel] : [panels.pack, kernel];
+}
+
+/** Whether four neighbours of the right factor are a vector of f32 in memory. */
+function hasVectors({ contraction, columns, rightOrder }: Problem, { tensors }: ScheduleContext): boolean {
+  const { right } = contraction;
+  return (
+    rightOrder === 'kn' && columns.isFlat && right.op === 'load' && tensors(right.tensor).dtype === 'f32'
+  );
 }
 
 /**
