@@ -1,8 +1,9 @@
 /** Cuts a graph into kernels: one schedule for each kind of node, chosen by one table. */
 import type { ComputeNode, Graph, LoopId, Node, NodeKind, Tensor, TensorId } from '../graph/graph.ts';
-import { allTensors } from '../graph/uses.ts';
+import { allTensors, readsOf } from '../graph/uses.ts';
 import { contractionOf } from '../optimize/contraction.ts';
 import type { DeviceProfile } from './device-profile.ts';
+import { fuseKernels } from './fuse-kernels.ts';
 import { mergeKernels } from './merge-kernels.ts';
 import { clusterRows } from './row-clusters.ts';
 import type { Schedule, ScheduledStep } from './scheduled.ts';
@@ -92,7 +93,11 @@ export function scheduleGraph(graph: Graph, device: DeviceProfile): Schedule {
       if (each.kind !== 'loop') return scheduleWhole(each, context);
       return [{ kind: 'loop', loop: each, steps: scheduleList(each.body, [...enclosing, each.loop]) }];
     });
-    return mergeKernels(steps, device, enclosing);
+    const given = new Set(part.outputs.map(({ tensor }) => tensor));
+    for (const node of part.nodes)
+      if (node.kind === 'loop') for (const tensor of readsOf(node)) given.add(tensor);
+    const fused = fuseKernels(steps, device, enclosing, (tensor) => given.has(tensor));
+    return mergeKernels(fused, device, enclosing);
   };
 
   return { steps: scheduleList(graph, []), temporaries };

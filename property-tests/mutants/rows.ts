@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: texts of the compiler
 /** Faults of kernels that have whole rows, noticed in WebAssembly. */
 import { type ByFile, faultsOf } from './kernels.ts';
 import { inFile, type Mutant } from './mutant.ts';
@@ -108,6 +109,28 @@ export const mergedMutants: ByFile = faultsOf('compiler/tiles', {
       'touches(second, written(first)) || touches(first, written(second))',
       'touches(first, written(second)) && touches(second, written(first))',
       'softmax.ricci: down N=40,M=8',
+    ],
+  ],
+  'fuse-kernels.ts': [
+    [
+      'computes one of two products',
+      "apart.add(tile);\n  return 'again';",
+      'return [second];',
+      'experts.ricci: mixture T=9,D=16,F=16',
+    ],
+    [
+      'takes what is stored of other rows',
+      'isOwn &&= keyOf(expression.offset) === keyOf(given.offset)',
+      'isOwn &&= true',
+      'contractions.ricci: turned_gate T=24,D=24',
+    ],
+  ],
+  'expression-keys.ts': [
+    [
+      'takes all tensors to be one',
+      '`load ${expression.tensor}`',
+      '`load`',
+      'experts.ricci: mixture T=9,D=16,F=16',
     ],
   ],
   'map-expression.ts': [

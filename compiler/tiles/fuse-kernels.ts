@@ -1,0 +1,245 @@
+/**
+ * A kernel goes into the one that reads what it stores, where both do the same for each element: the products
+ * with the gate's and the other weights of a gated network go over the same rows and columns, and the second
+ * multiplies by the first. The statements of both are put side by side, those that are alike once, so that
+ * what they share (the rows of the left factor, which expert they are of) is read once; and what the first
+ * would store stays in registers.
+ */
+import type { LoopId, TensorId } from '../graph/graph.ts';
+import type { DeviceProfile } from './device-profile.ts';
+import { type ExpressionKey, expressionKeys } from './expression-keys.ts';
+import { expressionMapper, mapStatement } from './map-expression.ts';
+import type { ScheduledStep } from './scheduled.ts';
+import { allStatements, program } from './tile-builder.ts';
+import type { Tile, TileProgram, TileStatement } from './tile-program.ts';
+
+type Store = TileStatement & { readonly kind: 'store' };
+
+/**
+ * The steps of one list. `isRead` tells of a tensor that something other than the kernels of the list reads
+ * it; `enclosing` are the loops around it.
+ */
+export function fuseKernels(
+  steps: readonly ScheduledStep[],
+  device: DeviceProfile,
+  enclosing: readonly LoopId[],
+  isRead: (tensor: TensorId) => boolean,
+): readonly ScheduledStep[] {
+  // Its registers hold the sums of one product.
+  if (device.core !== undefined) return steps;
+  const readers = new Map<TensorId, number>();
+  for (const step of steps)
+    for (const tensor of readsOf(step)) readers.set(tensor, (readers.get(tensor) ?? 0) + 1);
+  const isOnlyRead = (tensor: TensorId) => readers.get(tensor) === 1 && !isRead(tensor);
+  const fused: ScheduledStep[] = [];
+  for (const step of steps) {
+    if (step.kind !== 'kernel') {
+      fused.push(step);
+      continue;
+    }
+    const reads = readsOf(step);
+    const place = fused.findLastIndex((before) => {
+      const only = before.kind === 'kernel' ? storedBy(before.program) : undefined;
+      return only !== undefined && reads.has(only) && isOnlyRead(only);
+    });
+    const before = fused[place];
+    const both = before?.kind === 'kernel' && side(before.program, step.program, device, enclosing);
+    if (both) fused.splice(place, 1);
+    fused.push(both ? { kind: 'kernel', program: both } : step);
+  }
+  return fused;
+}
+
+/** What a loop reads is among what others read. */
+function readsOf(step: ScheduledStep): ReadonlySet<TensorId> {
+  if (step.kind === 'loop') return new Set();
+  if (step.kind === 'exchange') return new Set([step.node.source]);
+  const read = step.program.buffers.filter(({ access }) => access !== 'write');
+  return new Set(read.map(({ tensor }) => tensor));
+}
+
+/** The one tensor that a kernel stores, in its last statement. */
+function storedBy({ buffers, body }: TileProgram): TensorId | undefined {
+  const written = buffers.filter(({ access }) => access !== 'read');
+  const last = body.at(-1);
+  return written.length === 1 && last?.kind === 'store' ? last.tensor : undefined;
+}
+
+/** Both as one, or undefined where they are not alike. */
+function side(
+  first: TileProgram,
+  second: TileProgram,
+  device: DeviceProfile,
+  enclosing: readonly LoopId[],
+): TileProgram | undefined {
+  const isAlike =
+    `${first.grid}` === `${second.grid}` &&
+    JSON.stringify(first.gridEnds) === JSON.stringify(second.gridEnds) &&
+    first.threads.rows === second.threads.rows &&
+    first.threads.columns === second.threads.columns;
+  if (!isAlike || storedBy(second) === undefined) return undefined;
+  const body = sideBySide(first, second);
+  if (body === undefined) return undefined;
+  const { name, grid, gridEnds = [], threads } = second;
+  const fused = program({ name, grid, gridEnds, threads, body, enclosing });
+  const between = storedBy(first);
+  const fits =
+    // Nothing but the last statement may read it.
+    fused.buffers.every(({ tensor }) => tensor !== between) &&
+    fused.buffers.length <= device.maxStorageBuffersPerStage &&
+    sharedBytes(body) <= device.maxWorkgroupBytes;
+  return fits ? fused : undefined;
+}
+
+/**
+ * Tiles that begin alike are taken to be one until a statement does something else with each: then all is
+ * done again with two of them.
+ */
+function sideBySide(first: TileProgram, second: TileProgram): readonly TileStatement[] | undefined {
+  const [given, taken] = [first.body.at(-1), second.body.at(-1)];
+  if (given?.kind !== 'store' || taken?.kind !== 'store') return undefined;
+  const prefix = freePrefix(second.body);
+  const apart = new Set<string>();
+  for (;;) {
+    const pairing = createPairing(prefix, apart);
+    const paired = pairedBodies(first.body.slice(0, -1), second.body.slice(0, -1), pairing);
+    if (paired === 'unlike') return undefined;
+    if (paired === 'again') continue;
+    const store = withValue(pairing.renamed(given), taken, pairing.keyOf);
+    return store && [...paired, store];
+  }
+}
+
+// ── statements ─────────────────────────────────────────────────────────────────────────────────────────────
+
+interface Pairing {
+  /** What tiles and loops of the first kernel are called in both. */
+  readonly names: Map<string, string>;
+  /** Before the names of the first kernel's own. */
+  readonly prefix: string;
+  /** Tiles of the first kernel that are not the second's, though they begin alike. */
+  readonly apart: Set<string>;
+  readonly keyOf: ExpressionKey;
+  readonly renamed: <S extends TileStatement>(statement: S) => S;
+}
+
+function createPairing(prefix: string, apart: Set<string>): Pairing {
+  const names = new Map<string, string>();
+  const rename = (name: string) => names.get(name) ?? name;
+  const map = expressionMapper((expression) => {
+    if (expression.op === 'element') return { ...expression, tile: rename(expression.tile) };
+    return expression.op === 'variable' ? { ...expression, name: rename(expression.name) } : expression;
+  });
+  return {
+    ...{ names, prefix, apart, keyOf: expressionKeys() },
+    renamed: (statement) => mapStatement(statement, map, rename) as typeof statement,
+  };
+}
+
+/** A prefix that no name has, also where one of the two was fused before. */
+function freePrefix(body: readonly TileStatement[]): string {
+  const names = allStatements(body).flatMap((statement) => {
+    if (statement.kind === 'define') return [statement.tile.name];
+    if (statement.kind === 'reduce') return statement.into;
+    return statement.kind === 'loop' ? [statement.variable] : [];
+  });
+  let prefix = 'with_';
+  while (names.some((name) => name.startsWith(prefix))) prefix = `with_${prefix}`;
+  return prefix;
+}
+
+/** `unlike`: the kernels are not alike; `again`: a tile was found to be two. */
+type Paired = readonly TileStatement[] | 'unlike' | 'again';
+
+function pairedBodies(
+  first: readonly TileStatement[],
+  second: readonly TileStatement[],
+  pairing: Pairing,
+): Paired {
+  if (first.length !== second.length) return 'unlike';
+  const statements: TileStatement[] = [];
+  for (const [at, own] of first.entries()) {
+    const pair = pairOf(own, second[at]!, pairing);
+    if (typeof pair === 'string') return pair;
+    statements.push(...pair);
+  }
+  return statements;
+}
+
+/** Two statements as one where they are alike, and one after the other where they do the same with others. */
+function pairOf(first: TileStatement, second: TileStatement, pairing: Pairing): Paired {
+  const { names, prefix, apart, keyOf, renamed } = pairing;
+  if (first.kind === 'define' && second.kind === 'define') {
+    const [{ name }, other] = [first.tile, second.tile];
+    if (layoutOf(first.tile) !== layoutOf(other)) return 'unlike';
+    const isOne = keyOf(renamed(first).value) === keyOf(second.value) && !apart.has(name);
+    names.set(name, isOne ? other.name : `${prefix}${name}`);
+    return isOne ? [second] : [renamed(first), second];
+  }
+  if (first.kind === 'loop' && second.kind === 'loop') {
+    const { from, to, step } = renamed(first);
+    const isAlike = keyOf(from) === keyOf(second.from) && keyOf(to) === keyOf(second.to);
+    if (!isAlike || step !== second.step) return 'unlike';
+    names.set(first.variable, second.variable);
+    const body = pairedBodies(first.body, second.body, pairing);
+    return typeof body === 'string' ? body : [{ ...second, body }];
+  }
+  if (first.kind === 'update' && second.kind === 'update')
+    return changes(first, second, first.tile, pairing, ({ tile, value }) => `${tile} ${keyOf(value)}`);
+  if (first.kind === 'multiplyAccumulate' && second.kind === 'multiplyAccumulate')
+    return changes(
+      ...([first, second, first.into, pairing] as const),
+      ({ into, left, right, rightOrder }) => `${into} ${left} ${right} ${rightOrder}`,
+    );
+  return 'unlike';
+}
+
+/** Both change a tile: the same one in the same way, or each its own. */
+function changes<S extends TileStatement>(
+  first: S,
+  second: S,
+  tile: string,
+  { names, prefix, apart, renamed }: Pairing,
+  textOf: (statement: S) => string,
+): Paired {
+  const own = renamed(first);
+  if (textOf(own) === textOf(second)) return [second];
+  if (names.get(tile) === `${prefix}${tile}`) return [own, second];
+  apart.add(tile);
+  return 'again';
+}
+
+function layoutOf({ dtype, space, axes }: Tile): string {
+  return JSON.stringify([dtype, space, axes]);
+}
+
+/** The second store with what the first would store in place of what it reads of that; undefined: it cannot. */
+function withValue(given: Store, taken: Store, keyOf: ExpressionKey): Store | undefined {
+  const isAlike =
+    layoutsOf(given) === layoutsOf(taken) &&
+    (given.mask === undefined || (taken.mask !== undefined && keyOf(given.mask) === keyOf(taken.mask)));
+  if (!isAlike) return undefined;
+  let isOwn = true;
+  const map = expressionMapper((expression) => {
+    if (expression.op !== 'load' || expression.tensor !== given.tensor) return expression;
+    isOwn &&= keyOf(expression.offset) === keyOf(given.offset) && expression.dtype === 'f32';
+    return given.value;
+  });
+  const store = mapStatement(taken, map, (name) => name) as Store;
+  return isOwn ? store : undefined;
+}
+
+function layoutsOf({ axes }: Store): string {
+  return JSON.stringify(axes);
+}
+
+function sharedBytes(body: readonly TileStatement[]): number {
+  const bytesOf = ({ axes }: Tile) => 4 * axes.reduce((total, { extent }) => total * extent, 1);
+  return allStatements(body).reduce(
+    (total, statement) =>
+      statement.kind === 'define' && statement.tile.space === 'shared'
+        ? total + bytesOf(statement.tile)
+        : total,
+    0,
+  );
+}
