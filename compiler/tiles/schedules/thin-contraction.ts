@@ -19,10 +19,11 @@ import {
   sum,
   type TileExpression,
 } from '../tile-expression.ts';
-import type { TileAxis } from '../tile-program.ts';
+import type { TileAxis, TileStatement } from '../tile-program.ts';
 import { iteratorsAt } from './axis-class.ts';
 import type { KernelParts, ScheduleContext } from './context.ts';
 import type { Problem } from './contraction.ts';
+import { sharedRun } from './shared-run.ts';
 
 /** More rows than this are worth tiles of their own. */
 const mostRows = 3;
@@ -92,36 +93,32 @@ export function thinKernel(problem: Problem, context: ScheduleContext): KernelPa
   const total = element('sum', 'f32', place.slice(0, 2));
   const outputs = at(constant(0));
   const { finish } = node.reduce;
-  const last = Math.floor((reduced.extent - 1) / step) * step;
+  const run = sharedRun([contraction.left, contraction.right], reduced, step);
+  const along = (from: TileExpression, extent: number, by: number) => ({
+    ...{ from, to: constant(extent), step: by, multipleOf: by },
+    range: { low: 0, high: Math.floor((extent - 1) / by) * by },
+  });
+  const inRuns = (body: (k: TileExpression) => readonly TileStatement[]): TileStatement => {
+    if (run === undefined) return loop('k', along(constant(0), reduced.extent, step), body);
+    return loop('run', along(constant(0), reduced.extent, run), (first) => [
+      loop('k', along(constant(0), run, step), (k) => body(sum(first, k))),
+    ]);
+  };
   return {
     name: `contract_${node.result.name}`,
     grid: [batch.extent, groups],
     threads: layout.threads,
     body: [
       define(register('partial', 'f32', [layout.rows, layout.columns, layout.depth]), zero),
-      loop(
-        'k',
-        {
-          from: constant(0),
-          to: constant(reduced.extent),
-          step,
-          range: { low: 0, high: last },
-          multipleOf: step,
-        },
-        (k) => {
-          const depth = sum(k, coordinate(2, step));
-          const iterators = at(depth);
-          const [left, right] = [contraction.left, contraction.right].map((factor) =>
-            lowerScalar(factor, { tensors, iterators }),
-          );
-          const term = masked(
-            below(depth, constant(reduced.extent)),
-            apply('mul', 'f32', left!, right!),
-            zero,
-          );
-          return [update('partial', apply('add', 'f32', soFar, term))];
-        },
-      ),
+      inRuns((k) => {
+        const depth = sum(k, coordinate(2, step));
+        const iterators = at(depth);
+        const [left, right] = [contraction.left, contraction.right].map((factor) =>
+          lowerScalar(factor, { tensors, iterators }),
+        );
+        const term = masked(below(depth, constant(reduced.extent)), apply('mul', 'f32', left!, right!), zero);
+        return [update('partial', apply('add', 'f32', soFar, term))];
+      }),
       reduceTiles('sum', ['partial'], ['sum']),
       store(
         node.result,
