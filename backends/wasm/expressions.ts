@@ -113,11 +113,20 @@ function emitOperation(emission: Emission, expression: TileExpression, point: Po
     }
     case 'round':
       return roundTo(emission, expression.dtype, emit(emission, expression.operand, point));
-    case 'convert':
-      return convert(emission, expression.dtype, emit(emission, expression.operand, point));
+    case 'convert': {
+      const { dtype, operand } = expression;
+      const value = emit(emission, operand, point);
+      return convert(emission, dtype, isNatural(operand) ? { ...value, dtype: 'i32' } : value);
+    }
     case 'apply':
       return emitApply(emission, expression, point);
   }
+}
+
+/** Whether a word is the same number with and without a sign: processors convert what has one faster. */
+function isNatural(word: TileExpression): boolean {
+  const { low, high } = intervalOf(word);
+  return arithmeticOf(word) === 'u32' && low >= 0 && high < 2 ** 31;
 }
 
 type Application = TileExpression & { readonly op: 'apply' };

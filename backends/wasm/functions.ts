@@ -7,7 +7,7 @@ import type { ScalarFunction } from '../../dsl/types/scalar-functions.ts';
 import { callHelper, type Emission } from './emission.ts';
 import type { HelperName } from './helpers.ts';
 import { component, compose, knownInteger, literal, named, vectorLiteral, widen } from './values.ts';
-import type { Value } from './writer.ts';
+import type { Value, Writer } from './writer.ts';
 
 /** Operands are of one width and, but for the condition of a `select`, of the type `dtype`. */
 type Rule = (
@@ -128,6 +128,24 @@ const flooring =
     return run('i32.sub', run('i32.div_s', left, divisor), isOff);
   };
 
+/** By a power of two the lower bits are the remainder, and the upper ones the quotient, of what is negative too. */
+const divided =
+  (wanted: 'quotient' | 'remainder'): Rule =>
+  (emission, operands, form) => {
+    const { writer } = emission;
+    const { dtype, width } = form;
+    const [value, by] = operands as [Value, Value];
+    const divisor = knownInteger(by);
+    if (divisor === undefined || divisor <= 0 || (divisor & (divisor - 1)) !== 0)
+      return oneByOne(flooring(wanted))(emission, operands, form);
+    if (wanted === 'remainder') {
+      const mask = widen(writer, literal(divisor - 1, dtype), width);
+      return bitwise('and')(emission, [value, mask], form);
+    }
+    const name = named(dtype === 'u32' ? 'shr_u' : 'shr_s', dtype, width);
+    return writer.instruction(name, dtype, [value, literal(Math.log2(divisor), 'i32')]);
+  };
+
 const absolute: Rule = (emission, operands, form) => {
   if (form.dtype === 'u32') return operands[0]!;
   if (form.dtype === 'f32' || form.width === 4) return arithmetic('abs')(emission, operands, form);
@@ -156,17 +174,35 @@ const signOf: Rule = (emission, operands, form) => {
   return functionRules.max(emission, [capped, least], form);
 };
 
-/** Vectors shift all their lanes by one amount alone. */
-const shift = (way: 'shl' | 'shr_u'): Rule =>
-  oneByOne(({ writer }, operands) => writer.instruction(`i32.${way}`, 'u32', operands));
+/** Vectors shift all their lanes by one amount alone: by more, to the left, is a product. */
+const shift =
+  (way: 'shl' | 'shr_u'): Rule =>
+  (emission, operands, form) => {
+    const { writer } = emission;
+    if (form.width === 1) return writer.instruction(`i32.${way}`, 'u32', operands);
+    const [bits, amount] = operands as [Value, Value];
+    const known = knownInteger(amount);
+    if (known !== undefined) return writer.instruction(`i32x4.${way}`, 'u32', [bits, literal(known, 'i32')]);
+    if (way === 'shl') return writer.instruction('i32x4.mul', 'u32', [bits, powerOfTwo(writer, amount)]);
+    return oneByOne(shift(way))(emission, operands, form);
+  };
+
+/** 2 to exponents modulo 32, by way of floats: their exponents are the numbers that they stand for, and 127. */
+function powerOfTwo(writer: Writer, exponents: Value): Value {
+  const words = (value: number) => vectorLiteral(value, 'u32');
+  const least = writer.instruction('v128.and', 'u32', [exponents, words(31)]);
+  const biased = writer.instruction('i32x4.add', 'u32', [least, words(127)]);
+  const floats = writer.instruction('i32x4.shl', 'u32', [biased, literal(23, 'i32')]);
+  return writer.instruction('i32x4.trunc_sat_f32x4_u', 'u32', [floats]);
+}
 
 export const functionRules: { readonly [F in ScalarFunction]: Rule } = {
   add: arithmetic('add'),
   sub: arithmetic('sub'),
   mul: arithmetic('mul'),
   div: ofFloats('div'),
-  floordiv: oneByOne(flooring('quotient')),
-  mod: oneByOne(flooring('remainder')),
+  floordiv: divided('quotient'),
+  mod: divided('remainder'),
   neg: negated,
   abs: absolute,
   sign: signOf,

@@ -345,7 +345,7 @@ export function helperArity(name: HelperName): number {
 }
 
 /** Those that are short and often called: a call keeps nothing in registers. */
-const inlined: ReadonlySet<HelperName> = new Set(['exp']);
+const inlined: ReadonlySet<HelperName> = new Set(['exp', 'f16_value', 'f8e4m3_value', 'f8e5m2_value']);
 
 export function isInlined(name: HelperName): boolean {
   return inlined.has(name);

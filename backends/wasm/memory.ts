@@ -13,7 +13,7 @@ import type { HelperName } from './helpers.ts';
 import type { InstructionName } from './instructions.ts';
 import { hasNaturalTerms, type Linear, linearConstant, linearValue, plus, sumOf, times } from './linear.ts';
 import { component, compose, literal, vectorLiteral } from './values.ts';
-import type { Immediates, Value } from './writer.ts';
+import type { Immediates, Value, Writer } from './writer.ts';
 
 /** Where four neighbours of the tile being computed lie in a tensor. */
 export type Places =
@@ -58,26 +58,23 @@ const dtypeCodes: { readonly [D in Dtype]: Code } = {
   bool: { kind: 'bool' },
 };
 
-/** The value of an element's bits, zeros before them. */
+/** The value of an element's bits, with zeros before them, or their sign. */
 function decode(emission: Emission, dtype: Dtype, bits: Value): Value {
   const code = dtypeCodes[dtype];
   const { arithmetic } = dtypeFacts[dtype];
   const { writer } = emission;
   const isFour = bits.width === 4;
-  const shifted = (name: 'shl' | 'shr_s', value: Value, by: number) =>
-    writer.instruction(isFour ? `i32x4.${name}` : `i32.${name}`, 'i32', [value, literal(by, 'i32')]);
   switch (code.kind) {
     case 'word':
+    case 'signed':
     case 'unsigned':
       return { ...bits, dtype: arithmetic };
     case 'upperHalf': {
-      const word = shifted('shl', bits, 16);
+      const word = shifted(writer, 'shl', bits, 16);
       return isFour ? { ...word, dtype: 'f32' } : writer.instruction('f32.reinterpret_i32', 'f32', [word]);
     }
     case 'helpers':
       return ofBits(emission, code.value, bits);
-    case 'signed':
-      return { ...shifted('shr_s', shifted('shl', bits, 24), 24), dtype: arithmetic };
     case 'bool':
       return isFour
         ? writer.instruction('i32x4.ne', 'bool', [bits, vectorLiteral(0, 'i32')])
@@ -121,9 +118,24 @@ function encode(emission: Emission, dtype: Dtype, value: Value): Value {
   }
 }
 
+function shifted(writer: Writer, name: 'shl' | 'shr_s', value: Value, by: number): Value {
+  return writer.instruction(value.width === 4 ? `i32x4.${name}` : `i32.${name}`, 'i32', [
+    value,
+    literal(by, 'i32'),
+  ]);
+}
+
 /** Rounds to a storage type and reads back. */
 export function roundTo(emission: Emission, dtype: Dtype, value: Value): Value {
-  return dtypeCodes[dtype].kind === 'word' ? value : decode(emission, dtype, encode(emission, dtype, value));
+  const { writer } = emission;
+  switch (dtypeCodes[dtype].kind) {
+    case 'word':
+      return value;
+    case 'signed':
+      return { ...shifted(writer, 'shr_s', shifted(writer, 'shl', value, 24), 24), dtype: value.dtype };
+    default:
+      return decode(emission, dtype, encode(emission, dtype, value));
+  }
 }
 
 // ── addresses ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -157,7 +169,12 @@ function near({ writer }: Emission, { tensor, count }: Buffer, range: Interval, 
 
 // ── reading ────────────────────────────────────────────────────────────────────────────────────────────────
 
-const singleLoads: { readonly [B in 1 | 2]: InstructionName } = { 1: 'i32.load8_u', 2: 'i32.load16_u' };
+/** Of the bits of an element narrower than a word, and of four. */
+type Extended = 's' | 'u';
+
+function extensionOf(dtype: Dtype): Extended {
+  return dtypeCodes[dtype].kind === 'signed' ? 's' : 'u';
+}
 
 function read(emission: Emission, buffer: Buffer, name: InstructionName, place: Linear): Value {
   const { base, offset } = addressOf(emission, buffer, place);
@@ -183,7 +200,8 @@ function loadBits(emission: Emission, buffer: Buffer, place: Linear): Value {
   const { dtype } = buffer.tensor;
   const bytes = elementBytes(dtype) as 1 | 2 | 4;
   if (bytes === 4) return read(emission, buffer, dtype === 'f32' ? 'f32.load' : 'i32.load', place);
-  return { ...read(emission, buffer, singleLoads[bytes], place), dtype: 'u32' };
+  const name = bytes === 1 ? (`i32.load8_${extensionOf(dtype)}` as const) : 'i32.load16_u';
+  return { ...read(emission, buffer, name, place), dtype: 'u32' };
 }
 
 /** Four neighbours of the tile being computed: one access where they are neighbours in memory. */
@@ -205,8 +223,13 @@ export function loadFour(emission: Emission, tensor: TensorId, range: Interval, 
       return decode(emission, dtype, { ...read(emission, buffer, 'v128.load16x4_u', first), dtype: 'u32' });
     case 1: {
       const bytes = read(emission, buffer, 'v128.load32_zero', first);
-      const halves = writer.instruction('i16x8.extend_low_i8x16_u', 'u32', [bytes]);
-      return decode(emission, dtype, writer.instruction('i32x4.extend_low_i16x8_u', 'u32', [halves]));
+      const extended = extensionOf(dtype);
+      const halves = writer.instruction(`i16x8.extend_low_i8x16_${extended}`, 'u32', [bytes]);
+      return decode(
+        emission,
+        dtype,
+        writer.instruction(`i32x4.extend_low_i16x8_${extended}`, 'u32', [halves]),
+      );
     }
   }
 }

@@ -24,9 +24,11 @@ export function vectorLiteral(word: number, dtype: Arithmetic): Value {
   return { key: `w${bits}`, dtype, width: 4, depth: 0, code };
 }
 
-/** The number that a value always is, of integers and bools. */
+/** The number that a value always is, of integers and bools; of four, where they are the same. */
 export function knownInteger({ code }: Value): number | undefined {
-  return code.kind === 'i32' ? code.value : undefined;
+  if (code.kind !== 'v128') return code.kind === 'i32' ? code.value : undefined;
+  const [word] = code.words;
+  return code.words.every((other) => other === word) ? word : undefined;
 }
 
 /** What adds and compares values of a type: f32, or whole words. */

@@ -3,10 +3,12 @@ import type { Scalar, Tensor, TensorId } from '../graph/graph.ts';
 import { scalarKey } from '../graph/scalar.ts';
 import {
   apply,
+  arithmeticOf,
   constant,
   device,
   difference,
   flatten,
+  intervalOf,
   load,
   product,
   quotient,
@@ -117,12 +119,33 @@ function dividedBy(scalar: Scalar, name: 'floordiv' | 'mod', divisor: number): S
   return by?.op === 'constant' && by.value === divisor ? dividend : undefined;
 }
 
+/**
+ * Some bits of a word, which begin where `amount` says: with those above shifted out and those below after
+ * them. The first shift is a product to vectors that cannot shift by different amounts.
+ */
+function bitField(word: TileExpression, amount: TileExpression, bits: number): TileExpression | undefined {
+  const below = amount.op === 'convert' && amount.dtype === 'u32' ? amount.operand : undefined;
+  if (below === undefined || arithmeticOf(below) !== 'i32') return undefined;
+  const most = 32 - bits;
+  const { low, high } = intervalOf(below);
+  if (low < 0 || high > most) return undefined;
+  const above: TileExpression = { op: 'convert', dtype: 'u32', operand: difference(constant(most), below) };
+  return apply('shift_right', 'u32', apply('shift_left', 'u32', word, above), constant(most, 'u32'));
+}
+
 /** Integer arithmetic goes through the constructors that simplify. */
 function lowerApply(
   scalar: Scalar & { readonly op: 'apply' },
   operands: readonly TileExpression[],
 ): TileExpression {
   const [left, right] = operands;
+  if (scalar.dtype === 'u32' && scalar.function === 'mod' && right?.op === 'constant') {
+    const bits = Math.log2(right.value);
+    const isField = left?.op === 'apply' && left.function === 'shift_right';
+    const isWhole = Number.isInteger(bits) && bits > 0;
+    const field = isField && isWhole ? bitField(left.operands[0]!, left.operands[1]!, bits) : undefined;
+    if (field !== undefined) return field;
+  }
   if (scalar.dtype === 'i32' && left !== undefined && right !== undefined)
     switch (scalar.function) {
       case 'add':

@@ -106,7 +106,10 @@ function findInterval(expression: TileExpression): Interval {
     case 'device':
       return { low: 0, high: expression.devices - 1 };
     case 'apply':
-      return applyInterval(expression.function, expression.operands.map(intervalOf));
+      return (
+        remainderInterval(expression) ??
+        applyInterval(expression.function, expression.operands.map(intervalOf))
+      );
     case 'load':
       return expression.range ?? anyInteger;
     case 'element':
@@ -114,6 +117,18 @@ function findInterval(expression: TileExpression): Interval {
     case 'round':
       return anyInteger;
   }
+}
+
+/** Of a multiple of n modulo m there is no more than m less what divides both. */
+function remainderInterval({
+  function: name,
+  dtype,
+  operands,
+}: TileExpression & { readonly op: 'apply' }): Interval | undefined {
+  const [dividend, divisor] = operands;
+  const modulus = divisor && constantValue(divisor);
+  if (name !== 'mod' || dtype !== 'i32' || modulus === undefined || modulus <= 0) return undefined;
+  return { low: 0, high: modulus - greatestCommonDivisor(factorOf(dividend!), modulus) };
 }
 
 function applyInterval(name: ScalarFunction, operands: readonly Interval[]): Interval {
@@ -138,6 +153,10 @@ function applyInterval(name: ScalarFunction, operands: readonly Interval[]): Int
       return { low: Math.min(left.low, right.low), high: Math.min(left.high, right.high) };
     case 'max':
       return { low: Math.max(left.low, right.low), high: Math.max(left.high, right.high) };
+    case 'shift_right':
+      // Of a word, whatever it is.
+      if (right.low !== right.high || right.low < 1 || right.low > 31) return anyInteger;
+      return { low: 0, high: 2 ** (32 - right.low) - 1 };
     case 'select':
       return { low: Math.min(right.low, third.low), high: Math.max(right.high, third.high) };
     default:
@@ -226,7 +245,16 @@ export function quotient(dividend: TileExpression, divisor: number): TileExpress
   if (divisor === 1) return dividend;
   const { low, high } = intervalOf(dividend);
   const [first, last] = [Math.floor(low / divisor), Math.floor(high / divisor)];
-  return first === last ? constant(first) : apply('floordiv', 'i32', dividend, constant(divisor));
+  if (first === last) return constant(first);
+  const split = byMultiples(dividend, divisor);
+  if (split === undefined) return apply('floordiv', 'i32', dividend, constant(divisor));
+  const exact = split.multiples.filter((term) => factorOf(term) % divisor === 0);
+  const others = split.multiples.filter((term) => factorOf(term) % divisor !== 0);
+  const above = sum(...others);
+  return sum(
+    ...exact.map((term) => exactQuotient(term, divisor)),
+    constantValue(above) === 0 ? above : apply('floordiv', 'i32', above, constant(divisor)),
+  );
 }
 
 /** In [0, divisor). */
@@ -238,7 +266,62 @@ export function remainder(dividend: TileExpression, divisor: number): TileExpres
   if (low >= 0 && high < divisor) return dividend;
   const finer = remainderBy(dividend, divisor);
   if (finer !== undefined) return remainder(finer, divisor);
-  return apply('mod', 'i32', dividend, constant(divisor));
+  const split = byMultiples(dividend, divisor);
+  if (split === undefined) return apply('mod', 'i32', dividend, constant(divisor));
+  const whole = split.multiples.filter((term) => factorOf(term) % divisor !== 0);
+  if (whole.length === 0) return split.rest;
+  return sum(apply('mod', 'i32', sum(...whole), constant(divisor)), split.rest);
+}
+
+/**
+ * An integer sum as terms that are multiples of some n, and a rest from 0 to n − 1 that therefore reaches no
+ * other multiple of the divisor, which n divides. Undefined where it does not come apart so.
+ */
+function byMultiples(
+  dividend: TileExpression,
+  divisor: number,
+): { readonly multiples: readonly TileExpression[]; readonly rest: TileExpression } | undefined {
+  // What wraps around is no sum.
+  if (intervalOf(dividend) === anyInteger) return undefined;
+  const terms = termsOf(dividend);
+  const common = terms.map((term) => greatestCommonDivisor(factorOf(term), divisor));
+  const steps = [...new Set(common)].filter((step) => step > 1).sort((left, right) => right - left);
+  for (const step of steps) {
+    const rest = sum(...terms.filter((_, at) => common[at]! % step !== 0));
+    const { low, high } = intervalOf(rest);
+    const multiples = terms.filter((_, at) => common[at]! % step === 0);
+    if (low >= 0 && high < step) return { multiples, rest };
+  }
+  return undefined;
+}
+
+function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? Math.abs(a) : greatestCommonDivisor(b, a % b);
+}
+
+function termsOf(expression: TileExpression): readonly TileExpression[] {
+  const isSum = expression.op === 'apply' && expression.function === 'add' && expression.dtype === 'i32';
+  return isSum ? expression.operands.flatMap(termsOf) : [expression];
+}
+
+/** What an integer is known to be a multiple of. */
+function factorOf(expression: TileExpression): number {
+  if (expression.op === 'constant') return expression.value;
+  if (expression.op === 'variable') return expression.multipleOf;
+  if (expression.op === 'apply' && expression.function === 'mul' && expression.dtype === 'i32')
+    return expression.operands.reduce((factor, operand) => factor * factorOf(operand), 1);
+  return 1;
+}
+
+/** Of a multiple of the divisor. */
+function exactQuotient(term: TileExpression, divisor: number): TileExpression {
+  if (term.op === 'apply' && term.function === 'mul') {
+    const [left, right] = term.operands as readonly [TileExpression, TileExpression];
+    const by = constantValue(right);
+    if (by !== undefined && by % divisor === 0) return product(left, constant(by / divisor));
+  }
+  const value = constantValue(term);
+  return value === undefined ? apply('floordiv', 'i32', term, constant(divisor)) : constant(value / divisor);
 }
 
 /** Of `x mod n` that is reduced again by a divisor of n: x. */

@@ -20,10 +20,11 @@ import {
   sum,
   type TileExpression,
 } from '../tile-expression.ts';
-import type { TileAxis } from '../tile-program.ts';
+import type { TileAxis, TileStatement } from '../tile-program.ts';
 import { iteratorsAt } from './axis-class.ts';
 import type { KernelParts, ScheduleContext } from './context.ts';
 import type { Problem } from './contraction.ts';
+import { sharedRun } from './shared-run.ts';
 
 /** More rows than this are worth tiles of their own. */
 const mostRows = 3;
@@ -93,7 +94,20 @@ export function thinKernel(problem: Problem, context: ScheduleContext): KernelPa
   const total = element('sum', 'f32', place.slice(0, 2));
   const outputs = at(constant(0));
   const { finish } = node.reduce;
-  const last = Math.floor((reduced.extent - 1) / step) * step;
+  // Where the axis ends in a run, a run of neighbours may reach far behind its end.
+  const run =
+    reduced.end === undefined ? sharedRun([contraction.left, contraction.right], reduced, step) : undefined;
+  const along = (to: TileExpression, extent: number, by: number) => ({
+    ...{ from: constant(0), to, step: by, multipleOf: by },
+    range: { low: 0, high: Math.floor((extent - 1) / by) * by },
+  });
+  const all = (by: number) => along(endExpression(reduced.end, reduced.extent), reduced.extent, by);
+  const inRuns = (body: (k: TileExpression) => readonly TileStatement[]): TileStatement => {
+    if (run === undefined) return loop('k', all(step), body);
+    return loop('run', all(run), (first) => [
+      loop('k', along(constant(run), run, step), (k) => body(sum(first, k))),
+    ]);
+  };
   return {
     name: `contract_${node.result.name}`,
     grid: [batch.extent, groups],
@@ -101,29 +115,15 @@ export function thinKernel(problem: Problem, context: ScheduleContext): KernelPa
     threads: layout.threads,
     body: [
       define(register('partial', 'f32', [layout.rows, layout.columns, layout.depth]), zero),
-      loop(
-        'k',
-        {
-          from: constant(0),
-          to: endExpression(reduced.end, reduced.extent),
-          step,
-          range: { low: 0, high: last },
-          multipleOf: step,
-        },
-        (k) => {
-          const depth = sum(k, coordinate(2, step));
-          const iterators = at(depth);
-          const [left, right] = [contraction.left, contraction.right].map((factor) =>
-            lowerScalar(factor, { tensors, iterators }),
-          );
-          const term = masked(
-            below(depth, constant(reduced.extent)),
-            apply('mul', 'f32', left!, right!),
-            zero,
-          );
-          return [update('partial', apply('add', 'f32', soFar, term))];
-        },
-      ),
+      inRuns((k) => {
+        const depth = sum(k, coordinate(2, step));
+        const iterators = at(depth);
+        const [left, right] = [contraction.left, contraction.right].map((factor) =>
+          lowerScalar(factor, { tensors, iterators }),
+        );
+        const term = masked(below(depth, constant(reduced.extent)), apply('mul', 'f32', left!, right!), zero);
+        return [update('partial', apply('add', 'f32', soFar, term))];
+      }),
       reduceTiles('sum', ['partial'], ['sum']),
       store(
         node.result,
