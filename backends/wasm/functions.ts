@@ -128,7 +128,7 @@ const flooring =
     return run('i32.sub', run('i32.div_s', left, divisor), isOff);
   };
 
-/** By a power of two the lower bits are the remainder, and the upper ones the quotient, of what is negative too. */
+/** By a power of two the lower bits are the remainder, the upper ones the quotient, of negatives too. */
 const divided =
   (wanted: 'quotient' | 'remainder'): Rule =>
   (emission, operands, form) => {
@@ -187,7 +187,7 @@ const shift =
     return oneByOne(shift(way))(emission, operands, form);
   };
 
-/** 2 to exponents modulo 32, by way of floats: their exponents are the numbers that they stand for, and 127. */
+/** 2 to exponents modulo 32, by way of floats: their exponents are these numbers, and 127. */
 function powerOfTwo(writer: Writer, exponents: Value): Value {
   const words = (value: number) => vectorLiteral(value, 'u32');
   const least = writer.instruction('v128.and', 'u32', [exponents, words(31)]);

@@ -4,7 +4,9 @@ import { importPeer } from './peer.ts';
 /** The fields that are used, of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto3. */
 const schema = `
 syntax = "proto3";
-message Attribute { string name = 1; float f = 2; int64 i = 3; bytes s = 4; repeated int64 ints = 8; int32 type = 20; }
+message Attribute {
+  string name = 1; int64 i = 3; bytes s = 4; repeated int64 ints = 8; int32 type = 20;
+}
 message Node {
   repeated string input = 1; repeated string output = 2; string name = 3; string op_type = 4;
   repeated Attribute attribute = 5; string domain = 7;
@@ -20,7 +22,9 @@ message Graph {
   repeated ValueInfo input = 11; repeated ValueInfo output = 12;
 }
 message Operators { string domain = 1; int64 version = 2; }
-message Model { int64 ir_version = 1; string producer_name = 2; Graph graph = 7; repeated Operators opset_import = 8; }
+message Model {
+  int64 ir_version = 1; string producer_name = 2; Graph graph = 7; repeated Operators opset_import = 8;
+}
 `;
 
 interface Protobuf {
