@@ -37,7 +37,7 @@ export const boundedMutants: { readonly [file: string]: readonly Mutant[] } = {
       'takes hidden keys for those that a causal mask hides',
       "if (part.op !== 'apply' || (part.function !== 'le' && part.function !== 'lt')) return false;",
       'return true;',
-      `${programs}/softmax.ricci: documents S<=20 at 20,7 H=2,A=4`,
+      `${programs}/softmax.ricci: cached U<=20 at 20,7 S=3,H=2,A=4`,
     ],
     [
       'sorts what is behind the end in',

@@ -133,10 +133,10 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
   ],
   'reduction.ts': [
     [
-      'walks along columns as along rows',
-      "return along > across ? 'columns' : 'rows';",
-      "return along > across ? 'rows' : 'columns';",
-      'reductions.ricci: rows N=5,M=7',
+      'takes results in the wrong order',
+      'outputs.map((group) => group.extent),',
+      'outputs.map((group) => group.extent).toReversed(),',
+      'reductions.ricci: middle N=3,M=5,P=2',
     ],
   ],
   'softmax-sum.ts': [

@@ -10,8 +10,8 @@ export const rowMutants: ByFile = {
       'accumulate.ts': [
         [
           'leaves out the last elements',
-          'below(index, constant(extent)));',
-          'below(index, constant(extent - 1)));',
+          'isWithin ? undefined : below(index, constant(extent));',
+          'isWithin ? undefined : below(index, constant(extent - 1));',
           'reductions.ricci: rows N=5,M=7',
         ],
       ],

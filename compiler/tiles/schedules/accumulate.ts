@@ -13,6 +13,8 @@ import {
   element,
   flatten,
   masked,
+  product,
+  quotient,
   sum,
   type TileExpression,
 } from '../tile-expression.ts';
@@ -28,8 +30,11 @@ export interface Accumulation {
   readonly extents: readonly number[];
   /** Of the accumulator: results, then the neighbours along a row that are read at once. */
   readonly axes: readonly [TileAxis, TileAxis];
-  /** What is reduced, at the iterators of the reduced axes, for each element of the accumulator. */
-  readonly value: (reduced: readonly TileExpression[]) => TileExpression;
+  /**
+   * What is reduced, at the iterators of the reduced axes, for each element of the accumulator; `isWithin`
+   * where these are known to be before the ends of a run.
+   */
+  readonly value: (reduced: readonly TileExpression[], isWithin: boolean) => TileExpression;
   /** Before the names of tiles and loops, where a kernel has several. */
   readonly prefix?: string;
 }
@@ -39,15 +44,21 @@ export function accumulate(accumulation: Accumulation): TileStatement[] {
   const { combiner, dtype, groups, extents, axes, value, prefix = '' } = accumulation;
   const name = (tile: string) => `${prefix}${tile}`;
   const place = axes.map((axis, at) => coordinate(at, axis.extent));
-  const walk = (step: Step) => walkAlong(groups, axes[1].extent, step, prefix);
+  const walk = (step: Step, isSplit: boolean) => walkAlong(groups, axes[1].extent, step, { prefix, isSplit });
   const best = element(name('best'), dtype, place);
   const identity = identityOf(combiner, dtype);
   if (!isPositional(combiner)) {
     return [
       define(register(name('best'), dtype, axes), identity),
-      ...walk((iterators, mask) => [
-        update(name('best'), combine(combiner, best, masked(mask, value(iterators), identity), dtype)),
-      ]),
+      ...walk(
+        (iterators, mask, isWithin) => [
+          update(
+            name('best'),
+            combine(combiner, best, masked(mask, value(iterators, isWithin), identity), dtype),
+          ),
+        ],
+        true,
+      ),
       reduceTiles(combiner, [name('best')], [name('result')]),
     ];
   }
@@ -57,17 +68,17 @@ export function accumulate(accumulation: Accumulation): TileStatement[] {
   return [
     define(register(name('best'), dtype, axes), identity),
     define(register(name('where'), 'i32', axes), constant(nowhere)),
-    ...walk((iterators, mask) => {
+    ...walk((iterators, mask, isWithin) => {
       const position = flatten(iterators, extents);
       const own = { value: candidate, position };
       const isTaken = both(mask, isBetter(combiner, own, { value: best, position: where }))!;
       return [
-        define(register(name('candidate'), dtype, axes), value(iterators)),
+        define(register(name('candidate'), dtype, axes), value(iterators, isWithin)),
         define(register(name('taken'), 'bool', axes), isTaken),
         update(name('best'), masked(taken, candidate, best)),
         update(name('where'), masked(taken, position, where)),
       ];
-    }),
+    }, false),
     reduceTiles(combiner, [name('best'), name('where')], [name('best_value'), name('place')]),
     // Where there is nothing but NaN, the first.
     define(
@@ -81,40 +92,55 @@ export function accumulate(accumulation: Accumulation): TileStatement[] {
   ];
 }
 
-/** @param mask where the iterators are in range; undefined: everywhere */
+/**
+ * @param mask where the iterators are in range; undefined: everywhere
+ * @param isWithin whether they are known to be before the ends of a run
+ */
 export type Step = (
   iterators: readonly TileExpression[],
   mask: TileExpression | undefined,
+  isWithin: boolean,
 ) => readonly TileStatement[];
+
+export interface Walk {
+  /** Before the names of loops. */
+  readonly prefix?: string;
+  /** Whether what is behind the last whole step before an end gets a loop of its own; it has no tiles then. */
+  readonly isSplit?: boolean;
+}
 
 /** Loops over axes of a node, the last one `width` at a time by axis 1 of the tiles that `step` computes. */
 export function walkAlong(
   groups: readonly AxisGroup[],
   width: number,
   step: Step,
-  prefix = '',
+  { prefix = '', isSplit = false }: Walk = {},
 ): readonly TileStatement[] {
   const nest = (indices: readonly TileExpression[]): readonly TileStatement[] => {
     const at = indices.length;
     const group = groups[at];
-    if (group === undefined) return step(groupIterators(groups, indices), undefined);
+    if (group === undefined) return step(groupIterators(groups, indices), undefined, false);
     const { extent, end } = group;
     const isLast = at === groups.length - 1;
     const stride = isLast ? width : 1;
-    const bounds = {
-      from: constant(0),
-      to: endExpression(end, extent),
-      step: stride,
-      range: { low: 0, high: Math.floor((extent - 1) / stride) * stride },
-      multipleOf: stride,
-    };
-    return [
-      loop(`${prefix}r${at}`, bounds, (variable) => {
-        if (!isLast) return nest([...indices, variable]);
-        const index = sum(variable, coordinate(1, width));
-        return step(groupIterators(groups, [...indices, index]), below(index, constant(extent)));
-      }),
-    ];
+    const range = { low: 0, high: Math.floor((extent - 1) / stride) * stride };
+    const to = endExpression(end, extent);
+    const steps = (from: TileExpression, until: TileExpression, suffix: string, isWithin: boolean) =>
+      loop(
+        `${prefix}r${at}${suffix}`,
+        { from, to: until, step: stride, range, multipleOf: stride },
+        (variable) => {
+          if (!isLast) return nest([...indices, variable]);
+          const index = sum(variable, coordinate(1, width));
+          const mask = isWithin ? undefined : below(index, constant(extent));
+          return step(groupIterators(groups, [...indices, index]), mask, isWithin);
+        },
+      );
+    const isExact = stride === 1 && end !== undefined && groups.length === 1;
+    if (!isLast || !isSplit || end === undefined || groups.length > 1 || isExact)
+      return [steps(constant(0), to, '', isExact)];
+    const whole = product(quotient(to, stride), constant(stride));
+    return [steps(constant(0), whole, '', true), steps(whole, to, '_last', false)];
   };
   return nest([]);
 }

@@ -107,7 +107,7 @@ function oneBest(wanted: BestEntries, prefix: string, before: Found | undefined)
             : []),
         ];
       },
-      prefix,
+      { prefix },
     ),
     reduceTiles(combiner, [`${prefix}best`, `${prefix}where`], [`${prefix}best_value`, `${prefix}place`]),
     ...(hasNaN ? [reduceTiles('min', [`${prefix}nan`], [`${prefix}first_nan`])] : []),

@@ -9,7 +9,7 @@
 import type { Arithmetic, ComputeNode, Scalar } from '../../graph/graph.ts';
 import { mapScalar, scalarType } from '../../graph/scalar.ts';
 import { identityValue, isPositional } from '../combiners.ts';
-import { endsOf } from '../ends.ts';
+import { assumingWithin, endsOf } from '../ends.ts';
 import { lowerScalar } from '../lower-scalar.ts';
 import { type AxisGroup, groupIterators, neighbouringLoads } from '../merge-axes.ts';
 import type { ScheduledStep } from '../scheduled.ts';
@@ -145,12 +145,22 @@ function reductionKernel(reduction: Reduction, context: ScheduleContext) {
     body: [
       ...accumulate({
         ...{ combiner, dtype, extents, axes, groups: reduced },
-        value: (iterators) =>
-          lowerScalar(node.body, { tensors: context.tensors, iterators: [...results, ...iterators] }),
+        value: (iterators, isWithin) =>
+          lowerScalar(isWithin ? beforeEnds(node) : node.body, {
+            tensors: context.tensors,
+            iterators: [...results, ...iterators],
+          }),
       }),
       store(result, [axes[0]], flat, finished, mask),
     ],
   };
+}
+
+/** The body where no reduced axis is behind its end. */
+export function beforeEnds({ body, reduce, result }: ReductionNode): Scalar {
+  const axes = reduce.extents.map((_, at) => result.shape.length + at);
+  const ends = [...result.shape.map(() => undefined), ...(reduce.ends ?? [])];
+  return assumingWithin(body, axes, ends);
 }
 
 function columnLayout({ count }: Reduction, { device }: ScheduleContext): Layout {

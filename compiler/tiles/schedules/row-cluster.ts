@@ -36,6 +36,7 @@ import { bestPlaces } from './best-places.ts';
 import type { ScheduleContext } from './context.ts';
 import { flatResults } from './flat-results.ts';
 import { mergedGroups } from './map.ts';
+import { beforeEnds } from './reduction.ts';
 import { fours, type RowLayout, rowLayout } from './row-layout.ts';
 
 export function scheduleRowCluster(cluster: RowCluster, context: ScheduleContext): ScheduledStep {
@@ -152,7 +153,7 @@ function statisticOf(
     ...accumulate({
       ...{ combiner, dtype, groups, extents, prefix },
       axes: [layout.rows, layout.columns(layout.vector(groups.at(-1)?.extent ?? 1))],
-      value: (iterators) => lowered(node.body, iterators),
+      value: (iterators, isWithin) => lowered(isWithin ? beforeEnds(node) : node.body, iterators),
     }),
     ...keep(writing, node.result, [lowered(finished, [], total)], prefix),
   ];

@@ -174,10 +174,12 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
           context,
         );
   const lookedUp = lookedUpBound(node, rows, together, groups.rows, context);
-  const bound =
+  const end = endExpression(node.end, node.extent);
+  const seen =
     lookedUp === undefined
-      ? minimum(endExpression(node.end, node.extent), lastVisible(node, rows, at, first, together, context))
-      : load(lookedUp.result.id, 'i32', grid(1, groups.rows));
+      ? lastVisible(node, rows, at, first, together, context)
+      : load(lookedUp.result.id, 'i32', grid(1, groups.rows), { low: 0, high: node.extent });
+  const bound = minimum(end, seen);
   const outputs = at({ row, value });
   const isRow = below(row, constant(rows.extent));
   const partial =
