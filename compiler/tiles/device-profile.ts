@@ -27,6 +27,8 @@ export interface Core {
   /** The block of a product that fits into its registers. */
   readonly rows: number;
   readonly columns: number;
+  /** That of attention, of whose rows vectors are made too. */
+  readonly streamed: { readonly rows: number; readonly columns: number };
   /**
    * Whether relaxed SIMD may be used: a multiply-add in one instruction, which the processor rounds once or
    * twice.
@@ -65,12 +67,13 @@ export const wasmDevice: DeviceProfile = {
   maxWorkgroupsPerDimension: 2 ** 31 - 1,
   f16: false,
   subgroupSize: undefined,
-  // Eight vectors of sums, two of a row of the one factor and one of the other: of sixteen registers.
-  core: { rows: 4, columns: 8, multiplyAdd: false },
+  // Eight vectors of sums, four of a row of the one factor and two of the other, or two and four: V8 has
+  // fifteen registers for them. Sixteen columns are a whole line of a cache.
+  core: { rows: 2, columns: 16, streamed: { rows: 4, columns: 8 }, multiplyAdd: false },
 };
 
 /** The same with relaxed SIMD. */
 export const relaxedWasmDevice: DeviceProfile = {
   ...wasmDevice,
-  core: { rows: 4, columns: 8, multiplyAdd: true },
+  core: { rows: 2, columns: 16, streamed: { rows: 4, columns: 8 }, multiplyAdd: true },
 };

@@ -30,7 +30,7 @@ export const panelMutants: ByFile = faultsOf(
         'packs the column before',
         'const column = sum(product(panel, constant(width)), within);',
         'const column = sum(product(panel, constant(width)), within, constant(-1));',
-        'contractions.ricci: matmul M=37,K=19,N=23',
+        'contractions.ricci: transposed_right M=37,K=19,N=23',
       ],
     ],
   },
@@ -113,7 +113,7 @@ export const wasmMutants: ByFile = faultsOf(
         'takes the element of another step',
         'return broadcast(emission.writer, vectorAt(emission, left, [m, k]), k % 4);',
         'return broadcast(emission.writer, vectorAt(emission, left, [m, k]), 0);',
-        'softmax.ricci: causal S=20,G=1,R=2,A=4,B=4',
+        'softmax.ricci: causal S=7,G=1,R=2,A=4,B=4',
       ],
     ],
     'reduce-tiles.ts': [

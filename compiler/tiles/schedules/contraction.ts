@@ -278,6 +278,8 @@ function contractionSteps(
         columns: columns.end,
         depth: reduced.end,
       },
+      width: chosen.columns,
+      hasVectors: hasVectors(problem, context),
       value: (ofBatch, col, depth) =>
         lowered(
           source.right,
@@ -342,6 +344,14 @@ function contractionSteps(
     ],
   });
   return panels === undefined ? [kernel] : [panels.pack, kernel];
+}
+
+/** Whether four neighbours of the right factor are a vector of f32 in memory. */
+function hasVectors({ contraction, columns, rightOrder }: Problem, { tensors }: ScheduleContext): boolean {
+  const { right } = contraction;
+  return (
+    rightOrder === 'kn' && columns.isFlat && right.op === 'load' && tensors(right.tensor).dtype === 'f32'
+  );
 }
 
 /**

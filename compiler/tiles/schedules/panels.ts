@@ -28,6 +28,10 @@ import type { ScheduleContext } from './context.ts';
 const fewestRows = 16;
 /** Rows that whoever reads a panel reads at a time, at most: what is masked in the value has to be there. */
 const readTogether = 16;
+/** The same where vectors of the factor lie in memory as they are needed, and what is saved is less. */
+const fewestRowsOfVectors = 256;
+/** What has fewer columns is hardly worth a kernel. */
+const mostNarrow = 8;
 /** Offsets are i32. */
 const mostElements = 2 ** 31 - 1;
 
@@ -55,6 +59,10 @@ export interface Factor {
     readonly columns?: Extent | undefined;
     readonly depth?: Extent | undefined;
   };
+  /** Columns of a panel. */
+  readonly width: number;
+  /** Whether neighbouring columns are neighbours in memory, and are used as they are there. */
+  readonly hasVectors: boolean;
   readonly value: (batch: TileExpression, column: TileExpression, depth: TileExpression) => TileExpression;
 }
 
@@ -63,12 +71,12 @@ export interface Factor {
  * @param rows that each element is multiplied with
  */
 export function panelsOf(
-  { name, batches, columns, depth, ends, value }: Factor,
+  { name, batches, columns, depth, ends, width, hasVectors, value }: Factor,
   rows: number,
   { device: { core }, temporary, kernel }: ScheduleContext,
 ): Panels | undefined {
-  if (core === undefined || rows < fewestRows || columns <= core.columns) return undefined;
-  const width = core.columns;
+  if (core === undefined || columns <= mostNarrow) return undefined;
+  if (rows < (hasVectors ? fewestRowsOfVectors : fewestRows)) return undefined;
   const count = Math.ceil(columns / width);
   const shape = [batches, count, depth, width];
   if (shape.reduce((total, extent) => total * extent, 1) > mostElements) return undefined;

@@ -124,8 +124,8 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
   const perThread = rowsPerThread(rows.extent, context);
   const threads = Math.max(lanes ?? 1, rowThreads(rows.extent, batch.extent, context));
   const together = threads * perThread;
-  const block = lanes ?? device.core?.columns ?? 4;
-  const vector = device.core?.columns ?? 4;
+  const vector = device.core?.streamed.columns ?? 4;
+  const block = lanes ?? vector;
   const components = Math.min(mostComponents, Math.ceil(values.extent / vector) * vector);
   const groups = { rows: Math.ceil(rows.extent / together), values: Math.ceil(values.extent / components) };
 
@@ -167,6 +167,7 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
           {
             ...{ name: node.result.name, batches: batch.extent, columns: node.extent, depth },
             ends: { batches: batch.end, columns: node.end },
+            ...{ width: vector, hasVectors: false },
             value: (ofBatch, u, within) => lowered(separated.ofStream, at({ ofBatch, u, depth: within })),
           },
           rows.extent,
@@ -200,10 +201,10 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
   };
   const gridEnds = [gridEnd(batch.end, 1), gridEnd(rows.end, together), gridEnd(values.end, components)];
   const before = lookedUp === undefined ? [] : context.node(lookedUp);
-  if (separated !== undefined && panels !== undefined && device.core !== undefined) {
+  if (separated !== undefined && panels !== undefined) {
     const blocked = blockedKernel(
       {
-        ...{ node, rowAxis, components, depth, bound, lowest, width: device.core.columns },
+        ...{ node, rowAxis, components, depth, bound, lowest, width: vector },
         groups: { batch: batch.extent, ...groups },
         gridEnds,
         ofRow: (d) => lowered(separated.ofRow, at({ row, depth: d })),
@@ -339,7 +340,7 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
 
 /** A core has so many rows at once that what it reads of the streamed axis serves several. */
 function rowsPerThread(rows: number, { device: { core } }: ScheduleContext): number {
-  return core !== undefined && rows >= core.rows ? core.rows : 1;
+  return core !== undefined && rows >= core.streamed.rows ? core.streamed.rows : 1;
 }
 
 function rowThreads(rows: number, batch: number, { device }: ScheduleContext): number {
