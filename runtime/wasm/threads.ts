@@ -16,7 +16,7 @@ export interface Threads {
 }
 
 /** Pieces that a kernel is taken in by each thread: more even out what is uneven, and cost more. */
-const piecesPerThread = 8;
+const piecesPerThread = 32;
 
 /**
  * @param kernels the names of functions `(first, end, …)` of workgroups

@@ -26,10 +26,15 @@ import type { ScheduleContext } from './context.ts';
 
 /** Rows that an element is to be multiplied with at least, or copying takes longer than it saves. */
 const fewestRows = 16;
+/**
+ * The same where vectors of the factor lie in memory as they are needed, and the second cache holds it: what
+ * is read there is read fast enough, up to as many rows. What is larger is slow to read by columns: at a
+ * stride of a page, four times as slow.
+ */
+const fewestRowsOfVectors = 256;
+const secondCacheBytes = 2 ** 19;
 /** Rows that whoever reads a panel reads at a time, at most: what is masked in the value has to be there. */
 const readTogether = 16;
-/** The same where vectors of the factor lie in memory as they are needed, and what is saved is less. */
-const fewestRowsOfVectors = 256;
 /** What has fewer columns is hardly worth a kernel. */
 const mostNarrow = 8;
 /** Offsets are i32. */
@@ -76,7 +81,8 @@ export function panelsOf(
   { device: { core }, temporary, kernel }: ScheduleContext,
 ): Panels | undefined {
   if (core === undefined || columns <= mostNarrow) return undefined;
-  if (rows < (hasVectors ? fewestRowsOfVectors : fewestRows)) return undefined;
+  const isNear = hasVectors && 4 * columns * depth <= secondCacheBytes;
+  if (rows < (isNear ? fewestRowsOfVectors : fewestRows)) return undefined;
   const count = Math.ceil(columns / width);
   const shape = [batches, count, depth, width];
   if (shape.reduce((total, extent) => total * extent, 1) > mostElements) return undefined;
