@@ -213,7 +213,7 @@ function layoutOf({ dtype, space, axes }: Tile): string {
   return JSON.stringify([dtype, space, axes]);
 }
 
-/** The second store, with what the first would store in place of what it reads of that. */
+/** The second store with the first one's value in place of what it reads of that; undefined: it cannot. */
 function withValue(given: Store, taken: Store, keyOf: ExpressionKey): Store | undefined {
   const isAlike =
     layoutsOf(given) === layoutsOf(taken) &&

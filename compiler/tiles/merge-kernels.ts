@@ -135,7 +135,7 @@ function oneProgram(parts: readonly TileProgram[], enclosing: readonly LoopId[])
   });
 }
 
-/** A loop of one turn in the workgroups of the part, of none in others: its variable says which of them. */
+/** A loop of one turn in the part's workgroups, of none in others: its variable says which of them it is. */
 function partStatement(part: TileProgram, prefix: string, start: number, total: number): TileStatement {
   const own = workgroups(part);
   const here = grid(0, total);

@@ -16,6 +16,7 @@ import { type ReductionNode, scheduleReduction } from './schedules/reduction.ts'
 import { scheduleRoute } from './schedules/route.ts';
 import { scheduleRowCluster } from './schedules/row-cluster.ts';
 import { scheduleSoftmaxSum } from './schedules/softmax-sum.ts';
+import { splitSoftmaxSum } from './schedules/split-softmax-sum.ts';
 import { splitBuffers } from './split-buffers.ts';
 import { program } from './tile-builder.ts';
 
@@ -31,7 +32,7 @@ const scheduleCompute: NodeSchedule<'compute'> = (node, context) => {
 /** How each kind of node becomes kernels; loops are the nodes of their bodies. */
 const schedules: { readonly [K in Exclude<NodeKind, 'loop'>]: NodeSchedule<K> } = {
   compute: scheduleCompute,
-  softmaxSum: scheduleSoftmaxSum,
+  softmaxSum: (node, context) => splitSoftmaxSum(node, context) ?? scheduleSoftmaxSum(node, context),
   order: scheduleOrder,
   prefix: schedulePrefix,
   route: scheduleRoute,

@@ -35,6 +35,26 @@ export const rowMutants: ByFile = {
           'experts.ricci: one_matrix_each T=17000,E=5,D=2,F=16',
         ],
       ],
+      'split-softmax-sum.ts': [
+        [
+          'forgets how large the logits of a chunk are',
+          "apply('exp', apply('sub', top, greatest))",
+          'float(1)',
+          'softmax.ricci: full S=1,G=1,R=2,A=4,U=600',
+        ],
+        [
+          'sees the last key again and again',
+          "seen && isReal ? apply('and', isReal, seen) : (seen ?? isReal)",
+          'seen',
+          'softmax.ricci: full S=1,G=1,R=2,A=4,U=601',
+        ],
+        [
+          'divides by the total of nothing',
+          "apply('select', apply('eq', total, float(0)), float(0), mean)",
+          'mean',
+          'softmax.ricci: blind S=2,U=600,A=4',
+        ],
+      ],
       'row-cluster.ts': [
         [
           'takes another of a few numbers',

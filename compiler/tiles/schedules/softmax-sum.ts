@@ -61,7 +61,7 @@ import { panelsOf } from './panels.ts';
  * The lowest finite f32: no finite logit is below it, and exp(hidden − x) is 0, where that of −∞ − (−∞) would
  * be NaN.
  */
-const hidden = -(2 - 2 ** -23) * 2 ** 127;
+export const hidden = -(2 - 2 ** -23) * 2 ** 127;
 
 /** Components of values that one invocation accumulates: more are split over the grid. */
 const mostComponents = 128;
@@ -451,7 +451,7 @@ function lastVisible(
   return conjuncts(node.visible).reduce((bound, conjunct) => {
     if (conjunct.op !== 'apply' || (conjunct.function !== 'le' && conjunct.function !== 'lt')) return bound;
     const [left, right] = conjunct.operands as [Scalar, Scalar];
-    const start = startOf(left, streamed);
+    const start = startOf(left, streamed, rows.axes);
     if (start === undefined || !growsWith(right, growing!, rows.axes)) return bound;
     const [limit, begin] = [right, start].map((scalar) =>
       lowerScalar(scalar, { tensors: context.tensors, iterators: at({ row: last }) }),
@@ -505,12 +505,14 @@ export function lookedUpBound(
 /**
  * What is added to the streamed position, the same for all rows; undefined where the scalar is no such sum.
  */
-function startOf(scalar: Scalar, streamed: number): Scalar | undefined {
+function startOf(scalar: Scalar, streamed: number, rowAxes: readonly number[]): Scalar | undefined {
   if (scalar.op === 'iterator') return scalar.axis === streamed ? integer(0) : undefined;
   if (scalar.op !== 'apply' || scalar.function !== 'add') return undefined;
   const [left, right] = scalar.operands as [Scalar, Scalar];
-  if (isSameForAll(left)) return withStart(left, startOf(right, streamed));
-  return isSameForAll(right) ? withStart(right, startOf(left, streamed)) : undefined;
+  const varying = new Set([...rowAxes, streamed]);
+  const isSame = (part: Scalar) => isSameForAll(part, (axis) => !varying.has(axis));
+  if (isSame(left)) return withStart(left, startOf(right, streamed, rowAxes));
+  return isSame(right) ? withStart(right, startOf(left, streamed, rowAxes)) : undefined;
 }
 
 function withStart(part: Scalar, rest: Scalar | undefined): Scalar | undefined {
@@ -531,8 +533,9 @@ function growsWith(scalar: Scalar, axis: number, rowAxes: readonly number[]): bo
   return isSameForAll(scalar);
 }
 
-/** Computed from constants, steps of loops, the device's coordinates and scalar tensors alone. */
-function isSameForAll(scalar: Scalar): boolean {
+/** Computed from constants, steps of loops, the device's coordinates, scalar tensors and some axes alone. */
+function isSameForAll(scalar: Scalar, isSameAlong: (axis: number) => boolean = () => false): boolean {
+  const isSame = (part: Scalar) => isSameForAll(part, isSameAlong);
   switch (scalar.op) {
     case 'constant':
     case 'counter':
@@ -542,11 +545,12 @@ function isSameForAll(scalar: Scalar): boolean {
     case 'load':
       return scalar.subscripts.length === 0;
     case 'apply':
-      return scalar.operands.every(isSameForAll);
+      return scalar.operands.every(isSame);
     case 'convert':
     case 'round':
-      return isSameForAll(scalar.operand);
+      return isSame(scalar.operand);
     case 'iterator':
+      return isSameAlong(scalar.axis);
     case 'reduced':
       return false;
   }
