@@ -150,7 +150,7 @@ describe('the command line', () => {
       /--relaxed-simd is of WebAssembly/,
     ],
     ['WebAssembly of WGSL', 'compile @model.ricci --show wasm', 2, /the target wgsl has no wasm/],
-    ['sizes for a package', 'run @folder --size N=1', 2, /--size: a package has/],
+    ['a bound where one size is run', 'run @model.ricci --entry f --size N<=4', 2, /for one size at a time/],
   ])('%s', (_, line, status, message) => expectRefusal(line, status, message));
 });
 

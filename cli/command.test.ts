@@ -151,6 +151,19 @@ describe('compile', () => {
     expect(await json('run @f.wasm.package --random 3')).toEqual(fromFile);
     expect(fromFile.outputs).toMatchObject([{ path: 'out', dtype: 'f32', shape: [5, 2] }]);
     expect((await ricci('run @f.wasm.package --random 3 --target wasm')).stderr).toMatch(/a package has its/);
+    expect((await ricci('run @f.wasm.package --random 3 --size N=1')).stderr).toMatch(
+      /has its sizes already/,
+    );
+  });
+
+  test('a package of a bounded size runs as its file does at each', async () => {
+    await json('compile @m.ricci --entry f --size N<=9,K=3,M=2 --target wasm -o @bounded.package');
+    for (const size of [5, 9, 3]) {
+      const fromFile = await json(`run @m.ricci --entry f --size N=${size},K=3,M=2 --random 3 --target wasm`);
+      expect(await json(`run @bounded.package --size N=${size} --random 3`)).toEqual(fromFile);
+    }
+    expect((await ricci('run @bounded.package --random 3')).stderr).toMatch(/the size N of f is not known/);
+    expect((await ricci('run @bounded.package --random 3 --size N=10')).stderr).toMatch(/for N from 3 to 9/);
   });
 });
 

@@ -34,6 +34,8 @@ export function splitSoftmaxSum(
   );
   const count = Math.min(mostChunks, wanted, Math.floor(node.extent / shortestChunk));
   if (node.partial !== undefined || count < 2 || node.result.shape.includes(0)) return undefined;
+  // How many chunks there are to put together is known here, and not in a run.
+  if (node.end !== undefined) return undefined;
   const length = lengthOf(node.extent, count);
   const chunks = chunksOf(node, Math.ceil(node.extent / length), length, context);
   return [...context.node(chunks), ...context.node(together(node, chunks))];
