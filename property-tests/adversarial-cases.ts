@@ -399,7 +399,7 @@ export function adversarialPrograms(): Checked {
   return checked;
 }
 
-/** The outputs by path, of every target: on the evaluator and in WebAssembly, on a mesh too, and on a device. */
+/** The outputs by path: on the evaluator and in WebAssembly, alone and on a mesh, and on an adapter. */
 export async function runCase(
   { entry, sizes: given, inputs: values }: Case,
   device: OpenedDevice,
