@@ -4,13 +4,16 @@
  */
 import { describeEntry, solveEntrySizes } from '../compiler/lower/entry.ts';
 import { type CostModel, defaultCostModel } from '../compiler/partition/auto/cost-model.ts';
-import { type Checked, compileFor, lower } from '../driver/compile.ts';
+import { type Checked, compileFor, compileWasm, lower } from '../driver/compile.ts';
 import { runReference } from '../driver/run-reference.ts';
 import { runReferenceOnMesh } from '../driver/run-reference-mesh.ts';
 import { evaluateSize } from '../dsl/types/size.ts';
+import { wasmDeviceHere } from '../runtime/wasm/features.ts';
+import { loadWasm } from '../runtime/wasm/load.ts';
 import type { OpenedDevice } from '../runtime/webgpu/device.ts';
 import { loadPackage } from '../runtime/webgpu/execute.ts';
 import { type TensorData, tensorFromValues, tensorValues } from '../runtime/weights/tensor-data.ts';
+import { runMeshInWasm } from './run-on-mesh.ts';
 import { checkSmallProgram } from './small-programs.ts';
 
 type Tensors = ReadonlyMap<string, TensorData>;
@@ -396,7 +399,7 @@ export function adversarialPrograms(): Checked {
   return checked;
 }
 
-/** The outputs by path, of every target: on the evaluator, on a mesh, and on a device. */
+/** The outputs by path: on the evaluator and in WebAssembly, alone and on a mesh, and on an adapter. */
 export async function runCase(
   { entry, sizes: given, inputs: values }: Case,
   device: OpenedDevice,
@@ -418,9 +421,13 @@ export async function runCase(
   const alone = lower(own, instance);
   const divided = lower(own, { ...instance, mesh, auto: true, costs });
   if (alone.kind === 'rejected' || divided.kind === 'rejected') throw new Error('rejected');
+  const inWasm = await loadWasm(compileWasm(alone, instance, wasmDeviceHere()).package, { threads: 1 });
+  const onMesh = compileWasm(divided, { ...instance, mesh }, wasmDeviceHere()).package;
   const loaded = await loadPackage(compileFor(alone, instance, device.profile).package, device);
   try {
     return new Map([
+      ['in WebAssembly', inWasm.run(inputs)],
+      ['on a mesh in WebAssembly', (await runMeshInWasm(onMesh, inputs)).outputs],
       ['as written', runReference(alone.graph, inputs)],
       ['optimized', runReference(alone.optimized, inputs)],
       ['on a mesh', runReferenceOnMesh(divided.device!, inputs)],
@@ -429,6 +436,7 @@ export async function runCase(
     ]);
   } finally {
     loaded.destroy();
+    inWasm.destroy();
   }
 }
 
