@@ -25,8 +25,8 @@ const shortestChunk = 128;
 const mostChunks = 16;
 
 /**
- * Undefined where one kernel has workgroups enough, or too little to do. How many keys a bounded program meets
- * is known when it runs, which is when they would have to be cut.
+ * Undefined where one kernel has workgroups enough, or too little to do. How many keys a bounded program
+ * meets is known when it runs, which is when they would have to be cut.
  */
 export function splitSoftmaxSum(
   node: SoftmaxSumNode,
