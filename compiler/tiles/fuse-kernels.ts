@@ -9,6 +9,7 @@ import type { LoopId, TensorId } from '../graph/graph.ts';
 import type { DeviceProfile } from './device-profile.ts';
 import { type ExpressionKey, expressionKeys } from './expression-keys.ts';
 import { expressionMapper, mapStatement } from './map-expression.ts';
+import { mostUniforms, uniformsOf } from './merge-kernels.ts';
 import type { ScheduledStep } from './scheduled.ts';
 import { allStatements, program } from './tile-builder.ts';
 import type { Tile, TileProgram, TileStatement } from './tile-program.ts';
@@ -86,6 +87,7 @@ function side(
   const fits =
     // Nothing but the last statement may read it.
     fused.buffers.every(({ tensor }) => tensor !== between) &&
+    uniformsOf([first, second]) <= mostUniforms &&
     fused.buffers.length <= device.maxStorageBuffersPerStage &&
     sharedBytes(body) <= device.maxWorkgroupBytes;
   return fits ? fused : undefined;

@@ -90,9 +90,17 @@ function fitTogether(parts: readonly TileProgram[], device: DeviceProfile): bool
     parts.every(({ gridEnds }) => gridEnds === undefined) &&
     parts.every(({ threads }) => threads.rows === rows && threads.columns === columns) &&
     agreeOnSharedTiles(parts) &&
+    uniformsOf(parts) <= mostUniforms &&
     buffers.size <= device.maxStorageBuffersPerStage &&
     parts.reduce((total, part) => total + workgroups(part), 0) <= most
   );
+}
+
+/** What the kernels are told when they are launched: a launch has room for no more (`plan/kernel.ts`). */
+export const mostUniforms = 4;
+
+export function uniformsOf(parts: readonly TileProgram[]): number {
+  return new Set(parts.flatMap(({ counters, coordinates }) => [...counters, ...coordinates])).size;
 }
 
 /** A workgroup is of one part only, so that all of them use the same workgroup memory. */

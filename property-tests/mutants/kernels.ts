@@ -29,7 +29,7 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'counts the elements of a row only',
       'type.shape.reduce((total',
       'type.shape.slice(1).reduce((total',
-      'indexing.ricci: nothing_but_indices N=7,M=8',
+      'order.ricci: sums_so_far N=5,M=7',
     ],
   ],
   'contraction.ts': [
@@ -393,7 +393,7 @@ export const wgslMutants: ByFile = {
         'reads the first of four for each',
         'flat % state.width)',
         '0)',
-        'reductions.ricci: where_largest N=5,M=40',
+        'reductions.ricci: where_largest N=5,M=40, on a GPU',
       ],
     ],
     'values.ts': [

@@ -124,12 +124,6 @@ export const mergedMutants: ByFile = faultsOf('compiler/tiles', {
       'masked(isPart, place, constant(0))',
       'adversarial.ricci: rounded N=2000',
     ],
-    [
-      'merges what waits for each other',
-      'touches(second, written(first)) || touches(first, written(second))',
-      'touches(first, written(second)) && touches(second, written(first))',
-      'softmax.ricci: down N=40,M=8',
-    ],
   ],
   'fuse-kernels.ts': [
     [

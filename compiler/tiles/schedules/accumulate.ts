@@ -105,7 +105,7 @@ export type Step = (
 export interface Walk {
   /** Before the names of loops. */
   readonly prefix?: string;
-  /** Whether what is behind the last whole step before an end gets a loop of its own, without tiles. */
+  /** Whether what is behind the last whole step before an end gets a loop of its own: without tiles then. */
   readonly isSplit?: boolean;
 }
 

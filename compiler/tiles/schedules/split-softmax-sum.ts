@@ -24,7 +24,10 @@ const shortestChunk = 128;
 /** Chunks are put together by an expression with all of them. */
 const mostChunks = 16;
 
-/** Undefined where one kernel has workgroups enough, or too little to do. */
+/**
+ * Undefined where one kernel has workgroups enough, or too little to do. How many keys a bounded program
+ * meets is known when it runs, which is when they would have to be cut.
+ */
 export function splitSoftmaxSum(
   node: SoftmaxSumNode,
   context: ScheduleContext,
@@ -33,9 +36,8 @@ export function splitSoftmaxSum(
     wantedWorkgroups(context.device) / Math.max(1, workgroupsOf(node, context.device)),
   );
   const count = Math.min(mostChunks, wanted, Math.floor(node.extent / shortestChunk));
-  if (node.partial !== undefined || count < 2 || node.result.shape.includes(0)) return undefined;
-  // How many chunks there are to put together is known here, and not in a run.
-  if (node.end !== undefined) return undefined;
+  const isBounded = node.end !== undefined || node.result.ends !== undefined;
+  if (isBounded || node.partial !== undefined || count < 2 || node.result.shape.includes(0)) return undefined;
   const length = lengthOf(node.extent, count);
   const chunks = chunksOf(node, Math.ceil(node.extent / length), length, context);
   return [...context.node(chunks), ...context.node(together(node, chunks))];
