@@ -37,6 +37,38 @@ export const panelMutants: ByFile = faultsOf(
   'wasm',
 );
 
+/** Of what there is to choose. */
+export const choiceMutants: ByFile = faultsOf(
+  'compiler/tiles/choices',
+  {
+    'contraction.ts': [
+      [
+        'has tiles that are narrower than the panels that they read',
+        'wide * threadColumns === core?.columns',
+        'core !== undefined',
+        'contractions.ricci: matmul M=4,K=5,N=17, tiles',
+      ],
+    ],
+    'softmax-sum.ts': [
+      [
+        'has blocks that are no whole panels',
+        'block: panels * width',
+        'block: panels * width + 4',
+        'softmax.ricci: causal S=40,G=1,R=2,A=4,B=4, blocked',
+      ],
+    ],
+    'reduction.ts': [
+      [
+        'has invocations meet where they have no memory to',
+        'Math.floor(maxWorkgroupBytes / bytes)',
+        'maxInvocationsPerWorkgroup + 0 * bytes * maxWorkgroupBytes',
+        'reductions.ricci: rows N=5,M=70, rows',
+      ],
+    ],
+  },
+  'schedules',
+);
+
 export const wasmMutants: ByFile = faultsOf(
   'backends/wasm',
   {
