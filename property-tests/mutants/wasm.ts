@@ -43,10 +43,10 @@ export const choiceMutants: ByFile = faultsOf(
   {
     'contraction.ts': [
       [
-        'has tiles that are narrower than the panels that they read',
-        'wide * threadColumns === core?.columns',
-        'core !== undefined',
-        'contractions.ricci: matmul M=4,K=5,N=17, tiles',
+        'has steps that vectors along the depth are longer than',
+        "return panels || rightOrder === 'kn' ? [1, 4] : [4];",
+        'return panels || rightOrder !== undefined ? [1, 4] : [4];',
+        'contractions.ricci: transposed_right M=4,K=8,N=9, tiles',
       ],
     ],
     'softmax-sum.ts': [
