@@ -1,8 +1,6 @@
 /** The command as a function: arguments in, text and an exit status out. */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Command } from 'commander';
-import { packageRoot } from '../driver/package-root.ts';
+import { version } from '../driver/version.ts';
 import { refuseAsRank, willBeRank } from './commands/as-rank.ts';
 import { addCheck } from './commands/check.ts';
 import { addCompile } from './commands/compile.ts';
@@ -11,16 +9,13 @@ import { addExplain } from './commands/explain.ts';
 import { addFormat } from './commands/format.ts';
 import { addRun } from './commands/run.ts';
 import { addTest } from './commands/test.ts';
+import { addTune } from './commands/tune.ts';
 import { type ExitStatus, exitStatus, isWrongUsage, reportFailure } from './exit.ts';
 import { createOutput } from './output.ts';
 import { heldBack, processStreams, type Streams } from './streams.ts';
 
-const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as {
-  version: string;
-};
-
 /** In the order in which `--help` lists them. */
-const commands = [addCheck, addFormat, addExplain, addCompile, addRun, addTest, addDeclare];
+const commands = [addCheck, addFormat, addExplain, addCompile, addRun, addTune, addTest, addDeclare];
 
 const exitHelp = `
 Exit status: 0 fine; 1 a diagnostic: the program, its inputs or the machine; 2 wrong usage; 70 an internal

@@ -20,10 +20,13 @@ import { planPackage } from '../compiler/plan/plan-package.ts';
 import { planWasmPackage } from '../compiler/plan/plan-wasm-package.ts';
 import { allTensors } from '../compiler/plan/storages.ts';
 import { raiseGraph } from '../compiler/raise/raise-graph.ts';
+import type { Advice } from '../compiler/tiles/choices/advice.ts';
+import { printChoice } from '../compiler/tiles/choices/choice-text.ts';
+import { problemTitle } from '../compiler/tiles/choices/problem-title.ts';
 import type { DeviceProfile } from '../compiler/tiles/device-profile.ts';
 import { printTileProgram } from '../compiler/tiles/print.ts';
 import { scheduleGraph } from '../compiler/tiles/schedule-graph.ts';
-import type { Schedule, ScheduledStep } from '../compiler/tiles/scheduled.ts';
+import type { ChosenSchedule, ScheduledStep } from '../compiler/tiles/scheduled.ts';
 import type { TileProgram } from '../compiler/tiles/tile-program.ts';
 import type { Diagnostic, Source } from '../dsl/diagnostics/diagnostic.ts';
 import type { Mesh } from '../dsl/placement/placement.ts';
@@ -109,6 +112,8 @@ export interface Instance {
   readonly auto?: boolean;
   /** What the partitioner weighs; a node of H100 if not given. */
   readonly costs?: CostModel;
+  /** What is known of the best schedules; the first choice of each if not given. */
+  readonly advice?: Advice | undefined;
   /** What may be done to collectives; if not given, what changes no bit of the results. */
   readonly collectives?: CollectiveOptions;
 }
@@ -187,7 +192,7 @@ export function noBoundsOnMeshes(names: readonly string[]): UserError {
 }
 
 export interface Compiled {
-  readonly schedule: Schedule;
+  readonly schedule: ChosenSchedule;
   readonly kernels: readonly Kernel[];
   readonly package: Package;
 }
@@ -206,7 +211,7 @@ export function compileFor(
   device: DeviceProfile,
   progress: Progress = silent,
 ): Compiled {
-  const { schedule, programs, tensor, tensors } = scheduled(lowered, device, progress);
+  const { schedule, programs, tensor, tensors } = scheduled(lowered, instance, device, progress);
   const kernels = programs.map((program, done) => {
     progress('writing kernels', done, programs.length);
     return emitWgsl(program, tensor, device);
@@ -220,7 +225,7 @@ export function compileFor(
 }
 
 export interface CompiledWasm {
-  readonly schedule: Schedule;
+  readonly schedule: ChosenSchedule;
   readonly module: WasmModule;
   readonly package: WasmPackage;
 }
@@ -236,7 +241,7 @@ export function compileWasm(
   device: DeviceProfile,
   progress: Progress = silent,
 ): CompiledWasm {
-  const { schedule, programs, tensor, tensors } = scheduled(lowered, device, progress);
+  const { schedule, programs, tensor, tensors } = scheduled(lowered, instance, device, progress);
   progress('writing kernels', 0, 1);
   const module = emitWasm(programs, tensor, device);
   progress('planning', 0, 1);
@@ -253,9 +258,14 @@ export function compileWasm(
   return { schedule, module, package: planned };
 }
 
-function scheduled({ optimized }: ForDevice, device: DeviceProfile, progress: Progress) {
+function scheduled(
+  { optimized }: ForDevice,
+  { advice }: Instance,
+  device: DeviceProfile,
+  progress: Progress,
+) {
   progress('scheduling', 0, 1);
-  const schedule = scheduleGraph(optimized, device);
+  const schedule = scheduleGraph(optimized, device, advice);
   const tensors = allTensors(optimized, schedule);
   const tensor = (id: TensorId): Tensor => {
     const found = tensors.get(id);
@@ -311,9 +321,15 @@ export const showGraph: { readonly [S in GraphStage]: (lowered: Lowered) => stri
   optimized: (lowered) => printGraph(lowered.optimized),
 };
 
+/** What was chosen for each problem. */
+function showSchedule({ schedule: { chosen } }: Pick<Compiled, 'schedule'>): string {
+  return chosen.map(({ problem, choice }) => `${problemTitle(problem)}: ${printChoice(choice)}`).join('\n');
+}
+
 export const showDevice: {
   readonly [S in Exclude<DeviceStage, 'wasm'>]: (compiled: Compiled) => string;
 } = {
+  schedule: showSchedule,
   tiles: ({ schedule }) => programsOf(schedule.steps).map(printTileProgram).join('\n\n'),
   wgsl: ({ kernels }) => kernels.map(({ name, code }) => `// ${name}\n${code}`).join('\n\n'),
   plan: (compiled) => JSON.stringify(compiled.package.manifest, undefined, 2),
@@ -322,6 +338,7 @@ export const showDevice: {
 export const showWasm: {
   readonly [S in Exclude<DeviceStage, 'wgsl'>]: (compiled: CompiledWasm) => string;
 } = {
+  schedule: showSchedule,
   tiles: ({ schedule }) => programsOf(schedule.steps).map(printTileProgram).join('\n\n'),
   wasm: ({ module }) => printModule(module.code),
   plan: (compiled) => JSON.stringify(compiled.package.manifest, undefined, 2),

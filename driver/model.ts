@@ -39,6 +39,9 @@ import { nestOutputs } from './outputs.ts';
 import { reservedMethods } from './reserved-methods.ts';
 import { runReference } from './run-reference.ts';
 import { runReferenceOnMesh } from './run-reference-mesh.ts';
+import { adviceFrom } from './tuning/cache.ts';
+import { adapterIdentity, processorIdentity } from './tuning/identity.ts';
+import type { Identity } from './tuning/tuning-file.ts';
 
 export { isUserError, UserError } from '../runtime/errors.ts';
 export { DeviceTensor } from '../runtime/webgpu/device-tensor.ts';
@@ -73,6 +76,11 @@ export interface LoadOptions {
   readonly auto?: boolean;
   /** What the compiler weighs where it places; a node of H100 if not given. */
   readonly machine?: Machine;
+  /**
+   * Schedules as `ricci tune` measured them: a file that it wrote, `auto` (the default) for what it kept of
+   * the device, or `none`.
+   */
+  readonly tuning?: string;
   /** Hears, in single lines, what may take a while or is worth knowing. */
   readonly report?: (line: string) => void;
 }
@@ -297,9 +305,11 @@ type CompiledInstance = CompiledFor & Pick<LoweredInstance, 'entry' | 'inputDtyp
 async function makeInstance(
   checked: Checked,
   wanted: CompiledInstance,
-  { target, mesh, auto = false, machine = {} }: LoadOptions,
+  options: LoadOptions,
   { choose, open }: Place,
 ): Promise<Instance> {
+  const { target, mesh, auto = false, machine = {} } = options;
+  const { tuning = 'auto', report = () => undefined } = options;
   const placing = mesh && { mesh: meshOf(mesh), auto, costs: costModelOf(machine) };
   const instance = { ...wanted, ...placing };
   const lowered: Lowered = accepted(lower(checked, instance));
@@ -309,11 +319,12 @@ async function makeInstance(
       device === undefined ? runReference(graph, inputs) : runReferenceOnMesh(device, inputs),
     );
   }
+  const advised = (here: Identity) => ({ ...instance, advice: adviceFrom(tuning, here, report) });
   return onChosen(await choose(), {
-    wasm: () => inWasm(compileWasm(lowered, instance, wasmDeviceHere()).package),
+    wasm: () => inWasm(compileWasm(lowered, advised(processorIdentity()), wasmDeviceHere()).package),
     wgsl: async () => {
       const device = await open();
-      return onWebGpu(compileFor(lowered, instance, device.profile).package, device);
+      return onWebGpu(compileFor(lowered, advised(adapterIdentity(device)), device.profile).package, device);
     },
   });
 }

@@ -55,7 +55,7 @@ describe.each(programFiles)('%s', (file) => {
         : { ...evaluateEntry(checked, entry, sizes, 7), wgsl: undefined };
       expect(distance(runs.written, runs.optimized), `optimized, ${at}`).toBeLessThanOrEqual(foldedTolerance);
       const processor = turn % 2 === 0 ? wasmDeviceHere() : wasmDevice;
-      const wasm = await runWasm(checked, entry, sizes, 7, processor);
+      const wasm = await runWasm(checked, entry, sizes, 7, { device: processor });
       const tolerance = deviceToleranceOf(runs.written);
       expect(distance(runs.written, wasm), `wasm, ${at}`).toBeLessThanOrEqual(tolerance);
       if (runs.wgsl !== undefined)

@@ -3,6 +3,8 @@
  * WebGPU device, side by side.
  */
 import { describeEntry } from '../compiler/lower/entry.ts';
+import type { Advice } from '../compiler/tiles/choices/advice.ts';
+import type { DeviceProfile } from '../compiler/tiles/device-profile.ts';
 import {
   type Checked,
   compileFor,
@@ -38,8 +40,9 @@ export async function runEntry(
   sizes: ReadonlyMap<string, number>,
   seed: number,
   device: OpenedDevice,
+  advice?: Advice,
 ): Promise<Runs> {
-  const instance = { entry, sizes, inputDtypes: new Map() };
+  const instance = { entry, sizes, inputDtypes: new Map(), advice };
   const lowered = loweredEntry(checked, instance);
   const inputs = inputsOf(checked, entry, sizes, seed);
   const compiled = compileFor(lowered, instance, device.profile);
@@ -51,15 +54,20 @@ export async function runEntry(
   }
 }
 
+interface InWasm {
+  readonly device?: DeviceProfile;
+  readonly advice?: Advice;
+}
+
 /** In WebAssembly. */
 export async function runWasm(
   checked: Checked,
   entry: string,
   sizes: ReadonlyMap<string, number>,
   seed: number,
-  device = wasmDeviceHere(),
+  { device = wasmDeviceHere(), advice }: InWasm = {},
 ): Promise<Tensors> {
-  const instance = { entry, sizes, inputDtypes: new Map() };
+  const instance = { entry, sizes, inputDtypes: new Map(), advice };
   const compiled = compileWasm(loweredEntry(checked, instance), instance, device);
   const loaded = await loadWasm(compiled.package, { threads: 1 });
   try {

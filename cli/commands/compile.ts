@@ -15,13 +15,22 @@ import {
   showWasm,
 } from '../../driver/compile.ts';
 import { type DeviceStage, isGraphStage, isSourceStage, type Stage, stages } from '../../driver/stages.ts';
+import { adviceFrom } from '../../driver/tuning/cache.ts';
+import { adapterIdentity, processorIdentity } from '../../driver/tuning/identity.ts';
 import { openAdapter } from '../../runtime/webgpu/adapter.ts';
 import { openDevice } from '../../runtime/webgpu/device.ts';
 import { UsageError } from '../exit.ts';
 import { createOutput, type Output } from '../output.ts';
 import type { Streams } from '../streams.ts';
 import { counted } from '../table.ts';
-import { type EntryOptions, orEnd, prepareEntry, refuseAdapter, withEntryOptions } from './entry-options.ts';
+import {
+  type EntryOptions,
+  orEnd,
+  prepareEntry,
+  refuseAdapter,
+  tuningOption,
+  withEntryOptions,
+} from './entry-options.ts';
 
 interface CompileOptions extends EntryOptions {
   readonly target: 'wgsl' | 'wasm';
@@ -29,6 +38,7 @@ interface CompileOptions extends EntryOptions {
   readonly relaxedSimd?: boolean;
   readonly output?: string;
   readonly show?: Stage;
+  readonly tuning: string;
 }
 
 export function addCompile(command: Command, streams: Streams): void {
@@ -52,6 +62,7 @@ export function addCompile(command: Command, streams: Streams): void {
       '--relaxed-simd',
       'to WebAssembly with multiply-adds in one instruction, which not every engine has',
     )
+    .addOption(tuningOption('none'))
     .option('-o, --output <dir>', 'the directory to write')
     .addOption(
       new Option('--show <stage>', 'print the program at a stage, and write nothing').choices(stages),
@@ -77,7 +88,7 @@ export function addCompile(command: Command, streams: Streams): void {
     });
 }
 
-type ShownOptions = Pick<CompileOptions, 'adapter' | 'relaxedSimd' | 'output'> & {
+type ShownOptions = Pick<CompileOptions, 'adapter' | 'relaxedSimd' | 'output' | 'tuning'> & {
   readonly show: DeviceStage | undefined;
 };
 
@@ -97,11 +108,12 @@ function refuseStage(show: Stage | undefined, target: CompileOptions['target']):
 async function compileToWasm(
   lowered: Lowered,
   instance: Instance,
-  { show, relaxedSimd, output: directory }: ShownOptions,
+  { show, relaxedSimd, tuning, output: directory }: ShownOptions,
   output: Output,
 ): Promise<void> {
   const device = relaxedSimd === true ? relaxedWasmDevice : wasmDevice;
-  const compiled = compileWasm(lowered, instance, device, output.advance);
+  const advice = adviceFrom(tuning, processorIdentity(), output.progress);
+  const compiled = compileWasm(lowered, { ...instance, advice }, device, output.advance);
   if (show !== undefined && show !== 'wgsl') showText(show, showWasm[show](compiled), output);
   if (directory !== undefined) await writeCompiled(directory, compiled.package, 'memory', output);
 }
@@ -129,7 +141,8 @@ async function compileOnDevice(
 ): Promise<void> {
   const opened = await openDevice(await openAdapter({ kind: options.adapter, report: output.progress }));
   try {
-    const compiled = compileFor(lowered, instance, opened.profile, output.advance);
+    const advice = adviceFrom(options.tuning, adapterIdentity(opened), output.progress);
+    const compiled = compileFor(lowered, { ...instance, advice }, opened.profile, output.advance);
     if (show !== undefined && show !== 'wasm') showText(show, showDevice[show](compiled), output);
     if (options.output !== undefined)
       await writeCompiled(options.output, compiled.package, 'device memory', output);

@@ -58,6 +58,14 @@ export function withEntryOptions(command: Command): Command {
     .option('--json', 'the result as JSON on standard output');
 }
 
+/** Of commands that make kernels. */
+export function tuningOption(by: 'auto' | 'none'): Option {
+  return new Option(
+    '--tuning <from>',
+    'schedules as ricci tune measured them: a file that it wrote, auto for what it kept of this device, or none',
+  ).default(by);
+}
+
 /** Of the target `wasm`, which runs on the processor whatever adapters there are. */
 export function refuseAdapter(adapter: 'auto' | 'hardware' | 'software'): void {
   if (adapter !== 'auto')

@@ -15,6 +15,9 @@ import { checkInputs, checkInputTypes } from '../../driver/inputs.ts';
 import { storedRandomInput } from '../../driver/random-inputs.ts';
 import { runReference } from '../../driver/run-reference.ts';
 import { runReferenceOnMesh } from '../../driver/run-reference-mesh.ts';
+import { adviceFrom } from '../../driver/tuning/cache.ts';
+import { adapterIdentity, processorIdentity } from '../../driver/tuning/identity.ts';
+import type { Identity } from '../../driver/tuning/tuning-file.ts';
 import { writeFileBeside } from '../../driver/write-file.ts';
 import { natural } from '../../dsl/types/size.ts';
 import type { ElementType } from '../../dsl/types/typed.ts';
@@ -56,6 +59,7 @@ import {
   prepareEntry,
   refuseAdapter,
   refuseBounds,
+  tuningOption,
   withEntryOptions,
 } from './entry-options.ts';
 import { readInputs } from './given-inputs.ts';
@@ -68,6 +72,7 @@ interface RunOptions extends EntryOptions {
   readonly random?: number;
   readonly output?: string;
   readonly trace?: string;
+  readonly tuning: string;
 }
 
 type Tensors = ReadonlyMap<string, TensorData>;
@@ -98,6 +103,7 @@ export function addRun(command: Command, streams: Streams): void {
         .default('in-process'),
     )
     .option('-o, --output <file>', 'write the results: .safetensors, or .npy when there is one')
+    .addOption(tuningOption('auto'))
     .option('--trace <file>', 'what each device computes and exchanges when, as JSON for Perfetto')
     .action(async (file: string, options: RunOptions) => {
       const isDirectory = existsSync(file) && statSync(file).isDirectory();
@@ -118,11 +124,13 @@ export function addRun(command: Command, streams: Streams): void {
 }
 
 /** Options that are fine by themselves. */
-function refuseCombinations({ trace, target, communicator, adapter }: RunOptions): void {
+function refuseCombinations({ trace, target, communicator, adapter, tuning }: RunOptions): void {
   if (target === 'wasm') refuseAdapter(adapter);
   if (target !== 'reference') return;
   if (trace !== undefined)
     throw new UsageError('--trace times kernels, and the reference has none', 'use another --target');
+  if (tuning !== 'auto')
+    throw new UsageError('--tuning is of kernels, and the reference has none', 'leave it out');
   if (communicator === 'mpi')
     throw new UsageError(
       '--communicator mpi runs kernels in each rank, and the reference has none',
@@ -164,6 +172,9 @@ async function runFile(
     return lowered.device === undefined
       ? runReference(lowered.graph, readAll(given), output.advance)
       : runReferenceOnMesh(lowered.device, readAll(given));
+  // All ranks run the same kernels, whatever was measured where they are.
+  const tuning = rank !== undefined && options.tuning === 'auto' ? 'none' : options.tuning;
+  const advised = (here: Identity) => ({ ...instance, advice: adviceFrom(tuning, here, output.progress) });
   const { target, adapter } = options;
   const chosen = await chooseTarget({ target, adapter, report: output.progress });
   const run: Run = { options, output, rank };
@@ -171,13 +182,21 @@ async function runFile(
   return onChosen(chosen, {
     wasm: () =>
       runOn(
-        inWasm(compileWasm(lowered, instance, wasmDeviceHere(), output.advance).package, output),
+        inWasm(
+          compileWasm(lowered, advised(processorIdentity()), wasmDeviceHere(), output.advance).package,
+          output,
+        ),
         given,
         run,
       ),
     wgsl: () =>
       onDevice(chosen.open, (opened) => {
-        const compiled = compileFor(lowered, instance, opened.profile, output.advance);
+        const compiled = compileFor(
+          lowered,
+          advised(adapterIdentity(opened)),
+          opened.profile,
+          output.advance,
+        );
         return runOn(onWebGpu(compiled.package, opened, output), given, run);
       }),
   });
@@ -246,6 +265,7 @@ function refuseOfPackages(options: RunOptions): void {
     ...(options.entry === undefined ? [] : ['--entry']),
     ...(options.mesh.size === 0 ? [] : ['--mesh']),
     ...(options.target === undefined ? [] : [`--target ${options.target}`]),
+    ...(options.tuning === 'auto' ? [] : ['--tuning']),
   ];
   if (refused.length > 0) {
     throw new UsageError(

@@ -48,6 +48,13 @@ function namesOf(tensors: ReadonlyMap<TensorId, Tensor>): Names {
   return (id) => `${tensors.get(id)?.name ?? ''}%${id}`;
 }
 
+/** A node on one line, its tensors by the names that they are given: results first, then in order of use. */
+export function printNode(node: Node, names: Names): string {
+  return `${results(node)
+    .map(({ id }) => names(id))
+    .join(', ')} = ${bodyLines(node, names).join('; ')}`;
+}
+
 function declared(tensor: Tensor): string {
   return `${tensor.name}%${tensor.id}: ${printType(tensor)}`;
 }
@@ -71,11 +78,16 @@ const nodePrinters: NodePrinters = {
   exchange: printExchange,
 };
 
+function bodyLines<K extends Node['kind']>(
+  node: Extract<Node, { kind: K }>,
+  names: Names,
+): readonly string[] {
+  const printer: NodePrinters[K] = nodePrinters[node.kind];
+  return printer(node, names);
+}
+
 function nodeLines(node: Node, names: Names): string[] {
-  const [head, ...rest] = (nodePrinters[node.kind] as (node: Node, names: Names) => readonly string[])(
-    node,
-    names,
-  );
+  const [head, ...rest] = bodyLines(node, names);
   return [`${results(node).map(declared).join(', ')} = ${head}`, ...rest.map((line) => `  ${line}`)];
 }
 

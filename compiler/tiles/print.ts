@@ -1,4 +1,5 @@
 /** Tile programs as text, for `--show tiles` and for reading a schedule's work. */
+import { printChoice } from './choices/choice-text.ts';
 import type { TileExpression } from './tile-expression.ts';
 import type { Tile, TileAxis, TileProgram, TileStatement, TileStatementKind } from './tile-program.ts';
 
@@ -8,6 +9,7 @@ export function printTileProgram(program: TileProgram): string {
   const buffers = program.buffers.map(({ tensor, access }) => `${access} %${tensor}`);
   return [
     `kernel ${program.name}: ${grid}, ${rows} × ${columns} invocations`,
+    ...(program.choice === undefined ? [] : [`  chosen: ${printChoice(program.choice)}`]),
     `  ${buffers.join(', ')}`,
     ...(program.counters.length > 0 ? [`  counters of loops ${program.counters.join(', ')}`] : []),
     ...(program.coordinates.length > 0 ? [`  coordinates along ${program.coordinates.join(', ')}`] : []),

@@ -1,18 +1,27 @@
-/** Cuts a graph into kernels: one schedule for each kind of node, chosen by one table. */
+/** Cuts a graph into kernels: one schedule for each kind of node, as chosen for the problem that it is. */
 import type { ComputeNode, Graph, LoopId, Node, NodeKind, Tensor, TensorId } from '../graph/graph.ts';
 import { allTensors, readsOf } from '../graph/uses.ts';
-import { contractionOf } from '../optimize/contraction.ts';
+import type { Advice } from './choices/advice.ts';
+import { printChoice } from './choices/choice-text.ts';
+import {
+  allChoices,
+  type ChoiceFor,
+  firstChoice,
+  type ProblemKind,
+  type ProblemOf,
+  problemOf,
+} from './choices/problem.ts';
 import type { DeviceProfile } from './device-profile.ts';
 import { fuseKernels } from './fuse-kernels.ts';
 import { mergeKernels } from './merge-kernels.ts';
 import { clusterRows } from './row-clusters.ts';
-import type { Schedule, ScheduledStep } from './scheduled.ts';
+import type { Chosen, ChosenSchedule, ScheduledStep } from './scheduled.ts';
 import type { NodeSchedule, ScheduleContext } from './schedules/context.ts';
 import { scheduleContraction } from './schedules/contraction.ts';
 import { scheduleMap } from './schedules/map.ts';
 import { scheduleOrder } from './schedules/order.ts';
 import { schedulePrefix } from './schedules/prefix.ts';
-import { type ReductionNode, scheduleReduction } from './schedules/reduction.ts';
+import { scheduleReduction } from './schedules/reduction.ts';
 import { scheduleRoute } from './schedules/route.ts';
 import { scheduleRowCluster } from './schedules/row-cluster.ts';
 import { scheduleSoftmaxSum } from './schedules/softmax-sum.ts';
@@ -20,19 +29,29 @@ import { splitSoftmaxSum } from './schedules/split-softmax-sum.ts';
 import { splitBuffers } from './split-buffers.ts';
 import { program } from './tile-builder.ts';
 
-const scheduleCompute: NodeSchedule<'compute'> = (node, context) => {
-  if (node.reduce === undefined) return scheduleMap(node, context);
-  const reduction: ReductionNode = { ...node, reduce: node.reduce };
-  const contraction = contractionOf(node);
-  return contraction === undefined
-    ? scheduleReduction(reduction, context)
-    : scheduleContraction(reduction, contraction, context);
+/** How each kind of problem becomes kernels, as chosen. */
+const scheduleAs: {
+  readonly [K in ProblemKind]: (
+    problem: ProblemOf<K>,
+    choice: ChoiceFor<K>,
+    context: ScheduleContext,
+  ) => readonly ScheduledStep[];
+} = {
+  map: scheduleMap,
+  reduction: scheduleReduction,
+  contraction: scheduleContraction,
+  softmaxSum: scheduleSoftmaxSum,
+};
+
+const scheduleChosen: NodeSchedule<'compute' | 'softmaxSum'> = (node, context) => {
+  const problem = problemOf(node, context);
+  return problem === undefined ? [] : context.problem(problem);
 };
 
 /** How each kind of node becomes kernels; loops are the nodes of their bodies. */
 const schedules: { readonly [K in Exclude<NodeKind, 'loop'>]: NodeSchedule<K> } = {
-  compute: scheduleCompute,
-  softmaxSum: (node, context) => splitSoftmaxSum(node, context) ?? scheduleSoftmaxSum(node, context),
+  compute: scheduleChosen,
+  softmaxSum: (node, context) => splitSoftmaxSum(node, context) ?? scheduleChosen(node, context),
   order: scheduleOrder,
   prefix: schedulePrefix,
   route: scheduleRoute,
@@ -45,8 +64,16 @@ const schedules: { readonly [K in Exclude<NodeKind, 'loop'>]: NodeSchedule<K> } 
   exchange: (node) => [{ kind: 'exchange', node }],
 };
 
-/** The kernels of a graph in launch order. Deterministic; nothing is measured or allocated. */
-export function scheduleGraph(graph: Graph, device: DeviceProfile): Schedule {
+/**
+ * The kernels of a graph in launch order. Deterministic; nothing is measured or allocated.
+ * @param advise what is chosen, where it knows better than to take the first choice and the device can run it
+ */
+export function scheduleGraph(
+  graph: Graph,
+  device: DeviceProfile,
+  advise: Advice = () => undefined,
+): ChosenSchedule {
+  const decided: Chosen[] = [];
   const tensors = new Map(allTensors(graph));
   const temporaries: Tensor[] = [];
   const names = new Set<string>();
@@ -65,6 +92,14 @@ export function scheduleGraph(graph: Graph, device: DeviceProfile): Schedule {
     return made;
   };
 
+  const choose = <K extends ProblemKind>(problem: ProblemOf<K>): ChoiceFor<K> => {
+    const wanted = advise(problem, tensorOf);
+    if (wanted === undefined) return firstChoice(problem, device);
+    const text = printChoice(wanted);
+    const legal = allChoices(problem, device).find((each) => printChoice(each) === text);
+    return legal ?? firstChoice(problem, device);
+  };
+
   const contextIn = (enclosing: readonly LoopId[]): ScheduleContext => {
     const context: ScheduleContext = {
       device,
@@ -75,6 +110,11 @@ export function scheduleGraph(graph: Graph, device: DeviceProfile): Schedule {
         program: program({ ...parts, name: uniqueName(parts.name, names), enclosing }),
       }),
       node: (node) => fitting(node).flatMap((each) => scheduleWhole(each, context)),
+      problem: (problem) => {
+        const choice = choose(problem);
+        decided.push({ problem, choice });
+        return scheduleProblem(problem, choice, context);
+      },
     };
     return context;
   };
@@ -101,7 +141,7 @@ export function scheduleGraph(graph: Graph, device: DeviceProfile): Schedule {
     return mergeKernels(fused, device, enclosing);
   };
 
-  return { steps: scheduleList(graph, []), temporaries };
+  return { steps: scheduleList(graph, []), temporaries, chosen: decided };
 }
 
 function scheduleWhole<K extends Exclude<NodeKind, 'loop'>>(
@@ -110,6 +150,16 @@ function scheduleWhole<K extends Exclude<NodeKind, 'loop'>>(
 ): readonly ScheduledStep[] {
   const schedule: NodeSchedule<K> = schedules[node.kind];
   return schedule(node, context);
+}
+
+function scheduleProblem<K extends ProblemKind>(
+  problem: ProblemOf<K>,
+  choice: ChoiceFor<K>,
+  context: ScheduleContext,
+): readonly ScheduledStep[] {
+  const schedule: (typeof scheduleAs)[K] = scheduleAs[problem.kind];
+  const kernel: ScheduleContext['kernel'] = (parts) => context.kernel({ ...parts, choice });
+  return schedule(problem, choice, { ...context, kernel });
 }
 
 /** An identifier that no other kernel has: `map_h`, then `map_h_1` … */

@@ -1,11 +1,23 @@
 /** A graph cut into kernels, in the order in which they run: what scheduling gives and planning takes. */
 import type { ExchangeNode, LoopNode, Tensor } from '../graph/graph.ts';
+import type { Choice } from './choices/choice.ts';
+import type { Problem } from './choices/problem.ts';
 import type { TileProgram } from './tile-program.ts';
 
 export interface Schedule {
   readonly steps: readonly ScheduledStep[];
   /** Tensors that exist only between kernels (partial sums, tile tables) and are in no graph. */
   readonly temporaries: readonly Tensor[];
+}
+
+/** With what was decided, in the order in which it was. */
+export interface ChosenSchedule extends Schedule {
+  readonly chosen: readonly Chosen[];
+}
+
+export interface Chosen {
+  readonly problem: Problem;
+  readonly choice: Choice;
 }
 
 export type ScheduledStep =

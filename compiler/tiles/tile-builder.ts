@@ -3,6 +3,7 @@
  * from them.
  */
 import type { Arithmetic, Combiner, LoopId, Tensor, TensorId } from '../graph/graph.ts';
+import type { Choice } from './choices/choice.ts';
 import { type Interval, operandsOf, type TileExpression } from './tile-expression.ts';
 import type {
   Spread,
@@ -98,6 +99,7 @@ export interface ProgramParts {
   readonly body: readonly TileStatement[];
   /** Loops around the kernel, outermost first. */
   readonly enclosing: readonly LoopId[];
+  readonly choice?: Choice | undefined;
 }
 
 /** Reads come first, in the order in which the body meets them, then writes. */
@@ -121,6 +123,7 @@ export function program(parts: ProgramParts): TileProgram {
     ...(gridEnds.every((end) => end === undefined) ? {} : { gridEnds }),
     threads,
     body,
+    choice: parts.choice,
   };
 }
 

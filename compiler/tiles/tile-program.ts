@@ -37,6 +37,7 @@
  * `whole` and `lanes`). Loop bounds and `when` conditions must be the same in all invocations of a workgroup.
  */
 import type { Arithmetic, Combiner, LoopId, TensorId } from '../graph/graph.ts';
+import type { Choice } from './choices/choice.ts';
 import type { GridEnd } from './ends.ts';
 import type { TileExpression } from './tile-expression.ts';
 
@@ -61,6 +62,8 @@ export interface TileProgram {
   readonly gridEnds?: readonly (GridEnd | undefined)[];
   readonly threads: ThreadShape;
   readonly body: readonly TileStatement[];
+  /** What made it so, where there was something to choose. For people alone. */
+  readonly choice?: Choice | undefined;
 }
 
 export interface TileBuffer {

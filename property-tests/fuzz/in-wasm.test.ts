@@ -24,7 +24,7 @@ test('of programs on one device', async () => {
 test('another program is told apart', async () => {
   let apart = 0;
   for (const subject of drawn.slice(0, 60)) {
-    const verdict = await runsInWasm(subject, withDifferences(subject.program.graph));
+    const verdict = await runsInWasm(subject, { compiled: withDifferences(subject.program.graph) });
     if (typeof verdict === 'object') apart++;
   }
   // Where floats are added at all, and what is added is not lost.

@@ -6,6 +6,7 @@ import { exactOptions } from '../../compiler/partition/collectives/options.ts';
 import { localizeOptimized } from '../../compiler/partition/collectives/passes.ts';
 import { dividing } from '../../compiler/partition/random-partition.ts';
 import type { Package } from '../../compiler/plan/package.ts';
+import type { Advice } from '../../compiler/tiles/choices/advice.ts';
 import type { DeviceProfile } from '../../compiler/tiles/device-profile.ts';
 import { compileFor } from '../../driver/compile.ts';
 import { isUserError } from '../../runtime/errors.ts';
@@ -33,11 +34,16 @@ export async function closeAdapter(): Promise<void> {
   (await open)?.destroy();
 }
 
-export async function runsOnAdapter({ program: { graph, inputs } }: Subject): Promise<Verdict> {
+/** @param adviceFor how its schedules are chosen, if not as ever */
+export async function runsOnAdapter(
+  { program: { graph, inputs } }: Subject,
+  adviceFor?: (device: DeviceProfile) => Advice,
+): Promise<Verdict> {
   const wanted = expectedOutputs(graph, inputs);
   if (wanted === undefined) return 'not told';
   const adapter = await device();
-  const instance = { entry: graph.name, sizes: new Map(), inputDtypes: new Map() };
+  const advice = adviceFor?.(adapter.profile);
+  const instance = { entry: graph.name, sizes: new Map(), inputDtypes: new Map(), advice };
   const compiled = compileFor({ optimized: optimize(graph), below: new Map() }, instance, adapter.profile);
   const loaded = await loadPackage(compiled.package, adapter);
   try {

@@ -26,9 +26,10 @@ import { evaluateOnMesh, resized } from '../../compiler/partition/evaluate-mesh.
 import { type DeviceProgram, localize } from '../../compiler/partition/localize.ts';
 import { exactAlgebra, scatter } from '../../compiler/partition/random-partition.ts';
 import { difference, fault, predictedBytes, sentBytes } from '../../compiler/partition/random-programs.ts';
-import { leastDevice } from '../../compiler/tiles/device-profile.ts';
+import { leastDevice, wasmDevice } from '../../compiler/tiles/device-profile.ts';
 import { compileFor } from '../../driver/compile.ts';
 import { dtypeFacts } from '../../dsl/types/dtype.ts';
+import { drawnAdvice } from '../drawn-advice.ts';
 import { randomTextFault } from './front-end.ts';
 import { mayHideInfinity, notingFloat32 } from './hidden-infinities.ts';
 import { runsInWasm } from './in-wasm.ts';
@@ -54,6 +55,7 @@ export const programRelationNames = [
   'deterministic',
   'live memory',
   'in WebAssembly',
+  'under any schedule',
   'on an adapter',
   'front end',
 ] as const;
@@ -136,10 +138,18 @@ export const programRelations: { readonly [R in ProgramRelation]: Relation<Subje
     },
   },
   'in WebAssembly': { share: 50, check: orTooLarge((subject) => runsInWasm(subject)) },
-  'on an adapter': { share: 5, check: orTooLarge(runsOnAdapter) },
+  'under any schedule': { share: 50, check: orTooLarge(underAnySchedule) },
+  'on an adapter': { share: 5, check: orTooLarge((subject) => runsOnAdapter(subject)) },
   // Of a text that follows from the seed, and not of the program.
   'front end': { share: 100, check: ({ seed }) => verdict(randomTextFault(seed)) },
 };
+
+/** As chosen at random for each problem: mostly in WebAssembly, as drivers take long to compile. */
+function underAnySchedule(subject: Subject): Promise<Verdict> {
+  const choose = choicesOf(subject.seed)('schedules');
+  if (choose(20) === 0) return runsOnAdapter(subject, (device) => drawnAdvice(choose, device));
+  return runsInWasm(subject, { advice: drawnAdvice(choose, wasmDevice) });
+}
 
 /**
  * Products by expert that are too thin to be taken in the order of a route need not hold it, and what has no

@@ -7,7 +7,7 @@ import { optimizerMutants } from './optimizer.ts';
 import { partitionerMutants } from './partitioner.ts';
 import { bestPlaceMutants, clusterMutants, mergedMutants, rowMutants } from './rows.ts';
 import { combineMutants, verbMutants } from './verbs.ts';
-import { panelMutants, wasmMutants } from './wasm.ts';
+import { choiceMutants, panelMutants, wasmMutants } from './wasm.ts';
 
 /** Of each member of a set its mutants, or the member that is the same. */
 export type MutantSets = {
@@ -28,6 +28,7 @@ export const kernelMutants: MutantSets = {
   ),
   'how verbs combine': combineMutants,
   schedules: { ...scheduleMutants, ...panelMutants, ...rowMutants },
+  choices: choiceMutants,
   'tile programs': { ...tileMutants, ...clusterMutants, ...mergedMutants },
   'writers of WGSL': wgslMutants,
   'writers of WebAssembly': wasmMutants,

@@ -37,6 +37,38 @@ export const panelMutants: ByFile = faultsOf(
   'wasm',
 );
 
+/** Of what there is to choose. */
+export const choiceMutants: ByFile = faultsOf(
+  'compiler/tiles/choices',
+  {
+    'contraction.ts': [
+      [
+        'has steps that vectors along the depth are longer than',
+        "return panels || rightOrder === 'kn' ? [1, 4] : [4];",
+        'return panels || rightOrder !== undefined ? [1, 4] : [4];',
+        'contractions.ricci: transposed_right M=4,K=8,N=9, tiles',
+      ],
+    ],
+    'softmax-sum.ts': [
+      [
+        'has blocks that are no whole panels',
+        'block: panels * width',
+        'block: panels * width + 4',
+        'softmax.ricci: causal S=40,G=1,R=2,A=4,B=4, blocked',
+      ],
+    ],
+    'reduction.ts': [
+      [
+        'has invocations meet where they have no memory to',
+        'Math.floor(maxWorkgroupBytes / bytes)',
+        'maxInvocationsPerWorkgroup + 0 * bytes * maxWorkgroupBytes',
+        'reductions.ricci: rows N=5,M=70, rows',
+      ],
+    ],
+  },
+  'schedules',
+);
+
 export const wasmMutants: ByFile = faultsOf(
   'backends/wasm',
   {

@@ -37,9 +37,6 @@ import {
 import type { TileAxis, TileStatement } from '../tile-program.ts';
 import type { KernelParts, ScheduleContext } from './context.ts';
 
-/** Positions of a block: their weights for a few rows, and their values, stay in the nearest cache. */
-const mostTogether = 64;
-
 export interface BlockedSum {
   readonly node: SoftmaxSumNode;
   readonly groups: { readonly batch: number; readonly rows: number; readonly values: number };
@@ -47,6 +44,11 @@ export interface BlockedSum {
   readonly gridEnds: KernelParts['gridEnds'];
   /** Rows of a workgroup. */
   readonly rowAxis: TileAxis;
+  /**
+   * Positions of a block, at most: their weights for a few rows, and their values, are to stay in the nearest
+   * cache.
+   */
+  readonly block: number;
   /** Components of values that a workgroup sums: a multiple of a panel's width. */
   readonly components: number;
   /** Columns of a panel. */
@@ -72,7 +74,7 @@ export interface BlockedSum {
 
 export function blockedKernel(parts: BlockedSum, context: ScheduleContext): ScheduledStep {
   const { node, groups, gridEnds, rowAxis, components, width, depth, bound, lowest } = parts;
-  const block = Math.min(mostTogether, Math.ceil(node.extent / width) * width);
+  const block = Math.min(parts.block, Math.ceil(node.extent / width) * width);
   const together = rowAxis.extent;
   const workgroups = [groups.batch, groups.rows, groups.values];
   const scratch = (name: string, extent: number) => {

@@ -1,5 +1,7 @@
 /** What every schedule is given. */
 import type { LoopNode, Node, NodeKind, Tensor, TensorId, TensorType } from '../../graph/graph.ts';
+import type { Choice } from '../choices/choice.ts';
+import type { Problem } from '../choices/problem.ts';
 import type { DeviceProfile } from '../device-profile.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import type { ThreadShape, TileProgram, TileStatement } from '../tile-program.ts';
@@ -14,6 +16,8 @@ export interface ScheduleContext {
   readonly kernel: (parts: KernelParts) => ScheduledStep;
   /** Schedules another node in this one's place. */
   readonly node: (node: Exclude<Node, LoopNode>) => readonly ScheduledStep[];
+  /** Schedules a problem as chosen for it. */
+  readonly problem: (problem: Problem) => readonly ScheduledStep[];
 }
 
 export interface KernelParts {
@@ -24,6 +28,7 @@ export interface KernelParts {
   readonly gridEnds?: TileProgram['gridEnds'];
   readonly threads: ThreadShape;
   readonly body: readonly TileStatement[];
+  readonly choice?: Choice;
 }
 
 /** How nodes of one kind become kernels. Nothing to compute (a result without elements) gives no step. */

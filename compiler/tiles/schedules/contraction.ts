@@ -1,9 +1,9 @@
 /**
  * Contractions: a tile of the result is accumulated in registers, `into[m, n] += left[m, k] · right[k, n]`,
  * over blocks of the reduced axes. Both factors are whole expressions (a prologue costs no kernel), `finish`
- * is the epilogue. Two ways to feed the accumulators, chosen by device:
+ * is the epilogue. Two ways to feed the accumulators:
  *   - from registers: each invocation loads its part of both factors itself; where subgroups are of fixed
- *     size the rows of `left` are dealt out to the lanes and broadcast. No workgroup memory, no barriers:
+ *     size the rows of `left` may be dealt out to the lanes and broadcast. No workgroup memory, no barriers:
  *     best on a software adapter;
  *   - staged: all invocations together bring blocks of both factors into workgroup memory.
  *
@@ -13,6 +13,8 @@
 import type { GroupedLookup, Scalar } from '../../graph/graph.ts';
 import { iterator, mapScalar } from '../../graph/scalar.ts';
 import type { Contraction } from '../../optimize/contraction.ts';
+import type { ChoiceOf } from '../choices/choice.ts';
+import type { ContractionForm } from '../choices/contraction.ts';
 import { assumingWithin, endExpression, endsOf, type GridEnd, gridEnd } from '../ends.ts';
 import { lowerScalar } from '../lower-scalar.ts';
 import { innermostStrides } from '../merge-axes.ts';
@@ -48,33 +50,51 @@ import {
 } from '../tile-expression.ts';
 import type { TileAxis, TileStatement } from '../tile-program.ts';
 import { type AxisClass, axisClass, iteratorsAt } from './axis-class.ts';
-import { elementCount, type ScheduleContext } from './context.ts';
+import type { ScheduleContext } from './context.ts';
 import { sharesWords, widened } from './narrow-result.ts';
 import { panelsOf } from './panels.ts';
-import { type ReductionNode, scheduleReduction } from './reduction.ts';
-import { isThin, thinKernel } from './thin-contraction.ts';
+import {
+  type ReductionNode,
+  type ReductionProblem,
+  reductionProblem,
+  scheduleReduction,
+} from './reduction.ts';
+import { thinKernel } from './thin-contraction.ts';
 
 export function scheduleContraction(
-  node: ReductionNode,
-  contraction: Contraction,
+  problem: ContractionProblem,
+  choice: ChoiceOf<ContractionForm>,
   context: ScheduleContext,
 ): readonly ScheduledStep[] {
-  if (elementCount(node.result) === 0) return [];
-  const problem = analyse(node, contraction, context);
-  const thin = isThin(problem);
-  if (!thin && !isWorthTiling(problem, context)) return scheduleReduction(node, context);
-  if (sharesWords(node.result) && !ownsWords(problem)) {
-    return widened(node.result, context, (wide) =>
-      scheduleContraction({ ...node, result: wide }, contraction, context),
-    );
+  switch (choice.form) {
+    case 'tiles':
+      return owningWords(problem, context, (own) => contractionSteps(own, tilesOf(choice), context));
+    case 'thin':
+      return owningWords(problem, context, (own) => [context.kernel(thinKernel(own, choice, context))]);
+    case 'rows':
+    case 'columns':
+    case 'split':
+      return scheduleReduction(problem.reduction, choice, context);
   }
-  if (thin) return [context.kernel(thinKernel(problem, context))];
-  return contractionSteps(problem, chooseTiles(problem, context), context);
+}
+
+/** Where runs of four results are no whole words of the tensor, they are first computed wide. */
+function owningWords(
+  problem: ContractionProblem,
+  context: ScheduleContext,
+  schedule: (problem: ContractionProblem) => readonly ScheduledStep[],
+): readonly ScheduledStep[] {
+  const { result } = problem.node;
+  if (!sharesWords(result) || ownsWords(problem)) return schedule(problem);
+  return widened(result, context, (wide) =>
+    schedule({ ...problem, node: { ...problem.node, result: wide } }),
+  );
 }
 
 // ── the problem ────────────────────────────────────────────────────────────────────────────────────────────
 
-export interface Problem {
+export interface ContractionProblem {
+  readonly kind: 'contraction';
   readonly node: ReductionNode;
   readonly contraction: Contraction;
   readonly batch: AxisClass;
@@ -83,9 +103,17 @@ export interface Problem {
   readonly reduced: AxisClass;
   /** Whether neighbours of `right` in memory lie along columns (`kn`) or along the reduced axis (`nk`). */
   readonly rightOrder: 'kn' | 'nk';
+  /** Whether four neighbours of the right factor are a vector of f32 in memory. */
+  readonly hasVectors: boolean;
+  /** The same as a sum like any other. */
+  readonly reduction: ReductionProblem;
 }
 
-function analyse(node: ReductionNode, contraction: Contraction, context: ScheduleContext): Problem {
+export function contractionProblem(
+  node: ReductionNode,
+  contraction: Contraction,
+  context: ScheduleContext,
+): ContractionProblem {
   const extents = [...node.result.shape, ...node.reduce.extents];
   const scalars = node.reduce.finish === undefined ? [node.body] : [node.body, node.reduce.finish];
   const ends = endsOf(node);
@@ -93,110 +121,44 @@ function analyse(node: ReductionNode, contraction: Contraction, context: Schedul
   const [column, depth] = [contraction.columns.at(-1), contraction.reduced.at(-1)];
   const neighbours = (axis: number | undefined) =>
     axis === undefined ? 0 : innermostStrides(contraction.right, extents, axis, context.tensors);
+  const columns = classOf(contraction.columns);
+  const rightOrder = neighbours(depth) > neighbours(column) ? 'nk' : 'kn';
+  const { right } = contraction;
   return {
+    kind: 'contraction',
     node,
     contraction,
     batch: classOf(contraction.batch),
     rows: classOf(contraction.rows),
-    columns: classOf(contraction.columns),
+    columns,
     reduced: classOf(contraction.reduced),
-    rightOrder: neighbours(depth) > neighbours(column) ? 'nk' : 'kn',
+    rightOrder,
+    hasVectors:
+      rightOrder === 'kn' &&
+      columns.isFlat &&
+      right.op === 'load' &&
+      context.tensors(right.tensor).dtype === 'f32',
+    reduction: reductionProblem(node, context),
   };
 }
 
-/** Of few rows there is nothing to share, but four steps at a time are better than one. */
-function isWorthTiling(
-  { node, rows, columns, reduced, rightOrder }: Problem,
-  { device }: ScheduleContext,
-): boolean {
-  if (node.grouped !== undefined) return reduced.extent > 0 && columns.extent >= 4;
-  const isWide = columns.extent >= 4 && reduced.extent >= 4;
-  return isWide && (rows.extent >= 4 || (device.software && rightOrder === 'kn' && columns.extent >= 64));
-}
-
 /** Whether runs of four results, stored by one invocation, are whole aligned words of the tensor. */
-function ownsWords({ node, columns }: Problem): boolean {
+function ownsWords({ node, columns }: ContractionProblem): boolean {
   const last = node.result.shape.length - 1;
   return columns.isFlat && columns.axes.at(-1) === last && columns.extent % 4 === 0;
 }
 
 // ── tiles ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-interface Tiles {
-  readonly staging: 'registers' | 'shared';
-  /** Invocations of a workgroup. */
-  readonly threadRows: number;
-  readonly threadColumns: number;
+interface Tiles
+  extends Pick<ChoiceOf<'tiles'>, 'staging' | 'threadRows' | 'threadColumns' | 'depth' | 'panels'> {
   /** Extents of a workgroup's tile. */
   readonly rows: number;
   readonly columns: number;
-  readonly depth: number;
 }
 
-/**
- * The block of results that one invocation of a software adapter accumulates: larger ones load less for each
- * multiply-add, but leave fewer invocations and take long to compile.
- */
-function softwareBlock(results: number, lanes: number): { readonly rows: number; readonly columns: number } {
-  const columns = lanes <= 4 ? 8 : 4;
-  if (results >= 2 ** 18) return { rows: 32, columns };
-  if (results >= 2 ** 16) return { rows: 16, columns };
-  return results >= 2 ** 14 ? { rows: 16, columns: 4 } : { rows: 8, columns: 4 };
-}
-
-/**
- * How often a workgroup of a core takes rows of its expert. Few, since an expert's last workgroup is rarely
- * full; but each looks through the experts first, which should be little beside its multiply-adds: a step of
- * the depth takes as long as looking at one.
- */
-function groupedRounds({ experts }: GroupedLookup, depth: number): number {
-  return 2 ** Math.ceil(Math.log2(Math.min(8, Math.max(1, (20 * experts) / Math.max(1, depth)))));
-}
-
-function chooseTiles({ batch, rows, columns, reduced, node }: Problem, { device }: ScheduleContext): Tiles {
-  const powerFor = (extent: number, most: number) =>
-    Math.min(most, 2 ** Math.ceil(Math.log2(Math.max(1, extent))));
-  if (device.core !== undefined) {
-    const perThread = powerFor(rows.extent, device.core.rows);
-    const most = node.grouped === undefined ? 16 : groupedRounds(node.grouped, reduced.extent);
-    const threadRows = powerFor(rows.extent / perThread, most);
-    return {
-      staging: 'registers',
-      threadRows,
-      threadColumns: 1,
-      rows: threadRows * perThread,
-      columns: device.core.columns,
-      depth: 4,
-    };
-  }
-  if (device.software) {
-    const lanes = device.subgroupSize ?? 1;
-    const block = softwareBlock(batch.extent * rows.extent * columns.extent, lanes);
-    const most = node.grouped === undefined ? block.rows : Math.min(16, block.rows);
-    const perColumn = columns.extent >= 64 ? block.columns : 4;
-    const threadColumns = Math.max(lanes, powerFor(columns.extent / perColumn, 16));
-    return {
-      staging: 'registers',
-      threadRows: 1,
-      threadColumns,
-      rows: rows.extent < lanes ? rows.extent : powerFor(rows.extent, most),
-      columns: threadColumns * perColumn,
-      depth: 4,
-    };
-  }
-  const threadColumns = powerFor(columns.extent / 4, 16);
-  const threadRows = powerFor(
-    rows.extent / 4,
-    Math.min(16, device.maxInvocationsPerWorkgroup / threadColumns),
-  );
-  return {
-    staging: 'shared',
-    threadRows,
-    threadColumns,
-    rows: threadRows * 4,
-    columns: threadColumns * 4,
-    depth: 16,
-  };
+function tilesOf({ rows, columns, ...choice }: ChoiceOf<'tiles'>): Tiles {
+  return { ...choice, rows: choice.threadRows * rows, columns: choice.threadColumns * columns };
 }
 
 // ── the kernel ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -217,8 +179,8 @@ interface Rows {
 }
 
 function contractionSteps(
-  problem: Problem,
-  chosen: Tiles,
+  problem: ContractionProblem,
+  tiles: Tiles,
   context: ScheduleContext,
 ): readonly ScheduledStep[] {
   const { node, contraction, batch, rows, columns, reduced } = problem;
@@ -226,11 +188,11 @@ function contractionSteps(
   const total = rank + node.reduce.extents.length;
   const source =
     node.grouped === undefined
-      ? plainRows(problem, chosen)
-      : groupedRows(problem, chosen, node.grouped, total, context);
-  const groups = Math.ceil(columns.extent / chosen.columns);
+      ? plainRows(problem, tiles)
+      : groupedRows(problem, tiles, node.grouped, total, context);
+  const groups = Math.ceil(columns.extent / tiles.columns);
   const column = (axis: number) =>
-    sum(product(grid(2, groups), constant(chosen.columns)), coordinate(axis, chosen.columns));
+    sum(product(grid(2, groups), constant(tiles.columns)), coordinate(axis, tiles.columns));
   const at = (
     row: TileExpression,
     col: TileExpression,
@@ -267,30 +229,30 @@ function contractionSteps(
       lowered(inLoop(contraction.left), at(source.flat(rowAxis), constant(0), depth)),
       zero,
     );
-  const panels = panelsOf(
-    {
-      name: node.result.name,
-      batches: node.grouped?.experts ?? batch.extent,
-      columns: columns.extent,
-      depth: reduced.extent,
-      ends: {
-        batches: node.grouped === undefined ? batch.end : undefined,
-        columns: columns.end,
-        depth: reduced.end,
-      },
-      width: chosen.columns,
-      hasVectors: hasVectors(problem, context),
-      value: (ofBatch, col, depth) =>
-        lowered(
-          source.right,
-          node.grouped === undefined
-            ? at(constant(0), col, depth, ofBatch)
-            : at(constant(0), col, depth, constant(0), [ofBatch]),
-        ),
-    },
-    rows.extent / (node.grouped?.experts ?? 1),
-    context,
-  );
+  const panels = !tiles.panels
+    ? undefined
+    : panelsOf(
+        {
+          name: node.result.name,
+          batches: node.grouped?.experts ?? batch.extent,
+          columns: columns.extent,
+          depth: reduced.extent,
+          ends: {
+            batches: node.grouped === undefined ? batch.end : undefined,
+            columns: columns.end,
+            depth: reduced.end,
+          },
+          width: tiles.columns,
+          value: (ofBatch, col, depth) =>
+            lowered(
+              source.right,
+              node.grouped === undefined
+                ? at(constant(0), col, depth, ofBatch)
+                : at(constant(0), col, depth, constant(0), [ofBatch]),
+            ),
+        },
+        context,
+      );
   const rightAt = (columnAxis: number, depth: TileExpression) =>
     panels === undefined
       ? lowered(inLoop(source.right), at(constant(0), column(columnAxis), depth))
@@ -298,12 +260,11 @@ function contractionSteps(
           source.extra[0] ?? grid(0, batch.extent),
           grid(2, groups),
           depth,
-          coordinate(columnAxis, chosen.columns),
+          coordinate(columnAxis, tiles.columns),
         );
   const right = (columnAxis: number, depth: TileExpression) =>
     masked(isReal(depth), rightAt(columnAxis, depth), zero);
   const fed = panels === undefined ? problem : { ...problem, rightOrder: 'kn' as const };
-  const tiles = { ...chosen, depth: depthOf(chosen, fed, context) };
 
   const layout = layoutOf(tiles, context);
   const value = element('sum', 'f32', [coordinate(0, tiles.rows), coordinate(1, tiles.columns)]);
@@ -346,22 +307,6 @@ function contractionSteps(
   return panels === undefined ? [kernel] : [panels.pack, kernel];
 }
 
-/** Whether four neighbours of the right factor are a vector of f32 in memory. */
-function hasVectors({ contraction, columns, rightOrder }: Problem, { tensors }: ScheduleContext): boolean {
-  const { right } = contraction;
-  return (
-    rightOrder === 'kn' && columns.isFlat && right.op === 'load' && tensors(right.tensor).dtype === 'f32'
-  );
-}
-
-/**
- * On a core one step at a time: V8 moves all loads of a basic block to its front, and what is loaded for more
- * steps takes the registers that the sums are in. Vectors along the depth are of four steps.
- */
-function depthOf({ depth }: Tiles, { rightOrder }: Problem, { device }: ScheduleContext): number {
-  return device.core !== undefined && rightOrder === 'kn' ? 1 : depth;
-}
-
 interface Layout {
   readonly rows: TileAxis;
   readonly columns: TileAxis;
@@ -373,24 +318,18 @@ interface Layout {
 
 function layoutOf(tiles: Tiles, { device }: ScheduleContext): Layout {
   const columns = spread(tiles.columns, 'columns', 4);
-  if (device.core !== undefined) {
-    const rows = spread(tiles.rows, 'rows', tiles.rows / tiles.threadRows);
-    return { rows, columns, dealtRows: rows, deep: spread(tiles.depth, 'whole') };
-  }
-  if (tiles.staging === 'shared') {
-    const rows = spread(tiles.rows, 'rows', 4);
-    return { rows, columns, dealtRows: rows, deep: whole(tiles.depth) };
-  }
-  const rows = spread(tiles.rows, 'whole');
-  const lanes = device.subgroupSize;
-  const isDealt = lanes !== undefined && tiles.rows % lanes === 0;
-  const dealtRows = isDealt ? spread(tiles.rows, 'lanes') : rows;
-  return { rows, columns, dealtRows, deep: whole(tiles.depth) };
+  const rows =
+    tiles.threadRows === 1
+      ? spread(tiles.rows, 'whole')
+      : spread(tiles.rows, 'rows', tiles.rows / tiles.threadRows);
+  const dealtRows = tiles.staging === 'lanes' ? spread(tiles.rows, 'lanes') : rows;
+  const deep = device.core === undefined ? whole(tiles.depth) : spread(tiles.depth, 'whole');
+  return { rows, columns, dealtRows, deep };
 }
 
 type Factor = (axis: number, depth: TileExpression) => TileExpression;
 type Feed = (
-  problem: Problem,
+  problem: ContractionProblem,
   tiles: Tiles,
   layout: Layout,
   k: TileExpression,
@@ -416,6 +355,8 @@ const feed: { readonly [S in Tiles['staging']]: Feed } = {
       multiplyAccumulate('sum', 'left', 'right', rightOrder),
     ];
   },
+  /** The layout says that the left factor is dealt out. */
+  lanes: (...parts) => feed.registers(...parts),
   shared: ({ rightOrder }, tiles, layout, k, left, right) => {
     const step = 4;
     const deep = spread(tiles.depth, 'whole', 4);
@@ -457,7 +398,7 @@ const feed: { readonly [S in Tiles['staging']]: Feed } = {
 
 // ── rows ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-function plainRows({ contraction, rows, reduced }: Problem, tiles: Tiles): Rows {
+function plainRows({ contraction, rows, reduced }: ContractionProblem, tiles: Tiles): Rows {
   const groups = Math.ceil(rows.extent / tiles.rows);
   const flat = (axis: number) =>
     sum(product(grid(1, groups), constant(tiles.rows)), coordinate(axis, tiles.rows));
@@ -478,7 +419,7 @@ function plainRows({ contraction, rows, reduced }: Problem, tiles: Tiles): Rows 
  * most rows / tile + experts.
  */
 function groupedRows(
-  { contraction, rows, reduced }: Problem,
+  { contraction, rows, reduced }: ContractionProblem,
   tiles: Tiles,
   grouped: GroupedLookup,
   expertAxis: number,

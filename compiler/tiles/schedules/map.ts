@@ -1,22 +1,29 @@
 /** Maps: each invocation computes runs of four neighbours of the flat result. */
 import type { ComputeNode, Ends, Scalar } from '../../graph/graph.ts';
+import type { ChoiceOf } from '../choices/choice.ts';
 import { flatEnd } from '../ends.ts';
 import { lowerScalar } from '../lower-scalar.ts';
 import { type AxisGroup, groupIterators, mergeAxes, placeholder } from '../merge-axes.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import { spread, store } from '../tile-builder.ts';
 import { constant, type TileExpression, unflatten } from '../tile-expression.ts';
-import { elementCount, type ScheduleContext } from './context.ts';
+import type { ScheduleContext } from './context.ts';
 import { flatResults } from './flat-results.ts';
 
 /** Elements that an invocation computes together: four, so that words of any dtype are stored whole. */
 const vector = 4;
 
-export function scheduleMap(node: ComputeNode, context: ScheduleContext): readonly ScheduledStep[] {
-  const count = elementCount(node.result);
-  if (count === 0) return [];
-  const invocations = mapInvocations(count, context);
-  const tile = invocations * vector;
+export interface MapProblem {
+  readonly kind: 'map';
+  readonly node: ComputeNode;
+}
+
+export function scheduleMap(
+  { node }: MapProblem,
+  { threadColumns }: ChoiceOf<'map'>,
+  context: ScheduleContext,
+): readonly ScheduledStep[] {
+  const tile = threadColumns * vector;
   const axis = spread(tile, 'threads', vector);
   const { flat, mask, ...ofGrid } = flatResults(node.result, tile);
   const value = mapBody(node, flat, context);
@@ -24,17 +31,10 @@ export function scheduleMap(node: ComputeNode, context: ScheduleContext): readon
     context.kernel({
       name: `map_${node.result.name}`,
       ...ofGrid,
-      threads: { rows: 1, columns: invocations },
+      threads: { rows: 1, columns: threadColumns },
       body: [store(node.result, [axis], flat, value, mask)],
     }),
   ];
-}
-
-/** Small enough workgroups that a short map still uses the whole device. */
-function mapInvocations(count: number, { device }: ScheduleContext): number {
-  const largest = Math.min(device.software ? 64 : 256, device.maxInvocationsPerWorkgroup);
-  const wanted = Math.ceil(count / vector);
-  return Math.min(largest, Math.max(4, 2 ** Math.ceil(Math.log2(wanted))));
 }
 
 /** The node's value at a flat position of its result. */

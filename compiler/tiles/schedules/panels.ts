@@ -6,6 +6,7 @@
  * neighbours lie, that is paid once for each element.
  */
 import type { Extent } from '../../graph/extent.ts';
+import type { Core } from '../device-profile.ts';
 import { endExpression, gridEnd } from '../ends.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import { loop, spread, store } from '../tile-builder.ts';
@@ -24,15 +25,6 @@ import {
 } from '../tile-expression.ts';
 import type { ScheduleContext } from './context.ts';
 
-/** Rows that an element is to be multiplied with at least, or copying takes longer than it saves. */
-const fewestRows = 16;
-/**
- * The same where vectors of the factor lie in memory as they are needed, and the second cache holds it: what
- * is read there is read fast enough, up to as many rows. What is larger is slow to read by columns: at a
- * stride of a page, four times as slow.
- */
-const fewestRowsOfVectors = 256;
-const secondCacheBytes = 2 ** 19;
 /** Rows that whoever reads a panel reads at a time, at most: what is masked in the value has to be there. */
 const readTogether = 16;
 /** What has fewer columns is hardly worth a kernel. */
@@ -66,26 +58,24 @@ export interface Factor {
   };
   /** Columns of a panel. */
   readonly width: number;
-  /** Whether neighbouring columns are neighbours in memory, and are used as they are there. */
-  readonly hasVectors: boolean;
   readonly value: (batch: TileExpression, column: TileExpression, depth: TileExpression) => TileExpression;
 }
 
-/**
- * Undefined where it does not pay.
- * @param rows that each element is multiplied with
- */
+/** Whether there may be panels of a factor. */
+export function canPanel(
+  { batches, columns, depth, width }: Pick<Factor, 'batches' | 'columns' | 'depth' | 'width'>,
+  core: Core | undefined,
+): boolean {
+  if (core === undefined || columns <= mostNarrow) return false;
+  return batches * Math.ceil(columns / width) * depth * width <= mostElements;
+}
+
 export function panelsOf(
-  { name, batches, columns, depth, ends, width, hasVectors, value }: Factor,
-  rows: number,
-  { device: { core }, temporary, kernel }: ScheduleContext,
-): Panels | undefined {
-  if (core === undefined || columns <= mostNarrow) return undefined;
-  const isNear = hasVectors && 4 * columns * depth <= secondCacheBytes;
-  if (rows < (isNear ? fewestRowsOfVectors : fewestRows)) return undefined;
+  { name, batches, columns, depth, ends, width, value }: Factor,
+  { temporary, kernel }: Pick<ScheduleContext, 'temporary' | 'kernel'>,
+): Panels {
   const count = Math.ceil(columns / width);
   const shape = [batches, count, depth, width];
-  if (shape.reduce((total, extent) => total * extent, 1) > mostElements) return undefined;
   const panels = temporary(`${name}_panels`, { dtype: 'f32', shape });
   const [batch, panel, within] = [grid(0, batches), grid(1, count), coordinate(0, width)];
   const column = sum(product(panel, constant(width)), within);

@@ -1,13 +1,14 @@
 /**
  * Reductions, by where neighbours in memory are:
  *   - down columns: each invocation has four neighbouring results and walks along the reduced axes;
- *   - along rows: each row of invocations has one result (four, where results are narrower than a word) and
- *     reads neighbours, its columns taking turns and meeting in a tree. On a software adapter a row is one
- *     invocation.
- * A long reduction with few results is split in two first (`split-reduction.ts`).
+ *   - along rows: each row of invocations has some results and reads neighbours, its columns
+ *     taking turns and meeting in a tree.
+ * A long reduction with few results may be split in two first (`split-reduction.ts`).
  */
 import type { Arithmetic, ComputeNode, Scalar } from '../../graph/graph.ts';
 import { mapScalar, scalarType } from '../../graph/scalar.ts';
+import type { ChoiceOf } from '../choices/choice.ts';
+import type { ReductionForm } from '../choices/reduction.ts';
 import { identityValue, isPositional } from '../combiners.ts';
 import { assumingWithin, endsOf } from '../ends.ts';
 import { lowerScalar } from '../lower-scalar.ts';
@@ -19,23 +20,28 @@ import type { ThreadShape, TileAxis } from '../tile-program.ts';
 import { accumulate } from './accumulate.ts';
 import { elementCount, type ScheduleContext } from './context.ts';
 import { flatResults } from './flat-results.ts';
-import { mergedGroups, scheduleMap } from './map.ts';
-import { sharesWords } from './narrow-result.ts';
-import { rowLayout } from './row-layout.ts';
-import { splitReduction } from './split-reduction.ts';
+import { mergedGroups } from './map.ts';
+import { scheduleSplit } from './split-reduction.ts';
 
 export type ReductionNode = ComputeNode & { readonly reduce: NonNullable<ComputeNode['reduce']> };
 
-export function scheduleReduction(node: ReductionNode, context: ScheduleContext): readonly ScheduledStep[] {
-  if (elementCount(node.result) === 0) return [];
-  if (node.reduce.extents.includes(0)) return scheduleMap(emptyReduction(node), context);
-  const split = splitReduction(node, context);
-  if (split !== undefined) return split;
-  return [context.kernel(reductionKernel(analyse(node, context), context))];
+export function scheduleReduction(
+  problem: ReductionProblem,
+  choice: ChoiceOf<ReductionForm>,
+  context: ScheduleContext,
+): readonly ScheduledStep[] {
+  switch (choice.form) {
+    case 'rows':
+      return [context.kernel(reductionKernel(problem, rowLayout(choice), context))];
+    case 'columns':
+      return [context.kernel(reductionKernel(problem, columnLayout(choice), context))];
+    case 'split':
+      return scheduleSplit(problem, choice, context);
+  }
 }
 
 /** A reduction over nothing is its identity. */
-function emptyReduction(node: ReductionNode): ComputeNode {
+export function emptyReduction(node: ReductionNode): ComputeNode {
   const { combiner, finish } = node.reduce;
   const dtype = isPositional(combiner) ? 'i32' : scalarType(node.body);
   const value: Scalar = {
@@ -53,17 +59,21 @@ function emptyReduction(node: ReductionNode): ComputeNode {
 /** Where neighbours in memory are: among the results, or along what is reduced. */
 type Direction = 'columns' | 'rows';
 
-interface Reduction {
+export interface ReductionProblem {
+  readonly kind: 'reduction';
   readonly node: ReductionNode;
   /** Arithmetic type of the body. */
   readonly dtype: Arithmetic;
   readonly outputs: readonly AxisGroup[];
   readonly reduced: readonly AxisGroup[];
+  /** Of results. */
   readonly count: number;
+  /** Elements that each result is reduced from. */
+  readonly length: number;
   readonly direction: Direction;
 }
 
-function analyse(node: ReductionNode, context: ScheduleContext): Reduction {
+export function reductionProblem(node: ReductionNode, context: ScheduleContext): ReductionProblem {
   const { shape } = node.result;
   const extents = [...shape, ...node.reduce.extents];
   const { finish } = node.reduce;
@@ -76,18 +86,20 @@ function analyse(node: ReductionNode, context: ScheduleContext): Reduction {
   );
   const reduced = mergedGroups([node.body], extents, shape.length, extents.length, context, endsOf(node));
   return {
+    kind: 'reduction',
     node,
     dtype: scalarType(node.body),
     outputs,
     reduced,
     count: elementCount(node.result),
+    length: node.reduce.extents.reduce((product, extent) => product * extent, 1),
     direction: directionOf(node, extents, outputs, reduced, context),
   };
 }
 
 /** Whether rows of the reduced axes are what it reads in order. */
 export function readsRows(node: ReductionNode, context: ScheduleContext): boolean {
-  return analyse(node, context).direction === 'rows';
+  return reductionProblem(node, context).direction === 'rows';
 }
 
 /** Along whichever axis more loads have neighbours, of those that vary along both. */
@@ -118,10 +130,11 @@ interface Layout {
   readonly axes: readonly [TileAxis, TileAxis];
 }
 
-function reductionKernel(reduction: Reduction, context: ScheduleContext) {
-  const { node, dtype, outputs, reduced } = reduction;
-  const { threads, axes } =
-    reduction.direction === 'columns' ? columnLayout(reduction, context) : alongRows(reduction, context);
+function reductionKernel(
+  { node, dtype, outputs, reduced }: ReductionProblem,
+  { threads, axes }: Layout,
+  context: ScheduleContext,
+) {
   const tile = axes[0].extent;
   const { flat, mask, ...ofGrid } = flatResults(node.result, tile);
   const results = groupIterators(
@@ -163,19 +176,17 @@ export function beforeEnds({ body, reduce, result }: ReductionNode): Scalar {
   return assumingWithin(body, axes, ends);
 }
 
-function columnLayout({ count }: Reduction, { device }: ScheduleContext): Layout {
-  const invocations = Math.min(device.software ? 16 : 64, Math.max(4, 2 ** Math.ceil(Math.log2(count / 4))));
-  const axes = [spread(invocations * 4, 'threads', 4), spread(1, 'whole')] as const;
-  return { threads: { rows: 1, columns: invocations }, axes };
+function columnLayout({ threadColumns }: ChoiceOf<'columns'>): Layout {
+  const axes = [spread(threadColumns * 4, 'threads', 4), spread(1, 'whole')] as const;
+  return { threads: { rows: 1, columns: threadColumns }, axes };
 }
 
-function alongRows({ node, count, reduced }: Reduction, { device, tensors }: ScheduleContext): Layout {
-  const inner = reduced.at(-1)?.extent ?? 1;
-  const isNarrow = sharesWords(tensors(node.result.id));
-  const isOfPlaces = isPositional(node.reduce.combiner);
-  const { threads, rows, columns, vector } = rowLayout(
-    { count, inner, isNarrow, isPositional: isOfPlaces },
-    device,
-  );
-  return { threads, axes: [rows, columns(vector(inner))] };
+function rowLayout({ threadRows, threadColumns, results, vector }: ChoiceOf<'rows'>): Layout {
+  const block = Math.min(4, results);
+  const rows = spread(threadRows * results, threadRows === 1 ? 'whole' : 'rows', block);
+  const isAlone = threadColumns === 1;
+  const columns = isAlone
+    ? spread(vector, 'whole', vector)
+    : spread(threadColumns * vector, 'columns', vector);
+  return { threads: { rows: threadRows, columns: threadColumns }, axes: [rows, columns] };
 }

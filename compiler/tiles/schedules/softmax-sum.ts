@@ -20,6 +20,9 @@ import {
   substituteIterators,
 } from '../../graph/scalar.ts';
 import { factorsOf, product as productOf } from '../../optimize/contraction.ts';
+import type { ChoiceOf } from '../choices/choice.ts';
+import type { SoftmaxForm } from '../choices/softmax-sum.ts';
+import type { DeviceProfile } from '../device-profile.ts';
 import { endExpression, endsOf, gridEnd } from '../ends.ts';
 import { lowerScalar } from '../lower-scalar.ts';
 import type { ScheduledStep } from '../scheduled.ts';
@@ -53,7 +56,7 @@ import {
 import type { TileAxis, TileStatement } from '../tile-program.ts';
 import { type AxisClass, axisClass, iteratorsAt } from './axis-class.ts';
 import { blockedKernel } from './blocked-softmax-sum.ts';
-import { elementCount, type NodeSchedule, type ScheduleContext } from './context.ts';
+import { elementCount, type ScheduleContext } from './context.ts';
 import { sharesWords, widened } from './narrow-result.ts';
 import { panelsOf } from './panels.ts';
 
@@ -66,21 +69,25 @@ export const hidden = -(2 - 2 ** -23) * 2 ** 127;
 /** Components of values that one invocation accumulates: more are split over the grid. */
 const mostComponents = 128;
 
-export const scheduleSoftmaxSum: NodeSchedule<'softmaxSum'> = (node, context) => {
-  if (elementCount(node.result) === 0) return [];
-  if (node.extent === 0) return context.node(zeros(node));
-  if (sharesWords(node.result)) {
-    return widened(node.result, context, (wide) => scheduleSoftmaxSum({ ...node, result: wide }, context));
-  }
-  return streamingKernels(node, context);
-};
+export function scheduleSoftmaxSum(
+  problem: SoftmaxProblem,
+  choice: ChoiceOf<SoftmaxForm>,
+  context: ScheduleContext,
+): readonly ScheduledStep[] {
+  const { node } = problem;
+  if (!sharesWords(node.result)) return streamingKernels(problem, choice, context);
+  return widened(node.result, context, (wide) =>
+    streamingKernels({ ...problem, node: { ...node, result: wide } }, choice, context),
+  );
+}
 
-function zeros({ result }: SoftmaxSumNode): ComputeNode {
+/** A softmax over nothing. */
+export function zeros({ result }: SoftmaxSumNode): ComputeNode {
   const body: Scalar = { op: 'constant', dtype: 'f32', value: 0 };
   return { kind: 'compute', result, body, reduce: undefined, grouped: undefined };
 }
 
-interface Score {
+export interface Score {
   /** Varies with the row; undefined when the score is no product that comes apart. */
   readonly ofRow: Scalar;
   readonly ofStream: Scalar;
@@ -97,36 +104,74 @@ function separate(node: SoftmaxSumNode): Score | undefined {
   return { ofRow: productOf(ofRow), ofStream: productOf(ofStream) };
 }
 
-function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): readonly ScheduledStep[] {
-  const { device } = context;
-  const { shape } = node.result;
-  const rank = shape.length;
-  const extents = [...shape, node.extent, ...node.scoreExtents];
+export interface SoftmaxProblem {
+  readonly kind: 'softmaxSum';
+  readonly node: SoftmaxSumNode;
+  /** Undefined where the score is computed position by position. */
+  readonly separated: Score | undefined;
+  /** Of the row axes those that keys and values vary with, and those along which they are shared. */
+  readonly batch: AxisClass;
+  readonly rows: AxisClass;
+  readonly values: AxisClass;
+  /** Of the score. */
+  readonly depth: number;
+}
+
+export function softmaxProblem(node: SoftmaxSumNode, context: ScheduleContext): SoftmaxProblem {
+  const extents = [...node.result.shape, node.extent, ...node.scoreExtents];
   const ends = endsOf(node);
   const scalars = [node.scoreBody, node.logit, node.value, ...(node.visible ? [node.visible] : [])];
   const depth = node.scoreExtents[0] ?? 1;
   const separated = depth <= mostComponents && depth % 4 === 0 ? separate(node) : undefined;
   const ofStreams = separated === undefined ? [node.scoreBody, node.value] : [separated.ofStream, node.value];
-  const rowAxes = shape.map((_, axis) => axis).filter((axis) => !node.valueAxes.includes(axis));
+  const rowAxes = rowAxesOf(node);
   // Rows of one workgroup meet the same keys and values, so axes that those vary with are the grid's.
   const isShared = (axis: number) => !ofStreams.some((scalar) => iteratorsOf(scalar).has(axis));
-  const batch = axisClass(
-    rowAxes.filter((axis) => !isShared(axis)),
-    extents,
-    scalars,
-    context,
-    ends,
-  );
-  const rows = axisClass(rowAxes.filter(isShared), extents, scalars, context, ends);
-  const values = axisClass(node.valueAxes, extents, [node.value], context, ends);
+  return {
+    kind: 'softmaxSum',
+    node,
+    separated,
+    batch: axisClass(
+      rowAxes.filter((axis) => !isShared(axis)),
+      extents,
+      scalars,
+      context,
+      ends,
+    ),
+    rows: axisClass(rowAxes.filter(isShared), extents, scalars, context, ends),
+    values: axisClass(node.valueAxes, extents, [node.value], context, ends),
+    depth,
+  };
+}
 
-  const lanes = separated !== undefined ? device.subgroupSize : undefined;
-  const perThread = rowsPerThread(rows.extent, context);
-  const threads = Math.max(lanes ?? 1, rowThreads(rows.extent, batch.extent, context));
+function rowAxesOf({ result, valueAxes }: SoftmaxSumNode): readonly number[] {
+  return result.shape.map((_, axis) => axis).filter((axis) => !valueAxes.includes(axis));
+}
+
+/** Columns of which a core makes vectors, or a vector. */
+function vectorOf({ core }: DeviceProfile): number {
+  return core?.streamed.columns ?? 4;
+}
+
+/** Components of values that an invocation accumulates of each row. */
+export function componentsOf({ values }: Pick<SoftmaxProblem, 'values'>, device: DeviceProfile): number {
+  const vector = vectorOf(device);
+  return Math.min(mostComponents, Math.ceil(values.extent / vector) * vector);
+}
+
+function streamingKernels(
+  problem: SoftmaxProblem,
+  choice: ChoiceOf<SoftmaxForm>,
+  context: ScheduleContext,
+): readonly ScheduledStep[] {
+  const { node, separated, batch, rows, values, depth } = problem;
+  const { rows: perThread, block } = choice;
+  const [threads, lanes] = choice.form === 'stream' ? [choice.threadColumns, choice.lanes] : [1, false];
+  const rank = node.result.shape.length;
+  const rowAxes = rowAxesOf(node);
+  const vector = vectorOf(context.device);
   const together = threads * perThread;
-  const vector = device.core?.streamed.columns ?? 4;
-  const block = lanes ?? vector;
-  const components = Math.min(mostComponents, Math.ceil(values.extent / vector) * vector);
+  const components = componentsOf(problem, context.device);
   const groups = { rows: Math.ceil(rows.extent / together), values: Math.ceil(values.extent / components) };
 
   const rowAxis = spread(together, 'threads', perThread);
@@ -161,16 +206,15 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
     });
 
   const panels =
-    separated === undefined
+    separated === undefined || choice.form !== 'blocked'
       ? undefined
       : panelsOf(
           {
             ...{ name: node.result.name, batches: batch.extent, columns: node.extent, depth },
             ends: { batches: batch.end, columns: node.end },
-            ...{ width: vector, hasVectors: false },
+            width: vector,
             value: (ofBatch, u, within) => lowered(separated.ofStream, at({ ofBatch, u, depth: within })),
           },
-          rows.extent,
           context,
         );
   const lookedUp = lookedUpBound(node, rows, together, groups.rows, context);
@@ -206,7 +250,7 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
   if (separated !== undefined && panels !== undefined) {
     const blocked = blockedKernel(
       {
-        ...{ node, rowAxis, components, depth, bound, lowest, width: vector },
+        ...{ node, rowAxis, block, components, depth, bound, lowest, width: vector },
         groups: { batch: batch.extent, ...groups },
         gridEnds,
         ofRow: (d) => lowered(separated.ofRow, at({ row, depth: d })),
@@ -233,7 +277,7 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
     return [...before, panels.pack, blocked];
   }
   const keys: TileAxis = spread(block, 'whole', block % 4 === 0 ? 4 : 1);
-  const dealt: TileAxis = lanes === undefined ? spread(block, 'whole') : spread(block, 'lanes');
+  const dealt: TileAxis = spread(block, lanes ? 'lanes' : 'whole');
   const wholeValues: TileAxis = whole(components);
   const own = [coordinate(0, together)];
   const pair = [coordinate(0, together), coordinate(1, block)];
@@ -338,18 +382,6 @@ function streamingKernels(node: SoftmaxSumNode, context: ScheduleContext): reado
     ],
   });
   return [...before, attend];
-}
-
-/** A core has so many rows at once that what it reads of the streamed axis serves several. */
-function rowsPerThread(rows: number, { device: { core } }: ScheduleContext): number {
-  return core !== undefined && rows >= core.streamed.rows ? core.streamed.rows : 1;
-}
-
-function rowThreads(rows: number, batch: number, { device }: ScheduleContext): number {
-  if (device.core !== undefined) return 1;
-  const largest = device.software ? 8 : 64;
-  const wanted = 2 ** Math.ceil(Math.log2(Math.max(1, rows)));
-  return Math.max(1, Math.min(largest, wanted, batch > 0 ? largest : 1));
 }
 
 interface Streaming {

@@ -1,32 +1,27 @@
 /** Long reductions with few results: in two kernels, so that the whole device takes part. */
 import type { ComputeNode, Scalar } from '../../graph/graph.ts';
 import { apply, integer, mapScalar, constant as scalarConstant, scalarType } from '../../graph/scalar.ts';
+import type { ChoiceOf } from '../choices/choice.ts';
 import { identityValue, isPositional } from '../combiners.ts';
 import type { ScheduledStep } from '../scheduled.ts';
-import { elementCount, type ScheduleContext } from './context.ts';
-import type { ReductionNode } from './reduction.ts';
+import type { ScheduleContext } from './context.ts';
+import type { ReductionNode, ReductionProblem } from './reduction.ts';
 
-/** Elements that are too few to be worth a second kernel. */
-const shortReduction = 2048;
-
-/** Undefined when the reduction is fine in one kernel. */
-export function splitReduction(
-  node: ReductionNode,
-  context: ScheduleContext,
-): readonly ScheduledStep[] | undefined {
-  const { combiner, extents } = node.reduce;
-  const results = elementCount(node.result);
-  const length = extents.reduce((total, extent) => total * extent, 1);
-  const { software } = context.device;
-  const wantedParts = Math.floor((software ? 16 : 128) / results);
-  const axis = extents.findIndex((extent) => extent >= 32);
-  if (length < shortReduction * (software ? 2 : 8) || wantedParts < 2 || axis < 0) return undefined;
+/** The axis that is cut into chunks; undefined where none is long enough, or positions would be lost. */
+export function splitAxis({ reduce: { combiner, extents } }: ReductionNode): number | undefined {
   if (isPositional(combiner) && extents.length > 1) return undefined;
-  const extent = extents[axis]!;
-  const chunk = Math.ceil(Math.ceil(extent / Math.min(wantedParts, extent / 16)) / 16) * 16;
-  const parts = Math.ceil(extent / chunk);
-  if (parts < 2) return undefined;
-  return isPositional(combiner)
+  const axis = extents.findIndex((extent) => extent >= 32);
+  return axis < 0 ? undefined : axis;
+}
+
+export function scheduleSplit(
+  { node }: ReductionProblem,
+  { chunk }: ChoiceOf<'split'>,
+  context: ScheduleContext,
+): readonly ScheduledStep[] {
+  const axis = splitAxis(node)!;
+  const parts = Math.ceil(node.reduce.extents[axis]! / chunk);
+  return isPositional(node.reduce.combiner)
     ? splitPositional(node, chunk, parts, context)
     : splitPlain(node, axis, chunk, parts, context);
 }

@@ -4,6 +4,7 @@
  * several columns, and shares the reduced axis with its neighbours, so that what they read together is one
  * piece of memory.
  */
+import type { ChoiceOf } from '../choices/choice.ts';
 import { endExpression, gridEnd } from '../ends.ts';
 import { lowerScalar } from '../lower-scalar.ts';
 import { define, loop, reduceTiles, register, spread, store, update } from '../tile-builder.ts';
@@ -23,21 +24,8 @@ import {
 import type { TileAxis, TileStatement } from '../tile-program.ts';
 import { iteratorsAt } from './axis-class.ts';
 import type { KernelParts, ScheduleContext } from './context.ts';
-import type { Problem } from './contraction.ts';
+import type { ContractionProblem } from './contraction.ts';
 import { sharedRun } from './shared-run.ts';
-
-/** More rows than this are worth tiles of their own. */
-const mostRows = 3;
-
-export function isThin({ node, rows, columns, reduced, rightOrder }: Problem): boolean {
-  return (
-    node.grouped === undefined &&
-    rightOrder === 'nk' &&
-    rows.extent <= mostRows &&
-    columns.extent >= 4 &&
-    reduced.extent >= 16
-  );
-}
 
 interface Layout {
   readonly rows: TileAxis;
@@ -46,30 +34,25 @@ interface Layout {
   readonly threads: KernelParts['threads'];
 }
 
-function layoutOf({ rows, reduced }: Problem, { device }: ScheduleContext): Layout {
-  const row = spread(rows.extent, 'whole');
-  if (device.software) {
-    const lanes = device.subgroupSize ?? 1;
-    return {
-      rows: row,
-      columns: spread(8, 'whole', 4),
-      depth: spread(lanes * 4, 'columns', 4),
-      threads: { rows: 1, columns: lanes },
-    };
-  }
-  const columns = Math.min(64, 2 ** Math.floor(Math.log2(reduced.extent / 4)));
-  const threadRows = Math.max(1, Math.min(256, device.maxInvocationsPerWorkgroup) / columns);
+function layoutOf(
+  { rows }: ContractionProblem,
+  { threadRows, threadColumns, columns }: ChoiceOf<'thin'>,
+): Layout {
   return {
-    rows: row,
-    columns: spread(threadRows * 4, 'rows', 4),
-    depth: spread(columns * 4, 'columns', 4),
-    threads: { rows: threadRows, columns },
+    rows: spread(rows.extent, 'whole'),
+    columns: spread(threadRows * columns, threadRows === 1 ? 'whole' : 'rows', 4),
+    depth: spread(threadColumns * 4, 'columns', 4),
+    threads: { rows: threadRows, columns: threadColumns },
   };
 }
 
-export function thinKernel(problem: Problem, context: ScheduleContext): KernelParts {
+export function thinKernel(
+  problem: ContractionProblem,
+  choice: ChoiceOf<'thin'>,
+  context: ScheduleContext,
+): KernelParts {
   const { node, contraction, batch, rows, columns, reduced } = problem;
-  const layout = layoutOf(problem, context);
+  const layout = layoutOf(problem, choice);
   const rank = node.result.shape.length;
   const width = layout.columns.extent;
   const step = layout.depth.extent;

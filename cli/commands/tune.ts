@@ -1,0 +1,143 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { printChoice } from '../../compiler/tiles/choices/choice-text.ts';
+import { chooseTarget, type KernelTarget, onChosen } from '../../driver/choose-target.ts';
+import type { Lowered } from '../../driver/compile.ts';
+import { lower } from '../../driver/compile.ts';
+import { cachedTuning, keepTuning } from '../../driver/tuning/cache.ts';
+import { adapterIdentity, processorIdentity } from '../../driver/tuning/identity.ts';
+import { onAdapter, onProcessor, type Trier } from '../../driver/tuning/trier.ts';
+import type { Outcome } from '../../driver/tuning/tune.ts';
+import { tuneProgram } from '../../driver/tuning/tune-program.ts';
+import { type Identity, type Tuning, writeTuning } from '../../driver/tuning/tuning-file.ts';
+import { wasmDeviceHere } from '../../runtime/wasm/features.ts';
+import { createOutput, type Output } from '../output.ts';
+import type { Streams } from '../streams.ts';
+import { alignColumns, counted } from '../table.ts';
+import { type EntryOptions, orEnd, prepareEntry, refuseAdapter, withEntryOptions } from './entry-options.ts';
+
+interface TuneOptions extends EntryOptions {
+  readonly target?: KernelTarget;
+  readonly adapter: 'auto' | 'hardware' | 'software';
+  readonly budget: number;
+  readonly again?: boolean;
+  readonly output?: string;
+}
+
+export function addTune(command: Command, streams: Streams): void {
+  withEntryOptions(
+    command
+      .command('tune')
+      .description('measure which schedules are best for an entry on this machine, and keep what is found')
+      .argument('<file>', 'a .ricci file'),
+  )
+    .addOption(new Option('--target <target>', 'where to run').choices(['wgsl', 'wasm']))
+    .addOption(
+      new Option('--adapter <kind>', 'which WebGPU adapter')
+        .choices(['auto', 'hardware', 'software'])
+        .default('auto'),
+    )
+    .addOption(
+      new Option(
+        '--budget <seconds>',
+        'how long to measure, beside what it takes to compute what results are compared with',
+      )
+        .argParser(parseSeconds)
+        .default(60),
+    )
+    .option('--again', 'measure what was measured before, too')
+    .option('-o, --output <file>', 'write what is known to this file, for ricci compile --tuning')
+    .action(async (file: string, options: TuneOptions) => {
+      const output = createOutput(options.json === true, streams);
+      if (options.target === 'wasm') refuseAdapter(options.adapter);
+      const { checked, instance } = prepareEntry(file, options, output);
+      const lowered = orEnd(lower(checked, instance, output.advance), output);
+      const { target, adapter } = options;
+      const chosen = await chooseTarget({ target, adapter, report: output.progress });
+      await onChosen(chosen, {
+        wasm: () => tune(lowered, onProcessor(wasmDeviceHere()), processorIdentity(), options, output),
+        wgsl: async () => {
+          const opened = await chosen.open();
+          try {
+            await tune(lowered, onAdapter(opened), adapterIdentity(opened), options, output);
+          } finally {
+            opened.destroy();
+          }
+        },
+      });
+    });
+}
+
+function parseSeconds(text: string): number {
+  const seconds = Number(text);
+  if (!(seconds > 0 && seconds < 1e6)) throw new InvalidArgumentError(`'${text}' is no number of seconds.`);
+  return seconds;
+}
+
+interface Row {
+  readonly title: string;
+  readonly outcome: Outcome;
+}
+
+async function tune(
+  { optimized }: Lowered,
+  trier: Trier,
+  device: Identity,
+  { budget, again = false, output: path }: TuneOptions,
+  output: Output,
+): Promise<void> {
+  const before = cachedTuning(device, output.progress)?.problems ?? new Map();
+  const rows: Row[] = [];
+  let isStopped = false;
+  const stop = () => {
+    // The second time at once.
+    process.removeListener('SIGINT', stop);
+    isStopped = true;
+    output.progress('stopping; what was measured is kept');
+  };
+  process.on('SIGINT', stop);
+  /** All that is known, with what was known of other programs. */
+  let known: Tuning = { device, problems: before };
+  try {
+    await tuneProgram(optimized, trier, again ? new Map() : before, {
+      budget,
+      isStopped: () => isStopped,
+      report: output.progress,
+      progress: (title, tried, all) => output.advance(`tuning ${title}`, tried, all),
+      found: (title, outcome, problems) => {
+        rows.push({ title, outcome });
+        known = { device, problems: new Map([...before, ...problems]) };
+        keepTuning(known);
+      },
+    });
+  } finally {
+    process.removeListener('SIGINT', stop);
+  }
+  if (path !== undefined) writeTuning(path, known);
+  report(rows, known, path, output);
+}
+
+function report(rows: readonly Row[], known: Tuning, path: string | undefined, output: Output): void {
+  const titles = ['problem', 'first ms', 'best ms', 'ratio', 'tried', 'best choice'];
+  const lines = alignColumns(
+    [titles, ...rows.map(cellsOf)],
+    ['left', 'right', 'right', 'right', 'right', 'left'],
+  );
+  const written = path === undefined ? '' : `; written to ${path}`;
+  const summary = `${counted(known.problems.size, 'problem')} known of ${known.device.name}${written}`;
+  output.data([...(rows.length === 0 ? [] : lines), summary].join('\n'), {
+    device: known.device,
+    measured: rows.map(({ title, outcome }) => ({
+      problem: title,
+      ...('choice' in outcome ? { ...outcome, choice: printChoice(outcome.choice) } : outcome),
+    })),
+    known: known.problems.size,
+  });
+}
+
+function cellsOf({ title, outcome }: Row): readonly string[] {
+  if (!('choice' in outcome)) return [title, '', '', '', '', outcome.untried];
+  const { choice, first, milliseconds, tried, all } = outcome;
+  const times = [first, milliseconds].map((time) => time.toFixed(3));
+  const ratio = (first / Math.max(milliseconds, 1e-9)).toFixed(2);
+  return [title, ...times, ratio, `${tried} of ${all}`, printChoice(choice)];
+}

@@ -1,0 +1,94 @@
+/**
+ * What a schedule has to choose, as data: the small language in which a kernel's shape is said. A schedule
+ * takes a choice and chooses nothing itself; which choices there are for a problem is enumerated beside it
+ * (`contraction.ts` …), one of them is taken without tuning, and measuring may find a better one.
+ *
+ * Counts are of one invocation unless they are of threads, which are the invocations of a workgroup.
+ */
+import { z } from 'zod';
+
+const count = z.int().min(1);
+
+/**
+ * A tile of a product in the registers of each invocation: `rows × columns` results, over steps of `depth`
+ * along what is reduced.
+ */
+const tiles = z.strictObject({
+  form: z.literal('tiles'),
+  /**
+   * How factors reach the invocations: each loads its own, the lanes of a subgroup load a part of the left
+   * one each and broadcast it, or all bring blocks of both into workgroup memory.
+   */
+  staging: z.enum(['registers', 'lanes', 'shared']),
+  threadRows: count,
+  threadColumns: count,
+  rows: count,
+  columns: count,
+  depth: count,
+  /** Whether the right factor is first copied, so that what a tile reads of it is one piece of memory. */
+  panels: z.boolean(),
+});
+
+/** A product of few rows: all of them in each invocation, what is reduced shared by the thread columns. */
+const thin = z.strictObject({
+  form: z.literal('thin'),
+  threadRows: count,
+  threadColumns: count,
+  columns: count,
+});
+
+/** A reduction along neighbours: each row of threads has `results`, and reads `vector` neighbours a thread. */
+const rows = z.strictObject({
+  form: z.literal('rows'),
+  threadRows: count,
+  threadColumns: count,
+  results: count,
+  vector: count,
+});
+
+/** A reduction across neighbours: each invocation has four results beside each other. */
+const columns = z.strictObject({ form: z.literal('columns'), threadColumns: count });
+
+/** A reduction in two: over chunks of so many along one axis, then over the chunks. */
+const split = z.strictObject({ form: z.literal('split'), chunk: count });
+
+/** Values each by itself. */
+const map = z.strictObject({ form: z.literal('map'), threadColumns: count });
+
+/** A softmax-weighted sum, streamed in blocks of so many positions. */
+const stream = z.strictObject({
+  form: z.literal('stream'),
+  threadColumns: count,
+  rows: count,
+  block: count,
+  /** Whether the lanes of a subgroup load a part of each block and broadcast it. */
+  lanes: z.boolean(),
+});
+
+/**
+ * The same on a core: a workgroup of one invocation makes all logits of a block, then all weights, then the
+ * sums, of so many rows.
+ */
+const blocked = z.strictObject({ form: z.literal('blocked'), rows: count, block: count });
+
+const forms = { tiles, thin, rows, columns, split, map, stream, blocked };
+
+export const choiceSchema = z.discriminatedUnion('form', [
+  tiles,
+  thin,
+  rows,
+  columns,
+  split,
+  map,
+  stream,
+  blocked,
+]);
+
+export type Choice = z.infer<typeof choiceSchema>;
+export type Form = Choice['form'];
+export type ChoiceOf<F extends Form> = Choice & { readonly form: F };
+
+/** What a choice of the form says, in the order in which it is said. */
+export function partsOf(form: Form): readonly string[] {
+  return Object.keys(forms[form].shape).filter((name) => name !== 'form');
+}

@@ -1,0 +1,138 @@
+/** What may be chosen: within the limits of a device, and the same as text. */
+import { describe, expect, test } from 'vitest';
+import type { ComputeNode, Graph, Scalar, SoftmaxSumNode, Tensor } from '../../graph/graph.ts';
+import { apply, iterator, load } from '../../graph/scalar.ts';
+import { type DeviceProfile, leastDevice, wasmDevice } from '../device-profile.ts';
+import { scheduleGraph } from '../schedule-graph.ts';
+import type { ScheduledStep } from '../scheduled.ts';
+import { allStatements } from '../tile-builder.ts';
+import type { TileProgram } from '../tile-program.ts';
+import type { Choice } from './choice.ts';
+import { parseChoice, printChoice } from './choice-text.ts';
+import { costOf } from './cost.ts';
+import { allChoices } from './problem.ts';
+import { problemKey } from './problem-key.ts';
+
+const tensor = (id: number, name: string, ...shape: readonly number[]): Tensor => ({
+  ...{ id, name, dtype: 'f32', shape },
+});
+const at = (from: Tensor, ...axes: readonly number[]) => load(from, axes.map(iterator));
+
+function sumOf(result: Tensor, body: Scalar, ...extents: readonly number[]): ComputeNode {
+  const reduce = { combiner: 'sum', extents, finish: undefined } as const;
+  return { kind: 'compute', result, body, reduce, grouped: undefined };
+}
+
+function graphOf(node: ComputeNode | SoftmaxSumNode, ...inputs: readonly Tensor[]): Graph {
+  return {
+    name: 'one',
+    inputs: inputs.map((each) => ({ path: each.name, tensor: each })),
+    nodes: [node],
+    outputs: [{ path: 'out', tensor: node.result.id }],
+  };
+}
+
+const a = tensor(0, 'a', 33, 70);
+const b = tensor(1, 'b', 70, 40);
+const out = tensor(2, 'out', 33, 40);
+const product = graphOf(sumOf(out, apply('mul', at(a, 0, 2), at(b, 2, 1)), 70), a, b);
+const wide = graphOf(sumOf(tensor(2, 'total', 33), at(a, 0, 1), 70), a);
+const few = graphOf(sumOf(tensor(2, 'total', 40), at(b, 1, 0), 70), b);
+const [q, k, v] = [tensor(0, 'q', 33, 8), tensor(1, 'k', 70, 8), tensor(2, 'v', 70, 8)];
+const attention = graphOf(
+  {
+    kind: 'softmaxSum',
+    result: tensor(3, 'mix', 33, 8),
+    extent: 70,
+    scoreExtents: [8],
+    scoreBody: apply('mul', at(q!, 0, 3), at(k!, 2, 3)),
+    logit: { op: 'reduced', dtype: 'f32' },
+    visible: undefined,
+    value: at(v!, 2, 1),
+    valueAxes: [1],
+  },
+  q!,
+  k!,
+  v!,
+);
+const graphs = { product, wide, few, attention };
+
+const small: DeviceProfile = {
+  ...leastDevice,
+  name: 'a small device',
+  maxInvocationsPerWorkgroup: 32,
+  maxWorkgroupBytes: 8192,
+  subgroupSize: 8,
+};
+const devices = { least: leastDevice, small, 'in WebAssembly': wasmDevice };
+
+function choicesFor(graph: Graph, device: DeviceProfile): readonly Choice[] {
+  return allChoices(scheduleGraph(graph, device).chosen[0]!.problem, device);
+}
+
+function stepsOf(graph: Graph, device: DeviceProfile, choice: Choice): readonly ScheduledStep[] {
+  let isGiven = false;
+  const advice = () => {
+    const own = isGiven ? undefined : choice;
+    isGiven = true;
+    return own;
+  };
+  return scheduleGraph(graph, device, advice).steps;
+}
+
+function programOf(step: ScheduledStep): TileProgram {
+  return step.kind === 'kernel' ? step.program : expect.unreachable();
+}
+
+function sharedBytes({ body }: TileProgram): number {
+  const tiles = allStatements(body).flatMap((each) => (each.kind === 'define' ? [each.tile] : []));
+  return tiles
+    .filter(({ space }) => space === 'shared')
+    .reduce((sum, { axes }) => sum + 4 * axes.reduce((count, { extent }) => count * extent, 1), 0);
+}
+
+describe.each(Object.entries(devices))('%s', (_, device) => {
+  test.each(Object.entries(graphs))('no choice for %s asks for more than there is', (_, graph) => {
+    const choices = choicesFor(graph, device);
+    expect(choices.length).toBeGreaterThan(10);
+    expect(choices.length).toBeLessThan(500);
+    for (const choice of choices.filter((_, place) => place % 5 === 0))
+      for (const program of stepsOf(graph, device, choice).map(programOf)) {
+        const { rows, columns } = program.threads;
+        expect(rows * columns, printChoice(choice)).toBeLessThanOrEqual(device.maxInvocationsPerWorkgroup);
+        expect(sharedBytes(program), printChoice(choice)).toBeLessThanOrEqual(device.maxWorkgroupBytes);
+      }
+  });
+
+  test.each(Object.entries(graphs))('choices for %s are read as they are printed', (_, graph) => {
+    for (const choice of choicesFor(graph, device)) expect(parseChoice(printChoice(choice))).toEqual(choice);
+  });
+});
+
+test('what is no choice is told', () => {
+  const wrongs = ['', 'heap', 'map', 'map threadColumns=0', 'map threads=4', 'map threadColumns'];
+  for (const text of [...wrongs, 'map threadColumns=4 threadColumns=4', 'map threadColumns=4 rows=1'])
+    expect(parseChoice(text), text).toHaveProperty('wrong');
+});
+
+test('problems are the same by what is computed, whatever tensors are called', () => {
+  const keyOf = (graph: Graph) => {
+    const tensors = new Map(graph.inputs.map((input) => [input.tensor.id, input.tensor]));
+    const { problem } = scheduleGraph(graph, wasmDevice).chosen[0]!;
+    tensors.set(problem.node.result.id, problem.node.result);
+    return problemKey(problem, (id) => tensors.get(id)!);
+  };
+  const [x, y] = [tensor(7, 'x', 33, 70), tensor(5, 'y', 70, 40)];
+  const product = apply('mul', at(x, 0, 2), at(y, 2, 1));
+  expect(keyOf(graphOf(sumOf(tensor(9, 'z', 33, 40), product, 70), x, y))).toBe(keyOf(graphs.product));
+  expect(new Set(Object.values(graphs).map(keyOf)).size).toBe(4);
+});
+
+test('a product costs less in tiles than row by row', () => {
+  for (const device of [leastDevice, wasmDevice]) {
+    const [first] = choicesFor(product, device);
+    const apart: Choice = { form: 'rows', threadRows: 1, threadColumns: 1, results: 4, vector: 1 };
+    const [tiles, rows] = [first!, apart].map((choice) => costOf(stepsOf(product, device, choice), device));
+    expect(tiles).toBeLessThan(rows!);
+  }
+});

@@ -1,0 +1,279 @@
+/** How contractions may be run: in tiles, as thin products, or as the reductions that they are. */
+import type { GroupedLookup } from '../../graph/graph.ts';
+import type { DeviceProfile } from '../device-profile.ts';
+import type { ContractionProblem } from '../schedules/contraction.ts';
+import { canPanel } from '../schedules/panels.ts';
+import type { ChoiceOf } from './choice.ts';
+import { type Choosing, powerFor, powersTo } from './choosing.ts';
+import { type ReductionForm, reductionChoices } from './reduction.ts';
+
+export type ContractionForm = 'tiles' | 'thin' | ReductionForm;
+
+export const contractionChoices: Choosing<ContractionProblem, ChoiceOf<ContractionForm>> = {
+  first: (problem, device) => {
+    if (isThin(problem)) return firstThin(problem, device);
+    if (!isWorthTiling(problem, device)) return reductionChoices.first(problem.reduction, device);
+    if (device.core !== undefined) return coreTiles(problem, device);
+    return device.software ? softwareTiles(problem, device) : workgroupTiles(problem, device);
+  },
+  all: (problem, device) => [
+    ...allTiles(problem, device),
+    ...allThin(problem, device),
+    ...reductionChoices.all(problem.reduction, device),
+  ],
+};
+
+// ── thin products ──────────────────────────────────────────────────────────────────────────────────────────
+
+/** More rows than this are worth tiles of their own. */
+const mostThinRows = 3;
+
+function isThin({ node, rows, columns, reduced, rightOrder }: ContractionProblem): boolean {
+  return (
+    node.grouped === undefined &&
+    rightOrder === 'nk' &&
+    rows.extent <= mostThinRows &&
+    columns.extent >= 4 &&
+    reduced.extent >= 16
+  );
+}
+
+function firstThin({ reduced }: ContractionProblem, device: DeviceProfile): ChoiceOf<'thin'> {
+  if (device.software)
+    return { form: 'thin', threadRows: 1, threadColumns: device.subgroupSize ?? 1, columns: 8 };
+  const threadColumns = Math.min(64, 2 ** Math.floor(Math.log2(reduced.extent / 4)));
+  const threadRows = Math.max(1, Math.min(256, device.maxInvocationsPerWorkgroup) / threadColumns);
+  return { form: 'thin', threadRows, threadColumns, columns: 4 };
+}
+
+function allThin(
+  { node, rows, reduced }: ContractionProblem,
+  { maxInvocationsPerWorkgroup, maxWorkgroupBytes, subgroupSize }: DeviceProfile,
+): readonly ChoiceOf<'thin'>[] {
+  if (node.grouped !== undefined || rows.extent > mostThinRows) return [];
+  /** Those that share what is reduced meet in workgroup memory, if they are not one subgroup. */
+  const together = Math.min(maxInvocationsPerWorkgroup, Math.floor(maxWorkgroupBytes / 4));
+  return powersTo(powerFor(reduced.extent / 4, 64)).flatMap((threadColumns) =>
+    [1, 4, 16, 64]
+      .filter((threadRows) => {
+        const threads = threadRows * threadColumns;
+        if (threadColumns === 1) return threads <= maxInvocationsPerWorkgroup;
+        return threads <= together || (threadRows === 1 && threads === subgroupSize);
+      })
+      .flatMap((threadRows) =>
+        [4, 8].map((columns) => ({ form: 'thin', threadRows, threadColumns, columns }) as const),
+      ),
+  );
+}
+
+// ── tiles ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+type TilesChoice = ChoiceOf<'tiles'>;
+
+/** Of few rows there is nothing to share, but four steps at a time are better than one. */
+function isWorthTiling(
+  { node, rows, columns, reduced, rightOrder }: ContractionProblem,
+  device: DeviceProfile,
+): boolean {
+  if (node.grouped !== undefined) return reduced.extent > 0 && columns.extent >= 4;
+  const isWide = columns.extent >= 4 && reduced.extent >= 4;
+  return isWide && (rows.extent >= 4 || (device.software && rightOrder === 'kn' && columns.extent >= 64));
+}
+
+/**
+ * How often a workgroup of a core takes rows of its expert. Few, since an expert's last workgroup is rarely
+ * full; but each looks through the experts first, which should be little beside its multiply-adds: a step of
+ * the depth takes as long as looking at one.
+ */
+function groupedRounds({ experts }: GroupedLookup, depth: number): number {
+  return 2 ** Math.ceil(Math.log2(Math.min(8, Math.max(1, (20 * experts) / Math.max(1, depth)))));
+}
+
+/** The block of a core, in registers, and threads that take turns below each other. */
+function coreTiles(problem: ContractionProblem, device: DeviceProfile): TilesChoice {
+  const { rows, node } = problem;
+  const core = device.core!;
+  const own = powerFor(rows.extent, core.rows);
+  const most = node.grouped === undefined ? 16 : groupedRounds(node.grouped, problem.reduced.extent);
+  const isNear =
+    problem.hasVectors && 4 * problem.columns.extent * problem.reduced.extent <= secondCacheBytes;
+  const panels =
+    canHavePanels(problem, core.columns, device) &&
+    rows.extent / (node.grouped?.experts ?? 1) >= (isNear ? fewestRowsOfVectors : fewestPanelRows);
+  return {
+    form: 'tiles',
+    staging: 'registers',
+    threadRows: powerFor(rows.extent / own, most),
+    threadColumns: 1,
+    rows: own,
+    columns: core.columns,
+    // V8 moves all loads of a basic block to its front, and what is loaded for more steps takes the registers
+    // that the sums are in. Vectors along the depth are of four steps.
+    depth: panels || problem.rightOrder === 'kn' ? 1 : 4,
+    panels,
+  };
+}
+
+/** Rows that an element is to be multiplied with at least, or copying takes longer than it saves. */
+const fewestPanelRows = 16;
+
+/**
+ * The same where vectors of the factor lie in memory as they are needed, and the second cache holds it: what
+ * is read there is read fast enough, up to as many rows. What is larger is slow to read by columns: at a
+ * stride of a page, four times as slow.
+ */
+const fewestRowsOfVectors = 256;
+const secondCacheBytes = 2 ** 19;
+
+function canHavePanels(
+  { node, batch, columns, reduced }: ContractionProblem,
+  width: number,
+  device: DeviceProfile,
+): boolean {
+  const batches = node.grouped?.experts ?? batch.extent;
+  return canPanel({ batches, columns: columns.extent, depth: reduced.extent, width }, device.core);
+}
+
+/**
+ * The block of results that one invocation of a software adapter accumulates: larger ones load less for each
+ * multiply-add, but leave fewer invocations and take long to compile.
+ */
+function softwareBlock(results: number, lanes: number): { readonly rows: number; readonly columns: number } {
+  const columns = lanes <= 4 ? 8 : 4;
+  if (results >= 2 ** 18) return { rows: 32, columns };
+  if (results >= 2 ** 16) return { rows: 16, columns };
+  return results >= 2 ** 14 ? { rows: 16, columns: 4 } : { rows: 8, columns: 4 };
+}
+
+function softwareTiles(
+  { batch, rows, columns, node }: ContractionProblem,
+  { subgroupSize }: DeviceProfile,
+): TilesChoice {
+  const lanes = subgroupSize ?? 1;
+  const block = softwareBlock(batch.extent * rows.extent * columns.extent, lanes);
+  const most = node.grouped === undefined ? block.rows : Math.min(16, block.rows);
+  const own = rows.extent < lanes ? rows.extent : powerFor(rows.extent, most);
+  const perColumn = columns.extent >= 64 ? block.columns : 4;
+  return {
+    form: 'tiles',
+    staging: subgroupSize !== undefined && own % subgroupSize === 0 ? 'lanes' : 'registers',
+    threadRows: 1,
+    threadColumns: Math.max(lanes, powerFor(columns.extent / perColumn, 16)),
+    rows: own,
+    columns: perColumn,
+    depth: 4,
+    panels: false,
+  };
+}
+
+function workgroupTiles(
+  { rows, columns }: ContractionProblem,
+  { maxInvocationsPerWorkgroup }: DeviceProfile,
+): TilesChoice {
+  const threadColumns = powerFor(columns.extent / 4, 16);
+  return {
+    form: 'tiles',
+    staging: 'shared',
+    threadRows: powerFor(rows.extent / 4, Math.min(16, maxInvocationsPerWorkgroup / threadColumns)),
+    threadColumns,
+    rows: 4,
+    columns: 4,
+    depth: 16,
+    panels: false,
+  };
+}
+
+/** Results that an invocation keeps in registers at most: more take seconds to compile. */
+const mostResults = 256;
+
+function allTiles(problem: ContractionProblem, device: DeviceProfile): readonly TilesChoice[] {
+  const { node, reduced } = problem;
+  if (node.grouped !== undefined && reduced.extent === 0) return [];
+  return [
+    ...tilesInRegisters(problem, device),
+    ...tilesOverLanes(problem, device),
+    ...tilesInWorkgroupMemory(problem, device),
+  ].filter(({ rows, columns }) => rows * columns <= mostResults);
+}
+
+function tilesInRegisters(problem: ContractionProblem, device: DeviceProfile): readonly TilesChoice[] {
+  const { rows, columns } = problem;
+  const { maxInvocationsPerWorkgroup } = device;
+  const blocks = [1, 2, 4, 8, 16].filter((own) => own === 1 || own < 2 * rows.extent);
+  return blocks.flatMap((own) =>
+    [4, 8, 16].flatMap((wide) =>
+      [1, 4, 16].flatMap((threadRows) =>
+        [1, 4, 16]
+          .filter((threadColumns) => threadRows * threadColumns <= maxInvocationsPerWorkgroup)
+          .filter((threadColumns) => threadColumns === 1 || threadColumns * wide < 2 * columns.extent)
+          .filter(() => threadRows === 1 || threadRows * own < 2 * rows.extent)
+          .flatMap((threadColumns) => {
+            const mayPanel = threadColumns === 1 && canHavePanels(problem, wide, device);
+            return (mayPanel ? [false, true] : [false]).flatMap((panels) =>
+              depthsOf(problem, panels).map(
+                (depth): TilesChoice => ({
+                  ...{ form: 'tiles', staging: 'registers', threadRows, threadColumns },
+                  ...{ rows: own, columns: wide, depth, panels },
+                }),
+              ),
+            );
+          }),
+      ),
+    ),
+  );
+}
+
+/** Steps that are loaded together. */
+function depthsOf({ rightOrder }: ContractionProblem, panels: boolean): readonly number[] {
+  return panels || rightOrder === 'kn' ? [1, 4] : [4];
+}
+
+/** Of a workgroup that is whole subgroups, each lane of which has a part of the rows. */
+function tilesOverLanes(
+  { rows, columns }: ContractionProblem,
+  { subgroupSize: lanes, maxInvocationsPerWorkgroup }: DeviceProfile,
+): readonly TilesChoice[] {
+  if (lanes === undefined) return [];
+  return [4, 8, 16, 32, 64]
+    .filter((own) => own % lanes === 0 && (own === lanes || own < 2 * rows.extent))
+    .flatMap((own) =>
+      [4, 8].flatMap((wide) =>
+        [1, 2, 4]
+          .map((subgroups) => subgroups * lanes)
+          .filter((threads) => threads <= maxInvocationsPerWorkgroup)
+          .filter((threads) => threads === lanes || threads * wide < 2 * columns.extent)
+          .map(
+            (threadColumns): TilesChoice => ({
+              ...{ form: 'tiles', staging: 'lanes', threadRows: 1, threadColumns },
+              ...{ rows: own, columns: wide, depth: 4, panels: false },
+            }),
+          ),
+      ),
+    );
+}
+
+function tilesInWorkgroupMemory(
+  { rows, columns }: ContractionProblem,
+  { maxInvocationsPerWorkgroup, maxWorkgroupBytes }: DeviceProfile,
+): readonly TilesChoice[] {
+  return [4, 8].flatMap((own) =>
+    [4, 8].flatMap((wide) =>
+      [4, 8, 16].flatMap((threadRows) =>
+        [4, 8, 16]
+          .filter((threadColumns) => threadRows * threadColumns <= maxInvocationsPerWorkgroup)
+          .filter((threadColumns) => threadColumns === 4 || threadColumns * wide < 2 * columns.extent)
+          .filter(() => threadRows === 4 || threadRows * own < 2 * rows.extent)
+          .flatMap((threadColumns) =>
+            [8, 16, 32]
+              .filter((depth) => 4 * depth * (threadRows * own + threadColumns * wide) <= maxWorkgroupBytes)
+              .map(
+                (depth): TilesChoice => ({
+                  ...{ form: 'tiles', staging: 'shared', threadRows, threadColumns },
+                  ...{ rows: own, columns: wide, depth, panels: false },
+                }),
+              ),
+          ),
+      ),
+    ),
+  );
+}

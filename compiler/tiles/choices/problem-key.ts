@@ -1,0 +1,20 @@
+/**
+ * What a problem is, as text that two problems share exactly if every choice makes the same kernel of both:
+ * the node, its tensors named in the order in which they are met. By it what was measured of one program is
+ * found for another.
+ */
+import type { Tensor, TensorId } from '../../graph/graph.ts';
+import { printNode, printType } from '../../graph/print.ts';
+import type { Problem } from './problem.ts';
+
+export function problemKey({ node }: Problem, tensors: (id: TensorId) => Tensor): string {
+  const met = new Map<TensorId, string>();
+  const name = (id: TensorId): string => {
+    const known = met.get(id) ?? `t${met.size}`;
+    met.set(id, known);
+    return known;
+  };
+  const text = printNode(node, name);
+  const types = [...met].map(([id, own]) => `${own}: ${printType(tensors(id))}`);
+  return [text, ...types].join('; ');
+}

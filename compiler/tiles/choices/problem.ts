@@ -1,0 +1,72 @@
+/** What is scheduled by choice: nodes, with what is known of them before anything is chosen. */
+import type { ComputeNode, SoftmaxSumNode } from '../../graph/graph.ts';
+import { elementCount } from '../../graph/tensor-type.ts';
+import { contractionOf } from '../../optimize/contraction.ts';
+import type { DeviceProfile } from '../device-profile.ts';
+import type { ScheduleContext } from '../schedules/context.ts';
+import { type ContractionProblem, contractionProblem } from '../schedules/contraction.ts';
+import type { MapProblem } from '../schedules/map.ts';
+import { emptyReduction, type ReductionProblem, reductionProblem } from '../schedules/reduction.ts';
+import { type SoftmaxProblem, softmaxProblem, zeros } from '../schedules/softmax-sum.ts';
+import type { ChoiceOf } from './choice.ts';
+import { printChoice } from './choice-text.ts';
+import type { Choosing } from './choosing.ts';
+import { type ContractionForm, contractionChoices } from './contraction.ts';
+import { mapChoices } from './map.ts';
+import { type ReductionForm, reductionChoices } from './reduction.ts';
+import { type SoftmaxForm, softmaxChoices } from './softmax-sum.ts';
+
+export type Problem = MapProblem | ReductionProblem | ContractionProblem | SoftmaxProblem;
+export type ProblemKind = Problem['kind'];
+export type ProblemOf<K extends ProblemKind> = Problem & { readonly kind: K };
+
+/** The forms that a problem of each kind may take. */
+interface FormsOf {
+  readonly map: 'map';
+  readonly reduction: ReductionForm;
+  readonly contraction: ContractionForm;
+  readonly softmaxSum: SoftmaxForm;
+}
+export type ChoiceFor<K extends ProblemKind> = ChoiceOf<FormsOf[K]>;
+
+/** Undefined where there is nothing to compute. */
+export function problemOf(node: ComputeNode | SoftmaxSumNode, context: ScheduleContext): Problem | undefined {
+  if (elementCount(node.result) === 0) return undefined;
+  if (node.kind === 'softmaxSum') {
+    return node.extent === 0 ? { kind: 'map', node: zeros(node) } : softmaxProblem(node, context);
+  }
+  const { reduce } = node;
+  if (reduce === undefined) return { kind: 'map', node };
+  const reduction = { ...node, reduce };
+  if (reduce.extents.includes(0)) return { kind: 'map', node: emptyReduction(reduction) };
+  const contraction = contractionOf(node);
+  return contraction === undefined
+    ? reductionProblem(reduction, context)
+    : contractionProblem(reduction, contraction, context);
+}
+
+const choosings: { readonly [K in ProblemKind]: Choosing<ProblemOf<K>, ChoiceFor<K>> } = {
+  map: mapChoices,
+  reduction: reductionChoices,
+  contraction: contractionChoices,
+  softmaxSum: softmaxChoices,
+};
+
+/** What is taken where nothing better is known. */
+export function firstChoice<K extends ProblemKind>(
+  problem: ProblemOf<K>,
+  device: DeviceProfile,
+): ChoiceFor<K> {
+  const choosing: Choosing<ProblemOf<K>, ChoiceFor<K>> = choosings[problem.kind];
+  return choosing.first(problem, device);
+}
+
+/** All that the device can run, each once, the first choice first. */
+export function allChoices<K extends ProblemKind>(
+  problem: ProblemOf<K>,
+  device: DeviceProfile,
+): readonly ChoiceFor<K>[] {
+  const choosing: Choosing<ProblemOf<K>, ChoiceFor<K>> = choosings[problem.kind];
+  const all = [choosing.first(problem, device), ...choosing.all(problem, device)];
+  return [...new Map(all.map((choice) => [printChoice(choice), choice])).values()];
+}

@@ -1,0 +1,159 @@
+/** How reductions may be run: along neighbours, across them, or in two. */
+import { dtypeFacts } from '../../../dsl/types/dtype.ts';
+import { isPositional } from '../combiners.ts';
+import type { DeviceProfile } from '../device-profile.ts';
+import type { ReductionProblem } from '../schedules/reduction.ts';
+import { splitAxis } from '../schedules/split-reduction.ts';
+import type { ChoiceOf } from './choice.ts';
+import { type Choosing, powerFor, powersTo } from './choosing.ts';
+
+export type ReductionForm = 'rows' | 'columns' | 'split';
+type ReductionChoice = ChoiceOf<ReductionForm>;
+
+export const reductionChoices: Choosing<ReductionProblem, ReductionChoice> = {
+  first: (problem, device) => {
+    const split = worthwhileSplit(problem, device);
+    if (split !== undefined) return split;
+    if (problem.direction === 'columns') return firstColumns(problem, device);
+    return device.software ? softwareRows(problem, device) : workgroupRows(problem, device);
+  },
+  all: (problem, device) => [
+    ...allRows(problem, device),
+    ...allColumns(problem, device),
+    ...allSplits(problem),
+  ],
+};
+
+// ── in two ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Elements that are too few to be worth a second kernel. */
+const shortReduction = 2048;
+
+function splitOf(chunk: number): ChoiceOf<'split'> {
+  return { form: 'split', chunk };
+}
+
+/** Of few results, so that the whole device takes part. */
+function worthwhileSplit(
+  { node, count, length }: ReductionProblem,
+  { software }: DeviceProfile,
+): ChoiceOf<'split'> | undefined {
+  const axis = splitAxis(node);
+  const wanted = Math.floor((software ? 16 : 128) / count);
+  if (axis === undefined || length < shortReduction * (software ? 2 : 8) || wanted < 2) return undefined;
+  const extent = node.reduce.extents[axis]!;
+  const chunk = chunkFor(extent, Math.min(wanted, extent / 16));
+  return chunk < extent ? splitOf(chunk) : undefined;
+}
+
+function chunkFor(extent: number, parts: number): number {
+  return Math.ceil(Math.ceil(extent / parts) / 16) * 16;
+}
+
+function allSplits({ node }: ReductionProblem): readonly ChoiceOf<'split'>[] {
+  const axis = splitAxis(node);
+  if (axis === undefined) return [];
+  const extent = node.reduce.extents[axis]!;
+  const chunks = [2, 4, 8, 16, 32, 64, 128].map((parts) => chunkFor(extent, parts));
+  return [...new Set(chunks)].filter((chunk) => chunk < extent).map(splitOf);
+}
+
+// ── across neighbours ──────────────────────────────────────────────────────────────────────────────────────
+
+function columnsOf(threadColumns: number): ChoiceOf<'columns'> {
+  return { form: 'columns', threadColumns };
+}
+
+function firstColumns({ count }: ReductionProblem, { software }: DeviceProfile): ChoiceOf<'columns'> {
+  return columnsOf(Math.max(4, powerFor(count / 4, software ? 16 : 64)));
+}
+
+function allColumns(
+  { count }: ReductionProblem,
+  { maxInvocationsPerWorkgroup }: DeviceProfile,
+): readonly ChoiceOf<'columns'>[] {
+  return powersTo(powerFor(count / 4, maxInvocationsPerWorkgroup)).map(columnsOf);
+}
+
+// ── along neighbours ───────────────────────────────────────────────────────────────────────────────────────
+
+/** How many neighbours an invocation reads at a time along a reduced axis. */
+function vectorOf(extent: number): number {
+  return extent % 4 === 0 ? 4 : 1;
+}
+
+/** Whether elements of the dtype are whole words, so that an invocation may store one. */
+function hasWholeWords({ node }: ReductionProblem): boolean {
+  return dtypeFacts[node.result.dtype].bits === 32;
+}
+
+function innermost({ reduced }: ReductionProblem): number {
+  return reduced.at(-1)?.extent ?? 1;
+}
+
+/**
+ * A workgroup of one subgroup (of one invocation, where they are of no fixed size) has several results at
+ * once: what they share is loaded once.
+ */
+function softwareRows(
+  problem: ReductionProblem,
+  { core, subgroupSize = 1 }: DeviceProfile,
+): ChoiceOf<'rows'> {
+  const { count, node } = problem;
+  const inner = innermost(problem);
+  const isOfPlaces = isPositional(node.reduce.combiner);
+  if (isOfPlaces && hasWholeWords(problem) && core === undefined) {
+    // To look for places takes long code, of which there is then one copy.
+    return { form: 'rows', threadRows: powerFor(count, 64), threadColumns: 1, results: 1, vector: 1 };
+  }
+  const threadColumns = isOfPlaces || inner < 4 * subgroupSize ? 1 : subgroupSize;
+  const vector = vectorOf(inner / threadColumns);
+  if (threadColumns > 1)
+    return { form: 'rows', threadRows: 1, threadColumns, results: count >= 32 ? 8 : 4, vector };
+  const threadRows = powerFor(Math.ceil(count / 4), count > 4096 ? 64 : 16);
+  return { form: 'rows', threadRows, threadColumns, results: 4, vector };
+}
+
+/** Entries that an invocation looks through by itself, before it asks others for what they found. */
+const searchedAlone = 16;
+
+/** Rows of invocations, each with one result (four, where an invocation has to store whole words). */
+function workgroupRows(
+  problem: ReductionProblem,
+  { maxInvocationsPerWorkgroup }: DeviceProfile,
+): ChoiceOf<'rows'> {
+  const vector = vectorOf(innermost(problem));
+  const results = hasWholeWords(problem) ? 1 : 4;
+  const largest = Math.min(256, maxInvocationsPerWorkgroup);
+  const share = isPositional(problem.node.reduce.combiner) ? searchedAlone : vector;
+  const neighbours = 2 ** Math.floor(Math.log2(innermost(problem) / share));
+  const threadColumns = Math.min(largest, Math.max(1, neighbours));
+  const wanted = powerFor(Math.ceil(problem.count / results), Number.POSITIVE_INFINITY);
+  const threadRows = Math.min(wanted, Math.max(1, largest / threadColumns));
+  return { form: 'rows', threadRows, threadColumns, results, vector };
+}
+
+function allRows(
+  problem: ReductionProblem,
+  { maxInvocationsPerWorkgroup, maxWorkgroupBytes, subgroupSize }: DeviceProfile,
+): readonly ChoiceOf<'rows'>[] {
+  const inner = innermost(problem);
+  const vector = vectorOf(inner);
+  /** What invocations meet in: a value each, and its position. */
+  const bytes = isPositional(problem.node.reduce.combiner) ? 8 : 4;
+  const together = Math.min(maxInvocationsPerWorkgroup, Math.floor(maxWorkgroupBytes / bytes));
+  return powersTo(powerFor(inner / vector, 256)).flatMap((threadColumns) =>
+    (hasWholeWords(problem) ? [1, 4, 8] : [4, 8]).flatMap((results) =>
+      [1, 16, 64, 256]
+        .map((threads) => Math.max(1, threads / threadColumns))
+        .filter((threadRows, place, all) => all.indexOf(threadRows) === place)
+        .filter((threadRows) => threadRows === 1 || threadRows * results < 2 * problem.count)
+        .filter((threadRows) => {
+          const threads = threadRows * threadColumns;
+          if (threadColumns === 1) return threads <= maxInvocationsPerWorkgroup;
+          return threads <= together || (threads === subgroupSize && threadRows === 1);
+        })
+        .map((threadRows) => ({ form: 'rows', threadRows, threadColumns, results, vector }) as const),
+    ),
+  );
+}

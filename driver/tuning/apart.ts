@@ -1,0 +1,97 @@
+/** One problem of a program as a program of its own, with inputs at random, to be measured apart. */
+import type { Graph, GraphInput, Node, Scalar, Tensor, TensorId } from '../../compiler/graph/graph.ts';
+import { results } from '../../compiler/graph/graph.ts';
+import { integer, loadsOf, mapScalar } from '../../compiler/graph/scalar.ts';
+import { readsOf } from '../../compiler/graph/uses.ts';
+import type { Problem } from '../../compiler/tiles/choices/problem.ts';
+import { dtypeFacts } from '../../dsl/types/dtype.ts';
+import { natural } from '../../dsl/types/size.ts';
+import type { TensorData } from '../../runtime/weights/tensor-data.ts';
+import { randomInput } from '../random-inputs.ts';
+
+export interface Apart {
+  readonly graph: Graph;
+  readonly inputs: () => ReadonlyMap<string, TensorData>;
+}
+
+type ProblemNode = Problem['node'];
+
+/** Steps of loops around it, and the device's coordinates, are 0. */
+export function apart({ node }: Problem, tensors: (id: TensorId) => Tensor): Apart {
+  const alone = still(node);
+  const { grouped } = alone.kind === 'compute' ? alone : { grouped: undefined };
+  const routing: readonly Node[] =
+    grouped === undefined
+      ? []
+      : [
+          {
+            kind: 'route',
+            pick: grouped.pick,
+            experts: grouped.experts,
+            order: tensors(grouped.order),
+            offsets: tensors(grouped.offsets),
+          },
+        ];
+  const nodes = [...routing, alone];
+  const made = new Set(nodes.flatMap((each) => results(each).map(({ id }) => id)));
+  const read = [...new Set(nodes.flatMap((each) => [...readsOf(each)]))].filter((id) => !made.has(id));
+  const inputs = read.map((id): GraphInput => ({ path: `t${id}`, tensor: tensors(id) }));
+  const outputs = results(alone).map(({ id }) => ({ path: `t${id}`, tensor: id }));
+  const below = rangesOf(alone, tensors);
+  if (grouped !== undefined) below.set(grouped.pick, grouped.experts);
+  return {
+    graph: { name: 'apart', inputs, nodes, outputs },
+    inputs: () => new Map(inputs.map(({ path, tensor }) => [path, randomOf(path, tensor, below)])),
+  };
+}
+
+function randomOf(path: string, tensor: Tensor, below: ReadonlyMap<TensorId, number>): TensorData {
+  const { dtype, shape, id } = tensor;
+  const isInteger = dtypeFacts[dtype].class === 'signed' || dtypeFacts[dtype].class === 'unsigned';
+  const range = below.get(id);
+  const element =
+    isInteger && range !== undefined
+      ? ({ kind: 'ix', range: natural(range) } as const)
+      : ({ kind: 'dtype', dtype } as const);
+  return randomInput({ path, element, dims: shape.map(natural) }, new Map(), 1);
+}
+
+const scalarsOf = (node: ProblemNode): readonly Scalar[] =>
+  node.kind === 'compute'
+    ? [node.body, ...(node.reduce?.finish === undefined ? [] : [node.reduce.finish])]
+    : [node.scoreBody, node.logit, node.value, ...(node.visible === undefined ? [] : [node.visible])];
+
+/** What is looked up through a tensor is within all dimensions that it is used for. */
+function rangesOf(node: ProblemNode, tensors: (id: TensorId) => Tensor): Map<TensorId, number> {
+  const below = new Map<TensorId, number>();
+  for (const scalar of scalarsOf(node))
+    for (const { tensor, subscripts } of loadsOf(scalar))
+      for (const [axis, subscript] of subscripts.entries())
+        for (const index of loadsOf(subscript)) {
+          const extent = tensors(tensor).shape[axis]!;
+          below.set(index.tensor, Math.min(extent, below.get(index.tensor) ?? extent));
+        }
+  return below;
+}
+
+/** The node in the first step of every loop, on the first device. */
+function still(node: ProblemNode): ProblemNode {
+  const atRest = (scalar: Scalar): Scalar =>
+    mapScalar(scalar, (part) => (part.op === 'counter' || part.op === 'coordinate' ? integer(0) : part));
+  if (node.kind === 'softmaxSum') {
+    const { scoreBody, logit, value, visible } = node;
+    return {
+      ...node,
+      scoreBody: atRest(scoreBody),
+      logit: atRest(logit),
+      value: atRest(value),
+      visible: visible && atRest(visible),
+    };
+  }
+  const { reduce } = node;
+  return {
+    ...node,
+    body: atRest(node.body),
+    reduce: reduce && { ...reduce, finish: reduce.finish && atRest(reduce.finish) },
+  };
+}

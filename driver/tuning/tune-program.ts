@@ -1,0 +1,89 @@
+/** Finds the problems of a program, and measures those of which nothing is known yet. */
+import { graphCost } from '../../compiler/graph/cost.ts';
+import type { Graph, Tensor, TensorId } from '../../compiler/graph/graph.ts';
+import { allTensors } from '../../compiler/plan/storages.ts';
+import { adviceOf } from '../../compiler/tiles/choices/advice.ts';
+import type { Problem } from '../../compiler/tiles/choices/problem.ts';
+import { problemKey } from '../../compiler/tiles/choices/problem-key.ts';
+import { problemTitle } from '../../compiler/tiles/choices/problem-title.ts';
+import { scheduleGraph } from '../../compiler/tiles/schedule-graph.ts';
+import { apart } from './apart.ts';
+import type { Trier } from './trier.ts';
+import { type Measured, type Outcome, type Search, tuneProblem } from './tune.ts';
+import type { TunedProblem, Tuning } from './tuning-file.ts';
+
+type Problems = Tuning['problems'];
+
+export interface ProgramSearch extends Pick<Search, 'isStopped' | 'report'> {
+  /** Seconds to measure for, all problems together. */
+  readonly budget: number;
+  readonly progress: (title: string, tried: number, all: number) => void;
+  /** Hears of each problem, and of all that is known then. */
+  readonly found: (title: string, outcome: Outcome, problems: Problems) => void;
+}
+
+/**
+ * A round measures the problems that there are as far as choices are known; what is chosen then may make
+ * others, as halves of what is split, which the next round measures.
+ */
+export async function tuneProgram(
+  graph: Graph,
+  trier: Trier,
+  known: Problems,
+  search: ProgramSearch,
+): Promise<Problems> {
+  let left = search.budget * 1000;
+  const problems = new Map<string, TunedProblem>(known);
+  const done = new Set(known.keys());
+  for (;;) {
+    const open = problemsOf(graph, trier, problems).filter(({ key }) => !done.has(key));
+    if (open.length === 0) return problems;
+    for (const [place, { key, problem, tensors, title }] of open.entries()) {
+      if (search.isStopped() || left <= 0) return problems;
+      done.add(key);
+      const budget = left / (open.length - place);
+      const begin = performance.now();
+      const outcome = await tuneProblem(problem, tensors, trier, {
+        ...search,
+        budget,
+        progress: (tried, all) => search.progress(title, tried, all),
+      });
+      left -= Math.min(budget, performance.now() - begin);
+      if ('choice' in outcome) problems.set(key, tunedOf(outcome));
+      search.found(title, outcome, problems);
+    }
+  }
+}
+
+function tunedOf({ choice, milliseconds, first }: Measured): TunedProblem {
+  return { choice, milliseconds, first };
+}
+
+interface Open {
+  readonly key: string;
+  readonly problem: Problem;
+  readonly tensors: (id: TensorId) => Tensor;
+  readonly title: string;
+}
+
+/** Each once, those that take longest first. */
+function problemsOf(graph: Graph, { device }: Trier, problems: Problems): readonly Open[] {
+  const choices = new Map([...problems].map(([key, { choice }]) => [key, choice]));
+  const schedule = scheduleGraph(graph, device, adviceOf(choices));
+  const all = allTensors(graph, schedule);
+  const tensors = (id: TensorId) => all.get(id)!;
+  const open = schedule.chosen.map(({ problem }) => ({
+    key: problemKey(problem, tensors),
+    problem,
+    tensors,
+    title: problemTitle(problem),
+    work: workOf(problem, tensors),
+  }));
+  const distinct = [...new Map(open.map((each) => [each.key, each])).values()];
+  return distinct.sort((left, right) => right.work - left.work);
+}
+
+function workOf(problem: Problem, tensors: (id: TensorId) => Tensor): number {
+  const { flops, bytesRead, bytesWritten } = graphCost(apart(problem, tensors).graph);
+  return flops + bytesRead + bytesWritten;
+}

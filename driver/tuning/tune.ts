@@ -1,0 +1,161 @@
+/**
+ * Measures how a problem is best scheduled on a device: each choice is compiled, checked against the
+ * reference evaluator, and timed.
+ */
+import { graphCost } from '../../compiler/graph/cost.ts';
+import type { Tensor, TensorId } from '../../compiler/graph/graph.ts';
+import type { Choice } from '../../compiler/tiles/choices/choice.ts';
+import { printChoice } from '../../compiler/tiles/choices/choice-text.ts';
+import type { Problem } from '../../compiler/tiles/choices/problem.ts';
+import { isUserError } from '../../runtime/errors.ts';
+import type { TensorData } from '../../runtime/weights/tensor-data.ts';
+import { runReference } from '../run-reference.ts';
+import { type Apart, apart } from './apart.ts';
+import { isNear } from './near.ts';
+import { onceFor } from './once-for.ts';
+import { inOrder } from './order.ts';
+import type { Loaded, Trier } from './trier.ts';
+
+export interface Measured {
+  readonly choice: Choice;
+  /** Milliseconds of the best choice, and of the one that is taken without tuning. */
+  readonly milliseconds: number;
+  readonly first: number;
+  /** Of choices that were measured, and of all there are. */
+  readonly tried: number;
+  readonly all: number;
+}
+
+/** What is known of a problem after a search, or why there was none. */
+export type Outcome = Measured | { readonly untried: string };
+
+export interface Search {
+  /** Milliseconds to measure for: what is compared with is computed before. */
+  readonly budget: number;
+  readonly isStopped: () => boolean;
+  /** Hears of choices that are not to be trusted. */
+  readonly report: (line: string) => void;
+  readonly progress: (tried: number, all: number) => void;
+}
+
+/** Operations for which the evaluator takes seconds: beyond, results are compared with the first choice's. */
+const mostEvaluated = 1e9;
+
+export async function tuneProblem(
+  problem: Problem,
+  tensors: (id: TensorId) => Tensor,
+  trier: Trier,
+  search: Search,
+): Promise<Outcome> {
+  const program = apart(problem, tensors);
+  const choices = inOrder(problem, tensors, trier.device);
+  const finalists: Candidate[] = [];
+  let tried = 0;
+  try {
+    const inputs = program.inputs();
+    let wanted = expected(program, inputs);
+    const deadline = performance.now() + search.budget;
+    for (const choice of choices) {
+      if (tried > 0 && (search.isStopped() || performance.now() > deadline)) break;
+      search.progress(tried++, choices.length);
+      const loaded = await loadedAs(choice, problem, program, trier, search);
+      if (loaded === undefined) continue;
+      const found = await loaded.run(inputs);
+      wanted ??= found;
+      if (!isNear(wanted, found)) {
+        loaded.destroy();
+        if (tried === 1) return { untried: 'the first choice differs from the reference' };
+        search.report(`${printChoice(choice)}: its results are wrong, and it is left out`);
+        continue;
+      }
+      keepBest(finalists, { choice, loaded, times: await timesOf(loaded, firstRuns) });
+    }
+    if (finalists.length === 0) return { untried: 'no choice can be run' };
+    await race(finalists, deadline);
+    return { ...bestOf(finalists), tried, all: choices.length };
+  } catch (error) {
+    if (!isUserError(error)) return { untried: `it cannot be run apart: ${(error as Error).message}` };
+    if (error.code === 'device-lost') throw error;
+    return { untried: error.message };
+  } finally {
+    for (const { loaded } of finalists) loaded.destroy();
+  }
+}
+
+/** Undefined where it takes too long to evaluate. */
+function expected(
+  { graph }: Apart,
+  inputs: ReadonlyMap<string, TensorData>,
+): ReadonlyMap<string, TensorData> | undefined {
+  return graphCost(graph).flops > mostEvaluated ? undefined : runReference(graph, inputs);
+}
+
+/** Undefined where the device refuses it. */
+async function loadedAs(
+  choice: Choice,
+  problem: Problem,
+  { graph }: Apart,
+  trier: Trier,
+  { report }: Search,
+): Promise<Loaded | undefined> {
+  try {
+    return await trier.load(graph, onceFor(problem, choice));
+  } catch (error) {
+    if (!isUserError(error) || error.code === 'device-lost') throw error;
+    report(`${printChoice(choice)}: ${error.message}`);
+    return undefined;
+  }
+}
+
+// ── timing ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+interface Candidate {
+  readonly choice: Choice;
+  readonly loaded: Loaded;
+  /** Milliseconds. */
+  readonly times: readonly number[];
+}
+
+const firstRuns = 3;
+/** So many are measured again, in turns; the first choice is always one of them. */
+const mostFinalists = 4;
+const rounds = 15;
+/** Another choice must be faster by so much, or the first one stays. */
+const leastGain = 0.03;
+
+async function timesOf(loaded: Loaded, runs: number): Promise<readonly number[]> {
+  const times: number[] = [];
+  for (let turn = 0; turn < runs; turn++) {
+    times.push(await loaded.time());
+  }
+  return times;
+}
+
+function keepBest(finalists: Candidate[], candidate: Candidate): void {
+  finalists.push(candidate);
+  if (finalists.length <= mostFinalists) return;
+  const others = finalists.slice(1);
+  const slowest = others.reduce((worst, each) => (fastest(each) > fastest(worst) ? each : worst));
+  slowest.loaded.destroy();
+  finalists.splice(finalists.indexOf(slowest), 1);
+}
+
+/** Whatever else the machine does only makes a run slower. */
+function fastest({ times }: Pick<Candidate, 'times'>): number {
+  return Math.min(...times);
+}
+
+/** In turns, so that what else the machine does disturbs all alike. */
+async function race(finalists: Candidate[], deadline: number): Promise<void> {
+  for (let round = 0; round < rounds && (round < 3 || performance.now() < deadline); round++)
+    for (const [place, each] of finalists.entries())
+      finalists[place] = { ...each, times: [...each.times, ...(await timesOf(each.loaded, 1))] };
+}
+
+function bestOf(finalists: readonly Candidate[]): Pick<Measured, 'choice' | 'milliseconds' | 'first'> {
+  const timed = finalists.map(({ choice, times }) => ({ choice, milliseconds: fastest({ times }) }));
+  const [first] = timed;
+  const best = timed.reduce((least, each) => (each.milliseconds < least.milliseconds ? each : least));
+  const chosen = best.milliseconds < first!.milliseconds * (1 - leastGain) ? best : first!;
+  return { ...chosen, first: first!.milliseconds };
+}

@@ -1,0 +1,75 @@
+/**
+ * Every small program means the same under any schedule that the tuner may choose, in WebAssembly and as WGSL.
+ */
+import fc from 'fast-check';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { choicesOf, shuffled } from '../compiler/graph/choice-tape.ts';
+import type { Form } from '../compiler/tiles/choices/choice.ts';
+import { printChoice } from '../compiler/tiles/choices/choice-text.ts';
+import { wasmDevice } from '../compiler/tiles/device-profile.ts';
+import { openAdapter } from '../runtime/webgpu/adapter.ts';
+import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
+import { drawnAdvice } from './drawn-advice.ts';
+import { instancesOf } from './instances.ts';
+import { oracle } from './mutants/oracles/schedules.ts';
+import { deviceToleranceOf, distance, evaluateEntry, runEntry, runWasm } from './run-entry.ts';
+import { checkSmallProgram, exportedEntries, programFiles } from './small-programs.ts';
+
+let device: OpenedDevice;
+beforeAll(async () => {
+  device = await openDevice(await openAdapter());
+});
+afterAll(() => device.destroy());
+
+const seed = fc.readConfigureGlobal().seed ?? 0;
+
+/** Each with the first sizes that it can be run at. */
+const programs = programFiles.flatMap((file) => {
+  const checked = checkSmallProgram(file);
+  return exportedEntries(checked).map((entry) => {
+    const choose = choicesOf(seed)(`${file} ${entry}`);
+    const [sizes = new Map()] = instancesOf(checked.program, entry);
+    return { name: `${file}: ${entry}`, checked, entry, sizes, choose };
+  });
+});
+
+function chosen(key: string, count: number) {
+  return shuffled(choicesOf(seed)(key), programs).slice(0, count);
+}
+
+/** Of the programs so many in each way; where a driver compiles, fewer. */
+const [inWasm, onDevice] = [150, 10];
+
+test('in WebAssembly', async () => {
+  const counts = new Map<Form, number>();
+  for (const { name, checked, entry, sizes, choose } of chosen('in WebAssembly', inWasm)) {
+    const drawn: string[] = [];
+    const advice = drawnAdvice(choose, wasmDevice, (choice) => {
+      counts.set(choice.form, (counts.get(choice.form) ?? 0) + 1);
+      drawn.push(printChoice(choice));
+    });
+    const { written } = evaluateEntry(checked, entry, sizes, 7);
+    const off = distance(written, await runWasm(checked, entry, sizes, 7, { device: wasmDevice, advice }));
+    expect(off, `${name}: ${drawn.join('; ')}`).toBeLessThanOrEqual(deviceToleranceOf(written));
+  }
+  const often = [...counts].filter(([, count]) => count >= 5).map(([form]) => form);
+  expect(often.toSorted()).toEqual(['columns', 'map', 'rows', 'stream', 'thin', 'tiles']);
+});
+
+/** Those that need longer axes than most of the programs have. */
+test.each(['softmax.ricci: causal S=40,G=1,R=2,A=4,B=4, blocked', 'reductions.ricci: rows N=3,M=70, split'])(
+  'every choice of %s',
+  async (name) => {
+    expect(await oracle.check(name, device)).toBeUndefined();
+  },
+);
+
+test('as WGSL', async () => {
+  for (const { name, checked, entry, sizes, choose } of chosen('on a device', onDevice)) {
+    const drawn: string[] = [];
+    const advice = drawnAdvice(choose, device.profile, (choice) => drawn.push(printChoice(choice)));
+    const { written, wgsl } = await runEntry(checked, entry, sizes, 7, device, advice);
+    const off = distance(written, wgsl);
+    expect(off, `${name}: ${drawn.join('; ')}`).toBeLessThanOrEqual(deviceToleranceOf(written));
+  }
+});
