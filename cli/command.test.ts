@@ -125,7 +125,7 @@ describe('compile', () => {
     const target = stage === 'wasm' ? 'wasm' : 'wgsl';
     const line = `compile @m.ricci --entry pair --target ${target} --show ${stage}`;
     const answer = await json(stage === 'tree' || stage === 'types' ? line : `${line} --size N=4`);
-    expect(answer).toMatchObject({ stage, text: expect.stringMatching(/pair|kernel|fn/) });
+    expect(answer).toMatchObject({ stage, text: expect.stringMatching(/pair|kernel|fn|threadColumns=/) });
   });
 
   test('the tree of a file that is not well-typed', async () => {
