@@ -70,7 +70,7 @@ describe('--mesh', () => {
       expect(rounded(run.stdout)).toBe(rounded(one.stdout));
       const again = await runInProcess('run', pkg, '--random', '1', '--mesh', 'dp=2');
       expect(again).toMatchObject({ status: exitStatus.usage });
-      expect(again.stderr).toContain('--mesh: a package has its entry, sizes, mesh and target already');
+      expect(again.stderr).toContain('--mesh: a package has its entry, mesh and target already');
     }
   });
 
