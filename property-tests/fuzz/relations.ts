@@ -1,18 +1,13 @@
 /** What holds of every program and mesh, each relation as a check of one subject. */
 import type { TensorValue } from '../../compiler/graph/algebra.ts';
 import { choicesOf, pick } from '../../compiler/graph/choice-tape.ts';
-import { peakLiveBytes } from '../../compiler/graph/cost.ts';
 import { evaluateGraph } from '../../compiler/graph/evaluate.ts';
 import { float32 } from '../../compiler/graph/float32.ts';
 import { float64 } from '../../compiler/graph/float64.ts';
-import type { Graph, Node } from '../../compiler/graph/graph.ts';
+import type { Graph } from '../../compiler/graph/graph.ts';
 import { printGraph } from '../../compiler/graph/print.ts';
-import { constant } from '../../compiler/graph/scalar.ts';
-import { elementCount } from '../../compiler/graph/tensor-type.ts';
-import { allNodes } from '../../compiler/graph/uses.ts';
 import { checkGraph } from '../../compiler/graph/well-formed.ts';
 import { withoutCollectives } from '../../compiler/optimize/collectives.ts';
-import { deadCode } from '../../compiler/optimize/dead-code.ts';
 import { optimize, passes } from '../../compiler/optimize/passes.ts';
 import { autoPlace } from '../../compiler/partition/auto/auto-place.ts';
 import { defaultCostModel } from '../../compiler/partition/auto/cost-model.ts';
@@ -28,11 +23,11 @@ import { exactAlgebra, scatter } from '../../compiler/partition/random-partition
 import { difference, fault, predictedBytes, sentBytes } from '../../compiler/partition/random-programs.ts';
 import { leastDevice, wasmDevice } from '../../compiler/tiles/device-profile.ts';
 import { compileFor } from '../../driver/compile.ts';
-import { dtypeFacts } from '../../dsl/types/dtype.ts';
 import { drawnAdvice } from '../drawn-advice.ts';
 import { randomTextFault } from './front-end.ts';
 import { mayHideInfinity, notingFloat32 } from './hidden-infinities.ts';
 import { runsInWasm } from './in-wasm.ts';
+import { liveBytes } from './live-bytes.ts';
 import { orTooLarge, runsOnAdapter, runsOnMesh } from './on-adapter.ts';
 import { partitionedOverField } from './over-field.ts';
 import { type MeshSubject, type Subject, valuesOf } from './subject.ts';
@@ -130,10 +125,10 @@ export const programRelations: { readonly [R in ProgramRelation]: Relation<Subje
     share: 30,
     check: ({ program: { graph } }) => {
       const optimized = optimize(graph);
-      // What a loop holds may lie where its states began.
-      if (allNodes(optimized).some(({ kind }) => kind === 'loop')) return 'not told';
-      const live = peakLiveBytes(asPlanned(optimized));
-      const { peakBytes } = compiled(optimized).package.manifest;
+      const { schedule, package: made } = compiled(optimized);
+      const live = liveBytes(optimized, schedule);
+      if (live === undefined) return 'not told';
+      const { peakBytes } = made.manifest;
       return verdict(live <= peakBytes ? undefined : `${live} bytes live at once, ${peakBytes} planned`);
     },
   },
@@ -149,22 +144,6 @@ function underAnySchedule(subject: Subject): Promise<Verdict> {
   const choose = choicesOf(subject.seed)('schedules');
   if (choose(20) === 0) return runsOnAdapter(subject, (device) => drawnAdvice(choose, device));
   return runsInWasm(subject, { advice: drawnAdvice(choose, wasmDevice) });
-}
-
-/**
- * Products by expert that are too thin to be taken in the order of a route need not hold it, and what has no
- * elements reads nothing.
- */
-function asPlanned(graph: Graph): Graph {
-  const nodes = graph.nodes.map((node): Node => {
-    if (node.kind !== 'compute') return node;
-    const { result, reduce } = node;
-    const nothing = constant(dtypeFacts[result.dtype].arithmetic, 0);
-    return elementCount(result) === 0
-      ? { ...node, grouped: undefined, body: nothing, reduce: reduce && { ...reduce, finish: undefined } }
-      : { ...node, grouped: undefined };
-  });
-  return deadCode({ ...graph, nodes });
 }
 
 /** Bit for bit in f32, and well-formed after each. */

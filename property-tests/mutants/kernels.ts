@@ -128,7 +128,7 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'lets two invocations have a part of a word',
       'const perThread = isNarrow ? 4 : 1;',
       'const perThread = 1;',
-      'reductions.ricci: some N=50,M=9, on a GPU',
+      'rows.ricci: narrow_moments T=50,D=9, on a GPU',
     ],
   ],
   'reduction.ts': [
