@@ -4,12 +4,25 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    include: ['{dsl,compiler,backends,runtime,cli,property-tests,examples,bench,driver,tests}/**/*.test.ts'],
     setupFiles: ['tests/random-seed.ts'],
     testTimeout: 300_000,
     // What was measured on this machine is not what is tested.
     env: { RICCI_CACHE: join(tmpdir(), 'ricci-tests-without-cache') },
     pool: 'forks',
     maxWorkers: 2,
+    projects: [
+      // These change nothing that is global, so that modules are loaded once for all of them.
+      {
+        extends: true,
+        test: { name: 'shared', include: ['{dsl,compiler}/**/*.test.ts'], isolate: false },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'apart',
+          include: ['{backends,runtime,cli,property-tests,examples,bench,driver,tests}/**/*.test.ts'],
+        },
+      },
+    ],
   },
 });
