@@ -190,8 +190,8 @@ describe.each([
         const at = JSON.stringify([...sizes]);
         const { written, onReference, predictedBytes } = prepared;
         expect(distance(written, onReference), `reference, ${at}`).toBeLessThanOrEqual(toleranceOf(written));
-        // Every other one: compiling takes longest.
-        if (ran % 2 === 0) continue;
+        // Every third one: compiling takes longest.
+        if (ran % 3 !== 0) continue;
         const { outputs, traffic } = await inWasm(prepared);
         expect(distance(written, outputs), `wasm, ${at}`).toBeLessThanOrEqual(toleranceOf(written));
         // And a driver longer still. The first mesh may be of one device.

@@ -70,11 +70,12 @@ function expectSameProgram(program: TypedProgram, entry: string, sizes: Sizes): 
 
 describe.each(programFiles)('%s', (file) => {
   const { program } = checkSmallProgram(file);
-  test.each(exportedEntries({ kind: 'checked', program, sources: new Map() }))('%s', (entry) => {
+  const all = exportedEntries({ kind: 'checked', program, sources: new Map() });
+  test.each(all.map((entry, place) => ({ entry, place })))('$entry', ({ entry, place }) => {
     const quick = instancesOf(program, entry).filter((sizes) => isQuick(lowered(program, entry, sizes)));
-    const instances = quick.slice(0, 2);
-    expect(instances.length).toBeGreaterThan(0);
-    for (const sizes of instances) expectSameProgram(program, entry, sizes);
+    const sizes = quick[place % Math.min(2, quick.length)];
+    expect(sizes).toBeDefined();
+    expectSameProgram(program, entry, sizes!);
   });
 });
 

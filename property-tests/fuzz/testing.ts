@@ -17,7 +17,7 @@ import { checkPosition, type Finding, newSearch } from './search.ts';
 const series = fc.readConfigureGlobal().seed ?? 0;
 const programs = 500;
 /** Relations that are checked of a part of the programs in a long search are checked of fewer here. */
-const shares = 0.1;
+const shares = 0.05;
 const timeout = 900_000;
 
 function textOf({ relation, position, message, text }: Finding): string {
