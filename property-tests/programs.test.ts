@@ -54,12 +54,14 @@ describe.each(programFiles)('%s', (file) => {
         ? await runEntry(checked, entry, sizes, 7, device)
         : { ...evaluateEntry(checked, entry, sizes, 7), wgsl: undefined };
       expect(distance(runs.written, runs.optimized), `optimized, ${at}`).toBeLessThanOrEqual(foldedTolerance);
-      const processor = turn % 2 === 0 ? wasmDeviceHere() : wasmDevice;
-      const wasm = await runWasm(checked, entry, sizes, 7, { device: processor });
       const tolerance = deviceToleranceOf(runs.written);
-      expect(distance(runs.written, wasm), `wasm, ${at}`).toBeLessThanOrEqual(tolerance);
       if (runs.wgsl !== undefined)
         expect(distance(runs.written, runs.wgsl), `wgsl, ${at}`).toBeLessThanOrEqual(tolerance);
+      // Every other one, others in each entry.
+      if ((turn + place) % 2 === 0 && instances.length > 1) continue;
+      const processor = turn % 4 < 2 ? wasmDeviceHere() : wasmDevice;
+      const wasm = await runWasm(checked, entry, sizes, 7, { device: processor });
+      expect(distance(runs.written, wasm), `wasm, ${at}`).toBeLessThanOrEqual(tolerance);
     }
   });
 });

@@ -181,8 +181,11 @@ const notWritten: ReadonlySet<string> = new Set([
 describe.each(['placed.ricci', 'sharded.ricci', 'sequence.ricci'])('%s on meshes', (file) => {
   const checked = checkSmallProgram(file);
   const { program } = checked;
-  test.each(exportedEntries(checked).filter((entry) => !notWritten.has(entry)))('%s', (entry) => {
-    const ran = meshSizes.flatMap((counts) => {
+  const entries = exportedEntries(checked).filter((entry) => !notWritten.has(entry));
+  test.each(entries.map((entry, place) => ({ entry, place })))('$entry', ({ entry, place }) => {
+    // Two of them for each entry.
+    const ran = meshSizes.slice(0, 3).flatMap((counts, at) => {
+      if (at === 1 + (place % 2)) return [];
       const mesh = { axes: program.axes.map((name, at) => ({ name, size: counts[at] ?? 1 })) };
       return sizesOn(program, entry, mesh).filter((sizes) => expectSameOnMesh(program, entry, sizes, mesh));
     });
