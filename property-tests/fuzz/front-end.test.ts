@@ -7,7 +7,7 @@ import { checkProgram } from '../../dsl/types/check.ts';
 import { corpus, frontEndFault, piecesOf, randomText, randomTextFault, smallestText } from './front-end.ts';
 
 const series = fc.readConfigureGlobal().seed ?? 0;
-const count = 150;
+const count = 100;
 
 test('random texts and changed programs are reported, or formatted as what they are', () => {
   const faults = Array.from({ length: count }, (_, at) => randomTextFault(series * count + at));
