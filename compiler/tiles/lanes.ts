@@ -2,6 +2,7 @@
  * How integer expressions change along the four neighbours of a vector, and by what they are divisible: what
  * decides whether four loads are one.
  */
+import { greatestCommonDivisor } from '../../dsl/types/size.ts';
 import { constantValue, operandsOf, type TileExpression } from './tile-expression.ts';
 import type { TileAxis } from './tile-program.ts';
 
@@ -76,7 +77,7 @@ function staysInBlock(
   domain: Domain,
 ): boolean {
   if (divisor === undefined || stride < 0) return false;
-  const step = gcd(divisorOf(x, domain), divisor);
+  const step = greatestCommonDivisor(divisorOf(x, domain), divisor);
   return step === 0 || 3 * stride < step;
 }
 
@@ -99,7 +100,7 @@ function findDivisor(expression: TileExpression, domain: Domain): number {
       const axis = domain.axes[expression.axis];
       const isLast = expression.axis === domain.axes.length - 1;
       if (axis === undefined || axis.over === 'whole') return isLast ? domain.width : 1;
-      return isLast ? gcd(axis.block, domain.width) : 1;
+      return isLast ? greatestCommonDivisor(axis.block, domain.width) : 1;
     }
     case 'apply': {
       const [a, b] = expression.operands;
@@ -110,11 +111,11 @@ function findDivisor(expression: TileExpression, domain: Domain): number {
         case 'sub':
         case 'min':
         case 'max':
-          return gcd(left, right);
+          return greatestCommonDivisor(left, right);
         case 'mul':
           return left * right;
         case 'mod':
-          return gcd(left, right);
+          return greatestCommonDivisor(left, right);
         case 'floordiv': {
           const divisor = constantValue(b);
           return divisor !== undefined && left % divisor === 0 ? left / divisor : 1;
@@ -126,8 +127,4 @@ function findDivisor(expression: TileExpression, domain: Domain): number {
     default:
       return 1;
   }
-}
-
-function gcd(a: number, b: number): number {
-  return b === 0 ? a : gcd(b, a % b);
 }

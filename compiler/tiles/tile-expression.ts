@@ -4,6 +4,7 @@
  */
 import { type Dtype, dtypeFacts } from '../../dsl/types/dtype.ts';
 import type { ScalarFunction } from '../../dsl/types/scalar-functions.ts';
+import { greatestCommonDivisor } from '../../dsl/types/size.ts';
 import type { Arithmetic, LoopId, TensorId } from '../graph/graph.ts';
 
 export type TileExpression =
@@ -293,10 +294,6 @@ function byMultiples(
     if (low >= 0 && high < step) return { multiples, rest };
   }
   return undefined;
-}
-
-function greatestCommonDivisor(a: number, b: number): number {
-  return b === 0 ? Math.abs(a) : greatestCommonDivisor(b, a % b);
 }
 
 function termsOf(expression: TileExpression): readonly TileExpression[] {

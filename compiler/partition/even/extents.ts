@@ -4,6 +4,7 @@
  * whole groups as padding, so that with `G` it comes apart as before.
  */
 import { devicesAlong, type Mesh, type Placement } from '../../../dsl/placement/placement.ts';
+import { greatestCommonDivisor } from '../../../dsl/types/size.ts';
 import type { ComputeNode, Graph, SoftmaxSumNode, TensorId } from '../../graph/graph.ts';
 import { allNodes, allTensors } from '../../graph/uses.ts';
 import { cutDimensions, type Dimension, linksOf, partLinks, reducedDimensions } from './links.ts';
@@ -129,12 +130,6 @@ function disjointSets(count: number) {
       parents[find(left)] = find(right);
     },
   };
-}
-
-function greatestCommonDivisor(left: number, right: number): number {
-  let [divisor, rest] = [left, right];
-  while (rest > 0) [divisor, rest] = [rest, divisor % rest];
-  return divisor;
 }
 
 function leastCommonMultiple(left: number, right: number): number {
