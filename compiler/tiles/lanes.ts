@@ -69,14 +69,17 @@ function scaled(stride: number, factor: number | undefined): number | undefined 
   return factor === undefined ? undefined : stride * factor;
 }
 
-/** Whether `x`, growing by `stride`, stays between two multiples of `divisor` along the four. */
+/**
+ * Whether `x`, growing by `stride`, stays between two multiples of `divisor` along the four, the lower one
+ * included: what a quotient or remainder of a positive divisor needs.
+ */
 function staysInBlock(
   x: TileExpression,
   stride: number,
   divisor: number | undefined,
   domain: Domain,
 ): boolean {
-  if (divisor === undefined || stride < 0) return false;
+  if (divisor === undefined || divisor < 0 || stride < 0) return false;
   const step = greatestCommonDivisor(divisorOf(x, domain), divisor);
   return step === 0 || 3 * stride < step;
 }
