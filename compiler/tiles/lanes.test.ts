@@ -74,7 +74,9 @@ test('an expression grows by its stride, from one neighbour to the next', () => 
       else growing += 1;
       const first = evaluate(expression, place);
       for (const lane of [1, 2, 3])
-        expect(evaluate(expression, { ...place, column: place.column + lane })).toBe(first + lane * stride + 0);
+        expect(evaluate(expression, { ...place, column: place.column + lane })).toBe(
+          first + lane * stride + 0,
+        );
     }),
     { numRuns: 12000 },
   );
