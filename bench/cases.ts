@@ -10,43 +10,51 @@ export interface Case {
   readonly bytes: number;
 }
 
-const matmul = (size: number): Case => ({
-  name: `matmul${size}`,
-  entry: 'matmul',
-  sizes: { M: size, N: size, K: size },
-  flops: 2 * size ** 3,
-  bytes: 12 * size ** 2,
+const matmul = (name: string, M: number, N: number, K: number): Case => ({
+  ...{ name, entry: 'matmul', sizes: { M, N, K } },
+  flops: 2 * M * N * K,
+  bytes: 4 * (M * K + K * N + M * N),
 });
 
-const attention = { H: 8, S: 512, A: 64 };
-const experts = { T: 512, D: 256, F: 512, E: 8 };
+const softmax = (name: string, N: number, M: number): Case => ({
+  ...{ name, entry: 'softmax_rows', sizes: { N, M } },
+  flops: 5 * N * M,
+  bytes: 8 * N * M,
+});
+
+const attention = (name: string, H: number, S: number, A: number): Case => ({
+  ...{ name, entry: 'causal', sizes: { H, S, A } },
+  flops: 2 * H * S * (S + 1) * A,
+  bytes: 16 * H * S * A,
+});
+
+/** Two of the E experts for each token. */
+const experts = (name: string, T: number, D: number, F: number, E: number): Case => ({
+  ...{ name, entry: 'experts', sizes: { T, D, F, E } },
+  flops: 2 * T * D * (E + 4 * F),
+  bytes: 4 * (2 * T * D + 2 * E * D * F),
+});
 
 /** All in f32, as others have them too. */
-export const cases: readonly Case[] = [
-  matmul(256),
-  matmul(512),
-  matmul(1024),
-  {
-    name: 'softmax1024',
-    entry: 'softmax_rows',
-    sizes: { N: 1024, M: 1024 },
-    flops: 5 * 1024 * 1024,
-    bytes: 8 * 1024 * 1024,
-  },
-  {
-    name: 'attention',
-    entry: 'causal',
-    sizes: attention,
-    flops: 2 * attention.H * attention.S * (attention.S + 1) * attention.A,
-    bytes: 16 * attention.H * attention.S * attention.A,
-  },
-  {
-    name: 'experts',
-    entry: 'experts',
-    sizes: experts,
-    flops: 2 * experts.T * experts.D * (experts.E + 4 * experts.F),
-    bytes: 4 * (2 * experts.T * experts.D + 2 * experts.E * experts.D * experts.F),
-  },
+const cases: readonly Case[] = [
+  matmul('matmul256', 256, 256, 256),
+  matmul('matmul512', 512, 512, 512),
+  matmul('matmul1024', 1024, 1024, 1024),
+  softmax('softmax1024', 1024, 1024),
+  attention('attention', 8, 512, 64),
+  experts('experts', 512, 256, 512, 8),
+];
+
+/** Odd sizes, one row and few, long sequences, many small experts: what is fast must not be so at one size. */
+const otherShapes: readonly Case[] = [
+  matmul('matmul_odd', 509, 511, 517),
+  matmul('matmul_row', 1, 2048, 2048),
+  matmul('matmul_few', 16, 1024, 1024),
+  softmax('softmax_odd', 1021, 1003),
+  attention('attention_odd', 7, 333, 64),
+  attention('attention_long', 2, 2048, 64),
+  experts('experts_odd', 509, 250, 300, 7),
+  experts('experts_small', 512, 128, 64, 64),
 ];
 
 /** As many bytes as an element of a weight takes; 4 and 8 bits have a scale of 16 for each 32. */
@@ -55,7 +63,7 @@ const weightForms = { linear32: 4, linear8: 1 + 2 / 32, linear4: 0.5 + 2 / 32, l
 /** A layer of 2048 × 2048 for one token, which reads its weights once and does little else, and for many. */
 const layer = { B: 64, O: 2048 };
 
-export const weightCases: readonly Case[] = [1, 256].flatMap((tokens) =>
+const weightCases: readonly Case[] = [1, 256].flatMap((tokens) =>
   Object.entries(weightForms).map(([entry, bytes]) => ({
     name: `${entry}_${tokens}`,
     entry,
@@ -64,3 +72,22 @@ export const weightCases: readonly Case[] = [1, 256].flatMap((tokens) =>
     bytes: layer.O * layer.B * 32 * bytes + 4 * tokens * (layer.O + layer.B * 32),
   })),
 );
+
+/** Cases by what they may be called for together. */
+const groups: Readonly<Record<string, readonly Case[]>> = {
+  usual: cases,
+  shapes: otherShapes,
+  weights: weightCases,
+};
+
+/** Every name of a case, and of a group of them. */
+export const caseNames: readonly string[] = [
+  ...Object.keys(groups),
+  ...Object.values(groups).flatMap((group) => group.map(({ name }) => name)),
+];
+
+export function namedCases(names: readonly string[]): readonly Case[] {
+  return Object.entries(groups).flatMap(([group, members]) =>
+    members.filter(({ name }) => names.includes(name) || names.includes(group)),
+  );
+}

@@ -1,14 +1,14 @@
 /**
  * The benchmark: milliseconds, GFLOP/s and the fraction of the adapter's own ceilings for a few workloads,
  * each checked against the reference evaluator in the same run; then how long the compiler takes. `npm run
- * bench -- [CASE… | compile] [--json]`. `RESULTS.md` records what it printed.
+ * bench -- [CASE… | usual | shapes | weights | compile] [--json]`. `RESULTS.md` records what it printed.
  */
 import { expandSteps } from '../compiler/plan/expand.ts';
 import { compileFor } from '../driver/compile.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { openDevice } from '../runtime/webgpu/device.ts';
 import { loadPackage } from '../runtime/webgpu/execute.ts';
-import { type Case, cases, weightCases } from './cases.ts';
+import { type Case, namedCases } from './cases.ts';
 import { type Ceilings, measureCeilings } from './ceilings.ts';
 import { type CompileTime, measureCompiling } from './compile-times.ts';
 import { prepare } from './prepare.ts';
@@ -17,13 +17,13 @@ import { medianTime } from './timing.ts';
 
 const names = process.argv.slice(2).filter((argument) => !argument.startsWith('-'));
 const json = process.argv.includes('--json');
-const wanted = (name: string) => names.length === 0 || names.includes(name);
+const asked = names.length === 0 ? ['usual', 'weights', 'compile'] : names;
 
 const opened = await openDevice(await openAdapter({ report: (line) => process.stderr.write(`${line}\n`) }));
 say(opened.description, { device: opened.description });
 // First, while nothing is compiled yet: it is also measured how long that takes in a new process.
-const compiling = wanted('compile') ? await measureCompiling(opened.profile) : [];
-const chosen = [...cases, ...weightCases].filter(({ name }) => wanted(name));
+const compiling = asked.includes('compile') ? await measureCompiling(opened.profile) : [];
+const chosen = namedCases(asked);
 if (chosen.length > 0) {
   const ceilings = await measureCeilings(opened);
   say(ceilingsText(ceilings), { ceilings });

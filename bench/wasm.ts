@@ -6,7 +6,7 @@ import { availableParallelism, cpus } from 'node:os';
 import { compileWasm } from '../driver/compile.ts';
 import { wasmDeviceHere } from '../runtime/wasm/features.ts';
 import { loadWasm } from '../runtime/wasm/load.ts';
-import { type Case, cases, weightCases } from './cases.ts';
+import { type Case, namedCases } from './cases.ts';
 import { prepare } from './prepare.ts';
 import { medianTime } from './timing.ts';
 
@@ -27,17 +27,16 @@ interface Measured {
   readonly error: number;
 }
 
-const widths = [12, 8, 8, 9, 9, 9, 9, 8];
+const widths = [14, 8, 8, 9, 9, 9, 9, 8];
 const titles = ['case', 'threads', 'load ms', 'ms', 'best ms', 'cpu ms', 'GFLOP/s', 'error'];
 
 console.error(`${cpus()[0]?.model ?? 'unknown processor'}, ${availableParallelism()} cores`);
 if (!json) console.log(lineOf(titles));
-for (const each of [...cases, ...weightCases])
-  if (names.length === 0 || names.includes(each.name))
-    for (const threads of new Set([1, availableParallelism()])) {
-      const measured = await measure(each, threads);
-      console.log(json ? JSON.stringify(measured) : lineOf(textsOf(measured)));
-    }
+for (const each of namedCases(names.length === 0 ? ['usual', 'weights'] : names))
+  for (const threads of new Set([1, availableParallelism()])) {
+    const measured = await measure(each, threads);
+    console.log(json ? JSON.stringify(measured) : lineOf(textsOf(measured)));
+  }
 
 function lineOf(texts: readonly string[]): string {
   return texts.map((text, at) => text.padStart(widths[at]!)).join(' ');

@@ -8,23 +8,21 @@ import { existsSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { cases } from '../cases.ts';
+import { caseNames, namedCases } from '../cases.ts';
 import type { Timed } from './one.ts';
 import { peersFolder } from './peer.ts';
 import { peers } from './peers.ts';
 
 const asked = process.argv.slice(2).filter((argument) => !argument.startsWith('-'));
 const json = process.argv.includes('--json');
-const chosen = (names: readonly string[]) => {
-  const wanted = names.filter((name) => asked.includes(name));
-  return wanted.length === 0 ? names : wanted;
-};
-const caseNames = chosen(cases.map(({ name }) => name));
-const peerNames = chosen(Object.keys(peers));
-const unknown = asked.find((name) => !caseNames.includes(name) && !peerNames.includes(name));
+const askedPeers = Object.keys(peers).filter((name) => asked.includes(name));
+const askedCases = caseNames.filter((name) => asked.includes(name));
+const peerNames = askedPeers.length === 0 ? Object.keys(peers) : askedPeers;
+const chosen = namedCases(askedCases.length === 0 ? ['usual'] : askedCases);
+const unknown = asked.find((name) => !askedCases.includes(name) && !askedPeers.includes(name));
 if (unknown !== undefined) {
   console.error(`error: ${unknown} is no case and no peer`);
-  console.error(`  = help: cases: ${caseNames.join(', ')}; peers: ${peerNames.join(', ')}`);
+  console.error(`  = help: cases: ${caseNames.join(', ')}; peers: ${Object.keys(peers).join(', ')}`);
   process.exit(2);
 }
 
@@ -40,7 +38,7 @@ if (!existsSync(join(peersFolder, 'node_modules'))) {
 console.error(`${cpus()[0]?.model ?? 'unknown processor'}, ${availableParallelism()} cores`);
 
 if (!json) console.log(row('ms', peerNames));
-for (const name of caseNames) {
+for (const { name } of chosen) {
   const texts: string[] = [];
   for (const peer of peerNames) {
     const outcome = await timeInProcess(peer, name);
@@ -52,7 +50,7 @@ for (const name of caseNames) {
 }
 
 function row(first: string, others: readonly string[]): string {
-  return [first.padEnd(12), ...others.map((text, at) => text.padStart(peerNames[at]!.length + 2))].join('');
+  return [first.padEnd(14), ...others.map((text, at) => text.padStart(peerNames[at]!.length + 2))].join('');
 }
 
 function timeInProcess(peer: string, name: string): Promise<Timed | { readonly failure: string }> {

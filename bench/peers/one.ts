@@ -3,7 +3,7 @@
  * costs that line only. `node dist/bench/peers/one.js PEER CASE`.
  */
 import { type TensorData, tensorFromValues, tensorValues } from '../../runtime/weights/tensor-data.ts';
-import { cases } from '../cases.ts';
+import { namedCases } from '../cases.ts';
 import { prepare } from '../prepare.ts';
 import { medianTime } from '../timing.ts';
 import type { Dense, Problem } from './peer.ts';
@@ -18,7 +18,7 @@ export interface Timed {
 }
 
 const [peerName = '', caseName = ''] = process.argv.slice(2);
-const workload = cases.find(({ name }) => name === caseName);
+const [workload] = namedCases([caseName]);
 if (workload === undefined) throw new Error(`no case ${caseName}`);
 const prepared = prepare(workload);
 const problem: Problem = {
