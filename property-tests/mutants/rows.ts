@@ -10,9 +10,15 @@ export const rowMutants: ByFile = {
       'accumulate.ts': [
         [
           'leaves out the last elements',
-          'isWithin ? undefined : below(index, constant(extent));',
-          'isWithin ? undefined : below(index, constant(extent - 1));',
+          'isWhole ? undefined : below(index, constant(extent));',
+          'isWhole ? undefined : below(index, constant(extent - 1));',
           'reductions.ricci: rows N=5,M=7',
+        ],
+        [
+          'leaves out what is left of a row',
+          "steps('_last', [whole, to], false)",
+          "steps('_last', [to, to], false)",
+          'reductions.ricci: rows N=5,M=37',
         ],
       ],
       'route.ts': [

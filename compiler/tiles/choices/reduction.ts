@@ -3,6 +3,7 @@ import { dtypeFacts } from '../../../dsl/types/dtype.ts';
 import { isPositional } from '../combiners.ts';
 import type { DeviceProfile } from '../device-profile.ts';
 import type { ReductionProblem } from '../schedules/reduction.ts';
+import { fours } from '../schedules/row-layout.ts';
 import { splitAxis } from '../schedules/split-reduction.ts';
 import type { ChoiceOf } from './choice.ts';
 import { type Choosing, powerFor, powersTo } from './choosing.ts';
@@ -77,11 +78,6 @@ function allColumns(
 
 // ── along neighbours ───────────────────────────────────────────────────────────────────────────────────────
 
-/** How many neighbours an invocation reads at a time along a reduced axis. */
-function vectorOf(extent: number): number {
-  return extent % 4 === 0 ? 4 : 1;
-}
-
 /** Whether elements of the dtype are whole words, so that an invocation may store one. */
 function hasWholeWords({ node }: ReductionProblem): boolean {
   return dtypeFacts[node.result.dtype].bits === 32;
@@ -95,10 +91,8 @@ function innermost({ reduced }: ReductionProblem): number {
  * A workgroup of one subgroup (of one invocation, where they are of no fixed size) has several results at
  * once: what they share is loaded once.
  */
-function softwareRows(
-  problem: ReductionProblem,
-  { core, subgroupSize = 1 }: DeviceProfile,
-): ChoiceOf<'rows'> {
+function softwareRows(problem: ReductionProblem, device: DeviceProfile): ChoiceOf<'rows'> {
+  const { core, subgroupSize = 1 } = device;
   const { count, node } = problem;
   const inner = innermost(problem);
   const isOfPlaces = isPositional(node.reduce.combiner);
@@ -107,7 +101,7 @@ function softwareRows(
     return { form: 'rows', threadRows: powerFor(count, 64), threadColumns: 1, results: 1, vector: 1 };
   }
   const threadColumns = isOfPlaces || inner < 4 * subgroupSize ? 1 : subgroupSize;
-  const vector = vectorOf(inner / threadColumns);
+  const vector = fours(inner / threadColumns, device);
   if (threadColumns > 1)
     return { form: 'rows', threadRows: 1, threadColumns, results: count >= 32 ? 8 : 4, vector };
   const threadRows = powerFor(Math.ceil(count / 4), count > 4096 ? 64 : 16);
@@ -118,13 +112,10 @@ function softwareRows(
 const searchedAlone = 16;
 
 /** Rows of invocations, each with one result (four, where an invocation has to store whole words). */
-function workgroupRows(
-  problem: ReductionProblem,
-  { maxInvocationsPerWorkgroup }: DeviceProfile,
-): ChoiceOf<'rows'> {
-  const vector = vectorOf(innermost(problem));
+function workgroupRows(problem: ReductionProblem, device: DeviceProfile): ChoiceOf<'rows'> {
+  const vector = fours(innermost(problem), device);
   const results = hasWholeWords(problem) ? 1 : 4;
-  const largest = Math.min(256, maxInvocationsPerWorkgroup);
+  const largest = Math.min(256, device.maxInvocationsPerWorkgroup);
   const share = isPositional(problem.node.reduce.combiner) ? searchedAlone : vector;
   const neighbours = 2 ** Math.floor(Math.log2(innermost(problem) / share));
   const threadColumns = Math.min(largest, Math.max(1, neighbours));
@@ -133,27 +124,27 @@ function workgroupRows(
   return { form: 'rows', threadRows, threadColumns, results, vector };
 }
 
-function allRows(
-  problem: ReductionProblem,
-  { maxInvocationsPerWorkgroup, maxWorkgroupBytes, subgroupSize }: DeviceProfile,
-): readonly ChoiceOf<'rows'>[] {
+function allRows(problem: ReductionProblem, device: DeviceProfile): readonly ChoiceOf<'rows'>[] {
+  const { maxInvocationsPerWorkgroup, maxWorkgroupBytes, subgroupSize } = device;
   const inner = innermost(problem);
-  const vector = vectorOf(inner);
   /** What invocations meet in: a value each, and its position. */
   const bytes = isPositional(problem.node.reduce.combiner) ? 8 : 4;
   const together = Math.min(maxInvocationsPerWorkgroup, Math.floor(maxWorkgroupBytes / bytes));
-  return powersTo(powerFor(inner / vector, 256)).flatMap((threadColumns) =>
-    (hasWholeWords(problem) ? [1, 4, 8] : [4, 8]).flatMap((results) =>
-      [1, 16, 64, 256]
-        .map((threads) => Math.max(1, threads / threadColumns))
-        .filter((threadRows, place, all) => all.indexOf(threadRows) === place)
-        .filter((threadRows) => threadRows === 1 || threadRows * results < 2 * problem.count)
-        .filter((threadRows) => {
-          const threads = threadRows * threadColumns;
-          if (threadColumns === 1) return threads <= maxInvocationsPerWorkgroup;
-          return threads <= together || (threads === subgroupSize && threadRows === 1);
-        })
-        .map((threadRows) => ({ form: 'rows', threadRows, threadColumns, results, vector }) as const),
+  const vectors = inner % 4 === 0 ? [4] : [...new Set([fours(inner, device), 1])];
+  return vectors.flatMap((vector) =>
+    powersTo(powerFor(inner / vector, 256)).flatMap((threadColumns) =>
+      (hasWholeWords(problem) ? [1, 4, 8] : [4, 8]).flatMap((results) =>
+        [1, 16, 64, 256]
+          .map((threads) => Math.max(1, threads / threadColumns))
+          .filter((threadRows, place, all) => all.indexOf(threadRows) === place)
+          .filter((threadRows) => threadRows === 1 || threadRows * results < 2 * problem.count)
+          .filter((threadRows) => {
+            const threads = threadRows * threadColumns;
+            if (threadColumns === 1) return threads <= maxInvocationsPerWorkgroup;
+            return threads <= together || (threads === subgroupSize && threadRows === 1);
+          })
+          .map((threadRows) => ({ form: 'rows', threadRows, threadColumns, results, vector }) as const),
+      ),
     ),
   );
 }

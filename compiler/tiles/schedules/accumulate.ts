@@ -105,7 +105,7 @@ export type Step = (
 export interface Walk {
   /** Before the names of loops. */
   readonly prefix?: string;
-  /** Whether what is behind the last whole step before an end gets a loop of its own: without tiles then. */
+  /** Whether what is behind the last whole step gets a loop of its own: without tiles then. */
   readonly isSplit?: boolean;
 }
 
@@ -123,24 +123,28 @@ export function walkAlong(
     const { extent, end } = group;
     const isLast = at === groups.length - 1;
     const stride = isLast ? width : 1;
-    const range = { low: 0, high: Math.floor((extent - 1) / stride) * stride };
     const to = endExpression(end, extent);
-    const steps = (from: TileExpression, until: TileExpression, suffix: string, isWithin: boolean) =>
+    const isExact = stride === 1 && end !== undefined && groups.length === 1;
+    /** In whole steps nothing is out of range. */
+    const steps = (suffix: string, bounds: readonly [TileExpression, TileExpression], isWhole: boolean) =>
       loop(
         `${prefix}r${at}${suffix}`,
-        { from, to: until, step: stride, range, multipleOf: stride },
+        loopOf(bounds, stride, isWhole && end === undefined ? extent - stride : extent - 1),
         (variable) => {
           if (!isLast) return nest([...indices, variable]);
           const index = sum(variable, coordinate(1, width));
-          const mask = isWithin ? undefined : below(index, constant(extent));
-          return step(groupIterators(groups, [...indices, index]), mask, isWithin);
+          const mask = isWhole ? undefined : below(index, constant(extent));
+          return step(groupIterators(groups, [...indices, index]), mask, isWhole && groups.length === 1);
         },
       );
-    const isExact = stride === 1 && end !== undefined && groups.length === 1;
-    if (!isLast || !isSplit || end === undefined || groups.length > 1 || isExact)
-      return [steps(constant(0), to, '', isExact)];
+    const isSplitHere = end === undefined ? extent % stride !== 0 : groups.length === 1 && !isExact;
+    if (!isLast || !isSplit || !isSplitHere) return [steps('', [constant(0), to], isExact)];
     const whole = product(quotient(to, stride), constant(stride));
-    return [steps(constant(0), whole, '', true), steps(whole, to, '_last', false)];
+    return [steps('', [constant(0), whole], true), steps('_last', [whole, to], false)];
   };
   return nest([]);
+}
+
+function loopOf([from, to]: readonly [TileExpression, TileExpression], step: number, last: number) {
+  return { from, to, step, range: { low: 0, high: Math.floor(last / step) * step }, multipleOf: step };
 }

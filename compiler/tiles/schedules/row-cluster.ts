@@ -219,17 +219,22 @@ function wideOf(writing: Writing, member: RowMember & { readonly kind: 'wide' })
   const rows = rowIterators(writing, [node.body], shape);
   const lowered = loweringOf(writing, node);
   // Whole words are stored at once.
-  const columns = layout.columns(fours(groups.at(-1)!.extent));
+  const columns = layout.columns(fours(groups.at(-1)!.extent, context.device));
   return [
-    ...walkAlong(groups, columns.extent, (iterators, ofWalk) => [
-      store(
-        node.result,
-        [layout.rows, columns],
-        flatten([...rows, ...iterators], shape),
-        lowered(node.body, iterators),
-        both(ofWalk, ofRows),
-      ),
-    ]),
+    ...walkAlong(
+      groups,
+      columns.extent,
+      (iterators, ofWalk) => [
+        store(
+          node.result,
+          [layout.rows, columns],
+          flatten([...rows, ...iterators], shape),
+          lowered(node.body, iterators),
+          both(ofWalk, ofRows),
+        ),
+      ],
+      { isSplit: true },
+    ),
   ];
 }
 

@@ -28,10 +28,13 @@ export function rowLayout(rows: Rows, device: DeviceProfile): RowLayout {
   return device.software ? softwareRows(rows, device) : workgroupRows(rows, device);
 }
 
-/** Four side by side, where the extent allows it. */
-export function fours(extent: number): number {
-  return extent % 4 === 0 ? 4 : 1;
+/** Four side by side, where the extent allows it: a processor reads them from anywhere. */
+export function fours(extent: number, { core }: DeviceProfile): number {
+  return extent % 4 === 0 || (core !== undefined && extent >= longRow) ? 4 : 1;
 }
+
+/** Entries of a row that are worth a loop of vectors, and another for what is left. */
+const longRow = 16;
 
 /**
  * A workgroup of one subgroup (of one invocation, where they are of no fixed size) has several rows at once:
@@ -56,14 +59,14 @@ function softwareRows({ count, inner, isPositional, isNarrow }: Rows, device: De
       threads: { rows, columns },
       rows: spread(rows * 4, 'rows', 4),
       columns: (vector) => spread(vector, 'whole', vector),
-      vector: fours,
+      vector: (extent) => fours(extent, device),
     };
   }
   return {
     threads: { rows: 1, columns },
     rows: spread(count >= 32 ? 8 : 4, 'whole', 4),
     columns: (vector) => spread(columns * vector, 'columns', vector),
-    vector: (extent) => fours(extent / columns),
+    vector: (extent) => fours(extent / columns, device),
   };
 }
 
@@ -74,7 +77,7 @@ const searchedAlone = 16;
 function workgroupRows({ count, inner, isPositional, isNarrow }: Rows, device: DeviceProfile): RowLayout {
   const perThread = isNarrow ? 4 : 1;
   const largest = Math.min(256, device.maxInvocationsPerWorkgroup);
-  const share = inner / (isPositional ? searchedAlone : fours(inner));
+  const share = inner / (isPositional ? searchedAlone : fours(inner, device));
   const columns = Math.min(largest, Math.max(1, 2 ** Math.floor(Math.log2(share))));
   const wanted = 2 ** Math.ceil(Math.log2(Math.ceil(count / perThread)));
   const rows = Math.min(wanted, Math.max(1, largest / columns));
@@ -82,6 +85,6 @@ function workgroupRows({ count, inner, isPositional, isNarrow }: Rows, device: D
     threads: { rows, columns },
     rows: spread(rows * perThread, 'rows', perThread),
     columns: (vector) => spread(columns * vector, 'columns', vector),
-    vector: fours,
+    vector: (extent) => fours(extent, device),
   };
 }
