@@ -45,7 +45,7 @@ const cases: readonly Case[] = [
   experts('experts', 512, 256, 512, 8),
 ];
 
-/** Odd sizes, one row and few, long sequences, many small experts: what is fast must not be so at one size. */
+/** Odd sizes, few rows, long sequences, many small experts: what is fast must not be so at one size alone. */
 const otherShapes: readonly Case[] = [
   matmul('matmul_odd', 509, 511, 517),
   matmul('matmul_row', 1, 2048, 2048),
