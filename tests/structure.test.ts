@@ -16,6 +16,7 @@ const house = [
   'compiler/raise',
   'compiler/tiles',
   'compiler/plan',
+  'backends/formulas',
   'backends/wgsl',
   'backends/wasm',
   'runtime',

@@ -7,7 +7,7 @@ import { optimizerMutants } from './optimizer.ts';
 import { partitionerMutants } from './partitioner.ts';
 import { bestPlaceMutants, clusterMutants, mergedMutants, rowMutants } from './rows.ts';
 import { combineMutants, verbMutants } from './verbs.ts';
-import { choiceMutants, panelMutants, wasmMutants } from './wasm.ts';
+import { choiceMutants, formulaMutants, panelMutants, wasmMutants } from './wasm.ts';
 
 /** Of each member of a set its mutants, or the member that is the same. */
 export type MutantSets = {
@@ -32,6 +32,7 @@ export const kernelMutants: MutantSets = {
   'tile programs': { ...tileMutants, ...clusterMutants, ...mergedMutants },
   'writers of WGSL': wgslMutants,
   'writers of WebAssembly': wasmMutants,
+  formulas: formulaMutants,
   'bounded sizes': boundedMutants,
   'at the ends of ranges': {
     'helpers.ts': helperMutants,

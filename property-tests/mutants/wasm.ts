@@ -98,14 +98,6 @@ export const wasmMutants: ByFile = faultsOf(
         'order.ricci: best_with_ties',
       ],
     ],
-    'formulas.ts': [
-      [
-        'swaps the branches of a choice',
-        'yes, no, mask);',
-        'no, yes, mask);',
-        'pointwise.ricci: narrow N=301',
-      ],
-    ],
     'functions.ts': [
       [
         'rounds quotients towards zero',
@@ -117,10 +109,10 @@ export const wasmMutants: ByFile = faultsOf(
     ],
     'helpers.ts': [
       [
-        'leaves out half of a power',
-        "return o.run('f32x4.mul', partly,",
-        "return o.run('f32x4.add', partly,",
-        'softmax.ricci: causal S=20,G=1,R=2,A=4,B=4',
+        'takes the sine for the cosine',
+        'cos: helper(1, (o, x) => sine(o, x, 1))',
+        'cos: helper(1, (o, x) => sine(o, x, 0))',
+        'pointwise.ricci: large_angles N=301',
       ],
     ],
     'linear.ts': [
@@ -189,6 +181,14 @@ export const wasmMutants: ByFile = faultsOf(
         'softmax.ricci: causal S=3,G=1,R=2,A=4,B=4',
       ],
     ],
+    'vector-operations.ts': [
+      [
+        'swaps the branches of a choice',
+        'chosen(yes, no, truth)',
+        'chosen(no, yes, truth)',
+        'pointwise.ricci: narrow N=301',
+      ],
+    ],
     'writer.ts': [
       [
         'computes all before everything else',
@@ -210,3 +210,36 @@ export const withoutWasmFaults: { readonly [file: string]: string } = {
   'point.ts': 'has types only',
   'print.ts': 'writes for people',
 };
+
+/** Of formulas, which more than one back end may use. */
+export const formulaMutants: ByFile = faultsOf(
+  'backends/formulas',
+  {
+    'functions.ts': [
+      [
+        'leaves out half of a power',
+        'return o.mul(partly, scale(',
+        'return o.add(partly, scale(',
+        'softmax.ricci: causal S=20,G=1,R=2,A=4,B=4',
+      ],
+    ],
+    'narrow-floats.ts': [
+      [
+        'takes a bit too many',
+        'o.word(0x7fc0), o.shiftRight(rounded, 16)',
+        'o.word(0x7fc0), o.shiftRight(rounded, 15)',
+        'pointwise.ricci: narrow N=301',
+      ],
+    ],
+    'operations.ts': [
+      [
+        'takes coefficients in the other order',
+        'o.multiplyAdd(sum, x, o.float(coefficient))',
+        'o.multiplyAdd(x, o.float(coefficient), sum)',
+        'softmax.ricci: causal S=20,G=1,R=2,A=4,B=4',
+      ],
+    ],
+    'threefry.ts': [['adds no turns to the key', 'o.word(turn)', 'o.word(0)', 'random.ricci: split']],
+  },
+  'wasm',
+);
