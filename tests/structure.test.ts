@@ -17,6 +17,7 @@ const house = [
   'compiler/tiles',
   'compiler/plan',
   'backends/formulas',
+  'backends/writing',
   'backends/wgsl',
   'backends/wasm',
   'runtime',

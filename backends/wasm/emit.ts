@@ -1,12 +1,14 @@
 /** Tile programs to one WebAssembly module, a function each. */
+
 import type { LoopId, Tensor, TensorId } from '../../compiler/graph/graph.ts';
 import type { DeviceProfile } from '../../compiler/tiles/device-profile.ts';
 import type { GridEnd } from '../../compiler/tiles/ends.ts';
 import type { TileBuffer, TileProgram } from '../../compiler/tiles/tile-program.ts';
+import { linearConstant, linearValue, plus, times } from '../writing/linear.ts';
 import type { FunctionCode, ModuleCode } from './code.ts';
 import type { Buffer, Emission } from './emission.ts';
 import { type HelperName, helperFunction } from './helpers.ts';
-import { type Linear, linearConstant, linearValue, plus, times } from './linear.ts';
+import type { Linear } from './linear.ts';
 import { emitProgram } from './statements.ts';
 import { literal } from './values.ts';
 import { type Value, Writer } from './writer.ts';
@@ -140,7 +142,10 @@ function overInvocations(emission: Emission): void {
   const { rows, columns } = program.threads;
   const along = (count: number, body: (place: Linear) => void): void => {
     if (count === 1) body(linearConstant(0));
-    else writer.loop(literal(0, 'i32'), literal(count, 'i32'), 1, (place) => body(linearValue(place, true)));
+    else
+      writer.loop(literal(0, 'i32'), literal(count, 'i32'), 1, (place) =>
+        body(linearValue(place, { isNatural: true })),
+      );
   };
   along(rows, (row) =>
     along(columns, (column) => {

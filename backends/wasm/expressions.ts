@@ -1,4 +1,5 @@
 /** Writes expressions at a point of the tile being computed: one element, or four neighbours as a vector. */
+
 import { laneStride } from '../../compiler/tiles/lanes.ts';
 import {
   arithmeticOf,
@@ -6,9 +7,10 @@ import {
   intervalOf,
   type TileExpression,
 } from '../../compiler/tiles/tile-expression.ts';
+import { linearConstant, linearValue, plus, times } from '../writing/linear.ts';
 import type { Emission } from './emission.ts';
 import { applyFunction, convert } from './functions.ts';
-import { type Linear, linearConstant, linearValue, plus, sumOf, times } from './linear.ts';
+import { type Linear, sumOf } from './linear.ts';
 import { loadFour, loadSingle, type Places, roundTo } from './memory.ts';
 import { first, type Point } from './point.ts';
 import { readTile } from './tiles.ts';
@@ -52,7 +54,7 @@ export function linear(emission: Emission, expression: TileExpression, point: Po
       return point.coordinates[expression.axis]!;
     case 'variable': {
       const { value, ahead } = emission.variables.get(expression.name)!;
-      return plus(linearValue(value, intervalOf(expression).low >= 0), linearConstant(ahead));
+      return plus(linearValue(value, { isNatural: intervalOf(expression).low >= 0 }), linearConstant(ahead));
     }
     case 'apply': {
       const [a, b] = expression.operands;
@@ -75,7 +77,9 @@ export function linear(emission: Emission, expression: TileExpression, point: Po
   }
   const value = emitOperation(emission, expression, first(point));
   const known = knownInteger(value);
-  return known === undefined ? linearValue(value, intervalOf(expression).low >= 0) : linearConstant(known);
+  return known === undefined
+    ? linearValue(value, { isNatural: intervalOf(expression).low >= 0 })
+    : linearConstant(known);
 }
 
 /** Where the four neighbours at `point` find the element of a tensor whose place `offset` says. */
@@ -83,7 +87,7 @@ export function placesOf(emission: Emission, offset: TileExpression, point: Poin
   const stride = laneStride(offset, point.domain);
   if (stride !== undefined) return { kind: 'strided', first: linear(emission, offset, point), stride };
   const places = emitFull(emission, offset, point);
-  const each = [0, 1, 2, 3].map((lane) => linearValue(component(emission.writer, places, lane), false));
+  const each = [0, 1, 2, 3].map((lane) => linearValue(component(emission.writer, places, lane)));
   return { kind: 'scattered', each };
 }
 

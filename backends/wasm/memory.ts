@@ -3,15 +3,17 @@
  * of its memory only, so what a condition discards may be read anywhere in it: a read that might be further
  * from its tensor than the slack at both ends of memory is moved to the tensor's end.
  */
+
 import type { TensorId } from '../../compiler/graph/graph.ts';
 import { elementBytes } from '../../compiler/plan/storage-bytes.ts';
 import { slackBytes } from '../../compiler/plan/wasm-memory.ts';
 import type { Interval } from '../../compiler/tiles/tile-expression.ts';
 import { type Dtype, dtypeFacts } from '../../dsl/types/dtype.ts';
+import { hasNaturalTerms, linearConstant, linearValue, plus, times } from '../writing/linear.ts';
 import { type Buffer, callHelper, type Emission } from './emission.ts';
 import type { HelperName } from './helpers.ts';
 import type { InstructionName } from './instructions.ts';
-import { hasNaturalTerms, type Linear, linearConstant, linearValue, plus, sumOf, times } from './linear.ts';
+import { type Linear, sumOf } from './linear.ts';
 import { component, compose, literal, vectorLiteral } from './values.ts';
 import type { Immediates, Value, Writer } from './writer.ts';
 
@@ -147,7 +149,7 @@ interface Address {
 
 function addressOf({ writer }: Emission, { pointer, tensor }: Buffer, place: Linear): Address {
   const bytes = times(place, elementBytes(tensor.dtype));
-  const start = linearValue(pointer, true);
+  const start = linearValue(pointer, { isNatural: true });
   // What the instruction adds does not wrap around, so that the rest must not be negative.
   return bytes.constant >= 0 && hasNaturalTerms(bytes)
     ? { base: sumOf(writer, plus(start, { ...bytes, constant: 0 })), offset: bytes.constant }
@@ -164,7 +166,7 @@ function near({ writer }: Emission, { tensor, count }: Buffer, range: Interval, 
   const isHigh = writer.instruction('i32.lt_s', 'bool', [high, at]);
   const below = writer.instruction('select', 'i32', [high, at, isHigh]);
   const isLow = writer.instruction('i32.lt_s', 'bool', [below, low]);
-  return linearValue(writer.instruction('select', 'i32', [low, below, isLow]), false);
+  return linearValue(writer.instruction('select', 'i32', [low, below, isLow]));
 }
 
 // ── reading ────────────────────────────────────────────────────────────────────────────────────────────────

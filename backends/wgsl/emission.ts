@@ -1,19 +1,18 @@
 /** What is known while one kernel is written. */
 import type { Arithmetic, Tensor, TensorId } from '../../compiler/graph/graph.ts';
-import type { Spread, ThreadShape, Tile, TileAxis, TileProgram } from '../../compiler/tiles/tile-program.ts';
+import type { Spread, ThreadShape, Tile, TileAxis } from '../../compiler/tiles/tile-program.ts';
+import type { Sharing } from '../writing/barriers.ts';
 import { type HelperName, type HelperUse, helperCall } from './helpers.ts';
 import type { View } from './storage.ts';
 import type { Value, Writer } from './writer.ts';
 
-export interface Emission {
-  readonly program: TileProgram;
+export interface Emission extends Sharing {
   readonly writer: Writer;
   readonly buffers: ReadonlyMap<TensorId, Buffer>;
   readonly tiles: Map<string, TileState>;
   readonly helpers: Map<string, HelperUse>;
   /** Workgroup memory of reductions, by name. */
   readonly scratch: Map<string, WorkgroupArray>;
-  readonly barriers: BarrierState;
   /** The block in which each loop's variable is known. */
   readonly loopDepths: Map<string, number>;
   readonly subgroupSize: number | undefined;
@@ -52,12 +51,6 @@ export interface WorkgroupArray {
   readonly dtype: Arithmetic;
   readonly width: 1 | 4;
   readonly count: number;
-}
-
-/** Which shared tiles were read or written since the last barrier. */
-export interface BarrierState {
-  read: Set<string>;
-  written: Set<string>;
 }
 
 export function helper(emission: Emission, name: HelperName, width: 1 | 4): string {

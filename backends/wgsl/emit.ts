@@ -67,14 +67,16 @@ function write(
       ];
     }),
   );
+  const writer = createWriter();
   const emission: Emission = {
     program,
-    writer: createWriter(),
+    writer,
     buffers,
     tiles: new Map(),
     helpers: new Map(),
     scratch: new Map(),
     barriers: { read: new Set(), written: new Set() },
+    synchronize: () => writer.statement('workgroupBarrier();'),
     loopDepths: new Map(),
     subgroupSize: device.subgroupSize,
     usesSubgroups: false,
@@ -82,7 +84,7 @@ function write(
   const { grid, gridEnds } = emitGrid(emission, device.maxWorkgroupsPerDimension);
   emitStatements(emission, program.body);
   const { rows, columns } = program.threads;
-  const body = emission.writer.render();
+  const body = writer.render();
   const workgroupArrays = [...sharedArrays(program), ...emission.scratch.values()];
   const code = [
     ...(emission.usesSubgroups ? ['enable subgroups;', ''] : []),

@@ -8,8 +8,9 @@ import {
   operandsOf,
   type TileExpression,
 } from '../../compiler/tiles/tile-expression.ts';
+import { linearConstant, linearValue, plus, times } from '../writing/linear.ts';
 import { type Emission, helper, named } from './emission.ts';
-import { type Linear, linearConstant, linearValue, plus, sumOf, times, zero } from './linear.ts';
+import { type Linear, sumOf } from './linear.ts';
 import { loadFour, loadSingle, roundTo } from './memory.ts';
 import { fromLanes, type Places } from './places.ts';
 import { first, type Point } from './point.ts';
@@ -69,7 +70,7 @@ export function linear(emission: Emission, expression: TileExpression, point: Po
   const value = emitOperation(emission, expression, first(point));
   const known = /^\(?(-?\d+)\)?$/.exec(value.text);
   return known === null
-    ? linearValue(value, divisorOf(expression, point.domain))
+    ? linearValue(value, { divisor: divisorOf(expression, point.domain) })
     : linearConstant(Number(known[1]));
 }
 
@@ -78,7 +79,7 @@ export function placesOf(emission: Emission, offset: TileExpression, point: Poin
   const stride = laneStride(offset, point.domain);
   if (stride === undefined) {
     const places = emit(emission, offset, point);
-    return { kind: 'scattered', each: fromLanes((lane) => linearValue(component(places, lane), 1)) };
+    return { kind: 'scattered', each: fromLanes((lane) => linearValue(component(places, lane))) };
   }
   const aligned = stride === 1 && divisorOf(offset, point.domain) % 4 === 0;
   return { kind: 'strided', first: linear(emission, offset, point), stride, aligned };
@@ -133,7 +134,7 @@ function emitElement(
   if (state.tile.space !== 'shared') return readRegister(emission, state, subscripts, point);
   const extents = state.tile.axes.map((axis) => axis.extent);
   const flat = (parts: readonly Linear[]) =>
-    parts.reduce((total, part, axis) => plus(times(total, extents[axis]!), part), zero);
+    parts.reduce((total, part, axis) => plus(times(total, extents[axis]!), part), linearConstant(0));
   const place = () => flat(subscripts.map((subscript) => linear(emission, subscript, point)));
   if (point.width === 1) return readShared(emission, state, place());
   const strides = subscripts.map((subscript) => laneStride(subscript, point.domain));
@@ -145,7 +146,7 @@ function emitElement(
     return readSharedFour(emission, state, { kind: 'strided', first: place(), stride, aligned });
   }
   const values = subscripts.map((subscript) => emit(emission, subscript, point));
-  const each = fromLanes((lane) => flat(values.map((value) => linearValue(component(value, lane), 1))));
+  const each = fromLanes((lane) => flat(values.map((value) => linearValue(component(value, lane)))));
   return readSharedFour(emission, state, { kind: 'scattered', each });
 }
 

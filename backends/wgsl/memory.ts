@@ -3,9 +3,10 @@
 import type { TensorId } from '../../compiler/graph/graph.ts';
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import { dtypeFacts } from '../../dsl/types/dtype.ts';
+import { linearConstant } from '../writing/linear.ts';
 import type { Buffer, Emission } from './emission.ts';
 import { helper } from './emission.ts';
-import { type Linear, linearConstant, quarter, sumOf } from './linear.ts';
+import { type Linear, quarter, sumOf } from './linear.ts';
 import { fromLanes, lanes, type Places, placeOf } from './places.ts';
 import { elementsPerWord, narrowCodes } from './storage.ts';
 import { component, compose } from './values.ts';

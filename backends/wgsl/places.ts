@@ -1,5 +1,6 @@
 /** Where four neighbours of the tile being computed lie in an array: a storage buffer or a shared tile. */
-import { type Linear, linearConstant, plus } from './linear.ts';
+import { linearConstant, plus } from '../writing/linear.ts';
+import type { Linear } from './linear.ts';
 
 type Four<T> = readonly [T, T, T, T];
 export const lanes = [0, 1, 2, 3] as const;

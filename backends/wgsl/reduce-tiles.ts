@@ -5,59 +5,28 @@
 import type { Arithmetic, Combiner } from '../../compiler/graph/graph.ts';
 import { widthOf } from '../../compiler/tiles/lanes.ts';
 import type { Tile, TileStatement } from '../../compiler/tiles/tile-program.ts';
-import { barrier } from './barriers.ts';
+import { barrier } from '../writing/barriers.ts';
+import { type Entry, inTree, merges, placesIn } from '../writing/reduction.ts';
 import { type Emission, helper, invocationIndex, sharers, type TileState } from './emission.ts';
 import { declareRegisters } from './register-tiles.ts';
 import { registerAt, tileState } from './tile-elements.ts';
 import { applyFunction, compose, runtimeFloat, widen } from './values.ts';
 import type { Value } from './writer.ts';
 
-/** One value, or a value and its position. */
-type Entry = readonly Value[];
-
-type Merge = (emission: Emission, left: Entry, right: Entry) => Entry;
-
-const byFunction =
-  (name: 'add' | 'mul' | 'max' | 'min' | 'or' | 'and'): Merge =>
-  (emission, [left], [right]) => [applyFunction(emission, name, left!.dtype, [left!, right!])];
-
-/** The better value with its position; of equals the lower position. */
-const byPosition =
-  (better: '>' | '<'): Merge =>
-  (emission, [value, position], [otherValue, otherPosition]) => {
-    const takesOther = emission.writer.compute(
-      'bool',
-      1,
-      [value!, position!, otherValue!, otherPosition!],
-      ([a, i, b, j]) => `(${b} ${better} ${a}) | ((${b} == ${a}) & (${j} < ${i}))`,
-    );
-    const pick = (mine: Value, other: Value) =>
-      applyFunction(emission, 'select', mine.dtype, [takesOther, other, mine]);
-    return [pick(value!, otherValue!), pick(position!, otherPosition!)];
-  };
-
-const merges: { readonly [C in Combiner]: Merge } = {
-  sum: byFunction('add'),
-  prod: byFunction('mul'),
-  max: byFunction('max'),
-  min: byFunction('min'),
-  any: byFunction('or'),
-  all: byFunction('and'),
-  argmax: byPosition('>'),
-  argmin: byPosition('<'),
-};
+type Merge = (left: Entry<Value>, right: Entry<Value>) => Entry<Value>;
 
 export function emitReduce(emission: Emission, statement: TileStatement & { readonly kind: 'reduce' }): void {
   const states = statement.from.map((name) => tileState(emission, name));
   const [source] = states;
   if (source === undefined) throw new Error(`${emission.program.name} reduces nothing`);
-  const merge = merges[statement.combiner];
+  const merge: Merge = (left, right) =>
+    merges[statement.combiner]((...of) => applyFunction(emission, ...of), left, right);
   const axes = source.tile.axes.slice(0, -1);
   const reduced = source.tile.axes.at(-1)!;
   const { over } = reduced;
   const count = sharers(over, emission.program.threads, emission.subgroupSize);
   const builtin = isOneSubgroup(emission, count) ? subgroupBuiltins[statement.combiner] : undefined;
-  const results = outerIndices(source).map((indices) => {
+  const results = placesIn(source.fragment.slice(0, -1)).map((indices) => {
     const local = reduceLocally(emission, states, indices, merge);
     if (over === 'whole' || count === 1) return local;
     return builtin === undefined
@@ -109,17 +78,6 @@ function reduceSubgroup(emission: Emission, builtin: string, value: Value): Valu
   return applyFunction(emission, 'select', 'f32', [someNaN, runtimeFloat(emission, Number.NaN), found]);
 }
 
-/** The places of an invocation's elements along all axes but the last. */
-function outerIndices(state: TileState): number[][] {
-  return state.fragment
-    .slice(0, -1)
-    .reduce<number[][]>(
-      (places, extent) =>
-        places.flatMap((place) => Array.from({ length: extent }, (_, at) => [...place, at])),
-      [[]],
-    );
-}
-
 function registersOf(emission: Emission, tile: Tile, values: readonly Value[]): Value[] {
   if (widthOf(tile.axes) === 1) return [...values];
   return Array.from({ length: values.length / 4 }, (_, at) =>
@@ -132,11 +90,11 @@ function reduceLocally(
   states: readonly TileState[],
   indices: readonly number[],
   merge: Merge,
-): Entry {
+): Entry<Value> {
   const extent = states[0]!.fragment.at(-1)!;
   const isVector = states.length === 1 && states[0]!.width === 4;
   const step = isVector ? 4 : 1;
-  const entries: Entry[] = [];
+  const entries: Entry<Value>[] = [];
   for (let at = 0; at < extent; at += step)
     entries.push(
       states.map((state) =>
@@ -146,11 +104,11 @@ function reduceLocally(
           : registerAt(emission, state, [...indices, at], at),
       ),
     );
-  const total = tree(entries, (left, right) => merge(emission, left, right));
+  const total = inTree(entries, merge);
   const [value] = total;
   if (value?.width !== 4) return total;
-  const parts = [0, 1, 2, 3].map((lane): Entry => [componentOf(value, lane)]);
-  return tree(parts, (left, right) => merge(emission, left, right));
+  const parts = [0, 1, 2, 3].map((lane): Entry<Value> => [componentOf(value, lane)]);
+  return inTree(parts, merge);
 }
 
 function componentOf(value: Value, lane: number): Value {
@@ -158,20 +116,13 @@ function componentOf(value: Value, lane: number): Value {
   return { ...value, text: `${value.text}.${part}`, key: `${value.key}.${part}`, width: 1 };
 }
 
-/** Neighbours first: the order that loses least in a sum. */
-function tree<T>(entries: readonly T[], merge: (left: T, right: T) => T): T {
-  if (entries.length === 1) return entries[0]!;
-  const half = Math.ceil(entries.length / 2);
-  return merge(tree(entries.slice(0, half), merge), tree(entries.slice(half), merge));
-}
-
 /** Over the invocations of a row, of a column or of the workgroup, in a tree through workgroup memory. */
 function reduceAcross(
   emission: Emission,
-  local: Entry,
+  local: Entry<Value>,
   over: 'rows' | 'columns' | 'threads' | 'lanes',
   merge: Merge,
-): Entry {
+): Entry<Value> {
   const { writer, program } = emission;
   const { rows, columns } = program.threads;
   if (over === 'lanes') throw new Error(`${program.name} reduces along lanes`);
@@ -180,7 +131,7 @@ function reduceAcross(
   const own = invocationIndex(emission, 'threads');
   const along = invocationIndex(emission, over);
   const arrays = local.map((value, at) => scratch(emission, value.dtype, rows * columns, at));
-  const at = (offset: number): Entry =>
+  const at = (offset: number): Entry<Value> =>
     local.map((value, part) =>
       writer.compute(
         value.dtype,
@@ -190,7 +141,7 @@ function reduceAcross(
         { fixed: true },
       ),
     );
-  const put = (entry: Entry) => {
+  const put = (entry: Entry<Value>) => {
     for (const [part, value] of entry.entries()) writer.statement(`${arrays[part]}[thread] = ${value.text};`);
     bumpScratch(emission);
   };
@@ -200,7 +151,7 @@ function reduceAcross(
     barrier(emission);
     const bound = Math.min(width, count - width);
     if (bound <= 0) continue;
-    writer.block(`if (${along.text} < ${bound})`, () => put(merge(emission, at(0), at(width))));
+    writer.block(`if (${along.text} < ${bound})`, () => put(merge(at(0), at(width))));
   }
   barrier(emission);
   const firstPlace = writer.compute('i32', 1, [own, along], ([thread, place]) =>

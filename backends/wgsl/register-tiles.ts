@@ -4,9 +4,10 @@ import { updatedTiles } from '../../compiler/tiles/changes.ts';
 import { createDomain, type Domain, widthOf } from '../../compiler/tiles/lanes.ts';
 import type { TileExpression } from '../../compiler/tiles/tile-expression.ts';
 import type { Tile, TileAxis } from '../../compiler/tiles/tile-program.ts';
+import { linearConstant, linearValue, plus, times } from '../writing/linear.ts';
 import { type Emission, fragmentExtent, invocationIndex, sharers, type TileState } from './emission.ts';
 import { emit, emitFull } from './expressions.ts';
-import { type Linear, linearConstant, linearValue, plus, times } from './linear.ts';
+import type { Linear } from './linear.ts';
 import type { Point } from './point.ts';
 import { typeText } from './wgsl-text.ts';
 import type { Value } from './writer.ts';
@@ -44,7 +45,7 @@ function coordinateOf(emission: Emission, axis: TileAxis, at: number): Linear {
   const count = sharers(axis.over, emission.program.threads, emission.subgroupSize);
   const place = Math.floor(at / axis.block) * axis.block * count + (at % axis.block);
   if (count === 1) return linearConstant(place);
-  const index = times(linearValue(invocationIndex(emission, axis.over), 1), axis.block);
+  const index = times(linearValue(invocationIndex(emission, axis.over)), axis.block);
   return plus(index, linearConstant(place));
 }
 

@@ -4,10 +4,11 @@ import { bumpVersions } from '../../compiler/tiles/changes.ts';
 import { createDomain, type Domain } from '../../compiler/tiles/lanes.ts';
 import type { TileExpression } from '../../compiler/tiles/tile-expression.ts';
 import type { Tile, TileStatement, TileStatementKind } from '../../compiler/tiles/tile-program.ts';
-import { enterLoop, leaveBranch, prepareShared, sharedReads } from './barriers.ts';
+import { barrier, enterLoop, leaveBranch, prepareShared, sharedReads } from '../writing/barriers.ts';
+import { linearConstant, linearValue, plus, times } from '../writing/linear.ts';
 import { type Emission, invocationIndex, type TileState } from './emission.ts';
 import { emit, emitFull, linear, placesOf } from './expressions.ts';
-import { type Linear, linearConstant, linearValue, plus, sumOf, times } from './linear.ts';
+import { type Linear, sumOf } from './linear.ts';
 import { storeFour, storeOne } from './memory.ts';
 import { emitMultiplyAccumulate } from './multiply-accumulate.ts';
 import type { Point } from './point.ts';
@@ -82,13 +83,13 @@ function fillShared(emission: Emission, tile: Tile, value: TileExpression): void
     throw new Error(
       `${program.name} updates the shared tile ${tile.name} from itself, with too few invocations`,
     );
-  const thread = linearValue(invocationIndex(emission, 'threads'), 1);
+  const thread = linearValue(invocationIndex(emission, 'threads'));
   if (rounds > unrolledUnits) {
     const name = `unit_${tile.name}`;
     writer.block(`for (var ${name} = thread; ${name} < ${units}; ${name} += ${invocations})`, () => {
       const unit: Value = { text: name, key: name, dtype: 'i32', width: 1, depth: writer.depth() };
-      const point = unitPoint(emission, domain, linearValue(unit, 1));
-      writeShared(emission, state, linearValue(unit, 1), emitFull(emission, value, point).text);
+      const point = unitPoint(emission, domain, linearValue(unit));
+      writeShared(emission, state, linearValue(unit), emitFull(emission, value, point).text);
     });
     emission.barriers.written.add(tile.name);
     state.version++;
@@ -98,11 +99,7 @@ function fillShared(emission: Emission, tile: Tile, value: TileExpression): void
     plus(thread, linearConstant(round * invocations)),
   );
   const values = list.map((unit) => emitFull(emission, value, unitPoint(emission, domain, unit)));
-  if (readsItself) {
-    writer.statement('workgroupBarrier();');
-    emission.barriers.read.clear();
-    emission.barriers.written.clear();
-  }
+  if (readsItself) barrier(emission);
   for (const [round, unit] of list.entries()) {
     const write = () => writeShared(emission, state, unit, values[round]!.text);
     if ((round + 1) * invocations <= units) write();
@@ -126,7 +123,7 @@ function unitPoint(emission: Emission, domain: Domain, unit: Linear): Point {
   for (let axis = steps.length - 1; axis >= 0; axis--) {
     const extent = steps[axis]!;
     const place = axis === 0 ? rest : writer.compute('i32', 1, [rest], ([text]) => `${text} % ${extent}`);
-    places.unshift(times(linearValue(place, 1), axis === steps.length - 1 ? domain.width : 1));
+    places.unshift(times(linearValue(place), axis === steps.length - 1 ? domain.width : 1));
     if (axis > 0) rest = writer.compute('i32', 1, [rest], ([text]) => `${text} / ${extent}`);
   }
   return { domain, width: domain.width, coordinates: places, fragment: undefined };

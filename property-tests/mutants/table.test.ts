@@ -7,7 +7,7 @@ import { scheduleMutants, wgslMutants, withoutFaults } from './kernels.ts';
 import { rowMutants } from './rows.ts';
 import { graphMutants, kernelMutants, mutantsOf } from './table.ts';
 import { applies } from './testing.ts';
-import { formulaMutants, panelMutants, wasmMutants, withoutWasmFaults } from './wasm.ts';
+import { formulaMutants, panelMutants, wasmMutants, withoutWasmFaults, writingMutants } from './wasm.ts';
 
 const sets = { ...graphMutants, ...kernelMutants };
 
@@ -30,6 +30,7 @@ test.each([
   ['backends/wgsl', wgslMutants, withoutFaults],
   ['backends/wasm', wasmMutants, withoutWasmFaults],
   ['backends/formulas', formulaMutants, {}],
+  ['backends/writing', writingMutants, {}],
 ] as const)('every file of %s has a mutant', (folder, mutants, excepted) => {
   const files = readdirSync(join(packageRoot, folder)).filter((file) => !file.endsWith('.test.ts'));
   expect(files.filter((file) => !(file in mutants) && !(file in excepted))).toEqual([]);

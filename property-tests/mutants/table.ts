@@ -7,7 +7,7 @@ import { optimizerMutants } from './optimizer.ts';
 import { partitionerMutants } from './partitioner.ts';
 import { bestPlaceMutants, clusterMutants, mergedMutants, rowMutants } from './rows.ts';
 import { combineMutants, verbMutants } from './verbs.ts';
-import { choiceMutants, formulaMutants, panelMutants, wasmMutants } from './wasm.ts';
+import { choiceMutants, formulaMutants, panelMutants, wasmMutants, writingMutants } from './wasm.ts';
 
 /** Of each member of a set its mutants, or the member that is the same. */
 export type MutantSets = {
@@ -33,6 +33,7 @@ export const kernelMutants: MutantSets = {
   'writers of WGSL': wgslMutants,
   'writers of WebAssembly': wasmMutants,
   formulas: formulaMutants,
+  'what writers share': writingMutants,
   'bounded sizes': boundedMutants,
   'at the ends of ranges': {
     'helpers.ts': helperMutants,

@@ -1,6 +1,6 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: texts of the compiler
 /** Faults of what writes WebAssembly, by file: every file has one. */
-import { type ByFile, faultsOf } from './kernels.ts';
+import { type ByFile, barrierMutants, faultsOf } from './kernels.ts';
 
 export const panelMutants: ByFile = faultsOf(
   'compiler/tiles/schedules',
@@ -117,10 +117,11 @@ export const wasmMutants: ByFile = faultsOf(
     ],
     'linear.ts': [
       [
-        'forgets what is subtracted',
-        'const coefficient = ((known?.coefficient ?? 0) + term.coefficient) | 0;',
-        'const coefficient = Math.abs((known?.coefficient ?? 0) + term.coefficient) | 0;',
+        'shifts by one too many',
+        'literal(shift, ',
+        'literal(shift + 1, ',
         'indexing.ricci: reversed',
+        'contractions.ricci: matmul M=37,K=19,N=23',
       ],
     ],
     'memory.ts': [
@@ -142,10 +143,10 @@ export const wasmMutants: ByFile = faultsOf(
     ],
     'reduce-tiles.ts': [
       [
-        'takes the last of equals',
-        "run('lt', otherPosition!, position!)",
-        "run('lt', position!, otherPosition!)",
-        'reductions.ricci: ties',
+        'takes rows for columns',
+        'transpose(emission.writer, vectors).map(',
+        'vectors.map(',
+        'reductions.ricci: rows N=5,M=37',
       ],
     ],
     'statements.ts': [
@@ -243,3 +244,48 @@ export const formulaMutants: ByFile = faultsOf(
   },
   'wasm',
 );
+
+/** Of what all writers share. */
+export const writingMutants: ByFile = {
+  'barriers.ts': barrierMutants,
+  ...faultsOf(
+    'backends/writing',
+    {
+      'linear.ts': [
+        [
+          'forgets what is subtracted',
+          'const coefficient = ((known?.coefficient ?? 0) + term.coefficient) | 0;',
+          'const coefficient = Math.abs((known?.coefficient ?? 0) + term.coefficient) | 0;',
+          'indexing.ricci: reversed',
+        ],
+        [
+          'forgets constants',
+          '(left.constant + right.constant) | 0',
+          'left.constant | 0',
+          'indexing.ricci: strided N=8',
+        ],
+        [
+          'takes a term once that comes twice',
+          '((known?.coefficient ?? 0) + term.coefficient) | 0',
+          'term.coefficient | 0',
+          'indexing.ricci: diagonal N=8',
+        ],
+      ],
+      'reduction.ts': [
+        [
+          'takes the last of equals',
+          "apply('lt', 'bool', [otherPosition!, position!])",
+          "apply('lt', 'bool', [position!, otherPosition!])",
+          'reductions.ricci: ties',
+        ],
+        [
+          'adds where it multiplies',
+          "prod: byFunction('mul')",
+          "prod: byFunction('add')",
+          'reductions.ricci: products N=8,M=4',
+        ],
+      ],
+    },
+    'wasm',
+  ),
+};

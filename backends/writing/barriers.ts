@@ -4,17 +4,30 @@
  */
 import { allStatements, expressionsOf } from '../../compiler/tiles/tile-builder.ts';
 import { operandsOf, type TileExpression } from '../../compiler/tiles/tile-expression.ts';
-import type { TileStatement } from '../../compiler/tiles/tile-program.ts';
-import type { Emission } from './emission.ts';
+import type { TileProgram, TileStatement } from '../../compiler/tiles/tile-program.ts';
+
+/** A kernel being written whose invocations share tiles. */
+export interface Sharing {
+  readonly program: TileProgram;
+  readonly barriers: BarrierState;
+  /** Writes a barrier. */
+  readonly synchronize: () => void;
+}
+
+/** Which shared tiles were read or written since the last barrier. */
+export interface BarrierState {
+  readonly read: Set<string>;
+  readonly written: Set<string>;
+}
 
 /** The shared tiles that expressions read. */
-export function sharedReads(emission: Emission, expressions: readonly TileExpression[]): Set<string> {
+export function sharedReads(sharing: Sharing, expressions: readonly TileExpression[]): Set<string> {
   const found = new Set<string>();
   const seen = new Set<TileExpression>();
   const visit = (expression: TileExpression): void => {
     if (seen.has(expression)) return;
     seen.add(expression);
-    if (expression.op === 'element' && sharedTiles(emission).has(expression.tile)) found.add(expression.tile);
+    if (expression.op === 'element' && sharedTiles(sharing).has(expression.tile)) found.add(expression.tile);
     for (const operand of operandsOf(expression)) visit(operand);
   };
   for (const expression of expressions) visit(expression);
@@ -23,21 +36,21 @@ export function sharedReads(emission: Emission, expressions: readonly TileExpres
 
 const known = new WeakMap<object, ReadonlySet<string>>();
 
-function sharedTiles(emission: Emission): ReadonlySet<string> {
+function sharedTiles(sharing: Sharing): ReadonlySet<string> {
   const found =
-    known.get(emission.program) ??
+    known.get(sharing.program) ??
     new Set(
-      allStatements(emission.program.body).flatMap((statement) =>
+      allStatements(sharing.program.body).flatMap((statement) =>
         statement.kind === 'define' && statement.tile.space === 'shared' ? [statement.tile.name] : [],
       ),
     );
-  known.set(emission.program, found);
+  known.set(sharing.program, found);
   return found;
 }
 
-function sharedWrite(emission: Emission, statement: TileStatement): string | undefined {
+function sharedWrite(sharing: Sharing, statement: TileStatement): string | undefined {
   if (statement.kind === 'define' && statement.tile.space === 'shared') return statement.tile.name;
-  if (statement.kind === 'update' && sharedTiles(emission).has(statement.tile)) return statement.tile;
+  if (statement.kind === 'update' && sharedTiles(sharing).has(statement.tile)) return statement.tile;
   return undefined;
 }
 
@@ -45,47 +58,47 @@ function sharedWrite(emission: Emission, statement: TileStatement): string | und
  * Puts the barrier that a statement needs before it, and notes what it reads. Writes are noted where they are
  * done.
  */
-export function prepareShared(emission: Emission, statement: TileStatement): void {
-  const reads = sharedReads(emission, expressionsOf(statement));
-  const write = sharedWrite(emission, statement);
-  const { barriers } = emission;
+export function prepareShared(sharing: Sharing, statement: TileStatement): void {
+  const reads = sharedReads(sharing, expressionsOf(statement));
+  const write = sharedWrite(sharing, statement);
+  const { barriers } = sharing;
   const isNeeded =
     [...reads].some((name) => barriers.written.has(name)) ||
     (write !== undefined && (barriers.read.has(write) || barriers.written.has(write)));
-  if (isNeeded) barrier(emission);
+  if (isNeeded) barrier(sharing);
   for (const name of reads) barriers.read.add(name);
 }
 
-export function barrier(emission: Emission): void {
-  emission.writer.statement('workgroupBarrier();');
-  emission.barriers.read.clear();
-  emission.barriers.written.clear();
+export function barrier(sharing: Sharing): void {
+  sharing.synchronize();
+  sharing.barriers.read.clear();
+  sharing.barriers.written.clear();
 }
 
 /**
  * Called before a loop. Its body follows itself: what it touches counts as touched before it. What was
  * written before and is only read in it needs a barrier once, not in every turn.
  */
-export function enterLoop(emission: Emission, body: readonly TileStatement[]): void {
-  const { barriers } = emission;
+export function enterLoop(sharing: Sharing, body: readonly TileStatement[]): void {
+  const { barriers } = sharing;
   const written = new Set<string>();
   const [reads, readFirst] = [new Set<string>(), new Set<string>()];
   for (const statement of allStatements(body)) {
-    for (const name of sharedReads(emission, expressionsOf(statement))) {
+    for (const name of sharedReads(sharing, expressionsOf(statement))) {
       if (!written.has(name)) readFirst.add(name);
       reads.add(name);
     }
-    const write = sharedWrite(emission, statement);
+    const write = sharedWrite(sharing, statement);
     if (write !== undefined) written.add(write);
   }
-  if ([...readFirst].some((name) => barriers.written.has(name) && !written.has(name))) barrier(emission);
+  if ([...readFirst].some((name) => barriers.written.has(name) && !written.has(name))) barrier(sharing);
   for (const name of reads) barriers.read.add(name);
   for (const name of readFirst) if (written.has(name)) barriers.written.add(name);
 }
 
 /** Called before a branch; what it returns, after it: then anything touched before it or in it counts. */
-export function leaveBranch(emission: Emission): () => void {
-  const { barriers } = emission;
+export function leaveBranch(sharing: Sharing): () => void {
+  const { barriers } = sharing;
   const [read, written] = [[...barriers.read], [...barriers.written]];
   return () => {
     for (const name of read) barriers.read.add(name);
