@@ -7,7 +7,7 @@ import type { ThreadShape, TileProgram } from '../../compiler/tiles/tile-program
 import type { Buffer, Emission, WorkgroupArray } from './emission.ts';
 import { helperTexts } from './helpers.ts';
 import type { WgslKernel } from './kernel.ts';
-import { emitStatements } from './statements.ts';
+import { emitProgram } from './statements.ts';
 import { elementsPerWord, viewType } from './storage.ts';
 import { sharedName } from './tile-elements.ts';
 import { typeText } from './wgsl-text.ts';
@@ -82,7 +82,7 @@ function write(
     usesSubgroups: false,
   };
   const { grid, gridEnds } = emitGrid(emission, device.maxWorkgroupsPerDimension);
-  emitStatements(emission, program.body);
+  emitProgram(emission);
   const { rows, columns } = program.threads;
   const body = writer.render();
   const workgroupArrays = [...sharedArrays(program), ...emission.scratch.values()];

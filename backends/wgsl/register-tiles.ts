@@ -89,3 +89,10 @@ export function updateRegisters(emission: Emission, state: TileState, value: Til
     emission.writer.statement(`${register.text} = ${values[at]!.text};`);
   state.version++;
 }
+
+/** A tile in registers that does not change any more: what is computed from it may be moved out of loops. */
+export function settled(state: TileState): TileState {
+  if (!state.mutable || state.tile.space === 'shared') return state;
+  const registers = state.registers.map(({ mutable: _, ...value }): Value => value);
+  return { ...state, registers, mutable: false };
+}

@@ -1,6 +1,6 @@
 /** Writes the statements of a tile program: one rule for each kind. */
 
-import { bumpVersions } from '../../compiler/tiles/changes.ts';
+import { bumpVersions, updatedTiles } from '../../compiler/tiles/changes.ts';
 import { createDomain, type Domain } from '../../compiler/tiles/lanes.ts';
 import type { TileExpression } from '../../compiler/tiles/tile-expression.ts';
 import type { Tile, TileStatement, TileStatementKind } from '../../compiler/tiles/tile-program.ts';
@@ -13,7 +13,7 @@ import { storeFour, storeOne } from './memory.ts';
 import { emitMultiplyAccumulate } from './multiply-accumulate.ts';
 import type { Point } from './point.ts';
 import { emitReduce } from './reduce-tiles.ts';
-import { defineRegisters, registerPoints, updateRegisters } from './register-tiles.ts';
+import { defineRegisters, registerPoints, settled, updateRegisters } from './register-tiles.ts';
 import { sharedName, tileState } from './tile-elements.ts';
 import type { Value } from './writer.ts';
 
@@ -39,7 +39,18 @@ const rules: Rules = {
   store: emitStore,
 };
 
-export function emitStatements(emission: Emission, body: readonly TileStatement[]): void {
+/** Of a whole program: what no later statement changes is then as constant as any value. */
+export function emitProgram(emission: Emission): void {
+  const { body } = emission.program;
+  for (const [at, statement] of body.entries()) {
+    emitStatements(emission, [statement]);
+    const changing = updatedTiles(body.slice(at + 1));
+    for (const [name, state] of emission.tiles)
+      if (!changing.has(name)) emission.tiles.set(name, settled(state));
+  }
+}
+
+function emitStatements(emission: Emission, body: readonly TileStatement[]): void {
   for (const statement of body) {
     prepareShared(emission, statement);
     emitStatement(emission, statement);

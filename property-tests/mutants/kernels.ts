@@ -268,6 +268,12 @@ export const wgslMutants: ByFile = {
         '${name} < ${to} - 1; ${name} += ${statement.step}',
         'reductions.ricci: rows N=5,M=7',
       ],
+      [
+        'takes what later statements change for a value',
+        'if (!changing.has(name)) emission.tiles.set(name, settled(state));',
+        'if (changing.size > 0) emission.tiles.set(name, settled(state));',
+        'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
+      ],
     ],
     'emission.ts': [
       [

@@ -145,14 +145,19 @@ function softwareBlock(results: number, lanes: number): { readonly rows: number;
   return results >= 2 ** 14 ? { rows: 16, columns: 4 } : { rows: 8, columns: 4 };
 }
 
+/** Of rows that are found by expert, whose tiles spill sooner: larger ones take half as long again. */
+const groupedBlock = { rows: 16, columns: 4 };
+
 function softwareTiles(
-  { batch, rows, columns, node }: ContractionProblem,
+  { batch, rows, columns, node: { grouped } }: ContractionProblem,
   { subgroupSize }: DeviceProfile,
 ): TilesChoice {
   const lanes = subgroupSize ?? 1;
-  const block = softwareBlock(batch.extent * rows.extent * columns.extent, lanes);
-  const most = node.grouped === undefined ? block.rows : Math.min(16, block.rows);
-  const own = rows.extent < lanes ? rows.extent : powerFor(rows.extent, most);
+  const results = batch.extent * rows.extent * columns.extent;
+  const block = grouped === undefined ? softwareBlock(results, lanes) : groupedBlock;
+  // Rows of one tile are of one expert, which may have few.
+  const together = rows.extent / (grouped?.experts ?? 1);
+  const own = rows.extent < lanes ? rows.extent : Math.max(lanes, powerFor(together, block.rows));
   const perColumn = columns.extent >= 64 ? block.columns : 4;
   return {
     form: 'tiles',
