@@ -54,9 +54,10 @@ export async function tuneProblem(
   try {
     const inputs = program.inputs();
     let wanted = expected(program, inputs);
-    const deadline = performance.now() + search.budget;
+    const begin = performance.now();
+    const [last, deadline] = [searching, 1].map((part) => begin + part * search.budget) as [number, number];
     for (const choice of choices) {
-      if (tried > 0 && (search.isStopped() || performance.now() > deadline)) break;
+      if (tried > 0 && (search.isStopped() || performance.now() > last)) break;
       search.progress(tried++, choices.length);
       const loaded = await loadedAs(choice, problem, program, trier, search);
       if (loaded === undefined) continue;
@@ -116,6 +117,8 @@ interface Candidate {
   readonly times: readonly number[];
 }
 
+/** The part of the budget in which choices are tried; in what is left of it, the best are compared. */
+const searching = 0.7;
 const firstRuns = 3;
 /** So many are measured again, in turns; the first choice is always one of them. */
 const mostFinalists = 4;

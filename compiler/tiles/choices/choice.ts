@@ -46,8 +46,8 @@ const rows = z.strictObject({
   vector: count,
 });
 
-/** A reduction across neighbours: each invocation has four results beside each other. */
-const columns = z.strictObject({ form: z.literal('columns'), threadColumns: count });
+/** A reduction across neighbours: each invocation has so many results beside each other, a multiple of four. */
+const columns = z.strictObject({ form: z.literal('columns'), threadColumns: count, results: count });
 
 /** A reduction in two: over chunks of so many along one axis, then over the chunks. */
 const split = z.strictObject({ form: z.literal('split'), chunk: count });

@@ -3,6 +3,7 @@ import type { GroupedLookup } from '../../graph/graph.ts';
 import type { DeviceProfile } from '../device-profile.ts';
 import type { ContractionProblem } from '../schedules/contraction.ts';
 import { canPanel } from '../schedules/panels.ts';
+import { splitAxis } from '../schedules/split-reduction.ts';
 import type { ChoiceOf } from './choice.ts';
 import { type Choosing, powerFor, powersTo } from './choosing.ts';
 import { type ReductionForm, reductionChoices } from './reduction.ts';
@@ -13,7 +14,7 @@ export const contractionChoices: Choosing<ContractionProblem, ChoiceOf<Contracti
   first: (problem, device) => {
     if (isThin(problem)) return firstThin(problem, device);
     if (!isWorthTiling(problem, device)) return reductionChoices.first(problem.reduction, device);
-    if (device.core !== undefined) return coreTiles(problem, device);
+    if (device.core !== undefined) return coreChunks(problem) ?? coreTiles(problem, device);
     return device.software ? softwareTiles(problem, device) : workgroupTiles(problem, device);
   },
   all: (problem, device) => [
@@ -76,7 +77,7 @@ function isWorthTiling(
   device: DeviceProfile,
 ): boolean {
   if (node.grouped !== undefined) return reduced.extent > 0 && columns.extent >= 4;
-  const isWide = columns.extent >= 4 && reduced.extent >= 4;
+  const isWide = columns.extent >= 4 && reduced.extent >= (device.core === undefined ? 4 : 2);
   return isWide && (rows.extent >= 4 || (device.software && rightOrder === 'kn' && columns.extent >= 64));
 }
 
@@ -89,24 +90,67 @@ function groupedRounds({ experts }: GroupedLookup, depth: number): number {
   return 2 ** Math.ceil(Math.log2(Math.min(8, Math.max(1, (20 * experts) / Math.max(1, depth)))));
 }
 
+/**
+ * For few rows, columns of a large factor are not worth copying; but walked down from end to end each step is
+ * on another page, of which a core knows the places of few. So they are walked down in pieces.
+ */
+function coreChunks({
+  node,
+  rows,
+  columns,
+  reduced,
+  rightOrder,
+  reduction,
+}: ContractionProblem): ChoiceOf<'split'> | undefined {
+  const isFar = rightOrder === 'kn' && 4 * columns.extent * reduced.extent > secondCacheBytes;
+  const isWorthIt = isFar && rows.extent < fewestPanelRows && reduced.extent >= 4 * pagesKnown;
+  if (!isWorthIt || node.grouped !== undefined || splitAxis(reduction.node) === undefined) return undefined;
+  return { form: 'split', chunk: pagesKnown };
+}
+
+/** Pages whose places a processor has at hand (entries of its first buffer of translations). */
+const pagesKnown = 64;
+
+/**
+ * How often a workgroup of a core takes rows, which read the same columns: often, but neither many that are
+ * none nor so many that some cores have nothing to do in the end.
+ */
+function coreRounds({ batch, rows, columns }: ContractionProblem, own: number, wide: number): number {
+  const blocks = Math.ceil(rows.extent / own);
+  const others = batch.extent * Math.ceil(columns.extent / wide);
+  const fits = (rounds: number) => {
+    const groups = Math.ceil(blocks / rounds);
+    return groups * rounds <= blocks * (1 + mostWaste) && groups * others >= fewestWorkgroups;
+  };
+  return [16, 8, 4, 2].find(fits) ?? 1;
+}
+
+/** Of the work of a kernel. */
+const mostWaste = 1 / 16;
+const fewestWorkgroups = 32;
+
 /** The block of a core, in registers, and threads that take turns below each other. */
 function coreTiles(problem: ContractionProblem, device: DeviceProfile): TilesChoice {
   const { rows, node } = problem;
   const core = device.core!;
-  const own = powerFor(rows.extent, core.rows);
-  const most = node.grouped === undefined ? 16 : groupedRounds(node.grouped, problem.reduced.extent);
   const isNear =
     problem.hasVectors && 4 * problem.columns.extent * problem.reduced.extent <= secondCacheBytes;
   const panels =
     canHavePanels(problem, core.columns, device) &&
     rows.extent / (node.grouped?.experts ?? 1) >= (isNear ? fewestRowsOfVectors : fewestPanelRows);
+  // Along the depth, four steps of a column are a vector, and columns that share a row save nothing.
+  const block = panels || problem.rightOrder === 'kn' ? core : core.streamed;
+  const own = powerFor(rows.extent, block.rows);
   return {
     form: 'tiles',
     staging: 'registers',
-    threadRows: powerFor(rows.extent / own, most),
+    threadRows:
+      node.grouped === undefined
+        ? coreRounds(problem, own, block.columns)
+        : powerFor(rows.extent / own, groupedRounds(node.grouped, problem.reduced.extent)),
     threadColumns: 1,
     rows: own,
-    columns: core.columns,
+    columns: block.columns,
     // V8 moves all loads of a basic block to its front, and what is loaded for more steps takes the registers
     // that the sums are in. Vectors along the depth are of four steps.
     depth: panels || problem.rightOrder === 'kn' ? 1 : 4,

@@ -1,9 +1,8 @@
 /** How reductions may be run: along neighbours, across them, or in two. */
 import { dtypeFacts } from '../../../dsl/types/dtype.ts';
 import { isPositional } from '../combiners.ts';
-import type { DeviceProfile } from '../device-profile.ts';
+import type { Core, DeviceProfile } from '../device-profile.ts';
 import type { ReductionProblem } from '../schedules/reduction.ts';
-import { fours } from '../schedules/row-layout.ts';
 import { splitAxis } from '../schedules/split-reduction.ts';
 import type { ChoiceOf } from './choice.ts';
 import { type Choosing, powerFor, powersTo } from './choosing.ts';
@@ -16,6 +15,7 @@ export const reductionChoices: Choosing<ReductionProblem, ReductionChoice> = {
     const split = worthwhileSplit(problem, device);
     if (split !== undefined) return split;
     if (problem.direction === 'columns') return firstColumns(problem, device);
+    if (device.core !== undefined) return coreRows(problem, device);
     return device.software ? softwareRows(problem, device) : workgroupRows(problem, device);
   },
   all: (problem, device) => [
@@ -27,8 +27,11 @@ export const reductionChoices: Choosing<ReductionProblem, ReductionChoice> = {
 
 // ── in two ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Elements that are too few to be worth a second kernel. */
-const shortReduction = 2048;
+/** Elements from which on a second kernel is worth it: a core has gone through many when another begins. */
+function shortestSplit(core: Core | undefined, software: boolean): number {
+  if (core !== undefined) return 2 ** 15;
+  return software ? 2 ** 12 : 2 ** 14;
+}
 
 function splitOf(chunk: number): ChoiceOf<'split'> {
   return { form: 'split', chunk };
@@ -37,11 +40,13 @@ function splitOf(chunk: number): ChoiceOf<'split'> {
 /** Of few results, so that the whole device takes part. */
 function worthwhileSplit(
   { node, count, length }: ReductionProblem,
-  { software }: DeviceProfile,
+  { core, software }: DeviceProfile,
 ): ChoiceOf<'split'> | undefined {
   const axis = splitAxis(node);
   const wanted = Math.floor((software ? 16 : 128) / count);
-  if (axis === undefined || length < shortReduction * (software ? 2 : 8) || wanted < 2) return undefined;
+  if (axis === undefined || length < shortestSplit(core, software) || wanted < 2) return undefined;
+  // Places of the best of a part are looked up one by one, which is slower than a whole core is.
+  if (core !== undefined && isPositional(node.reduce.combiner)) return undefined;
   const extent = node.reduce.extents[axis]!;
   const chunk = chunkFor(extent, Math.min(wanted, extent / 16));
   return chunk < extent ? splitOf(chunk) : undefined;
@@ -61,22 +66,38 @@ function allSplits({ node }: ReductionProblem): readonly ChoiceOf<'split'>[] {
 
 // ── across neighbours ──────────────────────────────────────────────────────────────────────────────────────
 
-function columnsOf(threadColumns: number): ChoiceOf<'columns'> {
-  return { form: 'columns', threadColumns };
-}
+/** Results beside each other that a core has at once: as many as a line of its cache holds. */
+const inLine = 16;
 
-function firstColumns({ count }: ReductionProblem, { software }: DeviceProfile): ChoiceOf<'columns'> {
-  return columnsOf(Math.max(4, powerFor(count / 4, software ? 16 : 64)));
+/** So many workgroups at least, that all cores have some to the end. */
+const fewestWorkgroups = 16;
+
+function firstColumns({ count }: ReductionProblem, { core, software }: DeviceProfile): ChoiceOf<'columns'> {
+  if (core !== undefined) {
+    const results = count >= inLine * fewestWorkgroups ? inLine : 4;
+    return { form: 'columns', threadColumns: powerFor(count / results / fewestWorkgroups, 16), results };
+  }
+  const threadColumns = Math.max(4, powerFor(count / 4, software ? 16 : 64));
+  return { form: 'columns', threadColumns, results: 4 };
 }
 
 function allColumns(
   { count }: ReductionProblem,
-  { maxInvocationsPerWorkgroup }: DeviceProfile,
+  { core, maxInvocationsPerWorkgroup }: DeviceProfile,
 ): readonly ChoiceOf<'columns'>[] {
-  return powersTo(powerFor(count / 4, maxInvocationsPerWorkgroup)).map(columnsOf);
+  return (core === undefined ? [4] : [4, inLine]).flatMap((results) =>
+    powersTo(powerFor(count / results, maxInvocationsPerWorkgroup)).map(
+      (threadColumns) => ({ form: 'columns', threadColumns, results }) as const,
+    ),
+  );
 }
 
 // ── along neighbours ───────────────────────────────────────────────────────────────────────────────────────
+
+/** How many neighbours an invocation reads at a time along a reduced axis; a core, from any place on. */
+function vectorOf(extent: number, core?: Core): number {
+  return extent % 4 === 0 || (core !== undefined && extent > 4) ? 4 : 1;
+}
 
 /** Whether elements of the dtype are whole words, so that an invocation may store one. */
 function hasWholeWords({ node }: ReductionProblem): boolean {
@@ -87,21 +108,34 @@ function innermost({ reduced }: ReductionProblem): number {
   return reduced.at(-1)?.extent ?? 1;
 }
 
+/** A core has several results at once: sums wait for each other, and what results share is loaded once. */
+function coreRows(problem: ReductionProblem, { core }: DeviceProfile): ChoiceOf<'rows'> {
+  const { count, node } = problem;
+  const several = isPositional(node.reduce.combiner) ? 8 : 4;
+  const results = hasWholeWords(problem) && count < several ? 1 : several;
+  return {
+    form: 'rows',
+    threadRows: powerFor(count / results / fewestWorkgroups, 64),
+    threadColumns: 1,
+    results,
+    vector: vectorOf(innermost(problem), core),
+  };
+}
+
 /**
  * A workgroup of one subgroup (of one invocation, where they are of no fixed size) has several results at
  * once: what they share is loaded once.
  */
-function softwareRows(problem: ReductionProblem, device: DeviceProfile): ChoiceOf<'rows'> {
-  const { core, subgroupSize = 1 } = device;
+function softwareRows(problem: ReductionProblem, { subgroupSize = 1 }: DeviceProfile): ChoiceOf<'rows'> {
   const { count, node } = problem;
   const inner = innermost(problem);
   const isOfPlaces = isPositional(node.reduce.combiner);
-  if (isOfPlaces && hasWholeWords(problem) && core === undefined) {
+  if (isOfPlaces && hasWholeWords(problem)) {
     // To look for places takes long code, of which there is then one copy.
     return { form: 'rows', threadRows: powerFor(count, 64), threadColumns: 1, results: 1, vector: 1 };
   }
   const threadColumns = isOfPlaces || inner < 4 * subgroupSize ? 1 : subgroupSize;
-  const vector = fours(inner / threadColumns, device);
+  const vector = vectorOf(inner / threadColumns);
   if (threadColumns > 1)
     return { form: 'rows', threadRows: 1, threadColumns, results: count >= 32 ? 8 : 4, vector };
   const threadRows = powerFor(Math.ceil(count / 4), count > 4096 ? 64 : 16);
@@ -112,10 +146,13 @@ function softwareRows(problem: ReductionProblem, device: DeviceProfile): ChoiceO
 const searchedAlone = 16;
 
 /** Rows of invocations, each with one result (four, where an invocation has to store whole words). */
-function workgroupRows(problem: ReductionProblem, device: DeviceProfile): ChoiceOf<'rows'> {
-  const vector = fours(innermost(problem), device);
+function workgroupRows(
+  problem: ReductionProblem,
+  { maxInvocationsPerWorkgroup }: DeviceProfile,
+): ChoiceOf<'rows'> {
+  const vector = vectorOf(innermost(problem));
   const results = hasWholeWords(problem) ? 1 : 4;
-  const largest = Math.min(256, device.maxInvocationsPerWorkgroup);
+  const largest = Math.min(256, maxInvocationsPerWorkgroup);
   const share = isPositional(problem.node.reduce.combiner) ? searchedAlone : vector;
   const neighbours = 2 ** Math.floor(Math.log2(innermost(problem) / share));
   const threadColumns = Math.min(largest, Math.max(1, neighbours));
@@ -124,27 +161,27 @@ function workgroupRows(problem: ReductionProblem, device: DeviceProfile): Choice
   return { form: 'rows', threadRows, threadColumns, results, vector };
 }
 
-function allRows(problem: ReductionProblem, device: DeviceProfile): readonly ChoiceOf<'rows'>[] {
-  const { maxInvocationsPerWorkgroup, maxWorkgroupBytes, subgroupSize } = device;
+function allRows(
+  problem: ReductionProblem,
+  { core, maxInvocationsPerWorkgroup, maxWorkgroupBytes, subgroupSize }: DeviceProfile,
+): readonly ChoiceOf<'rows'>[] {
   const inner = innermost(problem);
+  const vector = vectorOf(inner, core);
   /** What invocations meet in: a value each, and its position. */
   const bytes = isPositional(problem.node.reduce.combiner) ? 8 : 4;
   const together = Math.min(maxInvocationsPerWorkgroup, Math.floor(maxWorkgroupBytes / bytes));
-  const vectors = inner % 4 === 0 ? [4] : [...new Set([fours(inner, device), 1])];
-  return vectors.flatMap((vector) =>
-    powersTo(powerFor(inner / vector, 256)).flatMap((threadColumns) =>
-      (hasWholeWords(problem) ? [1, 4, 8] : [4, 8]).flatMap((results) =>
-        [1, 16, 64, 256]
-          .map((threads) => Math.max(1, threads / threadColumns))
-          .filter((threadRows, place, all) => all.indexOf(threadRows) === place)
-          .filter((threadRows) => threadRows === 1 || threadRows * results < 2 * problem.count)
-          .filter((threadRows) => {
-            const threads = threadRows * threadColumns;
-            if (threadColumns === 1) return threads <= maxInvocationsPerWorkgroup;
-            return threads <= together || (threads === subgroupSize && threadRows === 1);
-          })
-          .map((threadRows) => ({ form: 'rows', threadRows, threadColumns, results, vector }) as const),
-      ),
+  return powersTo(powerFor(inner / vector, 256)).flatMap((threadColumns) =>
+    (hasWholeWords(problem) ? [1, 4, 8] : [4, 8]).flatMap((results) =>
+      [1, 16, 64, 256]
+        .map((threads) => Math.max(1, threads / threadColumns))
+        .filter((threadRows, place, all) => all.indexOf(threadRows) === place)
+        .filter((threadRows) => threadRows === 1 || threadRows * results < 2 * problem.count)
+        .filter((threadRows) => {
+          const threads = threadRows * threadColumns;
+          if (threadColumns === 1) return threads <= maxInvocationsPerWorkgroup;
+          return threads <= together || (threads === subgroupSize && threadRows === 1);
+        })
+        .map((threadRows) => ({ form: 'rows', threadRows, threadColumns, results, vector }) as const),
     ),
   );
 }

@@ -23,7 +23,7 @@ export const softmaxChoices: Choosing<SoftmaxProblem, ChoiceOf<SoftmaxForm>> = {
       form: 'stream',
       threadColumns: Math.max(lanes ?? 1, core !== undefined ? 1 : threads),
       rows: own,
-      block: lanes ?? core?.streamed.columns ?? 4,
+      block: lanes ?? 4,
       lanes: lanes !== undefined,
     };
   },

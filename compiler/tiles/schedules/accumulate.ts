@@ -20,6 +20,10 @@ import {
 } from '../tile-expression.ts';
 import type { TileAxis, TileStatement } from '../tile-program.ts';
 
+export type AccumulatorAxes =
+  | readonly [results: TileAxis]
+  | readonly [results: TileAxis, neighbours: TileAxis];
+
 export interface Accumulation {
   readonly combiner: Combiner;
   /** Arithmetic type of what is reduced. */
@@ -28,8 +32,8 @@ export interface Accumulation {
   readonly groups: readonly AxisGroup[];
   /** Their extents, axis by axis. */
   readonly extents: readonly number[];
-  /** Of the accumulator: results, then the neighbours along a row that are read at once. */
-  readonly axes: readonly [TileAxis, TileAxis];
+  /** Of the accumulator: results, then the neighbours along a row that are read at once, where there are. */
+  readonly axes: AccumulatorAxes;
   /**
    * What is reduced, at the iterators of the reduced axes, for each element of the accumulator; `isWithin`
    * where these are known to be before the ends of a run.
@@ -43,28 +47,27 @@ export interface Accumulation {
 export function accumulate(accumulation: Accumulation): TileStatement[] {
   const { combiner, dtype, groups, extents, axes, value, prefix = '' } = accumulation;
   const name = (tile: string) => `${prefix}${tile}`;
+  const [results, neighbours] = axes;
   const place = axes.map((axis, at) => coordinate(at, axis.extent));
-  const walk = (step: Step, isSplit: boolean) => walkAlong(groups, axes[1].extent, step, { prefix, isSplit });
-  const best = element(name('best'), dtype, place);
+  const walk = (step: Step, isSplit: boolean) =>
+    walkAlong(groups, neighbours?.extent ?? 1, step, { prefix, isSplit });
   const identity = identityOf(combiner, dtype);
   if (!isPositional(combiner)) {
+    const soFar = name(neighbours === undefined ? 'result' : 'best');
     return [
-      define(register(name('best'), dtype, axes), identity),
-      ...walk(
-        (iterators, mask, isWithin) => [
-          update(
-            name('best'),
-            combine(combiner, best, masked(mask, value(iterators, isWithin), identity), dtype),
-          ),
-        ],
-        true,
-      ),
-      reduceTiles(combiner, [name('best')], [name('result')]),
+      define(register(soFar, dtype, axes), identity),
+      ...walk((iterators, mask, isWithin) => {
+        const own = masked(mask, value(iterators, isWithin), identity);
+        return [update(soFar, combine(combiner, element(soFar, dtype, place), own, dtype))];
+      }, true),
+      ...(neighbours === undefined ? [] : [reduceTiles(combiner, [soFar], [name('result')])]),
     ];
   }
+  const best = element(name('best'), dtype, place);
   const where = element(name('where'), 'i32', place);
   const candidate = element(name('candidate'), dtype, place);
   const taken = element(name('taken'), 'bool', place);
+  const found = element(name(neighbours === undefined ? 'where' : 'place'), 'i32', place.slice(0, 1));
   return [
     define(register(name('best'), dtype, axes), identity),
     define(register(name('where'), 'i32', axes), constant(nowhere)),
@@ -79,15 +82,13 @@ export function accumulate(accumulation: Accumulation): TileStatement[] {
         update(name('where'), masked(taken, position, where)),
       ];
     }, false),
-    reduceTiles(combiner, [name('best'), name('where')], [name('best_value'), name('place')]),
+    ...(neighbours === undefined
+      ? []
+      : [reduceTiles(combiner, [name('best'), name('where')], [name('best_value'), name('place')])]),
     // Where there is nothing but NaN, the first.
     define(
-      register(name('result'), 'i32', axes.slice(0, 1)),
-      masked(
-        apply('eq', 'bool', element(name('place'), 'i32', place.slice(0, 1)), constant(nowhere)),
-        constant(0),
-        element(name('place'), 'i32', place.slice(0, 1)),
-      ),
+      register(name('result'), 'i32', [results]),
+      masked(apply('eq', 'bool', found, constant(nowhere)), constant(0), found),
     ),
   ];
 }

@@ -16,8 +16,8 @@ import { type AxisGroup, groupIterators, neighbouringLoads } from '../merge-axes
 import type { ScheduledStep } from '../scheduled.ts';
 import { spread, store } from '../tile-builder.ts';
 import { coordinate, element, unflatten } from '../tile-expression.ts';
-import type { ThreadShape, TileAxis } from '../tile-program.ts';
-import { accumulate } from './accumulate.ts';
+import type { ThreadShape } from '../tile-program.ts';
+import { type AccumulatorAxes, accumulate } from './accumulate.ts';
 import { elementCount, type ScheduleContext } from './context.ts';
 import { flatResults } from './flat-results.ts';
 import { mergedGroups } from './map.ts';
@@ -126,8 +126,7 @@ function directionOf(
 
 interface Layout {
   readonly threads: ThreadShape;
-  /** Axes of the accumulator: results, then (along rows) the neighbours that an invocation reads. */
-  readonly axes: readonly [TileAxis, TileAxis];
+  readonly axes: AccumulatorAxes;
 }
 
 function reductionKernel(
@@ -176,8 +175,8 @@ export function beforeEnds({ body, reduce, result }: ReductionNode): Scalar {
   return assumingWithin(body, axes, ends);
 }
 
-function columnLayout({ threadColumns }: ChoiceOf<'columns'>): Layout {
-  const axes = [spread(threadColumns * 4, 'threads', 4), spread(1, 'whole')] as const;
+function columnLayout({ threadColumns, results }: ChoiceOf<'columns'>): Layout {
+  const axes = [spread(threadColumns * results, 'threads', results)] as const;
   return { threads: { rows: 1, columns: threadColumns }, axes };
 }
 

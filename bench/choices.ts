@@ -1,0 +1,87 @@
+/**
+ * How far the first choice of a schedule is from the best that measuring finds: `npm run bench:choices --
+ * [ENTRY…] [--target=wasm|wgsl] [--budget=SECONDS] [--json]`. Each problem of each program is searched by
+ * itself, first and best timed in turns. `RESULTS.md` records what it printed.
+ */
+import { join } from 'node:path';
+import { allTensors } from '../compiler/plan/storages.ts';
+import { printChoice } from '../compiler/tiles/choices/choice-text.ts';
+import { problemKey } from '../compiler/tiles/choices/problem-key.ts';
+import { problemTitle } from '../compiler/tiles/choices/problem-title.ts';
+import { scheduleGraph } from '../compiler/tiles/schedule-graph.ts';
+import { checkFile, lower } from '../driver/compile.ts';
+import { packageRoot } from '../driver/package-root.ts';
+import { onAdapter, onProcessor, type Trier } from '../driver/tuning/trier.ts';
+import { tuneProblem } from '../driver/tuning/tune.ts';
+import { wasmDeviceHere } from '../runtime/wasm/features.ts';
+import { openAdapter } from '../runtime/webgpu/adapter.ts';
+import { openDevice } from '../runtime/webgpu/device.ts';
+import { accepted } from './accepted.ts';
+import { type ChoiceCase, choiceCases } from './choice-cases.ts';
+
+const entries = process.argv.slice(2).filter((argument) => !argument.startsWith('-'));
+const json = process.argv.includes('--json');
+const option = (name: string) =>
+  process.argv.find((argument) => argument.startsWith(`--${name}=`))?.slice(name.length + 3);
+const target = option('target') ?? 'wasm';
+/** Milliseconds for each problem. */
+const budget = 1000 * Number(option('budget') ?? 5);
+
+/** A first choice within this of the best is as good as promised. */
+const promised = 1.3;
+
+const checked = accepted(checkFile(join(packageRoot, 'bench/choices.ricci')));
+const opened =
+  target === 'wgsl'
+    ? await openDevice(await openAdapter({ report: (line) => process.stderr.write(`${line}\n`) }))
+    : undefined;
+const trier = opened === undefined ? onProcessor(wasmDeviceHere()) : onAdapter(opened);
+if (!json) {
+  console.log(`${trier.device.name}: milliseconds of first choices and of the best`);
+  console.log('| entry | problem | first ms | best ms | ratio | tried | first choice | best choice |');
+  console.log('|---|---|---|---|---|---|---|---|');
+}
+const ratios: number[] = [];
+/** What was searched already: programs may have the same problems. */
+const known = new Set<string>();
+for (const each of choiceCases)
+  if (entries.length === 0 || entries.includes(each.entry)) await compare(each, trier);
+if (!json) {
+  const missed = ratios.filter((ratio) => ratio > promised).length;
+  console.log(`${ratios.length} problems, ${missed} of them beyond ${promised}`);
+}
+opened?.destroy();
+
+async function compare({ entry, sizes }: ChoiceCase, on: Trier): Promise<void> {
+  const instance = { entry, sizes: new Map(Object.entries(sizes)), inputDtypes: new Map() };
+  const { optimized } = accepted(lower(checked, instance));
+  const schedule = scheduleGraph(optimized, on.device);
+  const all = allTensors(optimized, schedule);
+  const tensors = (id: number) => all.get(id)!;
+  for (const { problem, choice } of schedule.chosen) {
+    const key = problemKey(problem, tensors);
+    if (known.has(key)) continue;
+    known.add(key);
+    const outcome = await tuneProblem(problem, tensors, on, {
+      ...{ budget, isStopped: () => false },
+      report: (line) => process.stderr.write(`${line}\n`),
+      progress: () => undefined,
+    });
+    const [title, first] = [problemTitle(problem), printChoice(choice)];
+    if (!('choice' in outcome)) {
+      console.log(
+        json ? JSON.stringify({ entry, title, ...outcome }) : `| ${entry} | ${title} | ${outcome.untried} |`,
+      );
+      continue;
+    }
+    const ratio = outcome.first / outcome.milliseconds;
+    ratios.push(ratio);
+    const best = printChoice(outcome.choice);
+    if (json) console.log(JSON.stringify({ entry, title, ...outcome, ratio, first, best }));
+    else {
+      const times = [outcome.first, outcome.milliseconds].map((time) => time.toFixed(3)).join(' | ');
+      const cells = [entry, title, times, ratio.toFixed(2), `${outcome.tried} of ${outcome.all}`];
+      console.log(`| ${[...cells, first, best === first ? 'the same' : best].join(' | ')} |`);
+    }
+  }
+}
