@@ -136,3 +136,18 @@ test('a product costs less in tiles than row by row', () => {
     expect(tiles).toBeLessThan(rows!);
   }
 });
+
+test('a product of few results is cut along what is reduced, and its parts are products', () => {
+  const [x, y] = [tensor(0, 'x', 2050, 16), tensor(1, 'y', 2050, 80)];
+  const gradient = (rows: number, columns: number) => {
+    const result = tensor(2, 'gradient', rows, columns);
+    return graphOf(sumOf(result, apply('mul', at(x, 2, 0), at(y, 2, 1)), 2050), x, y);
+  };
+  const namesOn = (device: DeviceProfile, ...extents: readonly [number, number]) =>
+    scheduleGraph(gradient(...extents), device).steps.map((step) => programOf(step).name);
+  for (const device of [leastDevice, wasmDevice]) {
+    expect(namesOn(device, 16, 64).slice(-2)).toEqual(['contract_gradient_parts', 'reduce_gradient']);
+    expect(namesOn(device, 4, 32)).toContain('contract_gradient');
+  }
+  expect(namesOn(wasmDevice, 16, 80)).toContain('contract_gradient');
+});

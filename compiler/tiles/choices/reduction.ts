@@ -46,8 +46,10 @@ function worthwhileSplit(
   return chunk < extent ? splitOf(chunk) : undefined;
 }
 
-function chunkFor(extent: number, parts: number): number {
-  return Math.ceil(Math.ceil(extent / parts) / 16) * 16;
+/** So many steps, if there can be that many chunks of whole vectors; otherwise the last one is shorter. */
+export function chunkFor(extent: number, parts: number): number {
+  const even = extent / parts;
+  return even % 4 === 0 ? even : Math.ceil(even / 16) * 16;
 }
 
 function allSplits({ node }: ReductionProblem): readonly ChoiceOf<'split'>[] {
@@ -64,8 +66,12 @@ function columnsOf(threadColumns: number): ChoiceOf<'columns'> {
   return { form: 'columns', threadColumns };
 }
 
-function firstColumns({ count }: ReductionProblem, { software }: DeviceProfile): ChoiceOf<'columns'> {
-  return columnsOf(Math.max(4, powerFor(count / 4, software ? 16 : 64)));
+function firstColumns(
+  { count }: ReductionProblem,
+  { software, maxInvocationsPerWorkgroup }: DeviceProfile,
+): ChoiceOf<'columns'> {
+  const most = Math.min(software ? 16 : 64, maxInvocationsPerWorkgroup);
+  return columnsOf(Math.max(4, powerFor(count / 4, most)));
 }
 
 function allColumns(
