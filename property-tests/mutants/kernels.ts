@@ -172,6 +172,12 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'reduce: { combiner, extents: [1], finish: node.reduce.finish },',
       'reductions.ricci: total N=5000',
     ],
+    [
+      'counts what is behind the last chunk of a product',
+      'isRagged ? product(factors.map(withinAxis)) : moved',
+      'moved',
+      'contractions.ricci: transposed_left M=16,K=2090,N=16, on a GPU',
+    ],
   ],
 });
 
@@ -483,8 +489,8 @@ export const reductionMutants: readonly Mutant[] = inFile(
   'adversarial',
   [
     'forgets that all is NaN',
-    'constant(nowhere)),\n        constant(0),',
-    'constant(nowhere)),\n        constant(1),',
+    'constant(nowhere)), constant(0), found)',
+    'constant(nowhere)), constant(1), found)',
     'places: all NaN',
   ],
   [

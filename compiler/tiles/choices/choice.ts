@@ -46,7 +46,7 @@ const rows = z.strictObject({
   vector: count,
 });
 
-/** A reduction across neighbours: each invocation has so many results beside each other, a multiple of four. */
+/** A reduction across neighbours: each invocation has so many results side by side, a multiple of four. */
 const columns = z.strictObject({ form: z.literal('columns'), threadColumns: count, results: count });
 
 /** A reduction in two: over chunks of so many along one axis, then over the chunks. */

@@ -136,3 +136,19 @@ test('a product costs less in tiles than row by row', () => {
     expect(tiles).toBeLessThan(rows!);
   }
 });
+
+test('a product of few results is cut along what is reduced, and its parts are products', () => {
+  const gradient = (rows: number, columns: number, depth: number) => {
+    const [x, y] = [tensor(0, 'x', depth, rows), tensor(1, 'y', depth, columns)];
+    const result = tensor(2, 'gradient', rows, columns);
+    return graphOf(sumOf(result, apply('mul', at(x, 2, 0), at(y, 2, 1)), depth), x, y);
+  };
+  const namesOn = (device: DeviceProfile, ...extents: Parameters<typeof gradient>) =>
+    scheduleGraph(gradient(...extents), device).steps.map((step) => programOf(step).name);
+  const inTwo = ['contract_gradient_parts', 'reduce_gradient'];
+  expect(namesOn(leastDevice, 16, 64, 2050).slice(-2)).toEqual(inTwo);
+  expect(namesOn(wasmDevice, 8, 32, 8200).slice(-2)).toEqual(inTwo);
+  for (const device of [leastDevice, wasmDevice])
+    expect(namesOn(device, 4, 32, 2050)).toContain('contract_gradient');
+  expect(namesOn(wasmDevice, 16, 80, 2050)).toContain('contract_gradient');
+});

@@ -1,4 +1,7 @@
-/** How contractions may be run: in tiles, as thin products, or as the reductions that they are. */
+/**
+ * How contractions may be run: in tiles, as thin products, or as the reductions that they are; and in two,
+ * what is reduced cut into chunks, each of which is a contraction with a choice of its own.
+ */
 import type { GroupedLookup } from '../../graph/graph.ts';
 import type { DeviceProfile } from '../device-profile.ts';
 import type { ContractionProblem } from '../schedules/contraction.ts';
@@ -6,16 +9,16 @@ import { canPanel } from '../schedules/panels.ts';
 import { splitAxis } from '../schedules/split-reduction.ts';
 import type { ChoiceOf } from './choice.ts';
 import { type Choosing, powerFor, powersTo } from './choosing.ts';
-import { type ReductionForm, reductionChoices } from './reduction.ts';
+import { chunkFor, type ReductionForm, reductionChoices } from './reduction.ts';
 
 export type ContractionForm = 'tiles' | 'thin' | ReductionForm;
 
 export const contractionChoices: Choosing<ContractionProblem, ChoiceOf<ContractionForm>> = {
   first: (problem, device) => {
-    if (isThin(problem)) return firstThin(problem, device);
-    if (!isWorthTiling(problem, device)) return reductionChoices.first(problem.reduction, device);
-    if (device.core !== undefined) return coreChunks(problem) ?? coreTiles(problem, device);
-    return device.software ? softwareTiles(problem, device) : workgroupTiles(problem, device);
+    const whole = firstWhole(problem, device);
+    if (whole === undefined) return reductionChoices.first(problem.reduction, device);
+    const chunks = device.core === undefined || isThin(problem) ? undefined : coreChunks(problem);
+    return chunks ?? worthwhileSplit(problem, whole, device) ?? whole;
   },
   all: (problem, device) => [
     ...allTiles(problem, device),
@@ -23,6 +26,67 @@ export const contractionChoices: Choosing<ContractionProblem, ChoiceOf<Contracti
     ...reductionChoices.all(problem.reduction, device),
   ],
 };
+
+/** Undefined where it is best a reduction like any other. */
+function firstWhole(
+  problem: ContractionProblem,
+  device: DeviceProfile,
+): ChoiceOf<'thin'> | TilesChoice | undefined {
+  if (isThin(problem)) return firstThin(problem, device);
+  if (!isWorthTiling(problem, device)) return undefined;
+  if (device.core !== undefined) return coreTiles(problem, device);
+  return device.software ? softwareTiles(problem, device) : workgroupTiles(problem, device);
+}
+
+// ── in two ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Of a long reduced axis and so few results that most of the device would have nothing to do. Where the axis
+ * ends is known in a run only, so that it is not cut then.
+ */
+function worthwhileSplit(
+  problem: ContractionProblem,
+  whole: ChoiceOf<'thin'> | TilesChoice,
+  device: DeviceProfile,
+): ChoiceOf<'split'> | undefined {
+  const { node, batch, rows, columns, reduced } = problem;
+  const axis = splitAxis(node);
+  if (axis === undefined || node.grouped !== undefined || reduced.end !== undefined) return undefined;
+  const { workgroups, shortest, leastWork } = gains[kindOf(device)];
+  const parts = Math.floor(Math.min(workgroups / workgroupsOf(problem, whole), reduced.extent / shortest));
+  const work = batch.extent * rows.extent * columns.extent * reduced.extent;
+  const extent = node.reduce.extents[axis]!;
+  if (parts < 2 || extent < 16 * parts || work < leastWork) return undefined;
+  return { form: 'split', chunk: chunkFor(extent, parts) };
+}
+
+/**
+ * What there must be to gain by another kernel: workgroups that the device is busy with (of a core and a
+ * software adapter, as measured with two cores: shorter chunks also stay in a cache), steps that are worth a
+ * workgroup, and multiply-adds that are worth a launch.
+ */
+const gains = {
+  core: { workgroups: 8, shortest: 1024, leastWork: 2 ** 21 },
+  software: { workgroups: 4, shortest: 1024, leastWork: 2 ** 21 },
+  hardware: { workgroups: 128, shortest: 512, leastWork: 2 ** 19 },
+};
+
+function kindOf({ core, software }: DeviceProfile): keyof typeof gains {
+  if (core !== undefined) return 'core';
+  return software ? 'software' : 'hardware';
+}
+
+function workgroupsOf(
+  { batch, rows, columns }: ContractionProblem,
+  choice: ChoiceOf<'thin'> | TilesChoice,
+): number {
+  // The columns of threads of a thin product share what is reduced.
+  const [high, wide] =
+    choice.form === 'thin'
+      ? [rows.extent, choice.threadRows * choice.columns]
+      : [choice.threadRows * choice.rows, choice.threadColumns * choice.columns];
+  return batch.extent * Math.ceil(rows.extent / high) * Math.ceil(columns.extent / wide);
+}
 
 // ── thin products ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -103,11 +167,13 @@ function coreChunks({
   reduction,
 }: ContractionProblem): ChoiceOf<'split'> | undefined {
   const isFar = rightOrder === 'kn' && 4 * columns.extent * reduced.extent > secondCacheBytes;
-  const isWorthIt = isFar && rows.extent < fewestPanelRows && reduced.extent >= 4 * pagesKnown;
+  const chunk = pagesKnown * Math.max(1, Math.floor(pageBytes / (4 * columns.extent)));
+  const isWorthIt = isFar && rows.extent < fewestPanelRows && reduced.extent >= 4 * chunk;
   if (!isWorthIt || node.grouped !== undefined || splitAxis(reduction.node) === undefined) return undefined;
-  return { form: 'split', chunk: pagesKnown };
+  return { form: 'split', chunk };
 }
 
+const pageBytes = 4096;
 /** Pages whose places a processor has at hand (entries of its first buffer of translations). */
 const pagesKnown = 64;
 

@@ -52,8 +52,10 @@ function worthwhileSplit(
   return chunk < extent ? splitOf(chunk) : undefined;
 }
 
-function chunkFor(extent: number, parts: number): number {
-  return Math.ceil(Math.ceil(extent / parts) / 16) * 16;
+/** So many steps, if there can be that many chunks of whole vectors; otherwise the last one is shorter. */
+export function chunkFor(extent: number, parts: number): number {
+  const even = extent / parts;
+  return even % 4 === 0 ? even : Math.ceil(even / 16) * 16;
 }
 
 function allSplits({ node }: ReductionProblem): readonly ChoiceOf<'split'>[] {
@@ -72,13 +74,13 @@ const inLine = 16;
 /** So many workgroups at least, that all cores have some to the end. */
 const fewestWorkgroups = 16;
 
-function firstColumns({ count }: ReductionProblem, { core, software }: DeviceProfile): ChoiceOf<'columns'> {
-  if (core !== undefined) {
+function firstColumns({ count }: ReductionProblem, device: DeviceProfile): ChoiceOf<'columns'> {
+  if (device.core !== undefined) {
     const results = count >= inLine * fewestWorkgroups ? inLine : 4;
     return { form: 'columns', threadColumns: powerFor(count / results / fewestWorkgroups, 16), results };
   }
-  const threadColumns = Math.max(4, powerFor(count / 4, software ? 16 : 64));
-  return { form: 'columns', threadColumns, results: 4 };
+  const most = Math.min(device.software ? 16 : 64, device.maxInvocationsPerWorkgroup);
+  return { form: 'columns', threadColumns: Math.max(4, powerFor(count / 4, most)), results: 4 };
 }
 
 function allColumns(

@@ -1,6 +1,11 @@
-/** Long reductions with few results: in two kernels, so that the whole device takes part. */
+/**
+ * Long reductions with few results, sums of products among them: in two kernels, so that the whole device
+ * takes part. The first reduces each chunk of one axis by itself, and a product stays one (split-K); the
+ * second puts the chunks together in order, so that results are the same each time.
+ */
 import type { ComputeNode, Scalar } from '../../graph/graph.ts';
 import { apply, integer, mapScalar, constant as scalarConstant, scalarType } from '../../graph/scalar.ts';
+import { contractionOf, factorsOf, product } from '../../optimize/contraction.ts';
 import type { ChoiceOf } from '../choices/choice.ts';
 import { identityValue, isPositional } from '../combiners.ts';
 import type { ScheduledStep } from '../scheduled.ts';
@@ -33,7 +38,10 @@ function withIterators(body: Scalar, iterators: readonly Scalar[]): Scalar {
 
 const iterator = (axis: number): Scalar => ({ op: 'iterator', axis });
 
-/** First over each chunk of one axis and all of the others, then over the chunks. */
+/**
+ * First over each chunk of one axis and all of the others, then over the chunks. What is reduced from one
+ * chunk lies as results do, for products to store whole vectors.
+ */
 function splitPlain(
   node: ReductionNode,
   axis: number,
@@ -47,25 +55,27 @@ function splitPlain(
   const dtype = scalarType(node.body);
   const partial = context.temporary(`${node.result.name}_parts`, {
     dtype: dtype === 'bool' ? 'u32' : dtype,
-    shape: [...shape, parts],
+    shape: [parts, ...shape],
   });
-  // Axes of the first kernel: the output's, the part, then the reduced ones with the chunk in place of its
+  // Axes of the first kernel: the part, the output's, then the reduced ones with the chunk in place of its
   // axis.
-  const position = apply('add', apply('mul', iterator(rank), integer(chunk)), iterator(rank + 1 + axis));
+  const reducedAt = (at: number) => iterator(1 + rank + at);
+  const position = apply('add', apply('mul', iterator(0), integer(chunk)), reducedAt(axis));
   const iterators = [
-    ...shape.map((_, at) => iterator(at)),
-    ...extents.map((_, at) => (at === axis ? position : iterator(rank + 1 + at))),
+    ...shape.map((_, at) => iterator(1 + at)),
+    ...extents.map((_, at) => (at === axis ? position : reducedAt(at))),
   ];
-  const moved = withIterators(node.body, iterators);
   const isRagged = chunk * parts !== extents[axis];
   const identity = scalarConstant(dtype, identityValue(combiner, dtype));
-  const body = isRagged
-    ? apply('select', apply('lt', position, integer(extents[axis]!)), moved, identity)
-    : moved;
+  const isReal = apply('lt', position, integer(extents[axis]!));
+  const withinAxis = (scalar: Scalar) => apply('select', isReal, scalar, identity);
+  const moved = withIterators(node.body, iterators);
+  // A product of factors that are zero behind the end is still a product.
+  const factors = contractionOf(node) === undefined ? [moved] : factorsOf(moved);
   const first: ComputeNode = {
     kind: 'compute',
     result: partial,
-    body,
+    body: isRagged ? product(factors.map(withinAxis)) : moved,
     reduce: {
       combiner,
       extents: extents.map((extent, at) => (at === axis ? chunk : extent)),
@@ -77,12 +87,13 @@ function splitPlain(
     op: 'load',
     tensor: partial.id,
     dtype: partial.dtype,
-    subscripts: [...shape.map((_, at) => iterator(at)), iterator(rank)],
+    subscripts: [iterator(rank), ...shape.map((_, at) => iterator(at))],
   };
   const second: ComputeNode = {
     ...node,
     body: dtype === 'bool' ? { op: 'convert', dtype: 'bool', operand: part } : part,
     reduce: { combiner, extents: [parts], finish: node.reduce.finish },
+    grouped: undefined,
   };
   return [...context.node(first), ...context.node(second)];
 }
