@@ -12,6 +12,7 @@ import { expressionMapper, mapStatement } from './map-expression.ts';
 import { mostUniforms, uniformsOf } from './merge-kernels.ts';
 import type { ScheduledStep } from './scheduled.ts';
 import { allStatements, program } from './tile-builder.ts';
+import type { TileExpression } from './tile-expression.ts';
 import type { Tile, TileProgram, TileStatement } from './tile-program.ts';
 
 type Store = TileStatement & { readonly kind: 'store' };
@@ -122,6 +123,8 @@ interface Pairing {
   /** Tiles of the first kernel that are not the second's, though they begin alike. */
   readonly apart: Set<string>;
   readonly keyOf: ExpressionKey;
+  /** To be asked only of what names tiles and loops that `names` has. */
+  readonly inBoth: (expression: TileExpression) => TileExpression;
   readonly renamed: <S extends TileStatement>(statement: S) => S;
 }
 
@@ -133,7 +136,7 @@ function createPairing(prefix: string, apart: Set<string>): Pairing {
     return expression.op === 'variable' ? { ...expression, name: rename(expression.name) } : expression;
   });
   return {
-    ...{ names, prefix, apart, keyOf: expressionKeys() },
+    ...{ names, prefix, apart, keyOf: expressionKeys(), inBoth: map },
     renamed: (statement) => mapStatement(statement, map, rename) as typeof statement,
   };
 }
@@ -170,7 +173,7 @@ function pairedBodies(
 
 /** Two statements as one where they are alike, and one after the other where they do the same with others. */
 function pairOf(first: TileStatement, second: TileStatement, pairing: Pairing): Paired {
-  const { names, prefix, apart, keyOf, renamed } = pairing;
+  const { names, prefix, apart, keyOf, inBoth, renamed } = pairing;
   if (first.kind === 'define' && second.kind === 'define') {
     const [{ name }, other] = [first.tile, second.tile];
     if (layoutOf(first.tile) !== layoutOf(other)) return 'unlike';
@@ -179,9 +182,9 @@ function pairOf(first: TileStatement, second: TileStatement, pairing: Pairing): 
     return isOne ? [second] : [renamed(first), second];
   }
   if (first.kind === 'loop' && second.kind === 'loop') {
-    const { from, to, step } = renamed(first);
+    const [from, to] = [inBoth(first.from), inBoth(first.to)];
     const isAlike = keyOf(from) === keyOf(second.from) && keyOf(to) === keyOf(second.to);
-    if (!isAlike || step !== second.step) return 'unlike';
+    if (!isAlike || first.step !== second.step) return 'unlike';
     names.set(first.variable, second.variable);
     const body = pairedBodies(first.body, second.body, pairing);
     return typeof body === 'string' ? body : [{ ...second, body }];

@@ -133,6 +133,12 @@ export const mergedMutants: ByFile = faultsOf('compiler/tiles', {
   ],
   'fuse-kernels.ts': [
     [
+      'renames what is inside of a loop before it has names',
+      'const [from, to] = [inBoth(first.from), inBoth(first.to)];',
+      'const { from, to } = renamed(first);',
+      'contractions.ricci: gated M=24,K=20,N=24, on a GPU',
+    ],
+    [
       'computes one of two products',
       "apart.add(tile);\n  return 'again';",
       'return [second];',
