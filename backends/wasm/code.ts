@@ -3,7 +3,9 @@ import { type InstructionName, instructions, type ValueType } from './instructio
 
 export type Expression =
   | { readonly kind: 'i32'; readonly value: number }
+  | { readonly kind: 'i64'; readonly value: bigint }
   | { readonly kind: 'f32'; readonly value: number }
+  | { readonly kind: 'f64'; readonly value: number }
   /** Four 32-bit words. */
   | { readonly kind: 'v128'; readonly words: readonly [number, number, number, number] }
   | { readonly kind: 'local'; readonly local: number; readonly type: ValueType }
@@ -32,7 +34,11 @@ export type Statement =
   | { readonly kind: 'set'; readonly local: number; readonly value: Expression }
   /** An instruction without a result: a store. */
   | { readonly kind: 'do'; readonly expression: Expression }
+  /** A function without a result. */
+  | { readonly kind: 'run'; readonly callee: string; readonly operands: readonly Expression[] }
   | { readonly kind: 'if'; readonly condition: Expression; readonly body: readonly Statement[] }
+  /** At least once, and again while the condition holds. */
+  | { readonly kind: 'repeat'; readonly body: readonly Statement[]; readonly condition: Expression }
   /** `local` = from, from + step, … while below `to`, which stays the same; all are signed. */
   | {
       readonly kind: 'loop';
@@ -54,15 +60,25 @@ export interface FunctionCode {
   readonly exported: boolean;
 }
 
+/** A function of the host's, imported as `runtime.NAME`. */
+export interface ImportedFunction {
+  readonly name: string;
+  readonly parameters: readonly ValueType[];
+  readonly result: ValueType | undefined;
+}
+
 /** Its memory, which all threads share, is imported as `runtime.memory`. */
 export interface ModuleCode {
+  readonly imports?: readonly ImportedFunction[];
   readonly functions: readonly FunctionCode[];
 }
 
 export function typeOf(expression: Expression): ValueType {
   switch (expression.kind) {
     case 'i32':
+    case 'i64':
     case 'f32':
+    case 'f64':
     case 'v128':
       return expression.kind;
     case 'local':

@@ -43,7 +43,13 @@ describe('every instruction', () => {
   });
 
   test('and no others: a wrong type is not valid', () => {
-    const other: { readonly [T in ValueType]: ValueType } = { i32: 'f32', f32: 'v128', v128: 'i32' };
+    const other: { readonly [T in ValueType]: ValueType } = {
+      i32: 'i64',
+      i64: 'f32',
+      f32: 'f64',
+      f64: 'v128',
+      v128: 'i32',
+    };
     for (const name of names) {
       const code = functionOf(name);
       const [first, ...rest] = code.parameters;

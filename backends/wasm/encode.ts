@@ -9,7 +9,13 @@ import { instructions, unsigned, type ValueType } from './instructions.ts';
 /** The most that a memory may have, in pages of 64 KiB. */
 export const mostPages = 65_536;
 
-const typeCodes: { readonly [T in ValueType]: number } = { i32: 0x7f, f32: 0x7d, v128: 0x7b };
+const typeCodes: { readonly [T in ValueType]: number } = {
+  i32: 0x7f,
+  i64: 0x7e,
+  f32: 0x7d,
+  f64: 0x7c,
+  v128: 0x7b,
+};
 const emptyBlock = 0x40;
 const codes = {
   loop: 0x03,
@@ -21,7 +27,9 @@ const codes = {
   setLocal: 0x21,
   teeLocal: 0x22,
   i32: 0x41,
+  i64: 0x42,
   f32: 0x43,
+  f64: 0x44,
   add: 0x6a,
   lessThan: 0x48,
 } as const;
@@ -29,22 +37,31 @@ const vectorConstant = [0xfd, 12] as const;
 const shuffle = [0xfd, 13] as const;
 
 /** Deterministic: the same module gives the same bytes. */
-export function encodeModule({ functions }: ModuleCode): Uint8Array<ArrayBuffer> {
-  const numbers = new Map(functions.map(({ name }, number) => [name, number]));
-  const types = functions.map(({ parameters, result }) => [
+export function encodeModule({ imports = [], functions }: ModuleCode): Uint8Array<ArrayBuffer> {
+  const numbers = new Map([...imports, ...functions].map(({ name }, number) => [name, number]));
+  const types = [
+    ...imports,
+    ...functions.map(({ parameters, result }) => ({ parameters, result: result && typeOf(result) })),
+  ].map(({ parameters, result }) => [
     0x60,
     ...list(parameters.map((type) => [typeCodes[type]])),
-    ...list(result === undefined ? [] : [[typeCodes[typeOf(result)]]]),
+    ...list(result === undefined ? [] : [[typeCodes[result]]]),
+  ]);
+  const imported = imports.map(({ name }, number) => [
+    ...text('runtime'),
+    ...text(name),
+    0x00,
+    ...unsigned(number),
   ]);
   const memory = [...text('runtime'), ...text('memory'), 0x02, 0x03, ...unsigned(1), ...unsigned(mostPages)];
   const exported = functions.flatMap(({ name, exported }, number) =>
-    exported ? [[...text(name), 0x00, ...unsigned(number)]] : [],
+    exported ? [[...text(name), 0x00, ...unsigned(imports.length + number)]] : [],
   );
   const out = new ByteWriter();
   out.push([0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]);
   out.section(1, list(types));
-  out.section(2, list([memory]));
-  out.section(3, list(functions.map((_, number) => unsigned(number))));
+  out.section(2, list([memory, ...imported]));
+  out.section(3, list(functions.map((_, number) => unsigned(imports.length + number))));
   out.section(7, list(exported));
   out.section(10, list(functions.map((code) => sized(functionBody(code, numbers)))));
   return out.bytes();
@@ -71,6 +88,16 @@ function functionBody(code: FunctionCode, numbers: ReadonlyMap<string, number>):
           break;
         case 'do':
           expression(statement.expression);
+          break;
+        case 'run':
+          for (const operand of statement.operands) expression(operand);
+          write(codes.call, ...unsigned(numberOf(statement.callee, numbers)));
+          break;
+        case 'repeat':
+          write(codes.loop, emptyBlock);
+          statements(statement.body);
+          expression(statement.condition);
+          write(codes.branchIf, 0, codes.end);
           break;
         case 'if':
           expression(statement.condition);
@@ -105,8 +132,12 @@ function ownBytes(value: Expression, numbers: ReadonlyMap<string, number>): numb
   switch (value.kind) {
     case 'i32':
       return [codes.i32, ...signed(value.value)];
+    case 'i64':
+      return [codes.i64, ...signedLong(value.value)];
     case 'f32':
       return [codes.f32, ...floatBytes(value.value)];
+    case 'f64':
+      return [codes.f64, ...new Uint8Array(new Float64Array([value.value]).buffer)];
     case 'v128':
       return [...vectorConstant, ...value.words.flatMap(wordBytes)];
     case 'local':
@@ -177,6 +208,19 @@ export function signed(value: number): number[] {
     const low = rest & 127;
     rest >>= 7;
     const isLast = (rest === 0 && (low & 64) === 0) || (rest === -1 && (low & 64) !== 0);
+    bytes.push(isLast ? low : low | 128);
+    if (isLast) return bytes;
+  }
+}
+
+/** LEB128 of an i64. */
+function signedLong(value: bigint): number[] {
+  const bytes: number[] = [];
+  let rest = BigInt.asIntN(64, value);
+  for (;;) {
+    const low = Number(rest & 127n);
+    rest >>= 7n;
+    const isLast = (rest === 0n && (low & 64) === 0) || (rest === -1n && (low & 64) !== 0);
     bytes.push(isLast ? low : low | 128);
     if (isLast) return bytes;
   }

@@ -30,6 +30,14 @@ function printStatement(statement: Statement, indent: string): string[] {
       return [`${indent}(local.set ${statement.local} ${printExpression(statement.value)})`];
     case 'do':
       return [`${indent}${printExpression(statement.expression)}`];
+    case 'run':
+      return [`${indent}${printCall(statement.callee, statement.operands)}`];
+    case 'repeat':
+      return [
+        `${indent}(loop ;; while ${printExpression(statement.condition)}`,
+        ...printBody(statement.body, `${indent}  `),
+        `${indent})`,
+      ];
     case 'if':
       return [
         `${indent}(if ${printExpression(statement.condition)} (then`,
@@ -51,7 +59,9 @@ function printStatement(statement: Statement, indent: string): string[] {
 function printExpression(expression: Expression): string {
   switch (expression.kind) {
     case 'i32':
+    case 'i64':
     case 'f32':
+    case 'f64':
       return `(${expression.kind}.const ${expression.value})`;
     case 'v128':
       return `(v128.const i32x4 ${expression.words.map(hexadecimal).join(' ')})`;
@@ -60,16 +70,20 @@ function printExpression(expression: Expression): string {
     case 'shuffle':
       return `(i8x16.shuffle ;; ${expression.lanes.join(' ')}\n${expression.operands.map(printExpression).join(' ')})`;
     case 'call':
-      return `(call $${[expression.callee, ...expression.operands.map(printExpression)].join(' ')})`;
+      return printCall(expression.callee, expression.operands);
     case 'instruction': {
       const { name, operands, lane, offset = 0 } = expression;
       const immediates = [
         ...(offset === 0 ? [] : [`offset=${offset}`]),
         ...(lane === undefined ? [] : [String(lane)]),
       ];
-      return `(${[name.replace('f32.select', 'select'), ...immediates, ...operands.map(printExpression)].join(' ')})`;
+      return `(${[name.replace(/^...\.select/, 'select'), ...immediates, ...operands.map(printExpression)].join(' ')})`;
     }
   }
+}
+
+function printCall(callee: string, operands: readonly Expression[]): string {
+  return `(call $${[callee, ...operands.map(printExpression)].join(' ')})`;
 }
 
 function hexadecimal(word: number): string {

@@ -252,7 +252,9 @@ function render(
       case 'shuffle':
         return { ...expression, operands: [fill(expression.operands[0]), fill(expression.operands[1])] };
       case 'i32':
+      case 'i64':
       case 'f32':
+      case 'f64':
       case 'v128':
         return expression;
     }
@@ -316,7 +318,9 @@ function countUses(lines: readonly Line[], result: Expression | undefined): Read
         for (const operand of expression.operands) use(operand, depth, weight);
         return;
       case 'i32':
+      case 'i64':
       case 'f32':
+      case 'f64':
       case 'v128':
         return;
     }

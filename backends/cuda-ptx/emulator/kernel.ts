@@ -1,0 +1,180 @@
+/** A kernel of a PTX module made ready to run: its steps, where its registers are, and its WebAssembly. */
+import type { FunctionCode, ImportedFunction } from '../../wasm/code.ts';
+import { encodeModule } from '../../wasm/encode.ts';
+import type { Instruction, PtxFunction, PtxModule, Register, SpecialName, Variable } from '../ptx.ts';
+import { PtxError } from '../ptx-error.ts';
+import { ptxTypes } from '../ptx-types.ts';
+import { type InlinedBody, inlineCalls } from './inline.ts';
+import { laneRules } from './lane-rules.ts';
+import { bookkeepingFor, type KernelContext, LaneWriter } from './lane-writer.ts';
+import { alignTo, header, lanesOfWarp, type MemoryLayout } from './layout.ts';
+import { raceFunctions } from './race-code.ts';
+import { type Step, stepsOf } from './steps.ts';
+import { livenessOf, registersIn } from './uses.ts';
+
+/** What a kernel needs of memory, whatever it is launched with. */
+export interface KernelNeeds {
+  readonly entry: PtxFunction;
+  readonly body: InlinedBody;
+  readonly steps: readonly Step[];
+  /** Offsets of variables in their windows. */
+  readonly offsets: ReadonlyMap<Variable, number>;
+  readonly staticShared: number;
+  readonly localBytes: number;
+  readonly constBytes: number;
+  readonly paramBytes: number;
+  /** Of global memory, with what is in it at first. */
+  readonly globals: readonly Variable[];
+  readonly constants: readonly Variable[];
+}
+
+/** @throws PtxError where there is no such kernel, or it has what is not supported. */
+export function needsOf(module: PtxModule, name: string): KernelNeeds {
+  const entry = module.functions.find((each) => each.name === name && each.isEntry);
+  const kernels = module.functions.filter(({ isEntry }) => isEntry).map((each) => each.name);
+  if (entry?.body === undefined)
+    throw new PtxError(
+      `there is no kernel ${name}; there ${kernels.length === 1 ? 'is' : 'are'} ${kernels.join(', ') || 'none'}`,
+      { line: 1, column: 1 },
+    );
+  const body = inlineCalls(module, entry);
+  const steps = stepsOf(body.statements);
+  const offsets = new Map<Variable, number>();
+  const place = (variables: readonly Variable[], from: number): number => {
+    let end = from;
+    for (const variable of variables) {
+      const start = alignTo(end, variable.alignment);
+      offsets.set(variable, start);
+      end = start + variable.bytes;
+    }
+    return end;
+  };
+  const all = [...module.variables, ...body.variables];
+  const of = (space: Variable['space']): readonly Variable[] => all.filter((each) => each.space === space);
+  const shared = of('shared');
+  // What the launch gives lies behind the rest, all of it at one place.
+  const open = shared.filter(({ bytes }) => bytes === 0);
+  const staticShared = place(
+    shared.filter(({ bytes }) => bytes > 0),
+    0,
+  );
+  const dynamic = alignTo(staticShared, Math.max(16, ...open.map(({ alignment }) => alignment)));
+  for (const variable of open) offsets.set(variable, dynamic);
+  return {
+    ...{ entry, body, steps, offsets },
+    staticShared: open.length > 0 ? dynamic : staticShared,
+    localBytes: alignTo(place(of('local'), 0), 16),
+    constBytes: alignTo(place(of('const'), 0), 16),
+    paramBytes: alignTo(place(entry.parameters, 0), 16),
+    globals: of('global'),
+    constants: of('const'),
+  };
+}
+
+export interface Kernel {
+  readonly needs: KernelNeeds;
+  readonly layout: MemoryLayout;
+  /** Of the registers of one warp. */
+  readonly fileBytes: number;
+  readonly slotOf: (name: Register | SpecialName) => number;
+  readonly specials: readonly SpecialName[];
+  /** By the numbers that the code knows them by. */
+  readonly instructions: readonly Instruction[];
+  readonly roundings: readonly string[];
+  /** Of registers that may be read before they are written: which lanes wrote them. */
+  readonly written: ReadonlyMap<Register, Register>;
+  readonly globalPlaces: ReadonlyMap<Variable, number>;
+  readonly code: Uint8Array<ArrayBuffer>;
+}
+
+export interface CodeOptions {
+  readonly fusedMultiplyAdd: boolean;
+  readonly checksMemory: boolean;
+  readonly checksRaces: boolean;
+}
+
+/** What the code calls of the host. */
+const imports: readonly ImportedFunction[] = [
+  { name: 'fault', parameters: ['i32', 'i32', 'i32', 'i32'], result: undefined },
+  { name: 'raceFault', parameters: ['i32', 'i32', 'i32', 'i32', 'i32'], result: undefined },
+  { name: 'operate', parameters: ['i32', 'f64', 'f64', 'f64'], result: 'f64' },
+  { name: 'narrow', parameters: ['i32', 'f64'], result: 'i32' },
+  { name: 'widen', parameters: ['i32', 'i32'], result: 'f64' },
+  ...['log2', 'sin', 'cos', 'tanh'].map(
+    (name): ImportedFunction => ({ name, parameters: ['f64'], result: 'f64' }),
+  ),
+];
+
+export function stepName(place: number): string {
+  return `step ${place}`;
+}
+
+export function compileKernel(
+  needs: KernelNeeds,
+  layout: MemoryLayout,
+  globalPlaces: ReadonlyMap<Variable, number>,
+  options: CodeOptions,
+): Kernel {
+  const { steps } = needs;
+  const liveness = livenessOf(steps);
+  const slots = new Map<Register | SpecialName, number>();
+  let end: number = header.bytes;
+  const slotOf = (name: Register | SpecialName): number => {
+    const known = slots.get(name);
+    if (known !== undefined) return known;
+    const isWide =
+      typeof name === 'object' ? ptxTypes[name.type].bits === 64 : /^(clock64|globaltimer)$/.test(name);
+    const start = end;
+    slots.set(name, start);
+    end += lanesOfWarp * (isWide ? 8 : 4);
+    return start;
+  };
+  const instructions: Instruction[] = [];
+  const numbers = new Map<Instruction, number>();
+  const roundings: string[] = [];
+  const context: KernelContext = {
+    layout,
+    slotOf,
+    offsetOf: (variable) => globalPlaces.get(variable) ?? needs.offsets.get(variable) ?? 0,
+    // What is wanted at the start has not been written by anybody.
+    written: new Map([...(liveness.before[0] ?? [])].map((each) => [each, bookkeepingFor(each)])),
+    ...options,
+    numberOf: (instruction) => {
+      const known = numbers.get(instruction) ?? instructions.push(instruction) - 1;
+      numbers.set(instruction, known);
+      return known;
+    },
+    roundingNumber: (description) => {
+      const known = roundings.indexOf(description);
+      return known >= 0 ? known : roundings.push(description) - 1;
+    },
+  };
+  const functions = steps.flatMap((step, place): FunctionCode[] => {
+    if (step.kind === 'warp') {
+      // Its registers have a place, whoever reads them.
+      for (const operand of step.instruction.operands) for (const each of registersIn(operand)) slotOf(each);
+      if (step.instruction.guard !== undefined) slotOf(step.instruction.guard.register);
+      for (const operand of step.instruction.operands) if (operand.kind === 'special') slotOf(operand.name);
+      context.numberOf(step.instruction);
+      return [];
+    }
+    const writer = new LaneWriter(context);
+    const where = { end: step.end, last: step.last, place, liveAfter: liveness.after[place]! };
+    return [
+      writer.step(
+        stepName(place),
+        step.instructions,
+        (own, instruction) => laneRules[instruction.op](own, instruction),
+        where,
+      ),
+    ];
+  });
+  const code = encodeModule({ imports, functions: [...functions, ...raceFunctions()] });
+  const { written } = context;
+  for (const register of written.values()) slotOf(register);
+  const specials = [...slots.keys()].filter((name): name is SpecialName => typeof name === 'string');
+  return {
+    ...{ needs, layout, slotOf, specials, instructions, roundings, written, globalPlaces, code },
+    fileBytes: alignTo(end, 64),
+  };
+}

@@ -1,0 +1,326 @@
+/** The code of loads and stores: addresses of any window, checked by the shadow of each byte. */
+import type { Expression } from '../../wasm/code.ts';
+import type { InstructionName } from '../../wasm/instructions.ts';
+import type { Operand } from '../ptx.ts';
+import { bytesOf, ptxTypes } from '../ptx-types.ts';
+import {
+  both,
+  choose,
+  highWords,
+  i32,
+  laneOf,
+  longs,
+  lowWords,
+  run,
+  type Wide,
+  wideOf,
+  words,
+} from './code-text.ts';
+import type { LaneWriter } from './lane-writer.ts';
+import { header, shadow, sink, type Window, windows } from './layout.ts';
+import type { LaneInstruction } from './steps.ts';
+
+type Address = Extract<Operand, { kind: 'address' }>;
+
+/** Where in memory each lane's access is, and which lanes have an address that is nowhere. */
+interface Located {
+  readonly linear: Expression;
+  readonly bad: Expression;
+  readonly address: Wide;
+}
+
+/** The window that an access names, or none for a generic address. */
+export function windowOf(space: string | undefined): Window | undefined {
+  const name = space?.split('::')[0];
+  return name !== undefined && name in windows ? (name as Window) : undefined;
+}
+
+/** The address as the program has it: of a register and an offset, or of a variable. */
+function addressOf(writer: LaneWriter, operand: Address): Wide {
+  const { base, offset } = operand;
+  if (base === undefined) return { low: longs(BigInt(offset)), high: longs(BigInt(offset)) };
+  if (base.kind === 'variable') return writer.wide({ kind: 'symbol', variable: base, offset });
+  const value = writer.wide({ kind: 'register', register: base });
+  if (offset === 0) return value;
+  return writer.holdWide(both(value, (half) => run('i64x2.add', half, longs(BigInt(offset)))));
+}
+
+/** What a function hands to another in `.param` is in local memory. */
+function windowOfAccess(instruction: LaneInstruction, operand: Address): Window | undefined {
+  const window = windowOf(instruction.modifiers.space);
+  const isOwn = operand.base?.kind === 'variable' && operand.base.space === 'local';
+  return window === 'param' && isOwn ? 'local' : window;
+}
+
+function locate(writer: LaneWriter, operand: Address, window: Window | undefined): Located {
+  const address = addressOf(writer, operand);
+  const lower = writer.hold(lowWords(address));
+  const { layout } = writer.context;
+  const global = (): Located => ({
+    linear: lower,
+    bad: run(
+      'v128.or',
+      run('i32x4.ne', highWords(address), words(windows.global)),
+      run('i32x4.ge_u', lower, words(layout.half)),
+    ),
+    address,
+  });
+  const inside = (base: Expression, offset: Expression, bytes: number): Located => {
+    const held = writer.hold(offset);
+    return { linear: run('i32x4.add', base, held), bad: run('i32x4.ge_u', held, words(bytes)), address };
+  };
+  const shared = (): Located => {
+    const offset = run('i32x4.sub', lower, writer.headerWord(header.sharedWindow));
+    return inside(writer.headerWord(header.sharedBase), offset, layout.sharedBytes);
+  };
+  const local = (): Located => {
+    const own = run('i32x4.mul', writer.laneNumbers(), words(layout.localBytes));
+    return inside(run('i32x4.add', writer.headerWord(header.localBase), own), lower, layout.localBytes);
+  };
+  const constant = (): Located => inside(words(layout.constBase), lower, layout.constBytes);
+  const param = (): Located => inside(words(layout.paramBase), lower, layout.paramBytes);
+  const of: { readonly [W in Window]: () => Located } = { global, shared, local, const: constant, param };
+  if (window !== undefined) return of[window]();
+
+  // By its upper half.
+  const upper = writer.hold(highWords(address));
+  let found = global();
+  for (const other of ['shared', 'local', 'const', 'param'] as const) {
+    const here = writer.hold(run('i32x4.eq', upper, words(windows[other])));
+    const there = of[other]();
+    found = {
+      linear: writer.hold(choose(here, there.linear, found.linear)),
+      bad: writer.hold(choose(here, there.bad, found.bad)),
+      address,
+    };
+  }
+  return found;
+}
+
+/** The instructions that move a lane's bytes, by their number. */
+interface Moves {
+  readonly load: InstructionName;
+  readonly store: InstructionName;
+  /** How many of its lanes are one of 32 bits. */
+  readonly stride: number;
+  readonly written: Expression;
+  readonly allocated: Expression;
+}
+
+const moves: { readonly [bytes: number]: Moves } = {
+  1: {
+    ...{ load: 'v128.load8_lane', store: 'v128.store8_lane', stride: 4 },
+    ...{ written: words(shadow.written), allocated: words(shadow.allocated) },
+  },
+  2: {
+    ...{ load: 'v128.load16_lane', store: 'v128.store16_lane', stride: 2 },
+    ...{ written: words(shadow.written * 0x0101), allocated: words(shadow.allocated * 0x0101) },
+  },
+  4: {
+    ...{ load: 'v128.load32_lane', store: 'v128.store32_lane', stride: 1 },
+    ...{ written: words(shadow.written * 0x01010101), allocated: words(shadow.allocated * 0x01010101) },
+  },
+};
+
+/** Addresses of the four lanes, one by one: of lanes that take no part the sink. */
+function laneAddresses(writer: LaneWriter, located: Located): readonly Expression[] {
+  const safe = writer.hold(choose(writer.active(), located.linear, words(sink)));
+  return [0, 1, 2, 3].map((lane) => writer.hold(laneOf('i32x4.extract_lane', safe, lane)));
+}
+
+function gather(
+  writer: LaneWriter,
+  addresses: readonly Expression[],
+  bytes: number,
+  offset: number,
+): Expression {
+  const { load, stride } = moves[bytes]!;
+  let result = words(0);
+  for (const [lane, address] of addresses.entries())
+    result = {
+      kind: 'instruction',
+      name: load,
+      operands: [address, result],
+      lane: lane * stride,
+      offset,
+    };
+  return writer.hold(result);
+}
+
+function scatter(
+  writer: LaneWriter,
+  addresses: readonly Expression[],
+  bytes: number,
+  offset: number,
+  value: Expression,
+): void {
+  const { store, stride } = moves[bytes]!;
+  const held = writer.hold(value);
+  for (const [lane, address] of addresses.entries())
+    writer.do({ kind: 'instruction', name: store, operands: [address, held], lane: lane * stride, offset });
+}
+
+/** 64 bits of four lanes. */
+function gatherWide(writer: LaneWriter, addresses: readonly Expression[], offset: number): Wide {
+  const half = (first: Expression, second: Expression): Expression => {
+    const start: Expression = {
+      kind: 'instruction',
+      name: 'v128.load64_splat',
+      operands: [first],
+      offset,
+    };
+    return writer.hold({
+      kind: 'instruction',
+      name: 'v128.load64_lane',
+      operands: [second, start],
+      lane: 1,
+      offset,
+    });
+  };
+  return { low: half(addresses[0]!, addresses[1]!), high: half(addresses[2]!, addresses[3]!) };
+}
+
+function scatterWide(
+  writer: LaneWriter,
+  addresses: readonly Expression[],
+  offset: number,
+  value: Wide,
+): void {
+  const held = writer.holdWide(value);
+  for (const [lane, address] of addresses.entries())
+    writer.do({
+      kind: 'instruction',
+      name: 'v128.store64_lane',
+      operands: [address, lane < 2 ? held.low : held.high],
+      lane: lane % 2,
+      offset,
+    });
+}
+
+/** What must be so of addresses before they are used. */
+function checkAddresses(writer: LaneWriter, located: Located, bytes: number): Located {
+  const linear = writer.hold(located.linear);
+  // Windows begin at multiples of what any access needs.
+  const misaligned = run('i32x4.ne', run('v128.and', linear, words(bytes - 1)), words(0));
+  const bad = bytes === 1 ? located.bad : run('v128.or', located.bad, misaligned);
+  writer.failWhere(run('v128.and', bad, writer.active()), 'access', located.address);
+  return { ...located, linear };
+}
+
+/** The shadow of what is accessed in words of at most 32 bits must be as expected. */
+function checkShadow(
+  writer: LaneWriter,
+  located: Located,
+  addresses: readonly Expression[],
+  bytes: number,
+  isWrite: boolean,
+): void {
+  const piece = Math.min(bytes, 4);
+  const { written, allocated } = moves[piece]!;
+  const wanted = isWrite ? allocated : written;
+  const { half } = writer.context.layout;
+  let found: Expression | undefined;
+  for (let offset = 0; offset < bytes; offset += piece) {
+    const own = gather(writer, addresses, piece, half + offset);
+    found = found === undefined ? own : run('v128.and', found, own);
+  }
+  const lacking = run('i32x4.ne', run('v128.and', found!, wanted), wanted);
+  writer.failWhere(lacking, 'access', located.address);
+}
+
+function markWritten(writer: LaneWriter, addresses: readonly Expression[], bytes: number): void {
+  const { half } = writer.context.layout;
+  const piece = Math.min(bytes, 4);
+  for (let offset = 0; offset < bytes; offset += piece)
+    scatter(writer, addresses, piece, half + offset, moves[piece]!.written);
+}
+
+/** A read or write of shared memory that no barrier orders after another. */
+function checkRaces(
+  writer: LaneWriter,
+  addresses: readonly Expression[],
+  bytes: number,
+  isWrite: boolean,
+): void {
+  const lanes = writer.hold(run('i32x4.bitmask', writer.active()));
+  const first = writer.hold(laneOf('i32x4.extract_lane', writer.laneNumbers(), 0));
+  for (const [lane, address] of addresses.entries())
+    writer.push({
+      kind: 'if',
+      condition: run('i32.and', lanes, i32(1 << lane)),
+      body: [
+        {
+          kind: 'run',
+          callee: isWrite ? 'noteWrite' : 'noteRead',
+          operands: [
+            writer.warpBase(),
+            run('i32.add', first, i32(lane)),
+            address,
+            i32(bytes),
+            i32(writer.number()),
+          ],
+        },
+      ],
+    });
+}
+
+function elementsOf(operand: Operand): readonly Operand[] {
+  return operand.kind === 'vector' ? operand.elements : [operand];
+}
+
+function prepare(
+  writer: LaneWriter,
+  instruction: LaneInstruction,
+  operand: Operand,
+  count: number,
+  isWrite: boolean,
+): { readonly addresses: readonly Expression[]; readonly size: number } {
+  if (operand.kind !== 'address') return writer.unsupported('an address of this kind');
+  const size = bytesOf(instruction.types[0]!);
+  if (size > 8) writer.unsupported('a type of 128 bits');
+  const bytes = size * count;
+  const window = windowOfAccess(instruction, operand);
+  const { checksMemory, checksRaces } = writer.context;
+  const located = checkAddresses(writer, locate(writer, operand, window), bytes);
+  const addresses = laneAddresses(writer, located);
+  if (checksMemory) checkShadow(writer, located, addresses, bytes, isWrite);
+  // Races are told of shared memory that is named as such.
+  if (checksRaces && window === 'shared') checkRaces(writer, addresses, bytes, isWrite);
+  return { addresses, size };
+}
+
+export function load(writer: LaneWriter, instruction: LaneInstruction): void {
+  const [target, from] = instruction.operands;
+  const results = elementsOf(target!);
+  const { addresses, size } = prepare(writer, instruction, from!, results.length, false);
+  const type = instruction.types[0]!;
+  results.forEach((result, at) => {
+    if (size === 8) {
+      writer.setWide(result, gatherWide(writer, addresses, at * size));
+      return;
+    }
+    const value = gather(writer, addresses, size, at * size);
+    if (ptxTypes[type].class !== 'signed') {
+      writer.setWord(result, value);
+      return;
+    }
+    const width = result.kind === 'register' ? ptxTypes[result.register.type].bits : 32;
+    const shift = i32(32 - 8 * size);
+    const extended =
+      size === 4 ? value : writer.hold(run('i32x4.shr_s', run('i32x4.shl', value, shift), shift));
+    if (width === 64)
+      writer.setWide(result, wideOf(extended, writer.hold(run('i32x4.shr_s', extended, i32(31)))));
+    else writer.setWord(result, width === 16 ? run('v128.and', extended, words(0xffff)) : extended);
+  });
+}
+
+export function store(writer: LaneWriter, instruction: LaneInstruction): void {
+  const [to, source] = instruction.operands;
+  const values = elementsOf(source!);
+  const { addresses, size } = prepare(writer, instruction, to!, values.length, true);
+  values.forEach((value, at) => {
+    if (size === 8) scatterWide(writer, addresses, at * size, writer.wide(value));
+    else scatter(writer, addresses, size, at * size, writer.word(value));
+  });
+  if (writer.context.checksMemory) markWritten(writer, addresses, size * values.length);
+}

@@ -1,0 +1,58 @@
+/** Where things are in the memory of a run, and how the addresses that a kernel sees are told apart. */
+
+/**
+ * Upper halves of generic addresses. A generic address of a global byte has its place in the memory below,
+ * one of any other window its offset in that window. 0 is nowhere: null, and what comes of it.
+ */
+export const windows = { global: 1, shared: 2, local: 3, const: 4, param: 5 } as const;
+export type Window = keyof typeof windows;
+
+/** Of a cluster's blocks: shared addresses have the block's rank above this bit. */
+export const rankShift = 24;
+
+/** Lanes that take no part in an access read and write here. */
+export const sink = 0;
+export const sinkBytes = 256;
+
+/**
+ * For each byte of memory there is one in the second half that tells what it is: bit 0 that it belongs to
+ * something, bit 1 that it was written.
+ */
+export const shadow = { none: 0, allocated: 1, written: 3 } as const;
+
+/** Of the file of a warp's registers: words for all lanes, before the registers. */
+export const header = {
+  /** Where its block's shared memory is. */
+  sharedBase: 0,
+  /** The rank of its block, shifted as in addresses. */
+  sharedWindow: 4,
+  /** Of lane 0: those of the others follow. */
+  localBase: 8,
+  /** How often the last step was run: more than once where it is a loop by itself. */
+  rounds: 12,
+  /** Of the races' bookkeeping: the warp's number in its block, its clocks, and the records of words. */
+  warpNumber: 16,
+  clocks: 20,
+  records: 24,
+  warpCount: 28,
+  /** An access that went wrong: 64 bits for each lane of four. */
+  badAddress: 32,
+  bytes: 64,
+} as const;
+
+export const lanesOfWarp = 32;
+
+export interface MemoryLayout {
+  /** Bytes of the first half; the shadow of address a is at a + half. */
+  readonly half: number;
+  readonly paramBase: number;
+  readonly paramBytes: number;
+  readonly constBase: number;
+  readonly constBytes: number;
+  readonly sharedBytes: number;
+  readonly localBytes: number;
+}
+
+export function alignTo(value: number, alignment: number): number {
+  return Math.ceil(value / alignment) * alignment;
+}

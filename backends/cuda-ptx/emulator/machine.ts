@@ -1,0 +1,435 @@
+/** The state of a run: memory, blocks, warps, and access to them as the operations of warps need it. */
+import type { Guard, Instruction, Operand, Register } from '../ptx.ts';
+import { PtxError } from '../ptx-error.ts';
+import { bytesOf, ptxTypes } from '../ptx-types.ts';
+import { EmulatorFault, type FaultKind } from './fault.ts';
+import type { Kernel } from './kernel.ts';
+import { windowOf } from './lane-memory.ts';
+import { header, rankShift, shadow, type Window, windows } from './layout.ts';
+import { clockRowBytes } from './race-code.ts';
+
+export interface Memory {
+  readonly memory: WebAssembly.Memory;
+  readonly bytes: Uint8Array;
+  readonly words: Int32Array;
+  readonly view: DataView;
+}
+
+/** Lanes of a warp that are at the same step. */
+export interface Fragment {
+  step: number;
+  /** A bit for each lane. */
+  mask: number;
+  /** Waits for other lanes of its warp, or for something to happen. */
+  waits: boolean;
+}
+
+export interface Warp {
+  readonly block: Block;
+  readonly number: number;
+  /** Where its registers are. */
+  readonly base: number;
+  fragments: Fragment[];
+  /** Lanes that have not left. */
+  live: number;
+  /** The barrier that it has come to, until the others have. */
+  barrier: number | undefined;
+  /** Copies that were not committed yet, and those that were, the oldest first. */
+  pendingCopies: Copy[];
+  copyGroups: Copy[][];
+}
+
+/** Bytes that are on their way to shared memory. */
+export interface Copy {
+  readonly from: number;
+  readonly to: number;
+  /** Of which the first come from there, and the others are zero. */
+  readonly bytes: number;
+  readonly given: number;
+  done: boolean;
+}
+
+export interface Barrier {
+  arrived: number;
+  /** Of threads, as the first to come has said. */
+  expected: number | undefined;
+  waiting: Warp[];
+  /** Warps that arrived without waiting. */
+  passed: Warp[];
+  /** Of `bar.red`. */
+  votes: number;
+  agreed: number;
+  by: Instruction | undefined;
+}
+
+export interface Block {
+  readonly index: readonly [number, number, number];
+  readonly rank: number;
+  readonly warps: Warp[];
+  readonly sharedBase: number;
+  readonly clocks: number;
+  readonly barriers: Map<number, Barrier>;
+  readonly threads: number;
+}
+
+/** How long copies that nobody has waited for take: as long as they may, no time, or a random time. */
+export type CopyTiming = 'late' | 'early' | { readonly seed: number };
+
+export interface Buffer {
+  readonly name: string;
+  readonly start: number;
+  readonly bytes: number;
+}
+
+export interface Access {
+  readonly bytes: number;
+  readonly isWrite: boolean;
+  /** Where it is not that of its bytes. */
+  readonly alignment?: number;
+}
+
+export class Machine {
+  readonly kernel: Kernel;
+  readonly memory: Memory;
+  readonly buffers: readonly Buffer[];
+  readonly checksMemory: boolean;
+  readonly checksRaces: boolean;
+  readonly timing: CopyTiming;
+  readonly functions: readonly ((base: number, mask: number) => number)[];
+  readonly noteRead: RaceCheck;
+  readonly noteWrite: RaceCheck;
+  /** Those that are resident, by where their registers are. */
+  readonly warps = new Map<number, Warp>();
+  private random: number;
+
+  constructor(parts: {
+    readonly kernel: Kernel;
+    readonly memory: Memory;
+    readonly buffers: readonly Buffer[];
+    readonly checksMemory: boolean;
+    readonly checksRaces: boolean;
+    readonly timing: CopyTiming;
+    readonly functions: readonly ((base: number, mask: number) => number)[];
+    readonly noteRead: RaceCheck;
+    readonly noteWrite: RaceCheck;
+  }) {
+    this.kernel = parts.kernel;
+    this.memory = parts.memory;
+    this.buffers = parts.buffers;
+    this.checksMemory = parts.checksMemory;
+    this.checksRaces = parts.checksRaces;
+    this.timing = parts.timing;
+    this.functions = parts.functions;
+    this.noteRead = parts.noteRead;
+    this.noteWrite = parts.noteWrite;
+    this.random = typeof parts.timing === 'object' ? parts.timing.seed | 1 : 1;
+  }
+
+  /** Marsaglia's xorshift: whether something that may happen at any time happens now. */
+  happensNow(): boolean {
+    this.random ^= this.random << 13;
+    this.random ^= this.random >>> 17;
+    this.random ^= this.random << 5;
+    return (this.random & 3) === 0;
+  }
+
+  warpAt(base: number): Warp {
+    return this.warps.get(base)!;
+  }
+
+  // ── registers ────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Where in `memory.words` the register's word of lane 0 is. */
+  slot(warp: Warp, register: Register): number {
+    return (warp.base + this.kernel.slotOf(register)) >>> 2;
+  }
+
+  word(warp: Warp, operand: Operand, lane: number): number {
+    switch (operand.kind) {
+      case 'register': {
+        const wide = ptxTypes[operand.register.type].bits === 64;
+        return this.memory.words[this.slot(warp, operand.register) + (wide ? 2 * lane : lane)]!;
+      }
+      case 'not':
+        return ~this.memory.words[this.slot(warp, operand.register) + lane]!;
+      case 'special':
+        return this.memory.words[((warp.base + this.kernel.slotOf(operand.name)) >>> 2) + lane]!;
+      case 'integer':
+        return Number(BigInt.asIntN(32, operand.value));
+      case 'float':
+        return Number(BigInt.asIntN(32, operand.bits));
+      case 'symbol': {
+        const place = (this.kernel.needs.offsets.get(operand.variable) ?? 0) + operand.offset;
+        return operand.variable.space === 'shared' ? place | (warp.block.rank << rankShift) : place;
+      }
+      default:
+        throw new EmulatorFault('wrong operand', `an operand of the kind ${operand.kind}`, undefined);
+    }
+  }
+
+  /** The upper 32 bits of a 64-bit operand. */
+  upperWord(warp: Warp, operand: Operand, lane: number): number {
+    switch (operand.kind) {
+      case 'register': {
+        if (ptxTypes[operand.register.type].bits !== 64) return 0;
+        return this.memory.words[this.slot(warp, operand.register) + 2 * lane + 1]!;
+      }
+      case 'integer':
+        return Number(BigInt.asIntN(32, operand.value >> 32n));
+      case 'float':
+        return Number(BigInt.asIntN(32, operand.bits >> 32n));
+      default:
+        return 0;
+    }
+  }
+
+  long(warp: Warp, operand: Operand, lane: number): bigint {
+    const low = BigInt(this.word(warp, operand, lane) >>> 0);
+    return (BigInt(this.upperWord(warp, operand, lane) >>> 0) << 32n) | low;
+  }
+
+  setWord(warp: Warp, operand: Operand, lane: number, value: number): void {
+    if (operand.kind !== 'register') return;
+    const at = this.slot(warp, operand.register);
+    const { bits } = ptxTypes[operand.register.type];
+    if (bits === 64) {
+      this.memory.words[at + 2 * lane] = value;
+      this.memory.words[at + 2 * lane + 1] = 0;
+    } else this.memory.words[at + lane] = bits === 16 ? value & 0xffff : value;
+    this.markRegister(warp, operand.register, lane);
+  }
+
+  setLong(warp: Warp, operand: Operand, lane: number, value: bigint): void {
+    if (operand.kind !== 'register') return;
+    const at = this.slot(warp, operand.register) + 2 * lane;
+    this.memory.words[at] = Number(BigInt.asIntN(32, value));
+    this.memory.words[at + 1] = Number(BigInt.asIntN(32, value >> 32n));
+    this.markRegister(warp, operand.register, lane);
+  }
+
+  setPredicate(warp: Warp, operand: Operand, lane: number, value: boolean): void {
+    if (operand.kind === 'register') this.setWord(warp, operand, lane, value ? -1 : 0);
+  }
+
+  private markRegister(warp: Warp, register: Register, lane: number): void {
+    const written = this.kernel.written.get(register);
+    if (written !== undefined) this.memory.words[this.slot(warp, written) + lane] = -1;
+  }
+
+  /** The lanes of the mask for which a guard holds. */
+  guarded(warp: Warp, mask: number, guard: Guard | undefined): number {
+    if (guard === undefined) return mask;
+    const at = this.slot(warp, guard.register);
+    let holds = 0;
+    for (let lane = 0; lane < 32; lane++) if (this.memory.words[at + lane] !== 0) holds |= 1 << lane;
+    return mask & (guard.negated ? ~holds : holds);
+  }
+
+  // ── memory ───────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Where an access of a lane is in memory, which is checked to be something that it may access. */
+  locate(
+    warp: Warp,
+    lane: number,
+    operand: Operand,
+    space: string | undefined,
+    access: Access,
+    instruction: Instruction,
+  ): number {
+    if (operand.kind !== 'address')
+      throw this.fault('wrong operand', 'this is no address', warp, lane, instruction);
+    const { base, offset } = operand;
+    let address: bigint;
+    if (base === undefined) address = BigInt(offset);
+    else if (base.kind === 'register')
+      address = BigInt.asUintN(
+        64,
+        this.long(warp, { kind: 'register', register: base }, lane) + BigInt(offset),
+      );
+    else if (base.space === 'global')
+      address = (BigInt(windows.global) << 32n) + BigInt((this.kernel.globalPlaces.get(base) ?? 0) + offset);
+    else address = BigInt(this.word(warp, { kind: 'symbol', variable: base, offset }, lane) >>> 0);
+    return this.locateAt(warp, lane, address, windowOf(space), access, instruction);
+  }
+
+  private locateAt(
+    warp: Warp,
+    lane: number,
+    address: bigint,
+    named: Window | undefined,
+    access: Access,
+    instruction: Instruction,
+  ): number {
+    const found = this.linear(warp, lane, address, named);
+    const refuse = (kind: FaultKind, why: string): EmulatorFault => {
+      const verb = access.isWrite ? 'writes' : 'reads';
+      const where = describeAddress(this.buffers, address, found?.window ?? named, found?.linear);
+      return this.fault(kind, `${verb} ${access.bytes} bytes at ${where}${why}`, warp, lane, instruction);
+    };
+    if (found === undefined) throw refuse('out of bounds', '');
+    const { linear } = found;
+    if (linear % (access.alignment ?? access.bytes) !== 0)
+      throw refuse('misaligned access', `, which is no multiple of ${access.alignment ?? access.bytes}`);
+    const { half } = this.kernel.layout;
+    for (let at = half + linear; at < half + linear + access.bytes; at++) {
+      const state = this.memory.bytes[at] ?? shadow.none;
+      if (state === shadow.none) throw refuse('out of bounds', '');
+      if (this.checksMemory && !access.isWrite && state !== shadow.written)
+        throw refuse('uninitialised memory', ', which nobody has written');
+    }
+    if (access.isWrite) this.memory.bytes.fill(shadow.written, half + linear, half + linear + access.bytes);
+    return linear;
+  }
+
+  /** Of a load or store of lanes, which found that it may not be. */
+  accessFault(warp: Warp, lane: number, address: bigint, instruction: Instruction): EmulatorFault {
+    const isWrite = instruction.op === 'st';
+    const size = bytesOf(instruction.types[0]!);
+    const bytes = size * Number(instruction.modifiers.vector?.slice(1) ?? 1);
+    const place = instruction.operands[isWrite ? 0 : 1]!;
+    const isOwn = place.kind === 'address' && place.base?.kind === 'variable' && place.base.space === 'local';
+    const window = isOwn ? 'local' : windowOf(instruction.modifiers.space);
+    try {
+      this.locateAt(warp, lane, address, window, { bytes, isWrite }, instruction);
+    } catch (fault) {
+      if (fault instanceof EmulatorFault) return fault;
+      throw fault;
+    }
+    return this.fault('out of bounds', `uses 0x${address.toString(16)}`, warp, lane, instruction);
+  }
+
+  private linear(
+    warp: Warp,
+    lane: number,
+    address: bigint,
+    named: Window | undefined,
+  ): { readonly window: Window; readonly linear: number } | undefined {
+    const upper = Number(address >> 32n);
+    const lower = Number(address & 0xffffffffn);
+    const window =
+      named ?? (Object.keys(windows) as Window[]).find((each) => windows[each] === upper) ?? undefined;
+    if (window === undefined || (window === 'global' && upper !== windows.global)) return undefined;
+    const { layout } = this.kernel;
+    const within = (base: number, offset: number, bytes: number) =>
+      offset >= 0 && offset < bytes ? { window, linear: base + offset } : undefined;
+    switch (window) {
+      case 'global':
+        return within(0, lower, layout.half);
+      case 'shared': {
+        const offset = lower - (warp.block.rank << rankShift);
+        return within(warp.block.sharedBase, offset, layout.sharedBytes);
+      }
+      case 'local': {
+        const first = this.memory.view.getInt32(warp.base + header.localBase, true);
+        return within(first + lane * layout.localBytes, lower, layout.localBytes);
+      }
+      case 'const':
+        return within(layout.constBase, lower, layout.constBytes);
+      case 'param':
+        return within(layout.paramBase, lower, layout.paramBytes);
+    }
+  }
+
+  /** Says of an access of shared memory that it happened, to whom looks for races. */
+  note(
+    warp: Warp,
+    lane: number,
+    linear: number,
+    bytes: number,
+    isWrite: boolean,
+    instruction: Instruction,
+  ): void {
+    if (!this.checksRaces) return;
+    const { sharedBase } = warp.block;
+    if (linear < sharedBase || linear >= sharedBase + this.kernel.layout.sharedBytes) return;
+    const number = this.kernel.instructions.indexOf(instruction);
+    (isWrite ? this.noteWrite : this.noteRead)(warp.base, lane, linear, bytes, number);
+  }
+
+  // ── clocks ───────────────────────────────────────────────────────────────────────────────────────────────
+
+  private clockRow(block: Block, number: number): number {
+    return (block.clocks + number * clockRowBytes) >>> 2;
+  }
+
+  /** What follows at a warp is later than what it did. */
+  advance(warp: Warp): void {
+    const at = this.clockRow(warp.block, warp.number) + warp.number;
+    this.memory.words[at] = this.memory.words[at]! + 1;
+  }
+
+  /** All these warps have heard of all that these did. */
+  meet(warps: readonly Warp[], arrived: readonly Warp[]): void {
+    const count = arrived[0]?.block.warps.length ?? 0;
+    for (let other = 0; other < count; other++) {
+      let latest = 0;
+      for (const each of arrived) {
+        const known = this.memory.words[this.clockRow(each.block, each.number) + other]!;
+        if (known > latest) latest = known;
+      }
+      for (const each of warps) {
+        const at = this.clockRow(each.block, each.number) + other;
+        if (this.memory.words[at]! < latest) this.memory.words[at] = latest;
+      }
+    }
+    for (const each of new Set([...warps, ...arrived])) this.advance(each);
+  }
+
+  // ── faults ───────────────────────────────────────────────────────────────────────────────────────────────
+
+  unsupported(instruction: Instruction): PtxError {
+    return new PtxError(`${instruction.text} is not supported`, instruction.place);
+  }
+
+  thread(warp: Warp, lane: number): string {
+    return `thread ${warp.number * 32 + lane} of block (${warp.block.index.join(', ')})`;
+  }
+
+  fault(
+    kind: FaultKind,
+    what: string,
+    warp: Warp,
+    lane: number,
+    instruction: Instruction | undefined,
+  ): EmulatorFault {
+    return new EmulatorFault(kind, `${kind}: ${this.thread(warp, lane)} ${what}`, instruction);
+  }
+}
+
+export type RaceCheck = (base: number, lane: number, address: number, bytes: number, number: number) => void;
+
+export function firstLane(mask: number): number {
+  return 31 - Math.clz32(mask & -mask);
+}
+
+export function countLanes(mask: number): number {
+  let count = 0;
+  for (let rest = mask; rest !== 0; rest &= rest - 1) count++;
+  return count;
+}
+
+/** An address in words: of global memory by the buffer that it is in or nearest to. */
+export function describeAddress(
+  buffers: readonly Buffer[],
+  address: bigint,
+  window: Window | undefined,
+  linear: number | undefined,
+): string {
+  const text = `0x${address.toString(16)}`;
+  if (window !== undefined && window !== 'global') return `${text} of ${window} memory`;
+  if (address >> 32n !== BigInt(windows.global) && linear === undefined) return `${text}, which is nowhere`;
+  const place = linear ?? Number(address & 0xffffffffn);
+  let nearest: { readonly distance: number; readonly words: string } | undefined;
+  for (const { name, start, bytes } of buffers) {
+    const offset = place - start;
+    const end = offset - bytes;
+    const [distance, words] =
+      offset < 0
+        ? [-offset, `${-offset} bytes before ${name}`]
+        : end >= 0
+          ? [end + 1, `${end} bytes past the end of ${name}, which has ${bytes} bytes`]
+          : [0, `byte ${offset} of ${name}, which has ${bytes} bytes`];
+    if (nearest === undefined || distance < nearest.distance) nearest = { distance, words };
+  }
+  return nearest?.words ?? text;
+}

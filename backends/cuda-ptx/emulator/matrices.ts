@@ -1,0 +1,306 @@
+/** Matrices whose elements are dealt out over the lanes of a warp: `ldmatrix`, `stmatrix`, `mma`. */
+import type { Instruction, Operand } from '../ptx.ts';
+import { type PtxType, ptxTypes } from '../ptx-types.ts';
+import { firstLane, type Machine, type Warp } from './machine.ts';
+import type { Operation } from './operation.ts';
+import { type FloatFormat, narrow, widen } from './soft-float.ts';
+import type { WarpInstruction } from './steps.ts';
+
+function elementsOf(operand: Operand): readonly Operand[] {
+  return operand.kind === 'vector' ? operand.elements : [operand];
+}
+
+/** All lanes of the warp take part, or the instruction means nothing. */
+function isTogether(warp: Warp, lanes: number): boolean {
+  return lanes === -1 || lanes === warp.live;
+}
+
+function demandWholeWarp(machine: Machine, warp: Warp, lanes: number, instruction: WarpInstruction): void {
+  if (lanes !== -1)
+    throw machine.fault(
+      'lanes apart',
+      'is in a warp that has not all its lanes, which this instruction needs',
+      warp,
+      firstLane(lanes),
+      instruction,
+    );
+}
+
+/** Where the rows of 16 bytes are that eight lanes each name. */
+function rowsOf(
+  machine: Machine,
+  warp: Warp,
+  place: Operand,
+  count: number,
+  isWrite: boolean,
+  instruction: WarpInstruction,
+): readonly number[] {
+  return Array.from({ length: 8 * count }, (_, lane) => {
+    const access = { bytes: 16, isWrite };
+    const linear = machine.locate(warp, lane, place, instruction.modifiers.space, access, instruction);
+    machine.note(warp, lane, linear, 16, isWrite, instruction);
+    return linear;
+  });
+}
+
+/** A lane has two neighbours of a row; transposed, of a column. */
+const loadMatrices: Operation = (machine, warp, lanes, instruction) => {
+  if (!isTogether(warp, lanes)) return 'wait';
+  demandWholeWarp(machine, warp, lanes, instruction);
+  const [to, place] = instruction.operands as [Operand, Operand];
+  const results = elementsOf(to);
+  demandCount(machine, warp, instruction, results.length);
+  const rows = rowsOf(machine, warp, place, results.length, false, instruction);
+  const { view } = machine.memory;
+  const transposes = instruction.modifiers.trans !== undefined;
+  results.forEach((result, matrix) => {
+    for (let lane = 0; lane < 32; lane++) {
+      const [outer, inner] = [lane >> 2, 2 * (lane & 3)];
+      const element = (row: number, column: number): number =>
+        view.getUint16(rows[8 * matrix + row]! + 2 * column, true);
+      const first = transposes ? element(inner, outer) : element(outer, inner);
+      const second = transposes ? element(inner + 1, outer) : element(outer, inner + 1);
+      machine.setWord(warp, result, lane, first | (second << 16));
+    }
+  });
+  return 'next';
+};
+
+const storeMatrices: Operation = (machine, warp, lanes, instruction) => {
+  if (!isTogether(warp, lanes)) return 'wait';
+  demandWholeWarp(machine, warp, lanes, instruction);
+  const [place, from] = instruction.operands as [Operand, Operand];
+  const sources = elementsOf(from);
+  demandCount(machine, warp, instruction, sources.length);
+  const rows = rowsOf(machine, warp, place, sources.length, true, instruction);
+  const { view } = machine.memory;
+  const transposes = instruction.modifiers.trans !== undefined;
+  sources.forEach((source, matrix) => {
+    for (let lane = 0; lane < 32; lane++) {
+      const [outer, inner] = [lane >> 2, 2 * (lane & 3)];
+      const word = machine.word(warp, source, lane);
+      for (const [next, half] of [word & 0xffff, word >>> 16].entries()) {
+        const [row, column] = transposes ? [inner + next, outer] : [outer, inner + next];
+        view.setUint16(rows[8 * matrix + row]! + 2 * column, half, true);
+      }
+    }
+  });
+  return 'next';
+};
+
+function demandCount(machine: Machine, warp: Warp, instruction: WarpInstruction, count: number): void {
+  const { shape, count: written } = instruction.modifiers;
+  if (shape !== 'm8n8' || written !== `x${count}` || instruction.types[0] !== 'b16')
+    throw machine.fault('wrong operand', `has ${count} registers, or another shape`, warp, 0, instruction);
+}
+
+// ── products ───────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Values of the elements of a register, of the type. */
+function unpack(word: number, upper: number, type: PtxType, into: Float64Array, at: number): void {
+  switch (type) {
+    case 'f64': {
+      scratch.setInt32(0, word, true);
+      scratch.setInt32(4, upper, true);
+      into[at] = scratch.getFloat64(0, true);
+      return;
+    }
+    case 'f32':
+    case 'tf32':
+      scratch.setInt32(0, type === 'tf32' ? word & ~0x1fff : word, true);
+      into[at] = scratch.getFloat32(0, true);
+      return;
+    case 's32':
+      into[at] = word;
+      return;
+    case 'bf16':
+      scratch.setInt32(0, word << 16, true);
+      into[at] = scratch.getFloat32(0, true);
+      scratch.setInt32(0, word & 0xffff0000, true);
+      into[at + 1] = scratch.getFloat32(0, true);
+      return;
+    case 'f16':
+      into[at] = halves[word & 0xffff]!;
+      into[at + 1] = halves[word >>> 16]!;
+      return;
+    case 's8':
+    case 'u8':
+      for (let byte = 0; byte < 4; byte++) {
+        const bits = (word >>> (8 * byte)) & 255;
+        into[at + byte] = type === 's8' ? (bits << 24) >> 24 : bits;
+      }
+      return;
+    default:
+      for (let byte = 0; byte < 4; byte++)
+        into[at + byte] = widen((word >>> (8 * byte)) & 255, type as FloatFormat);
+  }
+}
+
+const scratch = new DataView(new ArrayBuffer(8));
+/** All numbers of f16. */
+const halves = Float32Array.from({ length: 65_536 }, (_, bits) => widen(bits, 'f16'));
+
+interface Shape {
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+}
+
+/**
+ * Where the elements of a lane are (PTX ISA, "Matrix fragments for mma.m16n8kK"): with g = lane / 4 and
+ * t = lane % 4, a register of A has row g or g + 8 and neighbours along k from those of t on; one of B has
+ * column g; C has columns 2t and 2t + 1.
+ */
+interface Fragments {
+  /** Of each lane and element, the place in the matrix, row by row. */
+  readonly a: Int32Array;
+  readonly b: Int32Array;
+  readonly c: Int32Array;
+}
+
+const known = new Map<string, Fragments>();
+
+function fragmentsOf({ m, n, k }: Shape, elementBits: number): Fragments {
+  const key = `${m} ${n} ${k} ${elementBits}`;
+  const found = known.get(key);
+  if (found !== undefined) return found;
+  const packed = elementBits === 64 ? 1 : 32 / elementBits;
+  const perLaneA = (m * k) / 32;
+  const perLaneB = (k * n) / 32;
+  const perLaneC = (m * n) / 32;
+  const [a, b, c] = [perLaneA, perLaneB, perLaneC].map((count) => new Int32Array(32 * count)) as [
+    Int32Array,
+    Int32Array,
+    Int32Array,
+  ];
+  for (let lane = 0; lane < 32; lane++) {
+    const [g, t] = [lane >> 2, lane & 3];
+    for (let at = 0; at < perLaneA; at++) {
+      const register = Math.floor(at / packed);
+      const row = m === 8 ? g : g + 8 * (register & 1);
+      const group = m === 8 ? register : register >> 1;
+      a[lane * perLaneA + at] = row * k + packed * t + 4 * packed * group + (at % packed);
+    }
+    for (let at = 0; at < perLaneB; at++) {
+      const row = packed * t + 4 * packed * Math.floor(at / packed) + (at % packed);
+      b[lane * perLaneB + at] = row * n + g;
+    }
+    for (let at = 0; at < perLaneC; at++)
+      c[lane * perLaneC + at] = (g + 8 * (at >> 1)) * n + 2 * t + (at & 1);
+  }
+  const fragments = { a, b, c };
+  known.set(key, fragments);
+  return fragments;
+}
+
+const matrixShape = /^m(\d+)n(\d+)k(\d+)$/;
+
+/** Which shapes there are for the type of the factors. */
+const shapesOf: { readonly [T in PtxType]?: readonly string[] } = {
+  f16: ['m16n8k8', 'm16n8k16'],
+  bf16: ['m16n8k8', 'm16n8k16'],
+  tf32: ['m16n8k4', 'm16n8k8'],
+  s8: ['m16n8k16', 'm16n8k32'],
+  u8: ['m16n8k16', 'm16n8k32'],
+  e4m3: ['m16n8k32'],
+  e5m2: ['m16n8k32'],
+  f64: ['m8n8k4'],
+};
+
+/**
+ * D = A B + C. Tensor cores add products with a few bits more than f32 has, in an order of their own, and cut
+ * what is below: here the sum is exact to f64, and rounded once.
+ */
+const multiply: Operation = (machine, warp, lanes, instruction) => {
+  if (!isTogether(warp, lanes)) return 'wait';
+  demandWholeWarp(machine, warp, lanes, instruction);
+  const [to, left, right, addend] = instruction.operands as [Operand, Operand, Operand, Operand];
+  const [resultType, leftType, rightType, addendType] = instruction.types as [
+    PtxType,
+    PtxType,
+    PtxType,
+    PtxType,
+  ];
+  const { shape = '', layoutA, layoutB } = instruction.modifiers;
+  if (shapesOf[leftType]?.includes(shape) !== true || layoutA !== 'row' || layoutB !== 'col')
+    throw machine.unsupported(instruction);
+  const [m, n, k] = matrixShape.exec(shape)!.slice(1).map(Number) as [number, number, number];
+  const fragments = fragmentsOf({ m, n, k }, ptxTypes[leftType].bits);
+  const a = collect(machine, warp, left, leftType, fragments.a, m * k);
+  const b = collect(machine, warp, right, rightType, fragments.b, k * n);
+  const d = collect(machine, warp, addend, addendType, fragments.c, m * n);
+  for (let row = 0; row < m; row++)
+    for (let inner = 0; inner < k; inner++) {
+      const factor = a[row * k + inner]!;
+      for (let column = 0; column < n; column++)
+        d[row * n + column] = d[row * n + column]! + factor * b[inner * n + column]!;
+    }
+  deal(machine, warp, to, resultType, fragments.c, d, instruction);
+  return 'next';
+};
+
+function perRegister(type: PtxType): number {
+  return type === 'f64' ? 1 : 32 / ptxTypes[type].bits;
+}
+
+/** The matrix of what lanes have of it. */
+function collect(
+  machine: Machine,
+  warp: Warp,
+  operand: Operand,
+  type: PtxType,
+  places: Int32Array,
+  size: number,
+): Float64Array {
+  const registers = elementsOf(operand);
+  const matrix = new Float64Array(size);
+  const perLane = places.length / 32;
+  const values = new Float64Array(perLane + 4);
+  const each = perRegister(type);
+  for (let lane = 0; lane < 32; lane++) {
+    registers.forEach((register, at) => {
+      const upper = type === 'f64' ? machine.upperWord(warp, register, lane) : 0;
+      unpack(machine.word(warp, register, lane), upper, type, values, at * each);
+    });
+    for (let at = 0; at < perLane; at++) matrix[places[lane * perLane + at]!] = values[at]!;
+  }
+  return matrix;
+}
+
+function deal(
+  machine: Machine,
+  warp: Warp,
+  operand: Operand,
+  type: PtxType,
+  places: Int32Array,
+  matrix: Float64Array,
+  instruction: Instruction,
+): void {
+  const registers = elementsOf(operand);
+  const perLane = places.length / 32;
+  const single = { format: 'f16', rounding: 'rn', saturates: false, relu: false } as const;
+  for (let lane = 0; lane < 32; lane++)
+    registers.forEach((register, at) => {
+      const value = (element: number): number => matrix[places[lane * perLane + element]!]!;
+      if (type === 'f64') {
+        scratch.setFloat64(0, value(at), true);
+        machine.setLong(warp, register, lane, scratch.getBigUint64(0, true));
+      } else if (type === 'f32') {
+        scratch.setFloat32(0, value(at), true);
+        machine.setWord(warp, register, lane, scratch.getInt32(0, true));
+      } else if (type === 's32') {
+        const { sat } = instruction.modifiers;
+        const held = sat === undefined ? value(at) : Math.min(2 ** 31 - 1, Math.max(-(2 ** 31), value(at)));
+        machine.setWord(warp, register, lane, Number(BigInt.asIntN(32, BigInt(held))));
+      } else {
+        const [low, high] = [value(2 * at), value(2 * at + 1)].map((each) => Number(narrow(each, single)));
+        machine.setWord(warp, register, lane, low! | (high! << 16));
+      }
+    });
+}
+
+export const matrixRules = {
+  ldmatrix: loadMatrices,
+  stmatrix: storeMatrices,
+  mma: multiply,
+} as const satisfies Readonly<Record<string, Operation>>;

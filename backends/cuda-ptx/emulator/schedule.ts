@@ -1,0 +1,183 @@
+/**
+ * Runs the warps of a block in turns. Lanes of a warp that are at the same step go on together; those that
+ * diverged take turns, the ones furthest behind first, so that they meet again where paths join (Diamos and
+ * others, "SIMD re-convergence at thread frontiers", MICRO 2011). A warp that waits gives way to others, and
+ * lanes that spin give way to other lanes, as threads of Volta and later do.
+ */
+import type { Instruction } from '../ptx.ts';
+import { releaseIfFull } from './barriers.ts';
+import { EmulatorFault } from './fault.ts';
+import { header } from './layout.ts';
+import { type Block, countLanes, type Fragment, firstLane, type Machine, type Warp } from './machine.ts';
+import { operations } from './operations.ts';
+import type { Step } from './steps.ts';
+
+/** Steps after which another warp, or other lanes, have a turn. */
+const stepsOfTurn = 20_000;
+
+export interface Counts {
+  /** Instructions, times the lanes that ran them. */
+  instructions: number;
+  readonly most: number;
+}
+
+/** @throws EmulatorFault where a thread does what it may not, or all wait for ever. */
+export function runBlock(machine: Machine, block: Block, counts: Counts): void {
+  for (;;) {
+    let [anyMoved, anyLeft] = [false, false];
+    for (const warp of block.warps) {
+      if (warp.live === 0) continue;
+      if (warp.barrier === undefined && runWarp(machine, warp, counts)) anyMoved = true;
+      if (warp.live === 0) {
+        // Who has left is waited for no longer.
+        for (const number of [...block.barriers.keys()]) releaseIfFull(machine, block, number);
+        anyMoved = true;
+      } else anyLeft = true;
+    }
+    if (!anyLeft) return;
+    if (!anyMoved) throw stuck(machine, block);
+    if (counts.instructions > counts.most)
+      throw new EmulatorFault(
+        'no end',
+        `no end: block (${block.index.join(', ')}) goes on after ${counts.most} instructions of threads`,
+        positionOf(machine, block.warps.find(({ live }) => live !== 0)!),
+      );
+  }
+}
+
+/** Whether it came forward. */
+function runWarp(machine: Machine, warp: Warp, counts: Counts): boolean {
+  const { steps } = machine.kernel.needs;
+  let moved = false;
+  for (const fragment of warp.fragments) fragment.waits = false;
+  for (let turn = 0; turn < stepsOfTurn; turn++) {
+    const fragment = nextFragment(warp);
+    if (fragment === undefined) return moved;
+    const step = steps[fragment.step]!;
+    if (step.kind === 'lanes') runLanes(machine, warp, fragment, step, counts);
+    else {
+      const lanes = machine.guarded(warp, fragment.mask, step.instruction.guard);
+      counts.instructions += countLanes(fragment.mask);
+      if (lanes === 0) fragment.step++;
+      else {
+        const outcome = operations[step.instruction.op](machine, warp, lanes, step.instruction);
+        if (outcome === 'wait') {
+          fragment.waits = true;
+          continue;
+        }
+        moved = true;
+        // A barrier that was full at once has let its warps go on already.
+        if (outcome === 'blocked') {
+          if (warp.barrier !== undefined) return true;
+        } else fragment.step++;
+      }
+    }
+    moved = true;
+    // Whoever waited may be met by these.
+    if (warp.fragments.length > 1) {
+      merge(warp);
+      for (const each of warp.fragments) each.waits = false;
+    }
+    if (warp.live === 0) return true;
+  }
+  // Lanes that spin, perhaps on what others of their warp do, come last now.
+  rotate(warp);
+  return moved;
+}
+
+/** The furthest behind of those that do not wait. */
+function nextFragment(warp: Warp): Fragment | undefined {
+  const [only] = warp.fragments;
+  if (warp.fragments.length === 1) return only!.waits ? undefined : only;
+  let found: Fragment | undefined;
+  for (const fragment of warp.fragments)
+    if (!fragment.waits && (found === undefined || fragment.step < found.step)) found = fragment;
+  return found;
+}
+
+function rotate(warp: Warp): void {
+  const [first] = warp.fragments;
+  if (warp.fragments.length > 1 && first !== undefined) {
+    const behind = nextFragment(warp) ?? first;
+    behind.waits = true;
+  }
+}
+
+function merge(warp: Warp): void {
+  const byStep = new Map<number, Fragment>();
+  for (const fragment of warp.fragments) {
+    const other = byStep.get(fragment.step);
+    if (other === undefined) byStep.set(fragment.step, fragment);
+    else other.mask |= fragment.mask;
+  }
+  if (byStep.size < warp.fragments.length) warp.fragments = [...byStep.values()];
+}
+
+function runLanes(
+  machine: Machine,
+  warp: Warp,
+  fragment: Fragment,
+  step: Extract<Step, { kind: 'lanes' }>,
+  counts: Counts,
+): void {
+  const { end } = step;
+  const place = fragment.step;
+  const taken = machine.functions[place]!(warp.base, fragment.mask);
+  const isLoop = end.kind === 'branch' && end.target === place;
+  const rounds = isLoop ? machine.memory.words[(warp.base + header.rounds) >>> 2]! : 1;
+  counts.instructions += step.count * rounds * countLanes(fragment.mask);
+  const others = fragment.mask & ~taken;
+  switch (end.kind) {
+    case 'next':
+      fragment.step++;
+      return;
+    case 'branch':
+      if (others === 0) fragment.step = end.target;
+      else if (taken === 0) fragment.step++;
+      else {
+        fragment.mask = others;
+        fragment.step++;
+        warp.fragments.push({ step: end.target, mask: taken, waits: false });
+      }
+      return;
+    case 'exit':
+      if (end.isTrap && taken !== 0)
+        throw machine.fault('trap', 'comes to a trap', warp, firstLane(taken), step.last);
+      warp.live &= ~taken;
+      fragment.mask = others;
+      fragment.step++;
+      if (others === 0) warp.fragments = warp.fragments.filter((each) => each !== fragment);
+  }
+}
+
+function positionOf(machine: Machine, warp: Warp): Instruction | undefined {
+  const step = machine.kernel.needs.steps[nextStep(warp)];
+  return step?.kind === 'warp' ? step.instruction : (step?.instructions[0] ?? step?.last);
+}
+
+function nextStep(warp: Warp): number {
+  return Math.min(...warp.fragments.map(({ step }) => step));
+}
+
+/** Of a block whose warps all wait: which wait where. */
+function stuck(machine: Machine, block: Block): EmulatorFault {
+  const waiting = block.warps.filter(({ live }) => live !== 0);
+  const divided = waiting.find(({ barrier, fragments }) => barrier === undefined && fragments.length > 0);
+  const lines = waiting.map((warp) => {
+    const where = warp.fragments.map(({ step, mask }) => {
+      const found = machine.kernel.needs.steps[step];
+      const instruction = found?.kind === 'warp' ? found.instruction : found?.last;
+      return `${countLanes(mask)} lanes at line ${instruction?.place.line} (${instruction?.text})`;
+    });
+    return `warp ${warp.number}: ${where.join(', ')}`;
+  });
+  const shown = lines.length > 8 ? [...lines.slice(0, 8), `and ${lines.length - 8} more`] : lines;
+  const isDivergence = divided !== undefined && divided.barrier === undefined;
+  const kind = isDivergence ? 'barrier divergence' : 'deadlock';
+  const what = isDivergence ? 'lanes of a warp wait for others that do not come' : 'all threads wait';
+  return new EmulatorFault(
+    kind,
+    `${kind}: in block (${block.index.join(', ')}) ${what}; ${shown.join('; ')}`,
+    positionOf(machine, divided ?? waiting[0]!),
+  );
+}

@@ -1,0 +1,268 @@
+/**
+ * The instructions of PTX as one table: which modifiers each takes, how many types, and what its operands are.
+ * The parser reads by it, and whoever writes PTX or runs it is typed by it (PTX ISA 8.x, "Instruction set").
+ */
+
+/** What a word behind an opcode may be. A word belongs to the first group of its instruction that has it. */
+const groups = {
+  rounding: 'rn rz rm rp rna rni rzi rmi rpi',
+  precision: 'approx full',
+  ftz: 'ftz',
+  noftz: 'noftz',
+  sat: 'sat satfinite',
+  relu: 'relu',
+  carry: 'cc',
+  part: 'lo hi wide',
+  comparison: 'eq ne lt le gt ge lo ls hi hs equ neu ltu leu gtu geu num nan',
+  combine: 'and or xor',
+  nan: 'NaN',
+  xorsign: 'xorsign',
+  abs: 'abs',
+  space: 'param param::entry param::func global shared shared::cta shared::cluster local const',
+  source: 'global shared shared::cta shared::cluster',
+  order: 'weak volatile relaxed acquire release acq_rel sc mmio',
+  scope: 'cta cluster gpu sys',
+  vector: 'v2 v4 v8',
+  cache: 'ca cg cs lu cv wb wt',
+  readonly: 'nc',
+  to: 'to',
+  uni: 'uni',
+  aligned: 'aligned',
+  sync: 'sync',
+  mode: 'up down bfly idx all any uni ballot f4e b4e rc8 ecl ecr rc16',
+  side: 'l r',
+  limit: 'wrap clamp',
+  operation: 'and or xor add inc dec min max exch cas popc',
+  test: 'finite infinite number notanumber normal subnormal',
+  shape: 'm8n8 m8n16 m16n16 m16n8k4 m16n8k8 m16n8k16 m16n8k32 m16n8k64 m8n8k4 m8n8k16 m8n8k32 m8n8k128',
+  count: 'x1 x2 x4',
+  trans: 'trans',
+  layoutA: 'row col',
+  layoutB: 'row col',
+  popcount: 'and xor',
+  shiftAmount: 'shiftamt',
+  noInc: 'noinc',
+  noComplete: 'noComplete',
+  expectTx: 'expect_tx',
+  parity: 'parity',
+  read: 'read',
+  all: 'all',
+  dimension: '1d 2d 3d 4d 5d',
+  tile: 'tile im2col',
+  completion: 'mbarrier::complete_tx::bytes bulk_group mbarrier::arrive::one',
+  multicast: 'multicast::cluster',
+  level: 'L1 L2',
+  evict: 'L1::evict_normal L1::evict_unchanged L1::evict_first L1::evict_last L1::no_allocate',
+  hint: 'L2::cache_hint',
+  prefetched: 'L2::64B L2::128B L2::256B',
+  change: 'inc dec',
+  proxy: 'async async.global async.shared::cta async.shared::cluster alias generic tensormap::generic',
+} as const;
+
+export type ModifierGroup = keyof typeof groups;
+
+const words = new Map(
+  Object.entries(groups).map(([group, all]) => [group as ModifierGroup, new Set(all.split(' '))]),
+);
+
+/** The first of the groups that has the word. */
+export function groupOf(word: string, among: readonly ModifierGroup[]): ModifierGroup | undefined {
+  return among.find((group) => words.get(group)?.has(word) === true);
+}
+
+/**
+ * What an operand is: a destination, a predicate that is written, a source, an address, a predicate that is
+ * read (or its negation), a constant, a label or function, the arguments of a call.
+ */
+export type OperandKind =
+  | 'write'
+  | 'writePredicate'
+  | 'read'
+  | 'address'
+  | 'predicate'
+  | 'constant'
+  | 'name'
+  | 'arguments';
+
+export interface OperandFacts {
+  readonly kind: OperandKind;
+  readonly optional: boolean;
+}
+
+/**
+ * How it is run: by each lane for itself; by the lanes of a warp together; as a step of control; or it is
+ * about speed only.
+ */
+export type Unit = 'lane' | 'warp' | 'control' | 'nothing';
+
+export interface InstructionFacts<U extends Unit = Unit> {
+  readonly unit: U;
+  readonly modifiers: readonly ModifierGroup[];
+  /** The number of types behind it, at least and at most. */
+  readonly types: readonly [number, number];
+  readonly operands: readonly OperandFacts[];
+}
+
+const operandLetters: { readonly [letter: string]: OperandKind } = {
+  d: 'write',
+  p: 'writePredicate',
+  r: 'read',
+  m: 'address',
+  q: 'predicate',
+  i: 'constant',
+  n: 'name',
+  a: 'arguments',
+};
+
+/** @param operands letters of what each is, with `?` behind one that may be left out: `d r r?` */
+function entry<U extends Unit>(
+  unit: U,
+  operands: string,
+  types: number | readonly [number, number],
+  modifiers: string = '',
+): InstructionFacts<U> {
+  return {
+    unit,
+    modifiers: modifiers === '' ? [] : (modifiers.split(' ') as ModifierGroup[]),
+    types: typeof types === 'number' ? [types, types] : types,
+    operands:
+      operands === ''
+        ? []
+        : operands.split(' ').map((text) => ({
+            kind: operandLetters[text[0]!]!,
+            optional: text.endsWith('?'),
+          })),
+  };
+}
+
+const lane = (operands: string, types: number | readonly [number, number], modifiers = '') =>
+  entry('lane', operands, types, modifiers);
+const warp = (operands: string, types: number | readonly [number, number], modifiers = '') =>
+  entry('warp', operands, types, modifiers);
+const control = (operands: string, modifiers = '') => entry('control', operands, 0, modifiers);
+const nothing = (operands: string, modifiers = '') => entry('nothing', operands, [0, 1], modifiers);
+
+const access = 'order scope space cache readonly evict hint prefetched vector';
+const arithmetic = 'rounding ftz sat carry';
+
+const table = {
+  // Integer and floating-point arithmetic.
+  add: lane('d r r', 1, arithmetic),
+  sub: lane('d r r', 1, arithmetic),
+  mul: lane('d r r', 1, `part ${arithmetic}`),
+  mad: lane('d r r r', 1, `part ${arithmetic}`),
+  fma: lane('d r r r', 1, 'rounding ftz sat relu'),
+  mul24: lane('d r r', 1, 'part'),
+  mad24: lane('d r r r', 1, 'part sat'),
+  div: lane('d r r', 1, 'precision rounding ftz'),
+  rem: lane('d r r', 1),
+  abs: lane('d r', 1, 'ftz'),
+  neg: lane('d r', 1, 'ftz'),
+  min: lane('d r r', 1, 'ftz nan xorsign abs relu'),
+  max: lane('d r r', 1, 'ftz nan xorsign abs relu'),
+  sad: lane('d r r r', 1),
+  rcp: lane('d r', 1, 'precision rounding ftz'),
+  sqrt: lane('d r', 1, 'precision rounding ftz'),
+  rsqrt: lane('d r', 1, 'precision ftz'),
+  sin: lane('d r', 1, 'precision ftz'),
+  cos: lane('d r', 1, 'precision ftz'),
+  lg2: lane('d r', 1, 'precision ftz'),
+  ex2: lane('d r', 1, 'precision ftz'),
+  tanh: lane('d r', 1, 'precision'),
+  testp: lane('p r', 1, 'test'),
+  copysign: lane('d r r', 1),
+  // Bits.
+  and: lane('d r r', 1),
+  or: lane('d r r', 1),
+  xor: lane('d r r', 1),
+  not: lane('d r', 1),
+  cnot: lane('d r', 1),
+  lop3: lane('d r r r i', 1),
+  shl: lane('d r r', 1),
+  shr: lane('d r r', 1),
+  shf: lane('d r r r', 1, 'side limit'),
+  bfe: lane('d r r r', 1),
+  bfi: lane('d r r r r', 1),
+  bfind: lane('d r', 1, 'shiftAmount'),
+  brev: lane('d r', 1),
+  clz: lane('d r', 1),
+  popc: lane('d r', 1),
+  prmt: lane('d r r r', 1, 'mode'),
+  // Comparison and choice.
+  setp: lane('p r r q?', 1, 'comparison combine ftz'),
+  set: lane('d r r q?', 2, 'comparison combine ftz'),
+  selp: lane('d r r q', 1),
+  slct: lane('d r r r', 2, 'ftz'),
+  // Movement and conversion.
+  mov: lane('d r', 1),
+  cvta: lane('d r', 1, 'to space'),
+  cvt: lane('d r r?', 2, 'rounding ftz sat relu'),
+  isspacep: lane('p r', 0, 'space'),
+  mapa: lane('d r r', 1, 'space'),
+  ld: lane('d m r?', 1, access),
+  ldu: lane('d m', 1, 'space vector'),
+  st: lane('m r r?', 1, access),
+  // Across lanes.
+  'shfl.sync': warp('d r r r r', 1, 'mode'),
+  'vote.sync': warp('p q r', 1, 'mode'),
+  'match.any.sync': warp('d r r', 1),
+  'match.all.sync': warp('d r r', 1),
+  'redux.sync': warp('d r r', 1, 'operation'),
+  activemask: warp('d', 1),
+  'elect.sync': warp('d r', 0),
+  // Memory that several threads change.
+  atom: warp('d m r r?', 1, 'order scope space operation noftz vector hint'),
+  red: warp('m r', 1, 'order scope space operation noftz vector hint'),
+  // Barriers.
+  'bar.sync': warp('r r?', 0),
+  'bar.arrive': warp('r r', 0),
+  'bar.red': warp('p r r q?', 1, 'combine operation'),
+  'bar.warp.sync': warp('r', 0),
+  'barrier.sync': warp('r r?', 0, 'aligned'),
+  'barrier.arrive': warp('r r', 0, 'aligned'),
+  // Copies that go on by themselves.
+  'cp.async': warp('m m i r?', 0, 'cache space source hint prefetched'),
+  'cp.async.commit_group': warp('', 0),
+  'cp.async.wait_group': warp('i', 0),
+  'cp.async.wait_all': warp('', 0),
+  // Matrices.
+  ldmatrix: warp('d m', 1, 'sync aligned shape count trans space'),
+  stmatrix: warp('m r', 1, 'sync aligned shape count trans space'),
+  mma: warp('d r r r', 4, 'sync aligned shape layoutA layoutB sat'),
+  // Control.
+  bra: control('n', 'uni'),
+  ret: control('', 'uni'),
+  exit: control(''),
+  trap: control(''),
+  call: control('a n a', 'uni'),
+  // About speed, or about an order that is kept anyway.
+  nanosleep: nothing('r'),
+  membar: nothing('', 'scope'),
+  fence: nothing('', 'order scope'),
+  prefetch: nothing('m', 'space level'),
+  prefetchu: nothing('m', 'level'),
+  pmevent: nothing('i'),
+} as const satisfies Record<string, InstructionFacts>;
+
+export type OpName = keyof typeof table;
+export const ptxInstructions: { readonly [N in OpName]: InstructionFacts } = table;
+
+export type OpOfUnit<U extends Unit> = {
+  [N in OpName]: (typeof table)[N] extends InstructionFacts<U> ? N : never;
+}[OpName];
+
+export function isOfUnit<U extends Unit>(op: OpName, unit: U): op is OpOfUnit<U> {
+  return table[op].unit === unit;
+}
+
+/** The instruction of an opcode, which is the longest name that its words begin with, and the words left. */
+export function splitOpcode(
+  text: string,
+): { readonly op: OpName; readonly rest: readonly string[] } | undefined {
+  const parts = text.split('.');
+  for (let count = Math.min(parts.length, 4); count > 0; count--) {
+    const name = parts.slice(0, count).join('.');
+    if (Object.hasOwn(table, name)) return { op: name as OpName, rest: parts.slice(count) };
+  }
+  return undefined;
+}
