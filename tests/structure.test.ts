@@ -20,6 +20,7 @@ const house = [
   'backends/writing',
   'backends/wgsl',
   'backends/wasm',
+  'backends/cuda-ptx',
   'runtime',
   'driver',
   'property-tests',

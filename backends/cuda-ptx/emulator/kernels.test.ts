@@ -92,7 +92,7 @@ describe('kernels of nvcc', () => {
     });
     for (let row = 0; row < rows; row++) {
       const own = [...x.subarray(row * n, (row + 1) * n)];
-      const powers = own.map((each) => Math.exp(each - Math.max(...own)));
+      const powers = own.map((each) => Math.exp(Math.fround(each - Math.max(...own))));
       const sum = powers.reduce((all, each) => all + each, 0);
       powers.forEach((each, at) => {
         const relative = Math.abs(y[row * n + at]! / (each / sum) - 1);

@@ -229,15 +229,20 @@ const multiply: Operation = (machine, warp, lanes, instruction) => {
   const a = collect(machine, warp, left, leftType, fragments.a, m * k);
   const b = collect(machine, warp, right, rightType, fragments.b, k * n);
   const d = collect(machine, warp, addend, addendType, fragments.c, m * n);
+  addProduct({ m, n, k }, a, b, d);
+  deal(machine, warp, to, resultType, fragments.c, d, instruction);
+  return 'next';
+};
+
+/** D += A B, all row by row. */
+function addProduct({ m, n, k }: Shape, a: Float64Array, b: Float64Array, d: Float64Array): void {
   for (let row = 0; row < m; row++)
     for (let inner = 0; inner < k; inner++) {
       const factor = a[row * k + inner]!;
       for (let column = 0; column < n; column++)
         d[row * n + column] = d[row * n + column]! + factor * b[inner * n + column]!;
     }
-  deal(machine, warp, to, resultType, fragments.c, d, instruction);
-  return 'next';
-};
+}
 
 function perRegister(type: PtxType): number {
   return type === 'f64' ? 1 : 32 / ptxTypes[type].bits;
@@ -299,8 +304,134 @@ function deal(
     });
 }
 
+// ── wmma ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Of a fragment whose layout PTX leaves open: element `place` of the matrix, row by row, is the lane's number
+ * place / 32 … in lane place % 32. f16 and bf16 factors are two a register, and of A and B there are twice as
+ * many registers as elements need, as on Volta: the second half is a copy.
+ */
+function openFragment(size: number): Int32Array {
+  const perLane = size / 32;
+  return Int32Array.from({ length: size }, (_, at) => (at % perLane) * 32 + Math.floor(at / perLane));
+}
+
+interface OpenMatrix {
+  readonly rows: number;
+  readonly columns: number;
+}
+
+function openMatrix(instruction: WarpInstruction): OpenMatrix {
+  const [m, n, k] = matrixShape
+    .exec(instruction.modifiers.fragment ?? '')!
+    .slice(1)
+    .map(Number) as [number, number, number];
+  if (instruction.op === 'wmma.load.a') return { rows: m, columns: k };
+  return instruction.op === 'wmma.load.b' ? { rows: k, columns: n } : { rows: m, columns: n };
+}
+
+const wmmaTypes: readonly PtxType[] = ['f16', 'bf16', 'f32'];
+
+/** Of an access of a whole matrix: where its elements are, each checked as an access of lane 0. */
+function placesInMemory(
+  machine: Machine,
+  warp: Warp,
+  instruction: WarpInstruction,
+  place: Operand,
+  stride: Operand | undefined,
+  isWrite: boolean,
+): readonly number[] {
+  const [type] = instruction.types as [PtxType];
+  if (!wmmaTypes.includes(type) || place.kind !== 'address') throw machine.unsupported(instruction);
+  const { rows, columns } = openMatrix(instruction);
+  const isRow = instruction.modifiers.layoutA !== 'col';
+  const step = stride === undefined ? (isRow ? columns : rows) : machine.word(warp, stride, 0);
+  const bytes = ptxTypes[type].bits / 8;
+  return Array.from({ length: rows * columns }, (_, at) => {
+    const [row, column] = [Math.floor(at / columns), at % columns];
+    const offset = bytes * (isRow ? row * step + column : column * step + row);
+    const element = { ...place, offset: place.offset + offset };
+    const access = { bytes, isWrite };
+    const linear = machine.locate(warp, 0, element, instruction.modifiers.space, access, instruction);
+    machine.note(warp, 0, linear, bytes, isWrite, instruction);
+    return linear;
+  });
+}
+
+const loadFragment: Operation = (machine, warp, lanes, instruction) => {
+  if (!isTogether(warp, lanes)) return 'wait';
+  demandWholeWarp(machine, warp, lanes, instruction);
+  const [to, place, stride] = instruction.operands as [Operand, Operand, Operand?];
+  const [type] = instruction.types as [PtxType];
+  const places = placesInMemory(machine, warp, instruction, place, stride, false);
+  const { view } = machine.memory;
+  const registers = elementsOf(to);
+  const perLane = places.length / 32;
+  for (let lane = 0; lane < 32; lane++) {
+    const half = (at: number): number => view.getUint16(places[(at % perLane) * 32 + lane]!, true);
+    registers.forEach((register, at) => {
+      const word =
+        type === 'f32'
+          ? view.getInt32(places[(at % perLane) * 32 + lane]!, true)
+          : half(2 * at) | (half(2 * at + 1) << 16);
+      machine.setWord(warp, register, lane, word);
+    });
+  }
+  return 'next';
+};
+
+const storeFragment: Operation = (machine, warp, lanes, instruction) => {
+  if (!isTogether(warp, lanes)) return 'wait';
+  demandWholeWarp(machine, warp, lanes, instruction);
+  const [place, from, stride] = instruction.operands as [Operand, Operand, Operand?];
+  const [type] = instruction.types as [PtxType];
+  const places = placesInMemory(machine, warp, instruction, place, stride, true);
+  const { view } = machine.memory;
+  for (let lane = 0; lane < 32; lane++)
+    elementsOf(from).forEach((register, at) => {
+      const word = machine.word(warp, register, lane);
+      if (type === 'f32') view.setInt32(places[at * 32 + lane]!, word, true);
+      else {
+        view.setUint16(places[2 * at * 32 + lane]!, word & 0xffff, true);
+        view.setUint16(places[(2 * at + 1) * 32 + lane]!, word >>> 16, true);
+      }
+    });
+  return 'next';
+};
+
+const multiplyFragments: Operation = (machine, warp, lanes, instruction) => {
+  if (!isTogether(warp, lanes)) return 'wait';
+  demandWholeWarp(machine, warp, lanes, instruction);
+  const [to, left, right, addend] = instruction.operands as [Operand, Operand, Operand, Operand];
+  const { types } = instruction;
+  // Of f16 factors only the types of the sums are written.
+  const [resultType, factorType, addendType] =
+    types.length === 2 ? [types[0]!, 'f16' as const, types[1]!] : [types[0]!, types[1]!, types[3]!];
+  if (![resultType, factorType, addendType].every((each) => wmmaTypes.includes(each)))
+    throw machine.unsupported(instruction);
+  const [m, n, k] = matrixShape
+    .exec(instruction.modifiers.fragment ?? '')!
+    .slice(1)
+    .map(Number) as [number, number, number];
+  const used = (operand: Operand, size: number): Operand => ({
+    kind: 'vector',
+    elements: elementsOf(operand).slice(0, size / 64),
+  });
+  const a = collect(machine, warp, used(left, m * k), factorType, openFragment(m * k), m * k);
+  const b = collect(machine, warp, used(right, k * n), factorType, openFragment(k * n), k * n);
+  const d = collect(machine, warp, addend, addendType, openFragment(m * n), m * n);
+  addProduct({ m, n, k }, a, b, d);
+  deal(machine, warp, to, resultType, openFragment(m * n), d, instruction);
+  return 'next';
+};
+
 export const matrixRules = {
   ldmatrix: loadMatrices,
   stmatrix: storeMatrices,
   mma: multiply,
+  'wmma.load.a': loadFragment,
+  'wmma.load.b': loadFragment,
+  'wmma.load.c': loadFragment,
+  'wmma.store.d': storeFragment,
+  'wmma.mma': multiplyFragments,
 } as const satisfies Readonly<Record<string, Operation>>;

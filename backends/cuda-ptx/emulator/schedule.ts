@@ -50,12 +50,13 @@ function runWarp(machine: Machine, warp: Warp, counts: Counts): boolean {
   const { steps } = machine.kernel.needs;
   let moved = false;
   for (const fragment of warp.fragments) fragment.waits = false;
-  for (let turn = 0; turn < stepsOfTurn; turn++) {
+  for (let turn = 0; turn < stepsOfTurn; ) {
     const fragment = nextFragment(warp);
     if (fragment === undefined) return moved;
     const step = steps[fragment.step]!;
-    if (step.kind === 'lanes') runLanes(machine, warp, fragment, step, counts);
+    if (step.kind === 'lanes') turn += runLanes(machine, warp, fragment, step, counts);
     else {
+      turn++;
       const lanes = machine.guarded(warp, fragment.mask, step.instruction.guard);
       counts.instructions += countLanes(fragment.mask);
       if (lanes === 0) fragment.step++;
@@ -113,13 +114,14 @@ function merge(warp: Warp): void {
   if (byStep.size < warp.fragments.length) warp.fragments = [...byStep.values()];
 }
 
+/** Gives how many times the step was run: more than once where it leads to itself. */
 function runLanes(
   machine: Machine,
   warp: Warp,
   fragment: Fragment,
   step: Extract<Step, { kind: 'lanes' }>,
   counts: Counts,
-): void {
+): number {
   const { end } = step;
   const place = fragment.step;
   const taken = machine.functions[place]!(warp.base, fragment.mask);
@@ -130,7 +132,7 @@ function runLanes(
   switch (end.kind) {
     case 'next':
       fragment.step++;
-      return;
+      break;
     case 'branch':
       if (others === 0) fragment.step = end.target;
       else if (taken === 0) fragment.step++;
@@ -139,7 +141,7 @@ function runLanes(
         fragment.step++;
         warp.fragments.push({ step: end.target, mask: taken, waits: false });
       }
-      return;
+      break;
     case 'exit':
       if (end.isTrap && taken !== 0)
         throw machine.fault('trap', 'comes to a trap', warp, firstLane(taken), step.last);
@@ -148,6 +150,7 @@ function runLanes(
       fragment.step++;
       if (others === 0) warp.fragments = warp.fragments.filter((each) => each !== fragment);
   }
+  return rounds;
 }
 
 function positionOf(machine: Machine, warp: Warp): Instruction | undefined {

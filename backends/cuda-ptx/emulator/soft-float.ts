@@ -26,7 +26,7 @@ const formats: { readonly [F in FloatFormat]: FormatFacts } = {
   e5m2: { bits: 8, precision: 3, leastExponent: -14, mostExponent: 15 },
 };
 
-/** `mantissa · 2^exponent`; the sign of a zero is kept beside. */
+/** `mantissa · 2^exponent`; the sign of a zero, and of nothing else, is kept beside. */
 export interface Exact {
   readonly mantissa: bigint;
   readonly exponent: number;
@@ -58,7 +58,7 @@ export function exactProduct(left: Exact, right: Exact): Exact {
 }
 
 function isNegative({ mantissa, negativeZero }: Exact): boolean {
-  return mantissa < 0n || negativeZero;
+  return mantissa < 0n || (mantissa === 0n && negativeZero);
 }
 
 /** A sum that is zero is −0 where both are, or where rounding is down and they are not both +0. */
