@@ -351,6 +351,16 @@ describe('floats', () => {
     check(one);
   });
 
+  test.each(['rz', 'rm', 'rp'] as const)('add, sub, mul and div.%s.f32', (rounding) => {
+    for (const name of ['add', 'sub', 'mul', 'div'] as const) {
+      const meaning = (...bits: bigint[]): bigint => {
+        const [a, b] = bits.map((each) => number(each, 'f32')) as [number, number];
+        return toBits(operate(name, 'f32', rounding, a, b, 0), 'f32');
+      };
+      check({ ptx: `${name}.${rounding}.f32 %d, %a, %b;`, result: 'f32', inputs: ['f32', 'f32'], meaning });
+    }
+  });
+
   test.each(['f16', 'bf16'] as const)('fma.rn.%s is the exact sum, rounded once', (type) => {
     const meaning = (...bits: bigint[]): bigint => {
       const [a, b, c] = bits.map((each) => number(each, type)) as [number, number, number];

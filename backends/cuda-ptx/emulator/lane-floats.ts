@@ -7,9 +7,11 @@ import {
   choose,
   doubles,
   floats,
+  highWords,
   i32,
   laneOf,
   longs,
+  lowWords,
   pairwise,
   run,
   shuffle,
@@ -59,11 +61,10 @@ export function demoted(writer: LaneWriter, value: Wide): Expression {
 }
 
 /**
- * a · b + c of f32 in f64, where the product is exact, rounded to odd: what is lost of the sum is in its last
- * bit, so that rounding it again is as rounding the exact sum (Boldo and Melquiond, 2008).
+ * A sum of doubles rounded to odd: what is lost is in its last bit, so that rounding it again to f32 is as
+ * rounding the exact sum (Boldo and Melquiond, 2008). A product of f32 is exact.
  */
-function oddSum(writer: LaneWriter, a: Expression, b: Expression, c: Expression): Expression {
-  const product = writer.hold(run('f64x2.mul', a, b));
+function oddSum(writer: LaneWriter, product: Expression, c: Expression): Expression {
   const sum = writer.hold(run('f64x2.add', product, c));
   // What the sum lost, exactly (Knuth's TwoSum).
   const virtual = writer.hold(run('f64x2.sub', sum, product));
@@ -77,6 +78,11 @@ function oddSum(writer: LaneWriter, a: Expression, b: Expression, c: Expression)
   return writer.hold(run('i64x2.add', sum, run('v128.and', step, run('v128.and', isInexact, isEven))));
 }
 
+function oddProductSum(writer: LaneWriter, a: Wide, b: Wide, c: Wide): Wide {
+  const products = pairwise(a, b, (x, y) => writer.hold(run('f64x2.mul', x, y)));
+  return pairwise(products, c, (x, y) => oddSum(writer, x, y));
+}
+
 export function fusedMultiplyAdd(
   writer: LaneWriter,
   a: Expression,
@@ -85,10 +91,7 @@ export function fusedMultiplyAdd(
 ): Expression {
   if (writer.context.fusedMultiplyAdd) return run('f32x4.relaxed_madd', a, b, c);
   const [x, y, z] = [a, b, c].map((each) => promoted(writer, each)) as [Wide, Wide, Wide];
-  return demoted(writer, {
-    low: oddSum(writer, x.low, y.low, z.low),
-    high: oddSum(writer, x.high, y.high, z.high),
-  });
+  return demoted(writer, oddProductSum(writer, x, y, z));
 }
 
 /** By the host, lane by lane, for what has no instruction. */
@@ -111,6 +114,55 @@ function exactly(
 
 type Arithmetic = 'add' | 'sub' | 'mul' | 'fma' | 'div' | 'sqrt';
 
+/** The f32 next below (`rm`), above (`rp`) or toward zero (`rz`) of doubles that are rounded to odd. */
+function demotedToward(writer: LaneWriter, value: Wide, rounding: 'rm' | 'rp' | 'rz'): Expression {
+  const nearest = demoted(writer, value);
+  const back = promoted(writer, nearest);
+  const isPast: { readonly [R in typeof rounding]: (near: Expression, exact: Expression) => Expression } = {
+    rm: (near, exact) => run('f64x2.lt', exact, near),
+    rp: (near, exact) => run('f64x2.lt', near, exact),
+    rz: (near, exact) => run('f64x2.lt', run('f64x2.abs', exact), run('f64x2.abs', near)),
+  };
+  const past = lowWords(pairwise(back, value, isPast[rounding]));
+  // One step of magnitude: of zero there is none below, and the least number on the other side is next.
+  const isNegative = run('i32x4.shr_s', nearest, i32(31));
+  const grows: { readonly [R in typeof rounding]: Expression } = {
+    rm: isNegative,
+    rp: run('v128.not', isNegative),
+    rz: words(0),
+  };
+  const stepped = run('i32x4.add', nearest, choose(grows[rounding], words(1), words(-1)));
+  const isZero = run('f32x4.eq', nearest, floats(0));
+  const least = words(rounding === 'rm' ? signBits + 1 : 1);
+  return writer.hold(choose(past, choose(isZero, least, stepped), nearest));
+}
+
+/** Sums, products and both with one rounding in a direction: exact in f64, but for what rounding to odd keeps. */
+function directed32(
+  writer: LaneWriter,
+  name: 'add' | 'sub' | 'mul' | 'fma',
+  inputs: readonly Expression[],
+  rounding: 'rm' | 'rp' | 'rz',
+): Expression {
+  const [a, b, c] = inputs.map((input) => promoted(writer, input)) as [Wide, Wide, Wide | undefined];
+  if (name === 'mul')
+    return demotedToward(
+      writer,
+      pairwise(a, b, (x, y) => writer.hold(run('f64x2.mul', x, y))),
+      rounding,
+    );
+  const product = name === 'fma' ? pairwise(a, b, (x, y) => writer.hold(run('f64x2.mul', x, y))) : a;
+  const addend = name === 'fma' ? c! : name === 'sub' ? both(b, (half) => run('f64x2.neg', half)) : b;
+  const other = writer.holdWide(addend);
+  const sums = pairwise(product, other, (x, y) => oddSum(writer, x, y));
+  const result = demotedToward(writer, sums, rounding);
+  if (rounding !== 'rm') return result;
+  // Rounding down, what cancels is −0: all but +0 plus +0.
+  const signs = highWords(pairwise(product, other, (x, y) => run('v128.or', x, y)));
+  const isNothing = lowWords(both(sums, (half) => run('f64x2.eq', half, doubles(0))));
+  return choose(isNothing, run('v128.and', signs, words(signBits)), result);
+}
+
 function float32(
   writer: LaneWriter,
   name: Arithmetic,
@@ -118,6 +170,8 @@ function float32(
   rounding: Rounding,
 ): Expression {
   if (rounding !== 'rn') {
+    const isSum = name !== 'div' && name !== 'sqrt';
+    if (isSum && rounding !== 'rna') return directed32(writer, name, inputs, rounding);
     const wide = inputs.map((input) => promoted(writer, input));
     return demoted(writer, exactly(writer, name, 'f32', rounding, wide));
   }
@@ -274,7 +328,7 @@ function half(
   let result: Expression;
   if (name === 'fma') {
     const [a, b, c] = values.map((each) => promoted(writer, each)) as [Wide, Wide, Wide];
-    const sums = { low: oddSum(writer, a.low, b.low, c.low), high: oddSum(writer, a.high, b.high, c.high) };
+    const sums = oddProductSum(writer, a, b, c);
     result = narrowed(writer, sums, type, 'rn', { saturates: false, relu: relu !== undefined });
   } else result = floatToHalf(writer, float32(writer, name, values, 'rn'), type);
   if (sat === undefined && ftz === undefined) return result;

@@ -26,6 +26,7 @@ type Address = Extract<Operand, { kind: 'address' }>;
 interface Located {
   readonly linear: Expression;
   readonly bad: Expression;
+  /** As the program has it, for the report of a fault. */
   readonly address: Wide;
 }
 
@@ -52,9 +53,19 @@ function windowOfAccess(instruction: LaneInstruction, operand: Address): Window 
   return window === 'param' && isOwn ? 'local' : window;
 }
 
+/** The lower halves of addresses, which are all there is to one in a window of 32 bits. */
+function lowerAddress(writer: LaneWriter, operand: Address): Expression {
+  const { base, offset } = operand;
+  if (base?.kind !== 'register') return lowWords(addressOf(writer, operand));
+  const value = writer.word({ kind: 'register', register: base });
+  return offset === 0 ? value : run('i32x4.add', value, words(offset));
+}
+
 function locate(writer: LaneWriter, operand: Address, window: Window | undefined): Located {
-  const address = addressOf(writer, operand);
-  const lower = writer.hold(lowWords(address));
+  const isWide = window === undefined || window === 'global';
+  const whole = isWide ? addressOf(writer, operand) : undefined;
+  const lower = writer.hold(whole === undefined ? lowerAddress(writer, operand) : lowWords(whole));
+  const address = whole ?? wideOf(lower, words(0));
   const { layout } = writer.context;
   const global = (): Located => ({
     linear: lower,
