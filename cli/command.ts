@@ -5,6 +5,7 @@ import { refuseAsRank, willBeRank } from './commands/as-rank.ts';
 import { addCheck } from './commands/check.ts';
 import { addCompile } from './commands/compile.ts';
 import { addDeclare } from './commands/declare.ts';
+import { addEmulate } from './commands/emulate.ts';
 import { addExplain } from './commands/explain.ts';
 import { addFormat } from './commands/format.ts';
 import { addRun } from './commands/run.ts';
@@ -15,7 +16,17 @@ import { createOutput } from './output.ts';
 import { heldBack, processStreams, type Streams } from './streams.ts';
 
 /** In the order in which `--help` lists them. */
-const commands = [addCheck, addFormat, addExplain, addCompile, addRun, addTune, addTest, addDeclare];
+const commands = [
+  addCheck,
+  addFormat,
+  addExplain,
+  addCompile,
+  addRun,
+  addTune,
+  addTest,
+  addDeclare,
+  addEmulate,
+];
 
 const exitHelp = `
 Exit status: 0 fine; 1 a diagnostic: the program, its inputs or the machine; 2 wrong usage; 70 an internal

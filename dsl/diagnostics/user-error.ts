@@ -18,7 +18,9 @@ export type UserErrorCode =
   /** The device refused what it was given: a fault of the compiler, reported with the device's own words. */
   | 'device-refused'
   /** Devices that ought to hold the same do not: a fault of the compiler or of a driver. */
-  | 'replicas-differ';
+  | 'replicas-differ'
+  /** A kernel that the emulator runs does what it may not: a fault of the kernel. */
+  | 'kernel-fault';
 
 /** The command prints `message` and `help` and ends with exit status 1; it is never a stack trace. */
 export class UserError extends Error {

@@ -23,7 +23,8 @@ function threadsLeft(block: Block): number {
 }
 
 /**
- * A warp comes to a barrier with all its lanes that are left; those of them that are elsewhere are waited for.
+ * A warp comes to a barrier with all its lanes that are left; those of them that are elsewhere are waited
+ * for.
  */
 function arrive(
   waits: boolean,

@@ -137,7 +137,7 @@ function demotedToward(writer: LaneWriter, value: Wide, rounding: 'rm' | 'rp' | 
   return writer.hold(choose(past, choose(isZero, least, stepped), nearest));
 }
 
-/** Sums, products and both with one rounding in a direction: exact in f64, but for what rounding to odd keeps. */
+/** Sums and products with one rounding in a direction: exact in f64, but for what rounding to odd keeps. */
 function directed32(
   writer: LaneWriter,
   name: 'add' | 'sub' | 'mul' | 'fma',
@@ -418,7 +418,7 @@ function hostFunction(name: string): Emit {
   });
 }
 
-/** 2^x: a power of two by its exponent, times the Taylor series of 2^r for |r| ≤ 1/2 (relative error 2e-10). */
+/** 2^x: a power of two by its exponent, times the Taylor series of 2^r for |r| ≤ 1/2 (error 2e-10). */
 const powerOfTwo = throughDouble((writer, half) => {
   const inside = writer.hold(run('f64x2.max', run('f64x2.min', half, doubles(1000)), doubles(-1000)));
   const nearest = writer.hold(run('f64x2.nearest', inside));

@@ -314,7 +314,7 @@ const exchange: Emit = (writer, instruction) => {
   writer.setWord(to, value);
 };
 
-/** By a constant for all lanes at once, else lane by lane. Who shifts by more than there is gets what is left. */
+/** By a constant for all lanes at once, else lane by lane; by more than there is, what is left. */
 function shift(direction: 'left' | 'right'): Emit {
   return (writer, instruction) => {
     const [to, from, by] = instruction.operands as [Operand, Operand, Operand];

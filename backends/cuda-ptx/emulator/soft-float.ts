@@ -235,7 +235,7 @@ function exactly(operation: ExactOperation, rounding: Rounding, a: number, b: nu
   }
 }
 
-/** With a last bit that says whether something is left: more bits than any format keeps, so it only decides. */
+/** More bits than any format keeps; the last one says whether something is left. */
 function quotient(left: Exact, right: Exact): Exact {
   const extra = 140n;
   const negative = isNegative(left) !== isNegative(right);

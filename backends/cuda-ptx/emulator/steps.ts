@@ -1,6 +1,6 @@
 /**
- * The control flow of a kernel: steps, each a run of instructions that every lane does for itself, or one that
- * the lanes of a warp do together.
+ * The control flow of a kernel: steps, each a run of instructions that every lane does for itself, or one
+ * that the lanes of a warp do together.
  */
 import { isOfUnit, type OpOfUnit } from '../instructions.ts';
 import type { Guard, Instruction, Statement } from '../ptx.ts';

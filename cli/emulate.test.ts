@@ -1,0 +1,111 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { packageRoot } from '../driver/package-root.ts';
+import { readNpy } from '../runtime/weights/npy.ts';
+import { tensorValues } from '../runtime/weights/tensor-data.ts';
+import { runInProcess } from './testing.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'ricci-emulate-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+const kernels = join(packageRoot, 'backends/cuda-ptx/emulator/kernels');
+const vector = join(kernels, 'vector.ptx');
+const emulate = (...args: readonly string[]) => runInProcess('emulate', ...args);
+const saxpy = ['--kernel', 'saxpy', '--grid', '2', '--block', '64'];
+const all = ['--arg', 'a=0.5', '--arg', 'x=f32[100]=3', '--arg', 'y=f32[100]=1', '--arg', 'n=100'];
+
+test('runs a kernel and prints what it changed', async () => {
+  const { status, stdout, stderr } = await emulate(vector, ...saxpy, ...all);
+  expect(stdout).toBe('y: f32[100] = 2.5 2.5 2.5 2.5 2.5 2.5 2.5 2.5 …\n');
+  expect(stderr).toMatch(/^[\d.]+ k instructions of threads in [\d.]+ s\n$/);
+  expect(status).toBe(0);
+});
+
+test('reads and writes .npy files', async () => {
+  const file = join(folder, 'y.npy');
+  const first = await emulate(vector, ...saxpy, ...all, '-o', `y=${file}`);
+  expect(first.status, first.stderr).toBe(0);
+  expect(tensorValues(readNpy(file))).toEqual(new Float64Array(100).fill(2.5));
+  const args = ['--arg', 'a=2', '--arg', `x=${file}`, '--arg', 'y=f32[100]=1', '--arg', '100', '--json'];
+  const { stdout } = await emulate(vector, ...saxpy, ...args);
+  expect(JSON.parse(stdout).outputs).toEqual([
+    { path: 'y', dtype: 'f32', shape: [100], values: Array.from({ length: 100 }, () => 6) },
+  ]);
+});
+
+test('a fault is told with the lines of the PTX and of the source', async () => {
+  const args = all.map((each) => each.replace('y=f32[100]', 'y=f32[99]'));
+  const { status, stderr } = await emulate(vector, ...saxpy, ...args);
+  expect(status).toBe(1);
+  expect(stderr).toContain(
+    'vector.ptx:105:2: out of bounds: thread 35 of block (1, 0, 0) reads 4 bytes at 0 bytes past the end of y, which has 396 bytes (ld.global.f32, from vector.cu:10)',
+  );
+});
+
+describe('what is wrong gets one clear error', () => {
+  const text = join(folder, 'wrong.ptx');
+  const written = (body: string): string => {
+    writeFileSync(text, body);
+    return text;
+  };
+  const head = '.version 8.0\n.target sm_80\n.address_size 64\n';
+  test.each([
+    [[vector], 1, /has 3 kernels\n.*--kernel vector_add or saxpy or half_axpy/],
+    [[vector, '--kernel', 'saxby'], 1, /has no kernel saxby/],
+    [[vector, ...saxpy], 1, /saxpy takes 4 arguments, and 0 are given/],
+    [[vector, ...saxpy, '--arg', 'f33[4]'], 2, /f33 is no dtype: there are f32/],
+    [[vector, ...saxpy, '--arg', 'f32[four]'], 2, /\[four\] is no shape/],
+    [[vector, ...saxpy, '--arg', 'f32[4]=many'], 2, /many is neither a number nor 'random'/],
+    [[vector, ...saxpy, '--arg', 'nothing'], 2, /--arg nothing is no argument/],
+    [
+      [vector, ...saxpy, ...all.slice(0, 6), '--arg', '0.5'],
+      1,
+      /argument 4 of saxpy is \.u32, which has no value 0.5/,
+    ],
+    [
+      [vector, ...saxpy, ...all.slice(0, 6), '--arg', 'f32[4]'],
+      1,
+      /argument 4 of saxpy has 4 bytes, and a pointer 8/,
+    ],
+    [[vector, ...saxpy, '--block', '2000', ...all], 1, /2000 threads is too large: at most 1024/],
+    [[vector, ...saxpy, '--grid', '0', ...all], 2, /--grid 0 is not one to three whole numbers/],
+    [[vector, ...saxpy, '--shared', '300000', ...all], 1, /are more than the 232448 of a block/],
+    [[vector, ...saxpy, '--copies', 'soon', ...all], 2, /neither late nor early nor a seed/],
+    [[vector, ...saxpy, '--checks', 'some', ...all], 2, /give all, memory or none/],
+    [[vector, ...saxpy, '-o', 'z=z.npy', ...all], 2, /no buffer is called z\n.*name one of x, y/],
+    [[vector, ...saxpy, '--arg', 'missing.npy'], 1, /missing\.npy/],
+    [[join(folder, 'none.ptx')], 1, /none\.ptx: /],
+    [[folder], 1, /is a directory/],
+  ] as const)('%j', async (args, wanted, pattern) => {
+    const { status, stderr } = await emulate(...args);
+    expect(stderr).toMatch(pattern);
+    expect(status).toBe(wanted);
+  });
+
+  test.each([
+    ['', /1:1: a PTX text begins with \.version/],
+    ['.version 8.0\n§', /2:1: "§" begins nothing that PTX has/],
+    [`${head}.entry k() { frob.u32 %r1; }`, /4:14: frob\.u32 is no instruction that is known here/],
+    [
+      `${head}.entry k() { .reg .u32 %r1; add.u32 %r1, %r1; }`,
+      /4:29: add\.u32 takes at least 3 operands, and has 2/,
+    ],
+    [`${head}.entry k() { .reg .u32 %r1; add.u32 %r1, %r1, %r2; }`, /4:47: %r2 is not declared/],
+    [
+      `${head}.entry k() { .reg .u32 %r1; add.wide.u32 %r1, %r1, 1; }`,
+      /add\.wide\.u32: add has no \.wide here/,
+    ],
+    [
+      `${head}.entry k() { .reg .u32 %r1; st.global.u32 %r1, %r1; }`,
+      /st\.global\.u32 has an address in brackets here, not %r1/,
+    ],
+    [`${head}.entry k() { bra NOWHERE; }`, /there is no label NOWHERE/],
+    [`${head}.func f() { call f; ret; } .entry k() { call f; ret; }`, /f calls itself/],
+    [`${head}.entry k() { ret;`, /a block is not closed/],
+  ])('%j', async (body, pattern) => {
+    const { status, stderr } = await emulate(written(body));
+    expect(stderr).toMatch(pattern);
+    expect(status).toBe(1);
+  });
+});
