@@ -1,0 +1,84 @@
+/** What is known while one kernel is written. */
+import type { LoopId, Tensor, TensorId } from '../../../compiler/graph/graph.ts';
+import type { Spread, Tile, TileAxis } from '../../../compiler/tiles/tile-program.ts';
+import type { Sharing } from '../../writing/barriers.ts';
+import type { Linear } from '../../writing/linear.ts';
+import type { Value } from './values.ts';
+import type { Writer } from './writer.ts';
+
+export interface Emission extends Sharing {
+  readonly writer: Writer;
+  readonly buffers: ReadonlyMap<TensorId, Buffer>;
+  readonly counters: ReadonlyMap<LoopId, Value>;
+  /** The device's own place along mesh axes, and sizes in the run at hand. */
+  readonly coordinates: ReadonlyMap<string, Value>;
+  /** The workgroup's place along each axis of the grid. */
+  readonly grid: readonly Value[];
+  /** The invocation's row and column, and its number. */
+  readonly places: { readonly [S in Dealt]: Value };
+  readonly variables: Map<string, Value>;
+  readonly tiles: Map<string, TileState>;
+  /** Pieces of shared memory by name: their bytes. */
+  readonly shared: Map<string, number>;
+  /** How often reductions wrote to shared memory. */
+  scratchVersion: number;
+}
+
+export type Dealt = 'rows' | 'columns' | 'threads';
+
+export interface Buffer {
+  readonly tensor: Tensor;
+  readonly count: number;
+  /** Its first byte. */
+  readonly pointer: Value;
+  /** Its contents do not change while the kernel runs. */
+  readonly constant: boolean;
+  version: number;
+}
+
+export interface TileState {
+  readonly tile: Tile;
+  /** How many elements an invocation has along each axis; of a shared tile all. */
+  readonly fragment: readonly number[];
+  /** Of a register tile the elements that the invocation has, row-major. */
+  readonly registers: readonly Value[];
+  /** Updated after its definition, so in variables. */
+  readonly mutable: boolean;
+  version: number;
+}
+
+export function tileState(emission: Emission, name: string): TileState {
+  const state = emission.tiles.get(name);
+  if (state === undefined)
+    throw new Error(`${emission.program.name} uses tile ${name} before its definition`);
+  return state;
+}
+
+export function bufferOf(emission: Emission, id: TensorId): Buffer {
+  const buffer = emission.buffers.get(id);
+  if (buffer === undefined) throw new Error(`${emission.program.name} has no buffer of tensor ${id}`);
+  return buffer;
+}
+
+/** Among how many invocations an axis is dealt out. */
+export function sharers({ program }: Emission, over: Spread): number {
+  const { rows, columns } = program.threads;
+  switch (over) {
+    case 'whole':
+      return 1;
+    case 'rows':
+      return rows;
+    case 'columns':
+      return columns;
+    case 'threads':
+      return rows * columns;
+    case 'lanes':
+      throw new Error(`${program.name} deals a tile out over lanes, which no schedule for PTX does`);
+  }
+}
+
+export function fragmentExtent(emission: Emission, axis: TileAxis): number {
+  return axis.extent / sharers(emission, axis.over);
+}
+
+export type Sum = Linear<Value>;

@@ -1,0 +1,139 @@
+/** Tile program to PTX. */
+import type { LoopId, Tensor, TensorId } from '../../../compiler/graph/graph.ts';
+import type { TileProgram } from '../../../compiler/tiles/tile-program.ts';
+import type { Buffer, Emission } from './emission.ts';
+import type { PtxKernel, PtxTarget } from './kernel.ts';
+import { emitStatements } from './statements.ts';
+import { literal, type Value } from './values.ts';
+import { Writer } from './writer.ts';
+
+/**
+ * Deterministic: the same program gives the same text.
+ * @param tensors the types of the tensors that the program's buffers name
+ */
+export function emitPtx(program: TileProgram, tensors: (id: TensorId) => Tensor): PtxKernel {
+  const writer = new Writer();
+  const { rows, columns } = program.threads;
+  const parameters = parametersOf(program);
+  const read = (name: string, type: 'u64' | 'u32') =>
+    writer.compute(
+      [type === 'u64' ? 'address' : 'i32'],
+      [],
+      ([result]) => `ld.param.${type} ${result}, [${name}];`,
+    )[0]!;
+  const buffers = new Map(
+    program.buffers.map(({ tensor: id, access }, at): [TensorId, Buffer] => {
+      const tensor = tensors(id);
+      const count = tensor.shape.reduce((total, extent) => total * extent, 1);
+      const pointer = writer.operation('cvta.to.global.u64', 'address', [read(`buffer${at}`, 'u64')]);
+      return [id, { tensor, count, pointer, constant: access === 'read', version: 0 }];
+    }),
+  );
+  const threads = special(writer, 'tid.x');
+  const along = (opcode: string) => writer.operation(opcode, 'i32', [threads, literal(columns, 'u32')]);
+  const { launch, places: grid } = launched(writer, program);
+  const emission: Emission = {
+    ...{ program, writer, buffers, grid },
+    barriers: { read: new Set(), written: new Set() },
+    synchronize: () => writer.effect('bar.sync 0;'),
+    counters: new Map(program.counters.map((id, at): [LoopId, Value] => [id, read(`counter${at}`, 'u32')])),
+    coordinates: new Map(program.coordinates.map((axis, at) => [axis, read(`coordinate${at}`, 'u32')])),
+    places: {
+      threads,
+      rows: rows === 1 ? literal(0, 'i32') : columns === 1 ? threads : along('div.u32'),
+      columns: columns === 1 ? literal(0, 'i32') : rows === 1 ? threads : along('rem.u32'),
+    },
+    variables: new Map(),
+    tiles: new Map(),
+    shared: new Map(),
+    scratchVersion: 0,
+  };
+  emitStatements(emission, program.body);
+  const block = rows * columns;
+  const entry = [
+    ...program.buffers.map(({ tensor }, at) => `// buffer${at}: ${described(tensors(tensor))}`),
+    `.visible .entry ${program.name}(`,
+    parameters.map(({ name, type }) => `  .param .${type} ${name}`).join(',\n'),
+    ')',
+    `.maxntid ${block}, 1, 1`,
+    '{',
+    ...[...emission.shared].map(([name, bytes]) => `  .shared .align 16 .b8 ${name}[${bytes}];`),
+    writer.render(),
+    '  ret;',
+    '}',
+    '',
+  ].join('\n');
+  return {
+    name: program.name,
+    entry,
+    block,
+    ...launch,
+    bindings: program.buffers,
+    counters: program.counters,
+    coordinates: program.coordinates,
+    sharedBytes: [...emission.shared.values()].reduce((total, bytes) => total + bytes, 0),
+  };
+}
+
+/** The least version of PTX that has all that is written for a target. */
+const versions: { readonly [T in PtxTarget]: string } = { sm_80: '7.0', sm_90a: '8.0' };
+
+/** A module of the kernels, whose names differ. */
+export function moduleText(target: PtxTarget, kernels: readonly PtxKernel[]): string {
+  const head = [`.version ${versions[target]}`, `.target ${target}`, '.address_size 64', ''];
+  return [...head, ...kernels.map(({ entry }) => entry)].join('\n');
+}
+
+function parametersOf({ buffers, counters, coordinates }: TileProgram) {
+  const named = (name: string, type: string, all: readonly unknown[]) =>
+    all.map((_, at) => ({ name: `${name}${at}`, type }));
+  return [
+    ...named('buffer', 'u64', buffers),
+    ...named('counter', 'u32', counters),
+    ...named('coordinate', 'u32', coordinates),
+  ];
+}
+
+function described({ name, dtype, shape }: Tensor): string {
+  // PTX is ASCII, in comments too.
+  return `${name}: ${dtype}[${shape.join(', ')}]`.replace(/[^ -~]/g, '_');
+}
+
+function special(writer: Writer, name: string): Value {
+  return writer.compute(['i32'], [], ([result]) => `mov.u32 ${result}, %${name};`)[0]!;
+}
+
+/** Blocks along the first dimension of a grid, and along the others. */
+const mostBlocks = [2 ** 31 - 1, 65_535, 65_535] as const;
+const dimensions = ['x', 'y', 'z'] as const;
+
+interface Launched {
+  readonly launch: Pick<PtxKernel, 'grid' | 'gridEnds'>;
+  /** The workgroup's place along each grid axis. */
+  readonly places: readonly Value[];
+}
+
+/**
+ * A grid of up to three axes that fit is launched as it is; any other is counted through in the first
+ * dimension. Only of the former fewer may be launched in a run.
+ */
+function launched(writer: Writer, { grid: extents, gridEnds, name }: TileProgram): Launched {
+  const [x = 1, y = 1, z = 1] = extents.toReversed();
+  if (extents.length <= 3 && [x, y, z].every((extent, at) => extent <= mostBlocks[at]!)) {
+    const ends = gridEnds?.toReversed();
+    const places = extents.map((extent, axis) =>
+      extent === 1 ? literal(0, 'i32') : special(writer, `ctaid.${dimensions[extents.length - 1 - axis]!}`),
+    );
+    return { launch: { grid: [x, y, z], ...(ends && { gridEnds: [ends[0], ends[1], ends[2]] }) }, places };
+  }
+  const total = extents.reduce((product, extent) => product * extent, 1);
+  if (total > mostBlocks[0]) throw new Error(`${name} has ${total} workgroups`);
+  const block = special(writer, 'ctaid.x');
+  let stride = total;
+  const places = extents.map((extent, axis) => {
+    stride /= extent;
+    const upper = stride === 1 ? block : writer.operation('div.u32', 'i32', [block, literal(stride, 'u32')]);
+    return axis === 0 ? upper : writer.operation('rem.u32', 'i32', [upper, literal(extent, 'u32')]);
+  });
+  return { launch: { grid: [total, 1, 1] }, places };
+}

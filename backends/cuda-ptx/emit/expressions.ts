@@ -1,0 +1,155 @@
+/** Writes expressions at a point of the tile being computed: one element, or four neighbours. */
+import { divisorOf, laneStride } from '../../../compiler/tiles/lanes.ts';
+import { arithmeticOf, intervalOf, type TileExpression } from '../../../compiler/tiles/tile-expression.ts';
+import { linearConstant, linearValue, plus, times } from '../../writing/linear.ts';
+import { bufferOf, type Emission, type Sum, tileState } from './emission.ts';
+import { applyFunction, convert } from './functions.ts';
+import { isAligned, isInside, loadLanes, loadOne, type Places } from './memory.ts';
+import { roundedTo } from './narrow.ts';
+import { first, type Point } from './point.ts';
+import { readRegisters } from './register-tiles.ts';
+import { readShared, readSharedLanes } from './shared-tiles.ts';
+import { sumOf } from './sums.ts';
+import { type Lanes, laneOf, lanesFrom, literal, type Value } from './values.ts';
+
+/** The value of `expression`, once where it is the same for all four. */
+export function emit(emission: Emission, expression: TileExpression, point: Point): Lanes {
+  if (point.width === 1) return [emitScalar(emission, expression, point)];
+  const stride = laneStride(expression, point.domain);
+  if (stride === undefined) return emitOperation(emission, expression, point);
+  const scalar = first(point);
+  if (stride === 0) return [emitScalar(emission, expression, scalar)];
+  const start = linear(emission, expression, scalar);
+  return lanesFrom(4, (lane) => sumOf(emission.writer, plus(start, linearConstant(lane * stride))));
+}
+
+function emitScalar(emission: Emission, expression: TileExpression, point: Point): Value {
+  return arithmeticOf(expression) === 'i32'
+    ? sumOf(emission.writer, linear(emission, expression, point))
+    : emitOperation(emission, expression, point)[0];
+}
+
+/** An integer expression at a point (at the first of four) as a sum. */
+export function linear(emission: Emission, expression: TileExpression, point: Point): Sum {
+  switch (expression.op) {
+    case 'constant':
+      return linearConstant(expression.value);
+    case 'coordinate':
+      return point.coordinates[expression.axis]!;
+    case 'apply': {
+      const [a, b] = expression.operands;
+      const part = (operand: TileExpression) => linear(emission, operand, point);
+      switch (expression.function) {
+        case 'add':
+          return plus(part(a!), part(b!));
+        case 'sub':
+          return plus(part(a!), times(part(b!), -1));
+        case 'neg':
+          return times(part(a!), -1);
+        case 'mul': {
+          const [left, right] = [part(a!), part(b!)];
+          if (left.terms.length === 0) return times(right, left.constant);
+          if (right.terms.length === 0) return times(left, right.constant);
+          break;
+        }
+      }
+    }
+  }
+  const [value] = emitOperation(emission, expression, first(point));
+  if (value.known !== undefined) return linearConstant(value.known);
+  return linearValue(value, {
+    divisor: divisorOf(expression, point.domain),
+    isNatural: intervalOf(expression).low >= 0,
+  });
+}
+
+/** Where the four neighbours at `point` find the element of a tensor whose place `offset` says. */
+export function placesOf(emission: Emission, offset: TileExpression, point: Point): Places {
+  const stride = laneStride(offset, point.domain);
+  if (stride !== undefined) {
+    const start = linear(emission, offset, first(point));
+    return { kind: 'strided', first: start, stride, isAligned: isAligned(offset, point) };
+  }
+  const places = emit(emission, offset, point);
+  return { kind: 'scattered', each: [0, 1, 2, 3].map((lane) => laneOf(places, lane)) };
+}
+
+/** An expression by its outermost operation. */
+function emitOperation(emission: Emission, expression: TileExpression, point: Point): Lanes {
+  const { writer } = emission;
+  const each = (operand: TileExpression, of: (value: Value) => Value): Lanes => {
+    const values = emit(emission, operand, point);
+    return lanesFrom(values.length, (lane) => of(laneOf(values, lane)));
+  };
+  switch (expression.op) {
+    case 'constant':
+      return [literal(expression.value, expression.dtype)];
+    case 'grid':
+      return [emission.grid[expression.axis]!];
+    case 'variable':
+      return [emission.variables.get(expression.name)!];
+    case 'counter':
+      return [emission.counters.get(expression.loop)!];
+    case 'device':
+      return [emission.coordinates.get(expression.axis)!];
+    case 'coordinate':
+      return [sumOf(writer, point.coordinates[expression.axis]!)];
+    case 'element':
+      return emitElement(emission, expression, point);
+    case 'load':
+      return emitLoad(emission, expression, point);
+    case 'round':
+      return each(expression.operand, (value) => roundedTo(writer, expression.dtype, value));
+    case 'convert':
+      return each(expression.operand, (value) => convert(writer, expression.dtype, value));
+    case 'apply': {
+      const operands = expression.operands.map((operand) => emit(emission, operand, point));
+      const width = operands.some((lanes) => lanes.length === 4) ? 4 : 1;
+      return lanesFrom(width, (lane) =>
+        applyFunction(
+          writer,
+          expression.function,
+          expression.dtype,
+          operands.map((operand) => laneOf(operand, lane)),
+        ),
+      );
+    }
+  }
+}
+
+function emitLoad(
+  emission: Emission,
+  { tensor, offset }: TileExpression & { readonly op: 'load' },
+  point: Point,
+): Lanes {
+  const { count } = bufferOf(emission, tensor);
+  const inside = isInside(offset, count);
+  if (point.width === 1) return [loadOne(emission, tensor, linear(emission, offset, point), inside)];
+  return loadLanes(emission, tensor, { places: placesOf(emission, offset, point), isInside: inside });
+}
+
+/** A tile's element: by a number known here in registers, by a computed place in shared memory. */
+function emitElement(
+  emission: Emission,
+  { tile, subscripts }: TileExpression & { readonly op: 'element' },
+  point: Point,
+): Lanes {
+  const state = tileState(emission, tile);
+  if (state.tile.space !== 'shared') return readRegisters(emission, state, subscripts, point);
+  const extents = state.tile.axes.map((axis) => axis.extent);
+  const flat = (parts: readonly Sum[]) =>
+    parts.reduce((total, part, axis) => plus(times(total, extents[axis]!), part), linearConstant(0) as Sum);
+  const place = () => flat(subscripts.map((subscript) => linear(emission, subscript, first(point))));
+  if (point.width === 1) return [readShared(emission, state, place())];
+  const strides = subscripts.map((subscript) => laneStride(subscript, point.domain));
+  if (strides.every((stride) => stride !== undefined)) {
+    const stride = strides.reduce((total, at, axis) => total * extents[axis]! + at, 0);
+    const last = subscripts.at(-1);
+    const aligned = stride === 1 && strides.at(-1) === 1 && last !== undefined && isAligned(last, point);
+    return readSharedLanes(emission, state, place(), stride, aligned);
+  }
+  const values = subscripts.map((subscript) => emit(emission, subscript, point));
+  return lanesFrom(4, (lane) =>
+    readShared(emission, state, flat(values.map((value) => linearValue(laneOf(value, lane))))),
+  );
+}

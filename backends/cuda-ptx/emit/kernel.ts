@@ -1,0 +1,28 @@
+/** A kernel as a CUDA device takes it. */
+import type { LoopId } from '../../../compiler/graph/graph.ts';
+import type { GridEnd } from '../../../compiler/tiles/ends.ts';
+import type { TileBuffer } from '../../../compiler/tiles/tile-program.ts';
+
+/**
+ * Its parameters are the addresses of the buffers in the order of `bindings`, aligned to 16 bytes, then a word
+ * for each counter, then one for each coordinate.
+ */
+export interface PtxKernel {
+  readonly name: string;
+  /** Its text, without the head of a module. */
+  readonly entry: string;
+  /** Threads of a block. */
+  readonly block: number;
+  /** Blocks to launch. */
+  readonly grid: readonly [number, number, number];
+  /** Of a bounded program, by dimension: where it ends in a run. */
+  readonly gridEnds?: readonly (GridEnd | undefined)[];
+  readonly bindings: readonly TileBuffer[];
+  readonly counters: readonly LoopId[];
+  readonly coordinates: readonly string[];
+  /** Of shared memory. */
+  readonly sharedBytes: number;
+}
+
+/** What a module is written for. */
+export type PtxTarget = 'sm_80' | 'sm_90a';

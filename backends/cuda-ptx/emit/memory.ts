@@ -1,0 +1,180 @@
+/**
+ * Reads and writes of global memory. Offsets count elements and fit in an i32; an address is a buffer's first
+ * byte and a displacement. A read that may be out of range, since a condition discards what it finds, is moved
+ * into the buffer.
+ */
+import type { TensorId } from '../../../compiler/graph/graph.ts';
+import { divisorOf, laneStride } from '../../../compiler/tiles/lanes.ts';
+import { intervalOf, type TileExpression } from '../../../compiler/tiles/tile-expression.ts';
+import { linearConstant, plus } from '../../writing/linear.ts';
+import { type Buffer, bufferOf, type Emission, type Sum } from './emission.ts';
+import { bytesOf, decoded, encoded, packedWords, unpacked } from './narrow.ts';
+import type { Point } from './point.ts';
+import { sumOf, termsOf } from './sums.ts';
+import { type Lanes, laneOf, lanesFrom, literal, type Value } from './values.ts';
+
+/** Where four neighbours lie: by the first and how far apart they are, or each by itself. */
+export type Places =
+  | { readonly kind: 'strided'; readonly first: Sum; readonly stride: number; readonly isAligned: boolean }
+  | { readonly kind: 'scattered'; readonly each: readonly Value[] };
+
+export interface Access {
+  readonly places: Places;
+  /** Whether all of them surely lie in the buffer. */
+  readonly isInside: boolean;
+}
+
+/** Whether elements at `offset`, and the three behind it where the point is of four, are in a buffer of so many. */
+export function isInside(offset: TileExpression, count: number): boolean {
+  const { low, high } = intervalOf(offset);
+  return low >= 0 && high < count;
+}
+
+export function isAligned(offset: TileExpression, point: Point): boolean {
+  return laneStride(offset, point.domain) === 1 && divisorOf(offset, point.domain) % 4 === 0;
+}
+
+// ── addresses ──────────────────────────────────────────────────────────────────────────────────────────────
+
+interface Address {
+  readonly register: Value;
+  readonly displacement: number;
+}
+
+function addressOf({ writer }: Emission, { pointer, tensor }: Buffer, sum: Sum): Address {
+  const bytes = bytesOf(tensor.dtype);
+  const terms = termsOf(writer, sum);
+  return { register: offsetBy(writer, pointer, terms, bytes), displacement: sum.constant * bytes };
+}
+
+/** Moved into the buffer, as far as `width` elements reach. */
+function clampedAddress({ writer }: Emission, buffer: Buffer, place: Value, width: number): Address {
+  const inside = writer.operation('min.u32', 'i32', [place, literal(buffer.count - width, 'u32')]);
+  const bytes = bytesOf(buffer.tensor.dtype);
+  return { register: offsetBy(writer, buffer.pointer, inside, bytes), displacement: 0 };
+}
+
+function offsetBy(
+  writer: Emission['writer'],
+  pointer: Value,
+  elements: Value | undefined,
+  bytes: number,
+): Value {
+  if (elements === undefined) return pointer;
+  return writer.operation('mad.wide.s32', 'address', [elements, literal(bytes, 'i32'), pointer]);
+}
+
+function reference(register: string, displacement: number): string {
+  return displacement === 0 ? `[${register}]` : `[${register}+${displacement}]`;
+}
+
+// ── reads ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+const readTypes = { 1: 'u8', 2: 'u16', 4: 'b32' } as const;
+
+export function loadOne(emission: Emission, tensor: TensorId, first: Sum, isInside: boolean): Value {
+  const buffer = bufferOf(emission, tensor);
+  const { dtype } = buffer.tensor;
+  if (buffer.count === 0) return literal(0, 'u32');
+  const { writer } = emission;
+  const at = isInside
+    ? addressOf(emission, buffer, first)
+    : clampedAddress(emission, buffer, sumOf(writer, first), 1);
+  const [bits] = read(emission, buffer, at, readTypes[bytesOf(dtype)], 1);
+  return decoded(writer, dtype, bits!);
+}
+
+export function loadLanes(emission: Emission, tensor: TensorId, { places, isInside }: Access): Lanes {
+  const buffer = bufferOf(emission, tensor);
+  const { writer } = emission;
+  const { dtype } = buffer.tensor;
+  const one = (first: Sum) => loadOne(emission, tensor, first, isInside);
+  if (places.kind === 'scattered')
+    return lanesFrom(4, (lane) => {
+      const term = { value: places.each[lane]!, coefficient: 1, divisor: 1, isNatural: false };
+      return one({ constant: 0, terms: [term] });
+    });
+  if (places.stride === 0) return [one(places.first)];
+  const isWhole = places.isAligned && buffer.count >= 4 && (isInside || buffer.count % 4 === 0);
+  if (!isWhole) return lanesFrom(4, (lane) => one(plus(places.first, linearConstant(lane * places.stride))));
+  const at = isInside
+    ? addressOf(emission, buffer, places.first)
+    : clampedAddress(emission, buffer, sumOf(writer, places.first), 4);
+  const words = read(emission, buffer, at, 'b32', bytesOf(dtype));
+  return unpacked(writer, dtype, words) as unknown as Lanes;
+}
+
+/** So many neighbours at once. */
+function read(
+  { writer }: Emission,
+  { constant, version }: Buffer,
+  { register, displacement }: Address,
+  type: string,
+  count: 1 | 2 | 4,
+): readonly Value[] {
+  const opcode = `ld.global${constant ? '.nc' : ''}${count === 1 ? '' : `.v${count}`}.${type}`;
+  return writer.compute(
+    Array.from({ length: count }, () => 'u32' as const),
+    [register],
+    (results, [at]) => {
+      const into = count === 1 ? results[0] : `{${results.join(', ')}}`;
+      return `${opcode} ${into}, ${reference(at!, displacement)};`;
+    },
+    constant ? {} : { fixed: true, version: `@${version}` },
+  );
+}
+
+// ── writes ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+const writtenTypes = { 1: 'u8', 2: 'u16', 4: 'b32' } as const;
+
+/** Stores one value where `mask` holds (undefined: anyhow). */
+export function storeOne(
+  emission: Emission,
+  tensor: TensorId,
+  first: Sum,
+  value: Value,
+  mask: Value | undefined,
+): void {
+  const buffer = bufferOf(emission, tensor);
+  const { dtype } = buffer.tensor;
+  const { register, displacement } = addressOf(emission, buffer, first);
+  const bits = encoded(emission.writer, dtype, value);
+  const type = writtenTypes[bytesOf(dtype)];
+  emission.writer.effect(`st.global.${type} ${reference(register.text, displacement)}, ${bits.text};`, mask);
+  buffer.version++;
+}
+
+/** Stores four neighbours of the tile, each where its `mask` holds. */
+export function storeLanes(
+  emission: Emission,
+  tensor: TensorId,
+  places: Places,
+  values: Lanes,
+  mask: Lanes | undefined,
+): void {
+  const buffer = bufferOf(emission, tensor);
+  const four = [0, 1, 2, 3].map((lane) => laneOf(values, lane));
+  if (places.kind === 'strided' && places.isAligned && mask?.length !== 4) {
+    const { register, displacement } = addressOf(emission, buffer, places.first);
+    const words = packedWords(emission.writer, buffer.tensor.dtype, four).map(({ text }) => text);
+    const type = words.length === 1 ? 'b32' : `v${words.length}.b32`;
+    const from = words.length === 1 ? words[0] : `{${words.join(', ')}}`;
+    emission.writer.effect(
+      `st.global.${type} ${reference(register.text, displacement)}, ${from};`,
+      mask?.[0],
+    );
+    buffer.version++;
+    return;
+  }
+  for (const [lane, value] of four.entries()) {
+    const first: Sum =
+      places.kind === 'strided'
+        ? plus(places.first, linearConstant(lane * places.stride))
+        : {
+            constant: 0,
+            terms: [{ value: places.each[lane]!, coefficient: 1, divisor: 1, isNatural: false }],
+          };
+    storeOne(emission, tensor, first, value, mask && laneOf(mask, lane));
+  }
+}

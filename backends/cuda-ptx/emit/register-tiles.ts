@@ -1,0 +1,128 @@
+/** Tiles in registers: dealt out over the invocations, each keeping its own elements. */
+import { updatedTiles } from '../../../compiler/tiles/changes.ts';
+import { createDomain, type Domain } from '../../../compiler/tiles/lanes.ts';
+import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts';
+import type { Tile, TileAxis } from '../../../compiler/tiles/tile-program.ts';
+import { linearConstant, linearValue, plus, times } from '../../writing/linear.ts';
+import { placesIn } from '../../writing/reduction.ts';
+import { type Emission, fragmentExtent, type Sum, sharers, type TileState } from './emission.ts';
+import { emit } from './expressions.ts';
+import type { Point } from './point.ts';
+import { type Lanes, laneOf, lanesFrom, type Value } from './values.ts';
+
+/** Every place of an invocation in a domain spread over the invocations, row-major. */
+export function registerPoints(emission: Emission, domain: Domain): readonly Point[] {
+  const fragment = domain.axes.map((axis) => fragmentExtent(emission, axis));
+  const last = fragment.length - 1;
+  const steps = fragment.map((extent, axis) => (axis === last ? extent / domain.width : extent));
+  if (steps.some((extent) => !Number.isInteger(extent)))
+    throw new Error(`${emission.program.name}: a tile is not dealt out evenly`);
+  return placesIn(steps).map((place) => {
+    const indices = place.map((at, axis) => (axis === last ? at * domain.width : at));
+    return {
+      domain,
+      width: domain.width,
+      fragment: indices,
+      coordinates: indices.map((at, axis) => coordinateOf(emission, domain.axes[axis]!, at)),
+    };
+  });
+}
+
+/** Where along its axis the invocation's element number `at` is. */
+function coordinateOf(emission: Emission, axis: TileAxis, at: number): Sum {
+  if (axis.over === 'whole' || axis.over === 'lanes') return linearConstant(at);
+  const count = sharers(emission, axis.over);
+  const place = Math.floor(at / axis.block) * axis.block * count + (at % axis.block);
+  if (count === 1) return linearConstant(place);
+  const index = linearValue(emission.places[axis.over], { isNatural: true });
+  return plus(times(index, axis.block), linearConstant(place));
+}
+
+export function defineRegisters(emission: Emission, tile: Tile, value: TileExpression): void {
+  const domain = createDomain(tile.axes);
+  const values = registerPoints(emission, domain).flatMap((point) =>
+    allOf(emit(emission, value, point), point),
+  );
+  declareRegisters(emission, tile, values);
+}
+
+function allOf(lanes: Lanes, { width }: Point): readonly Value[] {
+  return lanesFrom(width, (lane) => laneOf(lanes, lane));
+}
+
+/** Gives a register tile its first values: as they are, or as variables if anything updates it. */
+export function declareRegisters(emission: Emission, tile: Tile, values: readonly Value[]): void {
+  const mutable = updatedTiles(emission.program.body).has(tile.name);
+  const { writer } = emission;
+  // What is a variable elsewhere is taken as it is now.
+  const registers = values.map((value) => {
+    if (mutable) return writer.variable({ ...value, dtype: tile.dtype });
+    return value.mutable ? writer.operation(copies[tile.dtype], tile.dtype, [value]) : value;
+  });
+  emission.tiles.set(tile.name, {
+    tile,
+    fragment: tile.axes.map((axis) => fragmentExtent(emission, axis)),
+    registers,
+    mutable,
+    version: 0,
+  });
+}
+
+const copies = { f32: 'mov.b32', i32: 'mov.b32', u32: 'mov.b32', bool: 'mov.pred' } as const;
+
+export function updateRegisters(emission: Emission, state: TileState, value: TileExpression): void {
+  const domain = createDomain(state.tile.axes);
+  // All new values are computed from the old ones, so they have to be known before the first changes.
+  const values = registerPoints(emission, domain).flatMap((point) =>
+    allOf(emit(emission, value, point), point),
+  );
+  for (const [at, register] of state.registers.entries()) emission.writer.assign(register, values[at]!);
+  state.version++;
+}
+
+// ── reading ────────────────────────────────────────────────────────────────────────────────────────────────
+
+export function readRegisters(
+  emission: Emission,
+  state: TileState,
+  subscripts: readonly TileExpression[],
+  point: Point,
+): Lanes {
+  const lanes = lanesFrom(point.width, (lane) =>
+    registerAt(
+      state,
+      subscripts.map((subscript, axis) => fragmentIndex(emission, state, subscript, axis, point, lane)),
+    ),
+  );
+  return lanes.every(({ key }) => key === lanes[0].key) ? [lanes[0]] : lanes;
+}
+
+/** Which of the invocation's elements along `axis` a subscript means. */
+function fragmentIndex(
+  emission: Emission,
+  state: TileState,
+  subscript: TileExpression,
+  axis: number,
+  point: Point,
+  lane: number,
+): number {
+  const spread = state.tile.axes[axis]!;
+  if (subscript.op === 'constant' && spread.over === 'whole') return subscript.value;
+  if (subscript.op === 'constant' && spread.extent === 1) return 0;
+  if (subscript.op === 'coordinate' && point.fragment !== undefined) {
+    const own = point.domain.axes[subscript.axis]!;
+    const isLast = subscript.axis === point.domain.axes.length - 1;
+    if (own.over === spread.over && (own.over === 'whole' || own.block === spread.block))
+      return point.fragment[subscript.axis]! + (isLast ? lane : 0);
+  }
+  throw new Error(
+    `${emission.program.name} reads tile ${state.tile.name} along axis ${axis} at a place that another invocation may have`,
+  );
+}
+
+/** A register tile's element, as it is now. */
+export function registerAt(state: TileState, indices: readonly number[]): Value {
+  const flat = indices.reduce((total, at, axis) => total * state.fragment[axis]! + at, 0);
+  const value = state.registers[flat]!;
+  return state.mutable ? { ...value, key: `${value.key}@${state.version}` } : value;
+}

@@ -1,0 +1,159 @@
+/** Tiles in shared memory: all invocations compute them together, and each reads what it needs. */
+import { createDomain, type Domain } from '../../../compiler/tiles/lanes.ts';
+import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts';
+import type { Tile } from '../../../compiler/tiles/tile-program.ts';
+import { barrier, sharedReads } from '../../writing/barriers.ts';
+import { linearConstant, linearValue, plus, times } from '../../writing/linear.ts';
+import type { Emission, Sum, TileState } from './emission.ts';
+import { emit } from './expressions.ts';
+import type { Point } from './point.ts';
+import { sumOf, termsOf } from './sums.ts';
+import { type Lanes, laneOf, lanesFrom, literal, type Value, type ValueType } from './values.ts';
+import { type Writer, wordBytes } from './writer.ts';
+
+/** More pieces than this an invocation are written as a loop. */
+const unrolledPieces = 4;
+
+/** All invocations together compute a shared tile, each every n-th vector of it. */
+export function fillShared(emission: Emission, tile: Tile, value: TileExpression): void {
+  const { writer, program, barriers } = emission;
+  const domain = createDomain(tile.axes);
+  const extents = tile.axes.map((axis) => axis.extent);
+  const elements = extents.reduce((total, extent) => total * extent, 1);
+  const pieces = elements / domain.width;
+  const invocations = program.threads.rows * program.threads.columns;
+  const rounds = Math.ceil(pieces / invocations);
+  const old = emission.tiles.get(tile.name);
+  const state: TileState = old ?? { tile, fragment: extents, registers: [], mutable: true, version: 0 };
+  emission.tiles.set(tile.name, state);
+  emission.shared.set(sharedName(tile.name), elements * wordBytes);
+  const readsItself = old !== undefined && sharedReads(emission, [value]).has(tile.name);
+  const { threads } = emission.places;
+  if (rounds > unrolledPieces) {
+    if (readsItself)
+      throw new Error(
+        `${program.name} updates the shared tile ${tile.name} from itself, with too few invocations`,
+      );
+    writer.loop(threads, literal(pieces, 'i32'), invocations, (piece) => {
+      const place = linearValue(piece, { isNatural: true });
+      const values = emit(emission, value, pointOf(emission, domain, place));
+      writeShared(emission, tile, domain, place, values, undefined);
+    });
+  } else {
+    const places = Array.from({ length: rounds }, (_, round) =>
+      plus(linearValue(threads, { isNatural: true }), linearConstant(round * invocations)),
+    );
+    const values = places.map((place) => emit(emission, value, pointOf(emission, domain, place)));
+    if (readsItself) barrier(emission);
+    for (const [round, place] of places.entries()) {
+      const isFull = (round + 1) * invocations <= pieces;
+      const guard = isFull
+        ? undefined
+        : writer.operation('setp.lt.s32', 'bool', [sumOf(writer, place), literal(pieces, 'i32')]);
+      writeShared(emission, tile, domain, place, values[round]!, guard);
+    }
+  }
+  barriers.written.add(tile.name);
+  state.version++;
+}
+
+/** The place of the n-th vector of a shared tile. */
+function pointOf({ writer }: Emission, domain: Domain, piece: Sum): Point {
+  const extents = domain.axes.map((axis) => axis.extent);
+  const last = extents.length - 1;
+  const steps = extents.map((extent, axis) => (axis === last ? extent / domain.width : extent));
+  let rest = sumOf(writer, piece);
+  const places: Sum[] = [];
+  for (let axis = last; axis >= 0; axis--) {
+    const extent = literal(steps[axis]!, 'u32');
+    const place = axis === 0 ? rest : writer.operation('rem.u32', 'i32', [rest, extent]);
+    places.unshift(times(linearValue(place, { isNatural: true }), axis === last ? domain.width : 1));
+    if (axis > 0) rest = writer.operation('div.u32', 'i32', [rest, extent]);
+  }
+  return { domain, width: domain.width, coordinates: places, fragment: undefined };
+}
+
+function writeShared(
+  { writer }: Emission,
+  { name, dtype }: Tile,
+  { width }: Domain,
+  piece: Sum,
+  values: Lanes,
+  guard: Value | undefined,
+): void {
+  const [at, displacement] = sharedAddress(writer, sharedName(name), times(piece, width));
+  const texts = lanesFrom(width, (lane) => asWord(writer, dtype, laneOf(values, lane))).map(
+    ({ text }) => text,
+  );
+  const from = texts.length === 1 ? texts[0] : `{${texts.join(', ')}}`;
+  writer.effect(`st.shared${width === 4 ? '.v4' : ''}.b32 [${at.text}+${displacement}], ${from};`, guard);
+}
+
+/** The register of an element's address in a piece of shared memory, and what is to be added. */
+function sharedAddress(writer: Writer, name: string, place: Sum): readonly [Value, number] {
+  const terms = termsOf(writer, times({ ...place, constant: 0 }, wordBytes));
+  const start = sharedStart(writer, name);
+  const register = terms === undefined ? start : writer.operation('add.u32', 'u32', [start, terms]);
+  return [register, place.constant * wordBytes];
+}
+
+export function sharedStart(writer: Writer, name: string): Value {
+  return writer.compute(['u32'], [], ([result]) => `mov.u32 ${result}, ${name};`)[0]!;
+}
+
+/** A bool takes a word there. */
+export function asWord(writer: Writer, dtype: ValueType, value: Value): Value {
+  if (dtype !== 'bool') return value;
+  if (value.known !== undefined) return literal(value.known, 'u32');
+  return writer.operation('selp.b32', 'u32', [literal(1, 'u32'), literal(0, 'u32'), value]);
+}
+
+export function fromWord(writer: Writer, dtype: Tile['dtype'], word: Value): Value {
+  if (dtype !== 'bool') return { ...word, dtype };
+  return writer.operation('setp.ne.u32', 'bool', [word, literal(0, 'u32')]);
+}
+
+export function readShared({ writer }: Emission, { tile, version }: TileState, place: Sum): Value {
+  const [word] = readWords(writer, sharedName(tile.name), place, 1, `@${version}`);
+  return fromWord(writer, tile.dtype, word!);
+}
+
+export function readSharedLanes(
+  emission: Emission,
+  state: TileState,
+  start: Sum,
+  stride: number,
+  isAligned: boolean,
+): Lanes {
+  const { writer } = emission;
+  const { tile, version } = state;
+  if (stride === 0) return [readShared(emission, state, start)];
+  if (!isAligned)
+    return lanesFrom(4, (lane) => readShared(emission, state, plus(start, linearConstant(lane * stride))));
+  const words = readWords(writer, sharedName(tile.name), start, 4, `@${version}`);
+  return lanesFrom(4, (lane) => fromWord(writer, tile.dtype, words[lane]!));
+}
+
+/** Neighbours in shared memory, as they are in a version of it. */
+export function readWords(
+  writer: Writer,
+  name: string,
+  place: Sum,
+  count: 1 | 4,
+  version: string,
+): readonly Value[] {
+  const [register, displacement] = sharedAddress(writer, name, place);
+  return writer.compute(
+    Array.from({ length: count }, () => 'u32' as const),
+    [register],
+    (results, [at]) => {
+      const into = count === 1 ? results[0] : `{${results.join(', ')}}`;
+      return `ld.shared${count === 4 ? '.v4' : ''}.b32 ${into}, [${at}+${displacement}];`;
+    },
+    { fixed: true, version },
+  );
+}
+
+export function sharedName(tile: string): string {
+  return `shared_${tile}`;
+}

@@ -1,0 +1,139 @@
+/** Writes the statements of a tile program: one rule for each kind. */
+import { bumpVersions } from '../../../compiler/tiles/changes.ts';
+import { createDomain, type Domain } from '../../../compiler/tiles/lanes.ts';
+import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts';
+import type { TileStatement, TileStatementKind } from '../../../compiler/tiles/tile-program.ts';
+import { enterLoop, leaveBranch, prepareShared } from '../../writing/barriers.ts';
+import { type Emission, tileState } from './emission.ts';
+import { emit, linear, placesOf } from './expressions.ts';
+import { applyFunction } from './functions.ts';
+import { storeLanes, storeOne } from './memory.ts';
+import { emitMultiplyAccumulate } from './multiply-accumulate.ts';
+import type { Point } from './point.ts';
+import { emitReduce } from './reduce-tiles.ts';
+import { defineRegisters, registerPoints, updateRegisters } from './register-tiles.ts';
+import { fillShared } from './shared-tiles.ts';
+import { laneOf, lanesFrom, literal, type Value } from './values.ts';
+
+type Rules = {
+  readonly [K in TileStatementKind]: (
+    emission: Emission,
+    statement: TileStatement & { readonly kind: K },
+  ) => void;
+};
+
+const rules: Rules = {
+  define: (emission, { tile, value }) =>
+    tile.space === 'shared' ? fillShared(emission, tile, value) : defineRegisters(emission, tile, value),
+  update: (emission, { tile, value }) => {
+    const state = tileState(emission, tile);
+    if (state.tile.space === 'shared') fillShared(emission, state.tile, value);
+    else updateRegisters(emission, state, value);
+  },
+  multiplyAccumulate: emitMultiplyAccumulate,
+  reduce: emitReduce,
+  loop: emitLoop,
+  when: emitWhen,
+  store: emitStore,
+};
+
+/** What a statement is about, for whoever reads the kernel. */
+const titles: {
+  readonly [K in TileStatementKind]: (statement: TileStatement & { readonly kind: K }) => string;
+} = {
+  define: ({ tile }) => `${tile.space} tile ${tile.name}`,
+  update: ({ tile }) => `update ${tile}`,
+  multiplyAccumulate: ({ into, left, right }) => `${into} += ${left} * ${right}`,
+  reduce: ({ into, combiner, from }) => `${into.join(', ')} = ${combiner} of ${from.join(', ')}`,
+  loop: ({ variable }) => `for ${variable}`,
+  when: () => 'if',
+  store: () => 'store',
+};
+
+export function emitStatements(emission: Emission, body: readonly TileStatement[]): void {
+  for (const statement of body) {
+    prepareShared(emission, statement);
+    emitStatement(emission, statement);
+  }
+}
+
+function emitStatement<K extends TileStatementKind>(
+  emission: Emission,
+  statement: TileStatement & { readonly kind: K },
+): void {
+  const title: (statement: TileStatement & { readonly kind: K }) => string = titles[statement.kind];
+  emission.writer.comment(title(statement));
+  const rule: (emission: Emission, statement: TileStatement & { readonly kind: K }) => void =
+    rules[statement.kind];
+  rule(emission, statement);
+}
+
+/** Bounds are the same for all, so they are computed at no point in particular. */
+function uniform(emission: Emission, expression: TileExpression): Value {
+  const nowhere: Point = { domain: createDomain([], 1), width: 1, coordinates: [], fragment: [] };
+  return emit(emission, expression, nowhere)[0];
+}
+
+function emitLoop(emission: Emission, statement: TileStatement & { readonly kind: 'loop' }): void {
+  const [from, to] = [uniform(emission, statement.from), uniform(emission, statement.to)];
+  enterLoop(emission, statement.body);
+  // It may have no turns.
+  const leave = leaveBranch(emission);
+  bumpVersions(emission, statement.body);
+  emission.scratchVersion++;
+  emission.writer.loop(from, to, statement.step, (counter) => {
+    emission.variables.set(statement.variable, counter);
+    emitStatements(emission, statement.body);
+  });
+  leave();
+  bumpVersions(emission, statement.body);
+  emission.scratchVersion++;
+}
+
+function emitWhen(emission: Emission, statement: TileStatement & { readonly kind: 'when' }): void {
+  const condition = uniform(emission, statement.condition);
+  const leave = leaveBranch(emission);
+  emission.writer.when(condition, true, () => emitStatements(emission, statement.body));
+  leave();
+  bumpVersions(emission, statement.body);
+  emission.scratchVersion++;
+}
+
+function emitStore(emission: Emission, statement: TileStatement & { readonly kind: 'store' }): void {
+  const domain = createDomain(statement.axes);
+  const holder = oneHolder(emission, domain);
+  const guarded = (mask: Value | undefined) => {
+    if (holder === undefined || mask === undefined) return holder ?? mask;
+    return applyFunction(emission.writer, 'and', 'bool', [holder, mask]);
+  };
+  for (const point of registerPoints(emission, domain)) {
+    const masks = statement.mask && emit(emission, statement.mask, point);
+    const values = emit(emission, statement.value, point);
+    if (point.width === 1)
+      storeOne(
+        emission,
+        statement.tensor,
+        linear(emission, statement.offset, point),
+        values[0],
+        guarded(masks?.[0]),
+      );
+    else {
+      const width = masks?.length ?? 1;
+      const all = lanesFrom(width, (lane) => guarded(masks && laneOf(masks, lane)) ?? literal(1, 'bool'));
+      storeLanes(emission, statement.tensor, placesOf(emission, statement.offset, point), values, all);
+    }
+  }
+}
+
+/** What picks one of the invocations that all have the same part of a domain. */
+function oneHolder({ writer, program, places }: Emission, domain: Domain): Value | undefined {
+  const { rows, columns } = program.threads;
+  const spreads = new Set(domain.axes.map((axis) => axis.over));
+  const isFirst = (place: Value) => writer.operation('setp.eq.s32', 'bool', [place, literal(0, 'i32')]);
+  const conditions: Value[] = [];
+  if (!spreads.has('threads') && !spreads.has('rows') && rows > 1) conditions.push(isFirst(places.rows));
+  if (!spreads.has('threads') && !spreads.has('columns') && columns > 1)
+    conditions.push(isFirst(places.columns));
+  const [only, other] = conditions;
+  return other === undefined ? only : applyFunction(writer, 'and', 'bool', [only!, other]);
+}
