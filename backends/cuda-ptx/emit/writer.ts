@@ -137,27 +137,25 @@ export class Writer {
     this.push({ kind: 'block', lines: block.lines });
   }
 
-  /** i32 `from`, from + step, … while below `to`. */
+  /**
+   * i32 `from`, from + step, … while below `to`. What is taken out of it is computed before it is decided
+   * whether it has a turn: others know it too.
+   */
   loop(from: Value, to: Value, step: number, body: (counter: Value) => void): void {
     const [start, end] = [`$loop${this.labels}`, `$end${this.labels++}`];
-    const counter = { ...this.fresh('i32', this.depth + 1), mutable: true } as const;
-    const more = this.fresh('bool', this.depth + 1);
-    this.effect(`mov.b32 ${counter.text}, ${from.text};`);
-    this.effect(`setp.ge.s32 ${more.text}, ${counter.text}, ${to.text};`);
-    this.effect(`bra.uni ${end};`, more);
-    this.push({ kind: 'label', name: start });
     this.inner(() => {
-      // It changes with every turn only: what is computed from it is known for the rest of the block.
-      body({ ...this.constantOf(counter) });
+      const counter = this.fresh('i32', this.depth);
+      const more = this.fresh('bool', this.depth);
+      this.effect(`mov.b32 ${counter.text}, ${from.text};`);
+      this.effect(`setp.ge.s32 ${more.text}, ${counter.text}, ${to.text};`);
+      this.effect(`bra.uni ${end};`, more);
+      this.push({ kind: 'label', name: start });
+      body(counter);
       this.effect(`add.s32 ${counter.text}, ${counter.text}, ${step};`);
       this.effect(`setp.lt.s32 ${more.text}, ${counter.text}, ${to.text};`);
       this.effect(`bra.uni ${start};`, more);
+      this.push({ kind: 'label', name: end });
     });
-    this.push({ kind: 'label', name: end });
-  }
-
-  private constantOf({ text, key, dtype, depth }: Value): Value {
-    return { text, key, dtype, depth };
   }
 
   /** @param isUniform whether the condition is the same in all lanes of a warp */
@@ -168,9 +166,11 @@ export class Writer {
       return;
     }
     const end = `$end${this.labels++}`;
-    this.effect(`@!${condition.text} bra${isUniform ? '.uni' : ''} ${end};`);
-    this.inner(body);
-    this.push({ kind: 'label', name: end });
+    this.inner(() => {
+      this.effect(`@!${condition.text} bra${isUniform ? '.uni' : ''} ${end};`);
+      body();
+      this.push({ kind: 'label', name: end });
+    });
   }
 
   /** The declarations of registers, and the body. */
