@@ -77,3 +77,21 @@ export const relaxedWasmDevice: DeviceProfile = {
   ...wasmDevice,
   core: { rows: 2, columns: 16, streamed: { rows: 4, columns: 8 }, multiplyAdd: true },
 };
+
+/**
+ * An NVIDIA GPU from compute capability 8.0 on, by what all of them have without asking for more (CUDA C++
+ * Programming Guide, "Compute Capabilities").
+ */
+export const cudaDevice: DeviceProfile = {
+  name: 'CUDA',
+  software: false,
+  maxStorageBuffersPerStage: 64,
+  maxBindingBytes: 2 ** 40,
+  maxBufferBytes: 2 ** 40,
+  maxWorkgroupBytes: 48 * 1024,
+  maxInvocationsPerWorkgroup: 1024,
+  maxWorkgroupSize: [1024, 1, 1],
+  maxWorkgroupsPerDimension: 65_535,
+  f16: true,
+  subgroupSize: undefined,
+};
