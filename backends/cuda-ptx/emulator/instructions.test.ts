@@ -187,6 +187,7 @@ const integers: readonly Case[] = [
   }),
   u32('setp.lt.s32 %q, %a, %b; selp.b32 %d, %a, %b, %q;', 2, (a, b) => (s(32, a) < s(32, b) ? a : b)),
   u32('setp.hi.u32 %q, %a, %b; selp.b32 %d, %a, %b, %q;', 2, most),
+  u32('setp.hi.u32 %q, %a, %b; not.pred %q, %q; selp.b32 %d, %a, %b, %q;', 2, least),
   u32('setp.ge.u32 %q|%q2, %a, %b; @%q2 mov.b32 %a, 0; mov.b32 %d, %a;', 2, (a, b) => (a >= b ? a : 0n)),
   u32('set.le.u32.s32 %d, %a, %b;', 2, (a, b) => (s(32, a) <= s(32, b) ? -1n : 0n)),
   u32('slct.b32.s32 %d, %a, %b, %c;', 3, (a, b, c) => (s(32, c) >= 0n ? a : b)),

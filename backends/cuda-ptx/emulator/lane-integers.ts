@@ -84,9 +84,10 @@ function unary(narrow: (word: Expression) => Expression, wide: (half: Expression
     const [to, from] = instruction.operands as [Operand, Operand];
     if (bitsOf(instruction) === 64) writer.setWide(to, both(writer.wide(from), wide));
     else {
-      const value = narrow(writer.hold(extended(writer, from, instruction.types[0]!)));
+      const [type] = instruction.types;
       // A predicate is all bits or none.
-      setNarrow(writer, to, value, bitsOf(instruction) === 1 ? 32 : bitsOf(instruction));
+      const word = type === 'pred' ? writer.word(from) : extended(writer, from, type!);
+      setNarrow(writer, to, narrow(writer.hold(word)), type === 'pred' ? 32 : bitsOf(instruction));
     }
   };
 }
