@@ -1,6 +1,7 @@
 /**
  * The instructions of PTX as one table: which modifiers each takes, how many types, and what its operands
- * are. The parser reads by it, and whoever writes PTX or runs it is typed by it (PTX ISA 8.x, "Instruction set").
+ * are. The parser reads by it, and whoever writes PTX or runs it is typed by it (PTX ISA 8.x, "Instruction
+ * set").
  */
 
 /** What a word behind an opcode may be. A word belongs to the first group of its instruction that has it. */

@@ -17,6 +17,7 @@ export const oracleNames = [
   'kernels',
   'barriers',
   'wasm',
+  'ptx',
   'schedules',
   'adversarial',
   'bounded',

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { packageRoot } from '../../driver/package-root.ts';
 import { scheduleMutants, wgslMutants, withoutFaults } from './kernels.ts';
+import { ptxMutants, withoutPtxFaults } from './ptx.ts';
 import { rowMutants } from './rows.ts';
 import { graphMutants, kernelMutants, mutantsOf } from './table.ts';
 import { applies } from './testing.ts';
@@ -29,6 +30,7 @@ test.each([
   ['compiler/tiles/schedules', { ...scheduleMutants, ...panelMutants, ...rowMutants }, {}],
   ['backends/wgsl', wgslMutants, withoutFaults],
   ['backends/wasm', wasmMutants, withoutWasmFaults],
+  ['backends/cuda-ptx/emit', ptxMutants, withoutPtxFaults],
   ['backends/formulas', formulaMutants, {}],
   ['backends/writing', writingMutants, {}],
 ] as const)('every file of %s has a mutant', (folder, mutants, excepted) => {

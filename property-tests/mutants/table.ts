@@ -5,6 +5,7 @@ import { helperMutants, reductionMutants, scheduleMutants, tileMutants, wgslMuta
 import type { Mutant } from './mutant.ts';
 import { optimizerMutants } from './optimizer.ts';
 import { partitionerMutants } from './partitioner.ts';
+import { ptxMutants } from './ptx.ts';
 import { bestPlaceMutants, clusterMutants, mergedMutants, rowMutants } from './rows.ts';
 import { combineMutants, verbMutants } from './verbs.ts';
 import { choiceMutants, formulaMutants, panelMutants, wasmMutants, writingMutants } from './wasm.ts';
@@ -32,6 +33,7 @@ export const kernelMutants: MutantSets = {
   'tile programs': { ...tileMutants, ...clusterMutants, ...mergedMutants },
   'writers of WGSL': wgslMutants,
   'writers of WebAssembly': wasmMutants,
+  'writers of PTX': ptxMutants,
   formulas: formulaMutants,
   'what writers share': writingMutants,
   'bounded sizes': boundedMutants,

@@ -7,9 +7,9 @@ import { applyFunction, convert } from './functions.ts';
 import { isAligned, isInside, loadLanes, loadOne, type Places } from './memory.ts';
 import { roundedTo } from './narrow.ts';
 import { first, type Point } from './point.ts';
-import { readRegisters } from './register-tiles.ts';
-import { readShared, readSharedLanes } from './shared-tiles.ts';
+import { readShared, readSharedLanes } from './shared-memory.ts';
 import { sumOf } from './sums.ts';
+import { readRegisters } from './tile-elements.ts';
 import { type Lanes, laneOf, lanesFrom, literal, type Value } from './values.ts';
 
 /** The value of `expression`, once where it is the same for all four. */

@@ -1,7 +1,7 @@
 /**
- * Reads and writes of global memory. Offsets count elements and fit in an i32; an address is a buffer's first
- * byte and a displacement. A read that may be out of range, since a condition discards what it finds, is moved
- * into the buffer.
+ * Reads and writes of global memory. Offsets count elements and fit in an i32; an address is the first byte
+ * of a buffer and a displacement. A read that may be out of range, since a condition discards what it finds,
+ * is moved into the buffer.
  */
 import type { TensorId } from '../../../compiler/graph/graph.ts';
 import { divisorOf, laneStride } from '../../../compiler/tiles/lanes.ts';

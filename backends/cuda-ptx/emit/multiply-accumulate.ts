@@ -1,7 +1,7 @@
 /** `into[m, n] += Σ_k left[m, k] · right[k, n]` on registers, unrolled. */
 import type { TileStatement } from '../../../compiler/tiles/tile-program.ts';
 import { type Emission, tileState } from './emission.ts';
-import { registerAt } from './register-tiles.ts';
+import { registerAt } from './tile-elements.ts';
 
 export function emitMultiplyAccumulate(
   emission: Emission,

@@ -9,8 +9,9 @@ import { linearConstant, linearValue, plus, times } from '../../writing/linear.t
 import { type Entry, inTree, merges, placesIn } from '../../writing/reduction.ts';
 import { type Emission, type Sum, sharers, tileState } from './emission.ts';
 import { applyFunction } from './functions.ts';
-import { declareRegisters, registerAt } from './register-tiles.ts';
-import { asWord, fromWord, readWords, sharedStart } from './shared-tiles.ts';
+import { declareRegisters } from './register-tiles.ts';
+import { asWord, fromWord, readWords, sharedStart } from './shared-memory.ts';
+import { registerAt } from './tile-elements.ts';
 import { literal, type Value } from './values.ts';
 import { wordBytes } from './writer.ts';
 

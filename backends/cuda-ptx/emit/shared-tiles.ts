@@ -7,9 +7,10 @@ import { linearConstant, linearValue, plus, times } from '../../writing/linear.t
 import type { Emission, Sum, TileState } from './emission.ts';
 import { emit } from './expressions.ts';
 import type { Point } from './point.ts';
-import { sumOf, termsOf } from './sums.ts';
-import { type Lanes, laneOf, lanesFrom, literal, type Value, type ValueType } from './values.ts';
-import { type Writer, wordBytes } from './writer.ts';
+import { asWord, sharedAddress, sharedName } from './shared-memory.ts';
+import { sumOf } from './sums.ts';
+import { type Lanes, laneOf, lanesFrom, literal, type Value } from './values.ts';
+import { wordBytes } from './writer.ts';
 
 /** More pieces than this an invocation are written as a loop. */
 const unrolledPieces = 4;
@@ -87,73 +88,4 @@ function writeShared(
   );
   const from = texts.length === 1 ? texts[0] : `{${texts.join(', ')}}`;
   writer.effect(`st.shared${width === 4 ? '.v4' : ''}.b32 [${at.text}+${displacement}], ${from};`, guard);
-}
-
-/** The register of an element's address in a piece of shared memory, and what is to be added. */
-function sharedAddress(writer: Writer, name: string, place: Sum): readonly [Value, number] {
-  const terms = termsOf(writer, times({ ...place, constant: 0 }, wordBytes));
-  const start = sharedStart(writer, name);
-  const register = terms === undefined ? start : writer.operation('add.u32', 'u32', [start, terms]);
-  return [register, place.constant * wordBytes];
-}
-
-export function sharedStart(writer: Writer, name: string): Value {
-  return writer.compute(['u32'], [], ([result]) => `mov.u32 ${result}, ${name};`)[0]!;
-}
-
-/** A bool takes a word there. */
-export function asWord(writer: Writer, dtype: ValueType, value: Value): Value {
-  if (dtype !== 'bool') return value;
-  if (value.known !== undefined) return literal(value.known, 'u32');
-  return writer.operation('selp.b32', 'u32', [literal(1, 'u32'), literal(0, 'u32'), value]);
-}
-
-export function fromWord(writer: Writer, dtype: Tile['dtype'], word: Value): Value {
-  if (dtype !== 'bool') return { ...word, dtype };
-  return writer.operation('setp.ne.u32', 'bool', [word, literal(0, 'u32')]);
-}
-
-export function readShared({ writer }: Emission, { tile, version }: TileState, place: Sum): Value {
-  const [word] = readWords(writer, sharedName(tile.name), place, 1, `@${version}`);
-  return fromWord(writer, tile.dtype, word!);
-}
-
-export function readSharedLanes(
-  emission: Emission,
-  state: TileState,
-  start: Sum,
-  stride: number,
-  isAligned: boolean,
-): Lanes {
-  const { writer } = emission;
-  const { tile, version } = state;
-  if (stride === 0) return [readShared(emission, state, start)];
-  if (!isAligned)
-    return lanesFrom(4, (lane) => readShared(emission, state, plus(start, linearConstant(lane * stride))));
-  const words = readWords(writer, sharedName(tile.name), start, 4, `@${version}`);
-  return lanesFrom(4, (lane) => fromWord(writer, tile.dtype, words[lane]!));
-}
-
-/** Neighbours in shared memory, as they are in a version of it. */
-export function readWords(
-  writer: Writer,
-  name: string,
-  place: Sum,
-  count: 1 | 4,
-  version: string,
-): readonly Value[] {
-  const [register, displacement] = sharedAddress(writer, name, place);
-  return writer.compute(
-    Array.from({ length: count }, () => 'u32' as const),
-    [register],
-    (results, [at]) => {
-      const into = count === 1 ? results[0] : `{${results.join(', ')}}`;
-      return `ld.shared${count === 4 ? '.v4' : ''}.b32 ${into}, [${at}+${displacement}];`;
-    },
-    { fixed: true, version },
-  );
-}
-
-export function sharedName(tile: string): string {
-  return `shared_${tile}`;
 }

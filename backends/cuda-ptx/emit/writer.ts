@@ -1,7 +1,7 @@
 /**
- * Writes the body of a kernel as values: each distinct pure operation is computed once, in the outermost block
- * in which all that it uses is known. What nobody uses is left out when it is rendered; registers are left to
- * ptxas, which has as many as it takes.
+ * Writes the body of a kernel as values: each distinct pure operation is computed once, in the outermost
+ * block in which all that it uses is known. What nobody uses is left out when it is rendered; registers are
+ * left to ptxas, which has as many as it takes.
  */
 import type { Arithmetic } from '../../../compiler/graph/graph.ts';
 import { literal, type Value, type ValueType } from './values.ts';
