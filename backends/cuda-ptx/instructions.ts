@@ -58,7 +58,10 @@ const groups = {
   hint: 'L2::cache_hint',
   prefetched: 'L2::64B L2::128B L2::256B',
   change: 'inc dec',
-  proxy: 'async async.global async.shared::cta async.shared::cluster alias generic tensormap::generic',
+  proxy: 'async alias generic tensormap::generic',
+  shapeOfGroup: Array.from({ length: 32 }, (_, at) =>
+    [8, 16, 32].map((k) => `m64n${8 * (at + 1)}k${k}`).join(' '),
+  ).join(' '),
 } as const;
 
 export type ModifierGroup = keyof typeof groups;
@@ -73,11 +76,13 @@ export function groupOf(word: string, among: readonly ModifierGroup[]): Modifier
 }
 
 /**
- * What an operand is: a destination, a predicate that is written, a source, an address, a predicate that is
- * read (or its negation), a constant, a label or function, the arguments of a call.
+ * What an operand is: a destination, registers that are added to, a predicate that is written, a source, an
+ * address, a predicate that is read (or its negation), a constant, a label or function, the arguments of a
+ * call.
  */
 export type OperandKind =
   | 'write'
+  | 'update'
   | 'writePredicate'
   | 'read'
   | 'address'
@@ -107,6 +112,7 @@ export interface InstructionFacts<U extends Unit = Unit> {
 
 const operandLetters: { readonly [letter: string]: OperandKind } = {
   d: 'write',
+  u: 'update',
   p: 'writePredicate',
   r: 'read',
   m: 'address',
@@ -236,6 +242,33 @@ const table = {
   'wmma.load.c': warp('d m r?', 1, 'sync aligned layoutA fragment space'),
   'wmma.store.d': warp('m r r?', 1, 'sync aligned layoutA fragment space'),
   'wmma.mma': warp('d r r r', [2, 4], 'sync aligned layoutA layoutB fragment sat'),
+  // Barriers in shared memory, which count arrivals and bytes.
+  'mbarrier.init': warp('m r', 1, 'space'),
+  'mbarrier.inval': warp('m', 1, 'space'),
+  'mbarrier.expect_tx': warp('m r', 1, 'order scope space'),
+  'mbarrier.complete_tx': warp('m r', 1, 'order scope space'),
+  'mbarrier.arrive': warp('d m r?', 1, 'expectTx noComplete order scope space'),
+  'mbarrier.arrive_drop': warp('d m r?', 1, 'expectTx noComplete order scope space'),
+  'mbarrier.test_wait': warp('p m r', 1, 'parity order scope space'),
+  'mbarrier.try_wait': warp('p m r r?', 1, 'parity order scope space'),
+  'cp.async.mbarrier.arrive': warp('m', 1, 'noInc space'),
+  // Copies of tensors and of bytes by the unit beside (TMA).
+  'cp.async.bulk': warp('m m r m? r? r?', 0, 'space source completion multicast hint'),
+  'cp.async.bulk.tensor': warp('m m m? r? r?', 0, 'dimension space source tile completion multicast hint'),
+  'cp.reduce.async.bulk': warp('m m r r?', 1, 'space source completion hint operation noftz'),
+  'cp.reduce.async.bulk.tensor': warp('m m r?', 0, 'dimension space source tile completion hint operation'),
+  'cp.async.bulk.commit_group': warp('', 0),
+  'cp.async.bulk.wait_group': warp('i', 0, 'read'),
+  // Products of four warps.
+  'wgmma.mma_async': warp('u r r r r? r? r? r?', 3, 'sync aligned shapeOfGroup'),
+  'wgmma.fence': warp('', 0, 'sync aligned'),
+  'wgmma.commit_group': warp('', 0, 'sync aligned'),
+  'wgmma.wait_group': warp('i', 0, 'sync aligned'),
+  setmaxnreg: warp('i', 1, 'change sync aligned'),
+  // Clusters of blocks.
+  'barrier.cluster.arrive': warp('', 0, 'order aligned'),
+  'barrier.cluster.wait': warp('', 0, 'order aligned'),
+  'fence.proxy': warp('', 0, 'proxy space'),
   // Control.
   bra: control('n', 'uni'),
   ret: control('', 'uni'),
@@ -246,6 +279,10 @@ const table = {
   nanosleep: nothing('r'),
   membar: nothing('', 'scope'),
   fence: nothing('', 'order scope'),
+  'fence.mbarrier_init': nothing('', 'order scope'),
+  'prefetch.tensormap': nothing('m'),
+  'griddepcontrol.wait': nothing(''),
+  'griddepcontrol.launch_dependents': nothing(''),
   prefetch: nothing('m', 'space level'),
   prefetchu: nothing('m', 'level'),
   pmevent: nothing('i'),
@@ -267,7 +304,7 @@ export function splitOpcode(
   text: string,
 ): { readonly op: OpName; readonly rest: readonly string[] } | undefined {
   const parts = text.split('.');
-  for (let count = Math.min(parts.length, 4); count > 0; count--) {
+  for (let count = Math.min(parts.length, 5); count > 0; count--) {
     const name = parts.slice(0, count).join('.');
     if (Object.hasOwn(table, name)) return { op: name as OpName, rest: parts.slice(count) };
   }

@@ -320,6 +320,7 @@ class Parser {
     const operand = this.operand();
     const fits: { readonly [K in OperandKind]: readonly Operand['kind'][] } = {
       write: ['register', 'vector', 'pair', 'sink'],
+      update: ['vector'],
       writePredicate: ['register', 'pair', 'sink'],
       read: ['register', 'special', 'integer', 'float', 'symbol', 'vector'],
       address: ['address'],

@@ -60,6 +60,13 @@ const commit: Operation = (_machine, warp) => {
   return 'next';
 };
 
+/** Those that the warp began and has not waited for. */
+export function settleCopiesOf(machine: Machine, warp: Warp): void {
+  settleAllBut(machine, warp, 0);
+  settle(machine, warp.pendingCopies);
+  warp.pendingCopies = [];
+}
+
 /** All groups but so many of the last. */
 function settleAllBut(machine: Machine, warp: Warp, left: number): void {
   while (warp.copyGroups.length > left) settle(machine, warp.copyGroups.shift()!);
@@ -71,9 +78,7 @@ const waitForGroups: Operation = (machine, warp, lanes, instruction) => {
 };
 
 const waitForAll: Operation = (machine, warp) => {
-  settleAllBut(machine, warp, 0);
-  settle(machine, warp.pendingCopies);
-  warp.pendingCopies = [];
+  settleCopiesOf(machine, warp);
   return 'next';
 };
 

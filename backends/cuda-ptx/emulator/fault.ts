@@ -8,6 +8,7 @@ export type FaultKind =
   | 'race'
   | 'barrier divergence'
   | 'barrier mismatch'
+  | 'missing fence'
   | 'deadlock'
   | 'lanes apart'
   | 'trap'

@@ -80,6 +80,7 @@ export interface Kernel {
   readonly specials: readonly SpecialName[];
   /** By the numbers that the code knows them by. */
   readonly instructions: readonly Instruction[];
+  readonly numbers: ReadonlyMap<Instruction, number>;
   readonly roundings: readonly string[];
   /** Of registers that may be read before they are written: which lanes wrote them. */
   readonly written: ReadonlyMap<Register, Register>;
@@ -174,7 +175,7 @@ export function compileKernel(
   for (const register of written.values()) slotOf(register);
   const specials = [...slots.keys()].filter((name): name is SpecialName => typeof name === 'string');
   return {
-    ...{ needs, layout, slotOf, specials, instructions, roundings, written, globalPlaces, code },
+    ...{ needs, layout, slotOf, specials, instructions, numbers, roundings, written, globalPlaces, code },
     fileBytes: alignTo(end, 64),
   };
 }

@@ -17,7 +17,7 @@ import {
   words,
 } from './code-text.ts';
 import type { LaneWriter } from './lane-writer.ts';
-import { header, shadow, sink, type Window, windows } from './layout.ts';
+import { header, rankShift, shadow, sink, type Window, windows } from './layout.ts';
 import type { LaneInstruction } from './steps.ts';
 
 type Address = Extract<Operand, { kind: 'address' }>;
@@ -61,7 +61,12 @@ function lowerAddress(writer: LaneWriter, operand: Address): Expression {
   return offset === 0 ? value : run('i32x4.add', value, words(offset));
 }
 
-function locate(writer: LaneWriter, operand: Address, window: Window | undefined): Located {
+function locate(
+  writer: LaneWriter,
+  operand: Address,
+  window: Window | undefined,
+  space: string | undefined,
+): Located {
   const isWide = window === undefined || window === 'global';
   const whole = isWide ? addressOf(writer, operand) : undefined;
   const lower = writer.hold(whole === undefined ? lowerAddress(writer, operand) : lowWords(whole));
@@ -80,7 +85,20 @@ function locate(writer: LaneWriter, operand: Address, window: Window | undefined
     const held = writer.hold(offset);
     return { linear: run('i32x4.add', base, held), bad: run('i32x4.ge_u', held, words(bytes)), address };
   };
+  const ofCluster = (): Located => {
+    const offset = writer.hold(run('v128.and', lower, words(2 ** rankShift - 1)));
+    const rank = writer.hold(run('i32x4.shr_u', lower, i32(rankShift)));
+    const base = run(
+      'i32x4.add',
+      writer.headerWord(header.clusterBase),
+      run('i32x4.mul', rank, words(layout.sharedStride)),
+    );
+    const found = inside(base, offset, layout.sharedBytes);
+    const isNoBlock = run('i32x4.ge_u', rank, words(layout.clusterBlocks));
+    return { ...found, bad: run('v128.or', found.bad, isNoBlock) };
+  };
   const shared = (): Located => {
+    if (window === undefined || space === 'shared::cluster') return ofCluster();
     const offset = run('i32x4.sub', lower, writer.headerWord(header.sharedWindow));
     return inside(writer.headerWord(header.sharedBase), offset, layout.sharedBytes);
   };
@@ -239,11 +257,18 @@ function checkShadow(
   writer.failWhere(lacking, 'access', located.address);
 }
 
-function markWritten(writer: LaneWriter, addresses: readonly Expression[], bytes: number): void {
+/** Of what is named as shared memory, as not yet visible to the unit that copies. */
+function markWritten(
+  writer: LaneWriter,
+  addresses: readonly Expression[],
+  bytes: number,
+  isShared: boolean,
+): void {
   const { half } = writer.context.layout;
   const piece = Math.min(bytes, 4);
+  const unfenced = words((shadow.written | shadow.unfenced) * 0x01010101);
   for (let offset = 0; offset < bytes; offset += piece)
-    scatter(writer, addresses, piece, half + offset, moves[piece]!.written);
+    scatter(writer, addresses, piece, half + offset, isShared ? unfenced : moves[piece]!.written);
 }
 
 /** A read or write of shared memory that no barrier orders after another. */
@@ -292,11 +317,12 @@ function prepare(
   const bytes = size * count;
   const window = windowOfAccess(instruction, operand);
   const { checksMemory, checksRaces } = writer.context;
-  const located = checkAddresses(writer, locate(writer, operand, window), bytes);
+  const located = checkAddresses(writer, locate(writer, operand, window, instruction.modifiers.space), bytes);
   const addresses = laneAddresses(writer, located);
   if (checksMemory) checkShadow(writer, located, addresses, bytes, isWrite);
   // Races are told of shared memory that is named as such.
-  if (checksRaces && window === 'shared') checkRaces(writer, addresses, bytes, isWrite);
+  if (checksRaces && window === 'shared' && instruction.modifiers.space !== 'shared::cluster')
+    checkRaces(writer, addresses, bytes, isWrite);
   return { addresses, size };
 }
 
@@ -333,5 +359,6 @@ export function store(writer: LaneWriter, instruction: LaneInstruction): void {
     if (size === 8) scatterWide(writer, addresses, at * size, writer.wide(value));
     else scatter(writer, addresses, size, at * size, writer.word(value));
   });
-  if (writer.context.checksMemory) markWritten(writer, addresses, size * values.length);
+  if (writer.context.checksMemory)
+    markWritten(writer, addresses, size * values.length, windowOf(instruction.modifiers.space) === 'shared');
 }

@@ -23,7 +23,7 @@ import {
   type Warp,
 } from './machine.ts';
 import { clockRowBytes, record } from './race-code.ts';
-import { type Counts, runBlock } from './schedule.ts';
+import { type Counts, runCluster } from './schedule.ts';
 import {
   type ExactOperation,
   type FloatFormat,
@@ -32,6 +32,7 @@ import {
   type Rounding,
   widen,
 } from './soft-float.ts';
+import { mapProblem, type TensorMap } from './tensor-map.ts';
 import { usesOf } from './uses.ts';
 
 export type Extent = readonly [number, number, number];
@@ -49,13 +50,17 @@ export type Argument =
       readonly isWritten: boolean;
     }
   /** Of a structure. */
-  | { readonly kind: 'bytes'; readonly bytes: Uint8Array };
+  | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
+  /** About a buffer that another argument is or that this one brings along. */
+  | { readonly kind: 'tensorMap'; readonly name: string; readonly map: TensorMap };
 
 export interface Launch {
   readonly module: PtxModule;
   readonly kernel: string;
   readonly grid: Extent;
   readonly block: Extent;
+  /** Blocks of a cluster, where the kernel does not say so itself. */
+  readonly cluster?: Extent;
   /** Bytes of shared memory beyond what the kernel declares. */
   readonly sharedBytes?: number;
   /** Two arguments with the same bytes are two pointers to one buffer. */
@@ -90,17 +95,20 @@ export function launch(given: Launch): LaunchCounts {
   const prepared = prepare(given);
   const counts: Counts = { instructions: 0, most: given.mostInstructions ?? 1e12 };
   const [width, height, depth] = given.grid;
-  for (let z = 0; z < depth; z++)
-    for (let y = 0; y < height; y++)
-      for (let x = 0; x < width; x++) runBlock(prepared.machine, prepared.blockAt([x, y, z]), counts);
+  const [across, down, deep] = prepared.cluster;
+  for (let z = 0; z < depth; z += deep)
+    for (let y = 0; y < height; y += down)
+      for (let x = 0; x < width; x += across)
+        runCluster(prepared.machine, prepared.clusterAt([x, y, z]), counts);
   prepared.copyBack();
   return { instructions: counts.instructions };
 }
 
 interface Prepared {
   readonly machine: Machine;
-  /** Its state as at the start of a block. */
-  readonly blockAt: (index: Extent) => Block;
+  readonly cluster: Extent;
+  /** Of the cluster whose first block is there, as blocks are at their start. */
+  readonly clusterAt: (index: Extent) => readonly Block[];
   readonly copyBack: () => void;
 }
 
@@ -108,6 +116,8 @@ function prepare(given: Launch): Prepared {
   const needs = needsOf(given.module, given.kernel);
   const threads = checkExtents(given, needs);
   const warps = Math.ceil(threads / 32);
+  const cluster = clusterOf(given, needs);
+  const ranks = cluster[0] * cluster[1] * cluster[2];
   const sharedBytes = alignTo(needs.staticShared + (given.sharedBytes ?? 0), 16);
   if (sharedBytes > mostShared)
     throw new LaunchError(`${sharedBytes} bytes of shared memory are more than the ${mostShared} of a block`);
@@ -120,20 +130,28 @@ function prepare(given: Launch): Prepared {
   };
   const paramBase = reserve(needs.paramBytes, 256);
   const constBase = reserve(needs.constBytes, 256);
-  const localBase = reserve(needs.localBytes * 32 * warps, 256);
-  const sharedBase = reserve(sharedBytes, 1024);
-  const clocks = reserve(clockRowBytes * warps, 256);
-  const records = reserve(record.bytes * Math.ceil(sharedBytes / 4), 256);
+  const sharedStride = alignTo(sharedBytes, 1024);
+  const clusterBase = reserve(sharedStride * ranks, 1024);
+  const own = Array.from({ length: ranks }, (_, rank) => ({
+    sharedBase: clusterBase + rank * sharedStride,
+    localBase: reserve(needs.localBytes * 32 * warps, 256),
+    clocks: reserve(clockRowBytes * warps, 256),
+    records: reserve(record.bytes * Math.ceil(sharedBytes / 4), 256),
+  }));
   // Something lies between buffers, so that who leaves one is not in another.
   const gap = 256;
   const buffers: Buffer[] = [];
   const places = new Map<Uint8Array, number>();
   for (const argument of given.arguments) {
-    if (argument.kind !== 'buffer' || places.has(argument.bytes)) continue;
-    const start = reserve(argument.bytes.byteLength + gap, 256);
-    places.set(argument.bytes, start);
-    buffers.push({ name: argument.name, start, bytes: argument.bytes.byteLength });
+    const content = contentOf(argument);
+    if (content === undefined || places.has(content.bytes)) continue;
+    const start = reserve(content.bytes.byteLength + gap, 256);
+    places.set(content.bytes, start);
+    buffers.push({ name: content.name, start, bytes: content.bytes.byteLength });
   }
+  const tensorMaps = given.arguments.flatMap((each) => (each.kind === 'tensorMap' ? [each.map] : []));
+  // Where they are in memory, for kernels that are given a pointer.
+  const mapsBase = reserve(128 * tensorMaps.length, 256);
   const globalPlaces = new Map<Variable, number>();
   for (const variable of needs.globals) {
     const start = reserve(variable.bytes + gap, Math.max(256, variable.alignment));
@@ -142,11 +160,11 @@ function prepare(given: Launch): Prepared {
   }
   // Registers come last: how many there are is known when the code is.
   const filesBase = alignTo(end, 1024);
-  const half = alignTo(filesBase + warps * roomForFile(needs), 65_536);
+  const half = alignTo(filesBase + ranks * warps * roomForFile(needs), 65_536);
   if (2 * half > mostBytes * 2 - 65_536)
     throw new LaunchError(`the buffers need ${end} bytes, and there is room for ${mostBytes}`);
   const layout = {
-    ...{ half, paramBase, constBase, sharedBytes },
+    ...{ half, paramBase, constBase, sharedBytes, sharedStride, clusterBlocks: ranks },
     ...{ paramBytes: needs.paramBytes, constBytes: needs.constBytes, localBytes: needs.localBytes },
   };
   const options: CodeOptions = {
@@ -156,7 +174,7 @@ function prepare(given: Launch): Prepared {
   };
   const kernel = compileKernel(needs, layout, globalPlaces, options);
   const memory = makeMemory(half);
-  const machine = connect(kernel, memory, buffers, options, given.copies ?? 'late');
+  const machine = connect(kernel, memory, buffers, options, given.copies ?? 'late', tensorMaps, places);
 
   // What is in memory at first.
   const { bytes, view } = memory;
@@ -165,10 +183,12 @@ function prepare(given: Launch): Prepared {
   };
   allocate(sink, sinkBytes, shadow.written);
   for (const argument of given.arguments)
-    if (argument.kind === 'buffer') {
-      const start = places.get(argument.bytes)!;
-      bytes.set(argument.bytes, start);
-      allocate(start, argument.bytes.byteLength, argument.isWritten ? shadow.written : shadow.allocated);
+    if (contentOf(argument) !== undefined) {
+      const content = contentOf(argument)!;
+      const start = places.get(content.bytes)!;
+      bytes.set(content.bytes, start);
+      if (argument.kind === 'buffer' || bytes[half + start] === shadow.none)
+        allocate(start, content.bytes.byteLength, content.isWritten ? shadow.written : shadow.allocated);
     }
   for (const [variable, start] of globalPlaces) {
     writeInitial(view, variable, start, given.module.variables, globalPlaces);
@@ -184,21 +204,24 @@ function prepare(given: Launch): Prepared {
     );
   allocate(constBase, needs.constBytes, shadow.written);
   allocate(paramBase, needs.paramBytes, shadow.written);
-  bindArguments(given, needs, view, paramBase, places);
+  for (const at of tensorMaps.keys()) view.setInt32(mapsBase + 128 * at, at + 1, true);
+  allocate(mapsBase, 128 * tensorMaps.length, shadow.written);
+  bindArguments(given, needs, view, paramBase, places, mapsBase);
 
   const file = kernel.fileBytes;
-  const blockAt = (index: Extent): Block => {
-    machine.warps.clear();
+  const blockAt = (index: Extent, rank: number, clusterIndex: Extent): Block => {
+    const { sharedBase, localBase, clocks, records } = own[rank]!;
+    const files = filesBase + rank * warps * file;
     allocate(localBase, needs.localBytes * 32 * warps, shadow.allocated);
     allocate(sharedBase, sharedBytes, shadow.allocated);
-    bytes.fill(0, filesBase, filesBase + file * warps);
+    bytes.fill(0, files, files + file * warps);
     if (options.checksRaces) bytes.fill(0, clocks, records + record.bytes * Math.ceil(sharedBytes / 4));
     const block: Block = {
-      ...{ index, rank: 0, warps: [], sharedBase, clocks, threads },
+      ...{ index, rank, warps: [], sharedBase, clocks, threads },
       barriers: new Map(),
     };
     for (let number = 0; number < warps; number++) {
-      const base = filesBase + number * file;
+      const base = files + number * file;
       const inside = Math.min(32, threads - 32 * number);
       const live = inside === 32 ? -1 : 2 ** inside - 1;
       const head = (offset: number, value: number): void => view.setInt32(base + offset, value, true);
@@ -209,23 +232,65 @@ function prepare(given: Launch): Prepared {
       head(header.clocks, clocks + number * clockRowBytes);
       head(header.records, records);
       head(header.warpCount, warps);
+      head(header.clusterBase, clusterBase);
       view.setInt32(clocks + number * clockRowBytes + 4 * number, 1, true);
       const warp: Warp = {
         ...{ block, number, base, live, barrier: undefined },
         fragments: [{ step: 0, mask: live, waits: false }],
         pendingCopies: [],
         copyGroups: [],
+        ...{ pendingBulk: [], bulkGroups: [], pendingProducts: [], productGroups: [], clusterPhase: -1 },
       };
-      setSpecials(kernel, memory, warp, given, sharedBytes - needs.staticShared);
+      setSpecials(kernel, memory, warp, given, {
+        clusterIndex,
+        cluster,
+        dynamicShared: given.sharedBytes ?? 0,
+      });
       block.warps.push(warp);
       machine.warps.set(base, warp);
     }
     return block;
   };
+  const clusterAt = (first: Extent): readonly Block[] => {
+    machine.warps.clear();
+    machine.mbarriers.clear();
+    machine.cluster.arrived = 0;
+    machine.cluster.phase = 0;
+    const blocks = Array.from({ length: ranks }, (_, rank) => {
+      const [x, y] = [rank % cluster[0], Math.floor(rank / cluster[0]) % cluster[1]];
+      const z = Math.floor(rank / (cluster[0] * cluster[1]));
+      return blockAt([first[0] + x, first[1] + y, first[2] + z], rank, [x, y, z]);
+    });
+    machine.blocks = blocks;
+    return blocks;
+  };
   const copyBack = (): void => {
     for (const [target, start] of places) target.set(bytes.subarray(start, start + target.byteLength));
   };
-  return { machine, blockAt, copyBack };
+  return { machine, cluster, clusterAt, copyBack };
+}
+
+/** The buffer that an argument is, or is about. */
+function contentOf(
+  argument: Argument,
+): { readonly name: string; readonly bytes: Uint8Array; readonly isWritten: boolean } | undefined {
+  if (argument.kind === 'buffer') return argument;
+  if (argument.kind !== 'tensorMap') return undefined;
+  return { name: argument.name, bytes: argument.map.buffer, isWritten: true };
+}
+
+const mostOfCluster = 16;
+
+function clusterOf({ cluster, grid }: Launch, needs: KernelNeeds): Extent {
+  const [x = 1, y = 1, z = 1] = needs.entry.directives.get('reqnctapercluster') ?? cluster ?? [];
+  const extents: Extent = [x, y, z];
+  if (!extents.every((each) => Number.isInteger(each) && each >= 1) || x * y * z > mostOfCluster)
+    throw new LaunchError(
+      `a cluster of ${extents.join(' by ')} blocks is none: it has 1 to ${mostOfCluster}`,
+    );
+  if (extents.some((each, axis) => grid[axis]! % each !== 0))
+    throw new LaunchError(`a grid of ${grid.join(' by ')} has no clusters of ${extents.join(' by ')}`);
+  return extents;
 }
 
 function checkExtents({ grid, block, sharedBytes = 0 }: Launch, needs: KernelNeeds): number {
@@ -316,7 +381,9 @@ function bindArguments(
   view: DataView,
   paramBase: number,
   places: ReadonlyMap<Uint8Array, number>,
+  mapsBase: number,
 ): void {
+  let maps = 0;
   const { parameters } = entry;
   if (parameters.length !== given.arguments.length)
     throw new LaunchError(
@@ -332,6 +399,15 @@ function bindArguments(
         if (parameter.bytes !== 8) throw refuse(`has ${parameter.bytes} bytes, and a pointer 8`);
         const place = places.get(argument.bytes)!;
         writeBits(view, start, 8, (BigInt(windows.global) << 32n) + BigInt(place));
+        break;
+      }
+      case 'tensorMap': {
+        const problem = mapProblem(argument.map, bytesOf(argument.map.type));
+        if (problem !== undefined) throw refuse(`is a tensor map that cannot be: ${problem}`);
+        const place = mapsBase + 128 * maps++;
+        if (parameter.bytes === 8) writeBits(view, start, 8, (BigInt(windows.global) << 32n) + BigInt(place));
+        else if (parameter.bytes === 128) view.setInt32(start, maps, true);
+        else throw refuse(`has ${parameter.bytes} bytes, and a tensor map 128, or 8 as a pointer`);
         break;
       }
       case 'bytes':
@@ -366,19 +442,27 @@ function setSpecials(
   { words }: Memory,
   warp: Warp,
   { grid, block }: Launch,
-  dynamicShared: number,
+  place: { readonly clusterIndex: Extent; readonly cluster: Extent; readonly dynamicShared: number },
 ): void {
+  const { clusterIndex, cluster, dynamicShared } = place;
   const [width, height] = block;
   const tid = (thread: number): Extent => [
     thread % width,
     Math.floor(thread / width) % height,
     Math.floor(thread / (width * height)),
   ];
+  const over = (extent: Extent): Extent => [
+    Math.floor(extent[0] / cluster[0]),
+    Math.floor(extent[1] / cluster[1]),
+    Math.floor(extent[2] / cluster[2]),
+  ];
   const constants: { readonly [name: string]: number } = {
     warpid: warp.number,
     nwarpid: 64,
     nsmid: 1,
-    cluster_nctarank: 1,
+    cluster_ctarank: warp.block.rank,
+    cluster_nctarank: cluster[0] * cluster[1] * cluster[2],
+    is_explicit_cluster: cluster.some((each) => each > 1) ? 1 : 0,
     dynamic_smem_size: dynamicShared,
     total_smem_size: kernel.layout.sharedBytes,
   };
@@ -386,10 +470,10 @@ function setSpecials(
     ntid: block,
     nctaid: grid,
     ctaid: warp.block.index,
-    clusterid: warp.block.index,
-    nclusterid: grid,
-    cluster_ctaid: [0, 0, 0],
-    cluster_nctaid: [1, 1, 1],
+    clusterid: over(warp.block.index),
+    nclusterid: over(grid),
+    cluster_ctaid: clusterIndex,
+    cluster_nctaid: cluster,
   };
   const specialValue = (name: SpecialName, lane: number): number => {
     const [base = '', axis] = name.split('.');
@@ -424,6 +508,8 @@ function connect(
   buffers: readonly Buffer[],
   options: CodeOptions,
   timing: CopyTiming,
+  tensorMaps: readonly TensorMap[],
+  places: ReadonlyMap<Uint8Array, number>,
 ): Machine {
   const roundings = kernel.roundings.map((text) => text.split(' '));
   const operations = roundings.map(
@@ -453,7 +539,7 @@ function connect(
     (_, place) => exports[stepName(place)] as (base: number, mask: number) => number,
   );
   const machine: Machine = new Machine({
-    ...{ kernel, memory, buffers, timing, functions },
+    ...{ kernel, memory, buffers, timing, functions, tensorMaps, places },
     checksMemory: options.checksMemory,
     checksRaces: options.checksRaces,
     noteRead: exports.noteRead as RaceCheck,

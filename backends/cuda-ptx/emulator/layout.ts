@@ -16,9 +16,10 @@ export const sinkBytes = 256;
 
 /**
  * For each byte of memory there is one in the second half that tells what it is: bit 0 that it belongs to
- * something, bit 1 that it was written.
+ * something, bit 1 that it was written, bit 2 of shared memory that a thread wrote it and that no fence has
+ * made it visible to the unit that copies.
  */
-export const shadow = { none: 0, allocated: 1, written: 3 } as const;
+export const shadow = { none: 0, allocated: 1, written: 3, unfenced: 4 } as const;
 
 /** Of the file of a warp's registers: words for all lanes, before the registers. */
 export const header = {
@@ -35,9 +36,11 @@ export const header = {
   clocks: 20,
   records: 24,
   warpCount: 28,
+  /** Where the shared memory of the cluster's first block is. */
+  clusterBase: 64,
   /** An access that went wrong: 64 bits for each lane of four. */
   badAddress: 32,
-  bytes: 64,
+  bytes: 128,
 } as const;
 
 export const lanesOfWarp = 32;
@@ -50,6 +53,9 @@ export interface MemoryLayout {
   readonly constBase: number;
   readonly constBytes: number;
   readonly sharedBytes: number;
+  /** From the shared memory of one block of a cluster to that of the next. */
+  readonly sharedStride: number;
+  readonly clusterBlocks: number;
   readonly localBytes: number;
 }
 

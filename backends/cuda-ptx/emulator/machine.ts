@@ -6,7 +6,9 @@ import { EmulatorFault, type FaultKind } from './fault.ts';
 import type { Kernel } from './kernel.ts';
 import { windowOf } from './lane-memory.ts';
 import { header, rankShift, shadow, type Window, windows } from './layout.ts';
-import { clockRowBytes } from './race-code.ts';
+import type { Mbarrier } from './mbarriers.ts';
+import { clockRowBytes, record } from './race-code.ts';
+import type { TensorMap } from './tensor-map.ts';
 
 export interface Memory {
   readonly memory: WebAssembly.Memory;
@@ -37,6 +39,21 @@ export interface Warp {
   /** Copies that were not committed yet, and those that were, the oldest first. */
   pendingCopies: Copy[];
   copyGroups: Copy[][];
+  pendingBulk: BulkCopy[];
+  bulkGroups: BulkCopy[][];
+  pendingProducts: BulkCopy[];
+  productGroups: BulkCopy[][];
+  /** In which phase of the cluster's barrier it arrived last; −1 before it did. */
+  clusterPhase: number;
+}
+
+/** Something that happens by itself, once, at any time until it is waited for. */
+export interface BulkCopy {
+  readonly run: () => void;
+}
+
+interface Started extends BulkCopy {
+  isDone: boolean;
 }
 
 /** Bytes that are on their way to shared memory. */
@@ -86,6 +103,10 @@ export interface Access {
   readonly isWrite: boolean;
   /** Where it is not that of its bytes. */
   readonly alignment?: number;
+  /** Whether what is written is not yet visible to the unit that copies. */
+  readonly isUnfenced?: boolean;
+  /** Whether nobody need have written it, and it is not written now. */
+  readonly anyState?: boolean;
 }
 
 export class Machine {
@@ -100,6 +121,14 @@ export class Machine {
   readonly noteWrite: RaceCheck;
   /** Those that are resident, by where their registers are. */
   readonly warps = new Map<number, Warp>();
+  /** The blocks of the cluster that runs. */
+  blocks: readonly Block[] = [];
+  readonly mbarriers = new Map<number, Mbarrier>();
+  readonly cluster = { arrived: 0, phase: 0 };
+  readonly tensorMaps: readonly TensorMap[];
+  readonly places: ReadonlyMap<Uint8Array, number>;
+  readonly floats: Float32Array;
+  private inFlight: Started[] = [];
   private random: number;
 
   constructor(parts: {
@@ -112,6 +141,8 @@ export class Machine {
     readonly functions: readonly ((base: number, mask: number) => number)[];
     readonly noteRead: RaceCheck;
     readonly noteWrite: RaceCheck;
+    readonly tensorMaps: readonly TensorMap[];
+    readonly places: ReadonlyMap<Uint8Array, number>;
   }) {
     this.kernel = parts.kernel;
     this.memory = parts.memory;
@@ -122,6 +153,9 @@ export class Machine {
     this.functions = parts.functions;
     this.noteRead = parts.noteRead;
     this.noteWrite = parts.noteWrite;
+    this.tensorMaps = parts.tensorMaps;
+    this.places = parts.places;
+    this.floats = new Float32Array(parts.memory.memory.buffer);
     this.random = typeof parts.timing === 'object' ? parts.timing.seed | 1 : 1;
   }
 
@@ -131,6 +165,64 @@ export class Machine {
     this.random ^= this.random >>> 17;
     this.random ^= this.random << 5;
     return (this.random & 3) === 0;
+  }
+
+  // ── what happens by itself ───────────────────────────────────────────────────────────────────────────────
+
+  /** Happens at some time until all threads wait. */
+  start(copy: BulkCopy): void {
+    const started = { ...copy, isDone: false };
+    if (this.happensAtOnce()) this.finish(started);
+    else this.inFlight.push(started);
+  }
+
+  /** Happens at some time until its group is waited for. */
+  startOfGroup(copy: BulkCopy): BulkCopy {
+    const started = this.later(copy);
+    if (this.happensAtOnce()) this.finish(started);
+    return started;
+  }
+
+  /** Happens when somebody says so. */
+  later(copy: BulkCopy): BulkCopy {
+    const started: Started = { ...copy, isDone: false };
+    return started;
+  }
+
+  happensAtOnce(): boolean {
+    return this.timing === 'early' || (this.timing !== 'late' && this.happensNow());
+  }
+
+  finish(copy: BulkCopy): void {
+    const started = copy as Started;
+    if (started.isDone) return;
+    started.isDone = true;
+    started.run();
+  }
+
+  /** Something of what is under way happens, where there is something. */
+  letSomethingHappen(): boolean {
+    const at = this.timing === 'late' ? 0 : Math.abs(this.random) % Math.max(1, this.inFlight.length);
+    const [next] = this.inFlight.splice(at, 1);
+    if (next !== undefined) this.finish(next);
+    return next !== undefined;
+  }
+
+  /** At random times something happens although others could go on. */
+  letTimePass(): void {
+    if (typeof this.timing === 'object' && this.happensNow()) this.letSomethingHappen();
+  }
+
+  // ── blocks ───────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** In whose shared memory a place is. */
+  blockOf(linear: number): Block | undefined {
+    const { sharedBytes } = this.kernel.layout;
+    return this.blocks.find(({ sharedBase }) => linear >= sharedBase && linear < sharedBase + sharedBytes);
+  }
+
+  placeOf(buffer: Uint8Array): number {
+    return this.places.get(buffer) ?? 0;
   }
 
   warpAt(base: number): Warp {
@@ -211,7 +303,15 @@ export class Machine {
     if (operand.kind === 'register') this.setWord(warp, operand, lane, value ? -1 : 0);
   }
 
-  private markRegister(warp: Warp, register: Register, lane: number): void {
+  /** Whether all lanes have written a register, as far as that is watched. */
+  isWritten(warp: Warp, register: Register): boolean {
+    const written = this.kernel.written.get(register);
+    if (written === undefined) return true;
+    const at = this.slot(warp, written);
+    return this.memory.words.subarray(at, at + 32).every((mask) => mask !== 0);
+  }
+
+  markRegister(warp: Warp, register: Register, lane: number): void {
     const written = this.kernel.written.get(register);
     if (written !== undefined) this.memory.words[this.slot(warp, written) + lane] = -1;
   }
@@ -272,12 +372,15 @@ export class Machine {
       throw refuse('misaligned access', `, which is no multiple of ${access.alignment ?? access.bytes}`);
     const { half } = this.kernel.layout;
     for (let at = half + linear; at < half + linear + access.bytes; at++) {
-      const state = this.memory.bytes[at] ?? shadow.none;
+      const state = (this.memory.bytes[at] ?? shadow.none) & shadow.written;
       if (state === shadow.none) throw refuse('out of bounds', '');
-      if (this.checksMemory && !access.isWrite && state !== shadow.written)
+      const isRead = !access.isWrite && access.anyState !== true;
+      if (this.checksMemory && isRead && state !== shadow.written)
         throw refuse('uninitialised memory', ', which nobody has written');
     }
-    if (access.isWrite) this.memory.bytes.fill(shadow.written, half + linear, half + linear + access.bytes);
+    const after = access.isUnfenced === true ? shadow.written | shadow.unfenced : shadow.written;
+    if (access.isWrite && access.anyState !== true)
+      this.memory.bytes.fill(after, half + linear, half + linear + access.bytes);
     return linear;
   }
 
@@ -316,8 +419,8 @@ export class Machine {
       case 'global':
         return within(0, lower, layout.half);
       case 'shared': {
-        const offset = lower - (warp.block.rank << rankShift);
-        return within(warp.block.sharedBase, offset, layout.sharedBytes);
+        const block = this.blocks.find(({ rank }) => rank === lower >>> rankShift);
+        return block && within(block.sharedBase, lower & (2 ** rankShift - 1), layout.sharedBytes);
       }
       case 'local': {
         const first = this.memory.view.getInt32(warp.base + header.localBase, true);
@@ -342,8 +445,71 @@ export class Machine {
     if (!this.checksRaces) return;
     const { sharedBase } = warp.block;
     if (linear < sharedBase || linear >= sharedBase + this.kernel.layout.sharedBytes) return;
-    const number = this.kernel.instructions.indexOf(instruction);
+    const number = this.kernel.numbers.get(instruction) ?? -1;
     (isWrite ? this.noteWrite : this.noteRead)(warp.base, lane, linear, bytes, number);
+  }
+
+  // ── the unit beside ──────────────────────────────────────────────────────────────────────────────────────
+
+  /** What it reads of shared memory must have been written, and fenced if a thread wrote it. */
+  checkProxy(warp: Warp, lane: number, linear: number, bytes: number, instruction: Instruction): void {
+    if (!this.checksMemory) return;
+    const { half } = this.kernel.layout;
+    for (let at = half + linear; at < half + linear + bytes; at++) {
+      const state = this.memory.bytes[at]!;
+      if (state === shadow.written) continue;
+      const offset = at - half - warp.block.sharedBase;
+      if ((state & shadow.written) === shadow.none)
+        throw this.fault(
+          'out of bounds',
+          `has byte ${offset} of shared memory read`,
+          warp,
+          lane,
+          instruction,
+        );
+      if ((state & shadow.written) !== shadow.written)
+        throw this.fault(
+          'uninitialised memory',
+          `has byte ${offset} of shared memory read, which nobody has written`,
+          warp,
+          lane,
+          instruction,
+        );
+      throw this.fault(
+        'missing fence',
+        `has byte ${offset} of shared memory read, which was written with no fence.proxy.async since`,
+        warp,
+        lane,
+        instruction,
+      );
+    }
+  }
+
+  /** The same, of 4 bytes at a time. */
+  checkAsyncRead(warp: Warp, linear: number, bytes: number, instruction: Instruction): void {
+    if (!this.checksMemory) return;
+    const first = (this.kernel.layout.half + linear) >>> 2;
+    for (let at = first; at < first + bytes / 4; at++)
+      if (this.memory.words[at] !== 0x03030303) {
+        this.checkProxy(warp, 0, linear, bytes, instruction);
+        return;
+      }
+  }
+
+  /** What the warp wrote to its block's shared memory is visible from now on. */
+  fenceProxy(warp: Warp): void {
+    const { half, sharedBytes } = this.kernel.layout;
+    const { sharedBase } = warp.block;
+    const first = (half + sharedBase) >>> 2;
+    const records = this.memory.view.getInt32(warp.base + header.records, true) >>> 2;
+    const mark = shadow.unfenced * 0x01010101;
+    for (let word = 0; word < sharedBytes / 4; word++) {
+      const state = this.memory.words[first + word]!;
+      if ((state & mark) === 0) continue;
+      const writer = this.memory.words[records + (word * record.bytes) / 4 + record.writer / 4]!;
+      // Without a record of who wrote it, it may have been this warp.
+      if (!this.checksRaces || writer === warp.number) this.memory.words[first + word] = state & ~mark;
+    }
   }
 
   // ── clocks ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -356,6 +522,19 @@ export class Machine {
   advance(warp: Warp): void {
     const at = this.clockRow(warp.block, warp.number) + warp.number;
     this.memory.words[at] = this.memory.words[at]! + 1;
+  }
+
+  clocksOf(warp: Warp): readonly number[] {
+    const row = this.clockRow(warp.block, warp.number);
+    return [...this.memory.words.subarray(row, row + warp.block.warps.length)];
+  }
+
+  /** What others had done when they said so. */
+  hear(warp: Warp, clocks: readonly number[]): void {
+    const row = this.clockRow(warp.block, warp.number);
+    clocks.forEach((clock, at) => {
+      if (this.memory.words[row + at]! < clock) this.memory.words[row + at] = clock;
+    });
   }
 
   /** All these warps have heard of all that these did. */

@@ -6,16 +6,21 @@ import type { Operation } from './operation.ts';
 import { type FloatFormat, narrow, widen } from './soft-float.ts';
 import type { WarpInstruction } from './steps.ts';
 
-function elementsOf(operand: Operand): readonly Operand[] {
+export function elementsOf(operand: Operand): readonly Operand[] {
   return operand.kind === 'vector' ? operand.elements : [operand];
 }
 
 /** All lanes of the warp take part, or the instruction means nothing. */
-function isTogether(warp: Warp, lanes: number): boolean {
+export function isTogether(warp: Warp, lanes: number): boolean {
   return lanes === -1 || lanes === warp.live;
 }
 
-function demandWholeWarp(machine: Machine, warp: Warp, lanes: number, instruction: WarpInstruction): void {
+export function demandWholeWarp(
+  machine: Machine,
+  warp: Warp,
+  lanes: number,
+  instruction: WarpInstruction,
+): void {
   if (lanes !== -1)
     throw machine.fault(
       'lanes apart',
@@ -36,7 +41,7 @@ function rowsOf(
   instruction: WarpInstruction,
 ): readonly number[] {
   return Array.from({ length: 8 * count }, (_, lane) => {
-    const access = { bytes: 16, isWrite };
+    const access = { bytes: 16, isWrite, isUnfenced: isWrite };
     const linear = machine.locate(warp, lane, place, instruction.modifiers.space, access, instruction);
     machine.note(warp, lane, linear, 16, isWrite, instruction);
     return linear;
@@ -136,6 +141,11 @@ function unpack(word: number, upper: number, type: PtxType, into: Float64Array, 
   }
 }
 
+/** Of a word of a type of at most 32 bits. */
+export function unpackWord(word: number, type: PtxType, into: Float64Array, at: number): void {
+  unpack(word, 0, type, into, at);
+}
+
 const scratch = new DataView(new ArrayBuffer(8));
 /** All numbers of f16. */
 const halves = Float32Array.from({ length: 65_536 }, (_, bits) => widen(bits, 'f16'));
@@ -160,7 +170,7 @@ interface Fragments {
 
 const known = new Map<string, Fragments>();
 
-function fragmentsOf({ m, n, k }: Shape, elementBits: number): Fragments {
+export function fragmentsOf({ m, n, k }: Shape, elementBits: number): Fragments {
   const key = `${m} ${n} ${k} ${elementBits}`;
   const found = known.get(key);
   if (found !== undefined) return found;
@@ -249,7 +259,7 @@ function perRegister(type: PtxType): number {
 }
 
 /** The matrix of what lanes have of it. */
-function collect(
+export function collect(
   machine: Machine,
   warp: Warp,
   operand: Operand,

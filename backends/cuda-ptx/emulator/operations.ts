@@ -2,10 +2,14 @@
 import type { OpOfUnit } from '../instructions.ts';
 import { atomicRules } from './atomics.ts';
 import { barrierRules } from './barriers.ts';
+import { bulkRules } from './bulk-copies.ts';
+import { clusterRules } from './clusters.ts';
 import { copyRules } from './copies.ts';
 import { crossLaneRules } from './cross-lane.ts';
 import { matrixRules } from './matrices.ts';
+import { mbarrierRules } from './mbarriers.ts';
 import type { Operation } from './operation.ts';
+import { warpgroupRules } from './warpgroups.ts';
 
 export const operations: { readonly [O in OpOfUnit<'warp'>]: Operation } = {
   ...crossLaneRules,
@@ -13,4 +17,8 @@ export const operations: { readonly [O in OpOfUnit<'warp'>]: Operation } = {
   ...barrierRules,
   ...copyRules,
   ...matrixRules,
+  ...mbarrierRules,
+  ...bulkRules,
+  ...warpgroupRules,
+  ...clusterRules,
 };

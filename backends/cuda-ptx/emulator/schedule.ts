@@ -6,6 +6,7 @@
  */
 import type { Instruction } from '../ptx.ts';
 import { releaseIfFull } from './barriers.ts';
+import { settleCluster } from './clusters.ts';
 import { EmulatorFault } from './fault.ts';
 import { header } from './layout.ts';
 import { type Block, countLanes, type Fragment, firstLane, type Machine, type Warp } from './machine.ts';
@@ -22,27 +23,38 @@ export interface Counts {
 }
 
 /** @throws EmulatorFault where a thread does what it may not, or all wait for ever. */
-export function runBlock(machine: Machine, block: Block, counts: Counts): void {
+export function runCluster(machine: Machine, blocks: readonly Block[], counts: Counts): void {
   for (;;) {
     let [anyMoved, anyLeft] = [false, false];
-    for (const warp of block.warps) {
+    machine.letTimePass();
+    for (const warp of blocks.flatMap(({ warps }) => warps)) {
       if (warp.live === 0) continue;
       if (warp.barrier === undefined && runWarp(machine, warp, counts)) anyMoved = true;
       if (warp.live === 0) {
         // Who has left is waited for no longer.
-        for (const number of [...block.barriers.keys()]) releaseIfFull(machine, block, number);
+        for (const number of [...warp.block.barriers.keys()]) releaseIfFull(machine, warp.block, number);
+        settleCluster(machine);
         anyMoved = true;
       } else anyLeft = true;
     }
-    if (!anyLeft) return;
-    if (!anyMoved) throw stuck(machine, block);
+    if (!anyLeft) break;
+    if (!anyMoved && !machine.letSomethingHappen()) throw stuck(machine, blocks);
     if (counts.instructions > counts.most)
       throw new EmulatorFault(
         'no end',
-        `no end: block (${block.index.join(', ')}) goes on after ${counts.most} instructions of threads`,
-        positionOf(machine, block.warps.find(({ live }) => live !== 0)!),
+        `no end: in block (${blocks[0]!.index.join(', ')}) it goes on after ${counts.most} instructions of threads`,
+        positionOf(machine, blocks.flatMap(({ warps }) => warps).find(({ live }) => live !== 0)!),
       );
   }
+  finishAll(machine, blocks);
+}
+
+/** What nobody waited for happens in the end. */
+function finishAll(machine: Machine, blocks: readonly Block[]): void {
+  while (machine.letSomethingHappen());
+  for (const { warps } of blocks)
+    for (const { bulkGroups, pendingBulk } of warps)
+      for (const copy of [...bulkGroups.flat(), ...pendingBulk]) machine.finish(copy);
 }
 
 /** Whether it came forward. */
@@ -153,6 +165,13 @@ function runLanes(
   return rounds;
 }
 
+/** Whether lanes wait there for something that happens, and not for each other. */
+function waitsForEvents(machine: Machine, place: number): boolean {
+  const step = machine.kernel.needs.steps[place];
+  const op = step?.kind === 'warp' ? step.instruction.op : undefined;
+  return op === 'mbarrier.try_wait' || op === 'barrier.cluster.wait';
+}
+
 function positionOf(machine: Machine, warp: Warp): Instruction | undefined {
   const step = machine.kernel.needs.steps[nextStep(warp)];
   return step?.kind === 'warp' ? step.instruction : (step?.instructions[0] ?? step?.last);
@@ -162,17 +181,21 @@ function nextStep(warp: Warp): number {
   return Math.min(...warp.fragments.map(({ step }) => step));
 }
 
-/** Of a block whose warps all wait: which wait where. */
-function stuck(machine: Machine, block: Block): EmulatorFault {
-  const waiting = block.warps.filter(({ live }) => live !== 0);
-  const divided = waiting.find(({ barrier, fragments }) => barrier === undefined && fragments.length > 0);
+/** Of blocks whose warps all wait: which wait where. */
+function stuck(machine: Machine, blocks: readonly Block[]): EmulatorFault {
+  const waiting = blocks.flatMap(({ warps }) => warps).filter(({ live }) => live !== 0);
+  const divided = waiting.find(
+    ({ barrier, fragments }) =>
+      barrier === undefined && fragments.some(({ step }) => !waitsForEvents(machine, step)),
+  );
   const lines = waiting.map((warp) => {
     const where = warp.fragments.map(({ step, mask }) => {
       const found = machine.kernel.needs.steps[step];
       const instruction = found?.kind === 'warp' ? found.instruction : found?.last;
       return `${countLanes(mask)} lanes at line ${instruction?.place.line} (${instruction?.text})`;
     });
-    return `warp ${warp.number}: ${where.join(', ')}`;
+    const block = blocks.length === 1 ? '' : ` of block ${warp.block.rank}`;
+    return `warp ${warp.number}${block}: ${where.join(', ')}`;
   });
   const shown = lines.length > 8 ? [...lines.slice(0, 8), `and ${lines.length - 8} more`] : lines;
   const isDivergence = divided !== undefined && divided.barrier === undefined;
@@ -180,7 +203,7 @@ function stuck(machine: Machine, block: Block): EmulatorFault {
   const what = isDivergence ? 'lanes of a warp wait for others that do not come' : 'all threads wait';
   return new EmulatorFault(
     kind,
-    `${kind}: in block (${block.index.join(', ')}) ${what}; ${shown.join('; ')}`,
+    `${kind}: in block (${waiting[0]!.block.index.join(', ')}) ${what}; ${shown.join('; ')}`,
     positionOf(machine, divided ?? waiting[0]!),
   );
 }

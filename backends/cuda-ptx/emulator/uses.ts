@@ -15,8 +15,9 @@ export function usesOf(instruction: Instruction): Uses {
   const { operands } = ptxInstructions[instruction.op];
   instruction.operands.forEach((operand, at) => {
     const kind = operands[at]?.kind;
-    if (kind === 'write' || kind === 'writePredicate') writes.push(...registersIn(operand));
-    else reads.push(...registersIn(operand));
+    if (kind === 'write' || kind === 'writePredicate' || kind === 'update')
+      writes.push(...registersIn(operand));
+    if (kind !== 'write' && kind !== 'writePredicate') reads.push(...registersIn(operand));
   });
   if (instruction.guard !== undefined) reads.push(instruction.guard.register, ...writes);
   return { reads, writes };

@@ -1,0 +1,337 @@
+/**
+ * What the unit beside the processor copies (TMA): boxes of tensors and runs of bytes, between global and
+ * shared memory. A copy happens as late as it may, at once, or at a random time.
+ */
+import type { Operand } from '../ptx.ts';
+import { bytesOf, type PtxType, ptxTypes } from '../ptx-types.ts';
+import { shadow } from './layout.ts';
+import { type BulkCopy, firstLane, type Machine, type Warp } from './machine.ts';
+import { barrierAt, completeBytes, type Mbarrier } from './mbarriers.ts';
+import type { Operation } from './operation.ts';
+import { type FloatFormat, narrow, widen } from './soft-float.ts';
+import type { WarpInstruction } from './steps.ts';
+import { swizzled, type TensorMap } from './tensor-map.ts';
+
+/** Bytes of a row, from here to there; outside of the tensor there is nothing, which reads as zeros. */
+interface Piece {
+  readonly global: number | undefined;
+  readonly shared: number;
+  readonly bytes: number;
+}
+
+/** 16 bytes at a time, which is what swizzling moves. */
+const chunk = 16;
+
+function piecesOfBox(
+  machine: Machine,
+  map: TensorMap,
+  first: readonly number[],
+  sharedOffset: number,
+): readonly Piece[] {
+  const size = bytesOf(map.type);
+  const start = machine.placeOf(map.buffer);
+  const rowBytes = map.box[0]! * size;
+  const rows = map.box.slice(1).reduce((all, extent) => all * extent, 1);
+  const pieces: Piece[] = [];
+  for (let row = 0; row < rows; row++) {
+    let [rest, place, isInside] = [row, start, true];
+    for (let axis = 1; axis < map.dims.length; axis++) {
+      const at = first[axis]! + (rest % map.box[axis]!);
+      rest = Math.floor(rest / map.box[axis]!);
+      if (at < 0 || at >= map.dims[axis]!) isInside = false;
+      place += at * map.strides[axis - 1]!;
+    }
+    for (let byte = 0; byte < rowBytes; byte += chunk) {
+      const shared = swizzled(sharedOffset + row * rowBytes + byte, map.swizzle);
+      // By elements, as the edge of the tensor may be in the middle of a chunk.
+      const begin = first[0]! * size + byte;
+      const edge = map.dims[0]! * size;
+      if (isInside && begin >= 0 && begin + chunk <= edge) {
+        pieces.push({ global: place + begin, shared, bytes: chunk });
+        continue;
+      }
+      for (let part = 0; part < chunk; part += size) {
+        const at = begin + part;
+        const global = isInside && at >= 0 && at < edge ? place + at : undefined;
+        pieces.push({ global, shared: shared + part, bytes: size });
+      }
+    }
+  }
+  return pieces;
+}
+
+const eachLane = (lanes: number, work: (lane: number) => void): void => {
+  for (let rest = lanes; rest !== 0; rest &= rest - 1) work(firstLane(rest));
+};
+
+function mapAt(
+  machine: Machine,
+  warp: Warp,
+  lane: number,
+  operand: Operand,
+  instruction: WarpInstruction,
+): { readonly map: TensorMap; readonly first: readonly number[] } {
+  const place = machine.locate(
+    ...([warp, lane, operand, undefined] as const),
+    { bytes: 128, isWrite: false, alignment: 64 },
+    instruction,
+  );
+  const map = machine.tensorMaps[machine.memory.view.getInt32(place, true) - 1];
+  if (map === undefined)
+    throw machine.fault('wrong operand', 'gives what is no tensor map', warp, lane, instruction);
+  const coordinates = operand.kind === 'address' ? operand.coordinates : [];
+  if (coordinates.length !== map.dims.length || instruction.modifiers.dimension !== `${map.dims.length}d`)
+    throw machine.fault(
+      'wrong operand',
+      `gives ${coordinates.length} coordinates of a tensor of ${map.dims.length} dimensions`,
+      warp,
+      lane,
+      instruction,
+    );
+  return { map, first: coordinates.map((each) => machine.word(warp, each, lane)) };
+}
+
+/** Into the shared memory of the block, or of those of its cluster that a mask names. */
+function begin(
+  machine: Machine,
+  warp: Warp,
+  lane: number,
+  instruction: WarpInstruction,
+  parts: {
+    readonly pieces: readonly Piece[];
+    readonly barrier: Operand;
+    readonly mask: Operand | undefined;
+    readonly place: Operand;
+  },
+): void {
+  const { pieces, barrier: barrierOperand, place, mask } = parts;
+  const own = barrierAt(machine, warp, lane, barrierOperand, sharedBarrier(instruction));
+  const barrierPlace = machine.locate(
+    ...([warp, lane, barrierOperand, 'shared'] as const),
+    { bytes: 8, isWrite: false },
+    instruction,
+  );
+  const target = machine.blockOf(
+    machine.locate(...([warp, lane, place, 'shared'] as const), { bytes: 1, isWrite: true }, instruction),
+  );
+  const named = mask === undefined ? undefined : machine.word(warp, mask, lane);
+  const blocks = machine.blocks.filter((block) =>
+    named === undefined ? block === target : ((named >>> block.rank) & 1) === 1,
+  );
+  const bytes = pieces.reduce((all, piece) => all + piece.bytes, 0);
+  const clocks = machine.clocksOf(warp);
+  for (const block of blocks) {
+    // The barrier at the same place of each block.
+    const offset = barrierPlace - own.block.sharedBase;
+    const barrier = machine.mbarriers.get(block.sharedBase + offset);
+    if (barrier === undefined)
+      throw machine.fault(
+        'barrier mismatch',
+        'uses an mbarrier that nobody initialised',
+        warp,
+        lane,
+        instruction,
+      );
+    for (const piece of pieces) {
+      const linear = block.sharedBase + piece.shared;
+      const { half, sharedBytes } = machine.kernel.layout;
+      if (piece.shared + piece.bytes > sharedBytes)
+        throw machine.fault('out of bounds', 'copies past the end of shared memory', warp, lane, instruction);
+      if (block === warp.block) machine.note(warp, lane, linear, piece.bytes, true, instruction);
+      // Nobody may count on what is there until it has come.
+      machine.memory.bytes.fill(shadow.allocated, half + linear, half + linear + piece.bytes);
+    }
+    machine.start({
+      run: () =>
+        arrived(machine, pieces, block.sharedBase, barrier, bytes, block === warp.block ? clocks : []),
+    });
+  }
+  machine.advance(warp);
+}
+
+function sharedBarrier(instruction: WarpInstruction): WarpInstruction {
+  return { ...instruction, modifiers: { ...instruction.modifiers, space: 'shared' } };
+}
+
+function arrived(
+  machine: Machine,
+  pieces: readonly Piece[],
+  base: number,
+  barrier: Mbarrier,
+  total: number,
+  clocks: readonly number[],
+): void {
+  const { bytes } = machine.memory;
+  const { half } = machine.kernel.layout;
+  for (const { global, shared, bytes: count } of pieces) {
+    const to = base + shared;
+    if (global === undefined) bytes.fill(0, to, to + count);
+    else bytes.copyWithin(to, global, global + count);
+    bytes.fill(shadow.written, half + to, half + to + count);
+  }
+  completeBytes(barrier, total, clocks);
+}
+
+/** Out of shared memory: what was written there must have been made visible to the unit by a fence. */
+function leave(
+  machine: Machine,
+  warp: Warp,
+  lane: number,
+  instruction: WarpInstruction,
+  pieces: readonly Piece[],
+  combine: ((global: number, shared: number, bytes: number) => void) | undefined,
+): void {
+  const { sharedBase } = warp.block;
+  const { half } = machine.kernel.layout;
+  for (const piece of pieces)
+    machine.checkProxy(warp, lane, sharedBase + piece.shared, piece.bytes, instruction);
+  const copy: BulkCopy = {
+    run: () => {
+      for (const { global, shared, bytes } of pieces) {
+        if (global === undefined) continue;
+        const from = sharedBase + shared;
+        if (combine !== undefined) combine(global, from, bytes);
+        else machine.memory.bytes.copyWithin(global, from, from + bytes);
+        machine.memory.bytes.fill(shadow.written, half + global, half + global + bytes);
+      }
+    },
+  };
+  warp.pendingBulk.push(machine.startOfGroup(copy));
+}
+
+function sharedOffset(
+  machine: Machine,
+  warp: Warp,
+  lane: number,
+  place: Operand,
+  instruction: WarpInstruction,
+  alignment: number,
+): number {
+  const linear = machine.locate(
+    ...([warp, lane, place, 'shared'] as const),
+    { bytes: 16, isWrite: false, alignment, anyState: true },
+    instruction,
+  );
+  return linear - (machine.blockOf(linear) ?? warp.block).sharedBase;
+}
+
+const copyTensor: Operation = (machine, warp, lanes, instruction) => {
+  const [to, from, barrier, fourth] = instruction.operands as [Operand, Operand, Operand?, Operand?];
+  const isLoad = instruction.modifiers.space !== 'global';
+  eachLane(lanes, (lane) => {
+    const { map, first } = mapAt(machine, warp, lane, isLoad ? from : to, instruction);
+    const alignment = map.swizzle === 'none' ? 16 : 128;
+    const offset = sharedOffset(machine, warp, lane, isLoad ? to : from, instruction, alignment);
+    const pieces = piecesOfBox(machine, map, first, offset);
+    if (!isLoad) leave(machine, warp, lane, instruction, pieces, undefined);
+    else {
+      const mask = instruction.modifiers.multicast === undefined ? undefined : fourth;
+      begin(machine, warp, lane, instruction, { pieces, barrier: barrier!, mask, place: to });
+    }
+  });
+  return 'next';
+};
+
+const reduceTensor: Operation = (machine, warp, lanes, instruction) => {
+  const [to, from] = instruction.operands as [Operand, Operand];
+  if (instruction.modifiers.operation !== 'add') throw machine.unsupported(instruction);
+  eachLane(lanes, (lane) => {
+    const { map, first } = mapAt(machine, warp, lane, to, instruction);
+    const offset = sharedOffset(machine, warp, lane, from, instruction, map.swizzle === 'none' ? 16 : 128);
+    const pieces = piecesOfBox(machine, map, first, offset);
+    leave(machine, warp, lane, instruction, pieces, adder(machine, map.type));
+  });
+  return 'next';
+};
+
+/** Runs of bytes. */
+function piecesOfRun(global: number, shared: number, bytes: number): readonly Piece[] {
+  return [{ global, shared, bytes }];
+}
+
+function copyRun(reduces: boolean): Operation {
+  return (machine, warp, lanes, instruction) => {
+    const [to, from, size, barrier] = instruction.operands as [Operand, Operand, Operand, Operand?];
+    const isLoad = instruction.modifiers.space !== 'global';
+    if (instruction.modifiers.source?.startsWith('shared') === isLoad) throw machine.unsupported(instruction);
+    eachLane(lanes, (lane) => {
+      const bytes = machine.word(warp, size, lane);
+      if (bytes <= 0 || bytes % 16 !== 0)
+        throw machine.fault(
+          'misaligned access',
+          `copies ${bytes} bytes, no multiple of 16`,
+          warp,
+          lane,
+          instruction,
+        );
+      const access = { bytes, isWrite: !isLoad, alignment: 16, anyState: !isLoad };
+      const global = machine.locate(warp, lane, isLoad ? from : to, 'global', access, instruction);
+      const offset = sharedOffset(machine, warp, lane, isLoad ? to : from, instruction, 16);
+      const pieces = piecesOfRun(global, offset, bytes);
+      const combine = reduces ? adder(machine, instruction.types[0]!) : undefined;
+      if (!isLoad) leave(machine, warp, lane, instruction, pieces, combine);
+      else if (barrier?.kind !== 'address' || instruction.modifiers.multicast !== undefined)
+        throw machine.unsupported(instruction);
+      else begin(machine, warp, lane, instruction, { pieces, barrier, mask: undefined, place: to });
+    });
+    return 'next';
+  };
+}
+
+/** Adds elements of the type, each rounded once. */
+function adder(machine: Machine, type: PtxType): (global: number, shared: number, bytes: number) => void {
+  const { view } = machine.memory;
+  const size = bytesOf(type);
+  const isFloat = ptxTypes[type].class === 'float';
+  const format = type as FloatFormat;
+  return (global, shared, bytes) => {
+    for (let at = 0; at < bytes; at += size) {
+      if (type === 'f32')
+        view.setFloat32(
+          global + at,
+          view.getFloat32(global + at, true) + view.getFloat32(shared + at, true),
+          true,
+        );
+      else if (size === 4)
+        view.setInt32(global + at, view.getInt32(global + at, true) + view.getInt32(shared + at, true), true);
+      else if (size === 2 && isFloat) {
+        const sum =
+          widen(view.getUint16(global + at, true), format) + widen(view.getUint16(shared + at, true), format);
+        view.setUint16(
+          global + at,
+          Number(narrow(sum, { format, rounding: 'rn', saturates: false, relu: false })),
+          true,
+        );
+      } else throw new Error(`sums of ${type} are not made`);
+    }
+  };
+}
+
+const commit: Operation = (_machine, warp) => {
+  warp.bulkGroups.push(warp.pendingBulk);
+  warp.pendingBulk = [];
+  return 'next';
+};
+
+/** `.read`: the source may be written again, which here is the same. */
+const wait: Operation = (machine, warp, lanes, instruction) => {
+  const left = machine.word(warp, instruction.operands[0]!, firstLane(lanes));
+  while (warp.bulkGroups.length > left) for (const copy of warp.bulkGroups.shift()!) machine.finish(copy);
+  return 'next';
+};
+
+/** What the warp wrote to shared memory is there for the unit beside, too. */
+const fenceProxy: Operation = (machine, warp) => {
+  machine.fenceProxy(warp);
+  return 'next';
+};
+
+export const bulkRules = {
+  'cp.async.bulk': copyRun(false),
+  'cp.reduce.async.bulk': copyRun(true),
+  'cp.async.bulk.tensor': copyTensor,
+  'cp.reduce.async.bulk.tensor': reduceTensor,
+  'cp.async.bulk.commit_group': commit,
+  'cp.async.bulk.wait_group': wait,
+  'fence.proxy': fenceProxy,
+} as const satisfies Readonly<Record<string, Operation>>;
