@@ -55,7 +55,10 @@ const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
 const words = new Int32Array(memory.buffer);
 const module = new WebAssembly.Module(encodeModule({ functions }));
 const names = functions.map(({ name }) => name);
-const pools = [0, 1, 3].map((others) => ({ others, threads: startThreads(module, memory, names, others) }));
+const pools = [0, 1, 3].map((others) => ({
+  others,
+  threads: startThreads(module, memory, names, Array<number>(others + 1).fill(0)),
+}));
 afterAll(() => {
   for (const { threads } of pools) threads.destroy();
 });
@@ -104,7 +107,13 @@ describe.each(pools)('with $others others', ({ threads }) => {
 
 test('a thread that ends inside a kernel is an error, and another takes its place', async () => {
   const ends = "if (kernels[words[c.kernel]] === 'skips_1') process.exit(3);";
-  const threads = startThreads(module, memory, names, 2, threadText.replace('kernel(first, ', `${ends} $&`));
+  const threads = startThreads(
+    module,
+    memory,
+    names,
+    [0, 0, 0],
+    threadText.replace('kernel(first, ', `${ends} $&`),
+  );
   /** Until a thread has woken up in time to take part. */
   const failure = (): unknown => {
     for (let turn = 0; turn < 1000; turn++)
