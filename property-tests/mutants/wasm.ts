@@ -35,8 +35,8 @@ export const panelMutants: ByFile = faultsOf(
       ],
       [
         'copies the columns of the first block only',
-        'const column = columnOf(block, 1);',
-        'const column = columnOf(constant(0), 1);',
+        'const column = columnOf(block, axis);',
+        'const column = columnOf(constant(0), axis);',
         'experts.ricci: one_matrix_each T=80,E=3,D=16,F=20',
       ],
     ],

@@ -5,7 +5,7 @@
  * high-performance matrix multiplication", 2008). Then it goes through the rows, found by the order that
  * `route` made, as many at a time as its registers hold sums of.
  */
-import type { GroupedLookup, Scalar } from '../../graph/graph.ts';
+import type { GroupedLookup, Scalar, Tensor } from '../../graph/graph.ts';
 import type { ChoiceOf } from '../choices/choice.ts';
 import { assumingWithin, endExpression, endsOf, gridEnd } from '../ends.ts';
 import { lowerScalar } from '../lower-scalar.ts';
@@ -29,7 +29,7 @@ import {
   type TileExpression,
   within,
 } from '../tile-expression.ts';
-import type { TileStatement } from '../tile-program.ts';
+import type { TileAxis, TileStatement } from '../tile-program.ts';
 import { iteratorsAt } from './axis-class.ts';
 import type { ScheduleContext } from './context.ts';
 import type { ContractionProblem } from './contraction.ts';
@@ -82,28 +82,38 @@ export function groupedOnCore(
   const columnOf = (block: TileExpression, axis: number) =>
     sum(product(sum(firstBlock, block), constant(width)), coordinate(axis, width));
 
+  const blocksOf = {
+    from: constant(0),
+    to: minimum(constant(across), difference(constant(blocks), firstBlock)),
+    step: 1,
+    range: { low: 0, high: across - 1 },
+  };
+
   const shape = [across, reduced.extent, width];
   const copies = choice.panels ? temporary(`${node.result.name}_panels`, { dtype: 'f32', shape }) : undefined;
   // What is behind the end in a run is met in the last steps, and has to be a number.
   const met = minimum(constant(reduced.extent), sum(depthEnd, constant(steps - 1)));
-  const copied = copies && [
-    loop('copied', allSteps(1, met), (k) => {
-      const block = coordinate(0, across);
-      const column = columnOf(block, 1);
-      return [
-        store(
-          copies,
-          [spread(across, 'whole'), spread(width, 'whole', 4)],
-          flatten([block, k, coordinate(1, width)], shape),
-          masked(
-            below(column, constant(columns.extent)),
-            lowerScalar(weights, { tensors, iterators: at(constant(0), column, k) }),
-            zero,
-          ),
+  const copyTo = (own: Tensor): TileStatement => {
+    const copied = (k: TileExpression, block: TileExpression, axes: readonly TileAxis[]) => {
+      const axis = axes.length;
+      const column = columnOf(block, axis);
+      return store(
+        own,
+        [...axes, spread(width, 'whole', 4)],
+        flatten([block, k, coordinate(axis, width)], shape),
+        masked(
+          below(column, constant(columns.extent)),
+          lowerScalar(weights, { tensors, iterators: at(constant(0), column, k) }),
+          zero,
         ),
-      ];
-    }),
-  ];
+      );
+    };
+    const all = allSteps(1, met);
+    // What lies together is read together.
+    return rightOrder === 'kn'
+      ? loop('copied', all, (k) => [copied(k, coordinate(0, across), [spread(across, 'whole')])])
+      : loop('b', blocksOf, (block) => [loop('copied', all, (k) => [copied(k, block, [])])]);
+  };
   const right = (block: TileExpression, columnAxis: number, depth: TileExpression) =>
     copies === undefined
       ? factor(weights, at(constant(0), columnOf(block, columnAxis), depth), depth)
@@ -159,12 +169,6 @@ export function groupedOnCore(
     ];
   };
   const rowsOf = { from: start, to: last, step: together, range: { low: 0, high: rows.extent - 1 } };
-  const blocksOf = {
-    from: constant(0),
-    to: minimum(constant(across), difference(constant(blocks), firstBlock)),
-    step: 1,
-    range: { low: 0, high: across - 1 },
-  };
   return kernel({
     name: `grouped_${node.result.name}`,
     grid: [batch.extent, groups, columnGroups],
@@ -178,7 +182,7 @@ export function groupedOnCore(
     body: [
       ...prepare,
       when(apply('lt', 'bool', start, end), [
-        ...(copied ?? []),
+        ...(copies === undefined ? [] : [copyTo(copies)]),
         loop('m', rowsOf, (first) => [loop('c', blocksOf, (block) => ofBlock(first, block))]),
       ]),
     ],
