@@ -9,6 +9,8 @@ export type Expression =
   /** Four 32-bit words. */
   | { readonly kind: 'v128'; readonly words: readonly [number, number, number, number] }
   | { readonly kind: 'local'; readonly local: number; readonly type: ValueType }
+  /** The first byte of the memory that the thread has to itself. */
+  | { readonly kind: 'scratch' }
   | {
       readonly kind: 'instruction';
       readonly name: InstructionName;
@@ -67,10 +69,15 @@ export interface ImportedFunction {
   readonly result: ValueType | undefined;
 }
 
-/** Its memory, which all threads share, is imported as `runtime.memory`. */
+/**
+ * Its memory, which all threads share, is imported as `runtime.memory`; where in it there is what an instance
+ * has to itself, as the constant `runtime.scratch`.
+ */
 export interface ModuleCode {
   readonly imports?: readonly ImportedFunction[];
   readonly functions: readonly FunctionCode[];
+  /** Whether functions ask for it. */
+  readonly hasScratch?: boolean;
 }
 
 export function typeOf(expression: Expression): ValueType {
@@ -84,6 +91,8 @@ export function typeOf(expression: Expression): ValueType {
     case 'local':
     case 'call':
       return expression.type;
+    case 'scratch':
+      return 'i32';
     case 'shuffle':
       return 'v128';
     case 'instruction': {

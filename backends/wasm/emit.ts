@@ -1,6 +1,9 @@
 /** Tile programs to one WebAssembly module, a function each. */
 
 import type { LoopId, Tensor, TensorId } from '../../compiler/graph/graph.ts';
+import { elementCount } from '../../compiler/graph/tensor-type.ts';
+import { packedBytes } from '../../compiler/plan/storage-bytes.ts';
+import { onLines } from '../../compiler/plan/wasm-memory.ts';
 import type { DeviceProfile } from '../../compiler/tiles/device-profile.ts';
 import type { GridEnd } from '../../compiler/tiles/ends.ts';
 import type { TileBuffer, TileProgram } from '../../compiler/tiles/tile-program.ts';
@@ -25,6 +28,8 @@ export interface WasmKernel {
   readonly bindings: readonly TileBuffer[];
   readonly counters: readonly LoopId[];
   readonly coordinates: readonly string[];
+  /** Of the memory that the thread has to itself, how much it uses; none where it is left out. */
+  readonly scratchBytes?: number;
   /** Of a bounded program. */
   readonly axes?: {
     readonly groups: readonly number[];
@@ -51,13 +56,17 @@ export function emitWasm(
   const functions = programs.map((program) => emitKernel(program, tensors, shared));
   const written = [...helpers].sort().map((name) => helperFunction(name, shared.multiplyAdd));
   return {
-    kernels: programs.map(({ name, grid, gridEnds, buffers, counters, coordinates }) => ({
+    kernels: programs.map(({ name, grid, gridEnds, buffers, scratch = [], counters, coordinates }) => ({
       ...{ name, counters, coordinates },
+      ...(scratch.length === 0 ? {} : { scratchBytes: scratchOf(scratch, tensors).bytes }),
       ...(gridEnds === undefined ? {} : { axes: { groups: grid, ends: gridEnds } }),
       groups: grid.reduce((total, extent) => total * extent, 1),
       bindings: buffers,
     })),
-    code: { functions: [...written, ...functions] },
+    code: {
+      functions: [...written, ...functions],
+      hasScratch: programs.some(({ scratch }) => scratch !== undefined),
+    },
   };
 }
 
@@ -66,7 +75,7 @@ function emitKernel(
   tensors: (id: TensorId) => Tensor,
   shared: Pick<Emission, 'helpers' | 'multiplyAdd'>,
 ): FunctionCode {
-  const { buffers, counters, coordinates, gridEnds = [] } = program;
+  const { buffers, scratch = [], counters, coordinates, gridEnds = [] } = program;
   const inRun = gridEnds.filter((end) => end !== undefined);
   const parameters = Array.from(
     { length: 2 + buffers.length + counters.length + coordinates.length + inRun.length },
@@ -78,13 +87,17 @@ function emitKernel(
   const [first, end] = [parameter(), parameter()];
   const emission: Emission = {
     ...{ program, writer, ...shared },
-    buffers: new Map(
-      buffers.map(({ tensor: id, access }): [TensorId, Buffer] => {
+    buffers: new Map([
+      ...buffers.map(({ tensor: id, access }): [TensorId, Buffer] => {
         const tensor = tensors(id);
-        const count = tensor.shape.reduce((total, extent) => total * extent, 1);
+        const count = elementCount(tensor);
         return [id, { tensor, count, pointer: parameter(), constant: access === 'read', version: 0 }];
       }),
-    ),
+      ...scratchOf(scratch, tensors).places.map(({ tensor, firstByte }): [TensorId, Buffer] => {
+        const pointer = writer.instruction('i32.add', 'i32', [writer.scratch(), literal(firstByte, 'i32')]);
+        return [tensor.id, { tensor, count: elementCount(tensor), pointer, constant: false, version: 0 }];
+      }),
+    ]),
     counters: new Map(counters.map((loop) => [loop, parameter()])),
     coordinates: new Map(coordinates.map((axis) => [axis, parameter()])),
     grid: [],
@@ -102,6 +115,23 @@ function emitKernel(
   const { locals, body } = writer.render();
   // A kernel must not have a helper's name.
   return { name: kernelName(program.name), parameters, result: undefined, locals, body, exported: true };
+}
+
+/** Where tensors lie in the memory that a thread has to itself, one behind the other. */
+function scratchOf(
+  scratch: readonly TensorId[],
+  tensors: (id: TensorId) => Tensor,
+): {
+  readonly places: readonly { readonly tensor: Tensor; readonly firstByte: number }[];
+  readonly bytes: number;
+} {
+  let bytes = 0;
+  const places = scratch.map((id) => {
+    const place = { tensor: tensors(id), firstByte: bytes };
+    bytes += onLines(packedBytes(place.tensor));
+    return place;
+  });
+  return { places, bytes };
 }
 
 /** In the module; helpers have other names. */

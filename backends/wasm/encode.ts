@@ -26,6 +26,7 @@ const codes = {
   getLocal: 0x20,
   setLocal: 0x21,
   teeLocal: 0x22,
+  getGlobal: 0x23,
   i32: 0x41,
   i64: 0x42,
   f32: 0x43,
@@ -37,7 +38,11 @@ const vectorConstant = [0xfd, 12] as const;
 const shuffle = [0xfd, 13] as const;
 
 /** Deterministic: the same module gives the same bytes. */
-export function encodeModule({ imports = [], functions }: ModuleCode): Uint8Array<ArrayBuffer> {
+export function encodeModule({
+  imports = [],
+  functions,
+  hasScratch = false,
+}: ModuleCode): Uint8Array<ArrayBuffer> {
   const numbers = new Map([...imports, ...functions].map(({ name }, number) => [name, number]));
   const types = [
     ...imports,
@@ -54,13 +59,14 @@ export function encodeModule({ imports = [], functions }: ModuleCode): Uint8Arra
     ...unsigned(number),
   ]);
   const memory = [...text('runtime'), ...text('memory'), 0x02, 0x03, ...unsigned(1), ...unsigned(mostPages)];
+  const scratch = [...text('runtime'), ...text('scratch'), 0x03, typeCodes.i32, 0x00];
   const exported = functions.flatMap(({ name, exported }, number) =>
     exported ? [[...text(name), 0x00, ...unsigned(imports.length + number)]] : [],
   );
   const out = new ByteWriter();
   out.push([0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]);
   out.section(1, list(types));
-  out.section(2, list([memory, ...imported]));
+  out.section(2, list([memory, ...imported, ...(hasScratch ? [scratch] : [])]));
   out.section(3, list(functions.map((_, number) => unsigned(imports.length + number))));
   out.section(7, list(exported));
   out.section(10, list(functions.map((code) => sized(functionBody(code, numbers)))));
@@ -142,6 +148,8 @@ function ownBytes(value: Expression, numbers: ReadonlyMap<string, number>): numb
       return [...vectorConstant, ...value.words.flatMap(wordBytes)];
     case 'local':
       return [codes.getLocal, ...unsigned(value.local)];
+    case 'scratch':
+      return [codes.getGlobal, 0];
     case 'shuffle':
       return [...shuffle, ...value.lanes.flatMap((lane) => [0, 1, 2, 3].map((at) => 4 * lane + at))];
     case 'call':

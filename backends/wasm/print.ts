@@ -67,6 +67,8 @@ function printExpression(expression: Expression): string {
       return `(v128.const i32x4 ${expression.words.map(hexadecimal).join(' ')})`;
     case 'local':
       return `(local.get ${expression.local})`;
+    case 'scratch':
+      return '(global.get $scratch)';
     case 'shuffle':
       return `(i8x16.shuffle ;; ${expression.lanes.join(' ')}\n${expression.operands.map(printExpression).join(' ')})`;
     case 'call':

@@ -140,6 +140,11 @@ export class Writer {
     return value;
   }
 
+  /** The first byte of the memory that the thread has to itself. */
+  scratch(): Value {
+    return this.compute('scratch', 'i32', [], { kind: 'scratch' }, false);
+  }
+
   /** A variable: its value is to be asked for anew with each version. */
   variable(type: ValueType): number {
     return this.local(type);
@@ -256,6 +261,7 @@ function render(
       case 'f32':
       case 'f64':
       case 'v128':
+      case 'scratch':
         return expression;
     }
   };
@@ -322,6 +328,7 @@ function countUses(lines: readonly Line[], result: Expression | undefined): Read
       case 'f32':
       case 'f64':
       case 'v128':
+      case 'scratch':
         return;
     }
   };

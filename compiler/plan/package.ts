@@ -229,8 +229,13 @@ const wasmManifestSchema = z.strictObject({
   ...tensorFields,
   kernels: z.array(wasmKernelSchema),
   ...launchFields,
-  /** Memory of a run on one device: slots, and what may be read around them. */
+  /**
+   * Memory of a run on one device and by one thread: slots, what that has to itself, and what may be read
+   * around them.
+   */
   peakBytes: natural,
+  /** Memory that each thread needs to itself; none where it is left out. */
+  scratchBytes: natural.optional(),
   requires: z.strictObject({ features: z.array(wasmFeatureSchema) }),
 });
 

@@ -12,6 +12,8 @@ import { packedBytes } from './storage-bytes.ts';
 import { checkWasmMemory, wasmMemory } from './wasm-memory.ts';
 
 export interface WasmLaunchedKernel extends LaunchedKernel {
+  /** Of the memory that a thread has to itself. */
+  readonly scratchBytes?: number;
   /** Of a bounded program: the axes of the grid that `grid` counts through, and where they end in a run. */
   readonly axes?: {
     readonly groups: readonly number[];
@@ -30,7 +32,8 @@ export function planWasmPackage(
 ): WasmPackage {
   const { kernels, tensors, entry, sizes, bounded, where, mesh, inputs, outputs, slots, steps } =
     planLaunches(graph, scheduled, compiled, options);
-  const peakBytes = wasmMemory(slots).bytes;
+  const scratchBytes = Math.max(0, ...kernels.map((kernel) => kernel.scratchBytes ?? 0));
+  const peakBytes = wasmMemory(slots, scratchBytes, 1).bytes;
   checkWasmMemory(entry, peakBytes);
   const manifest: WasmManifest = {
     format: packageFormat,
@@ -54,6 +57,7 @@ export function planWasmPackage(
       }),
     })),
     ...{ slots, steps, peakBytes },
+    ...(scratchBytes === 0 ? {} : { scratchBytes }),
     requires: { features: device.core?.multiplyAdd === true ? ['relaxed-simd'] : [] },
   };
   checkMesh(manifest);

@@ -10,22 +10,39 @@ const pageBytes = 2 ** 16;
 /** Of a cache line, which two threads had better not write. */
 const alignment = 64;
 
+/** As many bytes, and those to the end of a cache line. */
+export function onLines(bytes: number): number {
+  return Math.ceil(bytes / alignment) * alignment;
+}
+
 export interface WasmMemory {
   /** The first byte of each slot. */
   readonly pointers: readonly number[];
+  /** The first byte of what each thread has to itself. */
+  readonly scratch: readonly number[];
   readonly pages: number;
   readonly bytes: number;
 }
 
-export function wasmMemory(slots: readonly { readonly bytes: number }[]): WasmMemory {
-  const pointers: number[] = [];
+/**
+ * @param slots of all devices
+ * @param scratchBytes that each of so many threads has to itself
+ */
+export function wasmMemory(
+  slots: readonly { readonly bytes: number }[],
+  scratchBytes: number,
+  threads: number,
+): WasmMemory {
   let next = slackBytes;
-  for (const { bytes } of slots) {
-    pointers.push(next);
-    next += Math.ceil(bytes / alignment) * alignment;
-  }
+  const place = (bytes: number): number => {
+    const first = next;
+    next += onLines(bytes);
+    return first;
+  };
+  const pointers = slots.map(({ bytes }) => place(bytes));
+  const scratch = Array.from({ length: threads }, () => place(scratchBytes));
   const pages = Math.ceil((next + slackBytes) / pageBytes);
-  return { pointers, pages, bytes: pages * pageBytes };
+  return { pointers, scratch, pages, bytes: pages * pageBytes };
 }
 
 /** @throws UserError `exceeds-device` when a module cannot have as much. */

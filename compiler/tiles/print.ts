@@ -10,7 +10,7 @@ export function printTileProgram(program: TileProgram): string {
   return [
     `kernel ${program.name}: ${grid}, ${rows} × ${columns} invocations`,
     ...(program.choice === undefined ? [] : [`  chosen: ${printChoice(program.choice)}`]),
-    `  ${buffers.join(', ')}`,
+    `  ${[...buffers, ...(program.scratch ?? []).map((tensor) => `own %${tensor}`)].join(', ')}`,
     ...(program.counters.length > 0 ? [`  counters of loops ${program.counters.join(', ')}`] : []),
     ...(program.coordinates.length > 0 ? [`  coordinates along ${program.coordinates.join(', ')}`] : []),
     ...program.body.flatMap((statement) => printStatement(statement, '  ')),

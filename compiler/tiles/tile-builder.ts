@@ -99,12 +99,16 @@ export interface ProgramParts {
   readonly body: readonly TileStatement[];
   /** Loops around the kernel, outermost first. */
   readonly enclosing: readonly LoopId[];
+  /** Tensors that a workgroup has to itself. */
+  readonly scratch?: readonly TensorId[];
   readonly choice?: Choice | undefined;
 }
 
 /** Reads come first, in the order in which the body meets them, then writes. */
 export function program(parts: ProgramParts): TileProgram {
   const uses = usesOf(parts.body);
+  const { scratch = [] } = parts;
+  for (const tensor of scratch) for (const list of [uses.reads, uses.writes]) list.delete(tensor);
   const buffers: TileBuffer[] = [
     ...[...uses.reads]
       .filter((tensor) => !uses.writes.has(tensor))
@@ -117,6 +121,7 @@ export function program(parts: ProgramParts): TileProgram {
   return {
     name,
     buffers,
+    ...(scratch.length === 0 ? {} : { scratch }),
     counters: parts.enclosing.filter((id) => uses.counters.has(id)),
     coordinates: [...uses.coordinates].sort(),
     grid,

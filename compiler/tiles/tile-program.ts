@@ -46,6 +46,11 @@ export interface TileProgram {
   readonly name: string;
   /** In binding order. A tensor occurs once; `readwrite` only where a kernel updates in place. */
   readonly buffers: readonly TileBuffer[];
+  /**
+   * Tensors that a workgroup has to itself, and that are there while it runs, with anything in them at first.
+   * Of a core only, where a thread runs one workgroup after the other.
+   */
+  readonly scratch?: readonly TensorId[];
   /** Loop counters that the body reads, outermost first: passed in by the launch. */
   readonly counters: readonly LoopId[];
   /**

@@ -49,14 +49,22 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
     ],
     [
       'gives experts the rows of the next',
-      "const isOwn = (axis: number) => apply('lt', 'bool', position(axis), read('end'));",
-      "const isOwn = (axis: number) => apply('le', 'bool', position(axis), read('end'));",
+      "mask: (axis) => apply('lt', 'bool', position(axis), end),",
+      "mask: (axis) => apply('le', 'bool', position(axis), end),",
       'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
     ],
     [
       'takes the weights of the expert before',
-      ": read('expert')],",
-      ": difference(read('expert'), constant(1))],",
+      'extra: [expert],',
+      'extra: [sum(expert, constant(-1))],',
+      'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
+    ],
+  ],
+  'grouped-rows.ts': [
+    [
+      'does not round up the tiles of an expert',
+      'quotient(sum(count, constant(tile - 1)), tile)',
+      'quotient(count, tile)',
       'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
     ],
   ],

@@ -25,6 +25,21 @@ export const panelMutants: ByFile = faultsOf(
         'softmax.ricci: causal S=20,G=1,R=2,A=4,B=140',
       ],
     ],
+    'grouped-on-core.ts': [
+      [
+        'goes on to the rows of the next expert',
+        'minimum(sum(start, constant(tile)), end)',
+        'sum(start, constant(tile))',
+        'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
+        'experts.ricci: one_matrix_each T=80,E=3,D=16,F=20',
+      ],
+      [
+        'copies the columns of the first block only',
+        'const column = columnOf(block, axis);',
+        'const column = columnOf(constant(0), axis);',
+        'experts.ricci: one_matrix_each T=80,E=3,D=16,F=20',
+      ],
+    ],
     'panels.ts': [
       [
         'packs the column before',

@@ -59,18 +59,22 @@ export async function openWasm(
   { threads: count = availableParallelism() }: WasmOptions,
 ): Promise<WasmDevices> {
   const { manifest } = pkg;
-  const { entry, slots } = manifest;
+  const { entry, slots, scratchBytes = 0 } = manifest;
   checkFeatures(manifest);
-  const { pointers, pages, bytes } = wasmMemory(places.flatMap(() => slots));
+  // More than there are workgroups would have nothing to do.
+  const most = Math.max(1, ...manifest.kernels.map(({ groups }) => groups));
+  const { pointers, scratch, pages, bytes } = wasmMemory(
+    places.flatMap(() => slots),
+    scratchBytes,
+    Math.min(count, most),
+  );
   const what = places.length === 1 ? entry : `${entry} on ${places.length} devices`;
   checkWasmMemory(what, bytes);
   const module = await compileModule(pkg);
   const memory = allocate(pages, `${what} takes ${bytesText(bytes)}`);
   const kernels = manifest.kernels.map(({ name }) => kernelName(name));
   const numbers = new Map(manifest.kernels.map(({ name }, number) => [name, number]));
-  // More than there are workgroups would have nothing to do.
-  const most = Math.max(1, ...manifest.kernels.map(({ groups }) => groups));
-  const threads = startThreads(module, memory, kernels, Math.min(count, most) - 1);
+  const threads = startThreads(module, memory, kernels, scratch);
   const contents = new Uint8Array(memory.buffer);
 
   const deviceAt = (coordinate: Coordinate, number: number): WasmDevice => {

@@ -9,8 +9,8 @@ const patience = 4000;
 
 export const threadText = `
 const { workerData } = require('node:worker_threads');
-const { module, memory, words, kernels, own } = workerData;
-const { exports } = new WebAssembly.Instance(module, { runtime: { memory } });
+const { module, memory, words, kernels, scratch, own } = workerData;
+const { exports } = new WebAssembly.Instance(module, { runtime: { memory, scratch } });
 const c = ${JSON.stringify(control)};
 const o = ${JSON.stringify(ofThread)};
 own[o.sign] = require('node:fs').openSync(require('node:os').devNull);

@@ -4,7 +4,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import type { FunctionCode } from '../../backends/wasm/code.ts';
 import { encodeModule } from '../../backends/wasm/encode.ts';
 import { literal } from '../../backends/wasm/values.ts';
-import { Writer } from '../../backends/wasm/writer.ts';
+import { type Value, Writer } from '../../backends/wasm/writer.ts';
 import { threadText } from './thread-text.ts';
 import { startThreads, type Threads } from './threads.ts';
 
@@ -50,12 +50,40 @@ function trapping(): FunctionCode {
   return { name: 'traps', parameters: ['i32', 'i32'], result: undefined, locals, body, exported: true };
 }
 
+/**
+ * Keeps the number of each workgroup in memory of the thread's own, and looks for a while whether it is still
+ * there: counts in the workgroup's word how often it was.
+ */
+function keeping(): FunctionCode {
+  const writer = new Writer(['i32', 'i32', 'i32']);
+  const [first, end, looks] = [0, 1, 2].map((at) => writer.parameter(at, 'i32')) as [Value, Value, Value];
+  writer.loop(first, end, 1, (group) => {
+    const own = writer.scratch();
+    const found = writer.variable('i32');
+    writer.set(found, literal(0, 'i32'));
+    writer.do('i32.store', [own, group]);
+    writer.loop(literal(0, 'i32'), looks, 1, () => {
+      const kept = writer.instruction('i32.load', 'i32', [own], { version: 'kept' });
+      const isThere = writer.instruction('i32.eq', 'i32', [kept, group]);
+      writer.set(found, writer.instruction('i32.add', 'i32', [writer.current(found, 'i32', 0), isThere]));
+    });
+    const address = writer.instruction('i32.shl', 'i32', [group, literal(2, 'i32')]);
+    writer.do('i32.store', [address, writer.current(found, 'i32', 1)]);
+  });
+  const { locals, body } = writer.render();
+  const parameters = ['i32', 'i32', 'i32'] as const;
+  return { name: 'keeps', parameters, result: undefined, locals, body, exported: true };
+}
+
 const functions = [counting(0), counting(1), trapping()];
 const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
 const words = new Int32Array(memory.buffer);
 const module = new WebAssembly.Module(encodeModule({ functions }));
 const names = functions.map(({ name }) => name);
-const pools = [0, 1, 3].map((others) => ({ others, threads: startThreads(module, memory, names, others) }));
+const pools = [0, 1, 3].map((others) => ({
+  others,
+  threads: startThreads(module, memory, names, Array<number>(others + 1).fill(0)),
+}));
 afterAll(() => {
   for (const { threads } of pools) threads.destroy();
 });
@@ -102,9 +130,44 @@ describe.each(pools)('with $others others', ({ threads }) => {
   });
 });
 
+test.each([
+  {
+    title: 'each thread finds what it left in memory of its own',
+    places: [0, 64, 128],
+    turns: 20,
+    isLost: false,
+  },
+  // Until threads have woken up in time to disturb each other.
+  { title: 'and not where all have the same', places: [0, 0, 0], turns: 1000, isLost: true },
+])('$title', async ({ places, turns, isLost }) => {
+  const keeps = new WebAssembly.Module(encodeModule({ functions: [keeping()], hasScratch: true }));
+  const behind = bytesOfPage - 4096;
+  const threads = startThreads(
+    keeps,
+    memory,
+    ['keeps'],
+    places.map((place) => behind + place),
+  );
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const [groups, looks] = [200, 10_000];
+  const losesSome = (): boolean => {
+    words.fill(0);
+    threads.run(0, groups, [looks]);
+    return words.subarray(0, groups).some((found) => found !== looks);
+  };
+  expect(Array.from({ length: turns }).some(losesSome)).toBe(isLost);
+  threads.destroy();
+});
+
 test('a thread that ends inside a kernel is an error, and another takes its place', async () => {
   const ends = "if (kernels[words[c.kernel]] === 'skips_1') process.exit(3);";
-  const threads = startThreads(module, memory, names, 2, threadText.replace('kernel(first, ', `${ends} $&`));
+  const threads = startThreads(
+    module,
+    memory,
+    names,
+    [0, 0, 0],
+    threadText.replace('kernel(first, ', `${ends} $&`),
+  );
   /** Until a thread has woken up in time to take part. */
   const failure = (): unknown => {
     for (let turn = 0; turn < 1000; turn++)

@@ -20,21 +20,23 @@ const piecesPerThread = 32;
 
 /**
  * @param kernels the names of functions `(first, end, …)` of workgroups
- * @param others threads beside the caller's
+ * @param scratch where in memory there is what each thread has to itself, first the caller's
  * @param text what the others run
  */
 export function startThreads(
   module: WebAssembly.Module,
   memory: WebAssembly.Memory,
   kernels: readonly string[],
-  others: number,
+  [own = 0, ...scratch]: readonly number[],
   text = threadText,
 ): Threads {
-  const { exports } = new WebAssembly.Instance(module, { runtime: { memory } });
+  const others = scratch.length;
+  const { exports } = new WebAssembly.Instance(module, { runtime: { memory, scratch: own } });
   const functions = kernels.map((name) => exports[name] as (...given: number[]) => void);
   const words = new Int32Array(new SharedArrayBuffer(controlBytes()));
-  const start = () => startThread({ module, memory, words, kernels }, text);
-  const threads = Array.from({ length: others }, start);
+  const start = (number: number) =>
+    startThread({ module, memory, words, kernels, scratch: scratch[number]! }, text);
+  const threads = Array.from(scratch.keys(), start);
 
   const share = (kernel: number, groups: number, given: readonly number[]): void => {
     const grain = Math.max(1, Math.floor(groups / ((others + 1) * piecesPerThread)));
@@ -59,7 +61,10 @@ export function startThreads(
     } finally {
       ended = close(words, threads);
     }
-    for (const thread of ended) threads[threads.indexOf(thread)] = start();
+    for (const thread of ended) {
+      const number = threads.indexOf(thread);
+      threads[number] = start(number);
+    }
     if (ended.length > 0)
       throw new UserError(
         'device-lost',
@@ -91,6 +96,7 @@ interface ThreadData {
   readonly memory: WebAssembly.Memory;
   readonly words: Int32Array<SharedArrayBuffer>;
   readonly kernels: readonly string[];
+  readonly scratch: number;
 }
 
 /** It keeps no process alive. A thread that cannot start takes no part. */

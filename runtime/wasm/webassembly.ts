@@ -10,7 +10,10 @@ declare global {
       readonly buffer: SharedArrayBuffer;
     }
     class Instance {
-      constructor(module: Module, imports: { readonly runtime: { readonly memory: Memory } });
+      constructor(
+        module: Module,
+        imports: { readonly runtime: { readonly memory: Memory; readonly scratch?: number } },
+      );
       readonly exports: Readonly<Record<string, unknown>>;
     }
     function compile(bytes: Uint8Array<ArrayBuffer>): Promise<Module>;

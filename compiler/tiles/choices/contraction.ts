@@ -134,6 +134,8 @@ function allThin(
 // ── tiles ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 type TilesChoice = ChoiceOf<'tiles'>;
+/** The results of one invocation. */
+type Block = Pick<TilesChoice, 'rows' | 'columns'>;
 
 /** Of few rows there is nothing to share, but four steps at a time are better than one. */
 function isWorthTiling(
@@ -143,15 +145,6 @@ function isWorthTiling(
   if (node.grouped !== undefined) return reduced.extent > 0 && columns.extent >= 4;
   const isWide = columns.extent >= 4 && reduced.extent >= (device.core === undefined ? 4 : 2);
   return isWide && (rows.extent >= 4 || (device.software && rightOrder === 'kn' && columns.extent >= 64));
-}
-
-/**
- * How often a workgroup of a core takes rows of its expert. Few, since an expert's last workgroup is rarely
- * full; but each looks through the experts first, which should be little beside its multiply-adds: a step of
- * the depth takes as long as looking at one.
- */
-function groupedRounds({ experts }: GroupedLookup, depth: number): number {
-  return 2 ** Math.ceil(Math.log2(Math.min(8, Math.max(1, (20 * experts) / Math.max(1, depth)))));
 }
 
 /**
@@ -181,9 +174,9 @@ const pagesKnown = 64;
  * How often a workgroup of a core takes rows, which read the same columns: often, but neither many that are
  * none nor so many that some cores have nothing to do in the end.
  */
-function coreRounds({ batch, rows, columns }: ContractionProblem, own: number, wide: number): number {
-  const blocks = Math.ceil(rows.extent / own);
-  const others = batch.extent * Math.ceil(columns.extent / wide);
+function coreRounds({ batch, rows, columns }: ContractionProblem, block: Block): number {
+  const blocks = Math.ceil(rows.extent / block.rows);
+  const others = batch.extent * Math.ceil(columns.extent / block.columns);
   const fits = (rounds: number) => {
     const groups = Math.ceil(blocks / rounds);
     return groups * rounds <= blocks * (1 + mostWaste) && groups * others >= fewestWorkgroups;
@@ -195,28 +188,45 @@ function coreRounds({ batch, rows, columns }: ContractionProblem, own: number, w
 const mostWaste = 1 / 16;
 const fewestWorkgroups = 32;
 
-/** The block of a core, in registers, and threads that take turns below each other. */
+/**
+ * How often a workgroup of a core takes blocks of its expert: of rows all that most have, so that what it
+ * copies of the weights is copied once, but no more than leave workgroups for all cores; and of columns some,
+ * so that a row is met often while it is near, and what is copied lies together.
+ */
+function groupedRounds(
+  { rows, columns }: ContractionProblem,
+  { experts }: GroupedLookup,
+  block: Block,
+): Pick<TilesChoice, 'threadRows' | 'threadColumns'> {
+  const threadColumns = powerFor(columns.extent / block.columns, 4);
+  const across = Math.ceil(columns.extent / (block.columns * threadColumns));
+  const usual = powerFor((1.5 * rows.extent) / experts, mostGroupedRows);
+  const leaving = powerFor((rows.extent * across) / fewestWorkgroups, mostGroupedRows);
+  return { threadRows: Math.max(1, Math.min(usual, leaving) / block.rows), threadColumns };
+}
+
+/** Rows of an expert that a workgroup of a core has at most. */
+const mostGroupedRows = 256;
+
+/** The block of a core, in registers, and how often a workgroup takes one. */
 function coreTiles(problem: ContractionProblem, device: DeviceProfile): TilesChoice {
   const { rows, node } = problem;
   const core = device.core!;
   const isNear =
     problem.hasVectors && 4 * problem.columns.extent * problem.reduced.extent <= secondCacheBytes;
+  const fewest = isNear && node.grouped === undefined ? fewestRowsOfVectors : fewestPanelRows;
   const panels =
-    canHavePanels(problem, core.columns, device) &&
-    rows.extent / (node.grouped?.experts ?? 1) >= (isNear ? fewestRowsOfVectors : fewestPanelRows);
+    canHavePanels(problem, core.columns, device) && rows.extent / (node.grouped?.experts ?? 1) >= fewest;
   // Along the depth, four steps of a column are a vector, and columns that share a row save nothing.
-  const block = panels || problem.rightOrder === 'kn' ? core : core.streamed;
-  const own = powerFor(rows.extent, block.rows);
+  const shape = panels || problem.rightOrder === 'kn' ? core : core.streamed;
+  const block: Block = { rows: powerFor(rows.extent, shape.rows), columns: shape.columns };
   return {
     form: 'tiles',
     staging: 'registers',
-    threadRows:
-      node.grouped === undefined
-        ? coreRounds(problem, own, block.columns)
-        : powerFor(rows.extent / own, groupedRounds(node.grouped, problem.reduced.extent)),
-    threadColumns: 1,
-    rows: own,
-    columns: block.columns,
+    ...(node.grouped === undefined
+      ? { threadRows: coreRounds(problem, block), threadColumns: 1 }
+      : groupedRounds(problem, node.grouped, block)),
+    ...block,
     // V8 moves all loads of a basic block to its front, and what is loaded for more steps takes the registers
     // that the sums are in. Vectors along the depth are of four steps.
     depth: panels || problem.rightOrder === 'kn' ? 1 : 4,
@@ -240,7 +250,7 @@ function canHavePanels(
   width: number,
   device: DeviceProfile,
 ): boolean {
-  const batches = node.grouped?.experts ?? batch.extent;
+  const batches = node.grouped === undefined ? batch.extent : 1;
   return canPanel({ batches, columns: columns.extent, depth: reduced.extent, width }, device.core);
 }
 
@@ -248,7 +258,7 @@ function canHavePanels(
  * The block of results that one invocation of a software adapter accumulates: larger ones load less for each
  * multiply-add, but leave fewer invocations and take long to compile.
  */
-function softwareBlock(results: number, lanes: number): { readonly rows: number; readonly columns: number } {
+function softwareBlock(results: number, lanes: number): Block {
   const columns = lanes <= 4 ? 8 : 4;
   if (results >= 2 ** 18) return { rows: 32, columns };
   if (results >= 2 ** 16) return { rows: 16, columns };
@@ -304,6 +314,7 @@ const mostResults = 256;
 function allTiles(problem: ContractionProblem, device: DeviceProfile): readonly TilesChoice[] {
   const { node, reduced } = problem;
   if (node.grouped !== undefined && reduced.extent === 0) return [];
+  if (node.grouped !== undefined && device.core !== undefined) return tilesOfExperts(problem, device);
   return [
     ...tilesInRegisters(problem, device),
     ...tilesOverLanes(problem, device),
@@ -333,6 +344,29 @@ function tilesInRegisters(problem: ContractionProblem, device: DeviceProfile): r
               ),
             );
           }),
+      ),
+    ),
+  );
+}
+
+/** Of a core, which takes all rows of an expert if they are so many, and some blocks of columns for each. */
+function tilesOfExperts(problem: ContractionProblem, device: DeviceProfile): readonly TilesChoice[] {
+  const { rows, columns } = problem;
+  const upTo = (counts: readonly number[], per: number, extent: number) =>
+    counts.filter((count) => count === 1 || count * per < 2 * extent);
+  return upTo([1, 2, 4], 1, rows.extent).flatMap((own) =>
+    [8, 16].flatMap((wide) =>
+      upTo([1, 4, 16, 64, 128], own, rows.extent).flatMap((threadRows) =>
+        upTo([1, 2, 4], wide, columns.extent).flatMap((threadColumns) =>
+          (canHavePanels(problem, wide, device) ? [false, true] : [false]).flatMap((panels) =>
+            depthsOf(problem, panels).map(
+              (depth): TilesChoice => ({
+                ...{ form: 'tiles', staging: 'registers', threadRows, threadColumns },
+                ...{ rows: own, columns: wide, depth, panels },
+              }),
+            ),
+          ),
+        ),
       ),
     ),
   );

@@ -28,6 +28,8 @@ export interface KernelParts {
   readonly gridEnds?: TileProgram['gridEnds'];
   readonly threads: ThreadShape;
   readonly body: readonly TileStatement[];
+  /** Of tensors in the body those that a workgroup has to itself. */
+  readonly scratch?: readonly TensorId[];
   readonly choice?: Choice;
 }
 

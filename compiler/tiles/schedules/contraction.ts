@@ -11,7 +11,6 @@
  * found from the offsets, and reads that expert's weights alone.
  */
 import type { GroupedLookup, Scalar } from '../../graph/graph.ts';
-import { iterator, mapScalar } from '../../graph/scalar.ts';
 import type { Contraction } from '../../optimize/contraction.ts';
 import type { ChoiceOf } from '../choices/choice.ts';
 import type { ContractionForm } from '../choices/contraction.ts';
@@ -19,38 +18,27 @@ import { assumingWithin, endExpression, endsOf, type GridEnd, gridEnd } from '..
 import { lowerScalar } from '../lower-scalar.ts';
 import { innermostStrides } from '../merge-axes.ts';
 import type { ScheduledStep } from '../scheduled.ts';
-import {
-  define,
-  loop,
-  multiplyAccumulate,
-  register,
-  shared,
-  spread,
-  store,
-  update,
-  whole,
-} from '../tile-builder.ts';
+import { define, loop, multiplyAccumulate, register, shared, spread, store, whole } from '../tile-builder.ts';
 import {
   apply,
   below,
   both,
   constant,
   coordinate,
-  difference,
   element,
   flatten,
   grid,
   load,
   masked,
   product,
-  quotient,
   sum,
   type TileExpression,
-  within,
 } from '../tile-expression.ts';
 import type { TileAxis, TileStatement } from '../tile-program.ts';
 import { type AxisClass, axisClass, iteratorsAt } from './axis-class.ts';
 import type { ScheduleContext } from './context.ts';
+import { groupedOnCore } from './grouped-on-core.ts';
+import { groupedRows, ofExpert } from './grouped-rows.ts';
 import { sharesWords, widened } from './narrow-result.ts';
 import { panelsOf } from './panels.ts';
 import {
@@ -68,7 +56,11 @@ export function scheduleContraction(
 ): readonly ScheduledStep[] {
   switch (choice.form) {
     case 'tiles':
-      return owningWords(problem, context, (own) => contractionSteps(own, tilesOf(choice), context));
+      return owningWords(problem, context, (own) =>
+        own.node.grouped === undefined || context.device.core === undefined
+          ? contractionSteps(own, tilesOf(choice), context)
+          : [groupedOnCore(own, own.node.grouped, choice, context)],
+      );
     case 'thin':
       return owningWords(problem, context, (own) => [context.kernel(thinKernel(own, choice, context))]);
     case 'rows':
@@ -189,7 +181,7 @@ function contractionSteps(
   const source =
     node.grouped === undefined
       ? plainRows(problem, tiles)
-      : groupedRows(problem, tiles, node.grouped, total, context);
+      : rowsOfExperts(problem, tiles, node.grouped, total);
   const groups = Math.ceil(columns.extent / tiles.columns);
   const column = (axis: number) =>
     sum(product(grid(2, groups), constant(tiles.columns)), coordinate(axis, tiles.columns));
@@ -198,7 +190,6 @@ function contractionSteps(
     col: TileExpression,
     depth: TileExpression,
     ofBatch = grid(0, batch.extent),
-    extra = source.extra,
   ) => [
     ...iteratorsAt(
       total,
@@ -210,7 +201,7 @@ function contractionSteps(
       ],
       constant(0),
     ),
-    ...extra,
+    ...source.extra,
   ];
   const lowered = (scalar: Scalar, iterators: readonly TileExpression[], value?: TileExpression) =>
     lowerScalar(scalar, {
@@ -234,34 +225,23 @@ function contractionSteps(
     : panelsOf(
         {
           name: node.result.name,
-          batches: node.grouped?.experts ?? batch.extent,
+          batches: batch.extent,
           columns: columns.extent,
           depth: reduced.extent,
           ends: {
-            batches: node.grouped === undefined ? batch.end : undefined,
+            batches: batch.end,
             columns: columns.end,
             depth: reduced.end,
           },
           width: tiles.columns,
-          value: (ofBatch, col, depth) =>
-            lowered(
-              source.right,
-              node.grouped === undefined
-                ? at(constant(0), col, depth, ofBatch)
-                : at(constant(0), col, depth, constant(0), [ofBatch]),
-            ),
+          value: (ofBatch, col, depth) => lowered(source.right, at(constant(0), col, depth, ofBatch)),
         },
         context,
       );
   const rightAt = (columnAxis: number, depth: TileExpression) =>
     panels === undefined
       ? lowered(inLoop(source.right), at(constant(0), column(columnAxis), depth))
-      : panels.element(
-          source.extra[0] ?? grid(0, batch.extent),
-          grid(2, groups),
-          depth,
-          coordinate(columnAxis, tiles.columns),
-        );
+      : panels.element(grid(0, batch.extent), grid(2, groups), depth, coordinate(columnAxis, tiles.columns));
   const right = (columnAxis: number, depth: TileExpression) =>
     masked(isReal(depth), rightAt(columnAxis, depth), zero);
   const fed = panels === undefined ? problem : { ...problem, rightOrder: 'kn' as const };
@@ -414,78 +394,23 @@ function plainRows({ contraction, rows, reduced }: ContractionProblem, tiles: Ti
   };
 }
 
-/**
- * Experts have whole tiles of rows, counted through in order: workgroup g has tile g of them. There are at
- * most rows / tile + experts.
- */
-function groupedRows(
+/** Of one expert. */
+function rowsOfExperts(
   { contraction, rows, reduced }: ContractionProblem,
   tiles: Tiles,
   grouped: GroupedLookup,
   expertAxis: number,
-  { device }: ScheduleContext,
 ): Rows {
-  const { experts, offsets, order } = grouped;
-  const groups = Math.min(rows.extent, Math.ceil(rows.extent / tiles.rows) + experts);
-  const scalarTile = (name: string) => register(name, 'i32', [spread(1, 'whole')]);
-  const read = (name: string) => element(name, 'i32', [constant(0)]);
-  const offsetOf = (place: TileExpression) => load(offsets, 'i32', place);
-  const group = grid(1, groups);
-  const bounds = {
-    from: constant(0),
-    to: constant(experts),
-    step: 1,
-    range: { low: 0, high: experts - 1 },
-  };
-  const prepare: TileStatement[] = [
-    define(scalarTile('expert'), constant(0)),
-    define(scalarTile('start'), constant(0)),
-    define(scalarTile('end'), constant(0)),
-    define(scalarTile('tiles'), constant(0)),
-    loop('e', bounds, (e) => {
-      const count = difference(offsetOf(sum(e, constant(1))), offsetOf(e));
-      const after = sum(read('tiles'), quotient(sum(count, constant(tiles.rows - 1)), tiles.rows));
-      const isHere = apply(
-        'and',
-        'bool',
-        apply('le', 'bool', read('tiles'), group),
-        apply('lt', 'bool', group, after),
-      );
-      const begin = sum(offsetOf(e), product(difference(group, read('tiles')), constant(tiles.rows)));
-      return [
-        update('expert', masked(isHere, e, read('expert'))),
-        update('start', masked(isHere, begin, read('start'))),
-        update('end', masked(isHere, offsetOf(sum(e, constant(1))), read('end'))),
-        update('tiles', after),
-      ];
-    }),
-  ];
-  const position = (axis: number) => sum(read('start'), coordinate(axis, tiles.rows));
-  const isLookup = (part: Scalar) =>
-    part.op === 'load' &&
-    part.tensor === grouped.pick &&
-    part.subscripts.every(
-      (subscript, place) => subscript.op === 'iterator' && subscript.axis === grouped.axes[place],
-    );
-  const isOwn = (axis: number) => apply('lt', 'bool', position(axis), read('end'));
-  const range = { low: 0, high: rows.extent - 1 };
-  // Where nothing bounds a read, what bounds its place is known once for all of the reduced axes.
-  const bounded = device.core !== undefined;
+  const { groups, prepare, expert, start, end } = groupedRows(grouped, rows.extent, tiles.rows);
+  const position = (axis: number) => sum(start, coordinate(axis, tiles.rows));
   return {
     grid: groups,
-    gridEnd: gridEnd(rows.end, tiles.rows, experts),
+    gridEnd: gridEnd(rows.end, tiles.rows, grouped.experts),
     prepare,
-    flat: (axis) =>
-      bounded
-        ? masked(isOwn(axis), load(order, 'i32', position(axis), range), constant(0))
-        : load(order, 'i32', position(axis)),
-    mask: isOwn,
-    depth: masked(
-      apply('lt', 'bool', read('start'), read('end')),
-      endExpression(reduced.end, reduced.extent),
-      constant(0),
-    ),
-    right: mapScalar(contraction.right, (part) => (isLookup(part) ? iterator(expertAxis) : part)),
-    extra: [bounded ? within(read('expert'), { low: 0, high: experts - 1 }) : read('expert')],
+    flat: (axis) => load(grouped.order, 'i32', position(axis)),
+    mask: (axis) => apply('lt', 'bool', position(axis), end),
+    depth: masked(apply('lt', 'bool', start, end), endExpression(reduced.end, reduced.extent), constant(0)),
+    right: ofExpert(contraction.right, grouped, expertAxis),
+    extra: [expert],
   };
 }

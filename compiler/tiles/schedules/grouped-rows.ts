@@ -1,0 +1,83 @@
+/**
+ * Which rows a workgroup of a grouped contraction has. Experts have whole tiles of rows, in the order that
+ * `route` made, and the tiles are counted through: workgroup g has tile g. There are at most
+ * rows / tile + experts, so that some have none.
+ */
+import type { GroupedLookup, Scalar } from '../../graph/graph.ts';
+import { iterator, mapScalar } from '../../graph/scalar.ts';
+import { define, loop, register, spread, update } from '../tile-builder.ts';
+import {
+  apply,
+  constant,
+  difference,
+  element,
+  grid,
+  load,
+  masked,
+  product,
+  quotient,
+  sum,
+  type TileExpression,
+} from '../tile-expression.ts';
+import type { TileStatement } from '../tile-program.ts';
+
+export interface GroupedRows {
+  /** How many workgroups there are along axis 1 of the grid. */
+  readonly groups: number;
+  /** What finds the others. */
+  readonly prepare: readonly TileStatement[];
+  readonly expert: TileExpression;
+  /** Positions in the order, from `start` to before `end`: none where these are the same. */
+  readonly start: TileExpression;
+  readonly end: TileExpression;
+}
+
+/** @param tile rows of a workgroup at most, of `rows` in all */
+export function groupedRows({ experts, offsets }: GroupedLookup, rows: number, tile: number): GroupedRows {
+  const groups = Math.min(rows, Math.ceil(rows / tile) + experts);
+  const number = (name: string) => register(name, 'i32', [spread(1, 'whole')]);
+  const read = (name: string) => element(name, 'i32', [constant(0)]);
+  const offsetOf = (place: TileExpression) => load(offsets, 'i32', place);
+  const group = grid(1, groups);
+  const bounds = {
+    from: constant(0),
+    to: constant(experts),
+    step: 1,
+    range: { low: 0, high: experts - 1 },
+  };
+  const prepare: readonly TileStatement[] = [
+    define(number('expert'), constant(0)),
+    define(number('start'), constant(0)),
+    define(number('end'), constant(0)),
+    define(number('tiles'), constant(0)),
+    loop('e', bounds, (e) => {
+      const count = difference(offsetOf(sum(e, constant(1))), offsetOf(e));
+      const after = sum(read('tiles'), quotient(sum(count, constant(tile - 1)), tile));
+      const isHere = apply(
+        'and',
+        'bool',
+        apply('le', 'bool', read('tiles'), group),
+        apply('lt', 'bool', group, after),
+      );
+      const begin = sum(offsetOf(e), product(difference(group, read('tiles')), constant(tile)));
+      return [
+        update('expert', masked(isHere, e, read('expert'))),
+        update('start', masked(isHere, begin, read('start'))),
+        update('end', masked(isHere, offsetOf(sum(e, constant(1))), read('end'))),
+        update('tiles', after),
+      ];
+    }),
+  ];
+  return { groups, prepare, expert: read('expert'), start: read('start'), end: read('end') };
+}
+
+/** The factor with an iterator of its own, `axis`, in place of the look-up of the expert. */
+export function ofExpert(factor: Scalar, { pick, axes }: GroupedLookup, axis: number): Scalar {
+  const isLookup = (part: Scalar) =>
+    part.op === 'load' &&
+    part.tensor === pick &&
+    part.subscripts.every(
+      (subscript, place) => subscript.op === 'iterator' && subscript.axis === axes[place],
+    );
+  return mapScalar(factor, (part) => (isLookup(part) ? iterator(axis) : part));
+}
