@@ -169,8 +169,8 @@ function coreChunks({
   const isFar = rightOrder === 'kn' && 4 * columns.extent * reduced.extent > secondCacheBytes;
   const chunk = pagesKnown * Math.max(1, Math.floor(pageBytes / (4 * columns.extent)));
   const isWorthIt = isFar && rows.extent < fewestPanelRows && reduced.extent >= 4 * chunk;
-  if (!isWorthIt || node.grouped !== undefined || splitAxis(reduction.node) === undefined) return undefined;
-  return { form: 'split', chunk };
+  if (!isWorthIt || node.grouped !== undefined || reduced.end !== undefined) return undefined;
+  return splitAxis(reduction.node) === undefined ? undefined : { form: 'split', chunk };
 }
 
 const pageBytes = 4096;

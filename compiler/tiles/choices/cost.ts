@@ -1,68 +1,15 @@
 /**
  * What a schedule costs, estimated from its tile programs: loads, multiply-adds and barriers of one
- * invocation, of as many as there are, against what a device does in a second. It orders choices for the
+ * invocation, of as many as there are, by the rates of a device. It orders choices for the
  * tuner, which measures those first that promise most.
  */
 
 import type { DeviceProfile } from '../device-profile.ts';
+import { type Rates, ratesOf } from '../device-rates.ts';
 import { createDomain, laneStride } from '../lanes.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import { intervalOf, operandsOf, type TileExpression } from '../tile-expression.ts';
 import type { Tile, TileAxis, TileProgram, TileStatement } from '../tile-program.ts';
-
-/** Seconds that a device takes for each of what is counted; of vectors as of single values. */
-export interface Rates {
-  /** Invocations that run at once. */
-  readonly invocations: number;
-  readonly arithmetic: number;
-  readonly load: number;
-  readonly shared: number;
-  readonly broadcast: number;
-  readonly barrier: number;
-  readonly workgroup: number;
-  readonly kernel: number;
-}
-
-/** Of one invocation a vector operation in a second, one of many that run at once. */
-export function ratesOf({ software, core }: DeviceProfile): Rates {
-  if (core !== undefined) {
-    const step = 4e-10;
-    return {
-      invocations: 2,
-      arithmetic: step,
-      load: step,
-      shared: step,
-      broadcast: step,
-      barrier: 0,
-      workgroup: 2e-8,
-      kernel: 1e-5,
-    };
-  }
-  if (software) {
-    const step = 6e-10;
-    return {
-      invocations: 8,
-      arithmetic: step,
-      load: 6 * step,
-      shared: 4 * step,
-      broadcast: 2 * step,
-      barrier: 1e-7,
-      workgroup: 2e-7,
-      kernel: 2e-5,
-    };
-  }
-  const step = 4e-9;
-  return {
-    invocations: 4096,
-    arithmetic: step,
-    load: 8 * step,
-    shared: 2 * step,
-    broadcast: step,
-    barrier: 20 * step,
-    workgroup: 1e-7,
-    kernel: 5e-6,
-  };
-}
 
 /** Seconds of all steps, those of loops once. */
 export function costOf(steps: readonly ScheduledStep[], device: DeviceProfile): number {

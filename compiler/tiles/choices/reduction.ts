@@ -2,6 +2,7 @@
 import { dtypeFacts } from '../../../dsl/types/dtype.ts';
 import { isPositional } from '../combiners.ts';
 import type { Core, DeviceProfile } from '../device-profile.ts';
+import { ratesOf } from '../device-rates.ts';
 import type { ReductionProblem } from '../schedules/reduction.ts';
 import { splitAxis } from '../schedules/split-reduction.ts';
 import type { ChoiceOf } from './choice.ts';
@@ -27,29 +28,36 @@ export const reductionChoices: Choosing<ReductionProblem, ReductionChoice> = {
 
 // ── in two ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Elements from which on a second kernel is worth it: a core has gone through many when another begins. */
-function shortestSplit(core: Core | undefined, software: boolean): number {
-  if (core !== undefined) return 2 ** 15;
-  return software ? 2 ** 12 : 2 ** 14;
-}
-
 function splitOf(chunk: number): ChoiceOf<'split'> {
   return { form: 'split', chunk };
 }
 
-/** Of few results, so that the whole device takes part. */
-function worthwhileSplit(
-  { node, count, length }: ReductionProblem,
-  { core, software }: DeviceProfile,
-): ChoiceOf<'split'> | undefined {
+/**
+ * Of few results, so that the whole device takes part, where that saves at least what another kernel takes.
+ */
+function worthwhileSplit(problem: ReductionProblem, device: DeviceProfile): ChoiceOf<'split'> | undefined {
+  const { node, count, length } = problem;
+  const { core } = device;
   const axis = splitAxis(node);
-  const wanted = Math.floor((software ? 16 : 128) / count);
-  if (axis === undefined || length < shortestSplit(core, software) || wanted < 2) return undefined;
+  const { invocations, load, arithmetic, kernel } = ratesOf(device);
   // Places of the best of a part are looked up one by one, which is slower than a whole core is.
-  if (core !== undefined && isPositional(node.reduce.combiner)) return undefined;
+  if (axis === undefined || (core !== undefined && isPositional(node.reduce.combiner))) return undefined;
+  const sharing = sharersOf(device);
+  // Twice as many as there is room for, that no part of the device waits for another.
+  const parts = Math.floor(Math.max(fewestParts, (2 * invocations) / sharing) / count);
+  const whole = ((load + arithmetic) * length) / sharing / (core === undefined ? 1 : 4);
+  if (parts < 2 || whole * (1 - 1 / parts) < kernel) return undefined;
   const extent = node.reduce.extents[axis]!;
-  const chunk = chunkFor(extent, Math.min(wanted, extent / 16));
+  const chunk = chunkFor(extent, Math.min(parts, extent / 16));
   return chunk < extent ? splitOf(chunk) : undefined;
+}
+
+const fewestParts = 16;
+
+/** Invocations that share a long row, of which there are few. */
+function sharersOf({ core, software, subgroupSize = 1 }: DeviceProfile): number {
+  if (core !== undefined) return 1;
+  return software ? subgroupSize : 64;
 }
 
 /** So many steps, if there can be that many chunks of whole vectors; otherwise the last one is shorter. */
