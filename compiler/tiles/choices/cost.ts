@@ -6,7 +6,7 @@
 
 import type { DeviceProfile } from '../device-profile.ts';
 import { type Rates, ratesOf } from '../device-rates.ts';
-import { createDomain, laneStride } from '../lanes.ts';
+import { createDomain, type Domain, divisorOf, laneStride } from '../lanes.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import { intervalOf, operandsOf, type TileExpression } from '../tile-expression.ts';
 import type { Tile, TileAxis, TileProgram, TileStatement } from '../tile-program.ts';
@@ -23,7 +23,13 @@ export function costOf(steps: readonly ScheduledStep[], device: DeviceProfile): 
 function kernelCost(program: TileProgram, rates: Rates, device: DeviceProfile): number {
   const groups = program.grid.reduce((product, extent) => product * extent, 1);
   const threads = program.threads.rows * program.threads.columns;
-  const counting: Counting = { program, rates, lanes: device.subgroupSize ?? 1, tiles: new Map() };
+  const counting: Counting = {
+    program,
+    rates,
+    lanes: device.subgroupSize ?? 1,
+    isFree: device.core !== undefined,
+    tiles: new Map(),
+  };
   const own = bodyCost(program.body, counting);
   // Workgroups run whole: those of the last turn are not enough for all.
   const together = Math.max(1, rates.invocations / threads);
@@ -32,10 +38,17 @@ function kernelCost(program: TileProgram, rates: Rates, device: DeviceProfile): 
   return rates.kernel + turns * (own * slowed + rates.workgroup);
 }
 
+/** Whether neighbours that are loaded begin where a vector in memory does. */
+function isAligned(expression: TileExpression, domain: Domain): boolean {
+  return expression.op !== 'load' || divisorOf(expression.offset, domain) % domain.width === 0;
+}
+
 interface Counting {
   readonly program: TileProgram;
   readonly rates: Rates;
   readonly lanes: number;
+  /** Whether vectors may be loaded from anywhere. */
+  readonly isFree: boolean;
   readonly tiles: Map<string, Tile>;
 }
 
@@ -114,7 +127,7 @@ function expressionCost(
   values: readonly TileExpression[],
   axes: readonly TileAxis[],
   pointsAlong: (axis: TileAxis) => number,
-  { rates, tiles }: Counting,
+  { rates, tiles, isFree }: Counting,
 ): number {
   const domain = createDomain(axes);
   const seen = new Map<TileExpression, ReadonlySet<number>>();
@@ -128,7 +141,10 @@ function expressionCost(
     seen.set(expression, along);
     const last = axes.length - 1;
     const stride = expression.op === 'load' ? laneStride(expression.offset, domain) : 0;
-    const isVector = domain.width === 4 && along.has(last) && (stride === 0 || stride === 1);
+    const isVector =
+      domain.width === 4 &&
+      along.has(last) &&
+      (stride === 0 || (stride === 1 && (isFree || isAligned(expression, domain))));
     const points =
       [...along].reduce((product, axis) => product * (axes[axis] ? pointsAlong(axes[axis]) : 1), 1) /
       (isVector ? 4 : 1);

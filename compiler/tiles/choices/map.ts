@@ -6,9 +6,10 @@ import { type Choosing, powerFor } from './choosing.ts';
 
 export const mapChoices: Choosing<MapProblem, ChoiceOf<'map'>> = {
   /** Small enough workgroups that a short map still uses the whole device. */
-  first: ({ node }, { software, maxInvocationsPerWorkgroup }) => {
+  first: ({ node }, { core, software, maxInvocationsPerWorkgroup }) => {
     const largest = Math.min(software ? 64 : 256, maxInvocationsPerWorkgroup);
-    const wanted = Math.ceil(elementCount(node.result) / 4);
+    // A core goes through invocations one after the other, and needs no more than workgroups for all cores.
+    const wanted = Math.ceil(elementCount(node.result) / (core === undefined ? 4 : 4 * 16));
     return mapOf(Math.min(largest, Math.max(4, powerFor(wanted, largest))));
   },
   all: ({ node }, { maxInvocationsPerWorkgroup }) => {

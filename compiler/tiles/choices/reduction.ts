@@ -7,13 +7,14 @@ import type { ReductionProblem } from '../schedules/reduction.ts';
 import { splitAxis } from '../schedules/split-reduction.ts';
 import type { ChoiceOf } from './choice.ts';
 import { type Choosing, powerFor, powersTo } from './choosing.ts';
+import { chunkWithinPages } from './pages.ts';
 
 export type ReductionForm = 'rows' | 'columns' | 'split';
 type ReductionChoice = ChoiceOf<ReductionForm>;
 
 export const reductionChoices: Choosing<ReductionProblem, ReductionChoice> = {
   first: (problem, device) => {
-    const split = worthwhileSplit(problem, device);
+    const split = worthwhileSplit(problem, device) ?? coreChunks(problem, device);
     if (split !== undefined) return split;
     if (problem.direction === 'columns') return firstColumns(problem, device);
     if (device.core !== undefined) return coreRows(problem, device);
@@ -53,6 +54,19 @@ function worthwhileSplit(problem: ReductionProblem, device: DeviceProfile): Choi
 }
 
 const fewestParts = 16;
+
+/** Many columns are walked down in pieces. */
+function coreChunks(
+  { node, direction, count, length }: ReductionProblem,
+  { core }: DeviceProfile,
+): ChoiceOf<'split'> | undefined {
+  const { combiner, extents, ends } = node.reduce;
+  const isOne = extents.length === 1 && ends?.[0] === undefined && !isPositional(combiner);
+  const chunk = chunkWithinPages(count, length);
+  return core !== undefined && direction === 'columns' && isOne && chunk !== undefined
+    ? splitOf(chunk)
+    : undefined;
+}
 
 /** Invocations that share a long row, of which there are few. */
 function sharersOf({ core, software, subgroupSize = 1 }: DeviceProfile): number {
@@ -118,31 +132,51 @@ function innermost({ reduced }: ReductionProblem): number {
   return reduced.at(-1)?.extent ?? 1;
 }
 
-/** A core has several results at once: sums wait for each other, and what results share is loaded once. */
-function coreRows(problem: ReductionProblem, { core }: DeviceProfile): ChoiceOf<'rows'> {
+/**
+ * A core has several results at once: sums wait for each other, and what results share is loaded once. Places
+ * are looked for in short rows as across neighbours, of many rows at once.
+ */
+function coreRows(problem: ReductionProblem, device: DeviceProfile): ChoiceOf<'rows' | 'columns'> {
   const { count, node } = problem;
-  const several = isPositional(node.reduce.combiner) ? 8 : 4;
-  const results = hasWholeWords(problem) && count < several ? 1 : several;
+  const isOfPlaces = isPositional(node.reduce.combiner);
+  if (isOfPlaces && innermost(problem) <= shortSearch && count >= inLine)
+    return firstColumns(problem, device);
+  const several = isOfPlaces || node.body.op === 'load' ? 8 : 4;
+  const isWide = hasWholeWords(problem) && count < several;
+  const results = isWide ? (isOfPlaces ? powerFor(count, several) : 1) : several;
   return {
     form: 'rows',
     threadRows: powerFor(count / results / fewestWorkgroups, 64),
     threadColumns: 1,
     results,
-    vector: vectorOf(innermost(problem), core),
+    vector: vectorOf(innermost(problem), device.core),
   };
 }
+
+/** Entries of a row that are few enough to go through them for a line of rows at once. */
+const shortSearch = 128;
 
 /**
  * A workgroup of one subgroup (of one invocation, where they are of no fixed size) has several results at
  * once: what they share is loaded once.
  */
-function softwareRows(problem: ReductionProblem, { subgroupSize = 1 }: DeviceProfile): ChoiceOf<'rows'> {
+function softwareRows(
+  problem: ReductionProblem,
+  { subgroupSize = 1, maxInvocationsPerWorkgroup }: DeviceProfile,
+): ChoiceOf<'rows' | 'columns'> {
   const { count, node } = problem;
   const inner = innermost(problem);
   const isOfPlaces = isPositional(node.reduce.combiner);
   if (isOfPlaces && hasWholeWords(problem)) {
     // To look for places takes long code, of which there is then one copy.
     return { form: 'rows', threadRows: powerFor(count, 64), threadColumns: 1, results: 1, vector: 1 };
+  }
+  if (!isOfPlaces && inner <= shortRow && count >= manyRows) {
+    // Each invocation has its own rows: there is less to add up across them than it costs.
+    const threads = powerFor(count / 4, Math.min(256, maxInvocationsPerWorkgroup));
+    return vectorOf(inner) === 4
+      ? { form: 'rows', threadRows: threads, threadColumns: 1, results: 4, vector: 4 }
+      : { form: 'columns', threadColumns: threads, results: 4 };
   }
   const threadColumns = isOfPlaces || inner < 4 * subgroupSize ? 1 : subgroupSize;
   const vector = vectorOf(inner / threadColumns);
@@ -151,6 +185,10 @@ function softwareRows(problem: ReductionProblem, { subgroupSize = 1 }: DevicePro
   const threadRows = powerFor(Math.ceil(count / 4), count > 4096 ? 64 : 16);
   return { form: 'rows', threadRows, threadColumns, results: 4, vector };
 }
+
+/** Neighbours that a software adapter has one invocation go through, of so many rows at least. */
+const shortRow = 128;
+const manyRows = 256;
 
 /** Entries that an invocation looks through by itself, before it asks others for what they found. */
 const searchedAlone = 16;
