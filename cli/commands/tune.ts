@@ -12,6 +12,7 @@ import { onAdapter, onProcessor, type Trier } from '../../driver/tuning/trier.ts
 import type { Outcome } from '../../driver/tuning/tune.ts';
 import { tuneProgram } from '../../driver/tuning/tune-program.ts';
 import { type Identity, type Tuning, writeTuning } from '../../driver/tuning/tuning-file.ts';
+import { isUserError } from '../../runtime/errors.ts';
 import { wasmDeviceHere } from '../../runtime/wasm/features.ts';
 import { createOutput, type Output } from '../output.ts';
 import type { Streams } from '../streams.ts';
@@ -97,7 +98,7 @@ async function tune(
   output: Output,
 ): Promise<void> {
   const cached = cachedTuning(device, output.progress);
-  const rates = (again ? undefined : cached?.rates) ?? (await measureRates(on(), output.advance));
+  const rates = (again ? undefined : cached?.rates) ?? (await measured(on(), output));
   const before = cached?.problems ?? new Map();
   const rows: Row[] = [];
   let isStopped = false;
@@ -128,6 +129,17 @@ async function tune(
   }
   if (path !== undefined) writeTuning(path, known);
   report(rows, known, path, output);
+}
+
+/** Undefined where the device refuses to be measured: it is taken to be as usual then. */
+async function measured(trier: Trier, output: Output): Promise<Rates | undefined> {
+  try {
+    return await measureRates(trier, output.advance);
+  } catch (error) {
+    if (!isUserError(error) || error.code === 'device-lost') throw error;
+    output.progress(`how fast the device is cannot be measured: ${error.message}`);
+    return undefined;
+  }
 }
 
 function report(rows: readonly Row[], known: Tuning, path: string | undefined, output: Output): void {
