@@ -8,7 +8,7 @@ import type { ContractionProblem } from '../schedules/contraction.ts';
 import { canPanel } from '../schedules/panels.ts';
 import { splitAxis } from '../schedules/split-reduction.ts';
 import type { ChoiceOf } from './choice.ts';
-import { type Choosing, powerFor, powersTo } from './choosing.ts';
+import { type Choosing, fewestWorkgroups, powerFor, powersTo } from './choosing.ts';
 import { chunkWithinPages, secondCacheBytes } from './pages.ts';
 import { chunkFor, type ReductionForm, reductionChoices } from './reduction.ts';
 
@@ -193,7 +193,6 @@ function coreRounds({ batch, rows, columns }: ContractionProblem, own: number, w
 
 /** Of the work of a kernel. */
 const mostWaste = 1 / 16;
-const fewestWorkgroups = 32;
 
 /** The block of a core, in registers, and threads that take turns below each other. */
 function coreTiles(problem: ContractionProblem, device: DeviceProfile): TilesChoice {
@@ -269,7 +268,8 @@ function softwareTiles(problem: ContractionProblem, { subgroupSize }: DeviceProf
   // Rows of one tile are of one expert, which may have few.
   const together = rows.extent / (grouped?.experts ?? 1);
   const own = rows.extent < lanes ? rows.extent : Math.max(lanes, powerFor(together, block.rows));
-  const perColumn = columns.extent >= 64 ? block.columns : 4;
+  const wide = rows.extent < lanes && reduced.extent < 4 ? 16 : block.columns;
+  const perColumn = columns.extent >= 64 ? wide : 4;
   return {
     form: 'tiles',
     staging: subgroupSize !== undefined && own % subgroupSize === 0 ? 'lanes' : 'registers',
