@@ -1,7 +1,9 @@
 /**
  * How far the first choice of a schedule is from the best that measuring finds: `npm run bench:choices --
- * [ENTRY…] [--target=wasm|wgsl] [--budget=SECONDS] [--json]`. Each problem of each program is searched by
- * itself, first and best timed in turns. `RESULTS.md` records what it printed.
+ * [ENTRY…] [--target=wasm|wgsl] [--budget=SECONDS] [--processor] [--json]`. Each problem of each program is
+ * searched by itself, first and best timed in turns; with `--processor` by the time that the process keeps
+ * cores busy (in WebAssembly on one thread), which is steadier where others use the machine too. `RESULTS.md`
+ * records what it printed.
  */
 import { join } from 'node:path';
 import { allTensors } from '../compiler/plan/storages.ts';
@@ -23,6 +25,7 @@ const entries = process.argv.slice(2).filter((argument) => !argument.startsWith(
 const json = process.argv.includes('--json');
 const option = (name: string) =>
   process.argv.find((argument) => argument.startsWith(`--${name}=`))?.slice(name.length + 3);
+const byProcessor = process.argv.includes('--processor');
 const target = option('target') ?? 'wasm';
 /** Milliseconds for each problem. */
 const budget = 1000 * Number(option('budget') ?? 5);
@@ -35,7 +38,11 @@ const opened =
   target === 'wgsl'
     ? await openDevice(await openAdapter({ report: (line) => process.stderr.write(`${line}\n`) }))
     : undefined;
-const trier = opened === undefined ? onProcessor(wasmDeviceHere()) : onAdapter(opened);
+const onTarget =
+  opened === undefined
+    ? onProcessor(wasmDeviceHere(), undefined, byProcessor ? { threads: 1 } : {})
+    : onAdapter(opened);
+const trier = byProcessor ? timedByProcessor(onTarget) : onTarget;
 if (!json) {
   console.log(`${trier.device.name}: milliseconds of first choices and of the best`);
   console.log('| entry | problem | first ms | best ms | ratio | tried | first choice | best choice |');
@@ -51,6 +58,26 @@ if (!json) {
   console.log(`${ratios.length} problems, ${missed} of them beyond ${promised}`);
 }
 opened?.destroy();
+
+/** The same, whose times are those of the cores. */
+function timedByProcessor(on: Trier): Trier {
+  const milliseconds = () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1000;
+  };
+  return {
+    ...on,
+    load: async (graph, schedule) => {
+      const loaded = await on.load(graph, schedule);
+      const time = async () => {
+        const before = milliseconds();
+        await loaded.runAgain();
+        return milliseconds() - before;
+      };
+      return { ...loaded, time };
+    },
+  };
+}
 
 async function compare({ entry, sizes }: ChoiceCase, on: Trier): Promise<void> {
   const instance = { entry, sizes: new Map(Object.entries(sizes)), inputDtypes: new Map() };

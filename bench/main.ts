@@ -1,10 +1,13 @@
 /**
  * The benchmark: milliseconds, GFLOP/s and the fraction of the adapter's own ceilings for a few workloads,
  * each checked against the reference evaluator in the same run; then how long the compiler takes. `npm run
- * bench -- [CASE… | usual | shapes | weights | compile] [--json]`. `RESULTS.md` records what it printed.
+ * bench -- [CASE… | usual | shapes | weights | compile] [--tuned] [--json]`, with `--tuned` by what
+ * `ricci tune` kept of this device. `RESULTS.md` records what it printed.
  */
 import { expandSteps } from '../compiler/plan/expand.ts';
 import { compileFor } from '../driver/compile.ts';
+import { knownFrom } from '../driver/tuning/cache.ts';
+import { adapterIdentity } from '../driver/tuning/identity.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { openDevice } from '../runtime/webgpu/device.ts';
 import { loadPackage } from '../runtime/webgpu/execute.ts';
@@ -19,7 +22,10 @@ const names = process.argv.slice(2).filter((argument) => !argument.startsWith('-
 const json = process.argv.includes('--json');
 const asked = names.length === 0 ? ['usual', 'weights', 'compile'] : names;
 
-const opened = await openDevice(await openAdapter({ report: (line) => process.stderr.write(`${line}\n`) }));
+const report = (line: string) => process.stderr.write(`${line}\n`);
+const opened = await openDevice(await openAdapter({ report }));
+const tuning = process.argv.includes('--tuned') ? 'auto' : 'none';
+const known = knownFrom(tuning, adapterIdentity(opened), report);
 say(opened.description, { device: opened.description });
 // First, while nothing is compiled yet: it is also measured how long that takes in a new process.
 const compiling = asked.includes('compile') ? await measureCompiling(opened.profile) : [];
@@ -44,7 +50,7 @@ function say(text: string, record?: object): void {
 async function measure(each: Case, ceilings: Ceilings): Promise<Row> {
   const { name, flops, bytes } = each;
   const { instance, lowered, inputs, error } = prepare(each);
-  const { package: compiled } = compileFor(lowered, instance, opened.profile);
+  const { package: compiled } = compileFor(lowered, { ...instance, ...known }, opened.profile);
   const { peakBytes } = compiled.manifest;
   const loaded = await loadPackage(compiled, opened);
   const outputs = await loaded.run(inputs);

@@ -1,9 +1,12 @@
 /**
  * The workloads of `main.ts` in WebAssembly, on one thread and on all cores: `npm run bench:wasm -- [CASE…]
- * [--json]`. `RESULTS.md` records what it printed.
+ * [--tuned] [--json]`, with `--tuned` by what `ricci tune` kept of this processor. `RESULTS.md` records what
+ * it printed.
  */
 import { availableParallelism, cpus } from 'node:os';
 import { compileWasm } from '../driver/compile.ts';
+import { knownFrom } from '../driver/tuning/cache.ts';
+import { processorIdentity } from '../driver/tuning/identity.ts';
 import { wasmDeviceHere } from '../runtime/wasm/features.ts';
 import { loadWasm } from '../runtime/wasm/load.ts';
 import { type Case, namedCases } from './cases.ts';
@@ -12,6 +15,8 @@ import { medianTime } from './timing.ts';
 
 const names = process.argv.slice(2).filter((argument) => !argument.startsWith('-'));
 const json = process.argv.includes('--json');
+const tuning = process.argv.includes('--tuned') ? 'auto' : 'none';
+const known = knownFrom(tuning, processorIdentity(), (line) => console.error(line));
 
 interface Measured {
   readonly case: string;
@@ -58,7 +63,9 @@ function textsOf(measured: Measured): readonly string[] {
 async function measure(each: Case, threads: number): Promise<Measured> {
   const { instance, lowered, inputs, error } = prepare(each);
   const start = performance.now();
-  const loaded = await loadWasm(compileWasm(lowered, instance, wasmDeviceHere()).package, { threads });
+  const loaded = await loadWasm(compileWasm(lowered, { ...instance, ...known }, wasmDeviceHere()).package, {
+    threads,
+  });
   const loadMilliseconds = performance.now() - start;
   const outputs = loaded.run(inputs);
   const time = await medianTime(async () => loaded.compute());

@@ -24,7 +24,9 @@ beforeAll(async () => {
   vi.stubEnv('RICCI_CACHE', cache);
   const { status, stdout } = await runInProcess(...tune, file, ...sizes, '-o', tuned);
   expect(status).toBe(0);
-  expect(stdout).toMatch(/^problem .*\ncontraction relu 4 × 16 over 8 .*\n1 problem known of /);
+  expect(stdout).toMatch(
+    /^problem .*\ncontraction relu 4 × 16 over 8 .*\n.* GFLOP\/s of multiply-adds.*\n1 problem known of /,
+  );
 });
 afterAll(() => {
   vi.unstubAllEnvs();
@@ -48,8 +50,10 @@ const shown = async (...more: readonly string[]) =>
 const other = 'rows threadRows=1 threadColumns=1 results=4 vector=4';
 
 test('what was measured is not measured again', async () => {
+  const before = readFileSync(kept(), 'utf8');
   const { stdout } = await runInProcess(...tune, file, ...sizes);
-  expect(stdout).toMatch(/^1 problem known of /);
+  expect(stdout).toMatch(/^.* GFLOP\/s of multiply-adds.*\n1 problem known of /);
+  expect(readFileSync(kept(), 'utf8')).toBe(before);
 });
 
 test('a package has what it is told to have, and nothing else', async () => {
@@ -70,6 +74,7 @@ test('a file that is none is one error that says where', async () => {
   const wrongs: readonly [string, RegExp][] = [
     ['{"format": "ricci-tuning"', /is no JSON: .*position/],
     ['{"format": "ricci-tuning", "version": 2, "device": {}, "problems": []}', /no tuning file at version: /],
+    [readFileSync(tuned, 'utf8').replace(/"load": ?[^,]*/, '"load": 0'), /at rates\.load: /],
     [readFileSync(tuned, 'utf8').replace('"rows ', '"heap '), /at problems\.0\.choice: no choice of a sch/],
   ];
   for (const [text, said] of wrongs) {

@@ -24,6 +24,7 @@ import type { Advice } from '../compiler/tiles/choices/advice.ts';
 import { printChoice } from '../compiler/tiles/choices/choice-text.ts';
 import { problemTitle } from '../compiler/tiles/choices/problem-title.ts';
 import type { DeviceProfile } from '../compiler/tiles/device-profile.ts';
+import type { Rates } from '../compiler/tiles/device-rates.ts';
 import { printTileProgram } from '../compiler/tiles/print.ts';
 import { scheduleGraph } from '../compiler/tiles/schedule-graph.ts';
 import type { ChosenSchedule, ScheduledStep } from '../compiler/tiles/scheduled.ts';
@@ -114,6 +115,8 @@ export interface Instance {
   readonly costs?: CostModel;
   /** What is known of the best schedules; the first choice of each if not given. */
   readonly advice?: Advice | undefined;
+  /** What was measured of the device, by which first choices go; what those of its kind do if not given. */
+  readonly rates?: Rates | undefined;
   /** What may be done to collectives; if not given, what changes no bit of the results. */
   readonly collectives?: CollectiveOptions;
 }
@@ -211,7 +214,18 @@ export function compileFor(
   device: DeviceProfile,
   progress: Progress = silent,
 ): Compiled {
-  const { schedule, programs, tensor, tensors } = scheduled(lowered, instance, device, progress);
+  return packageFor(lowered, instance, scheduled(lowered, instance, device, progress), device, progress);
+}
+
+/** Of kernels that are chosen already. */
+export function packageFor(
+  lowered: ForDevice,
+  instance: Instance,
+  schedule: ChosenSchedule,
+  device: DeviceProfile,
+  progress: Progress = silent,
+): Compiled {
+  const { programs, tensor, tensors } = kernelsOf(lowered, schedule);
   const kernels = programs.map((program, done) => {
     progress('writing kernels', done, programs.length);
     return emitWgsl(program, tensor, device);
@@ -241,7 +255,18 @@ export function compileWasm(
   device: DeviceProfile,
   progress: Progress = silent,
 ): CompiledWasm {
-  const { schedule, programs, tensor, tensors } = scheduled(lowered, instance, device, progress);
+  return packageWasm(lowered, instance, scheduled(lowered, instance, device, progress), device, progress);
+}
+
+/** Of kernels that are chosen already. */
+export function packageWasm(
+  lowered: ForDevice,
+  instance: Instance,
+  schedule: ChosenSchedule,
+  device: DeviceProfile,
+  progress: Progress = silent,
+): CompiledWasm {
+  const { programs, tensor, tensors } = kernelsOf(lowered, schedule);
   progress('writing kernels', 0, 1);
   const module = emitWasm(programs, tensor, device);
   progress('planning', 0, 1);
@@ -260,19 +285,22 @@ export function compileWasm(
 
 function scheduled(
   { optimized }: ForDevice,
-  { advice }: Instance,
+  { advice, rates }: Instance,
   device: DeviceProfile,
   progress: Progress,
-) {
+): ChosenSchedule {
   progress('scheduling', 0, 1);
-  const schedule = scheduleGraph(optimized, device, advice);
+  return scheduleGraph(optimized, rates === undefined ? device : { ...device, rates }, advice);
+}
+
+function kernelsOf({ optimized }: ForDevice, schedule: ChosenSchedule) {
   const tensors = allTensors(optimized, schedule);
   const tensor = (id: TensorId): Tensor => {
     const found = tensors.get(id);
     if (found === undefined) throw new Error(`the schedule names tensor ${id}, which is in no graph`);
     return found;
   };
-  return { schedule, programs: programsOf(schedule.steps), tensor, tensors };
+  return { programs: programsOf(schedule.steps), tensor, tensors };
 }
 
 function planOptions({ below, source, bounded, device }: ForDevice, { sizes }: Instance): PlanOptions {

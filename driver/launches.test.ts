@@ -100,7 +100,8 @@ describe.each([
         // The gate's product and the other one.
         'grouped_h',
         'grouped_sum_1',
-        'reduce_block',
+        // Their weighted sum, which a software adapter has as a product.
+        software ? 'contract_block' : 'reduce_block',
       ],
     ]);
   });

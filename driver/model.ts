@@ -39,7 +39,7 @@ import { nestOutputs } from './outputs.ts';
 import { reservedMethods } from './reserved-methods.ts';
 import { runReference } from './run-reference.ts';
 import { runReferenceOnMesh } from './run-reference-mesh.ts';
-import { adviceFrom } from './tuning/cache.ts';
+import { knownFrom } from './tuning/cache.ts';
 import { adapterIdentity, processorIdentity } from './tuning/identity.ts';
 import type { Identity } from './tuning/tuning-file.ts';
 
@@ -319,7 +319,7 @@ async function makeInstance(
       device === undefined ? runReference(graph, inputs) : runReferenceOnMesh(device, inputs),
     );
   }
-  const advised = (here: Identity) => ({ ...instance, advice: adviceFrom(tuning, here, report) });
+  const advised = (here: Identity) => ({ ...instance, ...knownFrom(tuning, here, report) });
   return onChosen(await choose(), {
     wasm: () => inWasm(compileWasm(lowered, advised(processorIdentity()), wasmDeviceHere()).package),
     wgsl: async () => {

@@ -15,7 +15,7 @@ import {
   showWasm,
 } from '../../driver/compile.ts';
 import { type DeviceStage, isGraphStage, isSourceStage, type Stage, stages } from '../../driver/stages.ts';
-import { adviceFrom } from '../../driver/tuning/cache.ts';
+import { knownFrom } from '../../driver/tuning/cache.ts';
 import { adapterIdentity, processorIdentity } from '../../driver/tuning/identity.ts';
 import { openAdapter } from '../../runtime/webgpu/adapter.ts';
 import { openDevice } from '../../runtime/webgpu/device.ts';
@@ -112,8 +112,8 @@ async function compileToWasm(
   output: Output,
 ): Promise<void> {
   const device = relaxedSimd === true ? relaxedWasmDevice : wasmDevice;
-  const advice = adviceFrom(tuning, processorIdentity(), output.progress);
-  const compiled = compileWasm(lowered, { ...instance, advice }, device, output.advance);
+  const known = knownFrom(tuning, processorIdentity(), output.progress);
+  const compiled = compileWasm(lowered, { ...instance, ...known }, device, output.advance);
   if (show !== undefined && show !== 'wgsl') showText(show, showWasm[show](compiled), output);
   if (directory !== undefined) await writeCompiled(directory, compiled.package, 'memory', output);
 }
@@ -141,8 +141,8 @@ async function compileOnDevice(
 ): Promise<void> {
   const opened = await openDevice(await openAdapter({ kind: options.adapter, report: output.progress }));
   try {
-    const advice = adviceFrom(options.tuning, adapterIdentity(opened), output.progress);
-    const compiled = compileFor(lowered, { ...instance, advice }, opened.profile, output.advance);
+    const known = knownFrom(options.tuning, adapterIdentity(opened), output.progress);
+    const compiled = compileFor(lowered, { ...instance, ...known }, opened.profile, output.advance);
     if (show !== undefined && show !== 'wasm') showText(show, showDevice[show](compiled), output);
     if (options.output !== undefined)
       await writeCompiled(options.output, compiled.package, 'device memory', output);

@@ -15,7 +15,7 @@ import { checkInputs, checkInputTypes } from '../../driver/inputs.ts';
 import { storedRandomInput } from '../../driver/random-inputs.ts';
 import { runReference } from '../../driver/run-reference.ts';
 import { runReferenceOnMesh } from '../../driver/run-reference-mesh.ts';
-import { adviceFrom } from '../../driver/tuning/cache.ts';
+import { knownFrom } from '../../driver/tuning/cache.ts';
 import { adapterIdentity, processorIdentity } from '../../driver/tuning/identity.ts';
 import type { Identity } from '../../driver/tuning/tuning-file.ts';
 import { writeFileBeside } from '../../driver/write-file.ts';
@@ -174,7 +174,7 @@ async function runFile(
       : runReferenceOnMesh(lowered.device, readAll(given));
   // All ranks run the same kernels, whatever was measured where they are.
   const tuning = rank !== undefined && options.tuning === 'auto' ? 'none' : options.tuning;
-  const advised = (here: Identity) => ({ ...instance, advice: adviceFrom(tuning, here, output.progress) });
+  const advised = (here: Identity) => ({ ...instance, ...knownFrom(tuning, here, output.progress) });
   const { target, adapter } = options;
   const chosen = await chooseTarget({ target, adapter, report: output.progress });
   const run: Run = { options, output, rank };

@@ -1,14 +1,18 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { printChoice } from '../../compiler/tiles/choices/choice-text.ts';
+import type { Rates } from '../../compiler/tiles/device-rates.ts';
 import { chooseTarget, type KernelTarget, onChosen } from '../../driver/choose-target.ts';
 import type { Lowered } from '../../driver/compile.ts';
 import { lower } from '../../driver/compile.ts';
 import { cachedTuning, keepTuning } from '../../driver/tuning/cache.ts';
 import { adapterIdentity, processorIdentity } from '../../driver/tuning/identity.ts';
+import { measureRates } from '../../driver/tuning/measure-rates.ts';
+import { ratesText } from '../../driver/tuning/rates-text.ts';
 import { onAdapter, onProcessor, type Trier } from '../../driver/tuning/trier.ts';
 import type { Outcome } from '../../driver/tuning/tune.ts';
 import { tuneProgram } from '../../driver/tuning/tune-program.ts';
 import { type Identity, type Tuning, writeTuning } from '../../driver/tuning/tuning-file.ts';
+import { isUserError } from '../../runtime/errors.ts';
 import { wasmDeviceHere } from '../../runtime/wasm/features.ts';
 import { createOutput, type Output } from '../output.ts';
 import type { Streams } from '../streams.ts';
@@ -54,11 +58,19 @@ export function addTune(command: Command, streams: Streams): void {
       const { target, adapter } = options;
       const chosen = await chooseTarget({ target, adapter, report: output.progress });
       await onChosen(chosen, {
-        wasm: () => tune(lowered, onProcessor(wasmDeviceHere()), processorIdentity(), options, output),
+        wasm: () =>
+          tune(
+            lowered,
+            (rates) => onProcessor(wasmDeviceHere(), rates),
+            processorIdentity(),
+            options,
+            output,
+          ),
         wgsl: async () => {
           const opened = await chosen.open();
+          const on = (rates?: Rates) => onAdapter(opened, rates);
           try {
-            await tune(lowered, onAdapter(opened), adapterIdentity(opened), options, output);
+            await tune(lowered, on, adapterIdentity(opened), options, output);
           } finally {
             opened.destroy();
           }
@@ -80,12 +92,14 @@ interface Row {
 
 async function tune(
   { optimized }: Lowered,
-  trier: Trier,
+  on: (rates?: Rates) => Trier,
   device: Identity,
   { budget, again = false, output: path }: TuneOptions,
   output: Output,
 ): Promise<void> {
-  const before = cachedTuning(device, output.progress)?.problems ?? new Map();
+  const cached = cachedTuning(device, output.progress);
+  const rates = (again ? undefined : cached?.rates) ?? (await measured(on(), output));
+  const before = cached?.problems ?? new Map();
   const rows: Row[] = [];
   let isStopped = false;
   const stop = () => {
@@ -96,16 +110,17 @@ async function tune(
   };
   process.on('SIGINT', stop);
   /** All that is known, with what was known of other programs. */
-  let known: Tuning = { device, problems: before };
+  let known: Tuning = { device, rates, problems: before };
+  keepTuning(known);
   try {
-    await tuneProgram(optimized, trier, again ? new Map() : before, {
+    await tuneProgram(optimized, on(rates), again ? new Map() : before, {
       budget,
       isStopped: () => isStopped,
       report: output.progress,
       progress: (title, tried, all) => output.advance(`tuning ${title}`, tried, all),
       found: (title, outcome, problems) => {
         rows.push({ title, outcome });
-        known = { device, problems: new Map([...before, ...problems]) };
+        known = { device, rates, problems: new Map([...before, ...problems]) };
         keepTuning(known);
       },
     });
@@ -116,6 +131,17 @@ async function tune(
   report(rows, known, path, output);
 }
 
+/** Undefined where the device refuses to be measured: it is taken to be as usual then. */
+async function measured(trier: Trier, output: Output): Promise<Rates | undefined> {
+  try {
+    return await measureRates(trier, output.advance);
+  } catch (error) {
+    if (!isUserError(error) || error.code === 'device-lost') throw error;
+    output.progress(`how fast the device is cannot be measured: ${error.message}`);
+    return undefined;
+  }
+}
+
 function report(rows: readonly Row[], known: Tuning, path: string | undefined, output: Output): void {
   const titles = ['problem', 'first ms', 'best ms', 'ratio', 'tried', 'best choice'];
   const lines = alignColumns(
@@ -123,9 +149,11 @@ function report(rows: readonly Row[], known: Tuning, path: string | undefined, o
     ['left', 'right', 'right', 'right', 'right', 'left'],
   );
   const written = path === undefined ? '' : `; written to ${path}`;
+  const rates = known.rates === undefined ? [] : [ratesText(known.rates)];
   const summary = `${counted(known.problems.size, 'problem')} known of ${known.device.name}${written}`;
-  output.data([...(rows.length === 0 ? [] : lines), summary].join('\n'), {
+  output.data([...(rows.length === 0 ? [] : lines), ...rates, summary].join('\n'), {
     device: known.device,
+    ...(known.rates === undefined ? {} : { rates: known.rates }),
     measured: rows.map(({ title, outcome }) => ({
       problem: title,
       ...('choice' in outcome ? { ...outcome, choice: printChoice(outcome.choice) } : outcome),

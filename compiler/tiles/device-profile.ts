@@ -1,3 +1,5 @@
+import type { Rates } from './device-rates.ts';
+
 /**
  * What a schedule must respect and may use of a device. Plain data: read off an adapter, or written for a
  * test.
@@ -19,6 +21,8 @@ export interface DeviceProfile {
   readonly f16: boolean;
   /** Subgroup size when it is fixed and subgroups may be used; undefined otherwise. */
   readonly subgroupSize: number | undefined;
+  /** How fast it is, where that was measured. */
+  readonly rates?: Rates | undefined;
   /** Present where an invocation is a thread of a processor, which schedules then are for. */
   readonly core?: Core;
 }

@@ -7,6 +7,7 @@ import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileReason } from '../../compiler/plan/file-reason.ts';
 import { type Advice, adviceOf } from '../../compiler/tiles/choices/advice.ts';
+import type { Rates } from '../../compiler/tiles/device-rates.ts';
 import { isUserError, UserError } from '../../runtime/errors.ts';
 import { differenceOf, type Identity, readTuning, type Tuning, writeTuning } from './tuning-file.ts';
 
@@ -69,14 +70,21 @@ function givenTuning(path: string, here: Identity, report: (line: string) => voi
   return tuning;
 }
 
+/** What is known of a device: by an instance of a program that is compiled for it. */
+export interface Known {
+  readonly advice?: Advice | undefined;
+  readonly rates?: Rates | undefined;
+}
+
 /**
  * What is known of how to schedule programs for a device.
  * @param from a file; `auto` for what was measured of the device, if anything; or `none`
  * @throws UserError when a file cannot be read, is no tuning file, or is of another target
  */
-export function adviceFrom(from: string, here: Identity, report: (line: string) => void): Advice | undefined {
-  if (from === 'none') return undefined;
+export function knownFrom(from: string, here: Identity, report: (line: string) => void): Known {
+  if (from === 'none') return {};
   const tuning = from === 'auto' ? cachedTuning(here, report) : givenTuning(from, here, report);
-  if (tuning === undefined) return undefined;
-  return adviceOf(new Map([...tuning.problems].map(([problem, { choice }]) => [problem, choice])));
+  if (tuning === undefined) return {};
+  const { rates, problems } = tuning;
+  return { rates, advice: adviceOf(new Map([...problems].map(([key, { choice }]) => [key, choice]))) };
 }

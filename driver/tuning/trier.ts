@@ -1,17 +1,21 @@
 /** What runs and times a program, however it is scheduled: an adapter, or the processor. */
 import type { Graph } from '../../compiler/graph/graph.ts';
-import type { Advice } from '../../compiler/tiles/choices/advice.ts';
 import type { DeviceProfile } from '../../compiler/tiles/device-profile.ts';
+import type { Rates } from '../../compiler/tiles/device-rates.ts';
+import type { ChosenSchedule } from '../../compiler/tiles/scheduled.ts';
+import type { WasmOptions } from '../../runtime/wasm/devices.ts';
 import { loadWasm } from '../../runtime/wasm/load.ts';
 import type { OpenedDevice } from '../../runtime/webgpu/device.ts';
 import { loadPackage } from '../../runtime/webgpu/execute.ts';
 import type { TensorData } from '../../runtime/weights/tensor-data.ts';
-import { compileFor, compileWasm } from '../compile.ts';
+import { packageFor, packageWasm } from '../compile.ts';
 
 type Tensors = ReadonlyMap<string, TensorData>;
 
 export interface Loaded {
   readonly run: (inputs: Tensors) => Promise<Tensors>;
+  /** Once more, on the same inputs. */
+  readonly runAgain: () => Promise<void>;
   /** Milliseconds of one more run on the same inputs: of the device's own clock where it has one. */
   readonly time: () => Promise<number>;
   readonly destroy: () => void;
@@ -19,18 +23,24 @@ export interface Loaded {
 
 export interface Trier {
   readonly device: DeviceProfile;
-  /** @throws UserError when the device cannot run it, or its driver refuses to. */
-  readonly load: (graph: Graph, advice: Advice) => Promise<Loaded>;
+  /**
+   * @param graph optimized
+   * @throws UserError when the device cannot run it, or its driver refuses to.
+   */
+  readonly load: (graph: Graph, schedule: ChosenSchedule) => Promise<Loaded>;
 }
 
-export function onAdapter(opened: OpenedDevice): Trier {
-  const device = opened.profile;
+/** @param rates of the adapter, where they were measured */
+export function onAdapter(opened: OpenedDevice, rates?: Rates): Trier {
+  const device = { ...opened.profile, rates };
   return {
     device,
-    load: async (graph, advice) => {
-      const loaded = await loadPackage(compileFor(...program(graph, advice), device).package, opened);
+    load: async (graph, schedule) => {
+      const compiled = packageFor(...programOf(graph), schedule, device);
+      const loaded = await loadPackage(compiled.package, opened);
       return {
         run: loaded.run,
+        runAgain: loaded.runOnDevice,
         time: opened.timestamps
           ? async () => (await loaded.time()).reduce((sum, { nanoseconds }) => sum + nanoseconds / 1e6, 0)
           : () => timed(loaded.runOnDevice),
@@ -40,14 +50,19 @@ export function onAdapter(opened: OpenedDevice): Trier {
   };
 }
 
-export function onProcessor(device: DeviceProfile): Trier {
+/** @param rates of the processor, where they were measured */
+export function onProcessor(profile: DeviceProfile, rates?: Rates, options: WasmOptions = {}): Trier {
+  const device = { ...profile, rates };
   return {
     device,
-    load: async (graph, advice) => {
-      const loaded = await loadWasm(compileWasm(...program(graph, advice), device).package);
+    load: async (graph, schedule) => {
+      const compiled = packageWasm(...programOf(graph), schedule, device);
+      const loaded = await loadWasm(compiled.package, options);
+      const runAgain = async () => loaded.compute();
       return {
         run: async (inputs) => loaded.run(inputs),
-        time: () => timed(async () => loaded.compute()),
+        runAgain,
+        time: () => timed(runAgain),
         destroy: loaded.destroy,
       };
     },
@@ -60,10 +75,9 @@ async function timed(run: () => Promise<void>): Promise<number> {
   return performance.now() - start;
 }
 
-/** The graph is optimized already. */
-function program(graph: Graph, advice: Advice) {
+function programOf(graph: Graph) {
   return [
     { optimized: graph, below: new Map<string, number>() },
-    { entry: graph.name, sizes: new Map<string, number>(), inputDtypes: new Map(), advice },
+    { entry: graph.name, sizes: new Map<string, number>(), inputDtypes: new Map() },
   ] as const;
 }

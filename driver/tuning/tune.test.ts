@@ -33,10 +33,10 @@ function trier(behaviours: readonly (readonly [Behaviour, number])[]): Trier {
   let next = 0;
   return {
     device: wasmDevice,
-    load: async (program, advice) => {
+    load: async (program, schedule) => {
       const [behaviour, milliseconds] = behaviours[next++] ?? ['right', 1000];
       if (behaviour === 'refused') throw new UserError('device-refused', 'the driver refuses it', 'none');
-      const loaded = await right.load(program, advice);
+      const loaded = await right.load(program, schedule);
       return {
         ...loaded,
         run: async (inputs) => {

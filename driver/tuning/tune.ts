@@ -7,6 +7,7 @@ import type { Tensor, TensorId } from '../../compiler/graph/graph.ts';
 import type { Choice } from '../../compiler/tiles/choices/choice.ts';
 import { printChoice } from '../../compiler/tiles/choices/choice-text.ts';
 import type { Problem } from '../../compiler/tiles/choices/problem.ts';
+import { scheduleGraph } from '../../compiler/tiles/schedule-graph.ts';
 import { isUserError } from '../../runtime/errors.ts';
 import type { TensorData } from '../../runtime/weights/tensor-data.ts';
 import { runReference } from '../run-reference.ts';
@@ -100,7 +101,7 @@ async function loadedAs(
   { report }: Search,
 ): Promise<Loaded | undefined> {
   try {
-    return await trier.load(graph, onceFor(problem, choice));
+    return await trier.load(graph, scheduleGraph(graph, trier.device, onceFor(problem, choice)));
   } catch (error) {
     if (!isUserError(error) || error.code === 'device-lost') throw error;
     report(`${printChoice(choice)}: ${error.message}`);

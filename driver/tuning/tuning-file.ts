@@ -1,9 +1,10 @@
-/** What was measured of a device, as a file: which choices are best, by problem. */
+/** What was measured of a device, as a file: how fast it is, and which choices are best, by problem. */
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { fileReason } from '../../compiler/plan/file-reason.ts';
 import type { Choice } from '../../compiler/tiles/choices/choice.ts';
 import { parseChoice, printChoice } from '../../compiler/tiles/choices/choice-text.ts';
+import type { Rates } from '../../compiler/tiles/device-rates.ts';
 import { UserError } from '../../runtime/errors.ts';
 import { writeFileBeside } from '../write-file.ts';
 
@@ -12,6 +13,8 @@ export type Identity = Readonly<Record<string, string>>;
 
 export interface Tuning {
   readonly device: Identity;
+  /** How fast the device is; undefined where that was not measured. */
+  readonly rates: Rates | undefined;
   readonly problems: ReadonlyMap<string, TunedProblem>;
 }
 
@@ -31,10 +34,24 @@ const choiceText = z.string().transform((text, context): Choice => {
 
 const milliseconds = z.number().nonnegative();
 
+const seconds = z.number().positive();
+
+const ratesSchema: z.ZodType<Rates> = z.strictObject({
+  invocations: z.number().min(1),
+  arithmetic: seconds,
+  load: seconds,
+  shared: seconds,
+  broadcast: seconds,
+  barrier: seconds,
+  workgroup: seconds,
+  kernel: seconds,
+});
+
 const fileSchema = z.strictObject({
   format: z.literal('ricci-tuning'),
   version: z.literal(1),
   device: z.record(z.string(), z.string()),
+  rates: ratesSchema.optional(),
   problems: z.array(
     z.strictObject({ problem: z.string(), choice: choiceText, milliseconds, first: milliseconds }),
   ),
@@ -67,16 +84,17 @@ export function parseTuning(text: string, path: string): Tuning {
     const at = issue.path.length === 0 ? '' : ` at ${issue.path.join('.')}`;
     throw new UserError('malformed-file', `${path} is no tuning file${at}: ${issue.message}`, help);
   }
-  const { device, problems } = parsed.data;
-  return { device, problems: new Map(problems.map(({ problem, ...tuned }) => [problem, tuned])) };
+  const { device, rates, problems } = parsed.data;
+  return { device, rates, problems: new Map(problems.map(({ problem, ...tuned }) => [problem, tuned])) };
 }
 
 /** Beside the old file, then in its place. @throws UserError `file-access` */
-export function writeTuning(path: string, { device, problems }: Tuning): void {
+export function writeTuning(path: string, { device, rates, problems }: Tuning): void {
   const file: z.input<typeof fileSchema> = {
     format: 'ricci-tuning',
     version: 1,
     device: { ...device },
+    ...(rates === undefined ? {} : { rates }),
     problems: [...problems].map(([problem, tuned]) => ({
       problem,
       ...tuned,

@@ -134,8 +134,8 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
   'row-layout.ts': [
     [
       'lets two invocations have a part of a word',
-      'const perThread = isNarrow ? 4 : 1;',
-      'const perThread = 1;',
+      'const block = Math.min(4, results);',
+      'const block = 1;',
       'rows.ricci: narrow_moments T=50,D=9, on a GPU',
     ],
   ],

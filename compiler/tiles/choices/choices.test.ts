@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { ComputeNode, Graph, Scalar, SoftmaxSumNode, Tensor } from '../../graph/graph.ts';
 import { apply, iterator, load } from '../../graph/scalar.ts';
 import { type DeviceProfile, leastDevice, wasmDevice } from '../device-profile.ts';
+import { ratesOf } from '../device-rates.ts';
 import { scheduleGraph } from '../schedule-graph.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import { allStatements } from '../tile-builder.ts';
@@ -151,4 +152,14 @@ test('a product of few results is cut along what is reduced, and its parts are p
   for (const device of [leastDevice, wasmDevice])
     expect(namesOn(device, 4, 32, 2050)).toContain('contract_gradient');
   expect(namesOn(wasmDevice, 16, 80, 2050)).toContain('contract_gradient');
+});
+
+test('a sum is cut in two where that saves more than another kernel costs', () => {
+  const long = graphOf(sumOf(tensor(1, 'total'), at(tensor(0, 'x', 5000), 0), 5000), tensor(0, 'x', 5000));
+  for (const device of [leastDevice, small, wasmDevice]) {
+    const firstWith = (kernel: number) =>
+      choicesFor(long, { ...device, rates: { ...ratesOf(device), kernel } })[0]!.form;
+    expect(firstWith(1e-9), device.name).toBe('split');
+    expect(firstWith(1), device.name).toBe('rows');
+  }
 });

@@ -9,6 +9,9 @@ export interface Choosing<P, C extends Choice> {
   readonly all: (problem: P, device: DeviceProfile) => readonly C[];
 }
 
+/** That all cores have some to the end. */
+export const fewestWorkgroups = 16;
+
 /** The least power of two that is at least `extent`, but no more than `most`. */
 export function powerFor(extent: number, most: number): number {
   return Math.min(most, 2 ** Math.ceil(Math.log2(Math.max(1, extent))));

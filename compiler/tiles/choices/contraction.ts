@@ -8,7 +8,8 @@ import type { ContractionProblem } from '../schedules/contraction.ts';
 import { canPanel } from '../schedules/panels.ts';
 import { splitAxis } from '../schedules/split-reduction.ts';
 import type { ChoiceOf } from './choice.ts';
-import { type Choosing, powerFor, powersTo } from './choosing.ts';
+import { type Choosing, fewestWorkgroups, powerFor, powersTo } from './choosing.ts';
+import { chunkWithinPages, secondCacheBytes } from './pages.ts';
 import { chunkFor, type ReductionForm, reductionChoices } from './reduction.ts';
 
 export type ContractionForm = 'tiles' | 'thin' | ReductionForm;
@@ -32,7 +33,8 @@ function firstWhole(
   problem: ContractionProblem,
   device: DeviceProfile,
 ): ChoiceOf<'thin'> | TilesChoice | undefined {
-  if (isThin(problem)) return firstThin(problem, device);
+  if (isThin(problem))
+    return isFolded(problem, device) ? softwareTiles(problem, device) : firstThin(problem, device);
   if (!isWorthTiling(problem, device)) return undefined;
   if (device.core !== undefined) return coreTiles(problem, device);
   return device.software ? softwareTiles(problem, device) : workgroupTiles(problem, device);
@@ -103,6 +105,17 @@ function isThin({ node, rows, columns, reduced, rightOrder }: ContractionProblem
   );
 }
 
+/**
+ * Whether a software adapter computes weights before it multiplies with them, as those of few bits are: lanes
+ * that read neighbours do that one by one, where columns of a tile share it.
+ */
+function isFolded(
+  { contraction: { right } }: ContractionProblem,
+  { core, software }: DeviceProfile,
+): boolean {
+  return software && core === undefined && right.op !== 'load';
+}
+
 function firstThin({ reduced }: ContractionProblem, device: DeviceProfile): ChoiceOf<'thin'> {
   if (device.software)
     return { form: 'thin', threadRows: 1, threadColumns: device.subgroupSize ?? 1, columns: 8 };
@@ -143,32 +156,19 @@ function isWorthTiling(
   device: DeviceProfile,
 ): boolean {
   if (node.grouped !== undefined) return reduced.extent > 0 && columns.extent >= 4;
-  const isWide = columns.extent >= 4 && reduced.extent >= (device.core === undefined ? 4 : 2);
+  const isWide = columns.extent >= 4 && reduced.extent >= (device.software ? 2 : 4);
   return isWide && (rows.extent >= 4 || (device.software && rightOrder === 'kn' && columns.extent >= 64));
 }
 
-/**
- * For few rows, columns of a large factor are not worth copying; but walked down from end to end each step is
- * on another page, of which a core knows the places of few. So they are walked down in pieces.
- */
-function coreChunks({
-  node,
-  rows,
-  columns,
-  reduced,
-  rightOrder,
-  reduction,
-}: ContractionProblem): ChoiceOf<'split'> | undefined {
-  const isFar = rightOrder === 'kn' && 4 * columns.extent * reduced.extent > secondCacheBytes;
-  const chunk = pagesKnown * Math.max(1, Math.floor(pageBytes / (4 * columns.extent)));
-  const isWorthIt = isFar && rows.extent < fewestPanelRows && reduced.extent >= 4 * chunk;
-  if (!isWorthIt || node.grouped !== undefined || splitAxis(reduction.node) === undefined) return undefined;
-  return { form: 'split', chunk };
+/** For few rows, columns of a large factor are not worth copying, and are walked down in pieces. */
+function coreChunks(problem: ContractionProblem): ChoiceOf<'split'> | undefined {
+  const { node, rows, columns, reduced, rightOrder, reduction } = problem;
+  if (rightOrder !== 'kn' || rows.extent >= fewestPanelRows) return undefined;
+  if (node.grouped !== undefined || reduced.end !== undefined) return undefined;
+  const chunk = chunkWithinPages(columns.extent, reduced.extent);
+  const isCut = chunk !== undefined && splitAxis(reduction.node) !== undefined;
+  return isCut ? { form: 'split', chunk } : undefined;
 }
-
-const pageBytes = 4096;
-/** Pages whose places a processor has at hand (entries of its first buffer of translations). */
-const pagesKnown = 64;
 
 /**
  * How often a workgroup of a core takes rows, which read the same columns: often, but neither many that are
@@ -186,7 +186,6 @@ function coreRounds({ batch, rows, columns }: ContractionProblem, block: Block):
 
 /** Of the work of a kernel. */
 const mostWaste = 1 / 16;
-const fewestWorkgroups = 32;
 
 /**
  * How often a workgroup of a core takes blocks of its expert: of rows all that most have, so that what it
@@ -243,7 +242,6 @@ const fewestPanelRows = 16;
  * stride of a page, four times as slow.
  */
 const fewestRowsOfVectors = 256;
-const secondCacheBytes = 2 ** 19;
 
 function canHavePanels(
   { node, batch, columns, reduced }: ContractionProblem,
@@ -258,37 +256,43 @@ function canHavePanels(
  * The block of results that one invocation of a software adapter accumulates: larger ones load less for each
  * multiply-add, but leave fewer invocations and take long to compile.
  */
-function softwareBlock(results: number, lanes: number): Block {
-  const columns = lanes <= 4 ? 8 : 4;
-  if (results >= 2 ** 18) return { rows: 32, columns };
-  if (results >= 2 ** 16) return { rows: 16, columns };
-  return results >= 2 ** 14 ? { rows: 16, columns: 4 } : { rows: 8, columns: 4 };
+function softwareBlock({ batch, rows, columns, reduced }: ContractionProblem, lanes: number): Block {
+  const results = batch.extent * rows.extent * columns.extent;
+  if (results < 2 ** 12 && rows.extent >= lanes) return { rows: 8, columns: 4 };
+  // Where the depth is no whole vectors, its elements are asked for one by one, which larger tiles spill for.
+  const wide = lanes <= 4 && (reduced.extent % 4 === 0 || rows.extent < lanes) ? 8 : 4;
+  return { rows: results >= 2 ** 18 ? 32 : 16, columns: wide };
 }
 
 /** Of rows that are found by expert, whose tiles spill sooner: larger ones take half as long again. */
 const groupedBlock = { rows: 16, columns: 4 };
 
-function softwareTiles(
-  { batch, rows, columns, node: { grouped } }: ContractionProblem,
-  { subgroupSize }: DeviceProfile,
-): TilesChoice {
+function softwareTiles(problem: ContractionProblem, { subgroupSize }: DeviceProfile): TilesChoice {
+  const { rows, columns, reduced, node } = problem;
+  const { grouped } = node;
   const lanes = subgroupSize ?? 1;
-  const results = batch.extent * rows.extent * columns.extent;
-  const block = grouped === undefined ? softwareBlock(results, lanes) : groupedBlock;
+  const block = grouped === undefined ? softwareBlock(problem, lanes) : groupedBlock;
   // Rows of one tile are of one expert, which may have few.
   const together = rows.extent / (grouped?.experts ?? 1);
   const own = rows.extent < lanes ? rows.extent : Math.max(lanes, powerFor(together, block.rows));
-  const perColumn = columns.extent >= 64 ? block.columns : 4;
+  const wide = rows.extent < lanes && reduced.extent < 4 ? 16 : block.columns;
+  const perColumn = columns.extent >= 64 ? wide : 4;
   return {
     form: 'tiles',
     staging: subgroupSize !== undefined && own % subgroupSize === 0 ? 'lanes' : 'registers',
     threadRows: 1,
-    threadColumns: Math.max(lanes, powerFor(columns.extent / perColumn, 16)),
+    threadColumns: neighboursFor(columns.extent / perColumn, lanes),
     rows: own,
     columns: perColumn,
-    depth: 4,
+    depth: reduced.extent < 4 ? 1 : 4,
     panels: false,
   };
+}
+
+/** As many neighbours as a workgroup of a software adapter has at most, if few of them are in vain. */
+function neighboursFor(wanted: number, lanes: number): number {
+  const fits = (threads: number) => Math.ceil(wanted / threads) * threads <= wanted * (1 + mostWaste);
+  return [16, 8, 4].find((threads) => threads % lanes === 0 && fits(threads)) ?? lanes;
 }
 
 function workgroupTiles(

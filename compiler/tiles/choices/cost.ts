@@ -1,68 +1,15 @@
 /**
  * What a schedule costs, estimated from its tile programs: loads, multiply-adds and barriers of one
- * invocation, of as many as there are, against what a device does in a second. It orders choices for the
+ * invocation, of as many as there are, by the rates of a device. It orders choices for the
  * tuner, which measures those first that promise most.
  */
 
 import type { DeviceProfile } from '../device-profile.ts';
-import { createDomain, laneStride } from '../lanes.ts';
+import { type Rates, ratesOf } from '../device-rates.ts';
+import { createDomain, type Domain, divisorOf, laneStride } from '../lanes.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import { intervalOf, operandsOf, type TileExpression } from '../tile-expression.ts';
 import type { Tile, TileAxis, TileProgram, TileStatement } from '../tile-program.ts';
-
-/** Seconds that a device takes for each of what is counted; of vectors as of single values. */
-export interface Rates {
-  /** Invocations that run at once. */
-  readonly invocations: number;
-  readonly arithmetic: number;
-  readonly load: number;
-  readonly shared: number;
-  readonly broadcast: number;
-  readonly barrier: number;
-  readonly workgroup: number;
-  readonly kernel: number;
-}
-
-/** Of one invocation a vector operation in a second, one of many that run at once. */
-export function ratesOf({ software, core }: DeviceProfile): Rates {
-  if (core !== undefined) {
-    const step = 4e-10;
-    return {
-      invocations: 2,
-      arithmetic: step,
-      load: step,
-      shared: step,
-      broadcast: step,
-      barrier: 0,
-      workgroup: 2e-8,
-      kernel: 1e-5,
-    };
-  }
-  if (software) {
-    const step = 6e-10;
-    return {
-      invocations: 8,
-      arithmetic: step,
-      load: 6 * step,
-      shared: 4 * step,
-      broadcast: 2 * step,
-      barrier: 1e-7,
-      workgroup: 2e-7,
-      kernel: 2e-5,
-    };
-  }
-  const step = 4e-9;
-  return {
-    invocations: 4096,
-    arithmetic: step,
-    load: 8 * step,
-    shared: 2 * step,
-    broadcast: step,
-    barrier: 20 * step,
-    workgroup: 1e-7,
-    kernel: 5e-6,
-  };
-}
 
 /** Seconds of all steps, those of loops once. */
 export function costOf(steps: readonly ScheduledStep[], device: DeviceProfile): number {
@@ -76,7 +23,13 @@ export function costOf(steps: readonly ScheduledStep[], device: DeviceProfile): 
 function kernelCost(program: TileProgram, rates: Rates, device: DeviceProfile): number {
   const groups = program.grid.reduce((product, extent) => product * extent, 1);
   const threads = program.threads.rows * program.threads.columns;
-  const counting: Counting = { program, rates, lanes: device.subgroupSize ?? 1, tiles: new Map() };
+  const counting: Counting = {
+    program,
+    rates,
+    lanes: device.subgroupSize ?? 1,
+    isFree: device.core !== undefined,
+    tiles: new Map(),
+  };
   const own = bodyCost(program.body, counting);
   // Workgroups run whole: those of the last turn are not enough for all.
   const together = Math.max(1, rates.invocations / threads);
@@ -85,10 +38,17 @@ function kernelCost(program: TileProgram, rates: Rates, device: DeviceProfile): 
   return rates.kernel + turns * (own * slowed + rates.workgroup);
 }
 
+/** Whether neighbours that are loaded begin where a vector in memory does. */
+function isAligned(expression: TileExpression, domain: Domain): boolean {
+  return expression.op !== 'load' || divisorOf(expression.offset, domain) % domain.width === 0;
+}
+
 interface Counting {
   readonly program: TileProgram;
   readonly rates: Rates;
   readonly lanes: number;
+  /** Whether vectors may be loaded from anywhere. */
+  readonly isFree: boolean;
   readonly tiles: Map<string, Tile>;
 }
 
@@ -167,7 +127,7 @@ function expressionCost(
   values: readonly TileExpression[],
   axes: readonly TileAxis[],
   pointsAlong: (axis: TileAxis) => number,
-  { rates, tiles }: Counting,
+  { rates, tiles, isFree }: Counting,
 ): number {
   const domain = createDomain(axes);
   const seen = new Map<TileExpression, ReadonlySet<number>>();
@@ -181,7 +141,10 @@ function expressionCost(
     seen.set(expression, along);
     const last = axes.length - 1;
     const stride = expression.op === 'load' ? laneStride(expression.offset, domain) : 0;
-    const isVector = domain.width === 4 && along.has(last) && (stride === 0 || stride === 1);
+    const isVector =
+      domain.width === 4 &&
+      along.has(last) &&
+      (stride === 0 || (stride === 1 && (isFree || isAligned(expression, domain))));
     const points =
       [...along].reduce((product, axis) => product * (axes[axis] ? pointsAlong(axes[axis]) : 1), 1) /
       (isVector ? 4 : 1);

@@ -2,13 +2,13 @@
 import { elementCount } from '../../graph/tensor-type.ts';
 import type { MapProblem } from '../schedules/map.ts';
 import type { ChoiceOf } from './choice.ts';
-import { type Choosing, powerFor } from './choosing.ts';
+import { type Choosing, fewestWorkgroups, powerFor } from './choosing.ts';
 
 export const mapChoices: Choosing<MapProblem, ChoiceOf<'map'>> = {
   /** Small enough workgroups that a short map still uses the whole device. */
-  first: ({ node }, { software, maxInvocationsPerWorkgroup }) => {
-    const largest = Math.min(software ? 64 : 256, maxInvocationsPerWorkgroup);
-    const wanted = Math.ceil(elementCount(node.result) / 4);
+  first: ({ node }, { core, software, maxInvocationsPerWorkgroup }) => {
+    const largest = Math.min(core === undefined ? 256 : 64, maxInvocationsPerWorkgroup);
+    const wanted = elementCount(node.result) / 4 / (software ? fewestWorkgroups : 1);
     return mapOf(Math.min(largest, Math.max(4, powerFor(wanted, largest))));
   },
   all: ({ node }, { maxInvocationsPerWorkgroup }) => {

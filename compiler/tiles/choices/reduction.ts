@@ -1,22 +1,24 @@
 /** How reductions may be run: along neighbours, across them, or in two. */
 import { dtypeFacts } from '../../../dsl/types/dtype.ts';
 import { isPositional } from '../combiners.ts';
-import type { Core, DeviceProfile } from '../device-profile.ts';
+import type { DeviceProfile } from '../device-profile.ts';
+import { ratesOf } from '../device-rates.ts';
 import type { ReductionProblem } from '../schedules/reduction.ts';
 import { splitAxis } from '../schedules/split-reduction.ts';
 import type { ChoiceOf } from './choice.ts';
-import { type Choosing, powerFor, powersTo } from './choosing.ts';
+import { type Choosing, fewestWorkgroups, powerFor, powersTo } from './choosing.ts';
+import { chunkWithinPages } from './pages.ts';
+import { firstRows, fours } from './rows.ts';
 
 export type ReductionForm = 'rows' | 'columns' | 'split';
 type ReductionChoice = ChoiceOf<ReductionForm>;
 
 export const reductionChoices: Choosing<ReductionProblem, ReductionChoice> = {
   first: (problem, device) => {
-    const split = worthwhileSplit(problem, device);
+    const split = worthwhileSplit(problem, device) ?? coreChunks(problem, device);
     if (split !== undefined) return split;
     if (problem.direction === 'columns') return firstColumns(problem, device);
-    if (device.core !== undefined) return coreRows(problem, device);
-    return device.software ? softwareRows(problem, device) : workgroupRows(problem, device);
+    return firstAlong(problem, device);
   },
   all: (problem, device) => [
     ...allRows(problem, device),
@@ -27,29 +29,49 @@ export const reductionChoices: Choosing<ReductionProblem, ReductionChoice> = {
 
 // ── in two ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Elements from which on a second kernel is worth it: a core has gone through many when another begins. */
-function shortestSplit(core: Core | undefined, software: boolean): number {
-  if (core !== undefined) return 2 ** 15;
-  return software ? 2 ** 12 : 2 ** 14;
-}
-
 function splitOf(chunk: number): ChoiceOf<'split'> {
   return { form: 'split', chunk };
 }
 
-/** Of few results, so that the whole device takes part. */
-function worthwhileSplit(
-  { node, count, length }: ReductionProblem,
-  { core, software }: DeviceProfile,
-): ChoiceOf<'split'> | undefined {
+/**
+ * Of few results, so that the whole device takes part, where that saves at least what another kernel takes.
+ */
+function worthwhileSplit(problem: ReductionProblem, device: DeviceProfile): ChoiceOf<'split'> | undefined {
+  const { node, count, length } = problem;
+  const { core, software } = device;
   const axis = splitAxis(node);
-  const wanted = Math.floor((software ? 16 : 128) / count);
-  if (axis === undefined || length < shortestSplit(core, software) || wanted < 2) return undefined;
+  const { invocations, load, arithmetic, kernel } = ratesOf(device);
   // Places of the best of a part are looked up one by one, which is slower than a whole core is.
-  if (core !== undefined && isPositional(node.reduce.combiner)) return undefined;
+  if (axis === undefined || (software && isPositional(node.reduce.combiner))) return undefined;
+  const sharing = sharersOf(device);
+  // Twice as many as there is room for, that no part of the device waits for another.
+  const parts = Math.floor(Math.max(fewestParts, (2 * invocations) / sharing) / count);
+  const whole = ((load + arithmetic) * length) / sharing / (core === undefined ? 1 : 4);
+  if (parts < 2 || whole * (1 - 1 / parts) < kernel) return undefined;
   const extent = node.reduce.extents[axis]!;
-  const chunk = chunkFor(extent, Math.min(wanted, extent / 16));
+  const chunk = chunkFor(extent, Math.min(parts, extent / 16));
   return chunk < extent ? splitOf(chunk) : undefined;
+}
+
+const fewestParts = 16;
+
+/** Many columns are walked down in pieces. */
+function coreChunks(
+  { node, direction, count, length }: ReductionProblem,
+  { core }: DeviceProfile,
+): ChoiceOf<'split'> | undefined {
+  const { combiner, extents, ends } = node.reduce;
+  const isOne = extents.length === 1 && ends?.[0] === undefined && !isPositional(combiner);
+  const chunk = chunkWithinPages(count, length);
+  return core !== undefined && direction === 'columns' && isOne && chunk !== undefined
+    ? splitOf(chunk)
+    : undefined;
+}
+
+/** Invocations that share a long row, of which there are few. */
+function sharersOf({ core, software, subgroupSize = 1 }: DeviceProfile): number {
+  if (core !== undefined) return 1;
+  return software ? subgroupSize : 64;
 }
 
 /** So many steps, if there can be that many chunks of whole vectors; otherwise the last one is shorter. */
@@ -70,9 +92,6 @@ function allSplits({ node }: ReductionProblem): readonly ChoiceOf<'split'>[] {
 
 /** Results beside each other that a core has at once: as many as a line of its cache holds. */
 const inLine = 16;
-
-/** So many workgroups at least, that all cores have some to the end. */
-const fewestWorkgroups = 16;
 
 function firstColumns({ count }: ReductionProblem, device: DeviceProfile): ChoiceOf<'columns'> {
   if (device.core !== undefined) {
@@ -96,11 +115,6 @@ function allColumns(
 
 // ── along neighbours ───────────────────────────────────────────────────────────────────────────────────────
 
-/** How many neighbours an invocation reads at a time along a reduced axis; a core, from any place on. */
-function vectorOf(extent: number, core?: Core): number {
-  return extent % 4 === 0 || (core !== undefined && extent > 4) ? 4 : 1;
-}
-
 /** Whether elements of the dtype are whole words, so that an invocation may store one. */
 function hasWholeWords({ node }: ReductionProblem): boolean {
   return dtypeFacts[node.result.dtype].bits === 32;
@@ -110,65 +124,42 @@ function innermost({ reduced }: ReductionProblem): number {
   return reduced.at(-1)?.extent ?? 1;
 }
 
-/** A core has several results at once: sums wait for each other, and what results share is loaded once. */
-function coreRows(problem: ReductionProblem, { core }: DeviceProfile): ChoiceOf<'rows'> {
-  const { count, node } = problem;
-  const several = isPositional(node.reduce.combiner) ? 8 : 4;
-  const results = hasWholeWords(problem) && count < several ? 1 : several;
-  return {
-    form: 'rows',
-    threadRows: powerFor(count / results / fewestWorkgroups, 64),
-    threadColumns: 1,
-    results,
-    vector: vectorOf(innermost(problem), core),
-  };
-}
-
 /**
- * A workgroup of one subgroup (of one invocation, where they are of no fixed size) has several results at
- * once: what they share is loaded once.
+ * Short rows of which there are many are gone through as across neighbours, or by an invocation each: to add
+ * up across invocations would take longer.
  */
-function softwareRows(problem: ReductionProblem, { subgroupSize = 1 }: DeviceProfile): ChoiceOf<'rows'> {
+function firstAlong(problem: ReductionProblem, device: DeviceProfile): ChoiceOf<'rows' | 'columns'> {
   const { count, node } = problem;
+  const { core, software, subgroupSize = 1, maxInvocationsPerWorkgroup } = device;
   const inner = innermost(problem);
   const isOfPlaces = isPositional(node.reduce.combiner);
-  if (isOfPlaces && hasWholeWords(problem)) {
-    // To look for places takes long code, of which there is then one copy.
-    return { form: 'rows', threadRows: powerFor(count, 64), threadColumns: 1, results: 1, vector: 1 };
+  const isShort = inner <= shortRow && count >= manyRows;
+  if (isShort && isOfPlaces && core !== undefined) return firstColumns(problem, device);
+  if (isShort && !isOfPlaces && core === undefined && software) {
+    const threads = powerFor(count / 4, Math.min(256, maxInvocationsPerWorkgroup));
+    return fours(inner, device) === 4
+      ? { form: 'rows', threadRows: threads, threadColumns: 1, results: 4, vector: 4 }
+      : { form: 'columns', threadColumns: threads, results: 4 };
   }
-  const threadColumns = isOfPlaces || inner < 4 * subgroupSize ? 1 : subgroupSize;
-  const vector = vectorOf(inner / threadColumns);
-  if (threadColumns > 1)
-    return { form: 'rows', threadRows: 1, threadColumns, results: count >= 32 ? 8 : 4, vector };
-  const threadRows = powerFor(Math.ceil(count / 4), count > 4096 ? 64 : 16);
-  return { form: 'rows', threadRows, threadColumns, results: 4, vector };
+  if (isOfPlaces && core === undefined && software) {
+    const results = count >= 32 ? 8 : 4;
+    const vector = fours(inner, device);
+    return count < manyRows && inner >= 4 * subgroupSize
+      ? { form: 'rows', threadRows: 1, threadColumns: subgroupSize, results, vector }
+      : { form: 'rows', threadRows: powerFor(count / results, 64), threadColumns: 1, results, vector };
+  }
+  const isNarrow = !hasWholeWords(problem);
+  const together = isOfPlaces || node.body.op === 'load' ? 8 : 4;
+  return firstRows({ count, inner, isPositional: isOfPlaces, isNarrow, together }, device);
 }
 
-/** Entries that an invocation looks through by itself, before it asks others for what they found. */
-const searchedAlone = 16;
+const shortRow = 128;
+const manyRows = 256;
 
-/** Rows of invocations, each with one result (four, where an invocation has to store whole words). */
-function workgroupRows(
-  problem: ReductionProblem,
-  { maxInvocationsPerWorkgroup }: DeviceProfile,
-): ChoiceOf<'rows'> {
-  const vector = vectorOf(innermost(problem));
-  const results = hasWholeWords(problem) ? 1 : 4;
-  const largest = Math.min(256, maxInvocationsPerWorkgroup);
-  const share = isPositional(problem.node.reduce.combiner) ? searchedAlone : vector;
-  const neighbours = 2 ** Math.floor(Math.log2(innermost(problem) / share));
-  const threadColumns = Math.min(largest, Math.max(1, neighbours));
-  const wanted = powerFor(Math.ceil(problem.count / results), Number.POSITIVE_INFINITY);
-  const threadRows = Math.min(wanted, Math.max(1, largest / threadColumns));
-  return { form: 'rows', threadRows, threadColumns, results, vector };
-}
-
-function allRows(
-  problem: ReductionProblem,
-  { core, maxInvocationsPerWorkgroup, maxWorkgroupBytes, subgroupSize }: DeviceProfile,
-): readonly ChoiceOf<'rows'>[] {
+function allRows(problem: ReductionProblem, device: DeviceProfile): readonly ChoiceOf<'rows'>[] {
+  const { maxInvocationsPerWorkgroup, maxWorkgroupBytes, subgroupSize } = device;
   const inner = innermost(problem);
-  const vector = vectorOf(inner, core);
+  const vector = fours(inner, device);
   /** What invocations meet in: a value each, and its position. */
   const bytes = isPositional(problem.node.reduce.combiner) ? 8 : 4;
   const together = Math.min(maxInvocationsPerWorkgroup, Math.floor(maxWorkgroupBytes / bytes));

@@ -8,6 +8,7 @@ import { dtypeFacts } from '../../../dsl/types/dtype.ts';
 import type { Combiner, ComputeNode, Scalar, Tensor, TensorId } from '../../graph/graph.ts';
 import { reduced, scalarType } from '../../graph/scalar.ts';
 import { asStored } from '../../optimize/inline.ts';
+import { firstRows, fours } from '../choices/rows.ts';
 import { combine, isPositional } from '../combiners.ts';
 import { endsOf } from '../ends.ts';
 import { type Bindings, lowerScalar } from '../lower-scalar.ts';
@@ -37,7 +38,7 @@ import type { ScheduleContext } from './context.ts';
 import { flatResults } from './flat-results.ts';
 import { mergedGroups } from './map.ts';
 import { beforeEnds } from './reduction.ts';
-import { fours, type RowLayout, rowLayout } from './row-layout.ts';
+import { type RowLayout, rowLayout } from './row-layout.ts';
 
 export function scheduleRowCluster(cluster: RowCluster, context: ScheduleContext): ScheduledStep {
   const count = cluster.rows.reduce((total, extent) => total * extent, 1);
@@ -76,7 +77,7 @@ function layoutOf({ rows, members, stored }: RowCluster, count: number, context:
     ({ kind, node: { result } }) =>
       kind !== 'wide' && stored.has(result.id) && dtypeFacts[result.dtype].bits < 32,
   );
-  return rowLayout(
+  const choice = firstRows(
     {
       count,
       inner: Math.max(...members.map((member) => walkOf(member, rank, context).at(-1)?.extent ?? 1)),
@@ -84,9 +85,11 @@ function layoutOf({ rows, members, stored }: RowCluster, count: number, context:
         ({ kind, node }) => kind === 'best' || (kind === 'statistic' && isPositional(node.reduce.combiner)),
       ),
       isNarrow,
+      together: 4,
     },
     context.device,
   );
+  return rowLayout(choice, context.device);
 }
 
 /** The axes that a member walks along in each row. */

@@ -1,0 +1,78 @@
+/** How rows that are reduced are dealt out first: to the invocations of a workgroup, and how many to each. */
+import type { Core, DeviceProfile } from '../device-profile.ts';
+import type { ChoiceOf } from './choice.ts';
+import { fewestWorkgroups, powerFor } from './choosing.ts';
+
+/** What is known of the rows. */
+export interface Rows {
+  readonly count: number;
+  /** Neighbours along a row: where it is gone through several times, the extent that is longest. */
+  readonly inner: number;
+  /** Whether the place of a value is looked for, which takes two values to meet in a tree. */
+  readonly isPositional: boolean;
+  /** Whether a result of a row is narrower than a word, so that an invocation has to have several. */
+  readonly isNarrow: boolean;
+  /** How many rows a core is to have at once: the more, the less code there is for an element. */
+  readonly together: number;
+}
+
+export function firstRows(rows: Rows, device: DeviceProfile): ChoiceOf<'rows'> {
+  if (device.core !== undefined) return coreRows(rows, device.core);
+  return device.software ? softwareRows(rows, device) : workgroupRows(rows, device);
+}
+
+/**
+ * Four side by side, where the extent allows it: a core reads them from anywhere, and where rows are long, a
+ * loop of vectors is worth another for what is left.
+ */
+export function fours(extent: number, { core }: { readonly core?: Core | undefined }): number {
+  return extent % 4 === 0 || (core !== undefined && extent >= longRow) ? 4 : 1;
+}
+
+const longRow = 16;
+
+/** A core has several rows at once: sums wait for each other, and what rows share is loaded once. */
+function coreRows({ count, inner, isPositional, isNarrow, together }: Rows, core: Core): ChoiceOf<'rows'> {
+  const fewer = isPositional ? powerFor(count, together) : 1;
+  const results = isNarrow || count >= together ? together : fewer;
+  const threadRows = powerFor(count / results / fewestWorkgroups, 64);
+  return { form: 'rows', threadRows, threadColumns: 1, results, vector: fours(inner, { core }) };
+}
+
+/**
+ * A workgroup of one subgroup (of one invocation, where they are of no fixed size) has several rows at once:
+ * what they share is loaded once.
+ */
+function softwareRows(
+  { count, inner, isPositional, isNarrow }: Rows,
+  device: DeviceProfile,
+): ChoiceOf<'rows'> {
+  if (isPositional && !isNarrow)
+    // To look for places takes long code, of which there is then one copy.
+    return { form: 'rows', threadRows: powerFor(count, 64), threadColumns: 1, results: 1, vector: 1 };
+  const { subgroupSize = 1 } = device;
+  const threadColumns = isPositional || inner < 4 * subgroupSize ? 1 : subgroupSize;
+  const vector = fours(inner / threadColumns, device);
+  if (threadColumns > 1)
+    return { form: 'rows', threadRows: 1, threadColumns, results: count >= 32 ? 8 : 4, vector };
+  const threadRows = powerFor(Math.ceil(count / 4), count > 4096 ? 64 : 16);
+  return { form: 'rows', threadRows, threadColumns, results: 4, vector };
+}
+
+/** Entries that an invocation looks through by itself, before it asks others for what they found. */
+const searchedAlone = 16;
+
+/** Rows of invocations, each with one result (four, where an invocation has to store whole words). */
+function workgroupRows(
+  { count, inner, isPositional, isNarrow }: Rows,
+  device: DeviceProfile,
+): ChoiceOf<'rows'> {
+  const vector = fours(inner, device);
+  const results = isNarrow ? 4 : 1;
+  const largest = Math.min(256, device.maxInvocationsPerWorkgroup);
+  const neighbours = 2 ** Math.floor(Math.log2(inner / (isPositional ? searchedAlone : vector)));
+  const threadColumns = Math.min(largest, Math.max(1, neighbours));
+  const wanted = powerFor(Math.ceil(count / results), Number.POSITIVE_INFINITY);
+  const threadRows = Math.min(wanted, Math.max(1, largest / threadColumns));
+  return { form: 'rows', threadRows, threadColumns, results, vector };
+}
