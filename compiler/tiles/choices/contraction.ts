@@ -34,8 +34,7 @@ function firstWhole(
 ): ChoiceOf<'thin'> | TilesChoice | undefined {
   if (isThin(problem)) return firstThin(problem, device);
   if (!isWorthTiling(problem, device)) return undefined;
-  if (device.core !== undefined) return coreTiles(problem, device);
-  return device.software ? softwareTiles(problem, device) : workgroupTiles(problem, device);
+  return firstTiles(problem, device);
 }
 
 // ── in two ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -195,6 +194,11 @@ function coreRounds({ batch, rows, columns }: ContractionProblem, own: number, w
 const mostWaste = 1 / 16;
 const fewestWorkgroups = 32;
 
+export function firstTiles(problem: ContractionProblem, device: DeviceProfile): TilesChoice {
+  if (device.core !== undefined) return coreTiles(problem, device);
+  return device.software ? softwareTiles(problem, device) : workgroupTiles(problem, device);
+}
+
 /** The block of a core, in registers, and threads that take turns below each other. */
 function coreTiles(problem: ContractionProblem, device: DeviceProfile): TilesChoice {
   const { rows, node } = problem;
@@ -301,7 +305,7 @@ function workgroupTiles(
 /** Results that an invocation keeps in registers at most: more take seconds to compile. */
 const mostResults = 256;
 
-function allTiles(problem: ContractionProblem, device: DeviceProfile): readonly TilesChoice[] {
+export function allTiles(problem: ContractionProblem, device: DeviceProfile): readonly TilesChoice[] {
   const { node, reduced } = problem;
   if (node.grouped !== undefined && reduced.extent === 0) return [];
   return [
