@@ -66,7 +66,8 @@ function softwareRows({ count, inner, isPositional, isNarrow }: Rows, device: De
     threads: { rows: 1, columns },
     rows: spread(count >= 32 ? 8 : 4, 'whole', 4),
     columns: (vector) => spread(columns * vector, 'columns', vector),
-    vector: (extent) => fours(extent / columns, device),
+    // What is left behind the last whole step of all columns has a loop of its own.
+    vector: (extent) => (extent >= 4 * columns ? fours(extent, device) : 1),
   };
 }
 
