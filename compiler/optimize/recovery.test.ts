@@ -1,4 +1,6 @@
 /** What programs written plainly become: the forms that the kernels of the later stages are made for. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { ComputeNode, Graph, Node, SoftmaxSumNode } from '../graph/graph.ts';
 import { results } from '../graph/graph.ts';
@@ -11,6 +13,7 @@ import {
 } from '../lower/testing.ts'; // biome-ignore format: one import a file
 import { contractionOf } from './contraction.ts';
 import { optimize } from './passes.ts';
+import { optimizedDeviceGraph } from './testing.ts';
 
 /** Of f32 constants folded, and of sums in another order. */
 const tolerance = 1e-6;
@@ -139,6 +142,14 @@ describe('sums weighted by a softmax', () => {
     expect(largestResult(graph)).toBeLessThan(S * S);
   });
 
+  test('before what is done with each of them', () => {
+    const node = streamed(`${header} -> f32[S, A] {
+      let p[s] = softmax(for u: sum a: q[s, a] * k[u, a])
+      for s, a: q[s, a] * (sum u: p[s, u] * v[u, a]) + 1
+    }`);
+    expect(node).toMatchObject({ extent: S, scoreExtents: [A] });
+  });
+
   test('stay as they are when the weights are wanted too', () => {
     const graph = optimized(
       `fn f(q: f32[S, A], k: f32[S, A], v: f32[S, A]) -> (f32[S, A], f32[S, S]) {
@@ -158,6 +169,73 @@ describe('sums weighted by a softmax', () => {
       }`,
       inputs,
     );
+    expect(nodesOf(graph, 'softmaxSum')).toEqual([]);
+  });
+});
+
+describe('logarithms of sums of exponentials', () => {
+  const [T, D, V] = [4, 2, 1100];
+  const inputs = {
+    h: testNumbers([T, D]),
+    w: testNumbers([V, D], 2),
+    y: tabulate([T], (t) => (t * 401) % V),
+    b: testNumbers([V], 3),
+  };
+  const header = 'fn f(h: f32[T, D], w: f32[V, D], y: ix(V)[T], b: f32[V])';
+  const logits = 'sum d: h[t, d] * w[v, d]';
+
+  /** Whether what has an element for each row and logit is stored. */
+  function isStored(graph: Graph): boolean {
+    return largestResult(graph) >= T * V;
+  }
+
+  test.each([
+    ['of a product', `for t: logsumexp(for v: ${logits})`],
+    ['with targets', `{ let x[t, v] = ${logits}  for t: loss.cross_entropy(x[t], y[t]) }`],
+    ['with a cap and a bias', `for t: logsumexp(for v: soft_cap(b[v] + (${logits}), 3))`],
+    ['of logits that are not all allowed', `for t: logsumexp(for v: if b[v] < 0 then ${logits} else -1e30)`],
+    [
+      'beside their squares',
+      `{ let x[t, v] = ${logits}  for t: loss.cross_entropy(x[t], y[t]) + loss.z_loss(x) }`,
+    ],
+  ])('%s store no logits', (_, body) => {
+    const graph = optimized(`import loss\n${header} -> f32[T] = ${body.replaceAll('  ', '\n')}`, inputs);
+    expect(nodesOf(graph, 'softmaxSum')).toHaveLength(1);
+    expect(isStored(graph), printGraph(graph)).toBe(false);
+  });
+
+  test.each([
+    [
+      'whose logits are wanted too',
+      'f32[T]',
+      `{ let x[t, v] = ${logits}  for t: logsumexp(x[t]) + (sum v: x[t, v]) }`,
+    ],
+    ['over the rows', 'f32[V]', `for v: logsumexp(for t: ${logits})`],
+    ['of logits that were there', 'f32[T]', 'for t: logsumexp(for v: b[v] * b[y[t]])'],
+  ])('%s stay as they are', (_, type, body) => {
+    const graph = optimized(`${header} -> ${type} = ${body.replaceAll('  ', '\n')}`, inputs);
+    expect(nodesOf(graph, 'softmaxSum')).toEqual([]);
+  });
+
+  test('of logits that devices have parts of', () => {
+    const text = readFileSync(
+      join(import.meta.dirname, '../../property-tests/programs/sharded.ricci'),
+      'utf8',
+    );
+    const mesh = {
+      axes: [
+        { name: 'dp', size: 1 },
+        { name: 'tp', size: 2 },
+      ],
+    };
+    const graph = optimizedDeviceGraph(text, 'cross_entropy', { T, D, V: 2 * V }, mesh);
+    expect(nodesOf(graph, 'softmaxSum')).toHaveLength(1);
+    expect(isStored(graph), printGraph(graph)).toBe(false);
+  });
+
+  test('of few rows stay as they are', () => {
+    const few = { ...inputs, h: testNumbers([2, D]), y: tabulate([2], () => 7) };
+    const graph = optimized(`${header} -> f32[T] = for t: logsumexp(for v: ${logits})`, few);
     expect(nodesOf(graph, 'softmaxSum')).toEqual([]);
   });
 });

@@ -179,6 +179,12 @@ export const optimizerMutants: { readonly [P in PassName]: readonly Mutant[] | P
         'adversarial.ricci: scores_with_an_end S=5,A=7,U=3,B=11',
       ],
     ),
+    ...inFile('compiler/optimize/recover-attention.ts', 'mesh-programs', [
+      'forgets what came before',
+      "const finish = node.reduce?.finish ?? reduced('f32');",
+      "const finish = reduced('f32');",
+      'sequence.ricci: around sp=2,gpu=2,S=8,G=2,R=2,A=2',
+    ]),
   ],
   'recover-partial-attention': inFile(
     'compiler/optimize/recover-partial-attention.ts',
@@ -196,18 +202,52 @@ export const optimizerMutants: { readonly [P in PassName]: readonly Mutant[] | P
       'sequence.ricci: around sp=2,gpu=2,S=8,G=2,R=2,A=2',
     ],
     [
-      'forgets what came before',
-      "const finish = node.reduce?.finish ?? reduced('f32');",
-      "const finish = reduced('f32');",
-      'sequence.ricci: around sp=2,gpu=2,S=8,G=2,R=2,A=2',
-    ],
-    [
       'confuses heads',
       "apply('mod', whole, integer(extents[axis]!))",
       'whole',
       'sequence.ricci: around sp=2,gpu=2,S=8,G=2,R=2,A=2',
     ],
   ),
+  'recover-log-sums': [
+    ...inFile(
+      'compiler/optimize/recover-log-sums.ts',
+      'small-programs',
+      [
+        'looks the logit of another target up',
+        'iterator(axes.indexOf(axis))',
+        'iterator(0 * axes.indexOf(axis))',
+        'softmax.ricci: vocabulary B=2,T=3,D=4,V=1100',
+      ],
+      [
+        'takes any top for that of the logits',
+        '!isOfSame || simplify(unfolded(top.body, around)) !== x',
+        '!isOfSame',
+        'adversarial.ricci: other_largest T=4,D=4,V=1100',
+      ],
+      [
+        'has a logit where there is none',
+        "apply('select', isNone, float(Number.NEGATIVE_INFINITY), load(parts.top, own))",
+        'load(parts.top, own)',
+        'softmax.ricci: no_logits T=4,D=4,V=1100',
+      ],
+    ),
+    ...inFile(
+      'compiler/optimize/recover-log-sums.ts',
+      'mesh-programs',
+      [
+        'leaves each device its own top',
+        "apply('sub', load(parts.top, own), load(whole, own))",
+        "apply('sub', load(parts.top, own), load(whole.id < 0 ? whole : parts.top, own))",
+        'sharded.ricci: cross_entropy tp=2,T=4,D=4,V=2200',
+      ],
+      [
+        'looks up what is on another device',
+        "return apply('max', apply('min', place, integer(shape[dim]! - 1)), integer(0));",
+        'return shape[dim] === undefined ? integer(0) : place;',
+        'sharded.ricci: cross_entropy tp=2,T=4,D=4,V=2200',
+      ],
+    ),
+  ],
   'recover-experts': inFile('compiler/optimize/recover-experts.ts', 'kernels', [
     'groups by the wrong tensor',
     'return { ...node, body, grouped: { pick, order: order.id, offsets: offsets.id, experts, axes } };',

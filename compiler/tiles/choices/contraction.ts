@@ -36,8 +36,7 @@ function firstWhole(
   if (isThin(problem))
     return isFolded(problem, device) ? softwareTiles(problem, device) : firstThin(problem, device);
   if (!isWorthTiling(problem, device)) return undefined;
-  if (device.core !== undefined) return coreTiles(problem, device);
-  return device.software ? softwareTiles(problem, device) : workgroupTiles(problem, device);
+  return firstTiles(problem, device);
 }
 
 // ── in two ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -207,6 +206,11 @@ function groupedRounds(
 /** Rows of an expert that a workgroup of a core has at most. */
 const mostGroupedRows = 256;
 
+export function firstTiles(problem: ContractionProblem, device: DeviceProfile): TilesChoice {
+  if (device.core !== undefined) return coreTiles(problem, device);
+  return device.software ? softwareTiles(problem, device) : workgroupTiles(problem, device);
+}
+
 /** The block of a core, in registers, and how often a workgroup takes one. */
 function coreTiles(problem: ContractionProblem, device: DeviceProfile): TilesChoice {
   const { rows, node } = problem;
@@ -253,15 +257,14 @@ function canHavePanels(
 }
 
 /**
- * The block of results that one invocation of a software adapter accumulates: larger ones load less for each
- * multiply-add, but leave fewer invocations and take long to compile.
+ * The block of results that one invocation of a software adapter accumulates. Larger ones load less for each
+ * multiply-add, but of subgroups of four 32 × 8 take half as long again as 16 × 4, which they spill, and ten
+ * times as long to compile.
  */
-function softwareBlock({ batch, rows, columns, reduced }: ContractionProblem, lanes: number): Block {
+function softwareBlock({ batch, rows, columns }: ContractionProblem, lanes: number): Block {
   const results = batch.extent * rows.extent * columns.extent;
   if (results < 2 ** 12 && rows.extent >= lanes) return { rows: 8, columns: 4 };
-  // Where the depth is no whole vectors, its elements are asked for one by one, which larger tiles spill for.
-  const wide = lanes <= 4 && (reduced.extent % 4 === 0 || rows.extent < lanes) ? 8 : 4;
-  return { rows: results >= 2 ** 18 ? 32 : 16, columns: wide };
+  return { rows: lanes > 4 && results >= 2 ** 18 ? 32 : 16, columns: 4 };
 }
 
 /** Of rows that are found by expert, whose tiles spill sooner: larger ones take half as long again. */
@@ -315,7 +318,7 @@ function workgroupTiles(
 /** Results that an invocation keeps in registers at most: more take seconds to compile. */
 const mostResults = 256;
 
-function allTiles(problem: ContractionProblem, device: DeviceProfile): readonly TilesChoice[] {
+export function allTiles(problem: ContractionProblem, device: DeviceProfile): readonly TilesChoice[] {
   const { node, reduced } = problem;
   if (node.grouped !== undefined && reduced.extent === 0) return [];
   if (node.grouped !== undefined && device.core !== undefined) return tilesOfExperts(problem, device);
