@@ -109,7 +109,7 @@ function isOn(machine: Machine, warp: Warp, operand: Operand | undefined, lane: 
   return operand === undefined || machine.word(warp, operand, lane) !== 0;
 }
 
-/** What of its operands is taken when a product is issued; registers of matrices must stay until it is over. */
+/** What of its operands is taken when a product is issued; registers of matrices stay until it is over. */
 interface Issued {
   readonly left: Descriptor | undefined;
   readonly right: Descriptor;
