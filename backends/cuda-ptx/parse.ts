@@ -56,6 +56,8 @@ class Parser {
   /** Of the function that is read. */
   private variables: Variable[] = [];
   private nested = 0;
+  /** How many inner blocks there were. */
+  private blocks = 0;
 
   constructor(tokens: readonly Token[]) {
     this.tokens = tokens;
@@ -245,7 +247,7 @@ class Parser {
       if (this.takes('{')) {
         if (++this.nested > 100) this.fail('blocks are nested more than 100 deep');
         this.scope = { names: new Map(), outer: this.scope };
-        all.push(...this.block());
+        all.push(...withOwnLabels(this.block(), ++this.blocks));
         this.scope = this.scope.outer!;
         this.nested--;
       } else if (token.text === '.reg') this.registers();
@@ -264,6 +266,8 @@ class Parser {
         const directive = this.peek().text;
         if (/^\.(branchtargets|calltargets|callprototype)$/.test(directive))
           this.fail(`${directive} is not supported: calls and branches go to what they name`);
+        if (all.some((each) => each.kind === 'label' && each.name === token.text))
+          throw new PtxError(`the label ${token.text} is here twice`, placeOf(token));
         all.push({ kind: 'label', name: token.text });
       } else all.push(this.instruction());
     }
@@ -496,6 +500,23 @@ class Parser {
 
 function placeOf({ line, column }: Token): Place {
   return { line, column };
+}
+
+/** Labels of a block are its own: with names that no other block has, as have the branches to them. */
+function withOwnLabels(block: readonly Statement[], number: number): readonly Statement[] {
+  const own = new Map<string, string>();
+  for (const each of block)
+    if (each.kind === 'label' && !each.name.includes('#')) own.set(each.name, `${each.name}#${number}`);
+  if (own.size === 0) return block;
+  return block.map((each): Statement => {
+    if (each.kind === 'label') return { ...each, name: own.get(each.name) ?? each.name };
+    if (each.op !== 'bra') return each;
+    const operands = each.operands.map(
+      (operand): Operand =>
+        operand.kind === 'name' ? { ...operand, name: own.get(operand.name) ?? operand.name } : operand,
+    );
+    return { ...each, operands };
+  });
 }
 
 /** What the words of an opcode say, each told apart by the table. */

@@ -110,6 +110,19 @@ export function stepName(place: number): string {
   return `step ${place}`;
 }
 
+/** What is wanted at the start nobody has written; sums of products are written when they are over. */
+function watchedRegisters(
+  steps: readonly Step[],
+  atStart: ReadonlySet<Register>,
+): ReadonlyMap<Register, Register> {
+  const sums = steps.flatMap((step) =>
+    step.kind === 'warp' && step.instruction.op === 'wgmma.mma_async'
+      ? registersIn(step.instruction.operands[0]!)
+      : [],
+  );
+  return new Map([...new Set([...atStart, ...sums])].map((each) => [each, bookkeepingFor(each)]));
+}
+
 export function compileKernel(
   needs: KernelNeeds,
   layout: MemoryLayout,
@@ -137,8 +150,7 @@ export function compileKernel(
     layout,
     slotOf,
     offsetOf: (variable) => globalPlaces.get(variable) ?? needs.offsets.get(variable) ?? 0,
-    // What is wanted at the start has not been written by anybody.
-    written: new Map([...(liveness.before[0] ?? [])].map((each) => [each, bookkeepingFor(each)])),
+    written: watchedRegisters(steps, liveness.before[0] ?? new Set()),
     ...options,
     numberOf: (instruction) => {
       const known = numbers.get(instruction) ?? instructions.push(instruction) - 1;

@@ -239,7 +239,14 @@ function prepare(given: Launch): Prepared {
         fragments: [{ step: 0, mask: live, waits: false }],
         pendingCopies: [],
         copyGroups: [],
-        ...{ pendingBulk: [], bulkGroups: [], pendingProducts: [], productGroups: [], clusterPhase: -1 },
+        ...{
+          pendingBulk: [],
+          bulkGroups: [],
+          pendingProducts: [],
+          productGroups: [],
+          clusterPhase: -1,
+          underWay: new Map(),
+        },
       };
       setSpecials(kernel, memory, warp, given, {
         clusterIndex,
@@ -561,7 +568,7 @@ function reporter(
       if (faultKinds[kind] === 'register')
         throw machine.fault(
           'uninitialised register',
-          'reads a register that it has not written',
+          'reads a register that it has not written, or that a product writes which it has not waited for',
           warp,
           lane,
           instruction,

@@ -43,6 +43,8 @@ export interface Warp {
   bulkGroups: BulkCopy[][];
   pendingProducts: BulkCopy[];
   productGroups: BulkCopy[][];
+  /** Registers that products write which nobody has waited for, and how many do. */
+  readonly underWay: Map<Register, number>;
   /** In which phase of the cluster's barrier it arrived last; −1 before it did. */
   clusterPhase: number;
 }
@@ -288,7 +290,7 @@ export class Machine {
       this.memory.words[at + 2 * lane] = value;
       this.memory.words[at + 2 * lane + 1] = 0;
     } else this.memory.words[at + lane] = bits === 16 ? value & 0xffff : value;
-    this.markRegister(warp, operand.register, lane);
+    this.markLane(warp, operand.register, lane);
   }
 
   setLong(warp: Warp, operand: Operand, lane: number, value: bigint): void {
@@ -296,7 +298,7 @@ export class Machine {
     const at = this.slot(warp, operand.register) + 2 * lane;
     this.memory.words[at] = Number(BigInt.asIntN(32, value));
     this.memory.words[at + 1] = Number(BigInt.asIntN(32, value >> 32n));
-    this.markRegister(warp, operand.register, lane);
+    this.markLane(warp, operand.register, lane);
   }
 
   setPredicate(warp: Warp, operand: Operand, lane: number, value: boolean): void {
@@ -311,7 +313,15 @@ export class Machine {
     return this.memory.words.subarray(at, at + 32).every((mask) => mask !== 0);
   }
 
-  markRegister(warp: Warp, register: Register, lane: number): void {
+  /** Of all lanes: that they have written a register, or that something under way will. */
+  markRegister(warp: Warp, register: Register, isWritten: boolean): void {
+    const written = this.kernel.written.get(register);
+    if (written === undefined) return;
+    const at = this.slot(warp, written);
+    this.memory.words.fill(isWritten ? -1 : 0, at, at + 32);
+  }
+
+  private markLane(warp: Warp, register: Register, lane: number): void {
     const written = this.kernel.written.get(register);
     if (written !== undefined) this.memory.words[this.slot(warp, written) + lane] = -1;
   }
@@ -494,6 +504,18 @@ export class Machine {
         this.checkProxy(warp, 0, linear, bytes, instruction);
         return;
       }
+  }
+
+  /** Of 16 bytes each: who wrote the first of them last, and when; where races are looked for. */
+  lastWrites(warp: Warp, places: Int32Array): Int32Array {
+    const { sharedBase } = warp.block;
+    const records = this.memory.view.getInt32(warp.base + header.records, true);
+    return places.map((place) => {
+      if (!this.checksRaces) return 0;
+      const at = (records + ((place - sharedBase) >>> 2) * record.bytes) >>> 2;
+      const [writer, write] = [this.memory.words[at]!, this.memory.words[at + record.write / 4]!];
+      return Math.imul(write, 64) + writer;
+    });
   }
 
   /** What the warp wrote to its block's shared memory is visible from now on. */

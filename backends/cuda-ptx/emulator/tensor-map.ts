@@ -17,7 +17,7 @@ export interface TensorMap {
   readonly swizzle: Swizzle;
 }
 
-/** Of an address in shared memory: bits 4 and up change with bits 7 and up, so that columns are over banks. */
+/** Of an address in shared memory: bits 4 and up change with bits 7 and up, so that banks differ. */
 export function swizzled(address: number, swizzle: Swizzle): number {
   const bits: { readonly [S in Swizzle]: number } = { none: 0, '32B': 1, '64B': 3, '128B': 7 };
   return address ^ (((address >>> 7) & bits[swizzle]) << 4);

@@ -49,35 +49,66 @@ function placeOf(
   return swizzled(start + atom + (line >> 3) * stride + (line & 7) * row + (part % perRow) * 16, swizzle);
 }
 
-/** Lines of 16-byte pieces as numbers: those of `lines` from `first` on, each of so many pieces. */
-function readLines(
+/** Which 16-byte pieces of a matrix a warp reads: those of `lines` from `first` on, of each so many. */
+interface Part {
+  readonly descriptor: Descriptor;
+  readonly type: PtxType;
+  readonly isDenseInK: boolean;
+  readonly first: number;
+  readonly lines: number;
+  readonly firstPiece: number;
+  readonly pieces: number;
+}
+
+/** Where they are in memory. */
+function placesOf(warp: Warp, part: Part): Int32Array {
+  const places = new Int32Array(part.lines * part.pieces);
+  for (let line = 0; line < part.lines; line++)
+    for (let piece = 0; piece < part.pieces; piece++)
+      places[line * part.pieces + piece] =
+        warp.block.sharedBase +
+        placeOf(part.descriptor, part.isDenseInK, part.first + line, part.firstPiece + piece);
+  return places;
+}
+
+/** A matrix in shared memory, as it was found when the product was issued. */
+interface Factor {
+  readonly part: Part;
+  readonly places: Int32Array;
+  /** Who had written each piece last: who writes it while the product is under way is in a race with it. */
+  readonly writers: Int32Array;
+}
+
+function factorOf(machine: Machine, warp: Warp, part: Part): Factor {
+  const places = placesOf(warp, part);
+  return { part, places, writers: machine.lastWrites(warp, places) };
+}
+
+/** The numbers of the pieces, one after the other. */
+function readPieces(
   machine: Machine,
   warp: Warp,
   instruction: WarpInstruction,
-  descriptor: Descriptor,
-  type: PtxType,
-  shape: {
-    readonly isDenseInK: boolean;
-    readonly first: number;
-    readonly lines: number;
-    readonly parts: number;
-    readonly firstPart: number;
-  },
+  { part, places, writers }: Factor,
 ): Float64Array {
-  const perPart = 16 / bytesOf(type);
-  const values = new Float64Array(shape.lines * shape.parts * perPart + 4);
-  const { sharedBase } = warp.block;
+  const perPiece = 16 / bytesOf(part.type);
+  const values = new Float64Array(places.length * perPiece + 4);
   const { words } = machine.memory;
-  const perWord = perPart / 4;
-  for (let line = 0; line < shape.lines; line++)
-    for (let part = 0; part < shape.parts; part++) {
-      const place =
-        sharedBase + placeOf(descriptor, shape.isDenseInK, shape.first + line, shape.firstPart + part);
-      machine.checkAsyncRead(warp, place, 16, instruction);
-      const at = (line * shape.parts + part) * perPart;
-      for (let word = 0; word < 4; word++)
-        unpackWord(words[(place >>> 2) + word]!, type, values, at + Math.ceil(word * perWord));
-    }
+  const now = machine.lastWrites(warp, places);
+  places.forEach((place, at) => {
+    if (now[at] !== writers[at])
+      throw machine.fault(
+        'race',
+        `reads byte ${place - warp.block.sharedBase} of shared memory, which was written while the product was under way`,
+        warp,
+        0,
+        instruction,
+      );
+    machine.checkAsyncRead(warp, place, 16, instruction);
+    machine.note(warp, 0, place, 16, false, instruction);
+    for (let word = 0; word < 4; word++)
+      unpackWord(words[(place >>> 2) + word]!, part.type, values, at * perPiece + (word * perPiece) / 4);
+  });
   return values;
 }
 
@@ -109,90 +140,88 @@ function isOn(machine: Machine, warp: Warp, operand: Operand | undefined, lane: 
   return operand === undefined || machine.word(warp, operand, lane) !== 0;
 }
 
-/** What of its operands is taken when a product is issued; registers of matrices stay until it is over. */
+/** What is taken when a product is issued; registers of matrices must stay until it is over. */
 interface Issued {
-  readonly left: Descriptor | undefined;
-  readonly right: Descriptor;
+  /** Nothing where it is in registers. */
+  readonly left: Factor | undefined;
+  readonly right: Factor;
   /** Whether it adds to what is in the registers of the result. */
   readonly adds: boolean;
+  readonly sign: number;
+}
+
+function flagOf(operand: Operand | undefined): number {
+  return operand?.kind === 'integer' ? Number(operand.value) : 0;
+}
+
+function issuedOf(machine: Machine, warp: Warp, instruction: WarpInstruction, product: Product): Issued {
+  const { n, k, leftType, rightType } = product;
+  const [, left, right, scale, signA, signB, ...transposes] = instruction.operands as [
+    Operand,
+    Operand,
+    Operand,
+    ...(Operand | undefined)[],
+  ];
+  const isInRegisters = left.kind === 'vector';
+  const isTransposed = (at: number): boolean => flagOf(transposes[at]) !== 0;
+  const factor = (operand: Operand, type: PtxType, first: number, count: number, turned: boolean): Factor => {
+    const descriptor = descriptorOf(machine.long(warp, operand, 0));
+    if (!turned)
+      return factorOf(machine, warp, {
+        ...{ descriptor, type, isDenseInK: true, first, lines: count, firstPiece: 0, pieces: 2 },
+      });
+    if (bytesOf(type) !== 2 || descriptor.swizzle === 'none') throw machine.unsupported(instruction);
+    return factorOf(machine, warp, {
+      ...{ descriptor, type, isDenseInK: false, first: 0, lines: k },
+      ...{ firstPiece: first / 8, pieces: count / 8 },
+    });
+  };
+  return {
+    left: isInRegisters ? undefined : factor(left, leftType, 16 * (warp.number % 4), 16, isTransposed(0)),
+    right: factor(right, rightType, 0, n, isTransposed(isInRegisters ? 0 : 1)),
+    adds: isOn(machine, warp, scale, 0),
+    sign: (flagOf(signA) === -1 ? -1 : 1) * (flagOf(signB) === -1 ? -1 : 1),
+  };
 }
 
 function multiply(
   machine: Machine,
   warp: Warp,
   instruction: WarpInstruction,
-  product: Product,
+  { k, leftType }: Product,
   issued: Issued,
 ): void {
-  const { n, k, leftType, rightType } = product;
-  const [to, left, , , signA, signB, ...transposes] = instruction.operands as [
-    Operand,
-    Operand,
-    Operand,
-    ...(Operand | undefined)[],
-  ];
-  const flag = (operand: Operand | undefined): number =>
-    operand?.kind === 'integer' ? Number(operand.value) : 0;
-  const isLeftInRegisters = issued.left === undefined;
-  const [denseLeft, denseRight] = isLeftInRegisters
-    ? [true, flag(transposes[0]) === 0]
-    : [flag(transposes[0]) === 0, flag(transposes[1]) === 0];
-  const firstRow = 16 * (warp.number % 4);
+  const [to, left] = instruction.operands as [Operand, Operand];
+  const places = fragmentsOf({ m: 16, n: 8, k }, 8 * bytesOf(leftType)).a;
   const a =
     issued.left === undefined
-      ? collect(
-          machine,
-          warp,
-          left,
-          leftType,
-          fragmentsOf({ m: 16, n: 8, k }, 8 * bytesOf(leftType)).a,
-          16 * k,
-        )
-      : readMatrix(machine, warp, instruction, issued.left, leftType, k, denseLeft, firstRow, 16);
-  const b = readMatrix(machine, warp, instruction, issued.right, rightType, k, denseRight, 0, n);
-  const sign = (flag(signA) === -1 ? -1 : 1) * (flag(signB) === -1 ? -1 : 1);
-  const registers = elementsOf(to);
-  const slots = registers.map((register) =>
+      ? collect(machine, warp, left, leftType, places, 16 * k)
+      : rowsOf(readPieces(machine, warp, instruction, issued.left), issued.left.part, k);
+  const b = rowsOf(readPieces(machine, warp, instruction, issued.right), issued.right.part, k);
+  const slots = elementsOf(to).map((register) =>
     register.kind === 'register' ? machine.slot(warp, register.register) : -1,
   );
-  const floats = machine.floats;
-  // By columns of B, of which those of a lane are neighbours: both matrices have k inmost.
+  const { floats } = machine;
   for (let lane = 0; lane < 32; lane++) {
     const [g, t] = [lane >> 2, lane & 3];
     for (let at = 0; at < slots.length; at++) {
-      const row = g + 8 * ((at >> 1) & 1);
-      const column = 8 * (at >> 2) + 2 * t + (at & 1);
+      const row = (g + 8 * ((at >> 1) & 1)) * k;
+      const column = (8 * (at >> 2) + 2 * t + (at & 1)) * k;
       let sum = 0;
-      for (let inner = 0; inner < k; inner++) sum += a[row * k + inner]! * b[column * k + inner]!;
+      for (let inner = 0; inner < k; inner++) sum += a[row + inner]! * b[column + inner]!;
       const place = slots[at]! + lane;
-      floats[place] = (issued.adds ? floats[place]! : 0) + sign * sum;
+      floats[place] = (issued.adds ? floats[place]! : 0) + issued.sign * sum;
     }
   }
 }
 
-/** Rows of the matrix with k inmost, however it lies in memory. */
-function readMatrix(
-  machine: Machine,
-  warp: Warp,
-  instruction: WarpInstruction,
-  descriptor: Descriptor,
-  type: PtxType,
-  k: number,
-  isDenseInK: boolean,
-  first: number,
-  count: number,
-): Float64Array {
-  if (isDenseInK)
-    return readLines(machine, warp, instruction, descriptor, type, {
-      ...{ isDenseInK, first, lines: count, parts: 2, firstPart: 0 },
-    });
-  if (bytesOf(type) !== 2 || descriptor.swizzle === 'none') throw machine.unsupported(instruction);
-  const lines = readLines(machine, warp, instruction, descriptor, type, {
-    ...{ isDenseInK, first: 0, lines: k, parts: count / 8, firstPart: first / 8 },
-  });
+/** The matrix with k inmost, however it lies in memory. */
+function rowsOf(values: Float64Array, part: Part, k: number): Float64Array {
+  if (part.isDenseInK) return values;
+  const count = part.pieces * 8;
   const rows = new Float64Array(count * k);
   for (let inner = 0; inner < k; inner++)
-    for (let row = 0; row < count; row++) rows[row * k + inner] = lines[inner * count + row]!;
+    for (let row = 0; row < count; row++) rows[row * k + inner] = values[inner * count + row]!;
   return rows;
 }
 
@@ -203,28 +232,33 @@ const issue: Operation = (machine, warp, lanes, instruction) => {
   const expected = product.n / 2;
   if (elementsOf(instruction.operands[0]!).length !== expected)
     throw machine.fault('wrong operand', `gives the result not ${expected} registers`, warp, 0, instruction);
-  const [, left, right, scale] = instruction.operands as [Operand, Operand, Operand, Operand?];
-  const lane = firstLane(lanes);
-  const issued: Issued = {
-    left: left.kind === 'vector' ? undefined : descriptorOf(machine.long(warp, left, lane)),
-    right: descriptorOf(machine.long(warp, right, lane)),
-    adds: isOn(machine, warp, scale, lane),
-  };
-  for (const result of elementsOf(instruction.operands[0]!)) {
+  const issued = issuedOf(machine, warp, instruction, product);
+  const results = elementsOf(instruction.operands[0]!).map((result) => {
     if (result.kind !== 'register') throw machine.unsupported(instruction);
-    if (issued.adds && !machine.isWritten(warp, result.register))
+    return result.register;
+  });
+  for (const register of results) {
+    if (issued.adds && !warp.underWay.has(register) && !machine.isWritten(warp, register))
       throw machine.fault(
         'uninitialised register',
-        `adds to ${result.register.name}, which nobody has written`,
-        warp,
-        lane,
-        instruction,
+        `adds to ${register.name}, which nobody has written`,
+        ...([warp, firstLane(lanes), instruction] as const),
       );
-    for (let each = 0; each < 32; each++) machine.markRegister(warp, result.register, each);
+    warp.underWay.set(register, (warp.underWay.get(register) ?? 0) + 1);
+    machine.markRegister(warp, register, false);
   }
-  warp.pendingProducts.push(
-    machine.later({ run: () => multiply(machine, warp, instruction, product, issued) }),
-  );
+  const finish = (): void => {
+    multiply(machine, warp, instruction, product, issued);
+    for (const register of results) {
+      const left = warp.underWay.get(register)! - 1;
+      if (left > 0) warp.underWay.set(register, left);
+      else {
+        warp.underWay.delete(register);
+        machine.markRegister(warp, register, true);
+      }
+    }
+  };
+  warp.pendingProducts.push(machine.later({ run: finish }));
   // They are done in their order.
   if (machine.happensAtOnce())
     for (const each of [...warp.productGroups.flat(), ...warp.pendingProducts]) machine.finish(each);
