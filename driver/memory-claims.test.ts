@@ -1,7 +1,7 @@
 /**
- * What plans promise of memory, of every example and of the library's attention and experts: nothing has a
- * number for each pair of positions, or for each token and expert; weights of experts are read by grouped
- * products alone; and a device allocates what the plan says.
+ * What plans promise of memory, of every example and of the library's attention, experts and losses: nothing
+ * has a number for each pair of positions, for each token and expert, or for each token and word; weights of
+ * experts are read by grouped products alone; and a device allocates what the plan says.
  */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,6 +19,7 @@ import { checkText, compileEntry } from './testing.ts';
 const library = checkText(`
 import attention
 import llama
+import loss
 import mixtral
 import moe
 export fn full(q: f32[S, G * R, A], k: f32[S, G, A], v: f32[S, G, A]) -> f32[S, G * R, A] =
@@ -35,6 +36,8 @@ export fn dense(tokens: ix(V)[S], weights: llama.Model(V, D, F, G, R, P, L)) -> 
   llama.model(tokens, weights, 10000.0, 0.00001)
 export fn mixed(tokens: ix(V)[S], weights: mixtral.Model(V, D, F, E, G, R, P, L)) -> f32[S, V] where 2 <= E =
   mixtral.model[2](tokens, weights, 10000.0, 0.00001)
+export fn predicted(tokens: ix(N)[S], next: ix(N)[S], weights: llama.Model(N, D, F, G, R, P, L)) -> f32
+  where 1 <= S = loss.mean_cross_entropy(llama.model(tokens, weights, 10000.0, 0.00001), next)
 export fn chosen(x: f32[T, D], gate: f32[E, D], experts: moe.Ffn(D, F)[E]) -> f32[T, D] where 2 <= E =
   for t: moe.moe[2](x[t], gate, experts)
 export fn of_softmax(x: bf16[T, D], gate: f32[E, D], experts: moe.Ffn(D, F)[E]) -> f32[T, D] where 2 <= E =
@@ -47,6 +50,10 @@ export fn of_groups(
 ) -> f32[T, D] =
   for t: moe.moe_grouped[2, 2, 8](x[t], gate, bias, 2.5, experts, shared)
 
+export fn every_logit(h: f32[S, D], w: f32[N, D]) -> f32[N] where 1 <= S {
+  let p[s] = softmax(for n: sum d: h[s, d] * w[n, d])
+  for n: mean s: p[s, n]
+}
 export fn every_expert(x: f32[T, D], gate: f32[E, D], experts: moe.Ffn(D, F)[E]) -> f32[T, E, D] =
   for t, e: moe.ffn(x[t], experts[e])
 `);
@@ -55,7 +62,7 @@ export fn every_expert(x: f32[T, D], gate: f32[E, D], experts: moe.Ffn(D, F)[E])
 const [S, T, E, D] = [512, 512, 64, 40];
 const sizes: Readonly<Record<string, number>> = {
   ...{ S, T, E, D, K: 2, F: 24 },
-  ...{ G: 1, R: 2, A: 8, P: 4, V: 11, L: 2 },
+  ...{ G: 1, R: 2, A: 8, P: 4, V: 11, L: 2, N: 1600 },
 };
 const pairs = S * S;
 const tokensByExperts = T * E * D;
@@ -77,7 +84,7 @@ const examples = readdirSync(join(packageRoot, 'examples'), { recursive: true, e
     const checked = checkFile(join(packageRoot, 'examples', name));
     return checked.kind === 'checked' ? entriesOf(checked) : expect.unreachable();
   });
-const entries = [...examples, ...entriesOf(library).filter(({ name }) => name !== 'every_expert')];
+const entries = [...examples, ...entriesOf(library).filter(({ name }) => !name.startsWith('every_'))];
 
 const plans = new Map<string, Manifest>();
 
@@ -107,10 +114,13 @@ describe.each([
   ['a GPU', { ...leastDevice, name: 'a GPU', maxBindingBytes: 2 ** 30, maxBufferBytes: 2 ** 30 }],
   ['a software adapter', { ...leastDevice, name: 'a software adapter', software: true }],
 ])('for %s', (_, device) => {
-  test.each(entries)('$name stores nothing for pairs of positions, or of tokens and experts', (entry) => {
-    const most = Math.max(0, ...work(planOf(entry, device)));
-    expect(most).toBeLessThan(Math.min(pairs, tokensByExperts));
-  });
+  test.each(entries)(
+    '$name stores nothing for pairs of positions, or of tokens and experts or words',
+    (entry) => {
+      const most = Math.max(0, ...work(planOf(entry, device)));
+      expect(most).toBeLessThan(Math.min(pairs, tokensByExperts));
+    },
+  );
 
   test.each(entries.filter((entry) => readersOfExperts(planOf(entry, device)).length > 0))(
     '$name reads weights of experts in grouped products alone',
@@ -120,10 +130,12 @@ describe.each([
     },
   );
 
-  test('what has every expert for every token is seen by these tests', () => {
+  test('what has every expert or word for every token is seen by these tests', () => {
     const plan = planOf({ name: 'every_expert', checked: library }, device);
     expect(Math.max(...work(plan))).toBeGreaterThanOrEqual(tokensByExperts);
     expect(readersOfExperts(plan).some((name) => !name.startsWith('grouped_'))).toBe(true);
+    const ofLogits = planOf({ name: 'every_logit', checked: library }, device);
+    expect(Math.max(...work(ofLogits))).toBeGreaterThanOrEqual(4 * S * sizes.N!);
   });
 });
 

@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { graphCost } from '../compiler/graph/cost.ts';
+import { allNodes } from '../compiler/graph/uses.ts';
 import { type Checked, checkFile } from '../driver/compile.ts';
 import { packageRoot } from '../driver/package-root.ts';
 import { isUserError } from '../runtime/errors.ts';
@@ -97,4 +98,17 @@ describe('kernels that end in tiles', () => {
     expect(await faultInWasm(trial, lowered)).toBeUndefined();
     expect(await faultOnDevice(trial, lowered, device)).toBeUndefined();
   });
+});
+
+test.each([
+  [{ B: 2, D: 4, V: 1030 }, 'T', 9, [5, 1]],
+  [{ B: 2, D: 4, T: 3 }, 'V', 1050, [1030, 2]],
+  [{ B: 2, T: 3, V: 1030 }, 'D', 9, [5]],
+] as const)('logits that are not stored: %o, and %s up to %i', async (others, size, bound, lengths) => {
+  const checked = checkSmallProgram('softmax.ricci');
+  const own = { checked, entry: 'vocabulary', others: new Map<string, number>(Object.entries(others)) };
+  const trial: BoundedTrial = { ...own, size, bound, lengths };
+  const lowered = loweredWithin(trial);
+  expect([...allNodes(lowered.optimized)].map(({ kind }) => kind)).toContain('softmaxSum');
+  expect(await faultInWasm(trial, lowered)).toBeUndefined();
 });

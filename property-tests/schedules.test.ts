@@ -11,6 +11,7 @@ import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
 import { drawnAdvice } from './drawn-advice.ts';
 import { instancesOf } from './instances.ts';
+import { oracle as onAdapter } from './mutants/oracles/kernels.ts';
 import { oracle } from './mutants/oracles/schedules.ts';
 import { deviceToleranceOf, distance, evaluateEntry, runEntry, runWasm } from './run-entry.ts';
 import { checkSmallProgram, exportedEntries, programFiles } from './small-programs.ts';
@@ -59,6 +60,8 @@ test('in WebAssembly', async () => {
 /** Those that need longer axes than most of the programs have. */
 test.each([
   'softmax.ricci: causal S=40,G=1,R=2,A=4,B=4, blocked',
+  'softmax.ricci: vocabulary B=1,T=4,D=4,V=1025, stream',
+  'softmax.ricci: no_logits T=4,D=4,V=1030, tiles',
   'reductions.ricci: rows N=3,M=70, split',
   'contractions.ricci: transposed_left M=5,K=71,N=9, split',
 ])('every choice of %s', async (name) => {
@@ -73,4 +76,13 @@ test('as WGSL', async () => {
     const off = distance(written, wgsl);
     expect(off, `${name}: ${drawn.join('; ')}`).toBeLessThanOrEqual(deviceToleranceOf(written));
   }
+});
+
+/** Those that no program is long enough for. */
+test.each([
+  'softmax.ricci: vocabulary B=2,T=2,D=4,V=1100',
+  'softmax.ricci: vocabulary B=2,T=2,D=4,V=1100, on a GPU',
+  'contractions.ricci: transposed_left M=16,K=2090,N=16, on a GPU',
+])('first choices as WGSL: %s', async (name) => {
+  expect(await onAdapter.check(name, device)).toBeUndefined();
 });

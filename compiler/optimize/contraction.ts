@@ -2,7 +2,7 @@
  * Contractions: sums of products that matrix units can run. A pure analysis for the scheduler; the graph
  * keeps the node as it is.
  */
-import type { ComputeNode, Scalar } from '../graph/graph.ts';
+import type { ComputeNode, Scalar, SoftmaxSumNode } from '../graph/graph.ts';
 import { apply, integer, iteratorsOf, mapScalar } from '../graph/scalar.ts';
 
 /**
@@ -75,6 +75,32 @@ export function contractionOf(node: ComputeNode): Contraction | undefined {
     left: product(left),
     right: product(right),
   };
+}
+
+/** A contraction and the node that it is of. */
+export interface Product {
+  readonly node: ComputeNode & { readonly reduce: NonNullable<ComputeNode['reduce']> };
+  readonly contraction: Contraction;
+}
+
+/**
+ * The logits of a streaming node as a node that would store them, rows by streamed positions, if they are a
+ * contraction of which these positions are the columns.
+ */
+export function productOfLogits(node: SoftmaxSumNode): Product | undefined {
+  const { extent, logit, result, scoreBody, scoreExtents } = node;
+  const streamed = result.shape.length;
+  const ends = result.ends && { ends: [...result.ends, undefined] };
+  const logits: Product['node'] = {
+    kind: 'compute',
+    result: { ...result, dtype: 'f32', shape: [...result.shape, extent], ...ends },
+    body: scoreBody,
+    reduce: { combiner: 'sum', extents: scoreExtents, finish: logit },
+    grouped: undefined,
+  };
+  const contraction = contractionOf(logits);
+  const isOfRows = contraction?.columns.length === 1 && contraction.columns[0] === streamed;
+  return isOfRows ? { node: logits, contraction } : undefined;
 }
 
 function isFloat(body: Scalar): boolean {

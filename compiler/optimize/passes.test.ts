@@ -139,6 +139,7 @@ test.each(Object.entries(mutants))('a pass that %s is found out', (_, run) => {
 const recoveries: ReadonlySet<string> = new Set([
   'recover-attention',
   'recover-partial-attention',
+  'recover-log-sums',
   'recover-experts',
 ]);
 

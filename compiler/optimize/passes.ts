@@ -8,6 +8,7 @@ import { fuseEpilogues } from './epilogue.ts';
 import { fuse, inlineViews } from './inline.ts';
 import { recoverAttention } from './recover-attention.ts';
 import { recoverExperts } from './recover-experts.ts';
+import { recoverLogSums } from './recover-log-sums.ts';
 import { recoverPartialAttention } from './recover-partial-attention.ts';
 import { simplify } from './simplify.ts';
 
@@ -27,6 +28,7 @@ export const passes = [
   { name: 'fuse-epilogues', run: fuseEpilogues },
   { name: 'recover-attention', run: recoverAttention },
   { name: 'recover-partial-attention', run: recoverPartialAttention },
+  { name: 'recover-log-sums', run: recoverLogSums },
   { name: 'recover-experts', run: recoverExperts },
   { name: 'fuse', run: fuse },
   { name: 'dead-code-fused', run: deadCode },

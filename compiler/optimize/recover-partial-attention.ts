@@ -190,7 +190,8 @@ function partialOf(weight: Scalar, axis: number, around: Surroundings): Partial 
   return { x, visible, lowest: Math.max(hidden.value, lowestFloat), top, topLoad, whole };
 }
 
-const lowestFloat = -(2 - 2 ** -23) * 2 ** 127;
+/** Of f32, and finite. */
+export const lowestFloat = -(2 - 2 ** -23) * 2 ** 127;
 
 /** Loads that the expression is no less than. */
 function greaterOf(scalar: Scalar): readonly Load[] {
@@ -265,7 +266,7 @@ function streamed(
 }
 
 /** The reduction's finish, of a value that is there. */
-function mapOf(node: ComputeNode, value: Scalar): ComputeNode {
+export function mapOf(node: ComputeNode, value: Scalar): ComputeNode {
   const finish = node.reduce?.finish ?? reduced('f32');
   const body = mapScalar(finish, (part) => (part.op === 'reduced' ? value : part));
   return { ...node, body, reduce: undefined };

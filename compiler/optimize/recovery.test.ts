@@ -162,6 +162,57 @@ describe('sums weighted by a softmax', () => {
   });
 });
 
+describe('logarithms of sums of exponentials', () => {
+  const [T, D, V] = [4, 2, 1100];
+  const inputs = {
+    h: testNumbers([T, D]),
+    w: testNumbers([V, D], 2),
+    y: tabulate([T], (t) => (t * 401) % V),
+    b: testNumbers([V], 3),
+  };
+  const header = 'fn f(h: f32[T, D], w: f32[V, D], y: ix(V)[T], b: f32[V])';
+  const logits = 'sum d: h[t, d] * w[v, d]';
+
+  /** Whether what has an element for each row and logit is stored. */
+  function isStored(graph: Graph): boolean {
+    return largestResult(graph) >= T * V;
+  }
+
+  test.each([
+    ['of a product', `for t: logsumexp(for v: ${logits})`],
+    ['with targets', `{ let x[t, v] = ${logits}  for t: loss.cross_entropy(x[t], y[t]) }`],
+    ['with a cap and a bias', `for t: logsumexp(for v: soft_cap(b[v] + (${logits}), 3))`],
+    ['of logits that are not all allowed', `for t: logsumexp(for v: if b[v] < 0 then ${logits} else -1e30)`],
+    [
+      'beside their squares',
+      `{ let x[t, v] = ${logits}  for t: loss.cross_entropy(x[t], y[t]) + loss.z_loss(x) }`,
+    ],
+  ])('%s store no logits', (_, body) => {
+    const graph = optimized(`import loss\n${header} -> f32[T] = ${body.replaceAll('  ', '\n')}`, inputs);
+    expect(nodesOf(graph, 'softmaxSum')).toHaveLength(1);
+    expect(isStored(graph), printGraph(graph)).toBe(false);
+  });
+
+  test.each([
+    [
+      'whose logits are wanted too',
+      'f32[T]',
+      `{ let x[t, v] = ${logits}  for t: logsumexp(x[t]) + (sum v: x[t, v]) }`,
+    ],
+    ['over the rows', 'f32[V]', `for v: logsumexp(for t: ${logits})`],
+    ['of logits that were there', 'f32[T]', 'for t: logsumexp(for v: b[v] * b[y[t]])'],
+  ])('%s stay as they are', (_, type, body) => {
+    const graph = optimized(`${header} -> ${type} = ${body.replaceAll('  ', '\n')}`, inputs);
+    expect(nodesOf(graph, 'softmaxSum')).toEqual([]);
+  });
+
+  test('of few rows stay as they are', () => {
+    const few = { ...inputs, h: testNumbers([2, D]), y: tabulate([2], () => 7) };
+    const graph = optimized(`${header} -> f32[T] = for t: logsumexp(for v: ${logits})`, few);
+    expect(nodesOf(graph, 'softmaxSum')).toEqual([]);
+  });
+});
+
 describe('looked-up experts', () => {
   const [T, D, F, E, K] = [6, 8, 16, 4, 2];
   const weights = (seed: number) => testNumbers([E, F, D], seed);

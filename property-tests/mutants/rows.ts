@@ -61,6 +61,20 @@ export const rowMutants: ByFile = {
           'softmax.ricci: blind S=2,U=600,A=4',
         ],
       ],
+      'tiled-softmax-sum.ts': [
+        [
+          'forgets how large the logits of a tile are',
+          "applied('mul', part(parts.total), kept)",
+          'part(kept === undefined ? parts.top : parts.total)',
+          'softmax.ricci: vocabulary B=2,T=3,D=4,V=1100',
+        ],
+        [
+          'weighs what is behind the last column',
+          "masked(isSeen, apply('exp', 'f32', difference), constant(0, 'f32'))",
+          "apply('exp', 'f32', difference)",
+          'softmax.ricci: no_logits T=4,D=4,V=1030',
+        ],
+      ],
       'row-cluster.ts': [
         [
           'takes another of a few numbers',

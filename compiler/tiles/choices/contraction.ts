@@ -36,8 +36,7 @@ function firstWhole(
   if (isThin(problem))
     return isFolded(problem, device) ? softwareTiles(problem, device) : firstThin(problem, device);
   if (!isWorthTiling(problem, device)) return undefined;
-  if (device.core !== undefined) return coreTiles(problem, device);
-  return device.software ? softwareTiles(problem, device) : workgroupTiles(problem, device);
+  return firstTiles(problem, device);
 }
 
 // ── in two ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -207,6 +206,11 @@ function groupedRounds(
 /** Rows of an expert that a workgroup of a core has at most. */
 const mostGroupedRows = 256;
 
+export function firstTiles(problem: ContractionProblem, device: DeviceProfile): TilesChoice {
+  if (device.core !== undefined) return coreTiles(problem, device);
+  return device.software ? softwareTiles(problem, device) : workgroupTiles(problem, device);
+}
+
 /** The block of a core, in registers, and how often a workgroup takes one. */
 function coreTiles(problem: ContractionProblem, device: DeviceProfile): TilesChoice {
   const { rows, node } = problem;
@@ -315,7 +319,7 @@ function workgroupTiles(
 /** Results that an invocation keeps in registers at most: more take seconds to compile. */
 const mostResults = 256;
 
-function allTiles(problem: ContractionProblem, device: DeviceProfile): readonly TilesChoice[] {
+export function allTiles(problem: ContractionProblem, device: DeviceProfile): readonly TilesChoice[] {
   const { node, reduced } = problem;
   if (node.grouped !== undefined && reduced.extent === 0) return [];
   if (node.grouped !== undefined && device.core !== undefined) return tilesOfExperts(problem, device);

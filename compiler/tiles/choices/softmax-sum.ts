@@ -1,16 +1,19 @@
 /** How softmax-weighted sums may be streamed. */
 import type { DeviceProfile } from '../device-profile.ts';
+import type { ContractionProblem } from '../schedules/contraction.ts';
 import { canPanel } from '../schedules/panels.ts';
 import { componentsOf, type SoftmaxProblem } from '../schedules/softmax-sum.ts';
 import type { ChoiceOf } from './choice.ts';
 import { type Choosing, powerFor } from './choosing.ts';
+import { allTiles, firstTiles as firstOfProduct } from './contraction.ts';
 
-export type SoftmaxForm = 'stream' | 'blocked';
+export type SoftmaxForm = 'stream' | 'blocked' | 'tiles';
 type StreamChoice = ChoiceOf<'stream'>;
 
 export const softmaxChoices: Choosing<SoftmaxProblem, ChoiceOf<SoftmaxForm>> = {
   first: (problem, device) => {
-    const { separated, rows, batch } = problem;
+    const { separated, rows, batch, logits } = problem;
+    if (logits !== undefined) return firstTiles(logits, device);
     const { core, software, subgroupSize } = device;
     // A core has so many rows at once that what it reads of the streamed axis serves several.
     const own = core !== undefined && rows.extent >= core.streamed.rows ? core.streamed.rows : 1;
@@ -27,8 +30,9 @@ export const softmaxChoices: Choosing<SoftmaxProblem, ChoiceOf<SoftmaxForm>> = {
       lanes: lanes !== undefined,
     };
   },
-  all: (problem, device) =>
-    [1, 2, 4]
+  all: (problem, device) => [
+    ...tilesOf(problem, device),
+    ...[1, 2, 4]
       .filter((rows) => rows === 1 || rows < 2 * problem.rows.extent)
       .flatMap((rows) => [
         ...blockedSums(problem, rows, device),
@@ -36,7 +40,37 @@ export const softmaxChoices: Choosing<SoftmaxProblem, ChoiceOf<SoftmaxForm>> = {
           ? []
           : [...plainStreams(problem, rows, device), ...streamsOverLanes(problem, rows, device)]),
       ]),
+  ],
 };
+
+// ── in tiles of logits ─────────────────────────────────────────────────────────────────────────────────────
+
+/** Tiles whose rows are reduced by who has them: invocations, subgroups, or through workgroup memory. */
+function tilesOf({ logits }: SoftmaxProblem, device: DeviceProfile): readonly ChoiceOf<'tiles'>[] {
+  if (logits === undefined) return [];
+  return allTiles(logits, device).filter((choice) => canReduce(choice, device));
+}
+
+function canReduce({ threadRows, threadColumns }: ChoiceOf<'tiles'>, device: DeviceProfile): boolean {
+  if (threadColumns === 1 || (threadRows === 1 && threadColumns === device.subgroupSize)) return true;
+  return !device.software && 4 * threadRows * threadColumns <= device.maxWorkgroupBytes;
+}
+
+/**
+ * As of a product that is stored, but with no more columns of threads than can reduce a row among themselves,
+ * of wide rows, since something is stored of each, and with registers left for the logits beside the sums.
+ */
+function firstTiles(logits: ContractionProblem, device: DeviceProfile): ChoiceOf<'tiles'> {
+  const whole = firstOfProduct(logits, device);
+  const threadColumns = canReduce(whole, device) ? whole.threadColumns : (device.subgroupSize ?? 1);
+  const columns = Math.max(whole.columns, fewestColumns / threadColumns);
+  return { ...whole, threadColumns, columns, rows: Math.min(whole.rows, mostLogits / columns) };
+}
+
+const fewestColumns = 16;
+const mostLogits = 128;
+
+// ── streamed ───────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Rows that a key is to be multiplied with at least, or copying the keys takes longer than it saves. */
 const fewestBlockedRows = 16;

@@ -58,7 +58,7 @@ export function scheduleContraction(
     case 'tiles':
       return owningWords(problem, context, (own) =>
         own.node.grouped === undefined || context.device.core === undefined
-          ? contractionSteps(own, tilesOf(choice), context)
+          ? contractionSteps(own, choice, context)
           : [groupedOnCore(own, own.node.grouped, choice, context)],
       );
     case 'thin':
@@ -170,11 +170,44 @@ interface Rows {
   readonly extra: readonly TileExpression[];
 }
 
-function contractionSteps(
+/** The results of a workgroup, along axes 0 (rows) and 1 (columns) of a tile. */
+export interface Results {
+  readonly rows: TileAxis;
+  readonly columns: TileAxis;
+  /** Iterators of the node's axes. */
+  readonly iterators: readonly TileExpression[];
+  /** Finished. */
+  readonly value: TileExpression;
+  /** Where there is such a row, and such a column. */
+  readonly isRow: TileExpression | undefined;
+  readonly isColumn: TileExpression | undefined;
+  /** Which columns of all tiles these are, and how many there are. */
+  readonly group: TileExpression;
+  readonly groups: number;
+}
+
+/** What is done with results. */
+export type Ending = (results: Results) => readonly TileStatement[];
+
+function storing({ result }: ReductionNode): Ending {
+  return ({ rows, columns, iterators, value, isRow, isColumn }) => [
+    store(
+      result,
+      [rows, columns],
+      flatten(iterators.slice(0, result.shape.length), result.shape),
+      value,
+      both(isRow, isColumn),
+    ),
+  ];
+}
+
+export function contractionSteps(
   problem: ContractionProblem,
-  tiles: Tiles,
+  choice: ChoiceOf<'tiles'>,
   context: ScheduleContext,
+  ending = storing(problem.node),
 ): readonly ScheduledStep[] {
+  const tiles = tilesOf(choice);
   const { node, contraction, batch, rows, columns, reduced } = problem;
   const rank = node.result.shape.length;
   const total = rank + node.reduce.extents.length;
@@ -275,13 +308,13 @@ function contractionSteps(
         },
         (k) => feed[tiles.staging](fed, tiles, layout, k, left, right),
       ),
-      store(
-        node.result,
-        [layout.rows, layout.columns],
-        flatten(outputs.slice(0, rank), node.result.shape),
-        finish === undefined ? value : lowered(finish, outputs, value),
-        both(source.mask(0), below(column(1), constant(columns.extent))),
-      ),
+      ...ending({
+        ...{ rows: layout.rows, columns: layout.columns, iterators: outputs },
+        value: finish === undefined ? value : lowered(finish, outputs, value),
+        isRow: source.mask(0),
+        isColumn: below(column(1), constant(columns.extent)),
+        ...{ group: grid(2, groups), groups },
+      }),
     ],
   });
   return panels === undefined ? [kernel] : [panels.pack, kernel];

@@ -57,8 +57,10 @@ import type { TileAxis, TileStatement } from '../tile-program.ts';
 import { type AxisClass, axisClass, iteratorsAt } from './axis-class.ts';
 import { blockedKernel } from './blocked-softmax-sum.ts';
 import { elementCount, type ScheduleContext } from './context.ts';
+import type { ContractionProblem } from './contraction.ts';
 import { sharesWords, widened } from './narrow-result.ts';
 import { panelsOf } from './panels.ts';
+import { logitsProblem, scheduleTiledSum } from './tiled-softmax-sum.ts';
 
 /**
  * The lowest finite f32: no finite logit is below it, and exp(hidden − x) is 0, where that of −∞ − (−∞) would
@@ -74,7 +76,8 @@ export function scheduleSoftmaxSum(
   choice: ChoiceOf<SoftmaxForm>,
   context: ScheduleContext,
 ): readonly ScheduledStep[] {
-  const { node } = problem;
+  const { node, logits } = problem;
+  if (choice.form === 'tiles') return scheduleTiledSum(node, logits!, choice, context);
   if (!sharesWords(node.result)) return streamingKernels(problem, choice, context);
   return widened(node.result, context, (wide) =>
     streamingKernels({ ...problem, node: { ...node, result: wide } }, choice, context),
@@ -115,6 +118,8 @@ export interface SoftmaxProblem {
   readonly values: AxisClass;
   /** Of the score. */
   readonly depth: number;
+  /** The logits as a product, where there are no values but the weights. */
+  readonly logits: ContractionProblem | undefined;
 }
 
 export function softmaxProblem(node: SoftmaxSumNode, context: ScheduleContext): SoftmaxProblem {
@@ -141,6 +146,7 @@ export function softmaxProblem(node: SoftmaxSumNode, context: ScheduleContext): 
     rows: axisClass(rowAxes.filter(isShared), extents, scalars, context, ends),
     values: axisClass(node.valueAxes, extents, [node.value], context, ends),
     depth,
+    logits: logitsProblem(node, context),
   };
 }
 
@@ -161,7 +167,7 @@ export function componentsOf({ values }: Pick<SoftmaxProblem, 'values'>, device:
 
 function streamingKernels(
   problem: SoftmaxProblem,
-  choice: ChoiceOf<SoftmaxForm>,
+  choice: ChoiceOf<'stream' | 'blocked'>,
   context: ScheduleContext,
 ): readonly ScheduledStep[] {
   const { node, separated, batch, rows, values, depth } = problem;

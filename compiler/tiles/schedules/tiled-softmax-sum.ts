@@ -1,0 +1,102 @@
+/**
+ * Sums of exponentials that weigh nothing, of logits that are a product: those of a vocabulary. Tiles are
+ * those of any product, but what is left of a row of a tile is its largest logit and the sum of exponentials
+ * relative to that; a second step puts the tiles of a row together, in order (Milakov and Gimelshein, "Online
+ * normalizer calculation for softmax", 2018). The logits themselves stay in registers.
+ */
+import type { ComputeNode, Scalar, SoftmaxSumNode, Tensor } from '../../graph/graph.ts';
+import { apply as applied, iterator, iterators, load } from '../../graph/scalar.ts';
+import { type Product, productOfLogits } from '../../optimize/contraction.ts';
+import type { ChoiceOf } from '../choices/choice.ts';
+import { lowerScalar } from '../lower-scalar.ts';
+import type { ScheduledStep } from '../scheduled.ts';
+import { define, reduceTiles, register, store } from '../tile-builder.ts';
+import { apply, both, constant, coordinate, element, flatten, masked } from '../tile-expression.ts';
+import type { ScheduleContext } from './context.ts';
+import { type ContractionProblem, contractionProblem, contractionSteps, type Ending } from './contraction.ts';
+
+type Partial = SoftmaxSumNode & { readonly partial: NonNullable<SoftmaxSumNode['partial']> };
+
+/** Undefined where values are weighed, or logits are no product whose columns are what is streamed. */
+export function logitsProblem(
+  node: SoftmaxSumNode,
+  context: ScheduleContext,
+): ContractionProblem | undefined {
+  if (!isPartial(node) || node.value.op !== 'constant') return undefined;
+  const product: Product | undefined = productOfLogits(node);
+  return product && contractionProblem(product.node, product.contraction, context);
+}
+
+function isPartial(node: SoftmaxSumNode): node is Partial {
+  return node.partial !== undefined;
+}
+
+export function scheduleTiledSum(
+  node: SoftmaxSumNode,
+  logits: ContractionProblem,
+  choice: ChoiceOf<'tiles'>,
+  context: ScheduleContext,
+): readonly ScheduledStep[] {
+  if (!isPartial(node)) throw new Error(`${node.result.name} is no part of a softmax`);
+  const { shape, ends, name } = node.result;
+  const groups = Math.ceil(logits.columns.extent / (choice.threadColumns * choice.columns));
+  const temporary = (what: string) =>
+    context.temporary(`${name}_${what}`, {
+      ...{ dtype: 'f32', shape: [groups, ...shape] },
+      ...(ends && { ends: [undefined, ...ends] }),
+    });
+  const parts = { top: temporary('tops'), total: temporary('totals') };
+  const tiles = contractionSteps(logits, choice, context, leavingParts(node, parts, context));
+  return [...tiles, ...together(node, parts, groups).flatMap(context.node)];
+}
+
+interface Parts {
+  readonly top: Tensor;
+  readonly total: Tensor;
+}
+
+function leavingParts({ partial, visible, result }: Partial, parts: Parts, context: ScheduleContext): Ending {
+  return ({ rows, columns, iterators: at, value, isRow, isColumn, group }) => {
+    const pair = [coordinate(0, rows.extent), coordinate(1, columns.extent)];
+    const row = pair.slice(0, 1);
+    const isSeen = both(
+      isColumn,
+      visible && lowerScalar(visible, { tensors: context.tensors, iterators: at }),
+    );
+    const lowest = constant(partial.lowest, 'f32');
+    const difference = apply('sub', 'f32', element('logit', 'f32', pair), element('top', 'f32', row));
+    const leave = (tensor: Tensor, tile: string) => {
+      const place = flatten([group, ...at.slice(0, result.shape.length)], tensor.shape);
+      return store(tensor, [rows], place, element(tile, 'f32', row), isRow);
+    };
+    return [
+      define(register('logit', 'f32', [rows, columns]), masked(isSeen, value, lowest)),
+      reduceTiles('max', ['logit'], ['largest']),
+      define(register('top', 'f32', [rows]), apply('max', 'f32', element('largest', 'f32', row), lowest)),
+      define(
+        register('weight', 'f32', [rows, columns]),
+        masked(isSeen, apply('exp', 'f32', difference), constant(0, 'f32')),
+      ),
+      reduceTiles('sum', ['weight'], ['total']),
+      leave(parts.top, 'top'),
+      leave(parts.total, 'total'),
+    ];
+  };
+}
+
+/** The largest top, and the totals relative to it. */
+function together({ partial, result, value }: Partial, parts: Parts, groups: number): readonly ComputeNode[] {
+  const rank = result.shape.length;
+  const own = iterators(rank);
+  const part = (tensor: Tensor) => load(tensor, [iterator(rank), ...own]);
+  const kept = applied('exp', applied('sub', part(parts.top), load(partial.top, own)));
+  const compute = (into: Tensor, body: Scalar, combiner?: 'max' | 'sum'): ComputeNode => ({
+    ...{ kind: 'compute', result: into, body, grouped: undefined },
+    reduce: combiner && { combiner, extents: [groups], finish: undefined },
+  });
+  return [
+    compute(partial.top, part(parts.top), 'max'),
+    compute(partial.total, applied('mul', part(parts.total), kept), 'sum'),
+    compute(result, applied('mul', load(partial.total, own), value)),
+  ];
+}
