@@ -1,14 +1,17 @@
 /**
- * Packages of bounded sizes beside those compiled for one size, in WebAssembly on one thread: `npm run
- * bench:symbolic -- [CASE…] [--json]`. `RESULTS.md` records what it printed.
+ * Packages of bounded sizes beside those compiled for one size, in WebAssembly on one thread, or on the
+ * adapter: `npm run bench:symbolic -- [CASE…] [--wgsl] [--json]`. `RESULTS.md` records what it printed.
  */
 import { join } from 'node:path';
 import { describeEntry } from '../compiler/lower/entry.ts';
-import { checkFile, compileWasm, type Lowered, lower } from '../driver/compile.ts';
+import { checkFile, compileFor, compileWasm, type Instance, type Lowered, lower } from '../driver/compile.ts';
 import { packageRoot } from '../driver/package-root.ts';
 import { randomInput } from '../driver/random-inputs.ts';
 import { wasmDeviceHere } from '../runtime/wasm/features.ts';
 import { loadWasm } from '../runtime/wasm/load.ts';
+import { openAdapter } from '../runtime/webgpu/adapter.ts';
+import { openDevice } from '../runtime/webgpu/device.ts';
+import { loadPackage } from '../runtime/webgpu/execute.ts';
 import { type TensorData, tensorValues } from '../runtime/weights/tensor-data.ts';
 
 interface Bounded {
@@ -36,6 +39,34 @@ const rounds = 15;
 
 const names = process.argv.slice(2).filter((argument) => !argument.startsWith('-'));
 const json = process.argv.includes('--json');
+
+type Tensors = ReadonlyMap<string, TensorData>;
+
+interface Loaded {
+  readonly run: (inputs: Tensors) => Promise<Tensors>;
+  /** Once more, at the size of the last run. */
+  readonly again: () => Promise<void>;
+  readonly destroy: () => void;
+}
+
+const load = process.argv.includes('--wgsl') ? await onAdapter() : inWasm;
+
+async function inWasm(lowered: Lowered, instance: Instance): Promise<Loaded> {
+  const { run, compute, destroy } = await loadWasm(compileWasm(lowered, instance, wasmDeviceHere()).package, {
+    threads: 1,
+  });
+  return { run: async (inputs) => run(inputs), again: async () => compute(), destroy };
+}
+
+async function onAdapter(): Promise<typeof inWasm> {
+  const opened = await openDevice(await openAdapter());
+  process.once('beforeExit', opened.destroy);
+  return async (lowered, instance) => {
+    const compiled = compileFor(lowered, instance, opened.profile).package;
+    const { run, runOnDevice, destroy } = await loadPackage(compiled, opened);
+    return { run, again: runOnDevice, destroy };
+  };
+}
 
 const checked = checkFile(join(packageRoot, 'bench', 'cases.ricci'));
 if (checked.kind === 'rejected') throw new Error('cases.ricci is rejected');
@@ -69,11 +100,11 @@ async function measure({ name, entry, sizes, size }: Bounded): Promise<readonly 
     const inputs = new Map(
       describeEntry(program, entry).inputs.map((input) => [input.path, randomInput(input, own, 1)]),
     );
-    const [wanted, given] = [special.run(inputs), bounded.run(inputs)];
+    const [wanted, given] = [await special.run(inputs), await bounded.run(inputs)];
     const times = { own: Number.POSITIVE_INFINITY, bounded: Number.POSITIVE_INFINITY };
     for (let round = 0; round < rounds; round++) {
-      times.own = Math.min(times.own, processorTime(special.compute));
-      times.bounded = Math.min(times.bounded, processorTime(bounded.compute));
+      times.own = Math.min(times.own, await processorTime(special.again));
+      times.bounded = Math.min(times.bounded, await processorTime(bounded.again));
     }
     special.destroy();
     found.push({
@@ -95,12 +126,12 @@ async function loaded(of: {
   const instance = { ...of, inputDtypes: new Map() };
   const lowered = lower(checked as Exclude<typeof checked, { kind: 'rejected' }>, instance);
   if (lowered.kind === 'rejected') throw new Error(`${of.entry} is rejected`);
-  return loadWasm(compileWasm(lowered satisfies Lowered, instance, wasmDeviceHere()).package, { threads: 1 });
+  return load(lowered, instance);
 }
 
-function processorTime(run: () => void): number {
+async function processorTime(run: () => Promise<void>): Promise<number> {
   const before = process.cpuUsage();
-  run();
+  await run();
   const { user, system } = process.cpuUsage(before);
   return (user + system) / 1000;
 }

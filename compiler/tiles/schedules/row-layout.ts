@@ -29,9 +29,9 @@ export function rowLayout(
     vector: (extent) => {
       if (!device.software) return fours(extent, device);
       // In rows that an invocation has one of, places are looked for: of such long code there is one copy.
-      return results === 1 && isAlone && device.core === undefined
-        ? 1
-        : fours(extent / threadColumns, device);
+      if (results === 1 && isAlone && device.core === undefined) return 1;
+      // What is left behind the last whole step of all columns has a loop of its own.
+      return extent >= 4 * threadColumns ? fours(extent, device) : 1;
     },
   };
 }
