@@ -2,7 +2,7 @@
  * Sums of exponentials of a product become one streaming node, as in the cross-entropy over a vocabulary,
  * whose logits are then not stored. Over rows i… and the streamed axis u the pattern is
  *
- *     top   = max u: x
+ *     top   = max u: x                                         or the greatest of all devices' own
  *     total = sum u: exp(x − top)                              with any finish
  *
  * where x is computed from a product that nothing reads but these two, and whoever looks up few of its
@@ -24,6 +24,7 @@ import { results } from '../graph/graph.ts';
 import {
   apply,
   float,
+  integer,
   iterator,
   iterators,
   iteratorsOf,
@@ -82,9 +83,9 @@ function streamed(
   newTensor: NewTensor,
 ): Graph | undefined {
   const { shape, name } = sum.result;
-  const pattern = logSumOf(sum, { definitions: definitionsOf(graph), readers: new Map(), simplify });
+  const pattern = logSumOf(sum, graph, simplify);
   if (pattern === undefined) return undefined;
-  const { top, score, x } = pattern;
+  const { top, whole, score, x } = pattern;
   const streams = new Set([top.result.id, sum.result.id]);
   const apart = { ...graph, nodes: withLookupsApart(graph.nodes, score, newTensor) };
   const around = { definitions: definitionsOf(apart), readers: uses(apart), simplify };
@@ -108,7 +109,7 @@ function streamed(
   if (productOfLogits(node) === undefined) return undefined;
   const replaced = new Map<TensorId, readonly Node[]>([
     [top.result.id, [node, wholeTop(top, parts)]],
-    [sum.result.id, [wholeTotal(around.definitions.get(sum.result.id)!, top.result, parts)]],
+    [sum.result.id, [wholeTotal(around.definitions.get(sum.result.id)!, whole, parts)]],
   ]);
   return { ...apart, nodes: apart.nodes.flatMap((each) => replaced.get(results(each)[0]!.id) ?? [each]) };
 }
@@ -121,10 +122,10 @@ function wholeTop(top: ComputeNode, parts: PartialSoftmax): ComputeNode {
   return { ...top, body, reduce: undefined };
 }
 
-/** Relative to the top as it is, which makes NaN of infinities as the sum does. */
-function wholeTotal(sum: ComputeNode, top: Tensor, parts: PartialSoftmax): ComputeNode {
-  const own = iterators(top.shape.length);
-  const kept = apply('exp', apply('sub', load(parts.top, own), load(top, own)));
+/** Relative to the whole top, which makes NaN of infinities as the sum does. */
+function wholeTotal(sum: ComputeNode, whole: Tensor, parts: PartialSoftmax): ComputeNode {
+  const own = iterators(whole.shape.length);
+  const kept = apply('exp', apply('sub', load(parts.top, own), load(whole, own)));
   return mapOf(sum, apply('mul', load(parts.total, own), kept));
 }
 
@@ -132,30 +133,37 @@ function wholeTotal(sum: ComputeNode, top: Tensor, parts: PartialSoftmax): Compu
 
 interface LogSum {
   readonly top: ComputeNode;
+  /** The top, or the greatest of those of all devices. */
+  readonly whole: Tensor;
   readonly x: Scalar;
   /** The product that x is computed from. */
   readonly score: ComputeNode;
 }
 
-function logSumOf(sum: ComputeNode, around: Surroundings): LogSum | undefined {
+function logSumOf(sum: ComputeNode, graph: Graph, simplify: Simplifier): LogSum | undefined {
   const streamed = sum.result.shape.length;
-  const exponential = around.simplify(unfolded(sum.body, around));
+  const around: Surroundings = { definitions: definitionsOf(graph), readers: new Map(), simplify };
+  const exponential = simplify(unfolded(sum.body, around));
   if (exponential.op !== 'apply' || exponential.function !== 'exp') return undefined;
   const [difference] = exponential.operands;
   if (difference?.op !== 'apply' || difference.function !== 'sub') return undefined;
   const [x, topLoad] = difference.operands as [Scalar, Scalar];
-  const top = topLoad.op === 'load' ? around.definitions.get(topLoad.tensor) : undefined;
-  if (topLoad.op !== 'load' || top?.reduce?.combiner !== 'max' || top.reduce.finish !== undefined)
-    return undefined;
+  if (topLoad.op !== 'load') return undefined;
+  const exchange = graph.nodes.find((node) => node.kind === 'exchange' && node.result.id === topLoad.tensor);
+  const isOfDevices =
+    exchange?.kind === 'exchange' && exchange.verb === 'all_reduce' && exchange.combiner === 'max';
+  const top = around.definitions.get(isOfDevices ? exchange.source : topLoad.tensor);
+  if (top?.reduce?.combiner !== 'max' || top.reduce.finish !== undefined) return undefined;
   const isOfSame =
     topLoad.subscripts.every((part, axis) => part.op === 'iterator' && part.axis === axis) &&
     `${top.result.shape}; ${top.reduce.extents}` === `${sum.result.shape}; ${sum.reduce!.extents}`;
-  if (!isOfSame || around.simplify(unfolded(top.body, around)) !== x) return undefined;
+  if (!isOfSame || simplify(unfolded(top.body, around)) !== x) return undefined;
+  const whole = isOfDevices ? exchange.result : top.result;
   const score = loadsOf(x)
     .filter(({ subscripts }) => subscripts.some((part) => iteratorsOf(part).has(streamed)))
     .map(({ tensor }) => around.definitions.get(tensor))
     .find((node) => node?.reduce?.combiner === 'sum' && node.grouped === undefined);
-  return score && { top, x, score };
+  return score && { top, whole, x, score };
 }
 
 // ── what is looked up ──────────────────────────────────────────────────────────────────────────────────────
@@ -196,9 +204,12 @@ function withLookupsApart(nodes: readonly Node[], score: ComputeNode, newTensor:
 function lookup(read: Load, score: ComputeNode, extents: readonly number[], newTensor: NewTensor) {
   const axes = [...new Set(read.subscripts.flatMap((part) => [...iteratorsOf(part)]))].sort((a, b) => a - b);
   const rank = score.result.shape.length;
-  const places = read.subscripts.map((part) =>
-    substituteIterators(part, (axis) => iterator(axes.indexOf(axis))),
-  );
+  const { shape } = score.result;
+  // A choice around the look-up may be what keeps it in range.
+  const places = read.subscripts.map((part, dim) => {
+    const place = substituteIterators(part, (axis) => iterator(axes.indexOf(axis)));
+    return apply('max', apply('min', place, integer(shape[dim]! - 1)), integer(0));
+  });
   const moved = (scalar: Scalar) =>
     substituteIterators(scalar, (axis) => places[axis] ?? iterator(axes.length + axis - rank));
   const { name, dtype } = score.result;

@@ -10,13 +10,10 @@ import { results } from '../graph/graph.ts';
 import { loadsOf } from '../graph/scalar.ts';
 import { elementCount } from '../graph/tensor-type.ts';
 import { allNodes } from '../graph/uses.ts';
-import { entryPlacements } from '../lower/entry-placements.ts';
-import { lowerEntry } from '../lower/lower-entry.ts';
-import { checkText, evaluateForTest, lowerText, testNumbers } from '../lower/testing.ts';
-import { localize } from '../partition/localize.ts';
-import { place } from '../partition/place.ts';
+import { evaluateForTest, lowerText, testNumbers } from '../lower/testing.ts';
 import { lookedUpBound } from '../tiles/schedules/softmax-sum.ts';
 import { optimize } from './passes.ts';
+import { optimizedDeviceGraph } from './testing.ts';
 
 const programs = readFileSync(
   join(import.meta.dirname, '../../property-tests/programs/sequence.ricci'),
@@ -26,15 +23,8 @@ const programs = readFileSync(
 const devices = 3;
 const mesh: Mesh = { axes: [{ name: 'sp', size: devices }] };
 
-/** The program of one device, optimized. */
 function deviceGraph(entry: string, sizes: Readonly<Record<string, number>>): Graph {
-  const program = checkText(programs);
-  const given = new Map(Object.entries({ ...sizes, sp: devices }));
-  const lowered = lowerEntry(program, entry, { sizes: given, inputDtypes: new Map() });
-  if ('diagnostics' in lowered) throw new Error(lowered.diagnostics[0]!.message);
-  const placed = place(lowered.graph, { mesh, ...entryPlacements(program, entry) });
-  if (placed.kind === 'misplaced') throw new Error(placed.faults[0]!.message);
-  return optimize(localize(placed.placed).graph);
+  return optimizedDeviceGraph(programs, entry, sizes, mesh);
 }
 
 function streaming(graph: Graph): readonly SoftmaxSumNode[] {

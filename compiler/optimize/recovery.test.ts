@@ -1,4 +1,6 @@
 /** What programs written plainly become: the forms that the kernels of the later stages are made for. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { ComputeNode, Graph, Node, SoftmaxSumNode } from '../graph/graph.ts';
 import { results } from '../graph/graph.ts';
@@ -11,6 +13,7 @@ import {
 } from '../lower/testing.ts'; // biome-ignore format: one import a file
 import { contractionOf } from './contraction.ts';
 import { optimize } from './passes.ts';
+import { optimizedDeviceGraph } from './testing.ts';
 
 /** Of f32 constants folded, and of sums in another order. */
 const tolerance = 1e-6;
@@ -204,6 +207,22 @@ describe('logarithms of sums of exponentials', () => {
   ])('%s stay as they are', (_, type, body) => {
     const graph = optimized(`${header} -> ${type} = ${body.replaceAll('  ', '\n')}`, inputs);
     expect(nodesOf(graph, 'softmaxSum')).toEqual([]);
+  });
+
+  test('of logits that devices have parts of', () => {
+    const text = readFileSync(
+      join(import.meta.dirname, '../../property-tests/programs/sharded.ricci'),
+      'utf8',
+    );
+    const mesh = {
+      axes: [
+        { name: 'dp', size: 1 },
+        { name: 'tp', size: 2 },
+      ],
+    };
+    const graph = optimizedDeviceGraph(text, 'cross_entropy', { T, D, V: 2 * V }, mesh);
+    expect(nodesOf(graph, 'softmaxSum')).toHaveLength(1);
+    expect(isStored(graph), printGraph(graph)).toBe(false);
   });
 
   test('of few rows stay as they are', () => {

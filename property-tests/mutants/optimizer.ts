@@ -208,28 +208,46 @@ export const optimizerMutants: { readonly [P in PassName]: readonly Mutant[] | P
       'sequence.ricci: around sp=2,gpu=2,S=8,G=2,R=2,A=2',
     ],
   ),
-  'recover-log-sums': inFile(
-    'compiler/optimize/recover-log-sums.ts',
-    'small-programs',
-    [
-      'looks the logit of another target up',
-      'iterator(axes.indexOf(axis))',
-      'iterator(0 * axes.indexOf(axis))',
-      'softmax.ricci: vocabulary B=2,T=3,D=4,V=1100',
-    ],
-    [
-      'takes any top for that of the logits',
-      '!isOfSame || around.simplify(unfolded(top.body, around)) !== x',
-      '!isOfSame',
-      'adversarial.ricci: other_largest T=4,D=4,V=1100',
-    ],
-    [
-      'has a logit where there is none',
-      "apply('select', isNone, float(Number.NEGATIVE_INFINITY), load(parts.top, own))",
-      'load(parts.top, own)',
-      'softmax.ricci: no_logits T=4,D=4,V=1100',
-    ],
-  ),
+  'recover-log-sums': [
+    ...inFile(
+      'compiler/optimize/recover-log-sums.ts',
+      'small-programs',
+      [
+        'looks the logit of another target up',
+        'iterator(axes.indexOf(axis))',
+        'iterator(0 * axes.indexOf(axis))',
+        'softmax.ricci: vocabulary B=2,T=3,D=4,V=1100',
+      ],
+      [
+        'takes any top for that of the logits',
+        '!isOfSame || simplify(unfolded(top.body, around)) !== x',
+        '!isOfSame',
+        'adversarial.ricci: other_largest T=4,D=4,V=1100',
+      ],
+      [
+        'has a logit where there is none',
+        "apply('select', isNone, float(Number.NEGATIVE_INFINITY), load(parts.top, own))",
+        'load(parts.top, own)',
+        'softmax.ricci: no_logits T=4,D=4,V=1100',
+      ],
+    ),
+    ...inFile(
+      'compiler/optimize/recover-log-sums.ts',
+      'mesh-programs',
+      [
+        'leaves each device its own top',
+        "apply('sub', load(parts.top, own), load(whole, own))",
+        "apply('sub', load(parts.top, own), load(whole.id < 0 ? whole : parts.top, own))",
+        'sharded.ricci: cross_entropy tp=2,T=4,D=4,V=2200',
+      ],
+      [
+        'looks up what is on another device',
+        "return apply('max', apply('min', place, integer(shape[dim]! - 1)), integer(0));",
+        'return shape[dim] === undefined ? integer(0) : place;',
+        'sharded.ricci: cross_entropy tp=2,T=4,D=4,V=2200',
+      ],
+    ),
+  ],
   'recover-experts': inFile('compiler/optimize/recover-experts.ts', 'kernels', [
     'groups by the wrong tensor',
     'return { ...node, body, grouped: { pick, order: order.id, offsets: offsets.id, experts, axes } };',
