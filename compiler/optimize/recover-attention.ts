@@ -5,21 +5,24 @@
  *     top    = max u: select(visible, x, −inf)
  *     total  = sum u: select(visible, exp(x − top), 0)
  *     p      = select(visible, exp(x − top) / total, 0)        guarded or not for rows that see nothing
- *     result = sum u: p · value
+ *     result = sum u: p · value                                with any finish
  *
  * however the parts are cut into nodes: maps between are unfolded first. x is any expression; where it is
  * computed from a sum that nothing else reads, that sum becomes the score, which is then never stored. Where
  * anything else reads p it is stored anyway, and the sum stays as it is.
  */
-import type { ComputeNode, Graph, Node, Scalar, SoftmaxSumNode, TensorId } from '../graph/graph.ts';
+import type { ComputeNode, Graph, Node, Scalar, SoftmaxSumNode, Tensor, TensorId } from '../graph/graph.ts';
 import {
   apply,
   boolean,
   float,
   iterator,
+  iterators,
   iteratorsOf,
   type Load,
+  load,
   loadsOf,
+  mapScalar,
   reduced,
   substituteIterators,
   substituteLoads,
@@ -28,23 +31,34 @@ import { type Use, uses } from '../graph/uses.ts';
 import { factorsOf, product as productOf } from './contraction.ts';
 import { createInterner } from './expressions/interner.ts';
 import { asStored, inlineInScalar } from './inline.ts';
-import { boundsOf, inLoopsFirst, loopCounts } from './nodes.ts';
+import { boundsOf, greatestId, inLoopsFirst, loopCounts } from './nodes.ts';
 import { type Simplifier, simplifierOf } from './simplify.ts';
 import { workOf } from './work.ts';
 
 export function recoverAttention(graph: Graph): Graph {
   const readers = uses(graph);
+  let nextId = greatestId(graph) + 1;
   return inLoopsFirst(graph, (inner, outer) => {
     const definitions = new Map<TensorId, ComputeNode>();
-    const nodes = inner.nodes.map((node): Node => {
-      if (node.kind !== 'compute') return node;
+    const nodes = inner.nodes.flatMap((node): readonly Node[] => {
+      if (node.kind !== 'compute') return [node];
       definitions.set(node.result.id, node);
       const interner = createInterner();
       const simplifier = simplifierOf(boundsOf(node, loopCounts(outer)), interner);
-      return recovered(node, { definitions, readers, simplify: simplifier }) ?? node;
+      const found = recovered(node, { definitions, readers, simplify: simplifier });
+      if (found === undefined || node.reduce?.finish === undefined) return [found ?? node];
+      const result: Tensor = { ...node.result, id: nextId++, dtype: 'f32' };
+      return [{ ...found, result }, mapOf(node, load(result, iterators(result.shape.length)))];
     });
     return { ...inner, nodes };
   });
+}
+
+/** The reduction's finish, of a value that is there. */
+export function mapOf(node: ComputeNode, value: Scalar): ComputeNode {
+  const finish = node.reduce?.finish ?? reduced('f32');
+  const body = mapScalar(finish, (part) => (part.op === 'reduced' ? value : part));
+  return { ...node, body, reduce: undefined };
 }
 
 /**
@@ -66,8 +80,7 @@ export interface Surroundings {
 
 function recovered(node: ComputeNode, around: Surroundings): SoftmaxSumNode | undefined {
   const { reduce, result } = node;
-  if (reduce?.combiner !== 'sum' || reduce.extents.length !== 1 || reduce.finish !== undefined)
-    return undefined;
+  if (reduce?.combiner !== 'sum' || reduce.extents.length !== 1) return undefined;
   const streamed = result.shape.length;
   const factors = factorsOf(node.body);
   for (const weight of factors) {

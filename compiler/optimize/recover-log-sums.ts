@@ -39,8 +39,8 @@ import { productOfLogits } from './contraction.ts';
 import { createInterner } from './expressions/interner.ts';
 import { inlineInScalar } from './inline.ts';
 import { boundsOf, extentsOf, greatestId, inLoopsFirst, loopCounts, product } from './nodes.ts';
-import { type Surroundings, scoreOf, unfolded } from './recover-attention.ts';
-import { lowestFloat, mapOf } from './recover-partial-attention.ts';
+import { mapOf, type Surroundings, scoreOf, unfolded } from './recover-attention.ts';
+import { lowestFloat } from './recover-partial-attention.ts';
 import { type Simplifier, simplifierOf } from './simplify.ts';
 
 /** Logits that are worth more launches than the product takes. */

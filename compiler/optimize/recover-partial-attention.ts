@@ -30,8 +30,6 @@ import {
   iteratorsOf,
   type Load,
   load,
-  mapScalar,
-  reduced,
   substituteIterators,
 } from '../graph/scalar.ts';
 import { readsOf, uses } from '../graph/uses.ts';
@@ -43,6 +41,7 @@ import {
   chosen,
   conjunction,
   isWorthStreaming,
+  mapOf,
   type Surroundings,
   scoreOf,
   unfolded,
@@ -263,13 +262,6 @@ function streamed(
     const next = replaced.get(results(one)[0]!.id) ?? one;
     return position === at ? [partial, next] : [next];
   });
-}
-
-/** The reduction's finish, of a value that is there. */
-export function mapOf(node: ComputeNode, value: Scalar): ComputeNode {
-  const finish = node.reduce?.finish ?? reduced('f32');
-  const body = mapScalar(finish, (part) => (part.op === 'reduced' ? value : part));
-  return { ...node, body, reduce: undefined };
 }
 
 /**

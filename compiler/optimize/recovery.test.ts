@@ -142,6 +142,14 @@ describe('sums weighted by a softmax', () => {
     expect(largestResult(graph)).toBeLessThan(S * S);
   });
 
+  test('before what is done with each of them', () => {
+    const node = streamed(`${header} -> f32[S, A] {
+      let p[s] = softmax(for u: sum a: q[s, a] * k[u, a])
+      for s, a: q[s, a] * (sum u: p[s, u] * v[u, a]) + 1
+    }`);
+    expect(node).toMatchObject({ extent: S, scoreExtents: [A] });
+  });
+
   test('stay as they are when the weights are wanted too', () => {
     const graph = optimized(
       `fn f(q: f32[S, A], k: f32[S, A], v: f32[S, A]) -> (f32[S, A], f32[S, S]) {

@@ -179,6 +179,12 @@ export const optimizerMutants: { readonly [P in PassName]: readonly Mutant[] | P
         'adversarial.ricci: scores_with_an_end S=5,A=7,U=3,B=11',
       ],
     ),
+    ...inFile('compiler/optimize/recover-attention.ts', 'mesh-programs', [
+      'forgets what came before',
+      "const finish = node.reduce?.finish ?? reduced('f32');",
+      "const finish = reduced('f32');",
+      'sequence.ricci: around sp=2,gpu=2,S=8,G=2,R=2,A=2',
+    ]),
   ],
   'recover-partial-attention': inFile(
     'compiler/optimize/recover-partial-attention.ts',
@@ -193,12 +199,6 @@ export const optimizerMutants: { readonly [P in PassName]: readonly Mutant[] | P
       'keeps the total of the block as it is',
       "apply('mul', blockOf(parts.total), kept(blockOf(parts.top), wholeBelow))",
       'blockOf(parts.total)',
-      'sequence.ricci: around sp=2,gpu=2,S=8,G=2,R=2,A=2',
-    ],
-    [
-      'forgets what came before',
-      "const finish = node.reduce?.finish ?? reduced('f32');",
-      "const finish = reduced('f32');",
       'sequence.ricci: around sp=2,gpu=2,S=8,G=2,R=2,A=2',
     ],
     [
