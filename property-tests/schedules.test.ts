@@ -81,6 +81,7 @@ test('as WGSL', async () => {
 /** Those that no program is long enough for. */
 test.each([
   'softmax.ricci: rows N=40,M=36',
+  'softmax.ricci: full S=3,G=1,R=1,A=132,U=9',
   'softmax.ricci: vocabulary B=2,T=2,D=4,V=1100',
   'softmax.ricci: vocabulary B=2,T=2,D=4,V=1100, on a GPU',
   'contractions.ricci: transposed_left M=16,K=2090,N=16, on a GPU',

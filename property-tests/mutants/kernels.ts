@@ -172,6 +172,12 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'mean',
       'adversarial.ricci: unseen S=5,U=33,A=4,B=4',
     ],
+    [
+      'takes the same part of a wide row again',
+      'lowered(separated.ofRow, at({ row, depth: sum(first, coordinate(1, held)) }))',
+      'lowered(separated.ofRow, at({ row, depth: coordinate(1, held) }))',
+      'softmax.ricci: full S=3,G=1,R=1,A=132,U=9',
+    ],
   ],
   'split-reduction.ts': [
     [

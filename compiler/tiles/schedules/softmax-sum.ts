@@ -71,6 +71,13 @@ export const hidden = -(2 - 2 ** -23) * 2 ** 127;
 /** Components of values that one invocation accumulates: more are split over the grid. */
 const mostComponents = 128;
 
+/** Components of a row's factor that are held in registers, all of them; otherwise a few at a time. */
+const mostHeld = 128;
+
+function heldOf(depth: number): number {
+  return depth <= mostHeld ? depth : [16, 12, 8, 4].find((held) => depth % held === 0)!;
+}
+
 export function scheduleSoftmaxSum(
   problem: SoftmaxProblem,
   choice: ChoiceOf<SoftmaxForm>,
@@ -127,7 +134,7 @@ export function softmaxProblem(node: SoftmaxSumNode, context: ScheduleContext): 
   const ends = endsOf(node);
   const scalars = [node.scoreBody, node.logit, node.value, ...(node.visible ? [node.visible] : [])];
   const depth = node.scoreExtents[0] ?? 1;
-  const separated = depth <= mostComponents && depth % 4 === 0 ? separate(node) : undefined;
+  const separated = depth % 4 === 0 ? separate(node) : undefined;
   const ofStreams = separated === undefined ? [node.scoreBody, node.value] : [separated.ofStream, node.value];
   const rowAxes = rowAxesOf(node);
   // Rows of one workgroup meet the same keys and values, so axes that those vary with are the grid's.
@@ -358,7 +365,7 @@ function streamingKernels(
       define(register('so_far', 'f32', [rowAxis]), constant(lowest, 'f32')),
       define(register('total', 'f32', [rowAxis]), constant(0, 'f32')),
       define(register('sum', 'f32', [rowAxis, wholeValues]), constant(0, 'f32')),
-      ...(separated === undefined
+      ...(separated === undefined || depth > mostHeld
         ? []
         : [
             define(
@@ -413,17 +420,31 @@ function scoreTiles(node: SoftmaxSumNode, separated: Score | undefined, parts: S
   const score = register('score', 'f32', [rowAxis, keys]);
   const depth = node.scoreExtents[0] ?? 1;
   if (separated !== undefined) {
-    return [
-      define(score, constant(0, 'f32')),
+    const held = heldOf(depth);
+    const ofStream = (first: TileExpression) =>
       define(
-        register('of_stream', 'f32', [dealt, whole(depth)]),
+        register('of_stream', 'f32', [dealt, whole(held)]),
         masked(
           isReal(u(0)),
-          lowered(separated.ofStream, at({ u: u(0), depth: coordinate(1, depth) })),
+          lowered(separated.ofStream, at({ u: u(0), depth: sum(first, coordinate(1, held)) })),
           constant(0, 'f32'),
         ),
-      ),
-      multiplyAccumulate('score', 'of_row', 'of_stream', 'nk'),
+      );
+    const ofRow = (first: TileExpression) =>
+      define(
+        register('of_row', 'f32', [rowAxis, whole(held)]),
+        lowered(separated.ofRow, at({ row, depth: sum(first, coordinate(1, held)) })),
+      );
+    const multiplied = multiplyAccumulate('score', 'of_row', 'of_stream', 'nk');
+    const bounds = {
+      ...{ from: constant(0), to: constant(depth), step: held, multipleOf: held },
+      range: { low: 0, high: depth - held },
+    };
+    return [
+      define(score, constant(0, 'f32')),
+      ...(held === depth
+        ? [ofStream(constant(0)), multiplied]
+        : [loop('d', bounds, (first) => [ofRow(first), ofStream(first), multiplied])]),
     ];
   }
   if (node.scoreExtents.length === 0) return [define(score, lowered(node.scoreBody, at({ row, u: u(1) })))];
