@@ -129,6 +129,24 @@ describe('the command line', () => {
     ['nothing to compile to', 'compile @model.ricci --entry f', 2, /nothing to do/],
     ['two things to compile to', 'compile @model.ricci --show types -o @p', 2, /--show writes no package/],
     ['an unknown stage', 'compile @model.ricci --show sass', 2, /Allowed choices are tree, types, graph/],
+    [
+      'a package of PTX',
+      'compile @model.ricci --entry square --size N=4 --target ptx -o @t',
+      2,
+      /no package of PTX can be run yet/,
+    ],
+    [
+      'a plan of PTX',
+      'compile @model.ricci --entry square --size N=4 --target ptx --show plan',
+      2,
+      /the target ptx has no plan yet/,
+    ],
+    [
+      'PTX of another target',
+      'compile @model.ricci --entry square --size N=4 --show ptx',
+      2,
+      /--show ptx: the target wgsl has no ptx/,
+    ],
     ['a trace of no kernels', 'run @model.ricci --target reference --trace @t', 2, /--trace times kernels/],
     [
       'a trace of no kernels',

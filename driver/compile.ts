@@ -1,4 +1,6 @@
 /** One way through: text, typed program, index graph, tile programs, kernels, executable package. */
+import { emitPtx, moduleText } from '../backends/cuda-ptx/emit/emit.ts';
+import type { PtxKernel, PtxTarget } from '../backends/cuda-ptx/emit/kernel.ts';
 import { emitWasm, type WasmModule } from '../backends/wasm/emit.ts';
 import { encodeModule } from '../backends/wasm/encode.ts';
 import { printModule } from '../backends/wasm/print.ts';
@@ -23,7 +25,7 @@ import { raiseGraph } from '../compiler/raise/raise-graph.ts';
 import type { Advice } from '../compiler/tiles/choices/advice.ts';
 import { printChoice } from '../compiler/tiles/choices/choice-text.ts';
 import { problemTitle } from '../compiler/tiles/choices/problem-title.ts';
-import type { DeviceProfile } from '../compiler/tiles/device-profile.ts';
+import { cudaDevice, type DeviceProfile } from '../compiler/tiles/device-profile.ts';
 import type { Rates } from '../compiler/tiles/device-rates.ts';
 import { printTileProgram } from '../compiler/tiles/print.ts';
 import { scheduleGraph } from '../compiler/tiles/schedule-graph.ts';
@@ -283,9 +285,32 @@ export function packageWasm(
   return { schedule, module, package: planned };
 }
 
+export interface CompiledPtx {
+  readonly schedule: ChosenSchedule;
+  readonly kernels: readonly PtxKernel[];
+  /** All of them. */
+  readonly module: string;
+}
+
+/** A module of PTX. There is no package of it yet: the emulator runs kernels one by one. */
+export function compilePtx(
+  lowered: ForDevice,
+  instance: Pick<Instance, 'advice' | 'rates'>,
+  target: PtxTarget,
+  progress: Progress = silent,
+): CompiledPtx {
+  const schedule = scheduled(lowered, instance, cudaDevice, progress);
+  const { programs, tensor, tensors } = kernelsOf(lowered, schedule);
+  progress('writing kernels', 0, 1);
+  const kernels = programs.map((program) => emitPtx(program, tensor));
+  checkElements(lowered.optimized, tensors.values());
+  progress('writing kernels', 1, 1);
+  return { schedule, kernels, module: moduleText(target, kernels) };
+}
+
 function scheduled(
   { optimized }: ForDevice,
-  { advice, rates }: Instance,
+  { advice, rates }: Pick<Instance, 'advice' | 'rates'>,
   device: DeviceProfile,
   progress: Progress,
 ): ChosenSchedule {
@@ -354,20 +379,32 @@ function showSchedule({ schedule: { chosen } }: Pick<Compiled, 'schedule'>): str
   return chosen.map(({ problem, choice }) => `${problemTitle(problem)}: ${printChoice(choice)}`).join('\n');
 }
 
+function showTiles({ schedule }: Pick<Compiled, 'schedule'>): string {
+  return programsOf(schedule.steps).map(printTileProgram).join('\n\n');
+}
+
 export const showDevice: {
-  readonly [S in Exclude<DeviceStage, 'wasm'>]: (compiled: Compiled) => string;
+  readonly [S in Exclude<DeviceStage, 'wasm' | 'ptx'>]: (compiled: Compiled) => string;
 } = {
   schedule: showSchedule,
-  tiles: ({ schedule }) => programsOf(schedule.steps).map(printTileProgram).join('\n\n'),
+  tiles: showTiles,
   wgsl: ({ kernels }) => kernels.map(({ name, code }) => `// ${name}\n${code}`).join('\n\n'),
   plan: (compiled) => JSON.stringify(compiled.package.manifest, undefined, 2),
 };
 
 export const showWasm: {
-  readonly [S in Exclude<DeviceStage, 'wgsl'>]: (compiled: CompiledWasm) => string;
+  readonly [S in Exclude<DeviceStage, 'wgsl' | 'ptx'>]: (compiled: CompiledWasm) => string;
 } = {
   schedule: showSchedule,
-  tiles: ({ schedule }) => programsOf(schedule.steps).map(printTileProgram).join('\n\n'),
+  tiles: showTiles,
   wasm: ({ module }) => printModule(module.code),
   plan: (compiled) => JSON.stringify(compiled.package.manifest, undefined, 2),
+};
+
+export const showPtx: {
+  readonly [S in Exclude<DeviceStage, 'wgsl' | 'wasm' | 'plan'>]: (compiled: CompiledPtx) => string;
+} = {
+  schedule: showSchedule,
+  tiles: showTiles,
+  ptx: ({ module }) => module,
 };

@@ -8,7 +8,7 @@ export const sourceStages = ['tree', 'types'] as const;
 /** An entry and its sizes. */
 export const graphStages = ['graph', 'source', 'optimized'] as const;
 /** A device to compile for; the text of its kernels is of one target. */
-export const deviceStages = ['schedule', 'tiles', 'wgsl', 'wasm', 'plan'] as const;
+export const deviceStages = ['schedule', 'tiles', 'wgsl', 'wasm', 'ptx', 'plan'] as const;
 
 export const stages = [...sourceStages, ...graphStages, ...deviceStages] as const;
 

@@ -1,17 +1,11 @@
 /** An entry as PTX, in the emulator, which refuses what a GPU might let pass. */
-import { emitPtx, moduleText } from '../backends/cuda-ptx/emit/emit.ts';
 import type { PtxKernel } from '../backends/cuda-ptx/emit/kernel.ts';
 import { type Argument, launch } from '../backends/cuda-ptx/emulator/launch.ts';
 import { parsePtx } from '../backends/cuda-ptx/parse.ts';
 import { type Command, expandSteps } from '../compiler/plan/expand.ts';
 import { planLaunches } from '../compiler/plan/plan-launches.ts';
 import { packedBytes } from '../compiler/plan/storage-bytes.ts';
-import { allTensors } from '../compiler/plan/storages.ts';
-import { cudaDevice } from '../compiler/tiles/device-profile.ts';
-import { scheduleGraph } from '../compiler/tiles/schedule-graph.ts';
-import type { ScheduledStep } from '../compiler/tiles/scheduled.ts';
-import type { TileProgram } from '../compiler/tiles/tile-program.ts';
-import type { Lowered } from '../driver/compile.ts';
+import { compilePtx, type Lowered } from '../driver/compile.ts';
 import type { Tensors } from './run-entry.ts';
 
 export interface PtxProgram {
@@ -20,12 +14,9 @@ export interface PtxProgram {
   readonly run: (inputs: Tensors) => Tensors;
 }
 
-export function ptxProgram({ optimized }: Pick<Lowered, 'optimized'>): PtxProgram {
-  const schedule = scheduleGraph(optimized, cudaDevice);
-  const tensors = allTensors(optimized, schedule);
-  const written = programsOf(schedule.steps).map((program) => emitPtx(program, (id) => tensors.get(id)!));
-  const { slots, steps, inputs, outputs, kernels } = planLaunches(optimized, schedule, written, {});
-  const module = moduleText('sm_80', kernels);
+export function ptxProgram(lowered: Lowered): PtxProgram {
+  const { schedule, kernels: written, module } = compilePtx(lowered, {}, 'sm_80');
+  const { slots, steps, inputs, outputs, kernels } = planLaunches(lowered.optimized, schedule, written, {});
   const run = (given: Tensors): Tensors => {
     const parsed = parsePtx(module);
     const byName = new Map(kernels.map((kernel) => [kernel.name, kernel]));
@@ -83,11 +74,4 @@ export function ptxProgram({ optimized }: Pick<Lowered, 'optimized'>): PtxProgra
     );
   };
   return { module, kernels, run };
-}
-
-function programsOf(steps: readonly ScheduledStep[]): readonly TileProgram[] {
-  return steps.flatMap((step) => {
-    if (step.kind === 'kernel') return [step.program];
-    return step.kind === 'loop' ? programsOf(step.steps) : [];
-  });
 }

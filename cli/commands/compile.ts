@@ -1,16 +1,19 @@
 import { type Command, Option } from 'commander';
+import type { PtxTarget } from '../../backends/cuda-ptx/emit/kernel.ts';
 import type { AnyPackage } from '../../compiler/plan/package.ts';
 import { writePackage } from '../../compiler/plan/package-files.ts';
 import { bytesText } from '../../compiler/plan/storage-bytes.ts';
 import { relaxedWasmDevice, wasmDevice } from '../../compiler/tiles/device-profile.ts';
 import {
   compileFor,
+  compilePtx,
   compileWasm,
   type Instance,
   type Lowered,
   lower,
   showDevice,
   showGraph,
+  showPtx,
   showSource,
   showWasm,
 } from '../../driver/compile.ts';
@@ -33,7 +36,8 @@ import {
 } from './entry-options.ts';
 
 interface CompileOptions extends EntryOptions {
-  readonly target: 'wgsl' | 'wasm';
+  readonly target: 'wgsl' | 'wasm' | 'ptx';
+  readonly arch: PtxTarget;
   readonly adapter: 'auto' | 'hardware' | 'software';
   readonly relaxedSimd?: boolean;
   readonly output?: string;
@@ -51,7 +55,12 @@ export function addCompile(command: Command, streams: Streams): void {
       .argument('<file>', 'a .ricci file'),
   )
     .addOption(
-      new Option('--target <target>', 'what to compile to').choices(['wgsl', 'wasm']).default('wgsl'),
+      new Option('--target <target>', 'what to compile to').choices(['wgsl', 'wasm', 'ptx']).default('wgsl'),
+    )
+    .addOption(
+      new Option('--arch <target>', 'of PTX: the GPUs it is for, and later ones')
+        .choices(['sm_80', 'sm_90a'])
+        .default('sm_80'),
     )
     .addOption(
       new Option('--adapter <kind>', 'the adapter to compile for')
@@ -77,8 +86,13 @@ export function addCompile(command: Command, streams: Streams): void {
         );
       }
       refuseStage(show, options.target);
-      if (options.target === 'wasm') refuseAdapter(options.adapter);
-      else if (options.relaxedSimd === true)
+      if (options.target === 'ptx' && options.output !== undefined)
+        throw new UsageError(
+          'no package of PTX can be run yet',
+          'give --show ptx to look at its kernels, which ricci emulate runs one by one',
+        );
+      if (options.target !== 'wgsl') refuseAdapter(options.adapter);
+      if (options.target !== 'wasm' && options.relaxedSimd === true)
         throw new UsageError('--relaxed-simd is of WebAssembly', 'use --target wasm, or leave it out');
       if (isSourceStage(show)) return showText(show, orEnd(showSource[show](file), output).text, output);
       const { checked, instance } = prepareEntry(file, options, output);
@@ -88,7 +102,7 @@ export function addCompile(command: Command, streams: Streams): void {
     });
 }
 
-type ShownOptions = Pick<CompileOptions, 'adapter' | 'relaxedSimd' | 'output' | 'tuning'> & {
+type ShownOptions = Pick<CompileOptions, 'adapter' | 'relaxedSimd' | 'output' | 'tuning' | 'arch'> & {
   readonly show: DeviceStage | undefined;
 };
 
@@ -97,12 +111,27 @@ type Compile = (lowered: Lowered, instance: Instance, options: ShownOptions, out
 const compilers: { readonly [T in CompileOptions['target']]: Compile } = {
   wgsl: compileOnDevice,
   wasm: compileToWasm,
+  ptx: showAsPtx,
 };
 
-/** The stage that is the text of kernels is of one target. */
+/** The stage that is the text of kernels is of one target, and one of them has no plan yet. */
 function refuseStage(show: Stage | undefined, target: CompileOptions['target']): void {
-  if ((show === 'wgsl' || show === 'wasm') && show !== target)
+  const isOfOne = show === 'wgsl' || show === 'wasm' || show === 'ptx';
+  if (isOfOne && show !== target)
     throw new UsageError(`--show ${show}: the target ${target} has no ${show}`, `use --target ${show}`);
+  if (show === 'plan' && target === 'ptx')
+    throw new UsageError('--show plan: the target ptx has no plan yet', 'use --target wgsl or wasm');
+}
+
+async function showAsPtx(
+  lowered: Lowered,
+  instance: Instance,
+  { show, arch }: ShownOptions,
+  output: Output,
+): Promise<void> {
+  const compiled = compilePtx(lowered, instance, arch, output.advance);
+  if (show === 'schedule' || show === 'tiles' || show === 'ptx')
+    showText(show, showPtx[show](compiled), output);
 }
 
 async function compileToWasm(
@@ -114,7 +143,8 @@ async function compileToWasm(
   const device = relaxedSimd === true ? relaxedWasmDevice : wasmDevice;
   const known = knownFrom(tuning, processorIdentity(), output.progress);
   const compiled = compileWasm(lowered, { ...instance, ...known }, device, output.advance);
-  if (show !== undefined && show !== 'wgsl') showText(show, showWasm[show](compiled), output);
+  if (show !== undefined && show !== 'wgsl' && show !== 'ptx')
+    showText(show, showWasm[show](compiled), output);
   if (directory !== undefined) await writeCompiled(directory, compiled.package, 'memory', output);
 }
 
@@ -143,7 +173,8 @@ async function compileOnDevice(
   try {
     const known = knownFrom(options.tuning, adapterIdentity(opened), output.progress);
     const compiled = compileFor(lowered, { ...instance, ...known }, opened.profile, output.advance);
-    if (show !== undefined && show !== 'wasm') showText(show, showDevice[show](compiled), output);
+    if (show !== undefined && show !== 'wasm' && show !== 'ptx')
+      showText(show, showDevice[show](compiled), output);
     if (options.output !== undefined)
       await writeCompiled(options.output, compiled.package, 'device memory', output);
   } finally {
