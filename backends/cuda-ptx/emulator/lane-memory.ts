@@ -12,6 +12,7 @@ import {
   longs,
   lowWords,
   run,
+  shuffle,
   type Wide,
   wideOf,
   words,
@@ -151,42 +152,94 @@ const moves: { readonly [bytes: number]: Moves } = {
   },
 };
 
-/** Addresses of the four lanes, one by one: of lanes that take no part the sink. */
-function laneAddresses(writer: LaneWriter, located: Located): readonly Expression[] {
+/** Where the four lanes' accesses are, of lanes that take no part at the sink. */
+interface Places {
+  /** One by one. */
+  readonly each: readonly Expression[];
+  /** Of accesses of one word: whether they follow each other, are all at one place, or neither. */
+  readonly follow: Expression;
+  readonly areSame: Expression;
+  readonly areApart: Expression;
+}
+
+function placesOf(writer: LaneWriter, located: Located): Places {
   const safe = writer.hold(choose(writer.active(), located.linear, words(sink)));
-  return [0, 1, 2, 3].map((lane) => writer.hold(laneOf('i32x4.extract_lane', safe, lane)));
+  const each = [0, 1, 2, 3].map((lane) => writer.hold(laneOf('i32x4.extract_lane', safe, lane)));
+  const first = writer.hold(run('i32x4.splat', each[0]!));
+  const next = run('i32x4.add', first, { kind: 'v128', words: [0, 4, 8, 12] });
+  const follow = writer.hold(run('i32x4.all_true', run('i32x4.eq', safe, next)));
+  const areSame = writer.hold(run('i32x4.all_true', run('i32x4.eq', safe, first)));
+  const areApart = writer.hold(run('i32.eqz', run('i32.or', follow, areSame)));
+  return { each, follow, areSame, areApart };
 }
 
-function gather(
-  writer: LaneWriter,
-  addresses: readonly Expression[],
-  bytes: number,
-  offset: number,
-): Expression {
-  const { load, stride } = moves[bytes]!;
-  let result = words(0);
-  for (const [lane, address] of addresses.entries())
-    result = {
-      kind: 'instruction',
-      name: load,
-      operands: [address, result],
-      lane: lane * stride,
-      offset,
-    };
-  return writer.hold(result);
+function loadAt(name: InstructionName, address: Expression, offset: number): Expression {
+  return { kind: 'instruction', name, operands: [address], offset };
 }
 
-function scatter(
-  writer: LaneWriter,
-  addresses: readonly Expression[],
-  bytes: number,
-  offset: number,
-  value: Expression,
-): void {
+/** Of at most 32 bits, at an offset from each lane's place. */
+function gather(writer: LaneWriter, places: Places, bytes: number, offset: number): Expression {
+  const oneByOne = (): Expression =>
+    places.each.reduce(
+      (result, address, lane): Expression => ({
+        kind: 'instruction',
+        name: moves[bytes]!.load,
+        operands: [address, result],
+        lane: lane * moves[bytes]!.stride,
+        offset,
+      }),
+      words(0),
+    );
+  if (bytes < 4) return writer.hold(oneByOne());
+  const first = places.each[0]!;
+  const result = writer.variable();
+  writer.when(places.follow, () => result.set(loadAt('v128.load', first, offset)));
+  writer.when(places.areSame, () => result.set(loadAt('v128.load32_splat', first, offset)));
+  writer.when(places.areApart, () => result.set(oneByOne()));
+  return result.value;
+}
+
+/** Four words of each lane, as the first words of all, the second, and so on. */
+function gatherRows(writer: LaneWriter, { each }: Places, offset: number): readonly Expression[] {
+  const [a, b, c, d] = each.map((address) => writer.hold(loadAt('v128.load', address, offset))) as [
+    Expression,
+    Expression,
+    Expression,
+    Expression,
+  ];
+  const halves = ([0, 2] as const).map((at) =>
+    [
+      [a, b],
+      [c, d],
+    ].map(([x, y]) => writer.hold(shuffle(x!, y!, [at, at + 4, at + 1, at + 5]))),
+  );
+  return halves.flatMap(([ab, cd]) => [
+    writer.hold(shuffle(ab!, cd!, [0, 1, 4, 5])),
+    writer.hold(shuffle(ab!, cd!, [2, 3, 6, 7])),
+  ]);
+}
+
+function scatter(writer: LaneWriter, places: Places, bytes: number, offset: number, value: Expression): void {
   const { store, stride } = moves[bytes]!;
   const held = writer.hold(value);
-  for (const [lane, address] of addresses.entries())
-    writer.do({ kind: 'instruction', name: store, operands: [address, held], lane: lane * stride, offset });
+  const oneByOne = (): void => {
+    for (const [lane, address] of places.each.entries())
+      writer.do({
+        kind: 'instruction',
+        name: store,
+        operands: [address, held],
+        lane: lane * stride,
+        offset,
+      });
+  };
+  if (bytes < 4) {
+    oneByOne();
+    return;
+  }
+  writer.when(places.follow, () =>
+    writer.do({ kind: 'instruction', name: 'v128.store', operands: [places.each[0]!, held], offset }),
+  );
+  writer.when(run('i32.eqz', places.follow), oneByOne);
 }
 
 /** 64 bits of four lanes. */
@@ -240,7 +293,7 @@ function checkAddresses(writer: LaneWriter, located: Located, bytes: number): Lo
 function checkShadow(
   writer: LaneWriter,
   located: Located,
-  addresses: readonly Expression[],
+  places: Places,
   bytes: number,
   isWrite: boolean,
 ): void {
@@ -248,27 +301,22 @@ function checkShadow(
   const { written, allocated } = moves[piece]!;
   const wanted = isWrite ? allocated : written;
   const { half } = writer.context.layout;
-  let found: Expression | undefined;
-  for (let offset = 0; offset < bytes; offset += piece) {
-    const own = gather(writer, addresses, piece, half + offset);
-    found = found === undefined ? own : run('v128.and', found, own);
-  }
-  const lacking = run('i32x4.ne', run('v128.and', found!, wanted), wanted);
+  const all =
+    bytes === 16
+      ? gatherRows(writer, places, half)
+      : Array.from({ length: bytes / piece }, (_, at) => gather(writer, places, piece, half + at * piece));
+  const found = all.reduce((some, other) => run('v128.and', some, other));
+  const lacking = run('i32x4.ne', run('v128.and', found, wanted), wanted);
   writer.failWhere(lacking, 'access', located.address);
 }
 
 /** Of what is named as shared memory, as not yet visible to the unit that copies. */
-function markWritten(
-  writer: LaneWriter,
-  addresses: readonly Expression[],
-  bytes: number,
-  isShared: boolean,
-): void {
+function markWritten(writer: LaneWriter, places: Places, bytes: number, isShared: boolean): void {
   const { half } = writer.context.layout;
   const piece = Math.min(bytes, 4);
   const unfenced = words((shadow.written | shadow.unfenced) * 0x01010101);
   for (let offset = 0; offset < bytes; offset += piece)
-    scatter(writer, addresses, piece, half + offset, isShared ? unfenced : moves[piece]!.written);
+    scatter(writer, places, piece, half + offset, isShared ? unfenced : moves[piece]!.written);
 }
 
 /** A read or write of shared memory that no barrier orders after another. */
@@ -310,7 +358,7 @@ function prepare(
   operand: Operand,
   count: number,
   isWrite: boolean,
-): { readonly addresses: readonly Expression[]; readonly size: number } {
+): { readonly places: Places; readonly size: number } {
   if (operand.kind !== 'address') return writer.unsupported('an address of this kind');
   const size = bytesOf(instruction.types[0]!);
   if (size > 8) writer.unsupported('a type of 128 bits');
@@ -318,25 +366,26 @@ function prepare(
   const window = windowOfAccess(instruction, operand);
   const { checksMemory, checksRaces } = writer.context;
   const located = checkAddresses(writer, locate(writer, operand, window, instruction.modifiers.space), bytes);
-  const addresses = laneAddresses(writer, located);
-  if (checksMemory) checkShadow(writer, located, addresses, bytes, isWrite);
+  const places = placesOf(writer, located);
+  if (checksMemory) checkShadow(writer, located, places, bytes, isWrite);
   // Races are told of shared memory that is named as such.
   if (checksRaces && window === 'shared' && instruction.modifiers.space !== 'shared::cluster')
-    checkRaces(writer, addresses, bytes, isWrite);
-  return { addresses, size };
+    checkRaces(writer, places.each, bytes, isWrite);
+  return { places, size };
 }
 
 export function load(writer: LaneWriter, instruction: LaneInstruction): void {
   const [target, from] = instruction.operands;
   const results = elementsOf(target!);
-  const { addresses, size } = prepare(writer, instruction, from!, results.length, false);
+  const { places, size } = prepare(writer, instruction, from!, results.length, false);
   const type = instruction.types[0]!;
+  const rows = size === 4 && results.length === 4 ? gatherRows(writer, places, 0) : undefined;
   results.forEach((result, at) => {
     if (size === 8) {
-      writer.setWide(result, gatherWide(writer, addresses, at * size));
+      writer.setWide(result, gatherWide(writer, places.each, at * size));
       return;
     }
-    const value = gather(writer, addresses, size, at * size);
+    const value = rows?.[at] ?? gather(writer, places, size, at * size);
     if (ptxTypes[type].class !== 'signed') {
       writer.setWord(result, value);
       return;
@@ -354,11 +403,11 @@ export function load(writer: LaneWriter, instruction: LaneInstruction): void {
 export function store(writer: LaneWriter, instruction: LaneInstruction): void {
   const [to, source] = instruction.operands;
   const values = elementsOf(source!);
-  const { addresses, size } = prepare(writer, instruction, to!, values.length, true);
+  const { places, size } = prepare(writer, instruction, to!, values.length, true);
   values.forEach((value, at) => {
-    if (size === 8) scatterWide(writer, addresses, at * size, writer.wide(value));
-    else scatter(writer, addresses, size, at * size, writer.word(value));
+    if (size === 8) scatterWide(writer, places.each, at * size, writer.wide(value));
+    else scatter(writer, places, size, at * size, writer.word(value));
   });
   if (writer.context.checksMemory)
-    markWritten(writer, addresses, size * values.length, windowOf(instruction.modifiers.space) === 'shared');
+    markWritten(writer, places, size * values.length, windowOf(instruction.modifiers.space) === 'shared');
 }

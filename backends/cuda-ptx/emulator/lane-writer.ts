@@ -94,6 +94,25 @@ export class LaneWriter {
     this.statements.push(statement);
   }
 
+  /** A local that several places set. */
+  variable(): { readonly value: Expression; readonly set: (value: Expression) => void } {
+    const number = this.types.push('v128') + 1;
+    return {
+      value: { kind: 'local', local: number, type: 'v128' },
+      set: (value) => this.statements.push({ kind: 'set', local: number, value }),
+    };
+  }
+
+  /** What `write` writes happens where the condition holds. It may read no register. */
+  when(condition: Expression, write: () => void): void {
+    const around = this.statements;
+    this.statements = [];
+    write();
+    const body = this.statements;
+    this.statements = around;
+    this.statements.push({ kind: 'if', condition, body });
+  }
+
   // ── registers ────────────────────────────────────────────────────────────────────────────────────────────
 
   private isWide(register: Register | SpecialName): boolean {

@@ -1,5 +1,5 @@
 /** Runs a kernel of a PTX module over a grid of blocks, on the processor. */
-import type { PtxModule, Register, SpecialName, Variable } from '../ptx.ts';
+import type { PtxModule, Register, Variable } from '../ptx.ts';
 import { bytesOf, ptxTypes } from '../ptx-types.ts';
 import { hasFusedMultiplyAdd } from './fused.ts';
 import {
@@ -32,6 +32,7 @@ import {
   type Rounding,
   widen,
 } from './soft-float.ts';
+import { setSpecialRegisters } from './special-registers.ts';
 import { mapProblem, type TensorMap } from './tensor-map.ts';
 import { usesOf } from './uses.ts';
 
@@ -248,7 +249,8 @@ function prepare(given: Launch): Prepared {
           underWay: new Map(),
         },
       };
-      setSpecials(kernel, memory, warp, given, {
+      setSpecialRegisters(kernel, memory, warp, {
+        ...{ grid: given.grid, block: given.block },
         clusterIndex,
         cluster,
         dynamicShared: given.sharedBytes ?? 0,
@@ -441,70 +443,6 @@ function bitsOfNumber(value: number | bigint, { type, bytes }: Variable): bigint
   const whole = BigInt(value);
   const bits = BigInt(8 * bytes);
   return whole < -(1n << (bits - 1n)) || whole >= 1n << bits ? undefined : BigInt.asUintN(8 * bytes, whole);
-}
-
-/** What lanes find in special registers, of which all but clocks stay as they are. */
-function setSpecials(
-  kernel: Kernel,
-  { words }: Memory,
-  warp: Warp,
-  { grid, block }: Launch,
-  place: { readonly clusterIndex: Extent; readonly cluster: Extent; readonly dynamicShared: number },
-): void {
-  const { clusterIndex, cluster, dynamicShared } = place;
-  const [width, height] = block;
-  const tid = (thread: number): Extent => [
-    thread % width,
-    Math.floor(thread / width) % height,
-    Math.floor(thread / (width * height)),
-  ];
-  const over = (extent: Extent): Extent => [
-    Math.floor(extent[0] / cluster[0]),
-    Math.floor(extent[1] / cluster[1]),
-    Math.floor(extent[2] / cluster[2]),
-  ];
-  const constants: { readonly [name: string]: number } = {
-    warpid: warp.number,
-    nwarpid: 64,
-    nsmid: 1,
-    cluster_ctarank: warp.block.rank,
-    cluster_nctarank: cluster[0] * cluster[1] * cluster[2],
-    is_explicit_cluster: cluster.some((each) => each > 1) ? 1 : 0,
-    dynamic_smem_size: dynamicShared,
-    total_smem_size: kernel.layout.sharedBytes,
-  };
-  const extents: { readonly [name: string]: Extent } = {
-    ntid: block,
-    nctaid: grid,
-    ctaid: warp.block.index,
-    clusterid: over(warp.block.index),
-    nclusterid: over(grid),
-    cluster_ctaid: clusterIndex,
-    cluster_nctaid: cluster,
-  };
-  const specialValue = (name: SpecialName, lane: number): number => {
-    const [base = '', axis] = name.split('.');
-    if (axis !== undefined) {
-      const extent = base === 'tid' ? tid(warp.number * 32 + lane) : extents[base];
-      return extent?.['xyz'.indexOf(axis)] ?? 0;
-    }
-    const masks: { readonly [name: string]: number } = {
-      laneid: lane,
-      lanemask_eq: 1 << lane,
-      lanemask_lt: (1 << lane) - 1,
-      lanemask_le: (2 << lane) - 1,
-      lanemask_gt: ~((2 << lane) - 1),
-      lanemask_ge: -(1 << lane),
-    };
-    return masks[name] ?? constants[name] ?? 0;
-  };
-  for (const name of kernel.specials) {
-    const at = (warp.base + kernel.slotOf(name)) >>> 2;
-    for (let lane = 0; lane < 32; lane++) {
-      // Those of 64 bits are clocks, which stand still.
-      if (!/^(clock64|globaltimer)$/.test(name)) words[at + lane] = specialValue(name, lane);
-    }
-  }
 }
 
 // ── what the code calls ────────────────────────────────────────────────────────────────────────────────────

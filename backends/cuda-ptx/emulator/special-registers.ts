@@ -1,0 +1,87 @@
+/** What lanes find in special registers (`%tid.x`), of which all but clocks stay as they are. */
+import type { SpecialName } from '../ptx.ts';
+import type { Kernel } from './kernel.ts';
+import { lanesOfWarp } from './layout.ts';
+import type { Memory, Warp } from './machine.ts';
+
+type Extent = readonly [number, number, number];
+
+/** Where a block is, in what. */
+export interface BlockPlace {
+  readonly grid: Extent;
+  readonly block: Extent;
+  readonly cluster: Extent;
+  /** Of the block in its cluster. */
+  readonly clusterIndex: Extent;
+  readonly dynamicShared: number;
+}
+
+export function setSpecialRegisters(kernel: Kernel, { words }: Memory, warp: Warp, place: BlockPlace): void {
+  const same = sameForAll(kernel, warp, place);
+  for (const name of kernel.specials) {
+    const at = (warp.base + kernel.slotOf(name)) >>> 2;
+    const ofLane = perLane[name];
+    if (ofLane === undefined) {
+      // Clocks stand still; they have two words a lane.
+      const value = same(name);
+      if (value !== undefined) words.fill(value, at, at + lanesOfWarp);
+    } else
+      for (let lane = 0; lane < lanesOfWarp; lane++)
+        words[at + lane] = ofLane(lane, warp.number, place.block);
+  }
+}
+
+type OfLane = (lane: number, warp: number, block: Extent) => number;
+
+const perLane: { readonly [name: string]: OfLane } = {
+  'tid.x': (lane, warp, [width]) => (32 * warp + lane) % width,
+  'tid.y': (lane, warp, [width, height]) => Math.floor((32 * warp + lane) / width) % height,
+  'tid.z': (lane, warp, [width, height]) => Math.floor((32 * warp + lane) / (width * height)),
+  laneid: (lane) => lane,
+  lanemask_eq: (lane) => 1 << lane,
+  lanemask_lt: (lane) => (1 << lane) - 1,
+  lanemask_le: (lane) => (2 << lane) - 1,
+  lanemask_gt: (lane) => ~((2 << lane) - 1),
+  lanemask_ge: (lane) => -(1 << lane),
+};
+
+function sameForAll(
+  kernel: Kernel,
+  warp: Warp,
+  { grid, block, cluster, clusterIndex, dynamicShared }: BlockPlace,
+): (name: SpecialName) => number | undefined {
+  const over = (extent: Extent): Extent => [
+    Math.floor(extent[0] / cluster[0]),
+    Math.floor(extent[1] / cluster[1]),
+    Math.floor(extent[2] / cluster[2]),
+  ];
+  const values: { readonly [name: string]: number } = {
+    warpid: warp.number,
+    nwarpid: 64,
+    smid: 0,
+    nsmid: 1,
+    gridid: 0,
+    clock: 0,
+    clock_hi: 0,
+    globaltimer_lo: 0,
+    globaltimer_hi: 0,
+    cluster_ctarank: warp.block.rank,
+    cluster_nctarank: cluster[0] * cluster[1] * cluster[2],
+    is_explicit_cluster: cluster.some((each) => each > 1) ? 1 : 0,
+    dynamic_smem_size: dynamicShared,
+    total_smem_size: kernel.layout.sharedBytes,
+  };
+  const extents: { readonly [name: string]: Extent } = {
+    ntid: block,
+    nctaid: grid,
+    ctaid: warp.block.index,
+    clusterid: over(warp.block.index),
+    nclusterid: over(grid),
+    cluster_ctaid: clusterIndex,
+    cluster_nctaid: cluster,
+  };
+  return (name) => {
+    const [base = '', axis] = name.split('.');
+    return axis === undefined ? values[base] : extents[base]?.['xyz'.indexOf(axis)];
+  };
+}
