@@ -259,12 +259,13 @@ function canHavePanels(
 /**
  * The block of results that one invocation of a software adapter accumulates. Larger ones load less for each
  * multiply-add, but of subgroups of four 32 × 8 take half as long again as 16 × 4, which they spill, and ten
- * times as long to compile.
+ * times as long to compile. Of few rows they may be wider.
  */
 function softwareBlock({ batch, rows, columns }: ContractionProblem, lanes: number): Block {
   const results = batch.extent * rows.extent * columns.extent;
-  if (results < 2 ** 12 && rows.extent >= lanes) return { rows: 8, columns: 4 };
-  return { rows: lanes > 4 && results >= 2 ** 18 ? 32 : 16, columns: 4 };
+  if (results < 2 ** 12 && rows.extent > 4) return { rows: 8, columns: 4 };
+  const wide = rows.extent <= 4 ? 8 : 4;
+  return { rows: lanes > 4 && results >= 2 ** 18 ? 32 : 16, columns: wide };
 }
 
 /** Of rows that are found by expert, whose tiles spill sooner: larger ones take half as long again. */
