@@ -122,7 +122,7 @@ no plan for a device: not asked for
 
 describe('compile', () => {
   test.each(stages)('shows the stage %s', async (stage) => {
-    const target = stage === 'wasm' ? 'wasm' : 'wgsl';
+    const target = stage === 'wasm' || stage === 'ptx' ? stage : 'wgsl';
     const line = `compile @m.ricci --entry pair --target ${target} --show ${stage}`;
     const answer = await json(stage === 'tree' || stage === 'types' ? line : `${line} --size N=4`);
     expect(answer).toMatchObject({ stage, text: expect.stringMatching(/pair|kernel|fn|threadColumns=/) });

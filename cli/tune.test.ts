@@ -24,9 +24,9 @@ beforeAll(async () => {
   vi.stubEnv('RICCI_CACHE', cache);
   const { status, stdout } = await runInProcess(...tune, file, ...sizes, '-o', tuned);
   expect(status).toBe(0);
-  expect(stdout).toMatch(
-    /^problem .*\ncontraction relu 4 × 16 over 8 .*\n.* GFLOP\/s of multiply-adds.*\n1 problem known of /,
-  );
+  expect(stdout).toMatch(/^problem .*\ncontraction relu 4 × 16 over 8 .*\n(.*\n)?1 problem known of /);
+  // What a busy machine hides is not measured.
+  for (const path of [kept(), tuned]) edit(path, (known) => ({ ...known, rates }));
 });
 afterAll(() => {
   vi.unstubAllEnvs();
@@ -35,6 +35,22 @@ afterAll(() => {
 
 function kept(): string {
   return join(cache, readdirSync(cache)[0]!);
+}
+
+const rates = Object.fromEntries(
+  ['invocations', 'arithmetic', 'load', 'shared', 'broadcast', 'barrier', 'workgroup', 'kernel'].map(
+    (name) => [name, 2],
+  ),
+);
+
+interface File {
+  readonly problems: { choice: string }[];
+  readonly rates?: object;
+}
+
+function edit(path: string, change: (file: File) => object): void {
+  const file = change(JSON.parse(readFileSync(path, 'utf8')) as File);
+  writeFileSync(path, `${JSON.stringify(file, undefined, 2)}\n`);
 }
 
 /** The choice that a file has, replaced by one that is not the first. */
@@ -52,7 +68,7 @@ const other = 'rows threadRows=1 threadColumns=1 results=4 vector=4';
 test('what was measured is not measured again', async () => {
   const before = readFileSync(kept(), 'utf8');
   const { stdout } = await runInProcess(...tune, file, ...sizes);
-  expect(stdout).toMatch(/^.* GFLOP\/s of multiply-adds.*\n1 problem known of /);
+  expect(stdout).toMatch(/^8\.0e-9 GFLOP\/s of multiply-adds, 2\.0 at once; .*\n1 problem known of /);
   expect(readFileSync(kept(), 'utf8')).toBe(before);
 });
 

@@ -131,13 +131,16 @@ async function tune(
   report(rows, known, path, output);
 }
 
-/** Undefined where the device refuses to be measured: it is taken to be as usual then. */
+/** Undefined where it cannot be measured: the device is taken to be as usual then. */
 async function measured(trier: Trier, output: Output): Promise<Rates | undefined> {
+  const unknown = 'how fast the device is cannot be measured';
   try {
-    return await measureRates(trier, output.advance);
+    const rates = await measureRates(trier, output.advance);
+    if (rates === undefined) output.progress(`${unknown} while the machine does so much else`);
+    return rates;
   } catch (error) {
     if (!isUserError(error) || error.code === 'device-lost') throw error;
-    output.progress(`how fast the device is cannot be measured: ${error.message}`);
+    output.progress(`${unknown}: ${error.message}`);
     return undefined;
   }
 }

@@ -4,7 +4,7 @@
  */
 import type { Rates } from '../../compiler/tiles/device-rates.ts';
 import type { Progress } from '../progress.ts';
-import { type Extent, type ProbeName, probeOf } from './probes.ts';
+import { type Extent, type Probe, type ProbeName, probeOf } from './probes.ts';
 import type { Trier } from './trier.ts';
 
 /** Milliseconds for the runs of a probe, and how many there are at least and at most. */
@@ -18,20 +18,32 @@ const probes = 11;
 /** Launches one after the other, of which the cost of one is found. */
 const launches = 16;
 
-/** @throws UserError when the device refuses a probe */
-export async function measureRates(trier: Trier, progress: Progress): Promise<Rates> {
-  const { software, subgroupSize, maxWorkgroupBytes } = trier.device;
+/**
+ * Undefined where what else the machine does hides how long a probe takes.
+ * @param now milliseconds, from any start
+ * @throws UserError when the device refuses a probe
+ */
+export async function measureRates(
+  trier: Trier,
+  progress: Progress,
+  now: () => number = () => performance.now(),
+): Promise<Rates | undefined> {
+  const { core, software, subgroupSize, maxWorkgroupBytes } = trier.device;
   const threads = 64;
   const all: Extent = { groups: software ? 16 : 4096, threads, turns: 512, vectors: 4 };
   let done = 0;
+  let isHidden = false;
   const best = async (name: ProbeName, extent: Extent, times = 1): Promise<number> => {
     progress(stage, done++, probes);
-    return fastest(trier, name, extent, times);
+    return fastest(trier, probeOf(name, extent, times), now);
   };
-  /** What running anything takes, which is no part of what is measured. */
-  const small = { ...all, groups: 16 };
+  /** What running anything takes, which is no part of what is measured; of a core, with all threads. */
+  const small = { ...all, groups: core === undefined ? 1 : 16 };
   const once = await best('nothing', small);
-  const beside = (seconds: number) => Math.max(seconds - once, least);
+  const beside = (seconds: number) => {
+    if (seconds - once < leastPart * once) isHidden = true;
+    return seconds - once;
+  };
   const kernel = beside(await best('nothing', small, launches)) / (launches - 1);
 
   /** Of more vectors fewer wait for each other, of fewer all stay in registers. */
@@ -52,48 +64,46 @@ export async function measureRates(trier: Trier, progress: Progress): Promise<Ra
   const hasShared = maxWorkgroupBytes > 0;
   const shared = hasShared ? await vectorOf('shared') : load;
   const rounds: Extent = { ...all, turns: 64, vectors: 1 };
-  const barrier = hasShared
-    ? Math.max((await vectorOf('barriers', rounds)) - load - shared, least) / 2
-    : least;
+  const barriers = hasShared ? (await vectorOf('barriers', rounds)) - load - shared : 0;
   const overLanes = { ...all, vectors: Math.max(all.vectors, subgroupSize ?? 1) };
-  const broadcast =
-    subgroupSize === undefined
-      ? load
-      : Math.max((await vectorOf('broadcasts', overLanes)) - arithmetic, least);
+  const products = subgroupSize === undefined ? 0 : await vectorOf('broadcasts', overLanes);
   const many = { ...all, groups: 64 * all.groups };
   const workgroup = (beside(await best('nothing', many)) * Math.max(1, invocations / threads)) / many.groups;
   progress(stage, probes, probes);
+  if (isHidden) return undefined;
   return {
     ...{ invocations: rounded(invocations), arithmetic: rounded(arithmetic), load: rounded(load) },
-    ...{ shared: rounded(shared), broadcast: rounded(broadcast), barrier: rounded(barrier) },
+    shared: rounded(shared),
+    // What takes no longer than arithmetic does is next to nothing.
+    broadcast: rounded(Math.max(products - arithmetic, arithmetic / 8)),
+    barrier: rounded(Math.max(barriers / 2, arithmetic / 8)),
     ...{ workgroup: rounded(workgroup), kernel: rounded(kernel) },
   };
 }
+
+/** A probe takes so much longer than running nothing, or it is not seen. */
+const leastPart = 0.05;
 
 /** What follows is noise. */
 function rounded(value: number): number {
   return Number(value.toPrecision(3));
 }
 
-/** Less is lost in what a clock says. */
-const least = 1e-12;
-
 function operationsOf({ groups, threads, turns, vectors }: Extent): number {
   return groups * threads * turns * vectors;
 }
 
 /** Seconds of the fastest run: whatever else the machine does only makes it slower. */
-async function fastest(trier: Trier, name: ProbeName, extent: Extent, times: number): Promise<number> {
-  const { graph, schedule, inputs } = probeOf(name, extent, times);
+async function fastest(trier: Trier, { graph, schedule, inputs }: Probe, now: () => number): Promise<number> {
   const loaded = await trier.load(graph, schedule);
   try {
     await loaded.run(inputs);
     let shortest = Number.POSITIVE_INFINITY;
-    const begin = performance.now();
-    for (let run = 0; run < mostRuns && (run < fewestRuns || performance.now() < begin + budget); run++) {
-      const start = performance.now();
+    const begin = now();
+    for (let run = 0; run < mostRuns && (run < fewestRuns || now() < begin + budget); run++) {
+      const start = now();
       await loaded.runAgain();
-      shortest = Math.min(shortest, performance.now() - start);
+      shortest = Math.min(shortest, now() - start);
     }
     return shortest / 1000;
   } finally {

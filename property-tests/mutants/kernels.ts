@@ -76,14 +76,6 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'contractions.ricci: transposed_right M=2,K=300,N=9',
     ],
   ],
-  'shared-run.ts': [
-    [
-      'takes runs that steps do not fill',
-      'Math.max(...fitting)',
-      'Math.max(...fitting) - 2',
-      'library.ricci: four_bits T=2,O=8,B=3',
-    ],
-  ],
   'map.ts': [
     [
       'takes axes in the wrong order',

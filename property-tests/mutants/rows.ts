@@ -21,6 +21,14 @@ export const rowMutants: ByFile = {
           'reductions.ricci: rows N=5,M=37',
         ],
       ],
+      'shared-run.ts': [
+        [
+          'takes runs that steps do not fill',
+          'Math.max(...fitting)',
+          'Math.max(...fitting) - 2',
+          'library.ricci: four_bits T=2,O=8,B=3',
+        ],
+      ],
       'route.ts': [
         [
           'lists each pick at the start',

@@ -259,14 +259,14 @@ function canHavePanels(
 /**
  * The block of results that one invocation of a software adapter accumulates. Larger ones load less for each
  * multiply-add, but 32 × 8 of subgroups of four take half as long again as 16 × 8, since they spill, and much
- * longer to compile.
+ * longer to compile. Of few rows they may be wider.
  */
 function softwareBlock({ batch, rows, columns, reduced }: ContractionProblem, lanes: number): Block {
   const results = batch.extent * rows.extent * columns.extent;
-  if (results < 2 ** 12 && rows.extent >= lanes) return { rows: 8, columns: 4 };
+  if (results < 2 ** 12 && rows.extent > 4) return { rows: 8, columns: 4 };
   // Where the depth is no whole vectors, its elements are asked for one by one, which larger tiles spill for.
   const isWhole = reduced.extent % 4 === 0 && reduced.end === undefined;
-  const wide = lanes <= 4 && (isWhole || rows.extent < lanes) ? 8 : 4;
+  const wide = rows.extent <= 4 || (lanes <= 4 && isWhole) ? 8 : 4;
   return { rows: lanes > 4 && results >= 2 ** 18 ? 32 : 16, columns: wide };
 }
 

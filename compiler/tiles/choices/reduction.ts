@@ -96,10 +96,14 @@ const inLine = 16;
 function firstColumns({ count }: ReductionProblem, device: DeviceProfile): ChoiceOf<'columns'> {
   if (device.core !== undefined) {
     const results = count >= inLine * fewestWorkgroups ? inLine : 4;
-    return { form: 'columns', threadColumns: powerFor(count / results / fewestWorkgroups, 16), results };
+    // Few columns at a time: what they read lies closer together.
+    const threadColumns = powerFor(count / results / (16 * fewestWorkgroups), 16);
+    return { form: 'columns', threadColumns, results };
   }
-  const most = Math.min(device.software ? 16 : 64, device.maxInvocationsPerWorkgroup);
-  return { form: 'columns', threadColumns: Math.max(4, powerFor(count / 4, most)), results: 4 };
+  const { software, maxInvocationsPerWorkgroup } = device;
+  const most = Math.min(software ? 128 : 64, maxInvocationsPerWorkgroup);
+  const wanted = count / (software ? 16 : 4);
+  return { form: 'columns', threadColumns: Math.max(4, powerFor(wanted, most)), results: 4 };
 }
 
 function allColumns(

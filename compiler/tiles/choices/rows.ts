@@ -33,8 +33,8 @@ const longRow = 16;
 
 /** A core has several rows at once: sums wait for each other, and what rows share is loaded once. */
 function coreRows({ count, inner, isPositional, isNarrow, together }: Rows, core: Core): ChoiceOf<'rows'> {
-  const fewer = isPositional ? powerFor(count, together) : 1;
-  const results = isNarrow || count >= together ? together : fewer;
+  const fewer = count >= 4 || isNarrow ? 4 : isPositional ? powerFor(count, 4) : 1;
+  const results = count >= together ? together : fewer;
   const threadRows = powerFor(count / results / fewestWorkgroups, 64);
   return { form: 'rows', threadRows, threadColumns: 1, results, vector: fours(inner, { core }) };
 }
