@@ -5,8 +5,8 @@
 
 const pageBytes = 4096;
 
-/** Pages whose places a processor has at hand: entries of its first buffer of translations. */
-const pagesKnown = 64;
+/** Pages whose places a processor has at hand: of 64 or more in its first buffer, which two threads share. */
+const pagesKnown = 32;
 
 /** What the second cache of a core holds at least. */
 export const secondCacheBytes = 2 ** 19;
