@@ -125,7 +125,10 @@ describe('compile', () => {
     const target = stage === 'wasm' || stage === 'ptx' ? stage : 'wgsl';
     const line = `compile @m.ricci --entry pair --target ${target} --show ${stage}`;
     const answer = await json(stage === 'tree' || stage === 'types' ? line : `${line} --size N=4`);
-    expect(answer).toMatchObject({ stage, text: expect.stringMatching(/pair|kernel|fn|entry|threadColumns=/) });
+    expect(answer).toMatchObject({
+      stage,
+      text: expect.stringMatching(/pair|kernel|fn|entry|threadColumns=/),
+    });
   });
 
   test('the tree of a file that is not well-typed', async () => {
