@@ -259,15 +259,16 @@ function canHavePanels(
 /**
  * The block of results that one invocation of a software adapter accumulates. Larger ones load less for each
  * multiply-add, but 32 × 8 of subgroups of four take half as long again as 16 × 8, since they spill, and much
- * longer to compile. Of few rows they may be wider.
+ * longer to compile. Of few rows they may be wider, and what is dear to read more rows should share.
  */
-function softwareBlock({ batch, rows, columns, reduced }: ContractionProblem, lanes: number): Block {
+function softwareBlock(problem: ContractionProblem, lanes: number): Block {
+  const { batch, rows, columns, reduced, isDear } = problem;
   const results = batch.extent * rows.extent * columns.extent;
   if (results < 2 ** 12 && rows.extent > 4) return { rows: 8, columns: 4 };
   // Where the depth is no whole vectors, its elements are asked for one by one, which larger tiles spill for.
   const isWhole = reduced.extent % 4 === 0 && reduced.end === undefined;
   const wide = rows.extent <= 4 || (lanes <= 4 && isWhole) ? 8 : 4;
-  return { rows: lanes > 4 && results >= 2 ** 18 ? 32 : 16, columns: wide };
+  return { rows: (lanes > 4 || isDear) && results >= 2 ** 18 ? 32 : 16, columns: wide };
 }
 
 /** Of rows that are found by expert, whose tiles spill sooner: larger ones take half as long again. */

@@ -10,6 +10,7 @@
  * A grouped contraction takes its rows from the order that `route` made: a workgroup has rows of one expert,
  * found from the offsets, and reads that expert's weights alone.
  */
+import { dtypeFacts } from '../../../dsl/types/dtype.ts';
 import type { GroupedLookup, Scalar } from '../../graph/graph.ts';
 import type { Contraction } from '../../optimize/contraction.ts';
 import type { ChoiceOf } from '../choices/choice.ts';
@@ -97,6 +98,8 @@ export interface ContractionProblem {
   readonly rightOrder: 'kn' | 'nk';
   /** Whether four neighbours of the right factor are a vector of f32 in memory. */
   readonly hasVectors: boolean;
+  /** Whether the right factor has to be computed, or read from few bits: the more rows share it, the better. */
+  readonly isDear: boolean;
   /** The same as a sum like any other. */
   readonly reduction: ReductionProblem;
 }
@@ -116,6 +119,7 @@ export function contractionProblem(
   const columns = classOf(contraction.columns);
   const rightOrder = neighbours(depth) > neighbours(column) ? 'nk' : 'kn';
   const { right } = contraction;
+  const stored = right.op === 'load' ? context.tensors(right.tensor).dtype : undefined;
   return {
     kind: 'contraction',
     node,
@@ -125,11 +129,8 @@ export function contractionProblem(
     columns,
     reduced: classOf(contraction.reduced),
     rightOrder,
-    hasVectors:
-      rightOrder === 'kn' &&
-      columns.isFlat &&
-      right.op === 'load' &&
-      context.tensors(right.tensor).dtype === 'f32',
+    hasVectors: rightOrder === 'kn' && columns.isFlat && stored === 'f32',
+    isDear: stored === undefined || dtypeFacts[stored].bits < 16,
     reduction: reductionProblem(node, context),
   };
 }
