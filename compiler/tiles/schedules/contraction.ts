@@ -98,7 +98,7 @@ export interface ContractionProblem {
   readonly rightOrder: 'kn' | 'nk';
   /** Whether four neighbours of the right factor are a vector of f32 in memory. */
   readonly hasVectors: boolean;
-  /** Whether the right factor has to be computed, or read from few bits: the more rows share it, the better. */
+  /** Whether the right factor has to be computed, or read from few bits: many rows should then share it. */
   readonly isDear: boolean;
   /** The same as a sum like any other. */
   readonly reduction: ReductionProblem;
