@@ -7,18 +7,19 @@ import {
   intervalOf,
   type TileExpression,
 } from '../../compiler/tiles/tile-expression.ts';
-import { linearConstant, linearValue, plus, times } from '../writing/linear.ts';
+import { sumAt } from '../writing/index-sums.ts';
+import { linearConstant, linearValue, plus } from '../writing/linear.ts';
+import { first, type Point as PointOf } from '../writing/point.ts';
 import type { Emission } from './emission.ts';
 import { applyFunction, convert } from './functions.ts';
 import { type Linear, sumOf } from './linear.ts';
 import { loadFour, loadSingle, type Places, roundTo } from './memory.ts';
-import { first, type Point } from './point.ts';
 import { readTile } from './tiles.ts';
 import { component, knownInteger, literal, vectorLiteral, widen } from './values.ts';
 import type { Value } from './writer.ts';
 
 /** The value of `expression`: four wide, or scalar where all four are the same. */
-export function emit(emission: Emission, expression: TileExpression, point: Point): Value {
+export function emit(emission: Emission, expression: TileExpression, point: PointOf<Value>): Value {
   if (point.width === 1) return emitScalar(emission, expression, point);
   const stride = laneStride(expression, point.domain);
   if (stride === undefined) return emitOperation(emission, expression, point);
@@ -35,55 +36,32 @@ function steps(stride: number): Value {
 }
 
 /** As `emit`, in exactly the point's width. */
-export function emitFull(emission: Emission, expression: TileExpression, point: Point): Value {
+export function emitFull(emission: Emission, expression: TileExpression, point: PointOf<Value>): Value {
   return widen(emission.writer, emit(emission, expression, point), point.width);
 }
 
-function emitScalar(emission: Emission, expression: TileExpression, point: Point): Value {
+function emitScalar(emission: Emission, expression: TileExpression, point: PointOf<Value>): Value {
   return arithmeticOf(expression) === 'i32'
     ? sumOf(emission.writer, linear(emission, expression, point))
     : emitOperation(emission, expression, point);
 }
 
 /** An integer expression at a point (at the first of four) as a sum. */
-export function linear(emission: Emission, expression: TileExpression, point: Point): Linear {
-  switch (expression.op) {
-    case 'constant':
-      return linearConstant(expression.value);
-    case 'coordinate':
-      return point.coordinates[expression.axis]!;
-    case 'variable': {
-      const { value, ahead } = emission.variables.get(expression.name)!;
-      return plus(linearValue(value, { isNatural: intervalOf(expression).low >= 0 }), linearConstant(ahead));
+export function linear(emission: Emission, expression: TileExpression, point: PointOf<Value>): Linear {
+  return sumAt(expression, point, (own) => {
+    const facts = { isNatural: intervalOf(own).low >= 0 };
+    if (own.op === 'variable') {
+      const { value, ahead } = emission.variables.get(own.name)!;
+      return plus(linearValue(value, facts), linearConstant(ahead));
     }
-    case 'apply': {
-      const [a, b] = expression.operands;
-      const part = (operand: TileExpression) => linear(emission, operand, point);
-      switch (expression.function) {
-        case 'add':
-          return plus(part(a!), part(b!));
-        case 'sub':
-          return plus(part(a!), times(part(b!), -1));
-        case 'neg':
-          return times(part(a!), -1);
-        case 'mul': {
-          const [left, right] = [part(a!), part(b!)];
-          if (left.terms.length === 0) return times(right, left.constant);
-          if (right.terms.length === 0) return times(left, right.constant);
-          break;
-        }
-      }
-    }
-  }
-  const value = emitOperation(emission, expression, first(point));
-  const known = knownInteger(value);
-  return known === undefined
-    ? linearValue(value, { isNatural: intervalOf(expression).low >= 0 })
-    : linearConstant(known);
+    const value = emitOperation(emission, own, first(point));
+    const known = knownInteger(value);
+    return known === undefined ? linearValue(value, facts) : linearConstant(known);
+  });
 }
 
 /** Where the four neighbours at `point` find the element of a tensor whose place `offset` says. */
-export function placesOf(emission: Emission, offset: TileExpression, point: Point): Places {
+export function placesOf(emission: Emission, offset: TileExpression, point: PointOf<Value>): Places {
   const stride = laneStride(offset, point.domain);
   if (stride !== undefined) return { kind: 'strided', first: linear(emission, offset, point), stride };
   const places = emitFull(emission, offset, point);
@@ -92,7 +70,7 @@ export function placesOf(emission: Emission, offset: TileExpression, point: Poin
 }
 
 /** An expression by its outermost operation. */
-function emitOperation(emission: Emission, expression: TileExpression, point: Point): Value {
+function emitOperation(emission: Emission, expression: TileExpression, point: PointOf<Value>): Value {
   switch (expression.op) {
     case 'constant':
       return literal(expression.value, expression.dtype);
@@ -135,7 +113,7 @@ function isNatural(word: TileExpression): boolean {
 
 type Application = TileExpression & { readonly op: 'apply' };
 
-function emitApply(emission: Emission, expression: Application, point: Point): Value {
+function emitApply(emission: Emission, expression: Application, point: PointOf<Value>): Value {
   const operands = expression.operands.map((operand) => emit(emission, operand, point));
   return (
     simpleDivision(emission, expression, operands) ??

@@ -3,12 +3,12 @@
 import { bumpVersions, updatedTiles } from '../../compiler/tiles/changes.ts';
 import { createDomain, type Domain } from '../../compiler/tiles/lanes.ts';
 import type { TileStatement, TileStatementKind } from '../../compiler/tiles/tile-program.ts';
+import type { Point as PointOf } from '../writing/point.ts';
 import type { Emission } from './emission.ts';
 import { emit, emitFull, linear, placesOf } from './expressions.ts';
 import { sumOf } from './linear.ts';
 import { storeFour, storeOne } from './memory.ts';
 import { emitMultiplyAccumulate } from './multiply-accumulate.ts';
-import type { Point } from './point.ts';
 import { emitReduce } from './reduce-tiles.ts';
 import { declareTile, registerPoints, setTile, settled, tileState } from './tiles.ts';
 import { knownInteger, literal } from './values.ts';
@@ -75,7 +75,7 @@ function emitStatement<K extends TileStatementKind>(
 }
 
 /** Bounds are the same for all, so they are computed at no point in particular. */
-function uniformPoint(): Point {
+function uniformPoint(): PointOf<Value> {
   return { domain: createDomain([], 1), width: 1, coordinates: [], fragment: [] };
 }
 
@@ -124,7 +124,7 @@ function emitStore(emission: Emission, statement: TileStatement & { readonly kin
 function emitStoreAt(
   emission: Emission,
   { tensor, offset, value, mask }: TileStatement & { readonly kind: 'store' },
-  point: Point,
+  point: PointOf<Value>,
 ): void {
   const condition = mask === undefined ? undefined : emit(emission, mask, point);
   const known = condition && knownInteger(condition);

@@ -5,9 +5,9 @@ import { type Domain, widthOf } from '../../compiler/tiles/lanes.ts';
 import type { TileExpression } from '../../compiler/tiles/tile-expression.ts';
 import type { Tile, TileAxis } from '../../compiler/tiles/tile-program.ts';
 import { linearConstant, plus, times } from '../writing/linear.ts';
+import type { Point as PointOf } from '../writing/point.ts';
 import { type Emission, fragmentExtent, type Register, refuse, sharers, type TileState } from './emission.ts';
 import type { Linear } from './linear.ts';
-import type { Point } from './point.ts';
 import { component, compose, lanesOf, widen } from './values.ts';
 import type { Value } from './writer.ts';
 
@@ -21,12 +21,12 @@ export function tileState(emission: Emission, name: string): TileState {
 // ── places ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Every register's place in a domain spread over the invocations, row-major. */
-export function registerPoints(emission: Emission, domain: Domain): Point[] {
+export function registerPoints(emission: Emission, domain: Domain): PointOf<Value>[] {
   const fragment = domain.axes.map((axis) => fragmentExtent(emission, axis));
   for (const [axis, extent] of fragment.entries())
     if (!Number.isInteger(extent))
       throw new Error(`${emission.program.name}: axis ${axis} is not dealt out evenly`);
-  const visit = (indices: readonly number[]): Point[] => {
+  const visit = (indices: readonly number[]): PointOf<Value>[] => {
     const axis = indices.length;
     if (axis === fragment.length) {
       const coordinates = indices.map((at, place) => coordinateOf(emission, domain.axes[place]!, at));
@@ -136,7 +136,7 @@ export function elementAt(emission: Emission, state: TileState, indices: readonl
 export function readTile(
   emission: Emission,
   { tile, subscripts }: TileExpression & { readonly op: 'element' },
-  point: Point,
+  point: PointOf<Value>,
 ): Value {
   const state = tileState(emission, tile);
   const lanes = (point.width === 4 ? [0, 1, 2, 3] : [0]).map((lane) =>
@@ -160,12 +160,12 @@ function fragmentIndex(
   state: TileState,
   subscript: TileExpression,
   axis: number,
-  point: Point,
+  point: PointOf<Value>,
   lane: number,
 ): number {
   const spread = state.tile.axes[axis]!;
   if (subscript.op === 'constant' && (spread.over === 'whole' || spread.extent === 1)) return subscript.value;
-  if (subscript.op === 'coordinate') {
+  if (subscript.op === 'coordinate' && point.fragment !== undefined) {
     const own = point.domain.axes[subscript.axis]!;
     const isLast = subscript.axis === point.domain.axes.length - 1;
     const isSame = own.over === spread.over && (own.over === 'whole' || own.block === spread.block);

@@ -8,19 +8,20 @@ import {
   operandsOf,
   type TileExpression,
 } from '../../compiler/tiles/tile-expression.ts';
+import { sumAt } from '../writing/index-sums.ts';
 import { linearConstant, linearValue, plus, times } from '../writing/linear.ts';
+import { first, type Point as PointOf } from '../writing/point.ts';
 import { type Emission, helper, named } from './emission.ts';
 import { type Linear, sumOf } from './linear.ts';
 import { loadFour, loadSingle, roundTo } from './memory.ts';
 import { fromLanes, type Places } from './places.ts';
-import { first, type Point } from './point.ts';
 import { readRegister, readShared, readSharedFour, tileState } from './tile-elements.ts';
 import { applyFunction, component, convert, runtimeFloat, widen } from './values.ts';
 import { components, literal, splat } from './wgsl-text.ts';
 import type { Value } from './writer.ts';
 
 /** The value of `expression`: four wide, or scalar where all four are the same. */
-export function emit(emission: Emission, expression: TileExpression, point: Point): Value {
+export function emit(emission: Emission, expression: TileExpression, point: PointOf<Value>): Value {
   if (point.width === 1) return emitScalar(emission, expression, point);
   const stride = laneStride(expression, point.domain);
   if (stride === undefined) return emitOperation(emission, expression, point);
@@ -31,51 +32,29 @@ export function emit(emission: Emission, expression: TileExpression, point: Poin
 }
 
 /** As `emit`, in exactly the point's width. */
-export function emitFull(emission: Emission, expression: TileExpression, point: Point): Value {
+export function emitFull(emission: Emission, expression: TileExpression, point: PointOf<Value>): Value {
   return widen(emission, emit(emission, expression, point), point.width);
 }
 
-function emitScalar(emission: Emission, expression: TileExpression, point: Point): Value {
+function emitScalar(emission: Emission, expression: TileExpression, point: PointOf<Value>): Value {
   return arithmeticOf(expression) === 'i32'
     ? sumOf(emission, linear(emission, expression, point))
     : emitOperation(emission, expression, point);
 }
 
 /** An integer expression at a point (at the first of four) as a sum. */
-export function linear(emission: Emission, expression: TileExpression, point: Point): Linear {
-  switch (expression.op) {
-    case 'constant':
-      return linearConstant(expression.value);
-    case 'coordinate':
-      return point.coordinates[expression.axis]!;
-    case 'apply': {
-      const [a, b] = expression.operands;
-      const part = (operand: TileExpression) => linear(emission, operand, point);
-      switch (expression.function) {
-        case 'add':
-          return plus(part(a!), part(b!));
-        case 'sub':
-          return plus(part(a!), times(part(b!), -1));
-        case 'neg':
-          return times(part(a!), -1);
-        case 'mul': {
-          const [left, right] = [part(a!), part(b!)];
-          if (left.terms.length === 0) return times(right, left.constant);
-          if (right.terms.length === 0) return times(left, right.constant);
-          break;
-        }
-      }
-    }
-  }
-  const value = emitOperation(emission, expression, first(point));
-  const known = /^\(?(-?\d+)\)?$/.exec(value.text);
-  return known === null
-    ? linearValue(value, { divisor: divisorOf(expression, point.domain) })
-    : linearConstant(Number(known[1]));
+export function linear(emission: Emission, expression: TileExpression, point: PointOf<Value>): Linear {
+  return sumAt(expression, point, (own) => {
+    const value = emitOperation(emission, own, first(point));
+    const known = /^\(?(-?\d+)\)?$/.exec(value.text);
+    return known === null
+      ? linearValue(value, { divisor: divisorOf(own, point.domain) })
+      : linearConstant(Number(known[1]));
+  });
 }
 
 /** Where the four neighbours at `point` find the element of an array whose place `offset` says. */
-export function placesOf(emission: Emission, offset: TileExpression, point: Point): Places {
+export function placesOf(emission: Emission, offset: TileExpression, point: PointOf<Value>): Places {
   const stride = laneStride(offset, point.domain);
   if (stride === undefined) {
     const places = emit(emission, offset, point);
@@ -86,7 +65,7 @@ export function placesOf(emission: Emission, offset: TileExpression, point: Poin
 }
 
 /** An expression by its outermost operation. */
-function emitOperation(emission: Emission, expression: TileExpression, point: Point): Value {
+function emitOperation(emission: Emission, expression: TileExpression, point: PointOf<Value>): Value {
   switch (expression.op) {
     case 'constant':
       if (!Number.isFinite(expression.value)) helper(emission, 'float_of_bits', 1);
@@ -127,7 +106,7 @@ function uniform({ writer }: Emission, place: number): Value {
 function emitElement(
   emission: Emission,
   expression: TileExpression & { readonly op: 'element' },
-  point: Point,
+  point: PointOf<Value>,
 ): Value {
   const state = tileState(emission, expression.tile);
   const { subscripts } = expression;
@@ -153,7 +132,7 @@ function emitElement(
 function emitApply(
   emission: Emission,
   expression: TileExpression & { readonly op: 'apply' },
-  point: Point,
+  point: PointOf<Value>,
 ): Value {
   const shift = powerOfTwoForm(emission, expression, point);
   if (shift !== undefined) return shift;
@@ -174,7 +153,7 @@ function emitApply(
 function powerOfTwoForm(
   emission: Emission,
   expression: TileExpression & { readonly op: 'apply' },
-  point: Point,
+  point: PointOf<Value>,
 ): Value | undefined {
   const [a, b] = expression.operands;
   if (expression.dtype !== 'i32' || a === undefined || b === undefined) return undefined;

@@ -5,22 +5,22 @@ import { createDomain, type Domain, widthOf } from '../../compiler/tiles/lanes.t
 import type { TileExpression } from '../../compiler/tiles/tile-expression.ts';
 import type { Tile, TileAxis } from '../../compiler/tiles/tile-program.ts';
 import { linearConstant, linearValue, plus, times } from '../writing/linear.ts';
+import type { Point as PointOf } from '../writing/point.ts';
 import { type Emission, fragmentExtent, invocationIndex, sharers, type TileState } from './emission.ts';
 import { emit, emitFull } from './expressions.ts';
 import type { Linear } from './linear.ts';
-import type { Point } from './point.ts';
 import { typeText } from './wgsl-text.ts';
 import type { Value } from './writer.ts';
 
 /** Every register's place in a domain spread over the invocations, row-major. */
-export function registerPoints(emission: Emission, domain: Domain): Point[] {
+export function registerPoints(emission: Emission, domain: Domain): PointOf<Value>[] {
   const fragment = domain.axes.map((axis) => fragmentExtent(emission, axis));
   for (const [axis, extent] of fragment.entries())
     if (!Number.isInteger(extent))
       throw new Error(
         `${emission.program.name}: axis ${axis} of ${domain.axes[axis]!.extent} is not dealt out evenly`,
       );
-  const points: Point[] = [];
+  const points: PointOf<Value>[] = [];
   const visit = (indices: readonly number[]): void => {
     const axis = indices.length;
     if (axis === fragment.length) {

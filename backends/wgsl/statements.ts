@@ -6,12 +6,12 @@ import type { TileExpression } from '../../compiler/tiles/tile-expression.ts';
 import type { Tile, TileStatement, TileStatementKind } from '../../compiler/tiles/tile-program.ts';
 import { barrier, enterLoop, leaveBranch, prepareShared, sharedReads } from '../writing/barriers.ts';
 import { linearConstant, linearValue, plus, times } from '../writing/linear.ts';
+import type { Point as PointOf } from '../writing/point.ts';
 import { type Emission, invocationIndex, type TileState } from './emission.ts';
 import { emit, emitFull, linear, placesOf } from './expressions.ts';
 import { type Linear, sumOf } from './linear.ts';
 import { storeFour, storeOne } from './memory.ts';
 import { emitMultiplyAccumulate } from './multiply-accumulate.ts';
-import type { Point } from './point.ts';
 import { emitReduce } from './reduce-tiles.ts';
 import { defineRegisters, registerPoints, settled, updateRegisters } from './register-tiles.ts';
 import { sharedName, tileState } from './tile-elements.ts';
@@ -125,7 +125,7 @@ function writeShared(emission: Emission, state: TileState, unit: Linear, text: s
 }
 
 /** The place of the unit-th vector of a shared tile. */
-function unitPoint(emission: Emission, domain: Domain, unit: Linear): Point {
+function unitPoint(emission: Emission, domain: Domain, unit: Linear): PointOf<Value> {
   const { writer } = emission;
   const extents = domain.axes.map((axis) => axis.extent);
   const steps = extents.map((extent, axis) => (axis === extents.length - 1 ? extent / domain.width : extent));
@@ -143,7 +143,7 @@ function unitPoint(emission: Emission, domain: Domain, unit: Linear): Point {
 // ── control ────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Bounds are the same for all, so they are computed at no point in particular. */
-function uniformPoint(): Point {
+function uniformPoint(): PointOf<Value> {
   return { domain: createDomain([], 1), width: 1, coordinates: [], fragment: [] };
 }
 

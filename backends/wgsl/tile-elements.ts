@@ -1,10 +1,10 @@
 /** Reading elements of tiles: from registers, from another lane's registers, from workgroup memory. */
 import type { TileExpression } from '../../compiler/tiles/tile-expression.ts';
 import type { TileAxis } from '../../compiler/tiles/tile-program.ts';
+import type { Point as PointOf } from '../writing/point.ts';
 import type { Emission, TileState } from './emission.ts';
 import { type Linear, sumOf } from './linear.ts';
 import { fromLanes, type Places, placeOf } from './places.ts';
-import type { Point } from './point.ts';
 import { component, compose } from './values.ts';
 import type { Value } from './writer.ts';
 
@@ -21,7 +21,7 @@ export function readRegister(
   emission: Emission,
   state: TileState,
   subscripts: readonly TileExpression[],
-  point: Point,
+  point: PointOf<Value>,
 ): Value {
   const lanes = (point.width === 4 ? [0, 1, 2, 3] : [0]).map((lane) =>
     subscripts.map((subscript, axis) => fragmentIndex(emission, state, subscript, axis, point, lane)),
@@ -47,7 +47,7 @@ function fragmentIndex(
   state: TileState,
   subscript: TileExpression,
   axis: number,
-  point: Point,
+  point: PointOf<Value>,
   lane: number,
 ): number {
   const spread = state.tile.axes[axis]!;

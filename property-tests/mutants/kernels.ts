@@ -317,12 +317,6 @@ export const wgslMutants: ByFile = {
     ],
     'expressions.ts': [
       [
-        'adds what it takes away',
-        'times(part(b!), -1)',
-        'part(b!)',
-        'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
-      ],
-      [
         'gives neighbours the place of the first but one',
         '${stride}, ${2 * stride}, ${3 * stride})`',
         '${stride}, ${2 * stride}, ${2 * stride})`',
@@ -355,14 +349,6 @@ export const wgslMutants: ByFile = {
         'linearConstant(lane * places.stride)',
         'linearConstant(lane)',
         'indexing.ricci: transpose N=8,M=12',
-      ],
-    ],
-    'point.ts': [
-      [
-        'takes the first of four at its axes in reverse',
-        '{ ...point, width: 1 }',
-        '{ ...point, width: 1, coordinates: point.coordinates.toReversed() }',
-        'reductions.ricci: where_largest N=5,M=40, on a GPU',
       ],
     ],
     'register-tiles.ts': [

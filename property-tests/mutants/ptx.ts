@@ -97,15 +97,6 @@ export const ptxMutants: ByFile = faultsOf(
         'pointwise.ricci: narrow N=300',
       ],
     ],
-    'point.ts': [
-      [
-        'takes the first of four at its axes in reverse',
-        '{ ...point, width: 1 }',
-        '{ ...point, width: 1, coordinates: point.coordinates.toReversed() }',
-        'indexing.ricci: diagonal N=8',
-        'contractions.ricci: matmul M=37,K=19,N=23',
-      ],
-    ],
     'reduce-tiles.ts': [
       [
         'reads partial sums before they are there',

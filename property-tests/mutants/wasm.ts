@@ -1,6 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: texts of the compiler
 /** Faults of what writes WebAssembly, by file: every file has one. */
 import { type ByFile, barrierMutants, faultsOf } from './kernels.ts';
+import { inFile } from './mutant.ts';
 
 export const panelMutants: ByFile = faultsOf(
   'compiler/tiles/schedules',
@@ -223,7 +224,6 @@ export const withoutWasmFaults: { readonly [file: string]: string } = {
   'code.ts': 'has types, and makes nodes of them',
   'emission.ts': 'has types, and makes what a module begins with',
   'instructions.ts': 'is a table that has tests of its own',
-  'point.ts': 'has types only',
   'print.ts': 'writes for people',
 };
 
@@ -263,6 +263,27 @@ export const formulaMutants: ByFile = faultsOf(
 /** Of what all writers share. */
 export const writingMutants: ByFile = {
   'barriers.ts': barrierMutants,
+  'index-sums.ts': inFile('backends/writing/index-sums.ts', 'kernels', [
+    'adds what it takes away',
+    'times(part(b!), -1)',
+    'part(b!)',
+    'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
+  ]),
+  'point.ts': [
+    ...inFile('backends/writing/point.ts', 'kernels', [
+      'takes the first of four at its axes in reverse',
+      '{ ...point, width: 1 }',
+      '{ ...point, width: 1, coordinates: point.coordinates.toReversed() }',
+      'reductions.ricci: where_largest N=5,M=40, on a GPU',
+    ]),
+    ...inFile('backends/writing/point.ts', 'ptx', [
+      'takes the first of four at its axes in reverse, as PTX',
+      '{ ...point, width: 1 }',
+      '{ ...point, width: 1, coordinates: point.coordinates.toReversed() }',
+      'indexing.ricci: diagonal N=8',
+      'contractions.ricci: matmul M=37,K=19,N=23',
+    ]),
+  ],
   ...faultsOf(
     'backends/writing',
     {

@@ -1,19 +1,20 @@
 /** Writes expressions at a point of the tile being computed: one element, or four neighbours. */
 import { divisorOf, laneStride } from '../../../compiler/tiles/lanes.ts';
 import { arithmeticOf, intervalOf, type TileExpression } from '../../../compiler/tiles/tile-expression.ts';
+import { sumAt } from '../../writing/index-sums.ts';
 import { linearConstant, linearValue, plus, times } from '../../writing/linear.ts';
+import { first, type Point as PointOf } from '../../writing/point.ts';
 import { bufferOf, type Emission, type Sum, tileState } from './emission.ts';
 import { applyFunction, convert } from './functions.ts';
 import { isAligned, isInside, loadLanes, loadOne, type Places } from './memory.ts';
 import { roundedTo } from './narrow.ts';
-import { first, type Point } from './point.ts';
 import { readShared, readSharedLanes } from './shared-memory.ts';
 import { sumOf } from './sums.ts';
 import { readRegisters } from './tile-elements.ts';
 import { type Lanes, laneOf, lanesFrom, literal, type Value } from './values.ts';
 
 /** The value of `expression`, once where it is the same for all four. */
-export function emit(emission: Emission, expression: TileExpression, point: Point): Lanes {
+export function emit(emission: Emission, expression: TileExpression, point: PointOf<Value>): Lanes {
   if (point.width === 1) return [emitScalar(emission, expression, point)];
   const stride = laneStride(expression, point.domain);
   if (stride === undefined) return emitOperation(emission, expression, point);
@@ -23,48 +24,26 @@ export function emit(emission: Emission, expression: TileExpression, point: Poin
   return lanesFrom(4, (lane) => sumOf(emission.writer, plus(start, linearConstant(lane * stride))));
 }
 
-function emitScalar(emission: Emission, expression: TileExpression, point: Point): Value {
+function emitScalar(emission: Emission, expression: TileExpression, point: PointOf<Value>): Value {
   return arithmeticOf(expression) === 'i32'
     ? sumOf(emission.writer, linear(emission, expression, point))
     : emitOperation(emission, expression, point)[0];
 }
 
 /** An integer expression at a point (at the first of four) as a sum. */
-export function linear(emission: Emission, expression: TileExpression, point: Point): Sum {
-  switch (expression.op) {
-    case 'constant':
-      return linearConstant(expression.value);
-    case 'coordinate':
-      return point.coordinates[expression.axis]!;
-    case 'apply': {
-      const [a, b] = expression.operands;
-      const part = (operand: TileExpression) => linear(emission, operand, point);
-      switch (expression.function) {
-        case 'add':
-          return plus(part(a!), part(b!));
-        case 'sub':
-          return plus(part(a!), times(part(b!), -1));
-        case 'neg':
-          return times(part(a!), -1);
-        case 'mul': {
-          const [left, right] = [part(a!), part(b!)];
-          if (left.terms.length === 0) return times(right, left.constant);
-          if (right.terms.length === 0) return times(left, right.constant);
-          break;
-        }
-      }
-    }
-  }
-  const [value] = emitOperation(emission, expression, first(point));
-  if (value.known !== undefined) return linearConstant(value.known);
-  return linearValue(value, {
-    divisor: divisorOf(expression, point.domain),
-    isNatural: intervalOf(expression).low >= 0,
+export function linear(emission: Emission, expression: TileExpression, point: PointOf<Value>): Sum {
+  return sumAt(expression, point, (own) => {
+    const [value] = emitOperation(emission, own, first(point));
+    if (value.known !== undefined) return linearConstant(value.known);
+    return linearValue(value, {
+      divisor: divisorOf(own, point.domain),
+      isNatural: intervalOf(own).low >= 0,
+    });
   });
 }
 
 /** Where the four neighbours at `point` find the element of a tensor whose place `offset` says. */
-export function placesOf(emission: Emission, offset: TileExpression, point: Point): Places {
+export function placesOf(emission: Emission, offset: TileExpression, point: PointOf<Value>): Places {
   const stride = laneStride(offset, point.domain);
   if (stride !== undefined) {
     const start = linear(emission, offset, first(point));
@@ -75,7 +54,7 @@ export function placesOf(emission: Emission, offset: TileExpression, point: Poin
 }
 
 /** An expression by its outermost operation. */
-function emitOperation(emission: Emission, expression: TileExpression, point: Point): Lanes {
+function emitOperation(emission: Emission, expression: TileExpression, point: PointOf<Value>): Lanes {
   const { writer } = emission;
   const each = (operand: TileExpression, of: (value: Value) => Value): Lanes => {
     const values = emit(emission, operand, point);
@@ -120,7 +99,7 @@ function emitOperation(emission: Emission, expression: TileExpression, point: Po
 function emitLoad(
   emission: Emission,
   { tensor, offset }: TileExpression & { readonly op: 'load' },
-  point: Point,
+  point: PointOf<Value>,
 ): Lanes {
   const { count } = bufferOf(emission, tensor);
   const inside = isInside(offset, count);
@@ -132,7 +111,7 @@ function emitLoad(
 function emitElement(
   emission: Emission,
   { tile, subscripts }: TileExpression & { readonly op: 'element' },
-  point: Point,
+  point: PointOf<Value>,
 ): Lanes {
   const state = tileState(emission, tile);
   if (state.tile.space !== 'shared') return readRegisters(emission, state, subscripts, point);

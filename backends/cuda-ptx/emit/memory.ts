@@ -6,10 +6,10 @@
 import type { TensorId } from '../../../compiler/graph/graph.ts';
 import { divisorOf, laneStride } from '../../../compiler/tiles/lanes.ts';
 import { intervalOf, type TileExpression } from '../../../compiler/tiles/tile-expression.ts';
-import { linearConstant, plus } from '../../writing/linear.ts';
+import { linearConstant, linearValue, plus } from '../../writing/linear.ts';
+import type { Point as PointOf } from '../../writing/point.ts';
 import { type Buffer, bufferOf, type Emission, type Sum } from './emission.ts';
 import { bytesOf, decoded, encoded, packedWords, unpacked } from './narrow.ts';
-import type { Point } from './point.ts';
 import { sumOf, termsOf } from './sums.ts';
 import { type Lanes, laneOf, lanesFrom, literal, type Value } from './values.ts';
 
@@ -17,6 +17,12 @@ import { type Lanes, laneOf, lanesFrom, literal, type Value } from './values.ts'
 export type Places =
   | { readonly kind: 'strided'; readonly first: Sum; readonly stride: number; readonly isAligned: boolean }
   | { readonly kind: 'scattered'; readonly each: readonly Value[] };
+
+/** The place of one of the four. */
+function placeOf(places: Places, lane: number): Sum {
+  if (places.kind === 'scattered') return linearValue(places.each[lane]!);
+  return plus(places.first, linearConstant(lane * places.stride));
+}
 
 export interface Access {
   readonly places: Places;
@@ -30,7 +36,7 @@ export function isInside(offset: TileExpression, count: number): boolean {
   return low >= 0 && high < count;
 }
 
-export function isAligned(offset: TileExpression, point: Point): boolean {
+export function isAligned(offset: TileExpression, point: PointOf<Value>): boolean {
   return laneStride(offset, point.domain) === 1 && divisorOf(offset, point.domain) % 4 === 0;
 }
 
@@ -70,7 +76,8 @@ function reference(register: string, displacement: number): string {
 
 // ── reads ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-const readTypes = { 1: 'u8', 2: 'u16', 4: 'b32' } as const;
+/** Of an element, by its bytes. */
+const elementTypes = { 1: 'u8', 2: 'u16', 4: 'b32' } as const;
 
 export function loadOne(emission: Emission, tensor: TensorId, first: Sum, isInside: boolean): Value {
   const buffer = bufferOf(emission, tensor);
@@ -80,7 +87,7 @@ export function loadOne(emission: Emission, tensor: TensorId, first: Sum, isInsi
   const at = isInside
     ? addressOf(emission, buffer, first)
     : clampedAddress(emission, buffer, sumOf(writer, first), 1);
-  const [bits] = read(emission, buffer, at, readTypes[bytesOf(dtype)], 1);
+  const [bits] = read(emission, buffer, at, elementTypes[bytesOf(dtype)], 1);
   return decoded(writer, dtype, bits!);
 }
 
@@ -89,14 +96,10 @@ export function loadLanes(emission: Emission, tensor: TensorId, { places, isInsi
   const { writer } = emission;
   const { dtype } = buffer.tensor;
   const one = (first: Sum) => loadOne(emission, tensor, first, isInside);
-  if (places.kind === 'scattered')
-    return lanesFrom(4, (lane) => {
-      const term = { value: places.each[lane]!, coefficient: 1, divisor: 1, isNatural: false };
-      return one({ constant: 0, terms: [term] });
-    });
-  if (places.stride === 0) return [one(places.first)];
-  const isWhole = places.isAligned && buffer.count >= 4 && (isInside || buffer.count % 4 === 0);
-  if (!isWhole) return lanesFrom(4, (lane) => one(plus(places.first, linearConstant(lane * places.stride))));
+  if (places.kind === 'strided' && places.stride === 0) return [one(places.first)];
+  const isWhole = buffer.count >= 4 && (isInside || buffer.count % 4 === 0);
+  if (places.kind === 'scattered' || !places.isAligned || !isWhole)
+    return lanesFrom(4, (lane) => one(placeOf(places, lane)));
   const at = isInside
     ? addressOf(emission, buffer, places.first)
     : clampedAddress(emission, buffer, sumOf(writer, places.first), 4);
@@ -126,8 +129,6 @@ function read(
 
 // ── writes ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-const writtenTypes = { 1: 'u8', 2: 'u16', 4: 'b32' } as const;
-
 /** Stores one value where `mask` holds (undefined: anyhow). */
 export function storeOne(
   emission: Emission,
@@ -140,7 +141,7 @@ export function storeOne(
   const { dtype } = buffer.tensor;
   const { register, displacement } = addressOf(emission, buffer, first);
   const bits = encoded(emission.writer, dtype, value);
-  const type = writtenTypes[bytesOf(dtype)];
+  const type = elementTypes[bytesOf(dtype)];
   emission.writer.effect(`st.global.${type} ${reference(register.text, displacement)}, ${bits.text};`, mask);
   buffer.version++;
 }
@@ -168,13 +169,6 @@ export function storeLanes(
     return;
   }
   for (const [lane, value] of four.entries()) {
-    const first: Sum =
-      places.kind === 'strided'
-        ? plus(places.first, linearConstant(lane * places.stride))
-        : {
-            constant: 0,
-            terms: [{ value: places.each[lane]!, coefficient: 1, divisor: 1, isNatural: false }],
-          };
-    storeOne(emission, tensor, first, value, mask && laneOf(mask, lane));
+    storeOne(emission, tensor, placeOf(places, lane), value, mask && laneOf(mask, lane));
   }
 }

@@ -4,14 +4,14 @@ import { createDomain, type Domain } from '../../../compiler/tiles/lanes.ts';
 import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts';
 import type { Tile, TileAxis } from '../../../compiler/tiles/tile-program.ts';
 import { linearConstant, linearValue, plus, times } from '../../writing/linear.ts';
+import type { Point as PointOf } from '../../writing/point.ts';
 import { placesIn } from '../../writing/reduction.ts';
 import { type Emission, fragmentExtent, type Sum, sharers, type TileState } from './emission.ts';
 import { emit } from './expressions.ts';
-import type { Point } from './point.ts';
 import { type Lanes, laneOf, lanesFrom, type Value } from './values.ts';
 
 /** Every place of an invocation in a domain spread over the invocations, row-major. */
-export function registerPoints(emission: Emission, domain: Domain): readonly Point[] {
+export function registerPoints(emission: Emission, domain: Domain): readonly PointOf<Value>[] {
   const fragment = domain.axes.map((axis) => fragmentExtent(emission, axis));
   const last = fragment.length - 1;
   const steps = fragment.map((extent, axis) => (axis === last ? extent / domain.width : extent));
@@ -46,7 +46,7 @@ export function defineRegisters(emission: Emission, tile: Tile, value: TileExpre
   declareRegisters(emission, tile, values);
 }
 
-function allOf(lanes: Lanes, { width }: Point): readonly Value[] {
+function allOf(lanes: Lanes, { width }: PointOf<Value>): readonly Value[] {
   return lanesFrom(width, (lane) => laneOf(lanes, lane));
 }
 

@@ -4,9 +4,9 @@ import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts'
 import type { Tile } from '../../../compiler/tiles/tile-program.ts';
 import { barrier, sharedReads } from '../../writing/barriers.ts';
 import { linearConstant, linearValue, plus, times } from '../../writing/linear.ts';
+import type { Point as PointOf } from '../../writing/point.ts';
 import type { Emission, Sum, TileState } from './emission.ts';
 import { emit } from './expressions.ts';
-import type { Point } from './point.ts';
 import { asWord, sharedAddress, sharedName } from './shared-memory.ts';
 import { sumOf } from './sums.ts';
 import { type Lanes, laneOf, lanesFrom, literal, type Value } from './values.ts';
@@ -59,7 +59,7 @@ export function fillShared(emission: Emission, tile: Tile, value: TileExpression
 }
 
 /** The place of the n-th vector of a shared tile. */
-function pointOf({ writer }: Emission, domain: Domain, piece: Sum): Point {
+function pointOf({ writer }: Emission, domain: Domain, piece: Sum): PointOf<Value> {
   const extents = domain.axes.map((axis) => axis.extent);
   const last = extents.length - 1;
   const steps = extents.map((extent, axis) => (axis === last ? extent / domain.width : extent));

@@ -4,12 +4,12 @@ import { createDomain, type Domain } from '../../../compiler/tiles/lanes.ts';
 import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts';
 import type { TileStatement, TileStatementKind } from '../../../compiler/tiles/tile-program.ts';
 import { enterLoop, leaveBranch, prepareShared } from '../../writing/barriers.ts';
+import type { Point as PointOf } from '../../writing/point.ts';
 import { type Emission, tileState } from './emission.ts';
 import { emit, linear, placesOf } from './expressions.ts';
 import { applyFunction } from './functions.ts';
 import { storeLanes, storeOne } from './memory.ts';
 import { emitMultiplyAccumulate } from './multiply-accumulate.ts';
-import type { Point } from './point.ts';
 import { emitReduce } from './reduce-tiles.ts';
 import { defineRegisters, registerPoints, updateRegisters } from './register-tiles.ts';
 import { fillShared } from './shared-tiles.ts';
@@ -70,7 +70,7 @@ function emitStatement<K extends TileStatementKind>(
 
 /** Bounds are the same for all, so they are computed at no point in particular. */
 function uniform(emission: Emission, expression: TileExpression): Value {
-  const nowhere: Point = { domain: createDomain([], 1), width: 1, coordinates: [], fragment: [] };
+  const nowhere: PointOf<Value> = { domain: createDomain([], 1), width: 1, coordinates: [], fragment: [] };
   return emit(emission, expression, nowhere)[0];
 }
 

@@ -1,14 +1,14 @@
 /** Reading elements of tiles that an invocation has in registers. */
 import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts';
+import type { Point as PointOf } from '../../writing/point.ts';
 import type { Emission, TileState } from './emission.ts';
-import type { Point } from './point.ts';
 import { type Lanes, lanesFrom, type Value } from './values.ts';
 
 export function readRegisters(
   emission: Emission,
   state: TileState,
   subscripts: readonly TileExpression[],
-  point: Point,
+  point: PointOf<Value>,
 ): Lanes {
   const lanes = lanesFrom(point.width, (lane) =>
     registerAt(
@@ -25,7 +25,7 @@ function fragmentIndex(
   state: TileState,
   subscript: TileExpression,
   axis: number,
-  point: Point,
+  point: PointOf<Value>,
   lane: number,
 ): number {
   const spread = state.tile.axes[axis]!;

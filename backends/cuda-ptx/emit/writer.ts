@@ -3,7 +3,6 @@
  * block in which all that it uses is known. What nobody uses is left out when it is rendered; registers are
  * left to ptxas, which has as many as it takes.
  */
-import type { Arithmetic } from '../../../compiler/graph/graph.ts';
 import { literal, type Value, type ValueType } from './values.ts';
 
 type Line =
@@ -186,8 +185,6 @@ export class Writer {
 
 /** Of every arithmetic type. */
 export const wordBytes = 4;
-
-export type WordType = Exclude<Arithmetic, 'bool'>;
 
 const registerName = /%[a-z]+\d+/g;
 
