@@ -2,8 +2,8 @@
 import { readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { EmulatorFault } from '../../backends/cuda-ptx/emulator/fault.ts';
+import type { CopyTiming } from '../../backends/cuda-ptx/emulator/grid-plan.ts';
 import { type Launch, LaunchError, launch } from '../../backends/cuda-ptx/emulator/launch.ts';
-import type { CopyTiming } from '../../backends/cuda-ptx/emulator/machine.ts';
 import { parsePtx } from '../../backends/cuda-ptx/parse.ts';
 import type { PtxModule } from '../../backends/cuda-ptx/ptx.ts';
 import { PtxError } from '../../backends/cuda-ptx/ptx-error.ts';

@@ -10,7 +10,7 @@ import { barrierAt, completeBytes, type Mbarrier } from './mbarriers.ts';
 import type { Operation } from './operation.ts';
 import { type FloatFormat, narrow, widen } from './soft-float.ts';
 import type { WarpInstruction } from './steps.ts';
-import { swizzled, type TensorMap } from './tensor-map.ts';
+import { decodeTensorMap, type PlacedMap, swizzled, tensorMapBytes } from './tensor-map.ts';
 
 /** Bytes of a row, from here to there; outside of the tensor there is nothing, which reads as zeros. */
 interface Piece {
@@ -22,14 +22,9 @@ interface Piece {
 /** 16 bytes at a time, which is what swizzling moves. */
 const chunk = 16;
 
-function piecesOfBox(
-  machine: Machine,
-  map: TensorMap,
-  first: readonly number[],
-  sharedOffset: number,
-): readonly Piece[] {
+function piecesOfBox(map: PlacedMap, first: readonly number[], sharedOffset: number): readonly Piece[] {
   const size = bytesOf(map.type);
-  const start = machine.placeOf(map.buffer);
+  const { start } = map;
   const rowBytes = map.box[0]! * size;
   const rows = map.box.slice(1).reduce((all, extent) => all * extent, 1);
   const pieces: Piece[] = [];
@@ -70,13 +65,13 @@ function mapAt(
   lane: number,
   operand: Operand,
   instruction: WarpInstruction,
-): { readonly map: TensorMap; readonly first: readonly number[] } {
+): { readonly map: PlacedMap; readonly first: readonly number[] } {
   const place = machine.locate(
     ...([warp, lane, operand, undefined] as const),
-    { bytes: 128, isWrite: false, alignment: 64 },
+    { bytes: tensorMapBytes, isWrite: false, alignment: 64 },
     instruction,
   );
-  const map = machine.tensorMaps[machine.memory.view.getInt32(place, true) - 1];
+  const map = decodeTensorMap(machine.memory.view, place);
   if (map === undefined)
     throw machine.fault('wrong operand', 'gives what is no tensor map', warp, lane, instruction);
   const coordinates = operand.kind === 'address' ? operand.coordinates : [];
@@ -134,12 +129,12 @@ function begin(
       );
     for (const piece of pieces) {
       const linear = block.sharedBase + piece.shared;
-      const { half, sharedBytes } = machine.kernel.layout;
+      const { sharedBytes } = machine.plan;
       if (piece.shared + piece.bytes > sharedBytes)
         throw machine.fault('out of bounds', 'copies past the end of shared memory', warp, lane, instruction);
       if (block === warp.block) machine.note(warp, lane, linear, piece.bytes, true, instruction);
       // Nobody may count on what is there until it has come.
-      machine.memory.bytes.fill(shadow.allocated, half + linear, half + linear + piece.bytes);
+      machine.setState(linear, piece.bytes, shadow.allocated);
     }
     machine.start({
       run: () =>
@@ -162,12 +157,11 @@ function arrived(
   clocks: readonly number[],
 ): void {
   const { bytes } = machine.memory;
-  const { half } = machine.kernel.layout;
   for (const { global, shared, bytes: count } of pieces) {
     const to = base + shared;
     if (global === undefined) bytes.fill(0, to, to + count);
     else bytes.copyWithin(to, global, global + count);
-    bytes.fill(shadow.written, half + to, half + to + count);
+    machine.setState(to, count, shadow.written);
   }
   completeBytes(barrier, total, clocks);
 }
@@ -182,7 +176,6 @@ function leave(
   combine: ((global: number, shared: number, bytes: number) => void) | undefined,
 ): void {
   const { sharedBase } = warp.block;
-  const { half } = machine.kernel.layout;
   for (const piece of pieces)
     machine.checkProxy(warp, lane, sharedBase + piece.shared, piece.bytes, instruction);
   const copy: BulkCopy = {
@@ -192,7 +185,7 @@ function leave(
         const from = sharedBase + shared;
         if (combine !== undefined) combine(global, from, bytes);
         else machine.memory.bytes.copyWithin(global, from, from + bytes);
-        machine.memory.bytes.fill(shadow.written, half + global, half + global + bytes);
+        machine.setState(global, bytes, shadow.written);
       }
     },
   };
@@ -222,7 +215,7 @@ const copyTensor: Operation = (machine, warp, lanes, instruction) => {
     const { map, first } = mapAt(machine, warp, lane, isLoad ? from : to, instruction);
     const alignment = map.swizzle === 'none' ? 16 : 128;
     const offset = sharedOffset(machine, warp, lane, isLoad ? to : from, instruction, alignment);
-    const pieces = piecesOfBox(machine, map, first, offset);
+    const pieces = piecesOfBox(map, first, offset);
     if (!isLoad) leave(machine, warp, lane, instruction, pieces, undefined);
     else {
       const mask = instruction.modifiers.multicast === undefined ? undefined : fourth;
@@ -238,7 +231,7 @@ const reduceTensor: Operation = (machine, warp, lanes, instruction) => {
   eachLane(lanes, (lane) => {
     const { map, first } = mapAt(machine, warp, lane, to, instruction);
     const offset = sharedOffset(machine, warp, lane, from, instruction, map.swizzle === 'none' ? 16 : 128);
-    const pieces = piecesOfBox(machine, map, first, offset);
+    const pieces = piecesOfBox(map, first, offset);
     leave(machine, warp, lane, instruction, pieces, adder(machine, map.type));
   });
   return 'next';

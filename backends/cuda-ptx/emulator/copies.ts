@@ -11,7 +11,6 @@ import type { Operation } from './operation.ts';
 const begin: Operation = (machine, warp, lanes, instruction) => {
   const [to, from, size, given] = instruction.operands as [Operand, Operand, Operand, Operand?];
   const bytes = size.kind === 'integer' ? Number(size.value) : 0;
-  const { half } = machine.kernel.layout;
   for (let lane = 0; lane < 32; lane++) {
     if (((lanes >>> lane) & 1) === 0) continue;
     const count = given === undefined ? bytes : machine.word(warp, given, lane) >>> 0;
@@ -28,8 +27,7 @@ const begin: Operation = (machine, warp, lanes, instruction) => {
             instruction,
           );
     const copy: Copy = { from: source, to: target, bytes, given: count, done: false };
-    if (machine.checksMemory)
-      machine.memory.bytes.fill(shadow.allocated, half + target, half + target + bytes);
+    if (machine.checksMemory) machine.setState(target, bytes, shadow.allocated);
     warp.pendingCopies.push(copy);
     if (machine.timing === 'early' || (machine.timing !== 'late' && machine.happensNow()))
       finish(machine, copy);
@@ -47,10 +45,9 @@ function finish(machine: Machine, copy: Copy): void {
 }
 
 function settle(machine: Machine, group: readonly Copy[]): void {
-  const { half } = machine.kernel.layout;
   for (const copy of group) {
     finish(machine, copy);
-    machine.memory.bytes.fill(shadow.written, half + copy.to, half + copy.to + copy.bytes);
+    machine.setState(copy.to, copy.bytes, shadow.written);
   }
 }
 

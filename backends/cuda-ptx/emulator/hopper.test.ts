@@ -2,8 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { parsePtx } from '../parse.ts';
 import type { FaultKind } from './fault.ts';
+import type { CopyTiming } from './grid-plan.ts';
 import { type Argument, type Launch, launch } from './launch.ts';
-import type { CopyTiming } from './machine.ts';
 import { narrow, widen } from './soft-float.ts';
 import type { TensorMap } from './tensor-map.ts';
 import { faultOf, given, kernelText, randomNumbers, value, wanted } from './testing.ts';

@@ -61,7 +61,7 @@ export function inlineCalls(module: PtxModule, entry: PtxFunction): InlinedBody 
     bind(callee.parameters, call.parameters, 'parameters');
     bind(callee.results, call.results, 'results');
     for (const variable of callee.variables) {
-      if (variable.space === 'shared') continue;
+      if (variable.space !== 'local') continue;
       const own = { ...variable, name: `${variable.name} of ${end}` };
       given.set(variable, own);
       variables.push(own);

@@ -1,4 +1,7 @@
-/** A kernel of a PTX module made ready to run: its steps, where its registers are, and its WebAssembly. */
+/**
+ * A kernel of a PTX module made ready to run: its steps, where its registers are, and its WebAssembly. It is
+ * data, which other threads can be given, and the same for all launches.
+ */
 import type { FunctionCode, ImportedFunction } from '../../wasm/code.ts';
 import { encodeModule } from '../../wasm/encode.ts';
 import type { Instruction, PtxFunction, PtxModule, Register, SpecialName, Variable } from '../ptx.ts';
@@ -7,29 +10,62 @@ import { ptxTypes } from '../ptx-types.ts';
 import { type InlinedBody, inlineCalls } from './inline.ts';
 import { laneRules } from './lane-rules.ts';
 import { bookkeepingFor, type KernelContext, LaneWriter } from './lane-writer.ts';
-import { alignTo, header, lanesOfWarp, type MemoryLayout } from './layout.ts';
+import { alignTo, header, lanesOfWarp, type WindowBytes } from './layout.ts';
 import { raceFunctions } from './race-code.ts';
 import { type Step, stepsOf } from './steps.ts';
 import { livenessOf, registersIn } from './uses.ts';
 
 /** What a kernel needs of memory, whatever it is launched with. */
-export interface KernelNeeds {
+export interface KernelNeeds extends WindowBytes {
   readonly entry: PtxFunction;
   readonly body: InlinedBody;
   readonly steps: readonly Step[];
-  /** Offsets of variables in their windows. */
+  /** Offsets of variables in their windows; of those in global memory from the first of the module. */
   readonly offsets: ReadonlyMap<Variable, number>;
   readonly staticShared: number;
-  readonly localBytes: number;
-  readonly constBytes: number;
-  readonly paramBytes: number;
-  /** Of global memory, with what is in it at first. */
+}
+
+/** The variables of a module that all its kernels share, and where they are in their windows. */
+export interface ModuleVariables {
+  readonly offsets: ReadonlyMap<Variable, number>;
   readonly globals: readonly Variable[];
   readonly constants: readonly Variable[];
+  readonly globalBytes: number;
+  readonly constBytes: number;
+}
+
+/** Something lies between variables in global memory, so that who leaves one is not in another. */
+const gapBytes = 256;
+
+export function variablesOf({ variables, functions }: PtxModule): ModuleVariables {
+  const all = [...variables, ...functions.flatMap((each) => each.variables)];
+  const globals = all.filter(({ space }) => space === 'global');
+  const constants = all.filter(({ space }) => space === 'const');
+  const offsets = new Map<Variable, number>();
+  const globalBytes = placeIn(offsets, globals, 0, 256, gapBytes);
+  const constBytes = alignTo(placeIn(offsets, constants, 0), 16);
+  return { offsets, globals, constants, globalBytes, constBytes };
+}
+
+/** One after the other; gives where they end. */
+function placeIn(
+  offsets: Map<Variable, number>,
+  variables: readonly Variable[],
+  from: number,
+  alignment = 1,
+  gap = 0,
+): number {
+  let end = from;
+  for (const variable of variables) {
+    const start = alignTo(end, Math.max(alignment, variable.alignment));
+    offsets.set(variable, start);
+    end = start + variable.bytes + gap;
+  }
+  return end;
 }
 
 /** @throws PtxError where there is no such kernel, or it has what is not supported. */
-export function needsOf(module: PtxModule, name: string): KernelNeeds {
+export function needsOf(module: PtxModule, variables: ModuleVariables, name: string): KernelNeeds {
   const entry = module.functions.find((each) => each.name === name && each.isEntry);
   const kernels = module.functions.filter(({ isEntry }) => isEntry).map((each) => each.name);
   if (entry?.body === undefined)
@@ -39,44 +75,32 @@ export function needsOf(module: PtxModule, name: string): KernelNeeds {
     );
   const body = inlineCalls(module, entry);
   const steps = stepsOf(body.statements);
-  const offsets = new Map<Variable, number>();
-  const place = (variables: readonly Variable[], from: number): number => {
-    let end = from;
-    for (const variable of variables) {
-      const start = alignTo(end, variable.alignment);
-      offsets.set(variable, start);
-      end = start + variable.bytes;
-    }
-    return end;
-  };
+  const offsets = new Map(variables.offsets);
   const all = [...module.variables, ...body.variables];
   const of = (space: Variable['space']): readonly Variable[] => all.filter((each) => each.space === space);
   const shared = of('shared');
   // What the launch gives lies behind the rest, all of it at one place.
   const open = shared.filter(({ bytes }) => bytes === 0);
-  const staticShared = place(
-    shared.filter(({ bytes }) => bytes > 0),
-    0,
-  );
+  const closed = shared.filter(({ bytes }) => bytes > 0);
+  const staticShared = placeIn(offsets, closed, 0);
   const dynamic = alignTo(staticShared, Math.max(16, ...open.map(({ alignment }) => alignment)));
   for (const variable of open) offsets.set(variable, dynamic);
   return {
     ...{ entry, body, steps, offsets },
     staticShared: open.length > 0 ? dynamic : staticShared,
-    localBytes: alignTo(place(of('local'), 0), 16),
-    constBytes: alignTo(place(of('const'), 0), 16),
-    paramBytes: alignTo(place(entry.parameters, 0), 16),
-    globals: of('global'),
-    constants: of('const'),
+    localBytes: alignTo(placeIn(offsets, of('local'), 0), 16),
+    constBytes: variables.constBytes,
+    paramBytes: placeIn(offsets, entry.parameters, 0),
   };
 }
 
 export interface Kernel {
   readonly needs: KernelNeeds;
-  readonly layout: MemoryLayout;
+  readonly options: CodeOptions;
   /** Of the registers of one warp. */
   readonly fileBytes: number;
-  readonly slotOf: (name: Register | SpecialName) => number;
+  /** Where in the file of a warp each register is. */
+  readonly slots: ReadonlyMap<Register | SpecialName, number>;
   readonly specials: readonly SpecialName[];
   /** By the numbers that the code knows them by. */
   readonly instructions: readonly Instruction[];
@@ -84,8 +108,7 @@ export interface Kernel {
   readonly roundings: readonly string[];
   /** Of registers that may be read before they are written: which lanes wrote them. */
   readonly written: ReadonlyMap<Register, Register>;
-  readonly globalPlaces: ReadonlyMap<Variable, number>;
-  readonly code: Uint8Array<ArrayBuffer>;
+  readonly code: WebAssembly.Module;
 }
 
 export interface CodeOptions {
@@ -123,12 +146,8 @@ function watchedRegisters(
   return new Map([...new Set([...atStart, ...sums])].map((each) => [each, bookkeepingFor(each)]));
 }
 
-export function compileKernel(
-  needs: KernelNeeds,
-  layout: MemoryLayout,
-  globalPlaces: ReadonlyMap<Variable, number>,
-  options: CodeOptions,
-): Kernel {
+/** @throws PtxError where an instruction has a form that is not supported. */
+export function compileKernel(needs: KernelNeeds, options: CodeOptions): Kernel {
   const { steps } = needs;
   const liveness = livenessOf(steps);
   const slots = new Map<Register | SpecialName, number>();
@@ -147,9 +166,9 @@ export function compileKernel(
   const numbers = new Map<Instruction, number>();
   const roundings: string[] = [];
   const context: KernelContext = {
-    layout,
+    window: needs,
     slotOf,
-    offsetOf: (variable) => globalPlaces.get(variable) ?? needs.offsets.get(variable) ?? 0,
+    offsetOf: (variable) => needs.offsets.get(variable) ?? 0,
     written: watchedRegisters(steps, liveness.before[0] ?? new Set()),
     ...options,
     numberOf: (instruction) => {
@@ -182,12 +201,14 @@ export function compileKernel(
       ),
     ];
   });
-  const code = encodeModule({ imports, functions: [...functions, ...raceFunctions()] });
+  const code = new WebAssembly.Module(
+    encodeModule({ imports, functions: [...functions, ...raceFunctions()] }),
+  );
   const { written } = context;
   for (const register of written.values()) slotOf(register);
   const specials = [...slots.keys()].filter((name): name is SpecialName => typeof name === 'string');
   return {
-    ...{ needs, layout, slotOf, specials, instructions, numbers, roundings, written, globalPlaces, code },
+    ...{ needs, options, slots, specials, instructions, numbers, roundings, written, code },
     fileBytes: alignTo(end, 64),
   };
 }

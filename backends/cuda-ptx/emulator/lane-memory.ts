@@ -18,7 +18,7 @@ import {
   words,
 } from './code-text.ts';
 import type { LaneWriter } from './lane-writer.ts';
-import { header, rankShift, shadow, sink, type Window, windows } from './layout.ts';
+import { half, header, rankShift, shadow, sink, type Window, windows } from './layout.ts';
 import type { LaneInstruction } from './steps.ts';
 
 type Address = Extract<Operand, { kind: 'address' }>;
@@ -33,9 +33,13 @@ interface Located {
 
 /** The window that an access names, or none for a generic address. */
 export function windowOf(space: string | undefined): Window | undefined {
-  const name = space?.split('::')[0];
-  return name !== undefined && name in windows ? (name as Window) : undefined;
+  return space === undefined ? undefined : windowsOfSpaces[space];
 }
+
+const windowsOfSpaces: { readonly [space: string]: Window } = {
+  ...{ global: 'global', shared: 'shared', 'shared::cta': 'shared', 'shared::cluster': 'shared' },
+  ...{ local: 'local', const: 'const', param: 'param', 'param::entry': 'param', 'param::func': 'param' },
+};
 
 /** The address as the program has it: of a register and an offset, or of a variable. */
 function addressOf(writer: LaneWriter, operand: Address): Wide {
@@ -72,19 +76,20 @@ function locate(
   const whole = isWide ? addressOf(writer, operand) : undefined;
   const lower = writer.hold(whole === undefined ? lowerAddress(writer, operand) : lowWords(whole));
   const address = whole ?? wideOf(lower, words(0));
-  const { layout } = writer.context;
+  const { window: bytesOfWindow } = writer.context;
   const global = (): Located => ({
     linear: lower,
     bad: run(
       'v128.or',
       run('i32x4.ne', highWords(address), words(windows.global)),
-      run('i32x4.ge_u', lower, words(layout.half)),
+      // What is not in the first half.
+      run('i32x4.lt_s', lower, words(0)),
     ),
     address,
   });
-  const inside = (base: Expression, offset: Expression, bytes: number): Located => {
+  const inside = (base: Expression, offset: Expression, bytes: Expression): Located => {
     const held = writer.hold(offset);
-    return { linear: run('i32x4.add', base, held), bad: run('i32x4.ge_u', held, words(bytes)), address };
+    return { linear: run('i32x4.add', base, held), bad: run('i32x4.ge_u', held, bytes), address };
   };
   const ofCluster = (): Located => {
     const offset = writer.hold(run('v128.and', lower, words(2 ** rankShift - 1)));
@@ -92,23 +97,26 @@ function locate(
     const base = run(
       'i32x4.add',
       writer.headerWord(header.clusterBase),
-      run('i32x4.mul', rank, words(layout.sharedStride)),
+      run('i32x4.mul', rank, writer.headerWord(header.sharedStride)),
     );
-    const found = inside(base, offset, layout.sharedBytes);
-    const isNoBlock = run('i32x4.ge_u', rank, words(layout.clusterBlocks));
+    const found = inside(base, offset, writer.headerWord(header.sharedBytes));
+    const isNoBlock = run('i32x4.ge_u', rank, writer.headerWord(header.clusterBlocks));
     return { ...found, bad: run('v128.or', found.bad, isNoBlock) };
   };
   const shared = (): Located => {
     if (window === undefined || space === 'shared::cluster') return ofCluster();
     const offset = run('i32x4.sub', lower, writer.headerWord(header.sharedWindow));
-    return inside(writer.headerWord(header.sharedBase), offset, layout.sharedBytes);
+    return inside(writer.headerWord(header.sharedBase), offset, writer.headerWord(header.sharedBytes));
   };
   const local = (): Located => {
-    const own = run('i32x4.mul', writer.laneNumbers(), words(layout.localBytes));
-    return inside(run('i32x4.add', writer.headerWord(header.localBase), own), lower, layout.localBytes);
+    const own = run('i32x4.mul', writer.laneNumbers(), words(bytesOfWindow.localBytes));
+    const base = run('i32x4.add', writer.headerWord(header.localBase), own);
+    return inside(base, lower, words(bytesOfWindow.localBytes));
   };
-  const constant = (): Located => inside(words(layout.constBase), lower, layout.constBytes);
-  const param = (): Located => inside(words(layout.paramBase), lower, layout.paramBytes);
+  const constant = (): Located =>
+    inside(writer.headerWord(header.constBase), lower, words(bytesOfWindow.constBytes));
+  const param = (): Located =>
+    inside(writer.headerWord(header.paramBase), lower, words(bytesOfWindow.paramBytes));
   const of: { readonly [W in Window]: () => Located } = { global, shared, local, const: constant, param };
   if (window !== undefined) return of[window]();
 
@@ -300,7 +308,6 @@ function checkShadow(
   const piece = Math.min(bytes, 4);
   const { written, allocated } = moves[piece]!;
   const wanted = isWrite ? allocated : written;
-  const { half } = writer.context.layout;
   const all =
     bytes === 16
       ? gatherRows(writer, places, half)
@@ -312,7 +319,6 @@ function checkShadow(
 
 /** Of what is named as shared memory, as not yet visible to the unit that copies. */
 function markWritten(writer: LaneWriter, places: Places, bytes: number, isShared: boolean): void {
-  const { half } = writer.context.layout;
   const piece = Math.min(bytes, 4);
   const unfenced = words((shadow.written | shadow.unfenced) * 0x01010101);
   for (let offset = 0; offset < bytes; offset += piece)

@@ -22,14 +22,14 @@ import {
   withLane,
   words,
 } from './code-text.ts';
-import { header, type MemoryLayout, windows } from './layout.ts';
+import { header, type WindowBytes, windows } from './layout.ts';
 import type { LaneInstruction, StepEnd } from './steps.ts';
 
 /** What all steps of a kernel share. */
 export interface KernelContext {
-  readonly layout: MemoryLayout;
+  readonly window: WindowBytes;
   readonly slotOf: (name: Register | SpecialName) => number;
-  /** The offset of a variable in its window; of one of global memory its place. */
+  /** The offset of a variable in its window; of one of global memory from the first of the module. */
   readonly offsetOf: (variable: Variable) => number;
   /** Of registers that may be read before they are written: the register that tells of which lanes wrote. */
   readonly written: ReadonlyMap<Register, Register>;
@@ -233,8 +233,8 @@ export class LaneWriter {
   private symbol(variable: Variable, offset: number): Wide {
     const place = this.context.offsetOf(variable) + offset;
     if (variable.space === 'global') {
-      const address = longs((BigInt(windows.global) << 32n) + BigInt(place));
-      return { low: address, high: address };
+      const own = run('i32x4.add', this.headerWord(header.globalBase), words(place));
+      return this.holdWide(wideOf(this.hold(own), words(windows.global)));
     }
     if (variable.space !== 'shared') return { low: longs(BigInt(place)), high: longs(BigInt(place)) };
     const own = run('i32x4.add', this.headerWord(header.sharedWindow), words(place));

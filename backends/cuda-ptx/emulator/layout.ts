@@ -1,4 +1,4 @@
-/** Where things are in the memory of a run, and how the addresses that a kernel sees are told apart. */
+/** Where things are in the memory of a device, and how the addresses that a kernel sees are told apart. */
 
 /**
  * Upper halves of generic addresses. A generic address of a global byte has its place in the memory below,
@@ -14,6 +14,9 @@ export const rankShift = 24;
 export const sink = 0;
 export const sinkBytes = 256;
 
+/** Of the memory of a device: the shadow of address a is at a + half. Pages that nobody uses are not there. */
+export const half = 2 ** 31;
+
 /**
  * For each byte of memory there is one in the second half that tells what it is: bit 0 that it belongs to
  * something, bit 1 that it was written, bit 2 of shared memory that a thread wrote it and that no fence has
@@ -21,7 +24,10 @@ export const sinkBytes = 256;
  */
 export const shadow = { none: 0, allocated: 1, written: 3, unfenced: 4 } as const;
 
-/** Of the file of a warp's registers: words for all lanes, before the registers. */
+/**
+ * Of the file of a warp's registers: words for all lanes, before the registers. What differs from launch to
+ * launch is here, so that the code of a kernel is the same for all of them.
+ */
 export const header = {
   /** Where its block's shared memory is. */
   sharedBase: 0,
@@ -36,26 +42,27 @@ export const header = {
   clocks: 20,
   records: 24,
   warpCount: 28,
-  /** Where the shared memory of the cluster's first block is. */
-  clusterBase: 64,
   /** An access that went wrong: 64 bits for each lane of four. */
   badAddress: 32,
+  /** Where the shared memory of the cluster's first block is, from one block to the next, and how many. */
+  clusterBase: 64,
+  sharedStride: 68,
+  clusterBlocks: 72,
+  /** Of a block, with what the launch gives. */
+  sharedBytes: 76,
+  paramBase: 80,
+  constBase: 84,
+  /** Where the variables of the module in global memory begin. */
+  globalBase: 88,
   bytes: 128,
 } as const;
 
 export const lanesOfWarp = 32;
 
-export interface MemoryLayout {
-  /** Bytes of the first half; the shadow of address a is at a + half. */
-  readonly half: number;
-  readonly paramBase: number;
+/** What of a kernel's memory is the same in every launch. */
+export interface WindowBytes {
   readonly paramBytes: number;
-  readonly constBase: number;
   readonly constBytes: number;
-  readonly sharedBytes: number;
-  /** From the shared memory of one block of a cluster to that of the next. */
-  readonly sharedStride: number;
-  readonly clusterBlocks: number;
   readonly localBytes: number;
 }
 

@@ -1,21 +1,16 @@
 /** The state of a run: memory, blocks, warps, and access to them as the operations of warps need it. */
-import type { Guard, Instruction, Operand, Register } from '../ptx.ts';
+import type { Guard, Instruction, Operand, Register, Variable } from '../ptx.ts';
 import { PtxError } from '../ptx-error.ts';
 import { bytesOf, ptxTypes } from '../ptx-types.ts';
 import { EmulatorFault, type FaultKind } from './fault.ts';
+import type { Buffer, CopyTiming, GridPlan } from './grid-plan.ts';
 import type { Kernel } from './kernel.ts';
 import { windowOf } from './lane-memory.ts';
-import { header, rankShift, shadow, type Window, windows } from './layout.ts';
+import { half, header, rankShift, shadow, type Window, windows } from './layout.ts';
+import type { Linked } from './link.ts';
 import type { Mbarrier } from './mbarriers.ts';
+import type { Memory } from './memory.ts';
 import { clockRowBytes, record } from './race-code.ts';
-import type { TensorMap } from './tensor-map.ts';
-
-export interface Memory {
-  readonly memory: WebAssembly.Memory;
-  readonly bytes: Uint8Array;
-  readonly words: Int32Array;
-  readonly view: DataView;
-}
 
 /** Lanes of a warp that are at the same step. */
 export interface Fragment {
@@ -91,15 +86,6 @@ export interface Block {
   readonly threads: number;
 }
 
-/** How long copies that nobody has waited for take: as long as they may, no time, or a random time. */
-export type CopyTiming = 'late' | 'early' | { readonly seed: number };
-
-export interface Buffer {
-  readonly name: string;
-  readonly start: number;
-  readonly bytes: number;
-}
-
 export interface Access {
   readonly bytes: number;
   readonly isWrite: boolean;
@@ -112,53 +98,42 @@ export interface Access {
 }
 
 export class Machine {
+  readonly plan: GridPlan;
   readonly kernel: Kernel;
   readonly memory: Memory;
-  readonly buffers: readonly Buffer[];
   readonly checksMemory: boolean;
   readonly checksRaces: boolean;
   readonly timing: CopyTiming;
-  readonly functions: readonly ((base: number, mask: number) => number)[];
-  readonly noteRead: RaceCheck;
-  readonly noteWrite: RaceCheck;
+  readonly linked: Linked;
   /** Those that are resident, by where their registers are. */
   readonly warps = new Map<number, Warp>();
   /** The blocks of the cluster that runs. */
   blocks: readonly Block[] = [];
   readonly mbarriers = new Map<number, Mbarrier>();
   readonly cluster = { arrived: 0, phase: 0 };
-  readonly tensorMaps: readonly TensorMap[];
-  readonly places: ReadonlyMap<Uint8Array, number>;
-  readonly floats: Float32Array;
   private inFlight: Started[] = [];
-  private random: number;
+  private random = 1;
 
-  constructor(parts: {
-    readonly kernel: Kernel;
-    readonly memory: Memory;
-    readonly buffers: readonly Buffer[];
-    readonly checksMemory: boolean;
-    readonly checksRaces: boolean;
-    readonly timing: CopyTiming;
-    readonly functions: readonly ((base: number, mask: number) => number)[];
-    readonly noteRead: RaceCheck;
-    readonly noteWrite: RaceCheck;
-    readonly tensorMaps: readonly TensorMap[];
-    readonly places: ReadonlyMap<Uint8Array, number>;
-  }) {
-    this.kernel = parts.kernel;
-    this.memory = parts.memory;
-    this.buffers = parts.buffers;
-    this.checksMemory = parts.checksMemory;
-    this.checksRaces = parts.checksRaces;
-    this.timing = parts.timing;
-    this.functions = parts.functions;
-    this.noteRead = parts.noteRead;
-    this.noteWrite = parts.noteWrite;
-    this.tensorMaps = parts.tensorMaps;
-    this.places = parts.places;
-    this.floats = new Float32Array(parts.memory.memory.buffer);
-    this.random = typeof parts.timing === 'object' ? parts.timing.seed | 1 : 1;
+  constructor(plan: GridPlan, memory: Memory, linked: Linked) {
+    this.plan = plan;
+    this.kernel = plan.kernel;
+    this.memory = memory;
+    this.checksMemory = plan.kernel.options.checksMemory;
+    this.checksRaces = plan.kernel.options.checksRaces;
+    this.timing = plan.copies;
+    this.linked = linked;
+  }
+
+  /** Of a cluster, before its first instruction; random times depend on which it is, not on which ran before. */
+  begin(blocks: readonly Block[], number: number): void {
+    this.blocks = blocks;
+    this.warps.clear();
+    for (const warp of blocks.flatMap(({ warps }) => warps)) this.warps.set(warp.base, warp);
+    this.mbarriers.clear();
+    this.cluster.arrived = 0;
+    this.cluster.phase = 0;
+    this.inFlight = [];
+    if (typeof this.timing === 'object') this.random = Math.imul(this.timing.seed + number, 0x9e3779b1) | 1;
   }
 
   /** Marsaglia's xorshift: whether something that may happen at any time happens now. */
@@ -219,12 +194,8 @@ export class Machine {
 
   /** In whose shared memory a place is. */
   blockOf(linear: number): Block | undefined {
-    const { sharedBytes } = this.kernel.layout;
+    const { sharedBytes } = this.plan;
     return this.blocks.find(({ sharedBase }) => linear >= sharedBase && linear < sharedBase + sharedBytes);
-  }
-
-  placeOf(buffer: Uint8Array): number {
-    return this.places.get(buffer) ?? 0;
   }
 
   warpAt(base: number): Warp {
@@ -235,7 +206,7 @@ export class Machine {
 
   /** Where in `memory.words` the register's word of lane 0 is. */
   slot(warp: Warp, register: Register): number {
-    return (warp.base + this.kernel.slotOf(register)) >>> 2;
+    return (warp.base + this.kernel.slots.get(register)!) >>> 2;
   }
 
   word(warp: Warp, operand: Operand, lane: number): number {
@@ -247,15 +218,13 @@ export class Machine {
       case 'not':
         return ~this.memory.words[this.slot(warp, operand.register) + lane]!;
       case 'special':
-        return this.memory.words[((warp.base + this.kernel.slotOf(operand.name)) >>> 2) + lane]!;
+        return this.memory.words[((warp.base + this.kernel.slots.get(operand.name)!) >>> 2) + lane]!;
       case 'integer':
         return Number(BigInt.asIntN(32, operand.value));
       case 'float':
         return Number(BigInt.asIntN(32, operand.bits));
-      case 'symbol': {
-        const place = (this.kernel.needs.offsets.get(operand.variable) ?? 0) + operand.offset;
-        return operand.variable.space === 'shared' ? place | (warp.block.rank << rankShift) : place;
-      }
+      case 'symbol':
+        return this.placeOf(warp, operand.variable, operand.offset);
       default:
         throw new EmulatorFault('wrong operand', `an operand of the kind ${operand.kind}`, undefined);
     }
@@ -272,9 +241,18 @@ export class Machine {
         return Number(BigInt.asIntN(32, operand.value >> 32n));
       case 'float':
         return Number(BigInt.asIntN(32, operand.bits >> 32n));
+      case 'symbol':
+        return operand.variable.space === 'global' ? windows.global : 0;
       default:
         return 0;
     }
+  }
+
+  /** In its window; of shared memory with the rank of the block. */
+  private placeOf(warp: Warp, variable: Variable, offset: number): number {
+    const place = (this.kernel.needs.offsets.get(variable) ?? 0) + offset;
+    if (variable.space === 'global') return this.plan.globals + place;
+    return variable.space === 'shared' ? place | (warp.block.rank << rankShift) : place;
   }
 
   long(warp: Warp, operand: Operand, lane: number): bigint {
@@ -349,49 +327,78 @@ export class Machine {
     if (operand.kind !== 'address')
       throw this.fault('wrong operand', 'this is no address', warp, lane, instruction);
     const { base, offset } = operand;
-    let address: bigint;
-    if (base === undefined) address = BigInt(offset);
-    else if (base.kind === 'register')
-      address = BigInt.asUintN(
-        64,
-        this.long(warp, { kind: 'register', register: base }, lane) + BigInt(offset),
-      );
-    else if (base.space === 'global')
-      address = (BigInt(windows.global) << 32n) + BigInt((this.kernel.globalPlaces.get(base) ?? 0) + offset);
-    else address = BigInt(this.word(warp, { kind: 'symbol', variable: base, offset }, lane) >>> 0);
-    return this.locateAt(warp, lane, address, windowOf(space), access, instruction);
+    let [upper, lower] = [0, 0];
+    if (base?.kind === 'register') {
+      const at = this.slot(warp, base);
+      const isWide = ptxTypes[base.type].bits === 64;
+      lower = this.memory.words[isWide ? at + 2 * lane : at + lane]! >>> 0;
+      upper = isWide ? this.memory.words[at + 2 * lane + 1]! : 0;
+      if (offset !== 0) {
+        const sum = lower + offset;
+        upper = (upper + Math.floor(sum / 2 ** 32)) | 0;
+        lower = sum >>> 0;
+      }
+    } else if (base === undefined) {
+      lower = offset >>> 0;
+      upper = Math.floor(offset / 2 ** 32) | 0;
+    } else {
+      lower = this.placeOf(warp, base, offset) >>> 0;
+      upper = base.space === 'global' ? windows.global : 0;
+    }
+    return this.locateAt(warp, lane, upper, lower, windowOf(space), access, instruction);
   }
 
   private locateAt(
     warp: Warp,
     lane: number,
-    address: bigint,
+    upper: number,
+    lower: number,
     named: Window | undefined,
     access: Access,
     instruction: Instruction,
   ): number {
-    const found = this.linear(warp, lane, address, named);
+    const linear = this.linear(warp, lane, upper, lower, named);
     const refuse = (kind: FaultKind, why: string): EmulatorFault => {
       const verb = access.isWrite ? 'writes' : 'reads';
-      const where = describeAddress(this.buffers, address, found?.window ?? named, found?.linear);
+      const found = linear < 0 ? undefined : linear;
+      const window = named ?? (found === undefined ? undefined : windowNamed(upper));
+      const address = (BigInt(upper >>> 0) << 32n) | BigInt(lower);
+      const where = describeAddress(this.plan.buffers, address, window, found);
       return this.fault(kind, `${verb} ${access.bytes} bytes at ${where}${why}`, warp, lane, instruction);
     };
-    if (found === undefined) throw refuse('out of bounds', '');
-    const { linear } = found;
+    if (linear < 0) throw refuse('out of bounds', '');
     if (linear % (access.alignment ?? access.bytes) !== 0)
       throw refuse('misaligned access', `, which is no multiple of ${access.alignment ?? access.bytes}`);
-    const { half } = this.kernel.layout;
-    for (let at = half + linear; at < half + linear + access.bytes; at++) {
-      const state = (this.memory.bytes[at] ?? shadow.none) & shadow.written;
-      if (state === shadow.none) throw refuse('out of bounds', '');
-      const isRead = !access.isWrite && access.anyState !== true;
-      if (this.checksMemory && isRead && state !== shadow.written)
-        throw refuse('uninitialised memory', ', which nobody has written');
-    }
+    const mustBeWritten = this.checksMemory && !access.isWrite && access.anyState !== true;
+    const state = this.leastState(linear, access.bytes);
+    if ((state & shadow.allocated) === 0) throw refuse('out of bounds', '');
+    if (mustBeWritten && (state & shadow.written) !== shadow.written)
+      throw refuse('uninitialised memory', ', which nobody has written');
     const after = access.isUnfenced === true ? shadow.written | shadow.unfenced : shadow.written;
-    if (access.isWrite && access.anyState !== true)
-      this.memory.bytes.fill(after, half + linear, half + linear + access.bytes);
+    if (access.isWrite && access.anyState !== true) this.setState(linear, access.bytes, after);
     return linear;
+  }
+
+  /** What is so of all these bytes. */
+  private leastState(linear: number, bytes: number): number {
+    if (linear + bytes > half) return shadow.none;
+    let all = -1;
+    if (((linear | bytes) & 3) === 0) {
+      const { shadowWords } = this.memory;
+      for (let at = linear >>> 2; at < (linear + bytes) >>> 2; at++) all &= shadowWords[at]!;
+      all &= all >>> 16;
+      return all & (all >>> 8);
+    }
+    for (let at = linear; at < linear + bytes; at++) all &= this.memory.shadow[at]!;
+    return all;
+  }
+
+  setState(linear: number, bytes: number, state: number): void {
+    if (((linear | bytes) & 3) === 0) {
+      const { shadowWords } = this.memory;
+      const word = state * 0x01010101;
+      for (let at = linear >>> 2; at < (linear + bytes) >>> 2; at++) shadowWords[at] = word;
+    } else this.memory.shadow.fill(state, linear, linear + bytes);
   }
 
   /** Of a load or store of lanes, which found that it may not be. */
@@ -403,7 +410,8 @@ export class Machine {
     const isOwn = place.kind === 'address' && place.base?.kind === 'variable' && place.base.space === 'local';
     const window = isOwn ? 'local' : windowOf(instruction.modifiers.space);
     try {
-      this.locateAt(warp, lane, address, window, { bytes, isWrite }, instruction);
+      const [upper, lower] = [Number(address >> 32n) | 0, Number(address & 0xffffffffn)];
+      this.locateAt(warp, lane, upper, lower, window, { bytes, isWrite }, instruction);
     } catch (fault) {
       if (fault instanceof EmulatorFault) return fault;
       throw fault;
@@ -411,35 +419,31 @@ export class Machine {
     return this.fault('out of bounds', `uses 0x${address.toString(16)}`, warp, lane, instruction);
   }
 
-  private linear(
-    warp: Warp,
-    lane: number,
-    address: bigint,
-    named: Window | undefined,
-  ): { readonly window: Window; readonly linear: number } | undefined {
-    const upper = Number(address >> 32n);
-    const lower = Number(address & 0xffffffffn);
-    const window =
-      named ?? (Object.keys(windows) as Window[]).find((each) => windows[each] === upper) ?? undefined;
-    if (window === undefined || (window === 'global' && upper !== windows.global)) return undefined;
-    const { layout } = this.kernel;
-    const within = (base: number, offset: number, bytes: number) =>
-      offset >= 0 && offset < bytes ? { window, linear: base + offset } : undefined;
+  /** Where in memory an address is; below zero where it is nowhere. */
+  private linear(warp: Warp, lane: number, upper: number, lower: number, named: Window | undefined): number {
+    const window = named ?? windowNamed(upper);
+    if (window === undefined || (window === 'global' && upper !== windows.global)) return -1;
+    const { plan, kernel } = this;
+    const within = (base: number, offset: number, bytes: number): number =>
+      offset < bytes ? base + offset : -1;
     switch (window) {
       case 'global':
-        return within(0, lower, layout.half);
+        return within(0, lower, half);
       case 'shared': {
-        const block = this.blocks.find(({ rank }) => rank === lower >>> rankShift);
-        return block && within(block.sharedBase, lower & (2 ** rankShift - 1), layout.sharedBytes);
+        const block = this.blocks[lower >>> rankShift];
+        return block === undefined
+          ? -1
+          : within(block.sharedBase, lower & (2 ** rankShift - 1), plan.sharedBytes);
       }
       case 'local': {
-        const first = this.memory.view.getInt32(warp.base + header.localBase, true);
-        return within(first + lane * layout.localBytes, lower, layout.localBytes);
+        const { localBytes } = kernel.needs;
+        const first = this.memory.words[(warp.base + header.localBase) >>> 2]!;
+        return within(first + lane * localBytes, lower, localBytes);
       }
       case 'const':
-        return within(layout.constBase, lower, layout.constBytes);
+        return within(plan.constants, lower, kernel.needs.constBytes);
       case 'param':
-        return within(layout.paramBase, lower, layout.paramBytes);
+        return within(plan.parameters, lower, kernel.needs.paramBytes);
     }
   }
 
@@ -454,9 +458,9 @@ export class Machine {
   ): void {
     if (!this.checksRaces) return;
     const { sharedBase } = warp.block;
-    if (linear < sharedBase || linear >= sharedBase + this.kernel.layout.sharedBytes) return;
+    if (linear < sharedBase || linear >= sharedBase + this.plan.sharedBytes) return;
     const number = this.kernel.numbers.get(instruction) ?? -1;
-    (isWrite ? this.noteWrite : this.noteRead)(warp.base, lane, linear, bytes, number);
+    (isWrite ? this.linked.noteWrite : this.linked.noteRead)(warp.base, lane, linear, bytes, number);
   }
 
   // ── the unit beside ──────────────────────────────────────────────────────────────────────────────────────
@@ -464,11 +468,10 @@ export class Machine {
   /** What it reads of shared memory must have been written, and fenced if a thread wrote it. */
   checkProxy(warp: Warp, lane: number, linear: number, bytes: number, instruction: Instruction): void {
     if (!this.checksMemory) return;
-    const { half } = this.kernel.layout;
-    for (let at = half + linear; at < half + linear + bytes; at++) {
-      const state = this.memory.bytes[at]!;
+    for (let at = linear; at < linear + bytes; at++) {
+      const state = this.memory.shadow[at]!;
       if (state === shadow.written) continue;
-      const offset = at - half - warp.block.sharedBase;
+      const offset = at - warp.block.sharedBase;
       if ((state & shadow.written) === shadow.none)
         throw this.fault(
           'out of bounds',
@@ -498,9 +501,9 @@ export class Machine {
   /** The same, of 4 bytes at a time. */
   checkAsyncRead(warp: Warp, linear: number, bytes: number, instruction: Instruction): void {
     if (!this.checksMemory) return;
-    const first = (this.kernel.layout.half + linear) >>> 2;
+    const first = linear >>> 2;
     for (let at = first; at < first + bytes / 4; at++)
-      if (this.memory.words[at] !== 0x03030303) {
+      if (this.memory.shadowWords[at] !== 0x03030303) {
         this.checkProxy(warp, 0, linear, bytes, instruction);
         return;
       }
@@ -520,17 +523,17 @@ export class Machine {
 
   /** What the warp wrote to its block's shared memory is visible from now on. */
   fenceProxy(warp: Warp): void {
-    const { half, sharedBytes } = this.kernel.layout;
-    const { sharedBase } = warp.block;
-    const first = (half + sharedBase) >>> 2;
+    const { shadowWords } = this.memory;
+    const { sharedBytes } = this.plan;
+    const first = warp.block.sharedBase >>> 2;
     const records = this.memory.view.getInt32(warp.base + header.records, true) >>> 2;
     const mark = shadow.unfenced * 0x01010101;
     for (let word = 0; word < sharedBytes / 4; word++) {
-      const state = this.memory.words[first + word]!;
+      const state = shadowWords[first + word]!;
       if ((state & mark) === 0) continue;
       const writer = this.memory.words[records + (word * record.bytes) / 4 + record.writer / 4]!;
       // Without a record of who wrote it, it may have been this warp.
-      if (!this.checksRaces || writer === warp.number) this.memory.words[first + word] = state & ~mark;
+      if (!this.checksRaces || writer === warp.number) shadowWords[first + word] = state & ~mark;
     }
   }
 
@@ -597,6 +600,16 @@ export class Machine {
   }
 }
 
+/** The window of generic addresses with this upper half. */
+function windowNamed(upper: number): Window | undefined {
+  return windowsByNumber[upper];
+}
+
+const windowsByNumber: readonly (Window | undefined)[] = [
+  undefined,
+  ...(Object.keys(windows) as Window[]).sort((a, b) => windows[a] - windows[b]),
+];
+
 export type RaceCheck = (base: number, lane: number, address: number, bytes: number, number: number) => void;
 
 export function firstLane(mask: number): number {
@@ -604,9 +617,10 @@ export function firstLane(mask: number): number {
 }
 
 export function countLanes(mask: number): number {
-  let count = 0;
-  for (let rest = mask; rest !== 0; rest &= rest - 1) count++;
-  return count;
+  // Bits of pairs, of four, of eight, and of all (Warren, "Hacker's Delight", 5-1).
+  const pairs = mask - ((mask >>> 1) & 0x55555555);
+  const fours = (pairs & 0x33333333) + ((pairs >>> 2) & 0x33333333);
+  return Math.imul((fours + (fours >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
 }
 
 /** An address in words: of global memory by the buffer that it is in or nearest to. */

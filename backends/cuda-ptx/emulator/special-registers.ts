@@ -1,33 +1,28 @@
 /** What lanes find in special registers (`%tid.x`), of which all but clocks stay as they are. */
 import type { SpecialName } from '../ptx.ts';
-import type { Kernel } from './kernel.ts';
+import { countOf, type Extent, type GridPlan } from './grid-plan.ts';
 import { lanesOfWarp } from './layout.ts';
-import type { Memory, Warp } from './machine.ts';
+import type { Warp } from './machine.ts';
+import type { Memory } from './memory.ts';
 
-type Extent = readonly [number, number, number];
-
-/** Where a block is, in what. */
-export interface BlockPlace {
-  readonly grid: Extent;
-  readonly block: Extent;
-  readonly cluster: Extent;
-  /** Of the block in its cluster. */
-  readonly clusterIndex: Extent;
-  readonly dynamicShared: number;
-}
-
-export function setSpecialRegisters(kernel: Kernel, { words }: Memory, warp: Warp, place: BlockPlace): void {
-  const same = sameForAll(kernel, warp, place);
+/** @param clusterIndex of the block in its cluster. */
+export function setSpecialRegisters(
+  plan: GridPlan,
+  { words }: Memory,
+  warp: Warp,
+  clusterIndex: Extent,
+): void {
+  const { kernel } = plan;
+  const same = sameForAll(plan, warp, clusterIndex);
   for (const name of kernel.specials) {
-    const at = (warp.base + kernel.slotOf(name)) >>> 2;
+    const at = (warp.base + kernel.slots.get(name)!) >>> 2;
     const ofLane = perLane[name];
     if (ofLane === undefined) {
       // Clocks stand still; they have two words a lane.
       const value = same(name);
       if (value !== undefined) words.fill(value, at, at + lanesOfWarp);
     } else
-      for (let lane = 0; lane < lanesOfWarp; lane++)
-        words[at + lane] = ofLane(lane, warp.number, place.block);
+      for (let lane = 0; lane < lanesOfWarp; lane++) words[at + lane] = ofLane(lane, warp.number, plan.block);
   }
 }
 
@@ -46,9 +41,9 @@ const perLane: { readonly [name: string]: OfLane } = {
 };
 
 function sameForAll(
-  kernel: Kernel,
+  { grid, block, cluster, dynamicShared, sharedBytes }: GridPlan,
   warp: Warp,
-  { grid, block, cluster, clusterIndex, dynamicShared }: BlockPlace,
+  clusterIndex: Extent,
 ): (name: SpecialName) => number | undefined {
   const over = (extent: Extent): Extent => [
     Math.floor(extent[0] / cluster[0]),
@@ -66,10 +61,10 @@ function sameForAll(
     globaltimer_lo: 0,
     globaltimer_hi: 0,
     cluster_ctarank: warp.block.rank,
-    cluster_nctarank: cluster[0] * cluster[1] * cluster[2],
+    cluster_nctarank: countOf(cluster),
     is_explicit_cluster: cluster.some((each) => each > 1) ? 1 : 0,
     dynamic_smem_size: dynamicShared,
-    total_smem_size: kernel.layout.sharedBytes,
+    total_smem_size: sharedBytes,
   };
   const extents: { readonly [name: string]: Extent } = {
     ntid: block,

@@ -201,7 +201,7 @@ function multiply(
   const slots = elementsOf(to).map((register) =>
     register.kind === 'register' ? machine.slot(warp, register.register) : -1,
   );
-  const { floats } = machine;
+  const { floats } = machine.memory;
   for (let lane = 0; lane < 32; lane++) {
     const [g, t] = [lane >> 2, lane & 3];
     for (let at = 0; at < slots.length; at++) {

@@ -1,0 +1,332 @@
+/**
+ * A GPU that is none: memory that stays between launches, modules that are loaded once, and kernels that are
+ * launched with their arguments as bytes, as the driver of a real one has them (`cuMemAlloc`,
+ * `cuModuleLoadData`, `cuLaunchKernel`). One launch is over when the call returns.
+ */
+import type { PtxModule, Variable } from '../ptx.ts';
+import { bytesOf } from '../ptx-types.ts';
+import { type CompiledModule, compiledModule } from './compiled.ts';
+import { hasFusedMultiplyAdd } from './fused.ts';
+import { GridRunner } from './grid.ts';
+import {
+  type Buffer,
+  type CopyTiming,
+  countOf,
+  type Extent,
+  type GridPlan,
+  regionAlignment,
+  regionAt,
+} from './grid-plan.ts';
+import { Heap } from './heap.ts';
+import type { CodeOptions, KernelNeeds } from './kernel.ts';
+import { alignTo, shadow, sink, sinkBytes, windows } from './layout.ts';
+import { Linker } from './link.ts';
+import { createMemory, type Memory } from './memory.ts';
+
+export interface LaunchShape {
+  readonly grid: Extent;
+  readonly block: Extent;
+  /** Blocks of a cluster, where the kernel does not say so itself. */
+  readonly cluster?: Extent;
+  /** Bytes of shared memory beyond what the kernel declares. */
+  readonly sharedBytes?: number;
+}
+
+/** How a launch is watched. */
+export interface LaunchOptions {
+  /** Whether reads of what nobody wrote and accesses between buffers are looked for; so it is. */
+  readonly checksMemory?: boolean;
+  /** Whether races in shared memory are looked for; so it is. */
+  readonly checksRaces?: boolean;
+  readonly copies?: CopyTiming;
+  /** Of the threads of a cluster, after which it counts as one without an end. */
+  readonly mostInstructions?: number;
+  /** Without it by what the processor has; results are the same. */
+  readonly fusedMultiplyAdd?: boolean;
+}
+
+export interface LaunchCounts {
+  /** Instructions, times the threads that ran them. */
+  readonly instructions: number;
+}
+
+/** Why a launch cannot be: the kernel does not take what it is given, or there is no room. */
+export class LaunchError extends Error {
+  override readonly name = 'LaunchError';
+}
+
+const mostThreads = 1024;
+const mostShared = 227 * 1024;
+const mostOfCluster = 16;
+const mostInstructions = 1e12;
+/** Behind each buffer, so that who leaves one is not in another. */
+const gap = 256;
+
+export class EmulatedDevice {
+  readonly memory: Memory = createMemory();
+  private readonly heap = new Heap(this.memory);
+  private readonly linker = new Linker(this.memory);
+  /** By place. */
+  private readonly buffers = new Map<number, Buffer>();
+
+  constructor() {
+    // Lanes that take no part in an access find what they may use.
+    this.setState(sink, sinkBytes, shadow.written);
+  }
+
+  /**
+   * The address of so many bytes, at a multiple of 256, which nobody has written. Something lies behind them
+   * that belongs to nobody.
+   * @param name that faults give the buffer.
+   * @throws LaunchError where there is no room.
+   */
+  allocate(bytes: number, name = 'a buffer'): bigint {
+    const start = demand(this.heap.reserve(bytes + gap, 256), `${name} needs ${bytes} bytes`);
+    this.setState(start, bytes, shadow.allocated);
+    this.buffers.set(start, { name, start, bytes });
+    return addressOf(start);
+  }
+
+  /** Whoever uses these bytes from now on is out of bounds. */
+  free(address: bigint): void {
+    const start = placeOf(address);
+    this.buffers.delete(start);
+    this.heap.release(start);
+  }
+
+  /** From the host: these bytes have been written. */
+  write(address: bigint, bytes: Uint8Array): void {
+    const start = this.demandRange(address, bytes.byteLength);
+    this.memory.bytes.set(bytes, start);
+    this.setState(start, bytes.byteLength, shadow.written);
+  }
+
+  /** To the host, as they are, whether or not anybody wrote them. */
+  read(address: bigint, into: Uint8Array): void {
+    const start = this.demandRange(address, into.byteLength);
+    into.set(this.memory.bytes.subarray(start, start + into.byteLength));
+  }
+
+  /** From one place of the device to another, with what is known of it. */
+  copy(from: bigint, to: bigint, bytes: number): void {
+    const [source, target] = [this.demandRange(from, bytes), this.demandRange(to, bytes)];
+    this.memory.bytes.copyWithin(target, source, source + bytes);
+    this.memory.shadow.copyWithin(target, source, source + bytes);
+  }
+
+  /** Its variables have what the text gives them. @throws LaunchError where there is no room. */
+  load(module: PtxModule): LoadedModule {
+    return new LoadedModule(this, compiledModule(module));
+  }
+
+  /** @throws LaunchError where no buffer has all of these bytes. */
+  private demandRange(address: bigint, bytes: number): number {
+    const start = placeOf(address);
+    for (const buffer of this.buffers.values())
+      if (start >= buffer.start && start + bytes <= buffer.start + buffer.bytes) return start;
+    throw new LaunchError(`0x${address.toString(16)} is not the address of ${bytes} bytes of a buffer`);
+  }
+
+  private setState(start: number, bytes: number, state: number): void {
+    this.memory.shadow.fill(state, start, start + bytes);
+  }
+
+  /** For a module: memory of its variables, which are written. */
+  reserveVariables(bytes: number, variables: readonly Buffer[]): number {
+    const start = demand(this.heap.reserve(bytes, 256), `the variables of a module need ${bytes} bytes`);
+    for (const { name, start: offset, bytes: size } of variables) {
+      this.buffers.set(start + offset, { name, start: start + offset, bytes: size });
+      this.setState(start + offset, size, shadow.written);
+      this.memory.bytes.fill(0, start + offset, start + offset + size);
+    }
+    return start;
+  }
+
+  releaseVariables(start: number, variables: readonly Buffer[]): void {
+    for (const { start: offset } of variables) this.buffers.delete(start + offset);
+    this.heap.release(start);
+  }
+
+  /**
+   * @param parameters as the kernel declares them, one behind the other at multiples of their alignment.
+   * @throws LaunchError, PtxError or EmulatorFault.
+   */
+  launch(
+    loaded: LoadedModule,
+    name: string,
+    shape: LaunchShape,
+    parameters: Uint8Array,
+    options: LaunchOptions,
+  ): LaunchCounts {
+    const code: CodeOptions = {
+      fusedMultiplyAdd: options.fusedMultiplyAdd ?? hasFusedMultiplyAdd(),
+      checksMemory: options.checksMemory ?? true,
+      checksRaces: options.checksRaces ?? true,
+    };
+    const kernel = loaded.compiled.kernel(name, code);
+    const { needs } = kernel;
+    checkShape(shape, needs);
+    const cluster = clusterOf(shape, needs);
+    const sharedBytes = alignTo(needs.staticShared + (shape.sharedBytes ?? 0), 16);
+    if (sharedBytes > mostShared)
+      throw new LaunchError(
+        `${sharedBytes} bytes of shared memory are more than the ${mostShared} of a block`,
+      );
+    if (parameters.byteLength !== needs.paramBytes)
+      throw new LaunchError(
+        `${name} takes ${needs.paramBytes} bytes of arguments, and ${parameters.byteLength} are given`,
+      );
+    const parameterPlace = demand(this.heap.reserveAtEnd(needs.paramBytes, 256), 'arguments need room');
+    const plan: GridPlan = {
+      ...{ kernel, grid: shape.grid, block: shape.block, cluster, sharedBytes },
+      dynamicShared: shape.sharedBytes ?? 0,
+      ...{ parameters: parameterPlace, constants: loaded.constants, globals: loaded.globals },
+      buffers: [...this.buffers.values()],
+      copies: options.copies ?? 'late',
+      mostInstructions: options.mostInstructions ?? mostInstructions,
+    };
+    const region = this.heap.reserveAtEnd(regionAt(plan, 0).end, regionAlignment);
+    try {
+      const place = demand(region, 'the registers and shared memory of a block need room');
+      this.memory.bytes.set(parameters, parameterPlace);
+      this.setState(parameterPlace, needs.paramBytes, shadow.written);
+      const linked = this.linker.link(kernel);
+      const instructions = new GridRunner(plan, this.memory, linked, regionAt(plan, place)).runAll();
+      return { instructions };
+    } finally {
+      this.heap.release(parameterPlace);
+      if (region !== undefined) this.heap.release(region);
+    }
+  }
+}
+
+/** @throws LaunchError where there is no place. */
+function demand(place: number | undefined, what: string): number {
+  if (place === undefined) throw new LaunchError(`${what}, and there is no room for it`);
+  return place;
+}
+
+export class LoadedModule {
+  readonly compiled: CompiledModule;
+  readonly globals: number;
+  readonly constants: number;
+  private readonly device: EmulatedDevice;
+
+  constructor(device: EmulatedDevice, compiled: CompiledModule) {
+    this.device = device;
+    this.compiled = compiled;
+    const { variables } = compiled;
+    this.globals = device.reserveVariables(variables.globalBytes, this.buffersOf(variables.globals));
+    this.constants = device.reserveVariables(variables.constBytes, []);
+    const { memory } = device;
+    memory.bytes.fill(0, this.constants, this.constants + variables.constBytes);
+    memory.shadow.fill(shadow.written, this.constants, this.constants + variables.constBytes);
+    for (const variable of variables.globals) this.initialise(variable, this.globals);
+    for (const variable of variables.constants) this.initialise(variable, this.constants);
+  }
+
+  /** @throws PtxError where there is no such kernel. */
+  kernel(name: string): LoadedKernel {
+    return { launch: (shape, parameters, options = {}) => this.launch(name, shape, parameters, options) };
+  }
+
+  /** Where a variable in global memory is (`cuModuleGetGlobal`), or nothing where there is none. */
+  variable(name: string): { readonly address: bigint; readonly bytes: number } | undefined {
+    const { globals, offsets } = this.compiled.variables;
+    const found = globals.find((each) => each.name === name);
+    return found && { address: addressOf(this.globals + offsets.get(found)!), bytes: found.bytes };
+  }
+
+  unload(): void {
+    this.device.releaseVariables(this.globals, this.buffersOf(this.compiled.variables.globals));
+    this.device.releaseVariables(this.constants, []);
+  }
+
+  private launch(
+    name: string,
+    shape: LaunchShape,
+    parameters: Uint8Array,
+    options: LaunchOptions,
+  ): LaunchCounts {
+    return this.device.launch(this, name, shape, parameters, options);
+  }
+
+  /** With places from the first of them. */
+  private buffersOf(variables: readonly Variable[]): readonly Buffer[] {
+    const { offsets } = this.compiled.variables;
+    return variables.map((each) => ({ name: each.name, start: offsets.get(each)!, bytes: each.bytes }));
+  }
+
+  /** Variables begin with what the text gives them, and zeros behind it. */
+  private initialise(variable: Variable, base: number): void {
+    const size = bytesOf(variable.type);
+    const start = base + this.compiled.variables.offsets.get(variable)!;
+    variable.initial?.forEach((each, at) => {
+      let bits: bigint;
+      if ('bits' in each) bits = each.bits;
+      else {
+        const target = this.variable(each.symbol);
+        if (target === undefined)
+          throw new LaunchError(
+            `${variable.name} begins with the address of ${each.symbol}, which is nowhere`,
+          );
+        bits = target.address + BigInt(each.offset);
+      }
+      for (let byte = 0; byte < size; byte++)
+        this.device.memory.bytes[start + at * size + byte] = Number((bits >> BigInt(8 * byte)) & 255n);
+    });
+  }
+}
+
+export interface LoadedKernel {
+  /** @throws LaunchError, PtxError or EmulatorFault. */
+  readonly launch: (shape: LaunchShape, parameters: Uint8Array, options?: LaunchOptions) => LaunchCounts;
+}
+
+function addressOf(place: number): bigint {
+  return (BigInt(windows.global) << 32n) + BigInt(place);
+}
+
+/** Of an address of global memory. */
+export function placeOf(address: bigint): number {
+  return Number(address & 0xffffffffn);
+}
+
+function clusterOf({ cluster, grid }: LaunchShape, needs: KernelNeeds): Extent {
+  const [x = 1, y = 1, z = 1] = needs.entry.directives.get('reqnctapercluster') ?? cluster ?? [];
+  const extents: Extent = [x, y, z];
+  if (!extents.every((each) => Number.isInteger(each) && each >= 1) || countOf(extents) > mostOfCluster)
+    throw new LaunchError(
+      `a cluster of ${extents.join(' by ')} blocks is none: it has 1 to ${mostOfCluster}`,
+    );
+  if (extents.some((each, axis) => grid[axis]! % each !== 0))
+    throw new LaunchError(`a grid of ${grid.join(' by ')} has no clusters of ${extents.join(' by ')}`);
+  return extents;
+}
+
+function checkShape({ grid, block, sharedBytes = 0 }: LaunchShape, { entry }: KernelNeeds): void {
+  for (const [what, extent] of [
+    ['grid', grid],
+    ['block', block],
+  ] as const)
+    if (!extent.every((each) => Number.isInteger(each) && each >= 1 && each < 2 ** 31))
+      throw new LaunchError(`a ${what} of ${extent.join(' by ')} is none: each extent is at least 1`);
+  const threads = countOf(block);
+  if (threads > mostThreads)
+    throw new LaunchError(`a block of ${threads} threads is too large: at most ${mostThreads} are possible`);
+  if (!Number.isInteger(sharedBytes) || sharedBytes < 0)
+    throw new LaunchError(`${sharedBytes} bytes of shared memory cannot be`);
+  const wanted = entry.directives.get('reqntid');
+  if (wanted !== undefined) {
+    const full = [wanted[0] ?? 1, wanted[1] ?? 1, wanted[2] ?? 1];
+    if (full.some((each, axis) => each !== block[axis]))
+      throw new LaunchError(
+        `${entry.name} requires blocks of ${full.join(' by ')}, not ${block.join(' by ')}`,
+      );
+  }
+  const most = entry.directives.get('maxntid');
+  if (most !== undefined && threads > most.reduce((all, each) => all * each, 1))
+    throw new LaunchError(
+      `${entry.name} is for at most ${most.join(' by ')} threads a block, not ${threads}`,
+    );
+}

@@ -1,0 +1,121 @@
+/** Runs clusters of a grid, one after the other, on one thread. */
+import {
+  type BlockRegion,
+  clusterCount,
+  countOf,
+  type Extent,
+  type GridPlan,
+  type Region,
+  threadsOf,
+  warpsOf,
+} from './grid-plan.ts';
+import { header, rankShift, shadow } from './layout.ts';
+import type { Linked } from './link.ts';
+import { type Block, Machine, type Warp } from './machine.ts';
+import type { Memory } from './memory.ts';
+import { clockRowBytes, record } from './race-code.ts';
+import { type Counts, runCluster } from './schedule.ts';
+import { setSpecialRegisters } from './special-registers.ts';
+
+export class GridRunner {
+  private readonly plan: GridPlan;
+  private readonly memory: Memory;
+  private readonly region: Region;
+  private readonly machine: Machine;
+  private readonly linked: Linked;
+
+  constructor(plan: GridPlan, memory: Memory, linked: Linked, region: Region) {
+    this.plan = plan;
+    this.memory = memory;
+    this.region = region;
+    this.linked = linked;
+    this.machine = new Machine(plan, memory, linked);
+  }
+
+  /**
+   * @param number of the cluster: x goes fastest. Gives how many instructions its threads ran.
+   * @throws EmulatorFault where a thread does what it may not; PtxError where something is not supported.
+   */
+  run(number: number): number {
+    const { plan, machine } = this;
+    const [across, down] = [0, 1].map((axis) => plan.grid[axis]! / plan.cluster[axis]!) as [number, number];
+    const place = [number % across, Math.floor(number / across) % down, Math.floor(number / (across * down))];
+    const first = place.map((each, axis) => each * plan.cluster[axis]!) as [number, number, number];
+    const counts: Counts = { instructions: 0, most: plan.mostInstructions };
+    const blocks = this.region.blocks.map((region, rank) => this.blockAt(first, rank, region));
+    this.linked.running.machine = machine;
+    machine.begin(blocks, number);
+    runCluster(machine, blocks, counts);
+    return counts.instructions;
+  }
+
+  runAll(): number {
+    let instructions = 0;
+    for (let number = 0; number < clusterCount(this.plan); number++) instructions += this.run(number);
+    return instructions;
+  }
+
+  /** A block as it is at its start: nobody has written anything. */
+  private blockAt(first: Extent, rank: number, region: BlockRegion): Block {
+    const { plan, memory } = this;
+    const { kernel, sharedBytes } = plan;
+    const warps = warpsOf(plan);
+    const [width, height] = plan.cluster;
+    const inCluster: Extent = [
+      rank % width,
+      Math.floor(rank / width) % height,
+      Math.floor(rank / (width * height)),
+    ];
+    const [x, y, z] = inCluster.map((each, axis) => first[axis]! + each) as [number, number, number];
+    const { sharedBase, localBase, clocks, records, files } = region;
+    memory.shadow.fill(shadow.allocated, localBase, localBase + kernel.needs.localBytes * 32 * warps);
+    memory.shadow.fill(shadow.allocated, sharedBase, sharedBase + sharedBytes);
+    memory.bytes.fill(0, files, files + kernel.fileBytes * warps);
+    memory.bytes.fill(0, clocks, clocks + clockRowBytes * warps);
+    if (kernel.options.checksRaces)
+      memory.bytes.fill(0, records, records + record.bytes * Math.ceil(sharedBytes / 4));
+    const block: Block = {
+      ...{ index: [x, y, z], rank, warps: [], sharedBase, clocks, threads: threadsOf(plan) },
+      barriers: new Map(),
+    };
+    for (let number = 0; number < warps; number++)
+      block.warps.push(this.warpAt(block, number, inCluster, region));
+    return block;
+  }
+
+  private warpAt(block: Block, number: number, clusterIndex: Extent, region: BlockRegion): Warp {
+    const { plan, memory } = this;
+    const { kernel } = plan;
+    const base = region.files + number * kernel.fileBytes;
+    const clocks = region.clocks + number * clockRowBytes;
+    const inside = Math.min(32, block.threads - 32 * number);
+    const head: { readonly [F in Exclude<keyof typeof header, 'bytes'>]?: number } = {
+      sharedBase: region.sharedBase,
+      sharedWindow: block.rank << rankShift,
+      localBase: region.localBase + number * 32 * kernel.needs.localBytes,
+      warpNumber: number,
+      clocks,
+      records: region.records,
+      warpCount: warpsOf(plan),
+      clusterBase: this.region.clusterBase,
+      sharedStride: this.region.sharedStride,
+      clusterBlocks: countOf(plan.cluster),
+      sharedBytes: plan.sharedBytes,
+      paramBase: plan.parameters,
+      constBase: plan.constants,
+      globalBase: plan.globals,
+    };
+    for (const [field, value] of Object.entries(head))
+      memory.words[(base + header[field as keyof typeof head]) >>> 2] = value;
+    memory.words[(clocks >>> 2) + number] = 1;
+    const live = inside === 32 ? -1 : 2 ** inside - 1;
+    const warp: Warp = {
+      ...{ block, number, base, live, barrier: undefined, clusterPhase: -1, underWay: new Map() },
+      fragments: [{ step: 0, mask: live, waits: false }],
+      ...{ pendingCopies: [], copyGroups: [], pendingBulk: [], bulkGroups: [] },
+      ...{ pendingProducts: [], productGroups: [] },
+    };
+    setSpecialRegisters(plan, memory, warp, clusterIndex);
+    return warp;
+  }
+}

@@ -1,0 +1,105 @@
+/** The code of a kernel over the memory of a device: what it calls of the host, and what the host calls of it. */
+import type { Kernel } from './kernel.ts';
+import { stepName } from './kernel.ts';
+import { faultKinds } from './lane-writer.ts';
+import { header } from './layout.ts';
+import { firstLane, type Machine, type RaceCheck } from './machine.ts';
+import type { Memory } from './memory.ts';
+import {
+  type ExactOperation,
+  type FloatFormat,
+  narrow,
+  operate,
+  type Rounding,
+  widen,
+} from './soft-float.ts';
+
+export interface Linked {
+  /** By step; gives which lanes take the branch at its end. */
+  readonly steps: readonly ((base: number, mask: number) => number)[];
+  readonly noteRead: RaceCheck;
+  readonly noteWrite: RaceCheck;
+  /** Whose warps run, for the words of faults. */
+  readonly running: { machine: Machine | undefined };
+}
+
+/** Links each kernel once. */
+export class Linker {
+  readonly memory: Memory;
+  private readonly known = new WeakMap<Kernel, Linked>();
+
+  constructor(memory: Memory) {
+    this.memory = memory;
+  }
+
+  link(kernel: Kernel): Linked {
+    const linked = this.known.get(kernel) ?? link(kernel, this.memory);
+    this.known.set(kernel, linked);
+    return linked;
+  }
+}
+
+function link(kernel: Kernel, { memory }: Memory): Linked {
+  const running: Linked['running'] = { machine: undefined };
+  const roundings = kernel.roundings.map((text) => text.split(' '));
+  const operations = roundings.map(
+    ([operation, format, rounding]) =>
+      (a: number, b: number, c: number): number =>
+        operate(operation as ExactOperation, format as 'f32' | 'f64', rounding as Rounding, a, b, c),
+  );
+  const narrowings = roundings.map(([, format, rounding, saturates, relu]) => ({
+    format: format as FloatFormat,
+    rounding: rounding as Rounding,
+    saturates: saturates === 'true',
+    relu: relu === 'true',
+  }));
+  const runtime = {
+    memory,
+    ...reporter(kernel, () => running.machine!),
+    operate: (number: number, a: number, b: number, c: number) => operations[number]!(a, b, c),
+    narrow: (number: number, value: number) => Number(narrow(value, narrowings[number]!)),
+    widen: (number: number, bits: number) => widen(bits, narrowings[number]!.format),
+    log2: Math.log2,
+    sin: Math.sin,
+    cos: Math.cos,
+    tanh: Math.tanh,
+  };
+  const { exports } = new WebAssembly.Instance(kernel.code, { runtime });
+  return {
+    steps: kernel.needs.steps.map(
+      (_, place) => exports[stepName(place)] as (base: number, mask: number) => number,
+    ),
+    noteRead: exports.noteRead as RaceCheck,
+    noteWrite: exports.noteWrite as RaceCheck,
+    running,
+  };
+}
+
+/** Turns what the code found wrong into faults with words. */
+function reporter(kernel: Kernel, machineOf: () => Machine) {
+  return {
+    fault: (kind: number, number: number, base: number, lanes: number): void => {
+      const machine = machineOf();
+      const warp = machine.warpAt(base);
+      const instruction = kernel.instructions[number]!;
+      const lane = firstLane(lanes);
+      if (faultKinds[kind] === 'register')
+        throw machine.fault(
+          'uninitialised register',
+          'reads a register that it has not written, or that a product writes which it has not waited for',
+          warp,
+          lane,
+          instruction,
+        );
+      const address = machine.memory.view.getBigUint64(base + header.badAddress + 8 * (lane % 4), true);
+      throw machine.accessFault(warp, lane, address, instruction);
+    },
+    raceFault: (base: number, lane: number, address: number, number: number, other: number): void => {
+      const machine = machineOf();
+      const warp = machine.warpAt(base);
+      const offset = address - warp.block.sharedBase;
+      const what = `and warp ${other} use byte ${offset} of shared memory, one to write it, with no barrier between`;
+      throw machine.fault('race', what, warp, lane, kernel.instructions[number]);
+    },
+  };
+}
