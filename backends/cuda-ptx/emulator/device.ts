@@ -7,7 +7,7 @@ import type { PtxModule, Variable } from '../ptx.ts';
 import { bytesOf } from '../ptx-types.ts';
 import { type CompiledModule, compiledModule } from './compiled.ts';
 import { hasFusedMultiplyAdd } from './fused.ts';
-import { GridRunner } from './grid.ts';
+import { clearRegion, GridRunner } from './grid.ts';
 import {
   type Buffer,
   type CopyTiming,
@@ -64,7 +64,7 @@ const gap = 256;
 
 export class EmulatedDevice {
   readonly memory: Memory = createMemory();
-  private readonly heap = new Heap(this.memory);
+  private readonly heap = new Heap();
   private readonly linker = new Linker(this.memory);
   /** By place. */
   private readonly buffers = new Map<number, Buffer>();
@@ -87,9 +87,12 @@ export class EmulatedDevice {
     return addressOf(start);
   }
 
-  /** Whoever uses these bytes from now on is out of bounds. */
+  /** Whoever uses these bytes from now on is out of bounds. @throws LaunchError where they are no buffer. */
   free(address: bigint): void {
     const start = placeOf(address);
+    const buffer = this.buffers.get(start);
+    if (buffer === undefined) throw new LaunchError(`0x${address.toString(16)} is no buffer`);
+    this.setState(start, buffer.bytes, shadow.none);
     this.buffers.delete(start);
     this.heap.release(start);
   }
@@ -142,8 +145,9 @@ export class EmulatedDevice {
     return start;
   }
 
-  releaseVariables(start: number, variables: readonly Buffer[]): void {
+  releaseVariables(start: number, bytes: number, variables: readonly Buffer[]): void {
     for (const { start: offset } of variables) this.buffers.delete(start + offset);
+    this.setState(start, bytes, shadow.none);
     this.heap.release(start);
   }
 
@@ -190,12 +194,15 @@ export class EmulatedDevice {
       const place = demand(region, 'the registers and shared memory of a block need room');
       this.memory.bytes.set(parameters, parameterPlace);
       this.setState(parameterPlace, needs.paramBytes, shadow.written);
-      const linked = this.linker.link(kernel);
-      const instructions = new GridRunner(plan, this.memory, linked, regionAt(plan, place)).runAll();
+      const instructions = new GridRunner(plan, this.linker, regionAt(plan, place)).runAll();
       return { instructions };
     } finally {
+      this.setState(parameterPlace, needs.paramBytes, shadow.none);
       this.heap.release(parameterPlace);
-      if (region !== undefined) this.heap.release(region);
+      if (region !== undefined) {
+        clearRegion(plan, this.memory, regionAt(plan, region));
+        this.heap.release(region);
+      }
     }
   }
 }
@@ -238,8 +245,9 @@ export class LoadedModule {
   }
 
   unload(): void {
-    this.device.releaseVariables(this.globals, this.buffersOf(this.compiled.variables.globals));
-    this.device.releaseVariables(this.constants, []);
+    const { globals, globalBytes, constBytes } = this.compiled.variables;
+    this.device.releaseVariables(this.globals, globalBytes, this.buffersOf(globals));
+    this.device.releaseVariables(this.constants, constBytes, []);
   }
 
   private launch(

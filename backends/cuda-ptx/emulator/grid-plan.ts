@@ -1,7 +1,8 @@
 /** What a launch is, as data, which any thread that runs some of its blocks can be given. */
 import type { Kernel } from './kernel.ts';
 import { alignTo, lanesOfWarp } from './layout.ts';
-import { clockRowBytes, record } from './race-code.ts';
+import { clockRowBytes, recordBytes } from './race-code.ts';
+import { tablesBytes } from './tables.ts';
 
 export type Extent = readonly [number, number, number];
 
@@ -55,6 +56,8 @@ export interface Region {
   readonly clusterBase: number;
   readonly sharedStride: number;
   readonly blocks: readonly BlockRegion[];
+  /** Of the thread. */
+  readonly tables: number;
   readonly end: number;
 }
 
@@ -84,8 +87,9 @@ export function regionAt(plan: GridPlan, start: number): Region {
     sharedBase: start + rank * sharedStride,
     localBase: reserve(kernel.needs.localBytes * lanesOfWarp * warps),
     clocks: reserve(clockRowBytes * warps),
-    records: reserve(record.bytes * Math.ceil(sharedBytes / 4)),
+    records: reserve(kernel.options.checksRaces ? recordBytes(sharedBytes, warps) : 0),
     files: reserve(kernel.fileBytes * warps),
   }));
-  return { clusterBase: start, sharedStride, blocks, end };
+  const tables = reserve(tablesBytes);
+  return { clusterBase: start, sharedStride, blocks, tables, end };
 }

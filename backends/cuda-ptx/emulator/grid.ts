@@ -9,11 +9,11 @@ import {
   threadsOf,
   warpsOf,
 } from './grid-plan.ts';
-import { header, rankShift, shadow } from './layout.ts';
-import type { Linked } from './link.ts';
+import { header, lanesOfWarp, rankShift, shadow } from './layout.ts';
+import type { Linker } from './link.ts';
 import { type Block, Machine, type Warp } from './machine.ts';
 import type { Memory } from './memory.ts';
-import { clockRowBytes, record } from './race-code.ts';
+import { clockRowBytes, recordBytes, recordRowBytes } from './race-code.ts';
 import { type Counts, runCluster } from './schedule.ts';
 import { setSpecialRegisters } from './special-registers.ts';
 
@@ -22,14 +22,14 @@ export class GridRunner {
   private readonly memory: Memory;
   private readonly region: Region;
   private readonly machine: Machine;
-  private readonly linked: Linked;
+  private readonly linker: Linker;
 
-  constructor(plan: GridPlan, memory: Memory, linked: Linked, region: Region) {
+  constructor(plan: GridPlan, linker: Linker, region: Region) {
     this.plan = plan;
-    this.memory = memory;
+    this.memory = linker.memory;
     this.region = region;
-    this.linked = linked;
-    this.machine = new Machine(plan, memory, linked);
+    this.linker = linker;
+    this.machine = new Machine(plan, linker, region);
   }
 
   /**
@@ -43,7 +43,7 @@ export class GridRunner {
     const first = place.map((each, axis) => each * plan.cluster[axis]!) as [number, number, number];
     const counts: Counts = { instructions: 0, most: plan.mostInstructions };
     const blocks = this.region.blocks.map((region, rank) => this.blockAt(first, rank, region));
-    this.linked.running.machine = machine;
+    this.linker.running = machine;
     machine.begin(blocks, number);
     runCluster(machine, blocks, counts);
     return counts.instructions;
@@ -72,8 +72,7 @@ export class GridRunner {
     memory.shadow.fill(shadow.allocated, sharedBase, sharedBase + sharedBytes);
     memory.bytes.fill(0, files, files + kernel.fileBytes * warps);
     memory.bytes.fill(0, clocks, clocks + clockRowBytes * warps);
-    if (kernel.options.checksRaces)
-      memory.bytes.fill(0, records, records + record.bytes * Math.ceil(sharedBytes / 4));
+    if (kernel.options.checksRaces) memory.bytes.fill(0, records, records + recordBytes(sharedBytes, warps));
     const block: Block = {
       ...{ index: [x, y, z], rank, warps: [], sharedBase, clocks, threads: threadsOf(plan) },
       barriers: new Map(),
@@ -96,6 +95,7 @@ export class GridRunner {
       warpNumber: number,
       clocks,
       records: region.records,
+      recordRowBytes: recordRowBytes(plan.sharedBytes),
       warpCount: warpsOf(plan),
       clusterBase: this.region.clusterBase,
       sharedStride: this.region.sharedStride,
@@ -117,5 +117,14 @@ export class GridRunner {
     };
     setSpecialRegisters(plan, memory, warp, clusterIndex);
     return warp;
+  }
+}
+
+/** What blocks left in a region, so that nobody takes it for something. */
+export function clearRegion(plan: GridPlan, { shadow: states }: Memory, { blocks }: Region): void {
+  const localBytes = plan.kernel.needs.localBytes * lanesOfWarp * warpsOf(plan);
+  for (const { localBase, sharedBase } of blocks) {
+    states.fill(shadow.none, localBase, localBase + localBytes);
+    states.fill(shadow.none, sharedBase, sharedBase + plan.sharedBytes);
   }
 }

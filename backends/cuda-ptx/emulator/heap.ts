@@ -2,8 +2,7 @@
  * Which parts of a device's memory are in use. Buffers come first, and from the end what kernels have no
  * addresses of in global memory: so a pointer that is a little off, or old, meets with nothing.
  */
-import { alignTo, half, shadow, sinkBytes } from './layout.ts';
-import type { Memory } from './memory.ts';
+import { alignTo, half, sinkBytes } from './layout.ts';
 
 interface Range {
   readonly start: number;
@@ -11,14 +10,9 @@ interface Range {
 }
 
 export class Heap {
-  private readonly memory: Memory;
   /** By place. */
   private free: Range[] = [{ start: sinkBytes, end: half }];
   private readonly used = new Map<number, Range>();
-
-  constructor(memory: Memory) {
-    this.memory = memory;
-  }
 
   /** Where so many bytes are, or nothing where there are not so many. Nothing is known of what is in them. */
   reserve(bytes: number, alignment: number): number | undefined {
@@ -51,12 +45,11 @@ export class Heap {
     return start;
   }
 
-  /** Nobody may use these bytes any more. */
+  /** They may be given again. */
   release(start: number): void {
     const range = this.used.get(start);
     if (range === undefined) return;
     this.used.delete(start);
-    this.memory.shadow.fill(shadow.none, range.start, range.end);
     const all = [...this.free, range].sort((a, b) => a.start - b.start);
     this.free = [];
     for (const each of all) {

@@ -11,7 +11,6 @@ import { type InlinedBody, inlineCalls } from './inline.ts';
 import { laneRules } from './lane-rules.ts';
 import { bookkeepingFor, type KernelContext, LaneWriter } from './lane-writer.ts';
 import { alignTo, header, lanesOfWarp, type WindowBytes } from './layout.ts';
-import { raceFunctions } from './race-code.ts';
 import { type Step, stepsOf } from './steps.ts';
 import { livenessOf, registersIn } from './uses.ts';
 
@@ -117,10 +116,19 @@ export interface CodeOptions {
   readonly checksRaces: boolean;
 }
 
-/** What the code calls of the host. */
+/** What the code calls of the host, and of the code that all kernels share. */
 const imports: readonly ImportedFunction[] = [
   { name: 'fault', parameters: ['i32', 'i32', 'i32', 'i32'], result: undefined },
-  { name: 'raceFault', parameters: ['i32', 'i32', 'i32', 'i32', 'i32'], result: undefined },
+  ...['noteRead', 'noteWrite'].map(
+    (name): ImportedFunction => ({
+      name,
+      parameters: ['i32', 'i32', 'i32', 'i32', 'i32'],
+      result: undefined,
+    }),
+  ),
+  ...['noteReadFour', 'noteWriteFour'].map(
+    (name): ImportedFunction => ({ name, parameters: ['i32', 'v128', 'i32', 'i32'], result: undefined }),
+  ),
   { name: 'operate', parameters: ['i32', 'f64', 'f64', 'f64'], result: 'f64' },
   { name: 'narrow', parameters: ['i32', 'f64'], result: 'i32' },
   { name: 'widen', parameters: ['i32', 'i32'], result: 'f64' },
@@ -201,9 +209,7 @@ export function compileKernel(needs: KernelNeeds, options: CodeOptions): Kernel 
       ),
     ];
   });
-  const code = new WebAssembly.Module(
-    encodeModule({ imports, functions: [...functions, ...raceFunctions()] }),
-  );
+  const code = new WebAssembly.Module(encodeModule({ imports, functions }));
   const { written } = context;
   for (const register of written.values()) slotOf(register);
   const specials = [...slots.keys()].filter((name): name is SpecialName => typeof name === 'string');

@@ -54,6 +54,8 @@ export const header = {
   constBase: 84,
   /** Where the variables of the module in global memory begin. */
   globalBase: 88,
+  /** From the records of one kind to those of the next. */
+  recordRowBytes: 92,
   bytes: 128,
 } as const;
 

@@ -3,7 +3,7 @@ import type { Kernel } from './kernel.ts';
 import { stepName } from './kernel.ts';
 import { faultKinds } from './lane-writer.ts';
 import { header } from './layout.ts';
-import { firstLane, type Machine, type RaceCheck } from './machine.ts';
+import { firstLane, type Machine } from './machine.ts';
 import type { Memory } from './memory.ts';
 import {
   type ExactOperation,
@@ -13,34 +13,34 @@ import {
   type Rounding,
   widen,
 } from './soft-float.ts';
+import { createUnit, type Unit } from './unit.ts';
 
-export interface Linked {
-  /** By step; gives which lanes take the branch at its end. */
-  readonly steps: readonly ((base: number, mask: number) => number)[];
-  readonly noteRead: RaceCheck;
-  readonly noteWrite: RaceCheck;
-  /** Whose warps run, for the words of faults. */
-  readonly running: { machine: Machine | undefined };
-}
+/** By step; gives which lanes take the branch at its end. */
+export type LinkedSteps = readonly ((base: number, mask: number) => number)[];
 
-/** Links each kernel once. */
+/** Links each kernel once, and what all of them share. */
 export class Linker {
   readonly memory: Memory;
-  private readonly known = new WeakMap<Kernel, Linked>();
+  readonly unit: Unit;
+  /** Whose warps run, for the words of faults. */
+  running: Machine | undefined;
+  private readonly known = new WeakMap<Kernel, LinkedSteps>();
 
   constructor(memory: Memory) {
     this.memory = memory;
+    this.unit = createUnit(memory.memory, (base, lane, address, number, other) =>
+      raceFault(this.running!, base!, lane!, address!, number!, other!),
+    );
   }
 
-  link(kernel: Kernel): Linked {
-    const linked = this.known.get(kernel) ?? link(kernel, this.memory);
+  link(kernel: Kernel): LinkedSteps {
+    const linked = this.known.get(kernel) ?? link(kernel, this);
     this.known.set(kernel, linked);
     return linked;
   }
 }
 
-function link(kernel: Kernel, { memory }: Memory): Linked {
-  const running: Linked['running'] = { machine: undefined };
+function link(kernel: Kernel, linker: Linker): LinkedSteps {
   const roundings = kernel.roundings.map((text) => text.split(' '));
   const operations = roundings.map(
     ([operation, format, rounding]) =>
@@ -54,8 +54,10 @@ function link(kernel: Kernel, { memory }: Memory): Linked {
     relu: relu === 'true',
   }));
   const runtime = {
-    memory,
-    ...reporter(kernel, () => running.machine!),
+    ...linker.unit.forKernels,
+    memory: linker.memory.memory,
+    fault: (kind: number, number: number, base: number, lanes: number) =>
+      accessFault(linker.running!, kind, number, base, lanes),
     operate: (number: number, a: number, b: number, c: number) => operations[number]!(a, b, c),
     narrow: (number: number, value: number) => Number(narrow(value, narrowings[number]!)),
     widen: (number: number, bits: number) => widen(bits, narrowings[number]!.format),
@@ -65,41 +67,39 @@ function link(kernel: Kernel, { memory }: Memory): Linked {
     tanh: Math.tanh,
   };
   const { exports } = new WebAssembly.Instance(kernel.code, { runtime });
-  return {
-    steps: kernel.needs.steps.map(
-      (_, place) => exports[stepName(place)] as (base: number, mask: number) => number,
-    ),
-    noteRead: exports.noteRead as RaceCheck,
-    noteWrite: exports.noteWrite as RaceCheck,
-    running,
-  };
+  return kernel.needs.steps.map(
+    (_, place) => exports[stepName(place)] as (base: number, mask: number) => number,
+  );
 }
 
-/** Turns what the code found wrong into faults with words. */
-function reporter(kernel: Kernel, machineOf: () => Machine) {
-  return {
-    fault: (kind: number, number: number, base: number, lanes: number): void => {
-      const machine = machineOf();
-      const warp = machine.warpAt(base);
-      const instruction = kernel.instructions[number]!;
-      const lane = firstLane(lanes);
-      if (faultKinds[kind] === 'register')
-        throw machine.fault(
-          'uninitialised register',
-          'reads a register that it has not written, or that a product writes which it has not waited for',
-          warp,
-          lane,
-          instruction,
-        );
-      const address = machine.memory.view.getBigUint64(base + header.badAddress + 8 * (lane % 4), true);
-      throw machine.accessFault(warp, lane, address, instruction);
-    },
-    raceFault: (base: number, lane: number, address: number, number: number, other: number): void => {
-      const machine = machineOf();
-      const warp = machine.warpAt(base);
-      const offset = address - warp.block.sharedBase;
-      const what = `and warp ${other} use byte ${offset} of shared memory, one to write it, with no barrier between`;
-      throw machine.fault('race', what, warp, lane, kernel.instructions[number]);
-    },
-  };
+// ── what the code found wrong, as faults with words ────────────────────────────────────────────────────────
+
+function accessFault(machine: Machine, kind: number, number: number, base: number, lanes: number): never {
+  const warp = machine.warpAt(base);
+  const instruction = machine.kernel.instructions[number]!;
+  const lane = firstLane(lanes);
+  if (faultKinds[kind] === 'register')
+    throw machine.fault(
+      'uninitialised register',
+      'reads a register that it has not written, or that a product writes which it has not waited for',
+      warp,
+      lane,
+      instruction,
+    );
+  const address = machine.memory.view.getBigUint64(base + header.badAddress + 8 * (lane % 4), true);
+  throw machine.accessFault(warp, lane, address, instruction);
+}
+
+function raceFault(
+  machine: Machine,
+  base: number,
+  lane: number,
+  address: number,
+  number: number,
+  other: number,
+): never {
+  const warp = machine.warpAt(base);
+  const offset = address - warp.block.sharedBase;
+  const what = `and warp ${other} use byte ${offset} of shared memory, one to write it, with no barrier between`;
+  throw machine.fault('race', what, warp, lane, machine.kernel.instructions[number]);
 }

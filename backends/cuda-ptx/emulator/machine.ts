@@ -3,14 +3,17 @@ import type { Guard, Instruction, Operand, Register, Variable } from '../ptx.ts'
 import { PtxError } from '../ptx-error.ts';
 import { bytesOf, ptxTypes } from '../ptx-types.ts';
 import { EmulatorFault, type FaultKind } from './fault.ts';
-import type { Buffer, CopyTiming, GridPlan } from './grid-plan.ts';
+import type { Buffer, CopyTiming, GridPlan, Region } from './grid-plan.ts';
 import type { Kernel } from './kernel.ts';
 import { windowOf } from './lane-memory.ts';
 import { half, header, rankShift, shadow, type Window, windows } from './layout.ts';
-import type { Linked } from './link.ts';
+import type { LinkedSteps, Linker } from './link.ts';
 import type { Mbarrier } from './mbarriers.ts';
 import type { Memory } from './memory.ts';
-import { clockRowBytes, record } from './race-code.ts';
+import { pieceBytes } from './piece-code.ts';
+import { clockRowBytes } from './race-code.ts';
+import { passingWords, Tables } from './tables.ts';
+import type { Unit } from './unit.ts';
 
 /** Lanes of a warp that are at the same step. */
 export interface Fragment {
@@ -38,10 +41,17 @@ export interface Warp {
   bulkGroups: BulkCopy[][];
   pendingProducts: BulkCopy[];
   productGroups: BulkCopy[][];
-  /** Registers that products write which nobody has waited for, and how many do. */
-  readonly underWay: Map<Register, number>;
+  /** Sums of products that nobody has waited for, and of how many. */
+  readonly underWay: Map<Sums, number>;
   /** In which phase of the cluster's barrier it arrived last; −1 before it did. */
   clusterPhase: number;
+}
+
+/** Registers that sums of a warpgroup's products are in. */
+export interface Sums {
+  readonly registers: readonly Register[];
+  /** Of what tells which lanes wrote them: from where to where in the file of a warp, in words. */
+  readonly marks: readonly (readonly [number, number])[];
 }
 
 /** Something that happens by itself, once, at any time until it is waited for. */
@@ -104,7 +114,9 @@ export class Machine {
   readonly checksMemory: boolean;
   readonly checksRaces: boolean;
   readonly timing: CopyTiming;
-  readonly linked: Linked;
+  readonly steps: LinkedSteps;
+  readonly unit: Unit;
+  readonly tables: Tables;
   /** Those that are resident, by where their registers are. */
   readonly warps = new Map<number, Warp>();
   /** The blocks of the cluster that runs. */
@@ -114,14 +126,16 @@ export class Machine {
   private inFlight: Started[] = [];
   private random = 1;
 
-  constructor(plan: GridPlan, memory: Memory, linked: Linked) {
+  constructor(plan: GridPlan, linker: Linker, region: Region) {
     this.plan = plan;
     this.kernel = plan.kernel;
-    this.memory = memory;
+    this.memory = linker.memory;
     this.checksMemory = plan.kernel.options.checksMemory;
     this.checksRaces = plan.kernel.options.checksRaces;
     this.timing = plan.copies;
-    this.linked = linked;
+    this.steps = linker.link(plan.kernel);
+    this.unit = linker.unit;
+    this.tables = new Tables(linker.memory, region.tables);
   }
 
   /** Of a cluster, before its first instruction; random times depend on which it is, not on which ran before. */
@@ -313,6 +327,13 @@ export class Machine {
     return mask & (guard.negated ? ~holds : holds);
   }
 
+  /** Where in the file of a warp the words of an operand are, which is a register of at most 32 bits. */
+  slotOf(operand: Operand, instruction: Instruction): number {
+    if (operand.kind !== 'register' || ptxTypes[operand.register.type].bits === 64)
+      throw this.unsupported(instruction);
+    return this.kernel.slots.get(operand.register)!;
+  }
+
   // ── memory ───────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Where an access of a lane is in memory, which is checked to be something that it may access. */
@@ -457,10 +478,52 @@ export class Machine {
     instruction: Instruction,
   ): void {
     if (!this.checksRaces) return;
-    const { sharedBase } = warp.block;
-    if (linear < sharedBase || linear >= sharedBase + this.plan.sharedBytes) return;
+    if (!this.isOwnShared(warp, linear)) return;
     const number = this.kernel.numbers.get(instruction) ?? -1;
-    (isWrite ? this.linked.noteWrite : this.linked.noteRead)(warp.base, lane, linear, bytes, number);
+    (isWrite ? this.unit.noteWrite : this.unit.noteRead)(warp.base, lane, linear, bytes, number);
+  }
+
+  /** The same of pieces of 16 bytes, by the lane of that number and those after it, or by the one lane. */
+  notePieces(
+    warp: Warp,
+    lane: number,
+    step: 0 | 1,
+    places: Int32Array,
+    isWrite: boolean,
+    instruction: Instruction,
+  ): void {
+    if (!this.checksRaces) return;
+    const number = this.kernel.numbers.get(instruction) ?? -1;
+    const isOwn = places.every((place) => this.isOwnShared(warp, place));
+    if (!isOwn)
+      places.forEach((place, at) => {
+        this.note(warp, lane + step * at, place, pieceBytes, isWrite, instruction);
+      });
+    else
+      this.overPieces(places, (table, count, first) =>
+        (isWrite ? this.unit.noteWrites : this.unit.noteReads)(
+          ...([warp.base, lane + step * first, step, table, 0, count, number] as const),
+        ),
+      );
+  }
+
+  private isOwnShared(warp: Warp, linear: number): boolean {
+    const { sharedBase } = warp.block;
+    return linear >= sharedBase && linear < sharedBase + this.plan.sharedBytes;
+  }
+
+  /** Puts places in memory, as many at a time as there is room for. */
+  overPieces(places: Int32Array, work: (table: number, count: number, first: number) => void): void {
+    const table = this.tables.passing;
+    for (let first = 0; first < places.length; first += passingWords) {
+      const part = places.subarray(first, first + passingWords);
+      this.memory.words.set(part, table >>> 2);
+      work(table, part.length, first);
+    }
+  }
+
+  setPieceStates(places: Int32Array, state: number): void {
+    this.overPieces(places, (table, count) => this.unit.setStates(table, 0, count, state * 0x01010101));
   }
 
   // ── the unit beside ──────────────────────────────────────────────────────────────────────────────────────
@@ -498,29 +561,6 @@ export class Machine {
     }
   }
 
-  /** The same, of 4 bytes at a time. */
-  checkAsyncRead(warp: Warp, linear: number, bytes: number, instruction: Instruction): void {
-    if (!this.checksMemory) return;
-    const first = linear >>> 2;
-    for (let at = first; at < first + bytes / 4; at++)
-      if (this.memory.shadowWords[at] !== 0x03030303) {
-        this.checkProxy(warp, 0, linear, bytes, instruction);
-        return;
-      }
-  }
-
-  /** Of 16 bytes each: who wrote the first of them last, and when; where races are looked for. */
-  lastWrites(warp: Warp, places: Int32Array): Int32Array {
-    const { sharedBase } = warp.block;
-    const records = this.memory.view.getInt32(warp.base + header.records, true);
-    return places.map((place) => {
-      if (!this.checksRaces) return 0;
-      const at = (records + ((place - sharedBase) >>> 2) * record.bytes) >>> 2;
-      const [writer, write] = [this.memory.words[at]!, this.memory.words[at + record.write / 4]!];
-      return Math.imul(write, 64) + writer;
-    });
-  }
-
   /** What the warp wrote to its block's shared memory is visible from now on. */
   fenceProxy(warp: Warp): void {
     const { shadowWords } = this.memory;
@@ -531,7 +571,7 @@ export class Machine {
     for (let word = 0; word < sharedBytes / 4; word++) {
       const state = shadowWords[first + word]!;
       if ((state & mark) === 0) continue;
-      const writer = this.memory.words[records + (word * record.bytes) / 4 + record.writer / 4]!;
+      const writer = this.memory.words[records + word]!;
       // Without a record of who wrote it, it may have been this warp.
       if (!this.checksRaces || writer === warp.number) shadowWords[first + word] = state & ~mark;
     }
@@ -609,8 +649,6 @@ const windowsByNumber: readonly (Window | undefined)[] = [
   undefined,
   ...(Object.keys(windows) as Window[]).sort((a, b) => windows[a] - windows[b]),
 ];
-
-export type RaceCheck = (base: number, lane: number, address: number, bytes: number, number: number) => void;
 
 export function firstLane(mask: number): number {
   return 31 - Math.clz32(mask & -mask);

@@ -1,10 +1,15 @@
 /** Matrices whose elements are dealt out over the lanes of a warp: `ldmatrix`, `stmatrix`, `mma`. */
-import type { Instruction, Operand } from '../ptx.ts';
+import type { Instruction, Operand, Register } from '../ptx.ts';
 import { type PtxType, ptxTypes } from '../ptx-types.ts';
 import { firstLane, type Machine, type Warp } from './machine.ts';
+import { bytesOfFactor, type FactorType, isFactorType } from './matrix-code.ts';
 import type { Operation } from './operation.ts';
+import { PerInstruction } from './per-instruction.ts';
+import { pieceBytes } from './piece-code.ts';
 import { type FloatFormat, narrow, widen } from './soft-float.ts';
 import type { WarpInstruction } from './steps.ts';
+import { Table } from './tables.ts';
+import { registersIn } from './uses.ts';
 
 export function elementsOf(operand: Operand): readonly Operand[] {
   return operand.kind === 'vector' ? operand.elements : [operand];
@@ -39,13 +44,35 @@ function rowsOf(
   count: number,
   isWrite: boolean,
   instruction: WarpInstruction,
-): readonly number[] {
-  return Array.from({ length: 8 * count }, (_, lane) => {
-    const access = { bytes: 16, isWrite, isUnfenced: isWrite };
-    const linear = machine.locate(warp, lane, place, instruction.modifiers.space, access, instruction);
-    machine.note(warp, lane, linear, 16, isWrite, instruction);
-    return linear;
-  });
+): Int32Array {
+  const access = { bytes: pieceBytes, isWrite, isUnfenced: isWrite };
+  const rows = new Int32Array(8 * count);
+  for (let lane = 0; lane < rows.length; lane++)
+    rows[lane] = machine.locate(warp, lane, place, instruction.modifiers.space, access, instruction);
+  machine.notePieces(warp, 0, 1, rows, isWrite, instruction);
+  return rows;
+}
+
+/** The registers of matrices, in the file of a warp, and those of them that are watched. */
+interface MatrixRegisters {
+  readonly slots: readonly number[];
+  readonly watched: readonly Register[];
+}
+
+function registersOf(machine: Machine, operand: Operand, instruction: WarpInstruction): MatrixRegisters {
+  const elements = elementsOf(operand);
+  return {
+    slots: elements.map((each) => machine.slotOf(each, instruction)),
+    watched: registersIn(operand).filter((each) => machine.kernel.written.has(each)),
+  };
+}
+
+const matrices = new PerInstruction<MatrixRegisters>();
+
+function matricesOf(machine: Machine, warp: Warp, operand: Operand, instruction: WarpInstruction) {
+  const found = matrices.of(machine.kernel, instruction, () => registersOf(machine, operand, instruction));
+  demandCount(machine, warp, instruction, found.slots.length);
+  return found;
 }
 
 /** A lane has two neighbours of a row; transposed, of a column. */
@@ -53,21 +80,24 @@ const loadMatrices: Operation = (machine, warp, lanes, instruction) => {
   if (!isTogether(warp, lanes)) return 'wait';
   demandWholeWarp(machine, warp, lanes, instruction);
   const [to, place] = instruction.operands as [Operand, Operand];
-  const results = elementsOf(to);
-  demandCount(machine, warp, instruction, results.length);
-  const rows = rowsOf(machine, warp, place, results.length, false, instruction);
-  const { view } = machine.memory;
+  const { slots, watched } = matricesOf(machine, warp, to, instruction);
+  const rows = rowsOf(machine, warp, place, slots.length, false, instruction);
+  const { halves, words } = machine.memory;
   const transposes = instruction.modifiers.trans !== undefined;
-  results.forEach((result, matrix) => {
-    for (let lane = 0; lane < 32; lane++) {
-      const [outer, inner] = [lane >> 2, 2 * (lane & 3)];
-      const element = (row: number, column: number): number =>
-        view.getUint16(rows[8 * matrix + row]! + 2 * column, true);
-      const first = transposes ? element(inner, outer) : element(outer, inner);
-      const second = transposes ? element(inner + 1, outer) : element(outer, inner + 1);
-      machine.setWord(warp, result, lane, first | (second << 16));
-    }
-  });
+  for (const [matrix, slot] of slots.entries()) {
+    const target = (warp.base + slot) >>> 2;
+    for (let row = 0; row < 8; row++)
+      if (transposes) {
+        // A row is the column of four lanes in eight.
+        const source = rows[8 * matrix + row]! >>> 1;
+        for (let column = 0; column < 8; column++)
+          halves[2 * (target + 4 * column + (row >> 1)) + (row & 1)] = halves[source + column]!;
+      } else {
+        const source = rows[8 * matrix + row]! >>> 2;
+        for (let word = 0; word < 4; word++) words[target + 4 * row + word] = words[source + word]!;
+      }
+  }
+  for (const register of watched) machine.markRegister(warp, register, true);
   return 'next';
 };
 
@@ -75,23 +105,43 @@ const storeMatrices: Operation = (machine, warp, lanes, instruction) => {
   if (!isTogether(warp, lanes)) return 'wait';
   demandWholeWarp(machine, warp, lanes, instruction);
   const [place, from] = instruction.operands as [Operand, Operand];
-  const sources = elementsOf(from);
-  demandCount(machine, warp, instruction, sources.length);
-  const rows = rowsOf(machine, warp, place, sources.length, true, instruction);
-  const { view } = machine.memory;
+  const { slots, watched } = matricesOf(machine, warp, from, instruction);
+  demandWritten(machine, warp, watched, instruction);
+  const rows = rowsOf(machine, warp, place, slots.length, true, instruction);
+  const { halves, words } = machine.memory;
   const transposes = instruction.modifiers.trans !== undefined;
-  sources.forEach((source, matrix) => {
-    for (let lane = 0; lane < 32; lane++) {
-      const [outer, inner] = [lane >> 2, 2 * (lane & 3)];
-      const word = machine.word(warp, source, lane);
-      for (const [next, half] of [word & 0xffff, word >>> 16].entries()) {
-        const [row, column] = transposes ? [inner + next, outer] : [outer, inner + next];
-        view.setUint16(rows[8 * matrix + row]! + 2 * column, half, true);
+  for (const [matrix, slot] of slots.entries()) {
+    const source = (warp.base + slot) >>> 2;
+    for (let row = 0; row < 8; row++)
+      if (transposes) {
+        const target = rows[8 * matrix + row]! >>> 1;
+        for (let column = 0; column < 8; column++)
+          halves[target + column] = halves[2 * (source + 4 * column + (row >> 1)) + (row & 1)]!;
+      } else {
+        const target = rows[8 * matrix + row]! >>> 2;
+        for (let word = 0; word < 4; word++) words[target + word] = words[source + 4 * row + word]!;
       }
-    }
-  });
+  }
   return 'next';
 };
+
+/** @throws EmulatorFault where a register is read that not all lanes have written, or that a product will. */
+export function demandWritten(
+  machine: Machine,
+  warp: Warp,
+  watched: readonly Register[],
+  instruction: WarpInstruction,
+): void {
+  for (const register of watched)
+    if (!machine.isWritten(warp, register))
+      throw machine.fault(
+        'uninitialised register',
+        `reads ${register.name}, which not all lanes have written, or a product writes that is not over`,
+        warp,
+        0,
+        instruction,
+      );
+}
 
 function demandCount(machine: Machine, warp: Warp, instruction: WarpInstruction, count: number): void {
   const { shape, count: written } = instruction.modifiers;
@@ -141,11 +191,6 @@ function unpack(word: number, upper: number, type: PtxType, into: Float64Array, 
   }
 }
 
-/** Of a word of a type of at most 32 bits. */
-export function unpackWord(word: number, type: PtxType, into: Float64Array, at: number): void {
-  unpack(word, 0, type, into, at);
-}
-
 const scratch = new DataView(new ArrayBuffer(8));
 /** All numbers of f16. */
 const halves = Float32Array.from({ length: 65_536 }, (_, bits) => widen(bits, 'f16'));
@@ -170,7 +215,7 @@ interface Fragments {
 
 const known = new Map<string, Fragments>();
 
-export function fragmentsOf({ m, n, k }: Shape, elementBits: number): Fragments {
+function fragmentsOf({ m, n, k }: Shape, elementBits: number): Fragments {
   const key = `${m} ${n} ${k} ${elementBits}`;
   const found = known.get(key);
   if (found !== undefined) return found;
@@ -224,6 +269,46 @@ const shapesOf: { readonly [T in PtxType]?: readonly string[] } = {
 const multiply: Operation = (machine, warp, lanes, instruction) => {
   if (!isTogether(warp, lanes)) return 'wait';
   demandWholeWarp(machine, warp, lanes, instruction);
+  const product = products.of(machine.kernel, instruction, () => productOf(machine, instruction));
+  demandWritten(machine, warp, product.reads, instruction);
+  if (product.fast === undefined) multiplyAnyTypes(machine, warp, instruction, product.shape);
+  else {
+    const { left, right, addends, results, pieces, type } = product.fast;
+    const { unit, tables } = machine;
+    const [a, b, c, d] = tables.placesOf(left, right, addends, results);
+    const { leftFactor, rightTile } = tables;
+    unit.decodeRows[type](a!, warp.base, 16 * pieces, leftFactor);
+    unit.multiply[type](
+      ...([leftFactor, b!, warp.base, pieces, 1, product.shape.k, rightTile] as const),
+      ...([c!, d!, warp.base] as const),
+    );
+  }
+  for (const register of product.writes) machine.markRegister(warp, register, true);
+  return 'next';
+};
+
+interface WarpProduct {
+  readonly shape: Shape;
+  /** Registers that are watched. */
+  readonly reads: readonly Register[];
+  readonly writes: readonly Register[];
+  /** Of factors of one type whose sums are f32. */
+  readonly fast: FastProduct | undefined;
+}
+
+interface FastProduct {
+  readonly type: FactorType;
+  /** Of a row of A or a column of B. */
+  readonly pieces: number;
+  readonly left: Table;
+  readonly right: Table;
+  readonly addends: Table;
+  readonly results: Table;
+}
+
+const products = new PerInstruction<WarpProduct>();
+
+function productOf(machine: Machine, instruction: WarpInstruction): WarpProduct {
   const [to, left, right, addend] = instruction.operands as [Operand, Operand, Operand, Operand];
   const [resultType, leftType, rightType, addendType] = instruction.types as [
     PtxType,
@@ -231,18 +316,75 @@ const multiply: Operation = (machine, warp, lanes, instruction) => {
     PtxType,
     PtxType,
   ];
-  const { shape = '', layoutA, layoutB } = instruction.modifiers;
-  if (shapesOf[leftType]?.includes(shape) !== true || layoutA !== 'row' || layoutB !== 'col')
+  const { shape: name = '', layoutA, layoutB } = instruction.modifiers;
+  if (shapesOf[leftType]?.includes(name) !== true || layoutA !== 'row' || layoutB !== 'col')
     throw machine.unsupported(instruction);
-  const [m, n, k] = matrixShape.exec(shape)!.slice(1).map(Number) as [number, number, number];
+  const [m, n, k] = matrixShape.exec(name)!.slice(1).map(Number) as [number, number, number];
+  const watched = (operand: Operand): readonly Register[] =>
+    registersIn(operand).filter((each) => machine.kernel.written.has(each));
+  const isFast =
+    isFactorType(leftType) &&
+    leftType === rightType &&
+    [resultType, addendType].every((each) => each === 'f32') &&
+    [to, left, right, addend].every((operand) => elementsOf(operand).every(isPlainRegister));
+  const slots = (operand: Operand): readonly number[] =>
+    elementsOf(operand).map((each) => machine.slotOf(each, instruction));
+  return {
+    shape: { m, n, k },
+    reads: [left, right, addend].flatMap(watched),
+    writes: watched(to),
+    fast: isFast
+      ? {
+          type: leftType,
+          pieces: (k * bytesOfFactor[leftType]) / pieceBytes,
+          left: new Table(leftPieces(slots(left))),
+          right: new Table(rightPieces(slots(right))),
+          addends: new Table(slots(addend)),
+          results: new Table(slots(to)),
+        }
+      : undefined,
+  };
+}
+
+function isPlainRegister(operand: Operand): boolean {
+  return operand.kind === 'register' && ptxTypes[operand.register.type].bits <= 32;
+}
+
+/** Four lanes together have 16 bytes of a row along k: of rows 0 … 7 in one register, of the others in the next. */
+export function leftPieces(slots: readonly number[]): readonly number[] {
+  return Array.from({ length: 16 }, (_, row) =>
+    Array.from(
+      { length: slots.length / 2 },
+      (_, piece) => slots[2 * piece + (row >> 3)]! + pieceBytes * (row & 7),
+    ),
+  ).flat();
+}
+
+function rightPieces(slots: readonly number[]): readonly number[] {
+  return Array.from({ length: 8 }, (_, column) => slots.map((slot) => slot + pieceBytes * column)).flat();
+}
+
+/** One element after the other. */
+function multiplyAnyTypes(
+  machine: Machine,
+  warp: Warp,
+  instruction: WarpInstruction,
+  { m, n, k }: Shape,
+): void {
+  const [to, left, right, addend] = instruction.operands as [Operand, Operand, Operand, Operand];
+  const [resultType, leftType, rightType, addendType] = instruction.types as [
+    PtxType,
+    PtxType,
+    PtxType,
+    PtxType,
+  ];
   const fragments = fragmentsOf({ m, n, k }, ptxTypes[leftType].bits);
   const a = collect(machine, warp, left, leftType, fragments.a, m * k);
   const b = collect(machine, warp, right, rightType, fragments.b, k * n);
   const d = collect(machine, warp, addend, addendType, fragments.c, m * n);
   addProduct({ m, n, k }, a, b, d);
   deal(machine, warp, to, resultType, fragments.c, d, instruction);
-  return 'next';
-};
+}
 
 /** D += A B, all row by row. */
 function addProduct({ m, n, k }: Shape, a: Float64Array, b: Float64Array, d: Float64Array): void {
@@ -259,7 +401,7 @@ function perRegister(type: PtxType): number {
 }
 
 /** The matrix of what lanes have of it. */
-export function collect(
+function collect(
   machine: Machine,
   warp: Warp,
   operand: Operand,

@@ -4,6 +4,7 @@ import { half } from './layout.ts';
 export interface Memory {
   readonly memory: WebAssembly.Memory;
   readonly bytes: Uint8Array;
+  readonly halves: Uint16Array;
   readonly words: Int32Array;
   readonly floats: Float32Array;
   readonly view: DataView;
@@ -25,6 +26,7 @@ export function viewsOf(memory: WebAssembly.Memory): Memory {
   return {
     memory,
     bytes: new Uint8Array(buffer, 0, half),
+    halves: new Uint16Array(buffer, 0, half / 2),
     words: new Int32Array(buffer, 0, half / 4),
     floats: new Float32Array(buffer, 0, half / 4),
     view: new DataView(buffer, 0, half),

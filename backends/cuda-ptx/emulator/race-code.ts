@@ -3,163 +3,230 @@
  * Freund, PLDI 2009): an access races with one of another warp that its own warp has not heard of by a
  * barrier, and with one of another lane since the warp last met at one.
  *
- * Each warp has a row of clocks: what it has heard of each other's. Of each word there is a row of 32-bit
- * records, `clock << 10 | bytes << 6 | lane`: the last write, with its warp before it, and the last read of
- * each warp. Lanes that use the same bytes of a word are `several`; who uses others is `mixed` with them, of
- * which within the warp a race is told only where one uses all of them.
+ * Each warp has a row of clocks: what it has heard of each other's. Of each word there are 32-bit records,
+ * `clock << 10 | bytes << 6 | lane`: the last write, and the last read of each warp. Lanes that use the same
+ * bytes of a word are `several`; who uses others is `mixed` with them, of which within the warp a race is told
+ * only where one uses all of them. Records of one kind lie together, so that four words that follow each other
+ * are looked at at once.
  */
-import type { Expression, FunctionCode, Statement } from '../../wasm/code.ts';
-import { i32, run } from './code-text.ts';
+import type { Expression, FunctionCode } from '../../wasm/code.ts';
+import { allOf, CodeBuilder, load, wordAt } from './code-builder.ts';
+import { choose, i32, laneOf, run, words } from './code-text.ts';
 import { header } from './layout.ts';
 
-/** Of a word: the warp that wrote it last, that write, and the last read by each warp. */
-export const record = { writer: 0, write: 4, reads: 8, bytes: 8 + 4 * 32 } as const;
 /** A row has a clock for each warp of a block. */
 export const clockRowBytes = 4 * 32;
 const severalLanes = 32;
 const mixedLanes = 33;
 
-const local = (number: number): Expression => ({ kind: 'local', local: number, type: 'i32' });
-const [warp, lane, address, bytes, instruction] = [0, 1, 2, 3, 4].map(local) as [
-  Expression,
-  Expression,
-  Expression,
-  Expression,
-  Expression,
-];
-const names = {
-  ...{ number: 5, clocks: 6, clock: 7, own: 8, at: 9, end: 10, other: 11, record: 12, known: 13, used: 14 },
-};
-const the = Object.fromEntries(Object.entries(names).map(([name, number]) => [name, local(number)])) as {
-  readonly [N in keyof typeof names]: Expression;
-};
+/** With a word for every word of shared memory: of the writers, of their writes, and of the reads of each warp. */
+const rows = { writer: 0, write: 1, reads: 2 } as const;
 
-const set = (name: keyof typeof names, value: Expression): Statement => ({
-  kind: 'set',
-  local: names[name],
-  value,
-});
-const load = (base: Expression, offset = 0): Expression => ({
-  kind: 'instruction',
-  name: 'i32.load',
-  operands: [base],
-  offset,
-});
-const put = (base: Expression, offset: number, value: Expression): Statement => ({
-  kind: 'do',
-  expression: { kind: 'instruction', name: 'i32.store', operands: [base, value], offset },
-});
-const rowOf = (base: Expression, number: Expression): Expression =>
-  run('i32.add', base, run('i32.shl', number, i32(2)));
+export function recordRowBytes(sharedBytes: number): number {
+  return 4 * Math.ceil(sharedBytes / 4);
+}
+
+export function recordBytes(sharedBytes: number, warps: number): number {
+  return recordRowBytes(sharedBytes) * (rows.reads + warps);
+}
 
 const clockOf = (found: Expression): Expression => run('i32.shr_u', found, i32(10));
 const bytesOf = (found: Expression): Expression => run('i32.and', run('i32.shr_u', found, i32(6)), i32(15));
-const laneOf = (found: Expression): Expression => run('i32.and', found, i32(63));
-const and = (...all: readonly Expression[]): Expression => all.reduce((a, b) => run('i32.and', a, b));
+const laneIn = (found: Expression): Expression => run('i32.and', found, i32(63));
 
-/** A fault where a record of another warp, or of another lane of this one, is not known to come before. */
-function refuseUnordered(found: Expression, other: Expression): Statement {
-  const isOwn = run('i32.eq', other, the.number);
-  // Who uses all that several lanes used one by one uses what another did.
-  const usesAll = run('i32.eqz', and(bytesOf(found), run('i32.xor', the.used, i32(-1))));
-  const isMixed = run('i32.eq', laneOf(found), i32(mixedLanes));
-  const isOtherLane = run('select', usesAll, run('i32.ne', laneOf(found), lane), isMixed);
-  const raceWithin = and(run('i32.eq', clockOf(found), the.clock), isOtherLane);
-  const raceBetween = run('i32.gt_u', clockOf(found), load(rowOf(the.clocks, other)));
-  const sharesBytes = run('i32.ne', and(bytesOf(found), the.used), i32(0));
+/** What every check knows of its warp. */
+interface Own {
+  readonly number: Expression;
+  readonly clocks: Expression;
+  readonly clock: Expression;
+  readonly writers: Expression;
+  readonly writes: Expression;
+  readonly ownReads: Expression;
+  readonly firstReads: Expression;
+  readonly rowBytes: Expression;
+}
+
+function ownOf(code: CodeBuilder, warp: Expression): Own {
+  const number = code.hold(load('i32.load', warp, header.warpNumber));
+  const clocks = code.hold(load('i32.load', warp, header.clocks));
+  const rowBytes = code.hold(load('i32.load', warp, header.recordRowBytes));
+  const writers = code.hold(load('i32.load', warp, header.records));
+  const writes = code.hold(run('i32.add', writers, rowBytes));
+  const firstReads = code.hold(run('i32.add', writes, rowBytes));
   return {
-    kind: 'if',
-    condition: and(sharesBytes, run('select', raceWithin, raceBetween, isOwn)),
-    body: [{ kind: 'run', callee: 'raceFault', operands: [warp, lane, address, instruction, other] }],
+    ...{ number, clocks, rowBytes, writers, writes, firstReads },
+    clock: code.hold(wordAt(clocks, number)),
+    ownReads: code.hold(run('i32.add', firstReads, run('i32.mul', rowBytes, number))),
   };
 }
 
-/** What is known of a word with this use of it: with those of the same warp since it last met, else alone. */
-function withOwn(known: Expression, isOfWarp: Expression): Expression {
-  const joins = and(isOfWarp, run('i32.eq', clockOf(known), the.clock));
-  const isSame = run('i32.eq', laneOf(known), lane);
-  const overlaps = run('i32.ne', and(bytesOf(known), the.used), i32(0));
-  const isMixed = run('i32.eq', laneOf(known), i32(mixedLanes));
-  const others = run('select', i32(severalLanes), i32(mixedLanes), and(overlaps, run('i32.eqz', isMixed)));
-  const lanes = run('select', lane, others, isSame);
-  const bits = run('i32.shl', run('i32.or', bytesOf(known), the.used), i32(6));
-  const joined = run('i32.or', run('i32.or', run('i32.shl', the.clock, i32(10)), bits), lanes);
-  return run('select', joined, the.own, joins);
+/** Of a use of a word: which bytes, by which lane, and what is reported where it is a fault. */
+interface Use {
+  readonly warp: Expression;
+  readonly lane: Expression;
+  readonly address: Expression;
+  readonly used: Expression;
+  readonly instruction: Expression;
 }
 
-function overWords(body: readonly Statement[]): Statement[] {
-  const base = load(warp, header.sharedBase);
-  const first = run('i32.shr_u', run('i32.sub', address, base), i32(2));
-  const last = run(
-    'i32.shr_u',
-    run('i32.sub', run('i32.add', address, run('i32.sub', bytes, i32(1))), base),
-    i32(2),
+/** A fault where a record of another warp, or of another lane of this one, is not known to come before. */
+function refuseUnordered(code: CodeBuilder, own: Own, use: Use, found: Expression, other: Expression): void {
+  const isOwn = run('i32.eq', other, own.number);
+  // Who uses all that several lanes used one by one uses what another did.
+  const usesAll = run('i32.eqz', allOf(bytesOf(found), run('i32.xor', use.used, i32(-1))));
+  const isMixed = run('i32.eq', laneIn(found), i32(mixedLanes));
+  const isOtherLane = run('select', usesAll, run('i32.ne', laneIn(found), use.lane), isMixed);
+  const raceWithin = allOf(run('i32.eq', clockOf(found), own.clock), isOtherLane);
+  const raceBetween = run('i32.gt_u', clockOf(found), wordAt(own.clocks, other));
+  const sharesBytes = run('i32.ne', allOf(bytesOf(found), use.used), i32(0));
+  code.when(allOf(sharesBytes, run('select', raceWithin, raceBetween, isOwn)), () =>
+    code.run('raceFault', use.warp, use.lane, use.address, use.instruction, other),
   );
-  const recordOf = run('i32.add', load(warp, header.records), run('i32.mul', the.at, i32(record.bytes)));
+}
+
+/** What is known of a word with this use of it: with those of the same warp since it last met, else alone. */
+function withOwn(own: Own, use: Use, known: Expression, isOfWarp: Expression): Expression {
+  const joins = allOf(isOfWarp, run('i32.eq', clockOf(known), own.clock));
+  const isSame = run('i32.eq', laneIn(known), use.lane);
+  const overlaps = run('i32.ne', allOf(bytesOf(known), use.used), i32(0));
+  const isMixed = run('i32.eq', laneIn(known), i32(mixedLanes));
+  const others = run('select', i32(severalLanes), i32(mixedLanes), allOf(overlaps, run('i32.eqz', isMixed)));
+  const lanes = run('select', use.lane, others, isSame);
+  const clock = run('i32.shl', own.clock, i32(10));
+  const record = (bytes: Expression, lane: Expression): Expression =>
+    run('i32.or', run('i32.or', clock, run('i32.shl', bytes, i32(6))), lane);
+  const joined = record(run('i32.or', bytesOf(known), use.used), lanes);
+  return run('select', joined, record(use.used, use.lane), joins);
+}
+
+const signature = ['i32', 'i32', 'i32', 'i32', 'i32'] as const;
+
+/** Of an access of 1, 2, or some multiple of 4 bytes: for each of its words. */
+function note(name: string, isWrite: boolean): FunctionCode {
+  const code = new CodeBuilder(signature);
+  const [warp, lane, address, bytes, instruction] = [0, 1, 2, 3, 4].map((at) => code.parameter(at)) as [
+    Expression,
+    Expression,
+    Expression,
+    Expression,
+    Expression,
+  ];
+  const own = ownOf(code, warp);
   const ones = run('i32.sub', run('i32.shl', i32(1), bytes), i32(1));
   const ofWord = run('i32.shl', ones, run('i32.and', address, i32(3)));
-  return [
-    set('number', load(warp, header.warpNumber)),
-    set('clocks', load(warp, header.clocks)),
-    set('clock', load(rowOf(the.clocks, the.number))),
-    set('used', run('select', i32(15), ofWord, run('i32.ge_u', bytes, i32(4)))),
-    set(
-      'own',
-      run(
-        'i32.or',
-        run('i32.or', run('i32.shl', the.clock, i32(10)), run('i32.shl', the.used, i32(6))),
-        lane,
-      ),
-    ),
-    set('end', run('i32.add', last, i32(1))),
-    {
-      kind: 'loop',
-      local: names.at,
-      from: first,
-      to: the.end,
-      step: 1,
-      body: [set('record', recordOf), ...body],
-    },
-  ];
+  const used = code.hold(run('select', i32(15), ofWord, run('i32.ge_u', bytes, i32(4))));
+  const offset = code.hold(run('i32.sub', address, load('i32.load', warp, header.sharedBase)));
+  const first = run('i32.and', offset, i32(-4));
+  code.loop(first, run('i32.add', offset, bytes), 4, (at) => {
+    const use: Use = { warp, lane, address, used, instruction };
+    const writer = code.hold(load('i32.load', run('i32.add', own.writers, at)));
+    const place = code.hold(run('i32.add', own.writes, at));
+    const write = code.hold(load('i32.load', place));
+    refuseUnordered(code, own, use, write, writer);
+    if (!isWrite) {
+      const read = code.hold(run('i32.add', own.ownReads, at));
+      code.store('i32.store', read, withOwn(own, use, code.hold(load('i32.load', read)), i32(1)));
+      return;
+    }
+    const reads = code.changing(run('i32.add', own.firstReads, at));
+    code.loop(i32(0), load('i32.load', warp, header.warpCount), 1, (other) => {
+      refuseUnordered(code, own, use, code.hold(load('i32.load', reads.value)), other);
+      reads.set(run('i32.add', reads.value, own.rowBytes));
+    });
+    code.store('i32.store', place, withOwn(own, use, write, run('i32.eq', writer, own.number)));
+    code.store('i32.store', run('i32.add', own.writers, at), own.number);
+  });
+  return code.function(name);
 }
 
-const ownRead = rowOf(the.record, the.number);
+const vectorClockOf = (found: Expression): Expression => run('i32x4.shr_u', found, i32(10));
+const splat = (value: Expression): Expression => run('i32x4.splat', value);
+const isEqual = (a: Expression, b: Expression): Expression => run('i32x4.eq', a, b);
 
-const noteRead: readonly Statement[] = overWords([
-  refuseUnordered(load(the.record, record.write), load(the.record, record.writer)),
-  set('known', load(ownRead, record.reads)),
-  put(ownRead, record.reads, withOwn(the.known, i32(1))),
-]);
-
-const noteWrite: readonly Statement[] = overWords([
-  refuseUnordered(load(the.record, record.write), load(the.record, record.writer)),
-  {
-    kind: 'loop',
-    local: names.other,
-    from: i32(0),
-    to: load(warp, header.warpCount),
-    step: 1,
-    body: [
-      set('known', load(rowOf(the.record, the.other), record.reads)),
-      refuseUnordered(the.known, the.other),
-    ],
-  },
-  set('known', load(the.record, record.write)),
-  put(
-    the.record,
-    record.write,
-    withOwn(the.known, run('i32.eq', load(the.record, record.writer), the.number)),
-  ),
-  put(the.record, record.writer, the.number),
-]);
+/**
+ * Of whole words that follow each other, each of its lane: the same. Where they are not all alike, or one seems
+ * to be in a race, they are looked at one by one.
+ */
+function noteFour(name: string, single: string, isWrite: boolean): FunctionCode {
+  const code = new CodeBuilder(['i32', 'v128', 'i32', 'i32']);
+  const [warp, lanes, address, instruction] = [0, 1, 2, 3].map((at) => code.parameter(at)) as [
+    Expression,
+    Expression,
+    Expression,
+    Expression,
+  ];
+  const own = ownOf(code, warp);
+  const at = code.hold(run('i32.sub', address, load('i32.load', warp, header.sharedBase)));
+  const clock = code.hold(splat(own.clock));
+  const laneBits = words(63);
+  /** Where records are of the own warp with its clock, and not of the same lanes. */
+  const within = (found: Expression): Expression =>
+    run(
+      'v128.andnot',
+      isEqual(vectorClockOf(found), clock),
+      isEqual(run('v128.and', found, laneBits), lanes),
+    );
+  const between = (found: Expression, other: Expression): Expression =>
+    run('i32x4.gt_u', vectorClockOf(found), splat(wordAt(own.clocks, other)));
+  const place = code.hold(run('i32.add', own.writes, at));
+  const writers = code.hold(load('v128.load', run('i32.add', own.writers, at)));
+  const write = code.hold(load('v128.load', place));
+  const writer = code.hold(laneOf('i32x4.extract_lane', writers, 0));
+  const unlike = run('v128.not', isEqual(writers, splat(writer)));
+  const isOwn = code.hold(splat(run('i32.eq', writer, own.number)));
+  const mask = run('i32x4.ne', isOwn, words(0));
+  const bad = code.changing(run('v128.or', unlike, choose(mask, within(write), between(write, writer))));
+  if (isWrite) {
+    const reads = code.changing(run('i32.add', own.firstReads, at));
+    code.loop(i32(0), load('i32.load', warp, header.warpCount), 1, (other) => {
+      const found = code.hold(load('v128.load', reads.value));
+      const same = run('i32x4.ne', splat(run('i32.eq', other, own.number)), words(0));
+      bad.set(run('v128.or', bad.value, choose(same, within(found), between(found, other))));
+      reads.set(run('i32.add', reads.value, own.rowBytes));
+    });
+  }
+  const isBad = code.hold(run('v128.any_true', bad.value));
+  code.when(isBad, () => {
+    for (let word = 0; word < 4; word++)
+      code.run(
+        single,
+        ...[warp, laneOf('i32x4.extract_lane', lanes, word)],
+        ...[run('i32.add', address, i32(4 * word)), i32(4), instruction],
+      );
+  });
+  code.when(run('i32.eqz', isBad), () => {
+    const alone = code.hold(
+      run('v128.or', run('i32x4.shl', clock, i32(10)), run('v128.or', words(15 << 6), lanes)),
+    );
+    const joined = (known: Expression): Expression => {
+      const others = choose(
+        isEqual(run('v128.and', known, laneBits), words(mixedLanes)),
+        words(mixedLanes),
+        words(severalLanes),
+      );
+      const together = run(
+        'v128.or',
+        run('i32x4.shl', clock, i32(10)),
+        run('v128.or', words(15 << 6), others),
+      );
+      return choose(code.hold(within(known)), together, alone);
+    };
+    if (isWrite) {
+      code.store('v128.store', place, choose(mask, joined(write), alone));
+      code.store('v128.store', run('i32.add', own.writers, at), splat(own.number));
+    } else {
+      const read = code.hold(run('i32.add', own.ownReads, at));
+      code.store('v128.store', read, joined(code.hold(load('v128.load', read))));
+    }
+  });
+  return code.function(name);
+}
 
 export function raceFunctions(): readonly FunctionCode[] {
-  return Object.entries({ noteRead, noteWrite }).map(([name, body]) => ({
-    name,
-    parameters: ['i32', 'i32', 'i32', 'i32', 'i32'],
-    result: undefined,
-    locals: Object.keys(names).map(() => 'i32'),
-    body,
-    exported: true,
-  }));
+  return [
+    note('noteRead', false),
+    note('noteWrite', true),
+    noteFour('noteReadFour', 'noteRead', false),
+    noteFour('noteWriteFour', 'noteWrite', true),
+  ];
 }

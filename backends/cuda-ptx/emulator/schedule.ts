@@ -136,7 +136,7 @@ function runLanes(
 ): number {
   const { end } = step;
   const place = fragment.step;
-  const taken = machine.linked.steps[place]!(warp.base, fragment.mask);
+  const taken = machine.steps[place]!(warp.base, fragment.mask);
   const isLoop = end.kind === 'branch' && end.target === place;
   const rounds = isLoop ? machine.memory.words[(warp.base + header.rounds) >>> 2]! : 1;
   counts.instructions += step.count * rounds * countLanes(fragment.mask);

@@ -2,13 +2,20 @@
  * Products of a warpgroup (`wgmma`): each of its four warps has 16 of the 64 rows of the result in registers,
  * and so computes them by itself. A product happens when it is waited for, at once, or at a random time.
  */
-import type { Operand } from '../ptx.ts';
-import { bytesOf, type PtxType } from '../ptx-types.ts';
-import { firstLane, type Machine, type Warp } from './machine.ts';
-import { collect, demandWholeWarp, elementsOf, fragmentsOf, isTogether, unpackWord } from './matrices.ts';
+import type { Operand, Register } from '../ptx.ts';
+import type { PtxType } from '../ptx-types.ts';
+import type { Kernel } from './kernel.ts';
+import { lanesOfWarp } from './layout.ts';
+import { firstLane, type Machine, type Sums, type Warp } from './machine.ts';
+import { demandWholeWarp, demandWritten, elementsOf, isTogether, leftPieces } from './matrices.ts';
+import { bytesOfFactor, type FactorType, isFactorType } from './matrix-code.ts';
 import type { Operation } from './operation.ts';
+import { PerInstruction } from './per-instruction.ts';
+import { pieceBytes } from './piece-code.ts';
 import type { WarpInstruction } from './steps.ts';
+import { Table } from './tables.ts';
 import { type Swizzle, swizzled } from './tensor-map.ts';
+import { registersIn } from './uses.ts';
 
 /** Where a matrix lies in shared memory (PTX ISA, "Matrix descriptor format"), in bytes. */
 interface Descriptor {
@@ -51,8 +58,6 @@ function placeOf(
 
 /** Which 16-byte pieces of a matrix a warp reads: those of `lines` from `first` on, of each so many. */
 interface Part {
-  readonly descriptor: Descriptor;
-  readonly type: PtxType;
   readonly isDenseInK: boolean;
   readonly first: number;
   readonly lines: number;
@@ -60,79 +65,156 @@ interface Part {
   readonly pieces: number;
 }
 
-/** Where they are in memory. */
-function placesOf(warp: Warp, part: Part): Int32Array {
+/** Where they are in shared memory. */
+function placesOf(descriptor: Descriptor, part: Part): Int32Array {
   const places = new Int32Array(part.lines * part.pieces);
   for (let line = 0; line < part.lines; line++)
     for (let piece = 0; piece < part.pieces; piece++)
-      places[line * part.pieces + piece] =
-        warp.block.sharedBase +
-        placeOf(part.descriptor, part.isDenseInK, part.first + line, part.firstPiece + piece);
+      places[line * part.pieces + piece] = placeOf(
+        descriptor,
+        part.isDenseInK,
+        part.first + line,
+        part.firstPiece + piece,
+      );
   return places;
+}
+
+/** Kernels have few descriptors, which they use again and again. */
+const tablesByPart = new Map<string, Map<bigint, Table>>();
+const mostTables = 4096;
+
+function tableOf(descriptor: bigint, part: Part): Table {
+  const { isDenseInK, first, lines, firstPiece, pieces } = part;
+  const key = `${isDenseInK} ${first} ${lines} ${firstPiece} ${pieces}`;
+  let tables = tablesByPart.get(key);
+  if (tables === undefined || tables.size > mostTables) {
+    tables = new Map();
+    tablesByPart.set(key, tables);
+  }
+  let found = tables.get(descriptor);
+  if (found === undefined) {
+    found = new Table(placesOf(descriptorOf(descriptor), part));
+    tables.set(descriptor, found);
+  }
+  return found;
 }
 
 /** A matrix in shared memory, as it was found when the product was issued. */
 interface Factor {
-  readonly part: Part;
-  readonly places: Int32Array;
-  /** Who had written each piece last: who writes it while the product is under way is in a race with it. */
-  readonly writers: Int32Array;
+  readonly isDenseInK: boolean;
+  readonly table: Table;
+  /** By whom and when it was written: who writes it while the product is under way is in a race with it. */
+  readonly writes: number;
 }
 
-function factorOf(machine: Machine, warp: Warp, part: Part): Factor {
-  const places = placesOf(warp, part);
-  return { part, places, writers: machine.lastWrites(warp, places) };
+function factorOf(machine: Machine, warp: Warp, descriptor: bigint, part: Part): Factor {
+  const table = tableOf(descriptor, part);
+  return { isDenseInK: part.isDenseInK, table, writes: writesOf(machine, warp, table) };
 }
 
-/** The numbers of the pieces, one after the other. */
-function readPieces(
+function writesOf(machine: Machine, warp: Warp, table: Table): number {
+  if (!machine.checksRaces) return 0;
+  const [place] = machine.tables.placesOf(table);
+  return machine.unit.writesOf(warp.base, place!, warp.block.sharedBase, table.words.length);
+}
+
+/** What the product reads must be there, fenced, and still be what it was. */
+function checkFactor(
   machine: Machine,
   warp: Warp,
   instruction: WarpInstruction,
-  { part, places, writers }: Factor,
-): Float64Array {
-  const perPiece = 16 / bytesOf(part.type);
-  const values = new Float64Array(places.length * perPiece + 4);
-  const { words } = machine.memory;
-  const now = machine.lastWrites(warp, places);
-  places.forEach((place, at) => {
-    if (now[at] !== writers[at])
-      throw machine.fault(
-        'race',
-        `reads byte ${place - warp.block.sharedBase} of shared memory, which was written while the product was under way`,
-        warp,
-        0,
-        instruction,
-      );
-    machine.checkAsyncRead(warp, place, 16, instruction);
-    machine.note(warp, 0, place, 16, false, instruction);
-    for (let word = 0; word < 4; word++)
-      unpackWord(words[(place >>> 2) + word]!, part.type, values, at * perPiece + (word * perPiece) / 4);
-  });
-  return values;
+  { table, writes }: Factor,
+): void {
+  const { unit, tables } = machine;
+  const { sharedBase } = warp.block;
+  const { words } = table;
+  if (words.some((place) => place + pieceBytes > machine.plan.sharedBytes))
+    throw machine.fault(
+      'out of bounds',
+      'reads a matrix past the end of shared memory',
+      warp,
+      0,
+      instruction,
+    );
+  if (writesOf(machine, warp, table) !== writes)
+    throw machine.fault(
+      'race',
+      `reads the matrix at byte ${words[0]} of shared memory, which was written while the product was under way`,
+      warp,
+      0,
+      instruction,
+    );
+  const [place] = tables.placesOf(table);
+  if (machine.checksMemory) {
+    const bad = unit.firstUnwritten(place!, sharedBase, words.length, -1);
+    if (bad >= 0) machine.checkProxy(warp, 0, sharedBase + words[bad]!, pieceBytes, instruction);
+  }
+  if (machine.checksRaces) {
+    const number = machine.kernel.numbers.get(instruction) ?? -1;
+    unit.noteReads(warp.base, 0, 0, place!, sharedBase, words.length, number);
+  }
 }
 
+/** What of a product is the same each time. */
 interface Product {
   readonly n: number;
   readonly k: number;
-  readonly resultType: PtxType;
-  readonly leftType: PtxType;
-  readonly rightType: PtxType;
+  readonly leftType: FactorType;
+  readonly rightType: FactorType;
+  /** Where it is in registers. */
+  readonly left: Table | undefined;
+  readonly leftRegisters: readonly Register[];
+  readonly results: Table;
+  readonly sums: Sums;
 }
 
-const resultTypes: readonly PtxType[] = ['f32'];
-const factorTypes: readonly PtxType[] = ['f16', 'bf16', 'tf32', 'e4m3', 'e5m2'];
+const products = new PerInstruction<Product>();
+const sumsByRegisters = new WeakMap<Kernel, Map<string, Sums>>();
+
+/** The same for all products that have their sums in the same registers. */
+function sumsOf(kernel: Kernel, registers: readonly Register[], key: string): Sums {
+  const { slots, written } = kernel;
+  const known = sumsByRegisters.get(kernel) ?? new Map<string, Sums>();
+  sumsByRegisters.set(kernel, known);
+  const found = known.get(key);
+  if (found !== undefined) return found;
+  const marks: [number, number][] = [];
+  for (const register of registers) {
+    const mark = written.get(register);
+    if (mark === undefined) continue;
+    const start = slots.get(mark)! >>> 2;
+    const last = marks.at(-1);
+    if (last?.[1] === start) last[1] = start + lanesOfWarp;
+    else marks.push([start, start + lanesOfWarp]);
+  }
+  const sums = { registers, marks };
+  known.set(key, sums);
+  return sums;
+}
 
 function productOf(machine: Machine, instruction: WarpInstruction): Product {
   const [resultType, leftType, rightType] = instruction.types as [PtxType, PtxType, PtxType];
   const [, n, k] = /^m64n(\d+)k(\d+)$/.exec(instruction.modifiers.shapeOfGroup ?? '') ?? [];
-  const isKnown =
-    resultTypes.includes(resultType) &&
-    factorTypes.includes(leftType) &&
-    bytesOf(leftType) === bytesOf(rightType) &&
-    Number(k) === 32 / bytesOf(leftType);
-  if (!isKnown) throw machine.unsupported(instruction);
-  return { n: Number(n), k: Number(k), resultType, leftType, rightType };
+  if (
+    resultType !== 'f32' ||
+    !isFactorType(leftType) ||
+    !isFactorType(rightType) ||
+    bytesOfFactor[leftType] !== bytesOfFactor[rightType] ||
+    Number(k) !== 32 / bytesOfFactor[leftType]
+  )
+    throw machine.unsupported(instruction);
+  const [to, left] = instruction.operands as [Operand, Operand];
+  const slots = (operand: Operand): readonly number[] =>
+    elementsOf(operand).map((each) => machine.slotOf(each, instruction));
+  const results = slots(to);
+  const sums = sumsOf(machine.kernel, registersIn(to), results.join(' '));
+  return {
+    ...{ n: Number(n), k: Number(k), leftType, rightType, sums },
+    left: left.kind === 'vector' ? new Table(leftPieces(slots(left))) : undefined,
+    leftRegisters:
+      left.kind === 'vector' ? registersIn(left).filter((each) => machine.kernel.written.has(each)) : [],
+    results: new Table(results),
+  };
 }
 
 /** Zero or one, or a predicate. */
@@ -162,18 +244,23 @@ function issuedOf(machine: Machine, warp: Warp, instruction: WarpInstruction, pr
     Operand,
     ...(Operand | undefined)[],
   ];
-  const isInRegisters = left.kind === 'vector';
+  const isInRegisters = product.left !== undefined;
   const isTransposed = (at: number): boolean => flagOf(transposes[at]) !== 0;
-  const factor = (operand: Operand, type: PtxType, first: number, count: number, turned: boolean): Factor => {
-    const descriptor = descriptorOf(machine.long(warp, operand, 0));
+  const factor = (
+    operand: Operand,
+    type: FactorType,
+    first: number,
+    count: number,
+    turned: boolean,
+  ): Factor => {
+    const descriptor = machine.long(warp, operand, 0);
     if (!turned)
-      return factorOf(machine, warp, {
-        ...{ descriptor, type, isDenseInK: true, first, lines: count, firstPiece: 0, pieces: 2 },
+      return factorOf(machine, warp, descriptor, {
+        ...{ isDenseInK: true, first, lines: count, firstPiece: 0, pieces: 2 },
       });
-    if (bytesOf(type) !== 2 || descriptor.swizzle === 'none') throw machine.unsupported(instruction);
-    return factorOf(machine, warp, {
-      ...{ descriptor, type, isDenseInK: false, first: 0, lines: k },
-      ...{ firstPiece: first / 8, pieces: count / 8 },
+    if (!isHalf(type) || descriptorOf(descriptor).swizzle === 'none') throw machine.unsupported(instruction);
+    return factorOf(machine, warp, descriptor, {
+      ...{ isDenseInK: false, first: 0, lines: k, firstPiece: first / 8, pieces: count / 8 },
     });
   };
   return {
@@ -184,79 +271,78 @@ function issuedOf(machine: Machine, warp: Warp, instruction: WarpInstruction, pr
   };
 }
 
+function isHalf(type: FactorType): type is 'f16' | 'bf16' {
+  return bytesOfFactor[type] === 2;
+}
+
 function multiply(
   machine: Machine,
   warp: Warp,
   instruction: WarpInstruction,
-  { k, leftType }: Product,
+  product: Product,
   issued: Issued,
 ): void {
-  const [to, left] = instruction.operands as [Operand, Operand];
-  const places = fragmentsOf({ m: 16, n: 8, k }, 8 * bytesOf(leftType)).a;
-  const a =
-    issued.left === undefined
-      ? collect(machine, warp, left, leftType, places, 16 * k)
-      : rowsOf(readPieces(machine, warp, instruction, issued.left), issued.left.part, k);
-  const b = rowsOf(readPieces(machine, warp, instruction, issued.right), issued.right.part, k);
-  const slots = elementsOf(to).map((register) =>
-    register.kind === 'register' ? machine.slot(warp, register.register) : -1,
-  );
-  const { floats } = machine.memory;
-  for (let lane = 0; lane < 32; lane++) {
-    const [g, t] = [lane >> 2, lane & 3];
-    for (let at = 0; at < slots.length; at++) {
-      const row = (g + 8 * ((at >> 1) & 1)) * k;
-      const column = (8 * (at >> 2) + 2 * t + (at & 1)) * k;
-      let sum = 0;
-      for (let inner = 0; inner < k; inner++) sum += a[row + inner]! * b[column + inner]!;
-      const place = slots[at]! + lane;
-      floats[place] = (issued.adds ? floats[place]! : 0) + issued.sign * sum;
-    }
-  }
+  const { k, n, leftType, rightType, results } = product;
+  const { unit, tables } = machine;
+  const { leftFactor, rightTile } = tables;
+  const { sharedBase } = warp.block;
+  for (const factor of [issued.left, issued.right])
+    if (factor !== undefined) checkFactor(machine, warp, instruction, factor);
+  const [a, b, sums] = tables.placesOf(product.left ?? issued.left!.table, issued.right.table, results);
+  const base = issued.left === undefined ? warp.base : sharedBase;
+  if (issued.left?.isDenseInK === false && isHalf(leftType))
+    unit.decodeTurned[leftType](a!, base, k, leftFactor);
+  else unit.decodeRows[leftType](a!, base, 16 * 2, leftFactor);
+  if (issued.sign < 0) unit.negate(leftFactor, 16 * k);
+  const addends = issued.adds ? sums! : 0;
+  if (!issued.right.isDenseInK && isHalf(rightType))
+    unit.multiplyTurned[rightType](
+      ...([leftFactor, b!, sharedBase, n / 8, k, rightTile, addends, sums!, warp.base] as const),
+    );
+  else
+    unit.multiply[rightType](
+      ...([leftFactor, b!, sharedBase, 2, n / 8, k, rightTile, addends, sums!, warp.base] as const),
+    );
 }
 
-/** The matrix with k inmost, however it lies in memory. */
-function rowsOf(values: Float64Array, part: Part, k: number): Float64Array {
-  if (part.isDenseInK) return values;
-  const count = part.pieces * 8;
-  const rows = new Float64Array(count * k);
-  for (let inner = 0; inner < k; inner++)
-    for (let row = 0; row < count; row++) rows[row * k + inner] = values[inner * count + row]!;
-  return rows;
+function markSums(machine: Machine, warp: Warp, { marks }: Sums, areWritten: boolean): void {
+  const first = warp.base >>> 2;
+  for (const [start, end] of marks)
+    machine.memory.words.fill(areWritten ? -1 : 0, first + start, first + end);
+}
+
+function areWritten(machine: Machine, warp: Warp, { marks }: Sums): boolean {
+  const first = warp.base >>> 2;
+  return marks.every(
+    ([start, end]) => !machine.memory.words.subarray(first + start, first + end).includes(0),
+  );
 }
 
 const issue: Operation = (machine, warp, lanes, instruction) => {
   if (!isTogether(warp, lanes)) return 'wait';
   demandWholeWarp(machine, warp, lanes, instruction);
-  const product = productOf(machine, instruction);
+  const product = products.of(machine.kernel, instruction, () => productOf(machine, instruction));
+  const { sums, leftRegisters } = product;
   const expected = product.n / 2;
-  if (elementsOf(instruction.operands[0]!).length !== expected)
+  if (sums.registers.length !== expected)
     throw machine.fault('wrong operand', `gives the result not ${expected} registers`, warp, 0, instruction);
   const issued = issuedOf(machine, warp, instruction, product);
-  const results = elementsOf(instruction.operands[0]!).map((result) => {
-    if (result.kind !== 'register') throw machine.unsupported(instruction);
-    return result.register;
-  });
-  for (const register of results) {
-    if (issued.adds && !warp.underWay.has(register) && !machine.isWritten(warp, register))
-      throw machine.fault(
-        'uninitialised register',
-        `adds to ${register.name}, which nobody has written`,
-        ...([warp, firstLane(lanes), instruction] as const),
-      );
-    warp.underWay.set(register, (warp.underWay.get(register) ?? 0) + 1);
-    machine.markRegister(warp, register, false);
-  }
+  demandWritten(machine, warp, leftRegisters, instruction);
+  if (issued.adds && !warp.underWay.has(sums) && !areWritten(machine, warp, sums))
+    demandWritten(machine, warp, sums.registers, instruction);
+  warp.underWay.set(sums, (warp.underWay.get(sums) ?? 0) + 1);
+  markSums(machine, warp, sums, false);
   const finish = (): void => {
     multiply(machine, warp, instruction, product, issued);
-    for (const register of results) {
-      const left = warp.underWay.get(register)! - 1;
-      if (left > 0) warp.underWay.set(register, left);
-      else {
-        warp.underWay.delete(register);
-        machine.markRegister(warp, register, true);
-      }
+    const left = warp.underWay.get(sums)! - 1;
+    if (left > 0) {
+      warp.underWay.set(sums, left);
+      return;
     }
+    warp.underWay.delete(sums);
+    markSums(machine, warp, sums, true);
+    // Some of these registers may be among those of others that are not over.
+    for (const other of warp.underWay.keys()) markSums(machine, warp, other, false);
   };
   warp.pendingProducts.push(machine.later({ run: finish }));
   // They are done in their order.

@@ -1,0 +1,101 @@
+/**
+ * What is done with many pieces of 16 bytes, wherever they are: a table has the place of each, from a base on.
+ * Rows of matrices are such pieces, and what the unit beside copies.
+ */
+import type { Expression, FunctionCode } from '../../wasm/code.ts';
+import { CodeBuilder, load, wordAt } from './code-builder.ts';
+import { i32, run, words } from './code-text.ts';
+import { half, header, shadow } from './layout.ts';
+
+export const pieceBytes = 16;
+
+function withParameters(count: number): readonly [CodeBuilder, readonly Expression[]] {
+  const code = new CodeBuilder(Array.from({ length: count }, () => 'i32' as const));
+  return [code, Array.from({ length: count }, (_, at) => code.parameter(at))];
+}
+
+/** The number of the first piece whose shadow, under a mask, is not that of what was written; else −1. */
+function firstUnwritten(): FunctionCode {
+  const [code, [table, base, count, mask]] = withParameters(4);
+  const found = code.changing(i32(-1));
+  const wanted = words(shadow.written * 0x01010101);
+  const seen = code.hold(run('i32x4.splat', mask!));
+  code.loop(i32(0), count!, 1, (at) => {
+    const place = run('i32.add', base!, wordAt(table!, at));
+    const state = run('v128.and', load('v128.load', place, half), seen);
+    const isOther = run('v128.any_true', run('i32x4.ne', state, wanted));
+    code.when(run('i32.and', isOther, run('i32.lt_s', found.value, i32(0))), () => found.set(at));
+  });
+  return code.function('firstUnwritten', found.value);
+}
+
+function setStates(): FunctionCode {
+  const [code, [table, base, count, state]] = withParameters(4);
+  const value = code.hold(run('i32x4.splat', state!));
+  code.loop(i32(0), count!, 1, (at) =>
+    code.store('v128.store', run('i32.add', base!, wordAt(table!, at)), value, half),
+  );
+  return code.function('setStates');
+}
+
+/** From the places of one table to those of another. */
+function copyPieces(): FunctionCode {
+  const [code, [from, fromBase, to, toBase, count]] = withParameters(5);
+  code.loop(i32(0), count!, 1, (at) => {
+    const source = run('i32.add', fromBase!, wordAt(from!, at));
+    code.store('v128.store', run('i32.add', toBase!, wordAt(to!, at)), load('v128.load', source));
+  });
+  return code.function('copyPieces');
+}
+
+/** Notes an access of each piece: by the lane of that number and those after it, or by the one lane. */
+function notePieces(name: string, single: string): FunctionCode {
+  const [code, [warp, lane, step, table, base, count, instruction]] = withParameters(7);
+  const lanes = code.changing(lane!);
+  code.loop(i32(0), count!, 1, (at) => {
+    const place = run('i32.add', base!, wordAt(table!, at));
+    code.run(single, warp!, run('i32x4.splat', lanes.value), place, instruction!);
+    lanes.set(run('i32.add', lanes.value, step!));
+  });
+  return code.function(name);
+}
+
+/** A number that is another one when any of these pieces of shared memory was written since. */
+function writesOf(): FunctionCode {
+  const [code, [warp, table, base, count]] = withParameters(4);
+  const shared = code.hold(load('i32.load', warp!, header.sharedBase));
+  const writers = code.hold(load('i32.load', warp!, header.records));
+  const rowBytes = code.hold(load('i32.load', warp!, header.recordRowBytes));
+  const sum = code.changing(words(0));
+  code.loop(i32(0), count!, 1, (at) => {
+    const offset = run('i32.sub', run('i32.add', base!, wordAt(table!, at)), shared);
+    const place = code.hold(run('i32.add', writers, offset));
+    const writer = load('v128.load', place);
+    const write = load('v128.load', run('i32.add', place, rowBytes));
+    const mixed = run('i32x4.mul', sum.value, words(31));
+    sum.set(run('i32x4.add', mixed, run('i32x4.add', run('i32x4.mul', write, words(64)), writer)));
+  });
+  const lanes = [0, 1, 2, 3].map(
+    (lane): Expression => ({
+      kind: 'instruction',
+      name: 'i32x4.extract_lane',
+      operands: [sum.value],
+      lane,
+    }),
+  );
+  return code.function(
+    'writesOf',
+    lanes.reduce((all, each) => run('i32.add', run('i32.mul', all, i32(17)), each)),
+  );
+}
+
+export function pieceFunctions(): readonly FunctionCode[] {
+  return [
+    firstUnwritten(),
+    setStates(),
+    copyPieces(),
+    notePieces('noteReads', 'noteReadFour'),
+    notePieces('noteWrites', 'noteWriteFour'),
+    writesOf(),
+  ];
+}
