@@ -145,6 +145,18 @@ describe('compile', () => {
     expect(await json('run @pair.package --random 3')).toEqual(fromFile);
   });
 
+  test('a package of PTX runs as its file does, and says where', async () => {
+    const compiled = await json(
+      'compile @m.ricci --entry f --size N=5,K=3,M=2 --target ptx --arch sm_90a -o @f.ptx.package',
+    );
+    expect(compiled).toMatchObject({ package: at('f.ptx.package'), kernels: expect.any(Number) });
+    const fromFile = await json('run @m.ricci --entry f --size N=5,K=3,M=2 --random 3 --target ptx');
+    expect(await json('run @f.ptx.package --random 3')).toEqual(fromFile);
+    expect(fromFile.outputs).toMatchObject([{ path: 'out', dtype: 'f32', shape: [5, 2] }]);
+    const { stderr } = await ricci('run @f.ptx.package --random 3');
+    expect(stderr.match(/^no NVIDIA driver found: running in the emulator.*$/gm)).toHaveLength(1);
+  });
+
   test('a package of WebAssembly runs as its file does', async () => {
     const compiled = await json(
       'compile @m.ricci --entry f --size N=5,K=3,M=2 --target wasm -o @f.wasm.package',

@@ -37,7 +37,7 @@ test.each([
 ] as const)('what %s runs where it can', async (_, wasm, mayFallBack, wanted, said) => {
   const heard: string[] = [];
   const chosen = { target: 'wasm', mayFallBack, report: (line: string) => heard.push(line) } as const;
-  const found = await onChosen<string>(chosen, { wasm, wgsl: () => Promise.resolve('wgsl') }).catch(
+  const found = await onChosen(chosen, { wasm, wgsl: () => Promise.resolve('wgsl') }).catch(
     (error: Error) => error.message,
   );
   expect([found, heard]).toEqual([wanted, said]);

@@ -5,19 +5,22 @@ import { type AdapterOptions, findGpu, openAdapter } from '../runtime/webgpu/ada
 import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
 
 /** Where kernels run. */
-export type KernelTarget = 'wgsl' | 'wasm';
+export type KernelTarget = 'wgsl' | 'wasm' | 'ptx';
 
-export interface Wanted {
+/** Where they may run when nobody says. */
+export type FoundTarget = 'wgsl' | 'wasm';
+
+export interface Wanted<T extends KernelTarget> {
   /** Chosen where it is undefined. */
-  readonly target?: KernelTarget | undefined;
+  readonly target?: T | undefined;
   /** Whoever names a kind of adapter wants WebGPU. */
   readonly adapter?: AdapterOptions['kind'] | undefined;
   /** Hears in a line what was chosen, where that is no GPU. */
   readonly report: (line: string) => void;
 }
 
-export interface Chosen {
-  readonly target: KernelTarget;
+export interface Chosen<T extends KernelTarget = FoundTarget> {
+  readonly target: T | FoundTarget;
   /** Of the target `wgsl`, and for what is too large for the other. */
   readonly open: () => Promise<OpenedDevice>;
   /** Whether a program that is too large for WebAssembly runs on a software adapter: nobody asked for it. */
@@ -26,7 +29,11 @@ export interface Chosen {
 }
 
 /** @throws UserError `no-device` when the device is opened */
-export async function chooseTarget({ target, adapter = 'auto', report }: Wanted): Promise<Chosen> {
+export async function chooseTarget<T extends KernelTarget = FoundTarget>({
+  target,
+  adapter = 'auto',
+  report,
+}: Wanted<T>): Promise<Chosen<T>> {
   const open = async () => openDevice(await openAdapter({ kind: adapter, report }));
   if (target !== undefined || adapter !== 'auto')
     return { target: target ?? 'wgsl', open, mayFallBack: false, report };
@@ -50,16 +57,15 @@ function reopening(adapter: GPUAdapter, again: () => Promise<OpenedDevice>): () 
 }
 
 /**
- * Does one of the two, as was chosen, or both: the second where the first says that the program does not fit,
- * and nobody asked for it.
+ * Does what was chosen; where that is WebAssembly, which says that the program does not fit, and nobody asked
+ * for it, WebGPU too.
  */
-export async function onChosen<T>(
-  { target, mayFallBack, report }: Omit<Chosen, 'open'>,
-  ways: { readonly [K in KernelTarget]: () => Promise<T> },
-): Promise<T> {
-  if (target === 'wgsl') return ways.wgsl();
+export async function onChosen<T extends KernelTarget, R>(
+  { target, mayFallBack, report }: Omit<Chosen<T>, 'open'>,
+  ways: { readonly [K in T | FoundTarget]: () => Promise<R> },
+): Promise<R> {
   try {
-    return await ways.wasm();
+    return await ways[target]();
   } catch (error) {
     if (!mayFallBack || !isUserError(error) || error.code !== 'exceeds-device') throw error;
     report(`${error.message}: running on a software adapter instead`);

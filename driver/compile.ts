@@ -1,6 +1,6 @@
 /** One way through: text, typed program, index graph, tile programs, kernels, executable package. */
 import { emitPtx, moduleText } from '../backends/cuda-ptx/emit/emit.ts';
-import type { PtxKernel, PtxTarget } from '../backends/cuda-ptx/emit/kernel.ts';
+import type { PtxKernel } from '../backends/cuda-ptx/emit/kernel.ts';
 import { emitWasm, type WasmModule } from '../backends/wasm/emit.ts';
 import { encodeModule } from '../backends/wasm/encode.ts';
 import { printModule } from '../backends/wasm/print.ts';
@@ -16,9 +16,10 @@ import type { CollectiveOptions } from '../compiler/partition/collectives/option
 import type { DeviceProgram } from '../compiler/partition/localize.ts';
 import type { PlacedGraph } from '../compiler/partition/place.ts';
 import type { Kernel } from '../compiler/plan/kernel.ts';
-import type { Package, WasmPackage } from '../compiler/plan/package.ts';
+import type { AnyPackage, Package, PtxPackage, WasmPackage } from '../compiler/plan/package.ts';
 import type { PlanOptions } from '../compiler/plan/plan-launches.ts';
 import { planPackage } from '../compiler/plan/plan-package.ts';
+import { planPtxPackage } from '../compiler/plan/plan-ptx-package.ts';
 import { planWasmPackage } from '../compiler/plan/plan-wasm-package.ts';
 import { allTensors } from '../compiler/plan/storages.ts';
 import { raiseGraph } from '../compiler/raise/raise-graph.ts';
@@ -28,8 +29,9 @@ import { problemTitle } from '../compiler/tiles/choices/problem-title.ts';
 import { cudaDevice, type DeviceProfile } from '../compiler/tiles/device-profile.ts';
 import type { Rates } from '../compiler/tiles/device-rates.ts';
 import { printTileProgram } from '../compiler/tiles/print.ts';
+import type { PtxTarget } from '../compiler/tiles/ptx-target.ts';
 import { scheduleGraph } from '../compiler/tiles/schedule-graph.ts';
-import type { ChosenSchedule, ScheduledStep } from '../compiler/tiles/scheduled.ts';
+import type { ChosenSchedule, Schedule, ScheduledStep } from '../compiler/tiles/scheduled.ts';
 import type { TileProgram } from '../compiler/tiles/tile-program.ts';
 import type { Diagnostic, Source } from '../dsl/diagnostics/diagnostic.ts';
 import type { Mesh } from '../dsl/placement/placement.ts';
@@ -196,15 +198,44 @@ export function noBoundsOnMeshes(names: readonly string[]): UserError {
   );
 }
 
-export interface Compiled {
-  readonly schedule: ChosenSchedule;
-  readonly kernels: readonly Kernel[];
-  readonly package: Package;
-}
-
 /** What back ends take of a lowered program. */
 type ForDevice = Pick<Lowered, 'optimized' | 'below' | 'bounded' | 'device'> &
   Partial<Pick<Lowered, 'source'>>;
+
+/** What makes kernels and a package of a schedule, for one target. */
+interface BackEnd<Written, P extends AnyPackage> {
+  readonly write: (programs: readonly TileProgram[], tensor: (id: TensorId) => Tensor) => Written;
+  /** @throws UserError when it does not fit the target. */
+  readonly plan: (graph: Graph, schedule: Schedule, written: Written, options: PlanOptions) => P;
+}
+
+interface Packaged<P extends AnyPackage> {
+  readonly schedule: ChosenSchedule;
+  readonly package: P;
+}
+
+function packaged<Written, P extends AnyPackage>(
+  { write, plan }: BackEnd<Written, P>,
+  lowered: ForDevice,
+  instance: Instance,
+  schedule: ChosenSchedule,
+  progress: Progress,
+): Packaged<P> & Written {
+  const { programs, tensor, tensors } = kernelsOf(lowered, schedule);
+  progress('writing kernels', 0, 1);
+  const written = write(programs, tensor);
+  progress('planning', 0, 1);
+  const planned = plan(lowered.optimized, schedule, written, planOptions(lowered, instance));
+  checkElements(lowered.optimized, tensors.values());
+  progress('planning', 1, 1);
+  return { schedule, ...written, package: planned };
+}
+
+interface WrittenWgsl {
+  readonly kernels: readonly Kernel[];
+}
+
+export type Compiled = Packaged<Package> & WrittenWgsl;
 
 /**
  * Kernels and plan for a device.
@@ -227,24 +258,23 @@ export function packageFor(
   device: DeviceProfile,
   progress: Progress = silent,
 ): Compiled {
-  const { programs, tensor, tensors } = kernelsOf(lowered, schedule);
-  const kernels = programs.map((program, done) => {
-    progress('writing kernels', done, programs.length);
-    return emitWgsl(program, tensor, device);
-  });
-  progress('planning', 0, 1);
-  const options = planOptions(lowered, instance);
-  const planned = planPackage(lowered.optimized, schedule, kernels, device, options);
-  checkElements(lowered.optimized, tensors.values());
-  progress('planning', 1, 1);
-  return { schedule, kernels, package: planned };
+  const backEnd: BackEnd<WrittenWgsl, Package> = {
+    write: (programs, tensor) => ({
+      kernels: programs.map((program, done) => {
+        progress('writing kernels', done, programs.length);
+        return emitWgsl(program, tensor, device);
+      }),
+    }),
+    plan: (graph, chosen, { kernels }, options) => planPackage(graph, chosen, kernels, device, options),
+  };
+  return packaged(backEnd, lowered, instance, schedule, progress);
 }
 
-export interface CompiledWasm {
-  readonly schedule: ChosenSchedule;
+interface WrittenWasm {
   readonly module: WasmModule;
-  readonly package: WasmPackage;
 }
+
+export type CompiledWasm = Packaged<WasmPackage> & WrittenWasm;
 
 /**
  * A module and plan for the processor.
@@ -268,44 +298,45 @@ export function packageWasm(
   device: DeviceProfile,
   progress: Progress = silent,
 ): CompiledWasm {
-  const { programs, tensor, tensors } = kernelsOf(lowered, schedule);
-  progress('writing kernels', 0, 1);
-  const module = emitWasm(programs, tensor, device);
-  progress('planning', 0, 1);
-  const planned = planWasmPackage(
-    lowered.optimized,
-    schedule,
-    module.kernels.map((kernel) => ({ ...kernel, grid: [kernel.groups, 1, 1] })),
-    encodeModule(module.code),
-    device,
-    planOptions(lowered, instance),
-  );
-  checkElements(lowered.optimized, tensors.values());
-  progress('planning', 1, 1);
-  return { schedule, module, package: planned };
+  const backEnd: BackEnd<WrittenWasm, WasmPackage> = {
+    write: (programs, tensor) => ({ module: emitWasm(programs, tensor, device) }),
+    plan: (graph, chosen, { module }, options) => {
+      const kernels = module.kernels.map((kernel) => ({ ...kernel, grid: [kernel.groups, 1, 1] as const }));
+      return planWasmPackage(graph, chosen, kernels, encodeModule(module.code), device, options);
+    },
+  };
+  return packaged(backEnd, lowered, instance, schedule, progress);
 }
 
-export interface CompiledPtx {
-  readonly schedule: ChosenSchedule;
+interface WrittenPtx {
   readonly kernels: readonly PtxKernel[];
   /** All of them. */
   readonly module: string;
 }
 
-/** A module of PTX. There is no package of it yet: the emulator runs kernels one by one. */
+export type CompiledPtx = Packaged<PtxPackage> & WrittenPtx;
+
+/**
+ * A module of PTX and plan for a GPU of NVIDIA.
+ * @throws UserError when the program is for another mesh
+ */
 export function compilePtx(
   lowered: ForDevice,
-  instance: Pick<Instance, 'advice' | 'rates'>,
-  target: PtxTarget,
+  instance: Instance,
+  arch: PtxTarget,
   progress: Progress = silent,
 ): CompiledPtx {
-  const schedule = scheduled(lowered, instance, cudaDevice, progress);
-  const { programs, tensor, tensors } = kernelsOf(lowered, schedule);
-  progress('writing kernels', 0, 1);
-  const kernels = programs.map((program) => emitPtx(program, tensor));
-  checkElements(lowered.optimized, tensors.values());
-  progress('writing kernels', 1, 1);
-  return { schedule, kernels, module: moduleText(target, kernels) };
+  const backEnd: BackEnd<WrittenPtx, PtxPackage> = {
+    write: (programs, tensor) => {
+      const kernels = programs.map((program) => emitPtx(program, tensor));
+      return { kernels, module: moduleText(arch, kernels) };
+    },
+    plan: (graph, chosen, { kernels, module }, options) => {
+      const launched = kernels.map((kernel) => ({ ...kernel, block: [kernel.block, 1, 1] as const }));
+      return planPtxPackage(graph, chosen, launched, { arch, module }, options);
+    },
+  };
+  return packaged(backEnd, lowered, instance, scheduled(lowered, instance, cudaDevice, progress), progress);
 }
 
 function scheduled(
@@ -375,36 +406,29 @@ export const showGraph: { readonly [S in GraphStage]: (lowered: Lowered) => stri
 };
 
 /** What was chosen for each problem. */
-function showSchedule({ schedule: { chosen } }: Pick<Compiled, 'schedule'>): string {
+function showSchedule({ schedule: { chosen } }: Packaged<AnyPackage>): string {
   return chosen.map(({ problem, choice }) => `${problemTitle(problem)}: ${printChoice(choice)}`).join('\n');
 }
 
-function showTiles({ schedule }: Pick<Compiled, 'schedule'>): string {
-  return programsOf(schedule.steps).map(printTileProgram).join('\n\n');
-}
+/** Stages that all targets have. */
+const showPackaged = {
+  schedule: showSchedule,
+  tiles: ({ schedule }: Packaged<AnyPackage>) =>
+    programsOf(schedule.steps).map(printTileProgram).join('\n\n'),
+  plan: (compiled: Packaged<AnyPackage>) => JSON.stringify(compiled.package.manifest, undefined, 2),
+};
 
 export const showDevice: {
   readonly [S in Exclude<DeviceStage, 'wasm' | 'ptx'>]: (compiled: Compiled) => string;
 } = {
-  schedule: showSchedule,
-  tiles: showTiles,
+  ...showPackaged,
   wgsl: ({ kernels }) => kernels.map(({ name, code }) => `// ${name}\n${code}`).join('\n\n'),
-  plan: (compiled) => JSON.stringify(compiled.package.manifest, undefined, 2),
 };
 
 export const showWasm: {
   readonly [S in Exclude<DeviceStage, 'wgsl' | 'ptx'>]: (compiled: CompiledWasm) => string;
-} = {
-  schedule: showSchedule,
-  tiles: showTiles,
-  wasm: ({ module }) => printModule(module.code),
-  plan: (compiled) => JSON.stringify(compiled.package.manifest, undefined, 2),
-};
+} = { ...showPackaged, wasm: ({ module }) => printModule(module.code) };
 
 export const showPtx: {
-  readonly [S in Exclude<DeviceStage, 'wgsl' | 'wasm' | 'plan'>]: (compiled: CompiledPtx) => string;
-} = {
-  schedule: showSchedule,
-  tiles: showTiles,
-  ptx: ({ module }) => module,
-};
+  readonly [S in Exclude<DeviceStage, 'wgsl' | 'wasm'>]: (compiled: CompiledPtx) => string;
+} = { ...showPackaged, ptx: ({ module }) => module };

@@ -4,13 +4,16 @@
  */
 import type { Sizes } from '../compiler/graph/extent.ts';
 import { describeEntry, type EntryTensor, solveEntrySizes } from '../compiler/lower/entry.ts';
-import type { AnyManifest, Package, WasmPackage } from '../compiler/plan/package.ts';
+import type { AnyManifest, Package, PtxPackage, WasmPackage } from '../compiler/plan/package.ts';
 import { renderDiagnostic } from '../dsl/diagnostics/render-terminal.ts';
 import type { Mesh } from '../dsl/placement/placement.ts';
 import { evaluateSize } from '../dsl/types/size.ts';
+import type { CudaDevice } from '../runtime/cuda/device.ts';
+import { loadCuda } from '../runtime/cuda/load.ts';
+import { openCudaDevice } from '../runtime/cuda/open-device.ts';
 import { UserError } from '../runtime/errors.ts';
+import { type LoadedLaunchMesh, loadCudaMesh, loadWasmMesh } from '../runtime/mesh/run-launch-mesh.ts';
 import { loadMesh } from '../runtime/mesh/run-mesh.ts';
-import { type LoadedWasmMesh, loadWasmMesh } from '../runtime/mesh/run-wasm-mesh.ts';
 import { runWhole } from '../runtime/mesh/whole-tensors.ts';
 import { wasmDeviceHere } from '../runtime/wasm/features.ts';
 import { loadWasm } from '../runtime/wasm/load.ts';
@@ -26,6 +29,7 @@ import {
   checkFile,
   chooseEntry,
   compileFor,
+  compilePtx,
   compileWasm,
   type Lowered,
   type Instance as LoweredInstance,
@@ -50,12 +54,13 @@ export type { Machine } from './machine.ts';
 export type { Float, Given, Key, Scalar, Tensor } from './tensors.ts';
 export { key, scalar, tensor, valuesOf } from './tensors.ts';
 
-export type Target = 'wgsl' | 'wasm' | 'reference';
+export type Target = KernelTarget | 'reference';
 
 export interface LoadOptions {
   /**
-   * `wgsl` runs on WebGPU, `wasm` in WebAssembly on the processor, `reference` on the float64 evaluator. If
-   * not given, on a GPU where there is one, else in WebAssembly.
+   * `wgsl` runs on WebGPU, `wasm` in WebAssembly on the processor, `ptx` on an NVIDIA GPU through CUDA, or in
+   * the emulator where there is none, `reference` on the float64 evaluator. If not given, on a GPU where there
+   * is one (`wgsl`), else in WebAssembly.
    */
   readonly target?: Target;
   /** Which WebGPU adapter: hardware if there is one, by default. Who names a kind of it wants WebGPU. */
@@ -139,20 +144,10 @@ export async function load<Entries extends object = Calls>(
   const { report = () => undefined } = options;
   const checked = accepted(checkFile(path));
   const instances = new Map<string, Promise<Instance>>();
-  let choosing: Promise<Chosen> | undefined;
-  const choose = () => {
-    choosing ??= chooseTarget({ ...options, target: kernelTargetOf(options), report });
-    return choosing;
-  };
-  let opening: Promise<OpenedDevice> | undefined;
-  const open = async () => {
-    const chosen = await choose();
-    opening ??= openWith(options, chosen).catch((error: unknown) => {
-      opening = undefined;
-      throw error;
-    });
-    return opening;
-  };
+  const choose = once(() => chooseTarget({ ...options, target: kernelTargetOf(options), report }));
+  const opened = once(async () => openWith(options, await choose.get()));
+  const cuda = once(() => openCudaDevice(report));
+  const place: Place = { choose: choose.get, open: opened.get, openCuda: cuda.get };
 
   const prepared = async (
     entryName: string,
@@ -172,7 +167,7 @@ export async function load<Entries extends object = Calls>(
     const made = (of: CompiledFor): Promise<Instance> => {
       const key = JSON.stringify([entry, [...of.sizes], [...of.bounds], [...inputDtypes]]);
       const making =
-        instances.get(key) ?? makeInstance(checked, { entry, ...of, inputDtypes }, options, { choose, open });
+        instances.get(key) ?? makeInstance(checked, { entry, ...of, inputDtypes }, options, place);
       instances.set(key, making);
       return making.catch((error: unknown) => {
         // What failed once, for want of memory say, may go well another time.
@@ -193,8 +188,8 @@ export async function load<Entries extends object = Calls>(
     return Object.fromEntries(await instance.run(tensors, ofCall)) as ModelOutputs;
   };
   const onDevice = async (): Promise<OpenedDevice> => {
-    const where = await placeOf(options, choose);
-    if (where === undefined) return open();
+    const where = await placeOf(options, place);
+    if (where === undefined) return opened.get();
     throw elsewhere(where);
   };
   const webgpu: OnWebGpu = {
@@ -211,9 +206,11 @@ export async function load<Entries extends object = Calls>(
   const close = () => {
     for (const making of instances.values())
       void making.then(({ destroy }) => destroy()).catch(() => undefined);
-    if (options.device === undefined) void opening?.then((device) => device.destroy()).catch(() => undefined);
-    opening = undefined;
+    const ended = [...instances.values()];
     instances.clear();
+    if (options.device === undefined) opened.end((device) => device.destroy());
+    // What is on the device goes with it, and is given back before.
+    void Promise.allSettled(ended).then(() => cuda.end((device) => device.release()));
   };
   const methods = [...checked.program.entries.keys()].filter((name) => !reservedMethods.has(name));
   const entries = methods.map((name) => [
@@ -226,27 +223,44 @@ export async function load<Entries extends object = Calls>(
 
 /** Where its kernels run, where that was said. */
 function kernelTargetOf({ target, device }: LoadOptions): KernelTarget | undefined {
-  if (target === 'wasm' || target === 'wgsl') return target;
+  if (target !== undefined && target !== 'reference') return target;
   return device === undefined ? undefined : 'wgsl';
 }
 
 /** Where a model runs: found out when it is first needed, and once. */
 interface Place {
-  readonly choose: () => Promise<Chosen>;
+  readonly choose: () => Promise<Chosen<KernelTarget>>;
   readonly open: () => Promise<OpenedDevice>;
+  readonly openCuda: () => Promise<CudaDevice>;
+}
+
+/** Something that is made when it is first asked for, and asked for again after it failed or was ended. */
+function once<T>(make: () => Promise<T>) {
+  let making: Promise<T> | undefined;
+  return {
+    get: (): Promise<T> => {
+      making ??= make().catch((error: unknown) => {
+        making = undefined;
+        throw error;
+      });
+      return making;
+    },
+    /** Nothing where nobody asked for it. */
+    end: (work: (made: T) => void): void => {
+      void making?.then(work).catch(() => undefined);
+      making = undefined;
+    },
+  };
 }
 
 /** Where the tensors of a call are, in words; undefined on a WebGPU device. */
-async function placeOf(
-  { target, mesh }: LoadOptions,
-  choose: () => Promise<Chosen>,
-): Promise<string | undefined> {
+async function placeOf({ target, mesh }: LoadOptions, { choose }: Place): Promise<string | undefined> {
   if (mesh !== undefined) return 'a mesh';
   const own = target ?? (await choose()).target;
   return own === 'wgsl' ? undefined : `the target ${own}`;
 }
 
-async function openWith({ device }: LoadOptions, chosen: Chosen): Promise<OpenedDevice> {
+async function openWith({ device }: LoadOptions, chosen: Chosen<KernelTarget>): Promise<OpenedDevice> {
   return device === undefined ? chosen.open() : adoptDevice(device);
 }
 
@@ -306,7 +320,7 @@ async function makeInstance(
   checked: Checked,
   wanted: CompiledInstance,
   options: LoadOptions,
-  { choose, open }: Place,
+  { choose, open, openCuda }: Place,
 ): Promise<Instance> {
   const { target, mesh, auto = false, machine = {} } = options;
   const { tuning = 'auto', report = () => undefined } = options;
@@ -326,6 +340,10 @@ async function makeInstance(
       const device = await open();
       return onWebGpu(compileFor(lowered, advised(adapterIdentity(device)), device.profile).package, device);
     },
+    ptx: async () => {
+      const device = await openCuda();
+      return onCuda(compilePtx(lowered, instance, device.target).package, device);
+    },
   });
 }
 
@@ -334,6 +352,13 @@ async function inWasm(compiled: WasmPackage): Promise<Instance> {
   const loaded = await loadWasm(compiled);
   const run = async (inputs: ReadonlyMap<string, TensorData>, sizes: Sizes) => loaded.run(inputs, sizes);
   return { ...onHost('the target wasm', run, loaded.destroy), least: leastOf(compiled.manifest) };
+}
+
+async function onCuda(compiled: PtxPackage, device: CudaDevice): Promise<Instance> {
+  if (compiled.manifest.mesh !== undefined)
+    return onMesh(compiled.manifest, await loadCudaMesh(compiled, device));
+  const loaded = loadCuda(compiled, device);
+  return { ...onHost('the target ptx', loaded.run, loaded.destroy), least: leastOf(compiled.manifest) };
 }
 
 async function onWebGpu(compiled: Package, device: OpenedDevice): Promise<Instance> {
@@ -352,7 +377,7 @@ function leastOf({ bounded = [] }: AnyManifest): Sizes {
   return new Map(bounded.map(({ size, least }) => [size, least]));
 }
 
-function onMesh(manifest: AnyManifest, loaded: Pick<LoadedWasmMesh, 'mesh' | 'run' | 'destroy'>): Instance {
+function onMesh(manifest: AnyManifest, loaded: Pick<LoadedLaunchMesh, 'mesh' | 'run' | 'destroy'>): Instance {
   return onHost(
     'a mesh',
     (inputs) =>

@@ -10,7 +10,7 @@ import { allNodes } from '../compiler/graph/uses.ts';
 import { describeEntry, solveEntrySizes } from '../compiler/lower/entry.ts';
 import { type CostModel, defaultCostModel } from '../compiler/partition/auto/cost-model.ts';
 import { wasmDevice } from '../compiler/tiles/device-profile.ts';
-import type { KernelTarget } from '../driver/choose-target.ts';
+import type { FoundTarget } from '../driver/choose-target.ts';
 import {
   type Checked,
   checkFile,
@@ -134,7 +134,7 @@ interface Case {
 }
 
 const runOn: {
-  readonly [T in KernelTarget]: (parts: Lowered, instance: Instance, inputs: Tensors) => Promise<MeshRun>;
+  readonly [T in FoundTarget]: (parts: Lowered, instance: Instance, inputs: Tensors) => Promise<MeshRun>;
 } = {
   wgsl: (parts, instance, inputs) =>
     runMeshOnWebGpu(compileFor(parts, instance, opened.profile).package, inputs, opened),
@@ -144,7 +144,7 @@ const runOn: {
 /** Whether the devices hold different parts of anything. */
 async function compare(
   { checked, entry, mesh, sizes }: Case,
-  kernels: readonly KernelTarget[],
+  kernels: readonly FoundTarget[],
 ): Promise<boolean> {
   const instance: Instance = { entry, sizes, inputDtypes: new Map(), mesh, auto: true, costs };
   const own = new Map([...sizes].filter(([name]) => !checked.program.axes.includes(name)));
@@ -178,7 +178,7 @@ const examples = readdirSync(join(root, 'examples'), { recursive: true, encoding
 const models = [...examples, 'stdlib/llama.ricci', 'stdlib/mixtral.ricci'];
 
 /** Of each dozen of meshes some: what takes long is to compile, and a driver takes longest. */
-function kernelsAt(turn: number): readonly KernelTarget[] {
+function kernelsAt(turn: number): readonly FoundTarget[] {
   if (turn === 7) return ['wgsl'];
   return turn === 0 || turn === 3 ? ['wasm'] : [];
 }

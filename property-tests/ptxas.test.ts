@@ -9,14 +9,14 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, test } from 'vitest';
 import { moduleText } from '../backends/cuda-ptx/emit/emit.ts';
-import type { PtxKernel, PtxTarget } from '../backends/cuda-ptx/emit/kernel.ts';
+import type { PtxKernel } from '../backends/cuda-ptx/emit/kernel.ts';
+import { type PtxTarget, ptxTargets } from '../compiler/tiles/ptx-target.ts';
+import { compilePtx } from '../driver/compile.ts';
 import { instancesOf } from './instances.ts';
 import { loweredEntry } from './run-entry.ts';
-import { ptxProgram } from './run-ptx.ts';
 import { checkSmallProgram, exportedEntries, programFiles } from './small-programs.ts';
 
 const isThere = spawnSync('ptxas', ['--version']).status === 0;
-const targets: readonly PtxTarget[] = ['sm_80', 'sm_90a'];
 
 test('ptxas is there', ({ skip }) => {
   if (!isThere && process.env.CI === undefined) skip('no ptxas on the PATH: install the CUDA toolkit');
@@ -42,7 +42,8 @@ function kernelsOf(file: string): readonly PtxKernel[] {
   return exportedEntries(checked).flatMap((entry, place) => {
     const instances = instancesOf(checked.program, entry);
     const sizes = instances[place % instances.length]!;
-    const { kernels } = ptxProgram(loweredEntry(checked, { entry, sizes, inputDtypes: new Map() }));
+    const instance = { entry, sizes, inputDtypes: new Map() };
+    const { kernels } = compilePtx(loweredEntry(checked, instance), instance, 'sm_80');
     return kernels.map((kernel) => {
       const name = `${entry}_${kernel.name}`;
       return { ...kernel, name, entry: kernel.entry.replace(`.entry ${kernel.name}(`, `.entry ${name}(`) };
@@ -54,7 +55,7 @@ describe.runIf(isThere)('assembles', () => {
   test.each(programFiles)('%s', async (file) => {
     const kernels = kernelsOf(file);
     if (kernels.length === 0) return;
-    for (const target of targets) {
+    for (const target of ptxTargets) {
       const said = await assembled(`${file}-${target}`, moduleText(target, kernels), target);
       expect(said.match(/^.*(warning|error).*$/gm) ?? []).toEqual([]);
       const spilled = [...said.matchAll(/(\d+) bytes spill stores, (\d+) bytes spill loads/g)];

@@ -1,7 +1,7 @@
 /** The program of each device of a mesh, with whole inputs, as logical devices of one. */
 import type { Package, WasmPackage } from '../compiler/plan/package.ts';
+import { loadWasmMesh } from '../runtime/mesh/run-launch-mesh.ts';
 import { loadMesh } from '../runtime/mesh/run-mesh.ts';
-import { loadWasmMesh } from '../runtime/mesh/run-wasm-mesh.ts';
 import type { Traffic } from '../runtime/mesh/traffic.ts';
 import { runWhole } from '../runtime/mesh/whole-tensors.ts';
 import type { OpenedDevice } from '../runtime/webgpu/device.ts';

@@ -12,7 +12,7 @@ import { placeEvenly } from '../compiler/partition/even/place-evenly.ts';
 import { type DeviceProgram, localize } from '../compiler/partition/localize.ts';
 import { place } from '../compiler/partition/place.ts';
 import type { Package, WasmPackage } from '../compiler/plan/package.ts';
-import { parseManifest } from '../compiler/plan/package.ts';
+import { parseManifest } from '../compiler/plan/parse-manifest.ts';
 import { wasmDevice } from '../compiler/tiles/device-profile.ts';
 import { type Checked, compileFor, compileWasm, lower } from '../driver/compile.ts';
 import { randomInput } from '../driver/random-inputs.ts';

@@ -1,9 +1,9 @@
 import { type Command, Option } from 'commander';
-import type { PtxTarget } from '../../backends/cuda-ptx/emit/kernel.ts';
 import type { AnyPackage } from '../../compiler/plan/package.ts';
 import { writePackage } from '../../compiler/plan/package-files.ts';
 import { bytesText } from '../../compiler/plan/storage-bytes.ts';
 import { relaxedWasmDevice, wasmDevice } from '../../compiler/tiles/device-profile.ts';
+import { type PtxTarget, ptxTargets } from '../../compiler/tiles/ptx-target.ts';
 import {
   compileFor,
   compilePtx,
@@ -31,6 +31,7 @@ import {
   orEnd,
   prepareEntry,
   refuseAdapter,
+  refuseTuning,
   tuningOption,
   withEntryOptions,
 } from './entry-options.ts';
@@ -59,7 +60,7 @@ export function addCompile(command: Command, streams: Streams): void {
     )
     .addOption(
       new Option('--arch <target>', 'of PTX: the GPUs it is for, and later ones')
-        .choices(['sm_80', 'sm_90a'])
+        .choices(ptxTargets)
         .default('sm_80'),
     )
     .addOption(
@@ -86,12 +87,8 @@ export function addCompile(command: Command, streams: Streams): void {
         );
       }
       refuseStage(show, options.target);
-      if (options.target === 'ptx' && options.output !== undefined)
-        throw new UsageError(
-          'no package of PTX can be run yet',
-          'give --show ptx to look at its kernels, which ricci emulate runs one by one',
-        );
-      if (options.target !== 'wgsl') refuseAdapter(options.adapter);
+      if (options.target !== 'wgsl') refuseAdapter(options.adapter, options.target);
+      if (options.target === 'ptx') refuseTuning(options.tuning);
       if (options.target !== 'wasm' && options.relaxedSimd === true)
         throw new UsageError('--relaxed-simd is of WebAssembly', 'use --target wasm, or leave it out');
       if (isSourceStage(show)) return showText(show, orEnd(showSource[show](file), output).text, output);
@@ -111,27 +108,26 @@ type Compile = (lowered: Lowered, instance: Instance, options: ShownOptions, out
 const compilers: { readonly [T in CompileOptions['target']]: Compile } = {
   wgsl: compileOnDevice,
   wasm: compileToWasm,
-  ptx: showAsPtx,
+  ptx: compileToPtx,
 };
 
-/** The stage that is the text of kernels is of one target, and one of them has no plan yet. */
+/** The stage that is the text of kernels is of one target. */
 function refuseStage(show: Stage | undefined, target: CompileOptions['target']): void {
   const isOfOne = show === 'wgsl' || show === 'wasm' || show === 'ptx';
   if (isOfOne && show !== target)
     throw new UsageError(`--show ${show}: the target ${target} has no ${show}`, `use --target ${show}`);
-  if (show === 'plan' && target === 'ptx')
-    throw new UsageError('--show plan: the target ptx has no plan yet', 'use --target wgsl or wasm');
 }
 
-async function showAsPtx(
+async function compileToPtx(
   lowered: Lowered,
   instance: Instance,
-  { show, arch }: ShownOptions,
+  { show, arch, output: directory }: ShownOptions,
   output: Output,
 ): Promise<void> {
   const compiled = compilePtx(lowered, instance, arch, output.advance);
-  if (show === 'schedule' || show === 'tiles' || show === 'ptx')
+  if (show !== undefined && show !== 'wgsl' && show !== 'wasm')
     showText(show, showPtx[show](compiled), output);
+  if (directory !== undefined) await writeCompiled(directory, compiled.package, 'device memory', output);
 }
 
 async function compileToWasm(

@@ -1,6 +1,7 @@
 /** The options by which several commands name an entry, its sizes and its inputs. */
 import { type Command, Option } from 'commander';
 import { describeEntry, type EntryTensor, entryOf, solveEntrySizes } from '../../compiler/lower/entry.ts';
+import type { KernelTarget } from '../../driver/choose-target.ts';
 import { type Checked, checkFile, chooseEntry, type Instance, type Rejected } from '../../driver/compile.ts';
 import { checkInputType } from '../../driver/inputs.ts';
 import { readMachine } from '../../driver/machine.ts';
@@ -66,10 +67,22 @@ export function tuningOption(by: 'auto' | 'none'): Option {
   ).default(by);
 }
 
-/** Of the target `wasm`, which runs on the processor whatever adapters there are. */
-export function refuseAdapter(adapter: 'auto' | 'hardware' | 'software'): void {
+/** Of targets that know nothing of WebGPU's adapters. */
+export function refuseAdapter(
+  adapter: 'auto' | 'hardware' | 'software',
+  target: Exclude<KernelTarget, 'wgsl'>,
+): void {
   if (adapter !== 'auto')
-    throw new UsageError('--adapter: WebAssembly runs on no adapter', 'leave it out, or use --target wgsl');
+    throw new UsageError(
+      `--adapter: the target ${target} runs on no adapter`,
+      'leave it out, or use --target wgsl',
+    );
+}
+
+/** Of the target `ptx`, which runs by the first choices of schedules. */
+export function refuseTuning(tuning: string): void {
+  if (tuning !== 'auto' && tuning !== 'none')
+    throw new UsageError('--tuning: no schedules are measured for the target ptx', 'leave it out');
 }
 
 /** Of commands that run an entry, or look at it, at one set of sizes. */

@@ -1,16 +1,10 @@
 import { existsSync, statSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import type { EntryTensor } from '../../compiler/lower/entry.ts';
-import {
-  type AnyManifest,
-  type AnyPackage,
-  isWasmPackage,
-  type Package,
-  type WasmPackage,
-} from '../../compiler/plan/package.ts';
+import type { AnyManifest, AnyPackage, Packages, PackageTarget } from '../../compiler/plan/package.ts';
 import { digestOf, isPackage, readPackage } from '../../compiler/plan/package-files.ts';
-import { chooseTarget, onChosen } from '../../driver/choose-target.ts';
-import { compileFor, compileWasm, lower } from '../../driver/compile.ts';
+import { chooseTarget, type KernelTarget, onChosen } from '../../driver/choose-target.ts';
+import { compileFor, compilePtx, compileWasm, lower } from '../../driver/compile.ts';
 import { checkInputs, checkInputTypes } from '../../driver/inputs.ts';
 import { storedRandomInput } from '../../driver/random-inputs.ts';
 import { runReference } from '../../driver/run-reference.ts';
@@ -21,31 +15,18 @@ import type { Identity } from '../../driver/tuning/tuning-file.ts';
 import { writeFileBeside } from '../../driver/write-file.ts';
 import { natural } from '../../dsl/types/size.ts';
 import type { ElementType } from '../../dsl/types/typed.ts';
+import type { CudaDevice } from '../../runtime/cuda/device.ts';
+import { openCudaDevice } from '../../runtime/cuda/open-device.ts';
 import { UserError } from '../../runtime/errors.ts';
-import type { World } from '../../runtime/mesh/communicator.ts';
 import type { LoadedRank } from '../../runtime/mesh/loaded-rank.ts';
-import { loadMesh } from '../../runtime/mesh/run-mesh.ts';
-import { loadRank } from '../../runtime/mesh/run-rank.ts';
-import { loadWasmMesh } from '../../runtime/mesh/run-wasm-mesh.ts';
-import { loadWasmRank } from '../../runtime/mesh/run-wasm-rank.ts';
-import {
-  blocksOfRank,
-  runBlocksOnRank,
-  runWhole,
-  sharedBlocks,
-  wholeType,
-} from '../../runtime/mesh/whole-tensors.ts';
+import { blocksOfRank, runBlocksOnRank, sharedBlocks, wholeType } from '../../runtime/mesh/whole-tensors.ts';
 import { inputAt } from '../../runtime/package-inputs.ts';
 import { runSizes } from '../../runtime/run-sizes.ts';
-import { deviceTrace } from '../../runtime/trace/mesh-trace.ts';
 import { traceOfRanks } from '../../runtime/trace/ranks-trace.ts';
-import type { Trace } from '../../runtime/trace/trace.ts';
 import { traceText } from '../../runtime/trace/trace-events.ts';
 import { wasmDeviceHere } from '../../runtime/wasm/features.ts';
-import { loadWasm } from '../../runtime/wasm/load.ts';
 import { openAdapter } from '../../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/webgpu/device.ts';
-import { loadPackage } from '../../runtime/webgpu/execute.ts';
 import type { StoredTensor } from '../../runtime/weights/stored-tensor.ts';
 import type { TensorData } from '../../runtime/weights/tensor-data.ts';
 import { UsageError } from '../exit.ts';
@@ -59,14 +40,16 @@ import {
   prepareEntry,
   refuseAdapter,
   refuseBounds,
+  refuseTuning,
   tuningOption,
   withEntryOptions,
 } from './entry-options.ts';
 import { readInputs } from './given-inputs.ts';
 import { checkPlace, checkResultFile, reportResults, writeResults } from './results.ts';
+import { inWasm, onCuda, onWebGpu, type RunInputs, type Site } from './run-sites.ts';
 
 interface RunOptions extends EntryOptions {
-  readonly target?: 'wgsl' | 'wasm' | 'reference';
+  readonly target?: KernelTarget | 'reference';
   readonly adapter: 'auto' | 'hardware' | 'software';
   readonly communicator: 'in-process' | 'mpi';
   readonly random?: number;
@@ -89,8 +72,9 @@ export function addRun(command: Command, streams: Streams): void {
     .addOption(
       new Option(
         '--target <target>',
-        'where to run: if not given, on a GPU (wgsl), or in WebAssembly (wasm) where there is none',
-      ).choices(['wgsl', 'wasm', 'reference']),
+        'where to run: if not given, on a GPU (wgsl), or in WebAssembly (wasm) where there is none; ptx is an ' +
+          'NVIDIA GPU through CUDA, or the emulator',
+      ).choices(['wgsl', 'wasm', 'ptx', 'reference']),
     )
     .addOption(
       new Option('--adapter <kind>', 'which WebGPU adapter; hardware and software imply --target wgsl')
@@ -125,7 +109,8 @@ export function addRun(command: Command, streams: Streams): void {
 
 /** Options that are fine by themselves. */
 function refuseCombinations({ trace, target, communicator, adapter, tuning }: RunOptions): void {
-  if (target === 'wasm') refuseAdapter(adapter);
+  if (target === 'wasm' || target === 'ptx') refuseAdapter(adapter, target);
+  if (target === 'ptx') refuseTuning(tuning);
   if (target !== 'reference') return;
   if (trace !== undefined)
     throw new UsageError('--trace times kernels, and the reference has none', 'use another --target');
@@ -199,6 +184,11 @@ async function runFile(
         );
         return runOn(onWebGpu(compiled.package, opened, output), given, run);
       }),
+    ptx: () =>
+      onCudaDevice(output, (device) => {
+        const compiled = compilePtx(lowered, instance, device.target, output.advance);
+        return runOn(onCuda(compiled.package, device, output), given, run);
+      }),
   });
 }
 
@@ -237,13 +227,27 @@ async function runPackage(
   };
   checkInputTypes(wanted, given.tensors, given.sizes);
   const run: Run = { options, output, rank };
-  if (isWasmPackage(pkg)) {
-    refuseAdapter(options.adapter);
-    return runOn(inWasm(pkg, output), given, run);
-  }
-  const open = async () => openDevice(await openAdapter({ kind: options.adapter, report: output.progress }));
-  return onDevice(open, (opened) => runOn(onWebGpu(pkg, opened, output), given, run));
+  return (packageRunners[pkg.manifest.target] as PackageRunner<PackageTarget>)(pkg, given, run);
 }
+
+type PackageRunner<T extends PackageTarget> = (pkg: Packages[T], given: Given, run: Run) => Promise<Results>;
+
+const packageRunners: { readonly [T in PackageTarget]: PackageRunner<T> } = {
+  wasm: (pkg, given, run) => {
+    refuseAdapter(run.options.adapter, 'wasm');
+    return runOn(inWasm(pkg, run.output), given, run);
+  },
+  wgsl: (pkg, given, run) => {
+    const { options, output } = run;
+    const open = async () =>
+      openDevice(await openAdapter({ kind: options.adapter, report: output.progress }));
+    return onDevice(open, (opened) => runOn(onWebGpu(pkg, opened, output), given, run));
+  },
+  ptx: (pkg, given, run) => {
+    refuseAdapter(run.options.adapter, 'ptx');
+    return onCudaDevice(run.output, (device) => runOn(onCuda(pkg, device, run.output), given, run));
+  },
+};
 
 /**
  * The sizes that a bounded package has in this run, from the shapes of what it is given and from the options.
@@ -318,64 +322,23 @@ async function onDevice<T>(
   }
 }
 
+async function onCudaDevice<T>(output: Output, work: (device: CudaDevice) => Promise<T>): Promise<T> {
+  const device = await openCudaDevice(output.progress);
+  try {
+    return await work(device);
+  } finally {
+    device.release();
+  }
+}
+
 interface Run {
   readonly options: RunOptions;
   readonly output: Output;
   readonly rank: Rank | undefined;
 }
 
-/** A package where it runs. */
-interface Site {
-  readonly pkg: AnyPackage;
-  readonly load: () => Promise<Loaded>;
-  readonly loadRank: (world: World) => Promise<LoadedRank>;
-}
-
-/** What all ways of running in one process have. */
-interface Loaded {
-  readonly run: (given: Given) => Promise<Tensors>;
-  readonly trace: () => Promise<Trace>;
-  readonly destroy: () => void;
-}
-
-function onWebGpu(pkg: Package, opened: OpenedDevice, output: Output): Site {
-  const { manifest } = pkg;
-  const onPipeline = (done: number, total: number) => output.advance('compiling kernels', done, total);
-  return {
-    pkg,
-    load: async () => {
-      if (manifest.mesh !== undefined) {
-        const loaded = await loadMesh(pkg, opened, onPipeline);
-        return { ...loaded, run: ({ tensors }) => runWhole(loaded, manifest, tensors) };
-      }
-      const loaded = await loadPackage(pkg, opened, onPipeline);
-      const run = (given: Given) => loaded.run(readAll(given), given.ofRun);
-      return { ...loaded, run, trace: async () => deviceTrace(manifest, await loaded.time(), 'device') };
-    },
-    loadRank: (world) => loadRank(pkg, opened, world, onPipeline),
-  };
-}
-
-function inWasm(pkg: WasmPackage, output: Output): Site {
-  const { manifest } = pkg;
-  const compiling = () => output.advance('compiling kernels', 0, 1);
-  return {
-    pkg,
-    load: async () => {
-      compiling();
-      if (manifest.mesh !== undefined) {
-        const loaded = await loadWasmMesh(pkg);
-        return { ...loaded, run: ({ tensors }) => runWhole(loaded, manifest, tensors) };
-      }
-      const loaded = await loadWasm(pkg);
-      const run = async (given: Given) => loaded.run(readAll(given), given.ofRun);
-      return { ...loaded, run, trace: async () => deviceTrace(manifest, loaded.time(), 'host') };
-    },
-    loadRank: (world) => {
-      compiling();
-      return loadWasmRank(pkg, world);
-    },
-  };
+function runInputs(given: Given): RunInputs {
+  return { tensors: given.tensors, readAll: () => readAll(given), ofRun: given.ofRun };
 }
 
 async function runOn({ pkg, load, loadRank }: Site, given: Given, run: Run): Promise<Results> {
@@ -384,7 +347,7 @@ async function runOn({ pkg, load, loadRank }: Site, given: Given, run: Run): Pro
   const loaded = await load();
   try {
     output.advance('running', 0, 1);
-    const results = await loaded.run(given);
+    const results = await loaded.run(runInputs(given));
     output.advance('running', 1, 1);
     if (options.trace !== undefined) writeFileBeside(options.trace, traceText(await loaded.trace()));
     return results;

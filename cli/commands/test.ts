@@ -204,7 +204,7 @@ async function openedFor(
   { target, adapter }: TestOptions,
   output: Output,
 ): Promise<OpenedDevice | undefined> {
-  if (target === 'wasm') refuseAdapter(adapter);
+  if (target === 'wasm') refuseAdapter(adapter, 'wasm');
   if (target === 'reference' || target === 'wasm') return undefined;
   const named = () => openAdapter({ kind: adapter, report: output.progress });
   if (target === 'wgsl') return openDevice(await named());

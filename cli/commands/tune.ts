@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { printChoice } from '../../compiler/tiles/choices/choice-text.ts';
 import type { Rates } from '../../compiler/tiles/device-rates.ts';
-import { chooseTarget, type KernelTarget, onChosen } from '../../driver/choose-target.ts';
+import { chooseTarget, type FoundTarget, onChosen } from '../../driver/choose-target.ts';
 import type { Lowered } from '../../driver/compile.ts';
 import { lower } from '../../driver/compile.ts';
 import { cachedTuning, keepTuning } from '../../driver/tuning/cache.ts';
@@ -20,7 +20,7 @@ import { alignColumns, counted } from '../table.ts';
 import { type EntryOptions, orEnd, prepareEntry, refuseAdapter, withEntryOptions } from './entry-options.ts';
 
 interface TuneOptions extends EntryOptions {
-  readonly target?: KernelTarget;
+  readonly target?: FoundTarget;
   readonly adapter: 'auto' | 'hardware' | 'software';
   readonly budget: number;
   readonly again?: boolean;
@@ -52,7 +52,7 @@ export function addTune(command: Command, streams: Streams): void {
     .option('-o, --output <file>', 'write what is known to this file, for ricci compile --tuning')
     .action(async (file: string, options: TuneOptions) => {
       const output = createOutput(options.json === true, streams);
-      if (options.target === 'wasm') refuseAdapter(options.adapter);
+      if (options.target === 'wasm') refuseAdapter(options.adapter, 'wasm');
       const { checked, instance } = prepareEntry(file, options, output);
       const lowered = orEnd(lower(checked, instance, output.advance), output);
       const { target, adapter } = options;

@@ -3,8 +3,9 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { isUserError } from '../../dsl/diagnostics/user-error.ts';
-import { type Manifest, type Package, parseManifest } from './package.ts';
+import type { Manifest, Package } from './package.ts';
 import { isPackage, readPackage, writePackage } from './package-files.ts';
+import { parseManifest } from './parse-manifest.ts';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'ricci-package-'));
 afterAll(() => fs.rmSync(folder, { recursive: true, force: true }));

@@ -4,12 +4,59 @@ import fs from 'node:fs/promises';
 import path from 'node:path';
 import { UserError } from '../../dsl/diagnostics/user-error.ts';
 import { fileReason } from './file-reason.ts';
-import { type AnyManifest, type AnyPackage, isWasmPackage, packageFormat, parseManifest } from './package.ts';
+import {
+  type AnyManifest,
+  type AnyPackage,
+  type Packages,
+  type PackageTarget,
+  packageFormat,
+} from './package.ts';
 import { packageDigest } from './package-digest.ts';
+import { parseManifest } from './parse-manifest.ts';
 
 const manifestFile = 'manifest.json';
-/** All kernels of a package for WebAssembly. */
-const moduleFile = 'kernels.wasm';
+
+interface PackageFile {
+  /** In the package's directory. */
+  readonly path: string;
+  /** What the digest calls it. */
+  readonly name: string;
+  readonly contents: string | Uint8Array;
+}
+
+type Read = (path: string) => Promise<Buffer>;
+
+interface FileForm<T extends PackageTarget> {
+  /** What there is beside the manifest, in its order. */
+  readonly write: (pkg: Packages[T]) => readonly PackageFile[];
+  readonly read: (manifest: Packages[T]['manifest'], read: Read) => Promise<Packages[T]>;
+}
+
+const moduleFile = { wasm: 'kernels.wasm', ptx: 'kernels.ptx' } as const;
+
+const fileForms: { readonly [T in PackageTarget]: FileForm<T> } = {
+  wgsl: {
+    write: ({ manifest, code }) =>
+      manifest.kernels.map(({ name, file }) => ({ path: file, name, contents: code.get(name)! })),
+    read: async (manifest, read) => {
+      const code = new Map<string, string>();
+      for (const { name, file } of manifest.kernels) code.set(name, (await read(file)).toString('utf8'));
+      return { manifest, code };
+    },
+  },
+  wasm: {
+    write: ({ module }) => [{ path: moduleFile.wasm, name: moduleFile.wasm, contents: module }],
+    read: async (manifest, read) => ({ manifest, module: new Uint8Array(await read(moduleFile.wasm)) }),
+  },
+  ptx: {
+    write: ({ module }) => [{ path: moduleFile.ptx, name: moduleFile.ptx, contents: module }],
+    read: async (manifest, read) => ({ manifest, module: (await read(moduleFile.ptx)).toString('utf8') }),
+  },
+};
+
+function filesOf(pkg: AnyPackage): readonly PackageFile[] {
+  return (fileForms[pkg.manifest.target] as FileForm<PackageTarget>).write(pkg);
+}
 
 /**
  * Writes the package as `directory`, which appears whole or not at all: it is written beside and renamed.
@@ -24,7 +71,11 @@ export async function writePackage(directory: string, pkg: AnyPackage): Promise<
   try {
     await fs.mkdir(beside, { recursive: true });
     await fs.writeFile(path.join(beside, manifestFile), manifestText(pkg));
-    await writeKernels(beside, pkg);
+    for (const { path: place, contents } of filesOf(pkg)) {
+      const file = path.join(beside, place);
+      await fs.mkdir(path.dirname(file), { recursive: true });
+      await fs.writeFile(file, contents);
+    }
     if (replaced) await fs.rename(target, old);
     await fs.rename(beside, target);
   } catch (error) {
@@ -41,13 +92,6 @@ export async function writePackage(directory: string, pkg: AnyPackage): Promise<
   }
 }
 
-async function writeKernels(directory: string, pkg: AnyPackage): Promise<void> {
-  if (isWasmPackage(pkg)) return fs.writeFile(path.join(directory, moduleFile), pkg.module);
-  await fs.mkdir(path.join(directory, 'kernels'));
-  for (const { name, file } of pkg.manifest.kernels)
-    await fs.writeFile(path.join(directory, file), pkg.code.get(name)!);
-}
-
 /** The manifest and, last, the digest of the package. */
 function manifestText(pkg: AnyPackage): string {
   return `${JSON.stringify({ ...pkg.manifest, digest: digestOf(pkg) }, undefined, 2)}\n`;
@@ -58,10 +102,13 @@ export function digestOf(pkg: AnyPackage): string {
   return packageDigest(pkg.manifest, kernelTexts(pkg));
 }
 
-/** What there is beside the manifest, in its order. */
 function kernelTexts(pkg: AnyPackage): ReadonlyMap<string, string> {
-  if (isWasmPackage(pkg)) return new Map([[moduleFile, Buffer.from(pkg.module).toString('base64')]]);
-  return new Map(pkg.manifest.kernels.map(({ name }) => [name, pkg.code.get(name)!]));
+  return new Map(
+    filesOf(pkg).map(({ name, contents }) => [
+      name,
+      typeof contents === 'string' ? contents : Buffer.from(contents).toString('base64'),
+    ]),
+  );
 }
 
 /** Whether there is a directory that may be replaced: a package, or an empty one. */
@@ -119,13 +166,9 @@ export async function readPackage(directory: string): Promise<AnyPackage> {
   return pkg;
 }
 
-async function readKernels(directory: string, manifest: AnyManifest): Promise<AnyPackage> {
-  if (manifest.target === 'wasm')
-    return { manifest, module: new Uint8Array(await readBytes(path.join(directory, moduleFile))) };
-  const code = new Map<string, string>();
-  for (const kernel of manifest.kernels)
-    code.set(kernel.name, await readText(path.join(directory, kernel.file)));
-  return { manifest, code };
+function readKernels(directory: string, manifest: AnyManifest): Promise<AnyPackage> {
+  const form = fileForms[manifest.target] as FileForm<PackageTarget>;
+  return form.read(manifest, (file) => readBytes(path.join(directory, file)));
 }
 
 function withoutDigest(value: unknown): { readonly digest: unknown; readonly contents: unknown } {

@@ -1,26 +1,20 @@
 /**
  * The executable package: what the compiler writes and the runtime runs. A directory with `manifest.json` and
- * one text file a kernel; this is its form in memory. See `package-files.ts` for reading and writing.
+ * the code of its kernels; this is its form in memory. See `package-files.ts` for reading and writing.
  */
 import { z } from 'zod';
-import { UserError } from '../../dsl/diagnostics/user-error.ts';
-import { devicesAlong } from '../../dsl/placement/placement.ts';
 import { dtypes } from '../../dsl/types/dtype.ts';
-import type { Sizes } from '../graph/extent.ts';
 import { exchangeVerbs } from '../graph/graph.ts';
-import { chunkCount, pendingCombiners, verbFacts } from './exchange-verbs.ts';
+import { ptxTargets } from '../tiles/ptx-target.ts';
+import { pendingCombiners } from './exchange-verbs.ts';
 import { maxKernelUniforms } from './kernel.ts';
 import {
   boundedSchema,
   conditionsSchema,
-  endsFault,
   endsSchema,
   extentSchema,
   gridEndsSchema,
-  type PackageExtent,
-  unknownSize,
 } from './package-bounds.ts';
-import { bufferBytes, packedBytes } from './storage-bytes.ts';
 
 export const packageFormat = 'ricci-package';
 export const packageVersion = 1;
@@ -60,27 +54,29 @@ const inputSchema = tensorSchema.extend({
   belowEnd: extentSchema.optional(),
 });
 
-const kernelSchema = z.strictObject({
+/** What kernels of all targets have. */
+const kernelFields = {
   name: identifier,
+  /** How each tensor is used that it is given, in this order. */
+  bindings: z.array(z.enum(['read', 'write', 'readwrite'])),
+  /** How many steps of loops it is given after them. */
+  counters: natural,
+  /** Mesh axes along which it is given the device's coordinate, or sizes of a run, after the steps. */
+  coordinates: z.array(z.string().min(1)).min(1).optional(),
+  /** What it is given, as the program calls it: for people. */
+  tensors: z.array(z.strictObject({ name: z.string(), bytes: natural })).optional(),
+};
+
+/** Bindings are storage buffers; steps and coordinates come in a uniform `vec4<u32>` behind them. */
+const kernelSchema = z.strictObject({
+  ...kernelFields,
   file: z.string().regex(/^kernels\/[A-Za-z0-9_]+\.wgsl$/, 'is not a file of the folder kernels'),
   workgroupSize: z.tuple([positive, positive, positive]),
   grid: extent3,
   /** Of a bounded program: by dimension, how many workgroups a run needs. */
   gridEnds: gridEndsSchema.length(3).optional(),
-  /** How each storage buffer is used, in binding order. */
-  bindings: z.array(z.enum(['read', 'write', 'readwrite'])),
-  /**
-   * How many steps of loops it reads, in a uniform `vec4<u32>` after the storage buffers; none for 0 where
-   * there are no coordinates either.
-   */
   counters: natural.max(maxKernelUniforms),
-  /**
-   * Mesh axes along which it reads the device's coordinate, or sizes that it reads of a run, in the same
-   * uniform after the steps.
-   */
   coordinates: z.array(z.string().min(1)).min(1).max(maxKernelUniforms).optional(),
-  /** What is bound, in binding order, as the program calls it: for people. */
-  tensors: z.array(z.strictObject({ name: z.string(), bytes: natural })).optional(),
 });
 
 const dispatchSchema = z.strictObject({
@@ -160,8 +156,10 @@ const meshSchema = z.strictObject({
   axes: z.array(z.strictObject({ name: z.string().min(1), size: positive })),
 });
 
-/** What packages of all targets begin with, and what they have beside kernels. */
-const entryFields = {
+/** What packages of all targets have beside kernels. */
+const commonFields = {
+  format: z.literal(packageFormat),
+  version: z.literal(packageVersion),
   entry: z.string().min(1),
   sizes: z.record(z.string(), natural),
   /** Present when this is the program of each device of a mesh: all run it in step. */
@@ -170,18 +168,16 @@ const entryFields = {
   bounded: boundedSchema.optional(),
   /** What must hold of these. */
   where: conditionsSchema.optional(),
+  inputs: z.array(inputSchema),
+  outputs: z.array(tensorSchema),
+  slots: z.array(slotSchema),
+  steps: z.array(stepSchema),
 };
-const tensorFields = { inputs: z.array(inputSchema), outputs: z.array(tensorSchema) };
-const launchFields = { slots: z.array(slotSchema), steps: z.array(stepSchema) };
 
 const manifestSchema = z.strictObject({
-  format: z.literal(packageFormat),
-  version: z.literal(packageVersion),
+  ...commonFields,
   target: z.literal('wgsl'),
-  ...entryFields,
-  ...tensorFields,
   kernels: z.array(kernelSchema),
-  ...launchFields,
   /**
    * Memory of a run on one device: slots, loop counters and coordinates, the buffer through which results are
    * read back, and what exchanges take beside.
@@ -200,35 +196,25 @@ const manifestSchema = z.strictObject({
   }),
 });
 
+/** All that it is given are numbers, of tensors their place in memory. */
 const wasmKernelSchema = z.strictObject({
-  name: identifier,
+  ...kernelFields,
   /** Workgroups, counted through. */
   groups: positive,
-  /** How each tensor is used whose place it is given, in this order. */
-  bindings: z.array(z.enum(['read', 'write', 'readwrite'])),
-  /** How many steps of loops it is given after them. */
-  counters: natural,
-  /** Mesh axes along which it is given the device's coordinate, or sizes of a run, after them. */
-  coordinates: z.array(z.string().min(1)).min(1).optional(),
   /**
    * Of a bounded program: along each axis of the grid, how many workgroups there are, and how many a run
    * needs. Those that a run decides are given last.
    */
   axes: z.strictObject({ groups: z.array(positive), ends: gridEndsSchema }).optional(),
-  tensors: z.array(z.strictObject({ name: z.string(), bytes: natural })).optional(),
 });
 
 /** What not every engine has. */
 const wasmFeatureSchema = z.enum(['relaxed-simd']);
 
 const wasmManifestSchema = z.strictObject({
-  format: z.literal(packageFormat),
-  version: z.literal(packageVersion),
+  ...commonFields,
   target: z.literal('wasm'),
-  ...entryFields,
-  ...tensorFields,
   kernels: z.array(wasmKernelSchema),
-  ...launchFields,
   /**
    * Memory of a run on one device and by one thread: slots, what that has to itself, and what may be read
    * around them.
@@ -239,15 +225,51 @@ const wasmManifestSchema = z.strictObject({
   requires: z.strictObject({ features: z.array(wasmFeatureSchema) }),
 });
 
-const anyManifestSchema = z.discriminatedUnion('target', [manifestSchema, wasmManifestSchema]);
+/**
+ * An entry of the module. Its parameters are the addresses of tensors, then a word for each step of a loop
+ * and each coordinate.
+ */
+const ptxKernelSchema = z.strictObject({
+  ...kernelFields,
+  /** Threads of a block, in each dimension. */
+  block: z.tuple([positive, positive, positive]),
+  /** Blocks. Nothing is launched where one of the extents is 0. */
+  grid: extent3,
+  /** Of a bounded program: by dimension, how many blocks a run needs. */
+  gridEnds: gridEndsSchema.length(3).optional(),
+  /** Of shared memory, beside what the module declares. */
+  sharedBytes: natural,
+});
+
+const ptxManifestSchema = z.strictObject({
+  ...commonFields,
+  target: z.literal('ptx'),
+  /** The GPUs that the module is for. */
+  arch: z.enum(ptxTargets),
+  kernels: z.array(ptxKernelSchema),
+  /** Memory of a run on one device: its slots. */
+  peakBytes: natural,
+});
+
+export const anyManifestSchema = z.discriminatedUnion('target', [
+  manifestSchema,
+  wasmManifestSchema,
+  ptxManifestSchema,
+]);
 
 export type Manifest = z.infer<typeof manifestSchema>;
 export type WasmManifest = z.infer<typeof wasmManifestSchema>;
+export type PtxManifest = z.infer<typeof ptxManifestSchema>;
+export type AnyManifest = Manifest | WasmManifest | PtxManifest;
+/** What manifests of all targets have. */
+export type CommonManifest = Pick<Manifest, keyof typeof commonFields>;
 export type WasmFeature = z.infer<typeof wasmFeatureSchema>;
 export type WasmPackageKernel = z.infer<typeof wasmKernelSchema>;
+export type PtxPackageKernel = z.infer<typeof ptxKernelSchema>;
 export type PackageTensor = z.infer<typeof tensorSchema>;
 export type PackageInput = z.infer<typeof inputSchema>;
 export type PackageKernel = z.infer<typeof kernelSchema>;
+export type AnyPackageKernel = PackageKernel | WasmPackageKernel | PtxPackageKernel;
 export type Requirements = Manifest['requires'];
 
 export interface Package {
@@ -262,223 +284,18 @@ export interface WasmPackage {
   readonly module: Uint8Array<ArrayBuffer>;
 }
 
-export type AnyManifest = Manifest | WasmManifest;
-export type AnyPackage = Package | WasmPackage;
-
-export function isWasmPackage(pkg: AnyPackage): pkg is WasmPackage {
-  return pkg.manifest.target === 'wasm';
+export interface PtxPackage {
+  readonly manifest: PtxManifest;
+  /** PTX with an entry for each kernel. */
+  readonly module: string;
 }
 
-/**
- * Checks a manifest as read from `file`, including that what it refers to exists.
- * @throws UserError `malformed-file`, naming the field.
- */
-export function parseManifest(value: unknown, file: string): AnyManifest {
-  const version = (value as { version?: unknown } | null)?.version;
-  if (typeof version === 'number' && version !== packageVersion)
-    throw malformed(file, `version ${version} is not version ${packageVersion}, the one this program reads`);
-  const parsed = withinStack(file, () => anyManifestSchema.safeParse(value));
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    throw malformed(file, `${fieldText(issue?.path ?? [])}: ${issue?.message ?? 'is not valid'}`);
-  }
-  const fault = referenceFault(parsed.data);
-  if (fault !== undefined) throw malformed(file, fault);
-  return parsed.data;
+/** The package of each target. */
+export interface Packages {
+  readonly wgsl: Package;
+  readonly wasm: WasmPackage;
+  readonly ptx: PtxPackage;
 }
 
-/** The schema of steps is recursive, and so is its check. */
-function withinStack<T>(file: string, check: () => T): T {
-  try {
-    return check();
-  } catch (error) {
-    if (error instanceof RangeError) throw malformed(file, 'steps: nested too deeply');
-    throw error;
-  }
-}
-
-function malformed(file: string, reason: string): UserError {
-  return new UserError('malformed-file', `${file}: ${reason}`, 'compile the package again');
-}
-
-/** `steps[2].kernel`. */
-function fieldText(path: readonly PropertyKey[]): string {
-  const text = path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('');
-  return text.replace(/^\./, '') || 'the manifest';
-}
-
-/** The first field that refers to something that is not there, or contradicts it. */
-function referenceFault(manifest: AnyManifest): string | undefined {
-  const kernels = new Map(manifest.kernels.map((kernel) => [kernel.name, kernel]));
-  if (kernels.size !== manifest.kernels.length) return 'kernels: two have the same name';
-  return (
-    meshFault(manifest) ??
-    boundsFault(manifest) ??
-    tensorsFault(manifest) ??
-    stepsFault(manifest, kernels, manifest.steps, 'steps', new Set())
-  );
-}
-
-function meshFault(manifest: AnyManifest): string | undefined {
-  const axes = new Set(manifest.mesh?.axes.map(({ name }) => name));
-  const sizes = mostOf(manifest);
-  if (axes.size !== (manifest.mesh?.axes.length ?? 0)) return 'mesh.axes: two have the same name';
-  for (const [index, { counters, coordinates = [] }] of manifest.kernels.entries()) {
-    const unknown = coordinates.find((axis) => !axes.has(axis) && !sizes.has(axis));
-    if (unknown !== undefined) return `kernels[${index}].coordinates: the mesh has no axis ${unknown}`;
-    if (manifest.target === 'wgsl' && counters + coordinates.length > maxKernelUniforms)
-      return `kernels[${index}].coordinates: more than ${maxKernelUniforms} with the counters`;
-  }
-  return undefined;
-}
-
-/** Of bounded sizes, what they are at most. */
-function mostOf({ bounded = [] }: AnyManifest): Sizes {
-  return new Map(bounded.map(({ size, most }) => [size, most]));
-}
-
-function boundsFault(manifest: AnyManifest): string | undefined {
-  const most = mostOf(manifest);
-  const { bounded = [], where = [], inputs, kernels } = manifest;
-  if (most.size !== bounded.length) return 'bounded: two sizes have the same name';
-  const reversed = bounded.findIndex((size) => size.least > size.most);
-  if (reversed >= 0) return `bounded[${reversed}]: least is above most`;
-  const isKnown = (extent: PackageExtent | null | undefined) =>
-    !extent || unknownSize(extent, most) === undefined;
-  const condition = where.findIndex(({ left, right }) => !isKnown(left) || !isKnown(right));
-  if (condition >= 0) return `where[${condition}]: a size in it is not bounded`;
-  const input = inputs.findIndex(({ belowEnd }) => !isKnown(belowEnd));
-  if (input >= 0) return `inputs[${input}].belowEnd: a size in it is not bounded`;
-  for (const [index, kernel] of kernels.entries()) {
-    const ends = 'file' in kernel ? (kernel.gridEnds ?? []) : (kernel.axes?.ends ?? []);
-    if (ends.some((end) => !isKnown(end?.extent)))
-      return `kernels[${index}].gridEnds: a size in it is not bounded`;
-    if (!('file' in kernel) && kernel.axes !== undefined) {
-      const { groups, ends: own } = kernel.axes;
-      if (groups.length !== own.length) return `kernels[${index}].axes: not an end for each axis`;
-      const unknown = kernel.coordinates?.find((size) => !most.has(size));
-      if (unknown !== undefined) return `kernels[${index}].coordinates: ${unknown} is not bounded`;
-    }
-  }
-  return undefined;
-}
-
-function tensorsFault(manifest: AnyManifest): string | undefined {
-  const { mesh } = manifest;
-  const axes = new Set(mesh?.axes.map(({ name }) => name));
-  for (const group of ['inputs', 'outputs'] as const)
-    for (const [index, tensor] of manifest[group].entries()) {
-      const slot = manifest.slots[tensor.slot];
-      const field = `${group}[${index}].slot`;
-      if (slot === undefined) return `${field}: there is no slot ${tensor.slot}`;
-      if (!Number.isSafeInteger(packedBytes(tensor)) || bufferBytes(tensor) > slot.bytes)
-        return `${field}: slot ${tensor.slot} is too small for it`;
-      const fault = placementFault(tensor, axes);
-      if (fault !== undefined) return `${group}[${index}].placement: ${fault}`;
-      const unlike = wholeFault(tensor, mesh);
-      if (unlike !== undefined) return `${group}[${index}].whole: ${unlike}`;
-      const beyond = endsFault(tensor, mostOf(manifest));
-      if (beyond !== undefined) return `${group}[${index}].ends: ${beyond}`;
-    }
-  return undefined;
-}
-
-function placementFault({ shape, placement }: PackageTensor, known: ReadonlySet<string>): string | undefined {
-  if (placement === undefined) return undefined;
-  if (placement.dims.length !== shape.length)
-    return `of ${placement.dims.length} dimensions, not ${shape.length}`;
-  const axes = [...placement.dims.flat(), ...placement.pending.map(({ axis }) => axis)];
-  const unknown = axes.find((axis) => !known.has(axis));
-  if (unknown !== undefined) return `the mesh has no axis ${unknown}`;
-  return new Set(axes).size === axes.length ? undefined : 'an axis is used twice';
-}
-
-function wholeFault({ shape, placement, whole }: PackageTensor, mesh: Manifest['mesh']): string | undefined {
-  if (whole === undefined) return undefined;
-  if (whole.length !== shape.length) return `of ${whole.length} dimensions, not ${shape.length}`;
-  const blocks = shape.map(
-    (extent, dim) => extent * devicesAlong(mesh ?? { axes: [] }, placement?.dims[dim] ?? []),
-  );
-  const dim = whole.findIndex((extent, at) => extent > blocks[at]!);
-  return dim < 0
-    ? undefined
-    : `dimension ${dim} is of ${whole[dim]}, and all blocks together of ${blocks[dim]}`;
-}
-
-function stepsFault(
-  manifest: AnyManifest,
-  kernels: ReadonlyMap<string, Pick<PackageKernel, 'bindings' | 'counters'>>,
-  steps: readonly LaunchStep[],
-  field: string,
-  enclosing: ReadonlySet<number>,
-): string | undefined {
-  const missingSlot = (slots: readonly number[]) => slots.find((slot) => slot >= manifest.slots.length);
-  for (const [index, step] of steps.entries()) {
-    const at = `${field}[${index}]`;
-    switch (step.kind) {
-      case 'dispatch': {
-        const kernel = kernels.get(step.kernel);
-        if (kernel === undefined) return `${at}.kernel: there is no kernel ${step.kernel}`;
-        const missing = missingSlot(step.slots);
-        if (missing !== undefined) return `${at}.slots: there is no slot ${missing}`;
-        if (step.slots.length !== kernel.bindings.length)
-          return `${at}.slots: ${step.kernel} takes ${kernel.bindings.length}, not ${step.slots.length}`;
-        if (step.counters.length !== kernel.counters)
-          return `${at}.counters: ${step.kernel} takes ${kernel.counters}, not ${step.counters.length}`;
-        const outside = step.counters.find((loop) => !enclosing.has(loop));
-        if (outside !== undefined) return `${at}.counters: the step is not in loop ${outside}`;
-        break;
-      }
-      case 'copy': {
-        const missing = missingSlot([step.from, step.to]);
-        if (missing !== undefined) return `${at}: there is no slot ${missing}`;
-        if (step.from === step.to) return `${at}.to: is the slot that is copied from`;
-        if (step.bytes > manifest.slots[step.from]!.bytes) return `${at}.bytes: more than slot ${step.from}`;
-        if (step.bytes > manifest.slots[step.to]!.bytes) return `${at}.bytes: more than slot ${step.to}`;
-        if (step.sliceOf !== undefined && !enclosing.has(step.sliceOf))
-          return `${at}.sliceOf: the step is not in loop ${step.sliceOf}`;
-        break;
-      }
-      case 'exchange': {
-        const fault = exchangeFault(manifest, step);
-        if (fault !== undefined) return `${at}.${fault}`;
-        break;
-      }
-      case 'loop': {
-        if (enclosing.has(step.loop)) return `${at}.loop: is also the loop around it`;
-        for (const [first, second] of step.swaps) {
-          const missing = missingSlot([first, second]);
-          if (missing !== undefined) return `${at}.swaps: there is no slot ${missing}`;
-          if (manifest.slots[first]!.bytes !== manifest.slots[second]!.bytes)
-            return `${at}.swaps: slots ${first} and ${second} are of different sizes`;
-        }
-        const inside = new Set([...enclosing, step.loop]);
-        const fault = stepsFault(manifest, kernels, step.steps, `${at}.steps`, inside);
-        if (fault !== undefined) return fault;
-        break;
-      }
-    }
-  }
-  return undefined;
-}
-
-function exchangeFault({ mesh, slots }: AnyManifest, step: ExchangeStep): string | undefined {
-  const { verb, axes, devices, dtype, elements } = step;
-  const unknown = axes.find((axis) => !mesh?.axes.some(({ name }) => name === axis));
-  if (unknown !== undefined) return `axes: the mesh has no axis ${unknown}`;
-  if (new Set(axes).size !== axes.length) return 'axes: one is listed twice';
-  if (devices !== devicesAlong(mesh ?? { axes: [] }, axes)) return 'devices: not as many as the axes have';
-  const facts = verbFacts[verb];
-  for (const [field, chunks] of [
-    ['from', facts.source],
-    ['to', facts.result],
-  ] as const) {
-    const slot = slots[step[field]];
-    if (slot === undefined) return `${field}: there is no slot ${step[field]}`;
-    const tensor = { dtype, shape: [chunkCount(chunks, devices), elements] };
-    if (!Number.isSafeInteger(packedBytes(tensor)) || bufferBytes(tensor) > slot.bytes)
-      return `${field}: slot ${step[field]} is too small for it`;
-  }
-  if (step.from === step.to && !facts.inPlace) return `to: is the slot that ${verb} sends from`;
-  return undefined;
-}
+export type PackageTarget = keyof Packages;
+export type AnyPackage = Packages[PackageTarget];

@@ -8,7 +8,7 @@ import type { LaunchedKernel } from './kernel.ts';
 import { type LaunchOrder, launchOrder } from './launch.ts';
 import { planMemory } from './memory.ts';
 import { overlapped } from './overlap.ts';
-import type { LaunchStep, Manifest, PackageTensor } from './package.ts';
+import type { CommonManifest, LaunchStep, PackageTensor } from './package.ts';
 import { type Condition, packageCondition, packageEnds, packageExtent } from './package-bounds.ts';
 import { bufferBytes } from './storage-bytes.ts';
 import { allTensors, assignStorages, type StorageId, type Storages } from './storages.ts';
@@ -41,7 +41,7 @@ export interface PlanOptions {
 
 export interface PlannedLaunches<K extends LaunchedKernel>
   extends Pick<
-    Manifest,
+    CommonManifest,
     'entry' | 'sizes' | 'bounded' | 'where' | 'mesh' | 'inputs' | 'outputs' | 'slots' | 'steps'
   > {
   /** Those that a step launches. */
@@ -99,7 +99,7 @@ export function planLaunches<K extends LaunchedKernel>(
   };
 }
 
-function boundedOf({ bounded }: PlanOptions): Pick<Manifest, 'bounded' | 'where'> {
+function boundedOf({ bounded }: PlanOptions): Pick<CommonManifest, 'bounded' | 'where'> {
   if (bounded === undefined) return {};
   const { most, least, where } = bounded;
   return {
@@ -127,7 +127,7 @@ function packagePlacement(
 }
 
 interface SlotAssignment {
-  readonly slots: Manifest['slots'];
+  readonly slots: CommonManifest['slots'];
   readonly slotOf: (storage: StorageId) => number;
 }
 
@@ -137,7 +137,7 @@ function assignSlots(
   order: Pick<LaunchOrder<LaunchedKernel>, 'lifetimes'>,
   storages: Storages,
 ): SlotAssignment {
-  const slots: Manifest['slots'] = [];
+  const slots: CommonManifest['slots'] = [];
   const slotOfStorage = new Map<StorageId, number>();
   for (const { tensor } of graph.inputs) {
     slotOfStorage.set(storages.of(tensor.id), slots.length);

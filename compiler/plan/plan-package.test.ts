@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { type DeviceProfile, leastDevice } from '../tiles/device-profile.ts';
 import { expandSteps } from './expand.ts';
 import type { Kernel } from './kernel.ts';
-import { type ExchangeStep, type LaunchStep, type Manifest, parseManifest } from './package.ts';
+import type { ExchangeStep, LaunchStep, Manifest } from './package.ts';
+import { parseManifest } from './parse-manifest.ts';
 import { planPackage } from './plan-package.ts';
 import { bytesText } from './storage-bytes.ts';
 import {

@@ -1,27 +1,20 @@
 /** The last step of compiling: kernels and their order become an executable package. */
 
 import { UserError } from '../../dsl/diagnostics/user-error.ts';
-import type { Graph, Tensor, TensorId } from '../graph/graph.ts';
+import type { Graph } from '../graph/graph.ts';
 import type { DeviceProfile } from '../tiles/device-profile.ts';
 import type { Schedule } from '../tiles/scheduled.ts';
 import { checkMesh, exchangesOf } from './check-mesh.ts';
+import { commonKernel, commonManifest } from './common-manifest.ts';
 import { expandSteps, uniformStride } from './expand.ts';
 import { exchangeUniformBytes, scratchBytes } from './expand-exchange.ts';
 import type { Kernel } from './kernel.ts';
 import { maxKernelUniforms } from './kernel.ts';
 import { checkLimits } from './limits.ts';
-import {
-  type LaunchStep,
-  type Manifest,
-  type Package,
-  type PackageKernel,
-  packageFormat,
-  packageVersion,
-  type Requirements,
-} from './package.ts';
+import type { LaunchStep, Manifest, Package, PackageKernel, Requirements } from './package.ts';
 import { packageGridEnds } from './package-bounds.ts';
-import { type PlanOptions, planLaunches } from './plan-launches.ts';
-import { bufferBytes, packedBytes } from './storage-bytes.ts';
+import { type PlannedLaunches, type PlanOptions, planLaunches } from './plan-launches.ts';
+import { bufferBytes } from './storage-bytes.ts';
 
 /**
  * @throws UserError `exceeds-device` when the device cannot run it, before anything is allocated.
@@ -33,18 +26,11 @@ export function planPackage(
   device: DeviceProfile,
   options: PlanOptions = {},
 ): Package {
-  const { kernels: launched, tensors, ...launches } = planLaunches(graph, scheduled, compiled, options);
-  const { entry, sizes, bounded, where, mesh, inputs, outputs, slots, steps } = launches;
-  const kernels = launched.map((kernel) => packageKernel(kernel, tensors));
+  const launches = planLaunches(graph, scheduled, compiled, options);
+  const { kernels: launched, slots, steps, outputs } = launches;
+  const kernels = launched.map((kernel) => packageKernel(kernel, launches));
   const manifest: Manifest = {
-    format: packageFormat,
-    version: packageVersion,
-    target: 'wgsl',
-    ...{ entry, sizes },
-    ...(bounded === undefined ? {} : { bounded }),
-    ...(where === undefined ? {} : { where }),
-    ...(mesh === undefined ? {} : { mesh }),
-    ...{ inputs, outputs, kernels, slots, steps },
+    ...commonManifest('wgsl', launches, kernels),
     peakBytes:
       slots.reduce((sum, slot) => sum + slot.bytes, 0) +
       expandSteps({ steps, slots, kernels }).uniforms.length * uniformStride +
@@ -62,21 +48,15 @@ export function planPackage(
   return planned;
 }
 
-function packageKernel(kernel: Kernel, tensors: ReadonlyMap<TensorId, Tensor>): PackageKernel {
-  const { name, workgroupSize, grid, gridEnds, bindings, counters, coordinates = [] } = kernel;
+function packageKernel(kernel: Kernel, launches: PlannedLaunches<Kernel>): PackageKernel {
+  const { name, workgroupSize, grid, gridEnds } = kernel;
   return {
     name,
     file: `kernels/${name}.wgsl`,
     workgroupSize: [...workgroupSize],
     grid: [...grid],
     ...(gridEnds === undefined ? {} : { gridEnds: packageGridEnds(gridEnds) }),
-    bindings: bindings.map((binding) => binding.access),
-    counters: counters.length,
-    ...(coordinates.length === 0 ? {} : { coordinates: [...coordinates] }),
-    tensors: bindings.map((binding) => {
-      const tensor = tensors.get(binding.tensor)!;
-      return { name: tensor.name, bytes: packedBytes(tensor) };
-    }),
+    ...commonKernel(kernel, launches),
   };
 }
 

@@ -4,11 +4,11 @@ import type { DeviceProfile } from '../tiles/device-profile.ts';
 import type { GridEnd } from '../tiles/ends.ts';
 import type { Schedule } from '../tiles/scheduled.ts';
 import { checkMesh } from './check-mesh.ts';
+import { commonKernel, commonManifest } from './common-manifest.ts';
 import type { LaunchedKernel } from './kernel.ts';
-import { packageFormat, packageVersion, type WasmManifest, type WasmPackage } from './package.ts';
+import type { WasmManifest, WasmPackage } from './package.ts';
 import { packageGridEnds } from './package-bounds.ts';
 import { type PlanOptions, planLaunches } from './plan-launches.ts';
-import { packedBytes } from './storage-bytes.ts';
 import { checkWasmMemory, wasmMemory } from './wasm-memory.ts';
 
 export interface WasmLaunchedKernel extends LaunchedKernel {
@@ -30,33 +30,22 @@ export function planWasmPackage(
   device: DeviceProfile,
   options: PlanOptions = {},
 ): WasmPackage {
-  const { kernels, tensors, entry, sizes, bounded, where, mesh, inputs, outputs, slots, steps } =
-    planLaunches(graph, scheduled, compiled, options);
-  const scratchBytes = Math.max(0, ...kernels.map((kernel) => kernel.scratchBytes ?? 0));
-  const peakBytes = wasmMemory(slots, scratchBytes, 1).bytes;
-  checkWasmMemory(entry, peakBytes);
-  const manifest: WasmManifest = {
-    format: packageFormat,
-    version: packageVersion,
-    target: 'wasm',
-    ...{ entry, sizes },
-    ...(bounded === undefined ? {} : { bounded }),
-    ...(where === undefined ? {} : { where }),
-    ...(mesh === undefined ? {} : { mesh }),
-    ...{ inputs, outputs },
-    kernels: kernels.map(({ name, grid, axes, bindings, counters, coordinates = [] }) => ({
+  const launches = planLaunches(graph, scheduled, compiled, options);
+  const scratchBytes = Math.max(0, ...launches.kernels.map((kernel) => kernel.scratchBytes ?? 0));
+  const peakBytes = wasmMemory(launches.slots, scratchBytes, 1).bytes;
+  checkWasmMemory(launches.entry, peakBytes);
+  const kernels = launches.kernels.map((kernel) => {
+    const { name, grid, axes } = kernel;
+    return {
       name,
       groups: grid.reduce((total, extent) => total * extent, 1),
-      bindings: bindings.map(({ access }) => access),
-      counters: counters.length,
-      ...(coordinates.length === 0 ? {} : { coordinates: [...coordinates] }),
       ...(axes === undefined ? {} : { axes: { groups: [...axes.groups], ends: packageGridEnds(axes.ends) } }),
-      tensors: bindings.map(({ tensor: id }) => {
-        const tensor = tensors.get(id)!;
-        return { name: tensor.name, bytes: packedBytes(tensor) };
-      }),
-    })),
-    ...{ slots, steps, peakBytes },
+      ...commonKernel(kernel, launches),
+    };
+  });
+  const manifest: WasmManifest = {
+    ...commonManifest('wasm', launches, kernels),
+    peakBytes,
     ...(scratchBytes === 0 ? {} : { scratchBytes }),
     requires: { features: device.core?.multiplyAdd === true ? ['relaxed-simd'] : [] },
   };

@@ -30,40 +30,53 @@ export function walkSteps(
   slots: number,
   visit: (launch: Launch) => void,
 ): readonly number[] {
+  const launches = launchesOf(steps, slots);
+  for (;;) {
+    const next = launches.next();
+    if (next.done) return next.value;
+    visit(next.value);
+  }
+}
+
+/** As `walkSteps`, for whoever does something else between one launch and the next. */
+export function* launchesOf(
+  steps: readonly LaunchStep[],
+  slots: number,
+): Generator<Launch, readonly number[]> {
   const buffer = Array.from({ length: slots }, (_, slot) => slot);
   const counter = new Map<number, number>();
-  const walk = (inside: readonly LaunchStep[]): void => {
+  function* walk(inside: readonly LaunchStep[]): Generator<Launch, void> {
     for (const step of inside) {
       switch (step.kind) {
         case 'dispatch':
-          visit({
+          yield {
             kind: 'dispatch',
             kernel: step.kernel,
             buffers: step.slots.map((slot) => buffer[slot]!),
             counters: step.counters.map((loop) => counter.get(loop)!),
-          });
+          };
           break;
         case 'copy': {
           const { bytes, sliceOf } = step;
           const toByte = sliceOf === undefined ? 0 : counter.get(sliceOf)! * bytes;
-          visit({ kind: 'copy', from: buffer[step.from]!, to: buffer[step.to]!, toByte, bytes });
+          yield { kind: 'copy', from: buffer[step.from]!, to: buffer[step.to]!, toByte, bytes };
           break;
         }
         case 'exchange':
-          visit({ kind: 'exchange', step, from: buffer[step.from]!, to: buffer[step.to]! });
+          yield { kind: 'exchange', step, from: buffer[step.from]!, to: buffer[step.to]! };
           break;
         case 'loop':
           for (let at = 0; at < step.count; at++) {
             counter.set(step.loop, at);
-            walk(step.steps);
+            yield* walk(step.steps);
             for (const [first, second] of step.swaps)
               [buffer[first], buffer[second]] = [buffer[second]!, buffer[first]!];
           }
           break;
       }
     }
-  };
-  walk(steps);
+  }
+  yield* walk(steps);
   return buffer;
 }
 

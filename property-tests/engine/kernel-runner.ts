@@ -3,8 +3,8 @@ import type { TensorValue } from '../../compiler/graph/algebra.ts';
 import type { AnyManifest } from '../../compiler/plan/package.ts';
 import type { KernelTarget } from '../../driver/choose-target.ts';
 import { compileFor, compileWasm, type Instance, type Lowered } from '../../driver/compile.ts';
+import { type LoadedLaunchMesh, loadWasmMesh } from '../../runtime/mesh/run-launch-mesh.ts';
 import { loadMesh } from '../../runtime/mesh/run-mesh.ts';
-import { type LoadedWasmMesh, loadWasmMesh } from '../../runtime/mesh/run-wasm-mesh.ts';
 import { runWhole } from '../../runtime/mesh/whole-tensors.ts';
 import { wasmDeviceHere } from '../../runtime/wasm/features.ts';
 import { loadWasm } from '../../runtime/wasm/load.ts';
@@ -83,7 +83,7 @@ export function wasmRunner(): KernelRunner {
   });
 }
 
-function onMesh(manifest: AnyManifest, loaded: Pick<LoadedWasmMesh, 'mesh' | 'run' | 'destroy'>): Loaded {
+function onMesh(manifest: AnyManifest, loaded: Pick<LoadedLaunchMesh, 'mesh' | 'run' | 'destroy'>): Loaded {
   return {
     run: (inputs) =>
       runWhole(loaded, manifest, new Map([...inputs].map(([path, data]) => [path, inMemory(data)]))),

@@ -139,16 +139,16 @@ export const combineMutants: { readonly [W in ExchangeWay | 'processor']: readon
     'ranks',
   ]),
   processor: [
-    ...inFile('runtime/mesh/run-wasm-mesh.ts', 'exchanges', [
+    ...inFile('runtime/mesh/run-launch-mesh.ts', 'exchanges', [
       'has the first device send for all',
-      'devices[device]!.memoryOf(from, sent)',
-      'devices[0]!.memoryOf(from, sent + 0 * device)',
+      'devices[device]!.sent(from, sends)',
+      'devices[0]!.sent(from, sends + 0 * device)',
       'processor',
     ]),
-    ...inFile('runtime/mesh/run-wasm-rank.ts', 'exchanges', [
+    ...inFile('runtime/mesh/run-launch-rank.ts', 'exchanges', [
       'receives where it sends from',
-      'device.memoryOf(to, packedBytes(resultOf(step)))',
-      'device.memoryOf(to - to, packedBytes(resultOf(step)))',
+      'device.arriving(to, packedBytes(resultOf(step)))',
+      'device.arriving(to - to, packedBytes(resultOf(step)))',
       'ranks',
     ]),
     ...inFile('runtime/mesh/exchange-buffers.ts', 'exchanges', [

@@ -11,10 +11,10 @@ import type { Tensors } from '../webgpu/execute.ts';
 import { type TensorData, tensorFromValues, tensorValues } from '../weights/tensor-data.ts';
 import { inProcess } from './in-process.ts';
 import type { LoadedRank } from './loaded-rank.ts';
+import { loadWasmMesh } from './run-launch-mesh.ts';
+import { loadWasmRank } from './run-launch-rank.ts';
 import { loadMesh } from './run-mesh.ts';
 import { loadRank } from './run-rank.ts';
-import { loadWasmMesh } from './run-wasm-mesh.ts';
-import { loadWasmRank } from './run-wasm-rank.ts';
 import {
   compileLocal,
   compileLocalWasm,

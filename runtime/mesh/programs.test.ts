@@ -20,8 +20,8 @@ import { type OpenedDevice, openDevice } from '../webgpu/device.ts';
 import { loadPackage } from '../webgpu/execute.ts';
 import { tensorFromValues, tensorValues } from '../weights/tensor-data.ts';
 import { assemble, distribute } from './distribute.ts';
+import { loadWasmMesh } from './run-launch-mesh.ts';
 import { loadMesh } from './run-mesh.ts';
-import { loadWasmMesh } from './run-wasm-mesh.ts';
 import { compileLocal, compileLocalWasm, exchangeNode, meshOf } from './testing.ts';
 
 let opened: OpenedDevice;

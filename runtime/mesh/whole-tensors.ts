@@ -12,7 +12,7 @@ import type { Communicator } from './communicator.ts';
 import { assemble, blockName, readBlock } from './distribute.ts';
 import type { LoadedRank } from './loaded-rank.ts';
 import { coordinatesOf } from './mesh-groups.ts';
-import type { LoadedWasmMesh } from './run-wasm-mesh.ts';
+import type { LoadedLaunchMesh } from './run-launch-mesh.ts';
 
 /** What a tensor of a package is before it is cut. */
 export function wholeType({ mesh }: AnyManifest, tensor: PackageTensor): Pick<TensorData, 'dtype' | 'shape'> {
@@ -32,7 +32,7 @@ type StoredTensors = ReadonlyMap<string, StoredTensor>;
  * agree on an output; and as `run`
  */
 export async function runWhole(
-  loaded: Pick<LoadedWasmMesh, 'mesh' | 'run'>,
+  loaded: Pick<LoadedLaunchMesh, 'mesh' | 'run'>,
   manifest: AnyManifest,
   inputs: StoredTensors,
 ): Promise<Map<string, TensorData>> {

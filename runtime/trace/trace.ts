@@ -1,11 +1,6 @@
 /** What the devices of a run did, and when: data, before it is a file for a trace viewer. */
 import { sentBytes } from '../../compiler/plan/expand-exchange.ts';
-import type {
-  AnyManifest,
-  ExchangeStep,
-  PackageKernel,
-  WasmPackageKernel,
-} from '../../compiler/plan/package.ts';
+import type { AnyManifest, AnyPackageKernel, ExchangeStep } from '../../compiler/plan/package.ts';
 import { bytesText, packedBytes } from '../../compiler/plan/storage-bytes.ts';
 import { showList } from '../../dsl/placement/placement.ts';
 import type { CommandTime } from '../webgpu/timestamps.ts';
@@ -49,7 +44,7 @@ type When = Pick<Slice, 'startNanoseconds' | 'nanoseconds'>;
 /** A kernel, or a copy within the memory of a device. */
 export function commandSlice(manifest: AnyManifest, time: CommandTime): Slice {
   const { kernel: name, startNanoseconds, nanoseconds } = time;
-  const kernels: readonly (PackageKernel | WasmPackageKernel)[] = manifest.kernels;
+  const kernels: readonly AnyPackageKernel[] = manifest.kernels;
   const kernel = kernels.find((each) => each.name === name);
   const tensors = (kernel?.tensors ?? []).map((tensor, binding) => ({
     ...tensor,
@@ -74,7 +69,7 @@ export function commandSlice(manifest: AnyManifest, time: CommandTime): Slice {
   };
 }
 
-function workgroupsOf(kernel: PackageKernel | WasmPackageKernel): string {
+function workgroupsOf(kernel: AnyPackageKernel): string {
   return 'grid' in kernel ? kernel.grid.join(' × ') : `${kernel.groups}`;
 }
 

@@ -8,10 +8,10 @@ import { kernelName } from '../../backends/wasm/emit.ts';
 import type { Sizes } from '../../compiler/graph/extent.ts';
 import type { WasmPackage, WasmPackageKernel } from '../../compiler/plan/package.ts';
 import { bytesText, elementBytes, packedBytes } from '../../compiler/plan/storage-bytes.ts';
-import type { Launch } from '../../compiler/plan/walk-steps.ts';
 import { checkWasmMemory, wasmMemory } from '../../compiler/plan/wasm-memory.ts';
 import { groupsAt } from '../../compiler/tiles/ends.ts';
 import { isUserError, UserError } from '../errors.ts';
+import type { Coordinate, OwnLaunch } from '../launch-device.ts';
 import { inputsToCome } from '../package-inputs.ts';
 import { runSizes, shapeAt } from '../run-sizes.ts';
 import { copyBox } from '../weights/boxes.ts';
@@ -23,9 +23,6 @@ export interface WasmOptions {
   /** The caller's and others; all cores if not given. */
   readonly threads?: number;
 }
-
-/** What a device does by itself. */
-export type OwnLaunch = Exclude<Launch, { readonly kind: 'exchange' }>;
 
 export interface WasmDevice {
   /** @throws UserError `wrong-input`. Inputs left out stay as last given. */
@@ -44,9 +41,6 @@ export interface WasmDevices {
   readonly devices: readonly WasmDevice[];
   readonly destroy: () => void;
 }
-
-/** Where a device is along an axis of the mesh that the package is for. */
-export type Coordinate = (axis: string) => number;
 
 /**
  * @param places of each device

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { isWasmPackage, type WasmPackage } from '../../compiler/plan/package.ts';
+import type { WasmPackage } from '../../compiler/plan/package.ts';
 import { readPackage, writePackage } from '../../compiler/plan/package-files.ts';
 import { relaxedWasmDevice, wasmDevice } from '../../compiler/tiles/device-profile.ts';
 import { checkSource, compileWasm, lower } from '../../driver/compile.ts';
@@ -125,7 +125,7 @@ describe('on disk', () => {
     const place = join(folder, 'scaled');
     await writePackage(place, pkg);
     const read = await readPackage(place);
-    expect(isWasmPackage(read)).toBe(true);
+    expect(read.manifest.target).toBe('wasm');
     expect(read).toEqual(pkg);
   });
 

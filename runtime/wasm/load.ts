@@ -3,10 +3,11 @@ import type { Sizes } from '../../compiler/graph/extent.ts';
 import type { WasmPackage } from '../../compiler/plan/package.ts';
 import { walkSteps } from '../../compiler/plan/walk-steps.ts';
 import { checkForOneDevice } from '../for-one-device.ts';
+import type { OwnLaunch } from '../launch-device.ts';
+import { stopwatch, timeLaunch } from '../time-launches.ts';
 import type { CommandTime } from '../webgpu/timestamps.ts';
 import type { TensorData } from '../weights/tensor-data.ts';
-import { type OwnLaunch, openWasm, running, type WasmDevice, type WasmOptions } from './devices.ts';
-import { stopwatch, timeLaunch } from './time-launches.ts';
+import { openWasm, running, type WasmDevice, type WasmOptions } from './devices.ts';
 
 type Tensors = ReadonlyMap<string, TensorData>;
 

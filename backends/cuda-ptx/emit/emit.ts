@@ -1,8 +1,9 @@
 /** Tile program to PTX. */
 import type { LoopId, Tensor, TensorId } from '../../../compiler/graph/graph.ts';
+import type { PtxTarget } from '../../../compiler/tiles/ptx-target.ts';
 import type { TileProgram } from '../../../compiler/tiles/tile-program.ts';
 import type { Buffer, Emission } from './emission.ts';
-import type { PtxKernel, PtxTarget } from './kernel.ts';
+import type { PtxKernel } from './kernel.ts';
 import { emitStatements } from './statements.ts';
 import { literal, type Value } from './values.ts';
 import { Writer } from './writer.ts';

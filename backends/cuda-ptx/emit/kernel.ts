@@ -23,6 +23,3 @@ export interface PtxKernel {
   /** Of shared memory. */
   readonly sharedBytes: number;
 }
-
-/** What a module is written for. */
-export type PtxTarget = 'sm_80' | 'sm_90a';

@@ -7,9 +7,9 @@ import { elementCount } from '../../../compiler/plan/storage-bytes.ts';
 import { deviceCount, type Mesh } from '../../../dsl/placement/placement.ts';
 import type { Dtype } from '../../../dsl/types/dtype.ts';
 import { inProcess } from '../../../runtime/mesh/in-process.ts';
+import { loadWasmMesh } from '../../../runtime/mesh/run-launch-mesh.ts';
+import { loadWasmRank } from '../../../runtime/mesh/run-launch-rank.ts';
 import { loadMesh } from '../../../runtime/mesh/run-mesh.ts';
-import { loadWasmMesh } from '../../../runtime/mesh/run-wasm-mesh.ts';
-import { loadWasmRank } from '../../../runtime/mesh/run-wasm-rank.ts';
 import {
   compileLocal,
   compileLocalWasm,

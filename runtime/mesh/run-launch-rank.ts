@@ -1,24 +1,28 @@
 /**
- * Runs the program of one device of a mesh as one rank of a job, on the processor. What it exchanges with
- * others is sent from the memory of its kernels, and arrives there.
+ * Runs the program of one device of a mesh as one rank of a job, on a device whose memory the host reaches.
+ * In WebAssembly what it exchanges with others is sent from the memory of its kernels, and arrives there.
  */
 import { availableParallelism } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
 import { blockNumber } from '../../compiler/partition/blocks.ts';
 import { checkLaunches } from '../../compiler/plan/expand.ts';
-import type { WasmManifest, WasmPackage } from '../../compiler/plan/package.ts';
+import type { AnyManifest, AnyPackageKernel, PtxPackage, WasmPackage } from '../../compiler/plan/package.ts';
 import { packedBytes } from '../../compiler/plan/storage-bytes.ts';
 import { type Launch, walkSteps } from '../../compiler/plan/walk-steps.ts';
 import type { Mesh } from '../../dsl/placement/placement.ts';
+import type { CudaDevice } from '../cuda/device.ts';
+import { openCuda } from '../cuda/devices.ts';
+import type { Coordinate, LaunchDevices, OwnLaunch } from '../launch-device.ts';
+import { timeAwaited } from '../time-launches.ts';
 import { createRecorder, type Recorder } from '../trace/rank-recorder.ts';
-import { type OwnLaunch, openWasm, running, type WasmOptions } from '../wasm/devices.ts';
-import { timeLaunch } from '../wasm/time-launches.ts';
+import type { WasmOptions } from '../wasm/devices.ts';
+import { openWasmLaunches } from '../wasm/launch-devices.ts';
 import type { Tensors } from '../webgpu/execute.ts';
 import { inTurns } from '../webgpu/in-turns.ts';
 import type { TensorData } from '../weights/tensor-data.ts';
 import type { World } from './communicator.ts';
 import { collectiveOf, resultOf, sourceOf } from './exchange-buffers.ts';
-import { formGroups, type Groups, groupAlong, type LoadedRank } from './loaded-rank.ts';
+import { formGroups, type Groups, groupAlong, type KernelClock, type LoadedRank } from './loaded-rank.ts';
 import { checkMeshFits, coordinatesOf } from './mesh-groups.ts';
 import { type Flight, roundsOf } from './rounds.ts';
 
@@ -28,13 +32,36 @@ import { type Flight, roundsOf } from './rounds.ts';
  * @throws UserError as `openWasm`; `no-device` where the mesh has not as many devices as there are ranks;
  * `exceeds-device` where there would be more than a million launches
  */
-export async function loadWasmRank(
+export function loadWasmRank(
   pkg: WasmPackage,
   world: World,
   { threads = Math.max(1, Math.floor(availableParallelism() / world.neighbours)) }: WasmOptions = {},
 ): Promise<LoadedRank> {
-  const { manifest } = pkg;
-  const { entry, slots, steps } = manifest;
+  return loadLaunchRank(pkg.manifest, world, 'host', (place) => openWasmLaunches(pkg, [place], { threads }));
+}
+
+/**
+ * Not collective. The rank has the device to itself.
+ * @param progress hears how many kernels are compiled, of how many
+ * @throws UserError as `openCuda`; `no-device` and `exceeds-device` as `loadWasmRank`
+ */
+export function loadCudaRank(
+  pkg: PtxPackage,
+  world: World,
+  device: CudaDevice,
+  progress?: (done: number, total: number) => void,
+): Promise<LoadedRank> {
+  const open = async (place: Coordinate) => openCuda(pkg, [place], device, progress);
+  return loadLaunchRank(pkg.manifest, world, 'one by one', open);
+}
+
+async function loadLaunchRank(
+  manifest: AnyManifest,
+  world: World,
+  kernelClock: KernelClock,
+  open: (place: Coordinate) => Promise<LaunchDevices>,
+): Promise<LoadedRank> {
+  const { slots, steps } = manifest;
   const mesh: Mesh = manifest.mesh ?? { axes: [] };
   checkMeshFits(world, mesh);
   checkLaunches(steps);
@@ -43,23 +70,27 @@ export async function loadWasmRank(
   const rounds = roundsOf<OwnLaunch>(launches, overwritten(manifest));
   const flights = rounds.flatMap(({ started }) => started);
   const coordinates = coordinatesOf(mesh, world.rank);
-  const place = (axis: string) => blockNumber([axis], coordinates, mesh);
-  const { devices, bytes, destroy } = await openWasm(pkg, [place], { threads });
+  const { devices, bytes, destroy } = await open((axis) => blockNumber([axis], coordinates, mesh));
   const device = devices[0]!;
   const copies = copiesOf(flights);
 
   /** What is sent, in memory that nobody touches until it has arrived. */
-  const sourceFor = ({ command: { step, from, to }, lane }: Flight): Uint8Array => {
-    const source = device.memoryOf(from, packedBytes(sourceOf(step)));
+  const sourceFor = async ({ command: { step, from, to }, lane }: Flight): Promise<Uint8Array> => {
+    const source = await device.sent(from, packedBytes(sourceOf(step)));
     if (from !== to) return source;
     const copy = copies.get(lane)!.subarray(0, source.byteLength);
     copy.set(source);
     return copy;
   };
-  const exchange = ({ command }: Flight, source: Uint8Array, groups: Groups): Promise<void> => {
+  const exchange = async ({ command }: Flight, source: Uint8Array, groups: Groups): Promise<void> => {
     const { step, to } = command;
-    const result = device.memoryOf(to, packedBytes(resultOf(step)));
-    return groupAlong(groups, step.axes).exchange(collectiveOf(step), source, result);
+    const { room, done } = device.arriving(to, packedBytes(resultOf(step)));
+    await groupAlong(groups, step.axes).exchange(collectiveOf(step), source, room);
+    done();
+  };
+  const performed = async (command: OwnLaunch): Promise<void> => {
+    device.perform(command);
+    await device.finish();
   };
   let forming: Promise<Groups> | undefined;
 
@@ -72,9 +103,10 @@ export async function loadWasmRank(
     const groups = await forming;
     device.write(inputs);
     const arrivals = new Map<number, Promise<void>>();
-    const start = (flight: Flight): void => {
+    const start = async (flight: Flight): Promise<void> => {
+      const source = await sourceFor(flight);
       const arrived = recorder?.exchange(flight.command.step, flight.lane);
-      const arrival = exchange(flight, sourceFor(flight), groups).then(arrived);
+      const arrival = exchange(flight, source, groups).then(arrived);
       // It is waited for, and fails, where what arrives is needed.
       arrival.catch(() => undefined);
       arrivals.set(flight.lane, arrival);
@@ -85,11 +117,10 @@ export async function loadWasmRank(
       for (const command of commands) {
         // What is on the way moves while the event loop turns.
         if (arrivals.size > 0) await setImmediate();
-        const perform = () => running(entry, () => device.perform(command));
-        if (recorder === undefined) perform();
-        else recorder.times([timeLaunch(command, perform, recorder.now)]);
+        if (recorder === undefined) device.perform(command);
+        else recorder.times([await timeAwaited(command, () => performed(command), recorder.now)]);
       }
-      for (const flight of started) start(flight);
+      for (const flight of started) await start(flight);
     }
     return device.read(finalBuffer);
   };
@@ -105,7 +136,7 @@ export async function loadWasmRank(
         await run(new Map(), recorder);
         return recorder.slices();
       }),
-    kernelClock: 'host',
+    kernelClock,
     destroy,
   };
 }
@@ -120,8 +151,10 @@ function copiesOf(flights: readonly Flight[]): ReadonlyMap<number, Uint8Array> {
 }
 
 /** The buffers that a launch changes. */
-function overwritten({ kernels }: WasmManifest): (launch: OwnLaunch) => readonly number[] {
-  const bindings = new Map(kernels.map((kernel) => [kernel.name, kernel.bindings]));
+function overwritten({ kernels }: AnyManifest): (launch: OwnLaunch) => readonly number[] {
+  const bindings = new Map(
+    kernels.map(({ name, bindings }): [string, AnyPackageKernel['bindings']] => [name, bindings]),
+  );
   return (launch) => {
     if (launch.kind === 'copy') return [launch.to];
     const access = bindings.get(launch.kernel)!;

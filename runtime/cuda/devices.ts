@@ -1,0 +1,125 @@
+/** A package of PTX on a device, of which each of some logical devices has a part: they share the kernels. */
+import type { Sizes } from '../../compiler/graph/extent.ts';
+import type { PtxPackage, PtxPackageKernel } from '../../compiler/plan/package.ts';
+import { elementBytes, packedBytes } from '../../compiler/plan/storage-bytes.ts';
+import { groupsAt } from '../../compiler/tiles/ends.ts';
+import { UserError } from '../errors.ts';
+import type { Coordinate, LaunchDevice, LaunchDevices } from '../launch-device.ts';
+import { inputsToCome } from '../package-inputs.ts';
+import { type Ended, runSizes, shapeAt } from '../run-sizes.ts';
+import { copyBox, isPrefix } from '../weights/boxes.ts';
+import type { TensorData } from '../weights/tensor-data.ts';
+import type { CudaDevice } from './device.ts';
+
+/**
+ * @param places of each logical device
+ * @param progress hears how many kernels are compiled, of how many
+ * @throws UserError `exceeds-device` when it is not for such a device, `out-of-memory`, `device-refused` when
+ * the device refuses the module
+ */
+export function openCuda(
+  pkg: PtxPackage,
+  places: readonly Coordinate[],
+  device: CudaDevice,
+  progress: (done: number, total: number) => void = () => undefined,
+): LaunchDevices {
+  const { manifest } = pkg;
+  checkArch(pkg, device);
+  const module = device.load(pkg.module, progress);
+  const allocated: bigint[] = [];
+  const destroy = () => {
+    for (const address of allocated) device.free(address);
+    module.unload();
+  };
+  const allocate = (bytes: number): bigint => {
+    const address = device.allocate(bytes);
+    allocated.push(address);
+    return address;
+  };
+  const kernels = new Map(
+    manifest.kernels.map((kernel) => [kernel.name, { kernel, loaded: module.kernel(kernel.name) }]),
+  );
+
+  const deviceAt = (coordinate: Coordinate): LaunchDevice => {
+    const slots = manifest.slots.map(({ bytes }) => allocate(bytes));
+    const sizes = runSizes(manifest);
+    const take = inputsToCome(manifest, sizes, (tensor: TensorData) => tensor);
+    const place = (name: string) => sizes.current().get(name) ?? coordinate(name);
+    return {
+      write: (inputs, said) =>
+        take(inputs, (input, tensor) => device.write(slots[input.slot]!, inRoom(tensor, input)), said),
+      perform: (launch) => {
+        if (launch.kind === 'copy') {
+          device.copy(slots[launch.from]!, slots[launch.to]! + BigInt(launch.toByte), launch.bytes);
+          return;
+        }
+        const { kernel, loaded } = kernels.get(launch.kernel)!;
+        const grid = gridAt(kernel, sizes.current());
+        if (grid.includes(0)) return;
+        const { block, sharedBytes, coordinates = [] } = kernel;
+        const addresses = launch.buffers.map((buffer) => slots[buffer]!);
+        const words = [...launch.counters, ...coordinates.map(place)];
+        loaded.launch({ grid, block, sharedBytes }, parametersOf(addresses, words));
+      },
+      finish: device.synchronize,
+      sent: (buffer, bytes) => device.read(slots[buffer]!, bytes),
+      arriving: (buffer, bytes) => {
+        const room = new Uint8Array(bytes);
+        return { room, done: () => device.write(slots[buffer]!, room) };
+      },
+      read: async (finalBuffer) => {
+        const outputs = new Map<string, TensorData>();
+        for (const output of manifest.outputs) {
+          const { path, dtype, slot } = output;
+          const shape = shapeAt(output, sizes.current());
+          const bytes = new Uint8Array(packedBytes({ dtype, shape }));
+          const inside = isPrefix(shape, output.shape) ? shape : output.shape;
+          const needed = bytes.byteLength === 0 ? 0 : packedBytes({ dtype, shape: inside });
+          if (needed > 0) {
+            const room = await device.read(slots[finalBuffer[slot]!]!, needed);
+            copyBox(room, inside, bytes, shape, elementBytes(dtype));
+          }
+          outputs.set(path, { dtype, shape, bytes });
+        }
+        return outputs;
+      },
+    };
+  };
+  try {
+    return { bytes: manifest.peakBytes * places.length, devices: places.map(deviceAt), destroy };
+  } catch (error) {
+    destroy();
+    throw error;
+  }
+}
+
+function checkArch({ manifest: { entry, arch } }: PtxPackage, { name, target }: CudaDevice): void {
+  if (arch === target || arch === 'sm_80') return;
+  throw new UserError(
+    'exceeds-device',
+    `${entry} was compiled for ${arch}, and ${name} runs ${target}`,
+    `compile it with --arch ${target}`,
+  );
+}
+
+/** As it lies where there is room for the largest; whatever is behind its ends nobody looks at. */
+function inRoom(tensor: TensorData, { shape: room }: Ended): Uint8Array {
+  const { dtype, shape, bytes } = tensor;
+  if (isPrefix(shape, room)) return bytes;
+  const whole = new Uint8Array(packedBytes({ dtype, shape: room }));
+  copyBox(bytes, shape, whole, room, elementBytes(dtype));
+  return whole;
+}
+
+function gridAt({ grid, gridEnds }: PtxPackageKernel, sizes: Sizes): [number, number, number] {
+  const [x, y, z] = grid.map((most, axis) => groupsAt(most, gridEnds?.[axis] ?? undefined, sizes));
+  return [x!, y!, z!];
+}
+
+/** Addresses, then words: each begins at a multiple of its size. */
+function parametersOf(addresses: readonly bigint[], words: readonly number[]): Uint8Array {
+  const view = new DataView(new ArrayBuffer(8 * addresses.length + 4 * words.length));
+  for (const [at, address] of addresses.entries()) view.setBigUint64(8 * at, address, true);
+  for (const [at, word] of words.entries()) view.setUint32(8 * addresses.length + 4 * at, word, true);
+  return new Uint8Array(view.buffer);
+}
