@@ -126,6 +126,7 @@ test('a counterexample imports what it is of, and passes when that is mended', a
 test.each([
   ['wasm', []],
   ['wgsl', ['--target', 'wgsl']],
+  ['ptx', ['--target', 'ptx']],
 ])(
   'what fails on %s alone says so, and does so again there, from its file and by its path',
   async (target, where) => {
@@ -147,7 +148,7 @@ property one forall x: f32[N] check ratio(x) == (for i < N: 1.0)
     expect(again.stdout).toMatch(/FAILED {2}one {2}1 case/);
     expect(again.status).toBe(1);
     expect((await onTarget('reference', saved)).status).toBe(0);
-    const [, seed, path] = /--seed (\d+) --path ([\d:]+) --target (?:wasm|wgsl)\n/.exec(text)!;
+    const [, seed, path] = /--seed (\d+) --path ([\d:]+) --target (?:wasm|wgsl|ptx)\n/.exec(text)!;
     const found = await onTarget(target, file, '--seed', seed!, '--path', path!);
     expect(found.status).toBe(1);
     const values = (shown: string): string | undefined => /x: f32.* = .*/.exec(shown)?.[0];

@@ -4,9 +4,15 @@ import { writeFileBeside } from '../../driver/write-file.ts';
 import type { PropertyInfo } from '../../dsl/types/typed.ts';
 import { counterexampleFile } from '../../property-tests/engine/counterexample-file.ts';
 import { judgeOf } from '../../property-tests/engine/judge.ts';
-import { type Runners, wasmRunner, webGpuRunner } from '../../property-tests/engine/kernel-runner.ts';
+import {
+  cudaRunner,
+  type Runners,
+  wasmRunner,
+  webGpuRunner,
+} from '../../property-tests/engine/kernel-runner.ts';
 import { type PropertyReport, type Target, targets } from '../../property-tests/engine/report.ts';
 import { runProperty } from '../../property-tests/engine/run-property.ts';
+import { openCudaDevice } from '../../runtime/cuda/open-device.ts';
 import { isUserError, UserError } from '../../runtime/errors.ts';
 import { findGpu, openAdapter } from '../../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/webgpu/device.ts';
@@ -68,7 +74,8 @@ export function addTest(command: Command, streams: Streams): void {
     .addOption(
       new Option(
         '--target <target>',
-        'where to run: all is the reference, and of a tenth of the cases WebAssembly and, where there is one, a GPU',
+        'where to run: all is the reference, and of a tenth of the cases WebAssembly and, where there is one, a GPU; ' +
+          'ptx is an NVIDIA GPU through CUDA, or the emulator',
       )
         .choices(['all', ...targets])
         .default('all'),
@@ -176,7 +183,7 @@ async function savedOf(
 
 function targetsOf({ target }: TestOptions, runners: Runners): readonly Target[] {
   return targets.filter((each) =>
-    each === 'reference' ? target !== 'wasm' && target !== 'wgsl' : runners[each],
+    each === 'reference' ? target === 'all' || target === 'reference' : runners[each],
   );
 }
 
@@ -187,15 +194,18 @@ async function withRunners(
 ): Promise<void> {
   const { target } = options;
   const opened = await openedFor(options, output);
+  const cuda = target === 'ptx' ? await openCudaDevice(output.progress) : undefined;
   const runners: Runners = {
     ...(target === 'wasm' || target === 'all' ? { wasm: wasmRunner() } : {}),
     ...(opened === undefined ? {} : { wgsl: webGpuRunner(opened) }),
+    ...(cuda === undefined ? {} : { ptx: cudaRunner(cuda) }),
   };
   try {
     await work(runners);
   } finally {
     for (const runner of Object.values(runners)) runner.destroy();
     opened?.destroy();
+    cuda?.release();
   }
 }
 
@@ -204,8 +214,8 @@ async function openedFor(
   { target, adapter }: TestOptions,
   output: Output,
 ): Promise<OpenedDevice | undefined> {
-  if (target === 'wasm') refuseAdapter(adapter, 'wasm');
-  if (target === 'reference' || target === 'wasm') return undefined;
+  if (target === 'wasm' || target === 'ptx') refuseAdapter(adapter, target);
+  if (target !== 'wgsl' && target !== 'all') return undefined;
   const named = () => openAdapter({ kind: adapter, report: output.progress });
   if (target === 'wgsl') return openDevice(await named());
   try {

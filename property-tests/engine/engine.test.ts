@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { elementCount } from '../../compiler/graph/tensor-type.ts';
 import { checkText } from '../../compiler/lower/testing.ts';
 import type { Checked } from '../../driver/compile.ts';
+import { UserError } from '../../runtime/errors.ts';
 import type { Case } from './case.ts';
 import { caseAt, type Domain, domainOf } from './domain.ts';
 import { exhaust } from './exhaust.ts';
@@ -189,6 +190,22 @@ property p forall mesh { sp: 1..4 }, x: f32[2 * sp@sp] check all_gather(x, sp) =
   expect(outcome.kind).toBe('passed');
   const ways = coverage.counts.get('way')!;
   expect(ways.get('reference on a mesh')).toBeGreaterThan(0);
+});
+
+test('a kernel at fault fails a property, and what is too large for a device does not', async () => {
+  const program = checked('property p forall x: f32[N] check x == x');
+  const [property] = program.program.properties.values();
+  const targets = ['ptx'] as const;
+  const kinds = (['kernel-fault', 'exceeds-device'] as const).map(async (code) => {
+    const run = () => Promise.reject(new UserError(code, 'no', 'mend it'));
+    const judge = judgeOf(program, property!, { ptx: { run, destroy: () => undefined } });
+    const { outcome, coverage } = await runProperty(judge, { ...defaults, runs: 3, targets });
+    return [outcome.kind, coverage.refused > 0];
+  });
+  expect(await Promise.all(kinds)).toEqual([
+    ['failed', false],
+    ['vacuous', true],
+  ]);
 });
 
 test('ways: the reference before a device, one device before a mesh', () => {

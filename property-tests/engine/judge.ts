@@ -6,7 +6,7 @@ import { type Checked, type Instance, type Lowered, lower } from '../../driver/c
 import { type Size, sizeParameters } from '../../dsl/types/size.ts';
 import type { PropertyCheck, PropertyInfo, TypedProgram } from '../../dsl/types/typed.ts';
 import { dimsIn } from '../../dsl/types/types.ts';
-import { isUserError } from '../../runtime/errors.ts';
+import { isUserError, type UserErrorCode } from '../../runtime/errors.ts';
 import type { Case } from './case.ts';
 import type { Runners } from './kernel-runner.ts';
 import { placedAxes } from './placed-axes.ts';
@@ -22,7 +22,7 @@ import {
   type Verdict,
   withinBound,
 } from './relations.ts';
-import type { Target, Way } from './report.ts';
+import { type Target, targets, type Way } from './report.ts';
 import { inputsOver, type Run, remembered, runOnMesh, runOnReference, type Values } from './runs.ts';
 
 export type Judgement =
@@ -47,19 +47,18 @@ export interface Judge {
   readonly judge: (tried: Case, ways: readonly Way[]) => Promise<Judgement>;
 }
 
-/** Ways are tried in this order: what is fast first. */
-const everyWay: readonly Way[] = [
-  { target: 'reference', onMesh: false },
-  { target: 'reference', onMesh: true },
-  { target: 'wasm', onMesh: false },
-  { target: 'wasm', onMesh: true },
-  { target: 'wgsl', onMesh: false },
-  { target: 'wgsl', onMesh: true },
-];
+/** What is no limit of a machine: kernels are not as they should be. */
+const areFaults: ReadonlySet<UserErrorCode> = new Set(['kernel-fault', 'device-refused', 'replicas-differ']);
+
+/** Ways are tried in this order. */
+const everyWay: readonly Way[] = targets.flatMap((target) => [
+  { target, onMesh: false },
+  { target, onMesh: true },
+]);
 
 /** The ways of running a case on the targets; what has a mesh runs on one device too. */
-export function waysOf({ mesh }: Case, targets: readonly Target[]): readonly Way[] {
-  return everyWay.filter(({ target, onMesh }) => targets.includes(target) && (!onMesh || mesh !== undefined));
+export function waysOf({ mesh }: Case, on: readonly Target[]): readonly Way[] {
+  return everyWay.filter(({ target, onMesh }) => on.includes(target) && (!onMesh || mesh !== undefined));
 }
 
 /** @param runners of the targets that ways are on */
@@ -120,7 +119,7 @@ export function judgeOf(checked: Checked, property: PropertyInfo, runners: Runne
       );
     } catch (error) {
       // A limit of this machine says nothing of the property.
-      if (isUserError(error)) return { kind: 'refused', why: error.message };
+      if (isUserError(error) && !areFaults.has(error.code)) return { kind: 'refused', why: error.message };
       const why = `it stops: ${error instanceof Error ? error.message : String(error)}`;
       return { kind: 'fails', check: undefined, way, why };
     }

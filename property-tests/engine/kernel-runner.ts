@@ -2,8 +2,10 @@
 import type { TensorValue } from '../../compiler/graph/algebra.ts';
 import type { AnyManifest } from '../../compiler/plan/package.ts';
 import type { KernelTarget } from '../../driver/choose-target.ts';
-import { compileFor, compileWasm, type Instance, type Lowered } from '../../driver/compile.ts';
-import { type LoadedLaunchMesh, loadWasmMesh } from '../../runtime/mesh/run-launch-mesh.ts';
+import { compileFor, compilePtx, compileWasm, type Instance, type Lowered } from '../../driver/compile.ts';
+import type { CudaDevice } from '../../runtime/cuda/device.ts';
+import { loadCuda } from '../../runtime/cuda/load.ts';
+import { type LoadedLaunchMesh, loadCudaMesh, loadWasmMesh } from '../../runtime/mesh/run-launch-mesh.ts';
 import { loadMesh } from '../../runtime/mesh/run-mesh.ts';
 import { runWhole } from '../../runtime/mesh/whole-tensors.ts';
 import { wasmDeviceHere } from '../../runtime/wasm/features.ts';
@@ -80,6 +82,14 @@ export function wasmRunner(): KernelRunner {
       return onMesh(compiled.manifest, await loadWasmMesh(compiled, { threads: 1 }));
     const { run, destroy } = await loadWasm(compiled, { threads: 1 });
     return { run: async (inputs) => run(inputs), destroy };
+  });
+}
+
+export function cudaRunner(device: CudaDevice): KernelRunner {
+  return runnerOf(async (lowered, instance) => {
+    const { package: compiled } = compilePtx(lowered, instance, device.target);
+    if (compiled.manifest.mesh === undefined) return loadCuda(compiled, device);
+    return onMesh(compiled.manifest, await loadCudaMesh(compiled, device));
   });
 }
 

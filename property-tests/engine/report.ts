@@ -38,7 +38,8 @@ export interface Way {
   readonly onMesh: boolean;
 }
 
-export const targets = ['reference', 'wasm', 'wgsl'] as const;
+/** What is fast first. */
+export const targets = ['reference', 'wasm', 'wgsl', 'ptx'] as const;
 export type Target = (typeof targets)[number];
 
 export function wayText({ target, onMesh }: Way): string {
