@@ -5,18 +5,21 @@ import { pendingCombiners, verbFacts } from '../../compiler/plan/exchange-verbs.
 import { elementCount, typeText } from '../../compiler/plan/storage-bytes.ts';
 import { deviceCount, type Mesh } from '../../dsl/placement/placement.ts';
 import { type Dtype, dtypeFacts, dtypes } from '../../dsl/types/dtype.ts';
+import { emulatorDevice } from '../cuda/emulator-device.ts';
 import { openAdapter } from '../webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../webgpu/device.ts';
 import type { Tensors } from '../webgpu/execute.ts';
 import { type TensorData, tensorFromValues, tensorValues } from '../weights/tensor-data.ts';
+import type { World } from './communicator.ts';
 import { inProcess } from './in-process.ts';
 import type { LoadedRank } from './loaded-rank.ts';
-import { loadWasmMesh } from './run-launch-mesh.ts';
-import { loadWasmRank } from './run-launch-rank.ts';
+import { loadCudaMesh, loadWasmMesh } from './run-launch-mesh.ts';
+import { loadCudaRank, loadWasmRank } from './run-launch-rank.ts';
 import { loadMesh } from './run-mesh.ts';
 import { loadRank } from './run-rank.ts';
 import {
   compileLocal,
+  compileLocalPtx,
   compileLocalWasm,
   type Exchanged,
   exchangeNode,
@@ -139,6 +142,20 @@ const ways: { readonly [way: string]: RunAll } = {
     const outputs = await loaded.run(inputs);
     loaded.destroy();
     return outputs;
+  },
+  'as PTX': async (graph, mesh, inputs) => {
+    const { package: compiled } = compileLocalPtx(graph, mesh);
+    const loaded = await loadCudaMesh(compiled, emulatorDevice());
+    expect(loaded.peakBytes).toBe(inputs.length * compiled.manifest.peakBytes);
+    await loaded.run(inputs);
+    const outputs = await loaded.run(inputs);
+    loaded.destroy();
+    return outputs;
+  },
+  'between ranks as PTX': async (graph, mesh, inputs) => {
+    const { package: compiled } = compileLocalPtx(graph, mesh);
+    const load = (world: World) => loadCudaRank(compiled, world, emulatorDevice());
+    return onRanks(await Promise.all(inProcess(inputs.length).map(load)), inputs);
   },
   'between ranks in WebAssembly': async (graph, mesh, inputs) => {
     const { package: compiled } = compileLocalWasm(graph, mesh);

@@ -5,8 +5,10 @@ import { elementCount } from '../../compiler/plan/storage-bytes.ts';
 import { type DeviceProfile, wasmDevice } from '../../compiler/tiles/device-profile.ts';
 import {
   type Compiled,
+  type CompiledPtx,
   type CompiledWasm,
   compileFor,
+  compilePtx,
   compileWasm,
   type Instance,
 } from '../../driver/compile.ts';
@@ -21,6 +23,10 @@ export function meshOf(sizes: Readonly<Record<string, number>>): Mesh {
 
 export function compileLocal(graph: Graph, mesh: Mesh, profile: DeviceProfile): Compiled {
   return compileFor(localProgram(graph, mesh), instanceOf(graph), profile);
+}
+
+export function compileLocalPtx(graph: Graph, mesh: Mesh): CompiledPtx {
+  return compilePtx(localProgram(graph, mesh), instanceOf(graph), 'sm_80');
 }
 
 export function compileLocalWasm(graph: Graph, mesh: Mesh): CompiledWasm {
