@@ -11,9 +11,10 @@ export interface CudaDevice {
   readonly target: PtxTarget;
   /**
    * A device address, 256-byte aligned. Nothing is in that memory.
+   * @param name what faults call it, where the device tells of whose memory they are
    * @throws UserError `out-of-memory`
    */
-  readonly allocate: (bytes: number) => bigint;
+  readonly allocate: (bytes: number, name?: string) => bigint;
   readonly free: (address: bigint) => void;
   /** Makes zeros of it. */
   readonly clear: (address: bigint, bytes: number) => void;

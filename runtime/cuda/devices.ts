@@ -31,9 +31,12 @@ export function openCuda(
     for (const address of allocated) device.free(address);
     module.unload();
   };
-  const allocate = (bytes: number): bigint => {
-    const address = device.allocate(bytes);
+  const names = slotNames(pkg);
+  const allocate = (bytes: number, slot: number): bigint => {
+    const address = device.allocate(bytes, names.get(slot) ?? `slot ${slot}`);
     allocated.push(address);
+    // What lies behind the ends of tensors is read, and not used: it must be there.
+    if (manifest.bounded !== undefined) device.clear(address, bytes);
     return address;
   };
   const kernels = new Map(
@@ -41,7 +44,7 @@ export function openCuda(
   );
 
   const deviceAt = (coordinate: Coordinate): LaunchDevice => {
-    const slots = manifest.slots.map(({ bytes }) => allocate(bytes));
+    const slots = manifest.slots.map(({ bytes }, slot) => allocate(bytes, slot));
     const sizes = runSizes(manifest);
     const take = inputsToCome(manifest, sizes, (tensor: TensorData) => tensor);
     const place = (name: string) => sizes.current().get(name) ?? coordinate(name);
@@ -91,6 +94,11 @@ export function openCuda(
     destroy();
     throw error;
   }
+}
+
+/** Those of inputs and outputs, as the program calls them. */
+function slotNames({ manifest: { inputs, outputs } }: PtxPackage): ReadonlyMap<number, string> {
+  return new Map([...outputs, ...inputs].map(({ slot, path }) => [slot, path]));
 }
 
 function checkArch({ manifest: { entry, arch } }: PtxPackage, { name, target }: CudaDevice): void {
