@@ -14,7 +14,7 @@ export const rankShift = 24;
 export const sink = 0;
 export const sinkBytes = 256;
 
-/** Of the memory of a device: the shadow of address a is at a + half. Pages that nobody uses are not there. */
+/** Of the memory of a device: the shadow of address a is at a + half. Pages are there when they are used. */
 export const half = 2 ** 31;
 
 /**

@@ -138,7 +138,7 @@ export class Machine {
     this.tables = new Tables(linker.memory, region.tables);
   }
 
-  /** Of a cluster, before its first instruction; random times depend on which it is, not on which ran before. */
+  /** Of a cluster, before its first instruction; random times depend on its number alone. */
   begin(blocks: readonly Block[], number: number): void {
     this.blocks = blocks;
     this.warps.clear();
@@ -369,6 +369,17 @@ export class Machine {
     return this.locateAt(warp, lane, upper, lower, windowOf(space), access, instruction);
   }
 
+  /** Whether two lanes name the same. */
+  isSameAddress(warp: Warp, operand: Operand, lane: number, other: number): boolean {
+    if (operand.kind !== 'address' || operand.base?.kind !== 'register') return true;
+    const at = this.slot(warp, operand.base);
+    const { words } = this.memory;
+    return ptxTypes[operand.base.type].bits === 64
+      ? words[at + 2 * lane] === words[at + 2 * other] &&
+          words[at + 2 * lane + 1] === words[at + 2 * other + 1]
+      : words[at + lane] === words[at + other];
+  }
+
   private locateAt(
     warp: Warp,
     lane: number,
@@ -561,20 +572,18 @@ export class Machine {
     }
   }
 
+  /** The same of pieces of 16 bytes. */
+  checkPieces(warp: Warp, lane: number, places: Int32Array, instruction: Instruction): void {
+    if (!this.checksMemory) return;
+    this.overPieces(places, (table, count, first) => {
+      const bad = this.unit.firstUnwritten(table, 0, count, -1);
+      if (bad >= 0) this.checkProxy(warp, lane, places[first + bad]!, pieceBytes, instruction);
+    });
+  }
+
   /** What the warp wrote to its block's shared memory is visible from now on. */
   fenceProxy(warp: Warp): void {
-    const { shadowWords } = this.memory;
-    const { sharedBytes } = this.plan;
-    const first = warp.block.sharedBase >>> 2;
-    const records = this.memory.view.getInt32(warp.base + header.records, true) >>> 2;
-    const mark = shadow.unfenced * 0x01010101;
-    for (let word = 0; word < sharedBytes / 4; word++) {
-      const state = shadowWords[first + word]!;
-      if ((state & mark) === 0) continue;
-      const writer = this.memory.words[records + word]!;
-      // Without a record of who wrote it, it may have been this warp.
-      if (!this.checksRaces || writer === warp.number) shadowWords[first + word] = state & ~mark;
-    }
+    this.unit.fence(warp.base, this.checksRaces ? 1 : 0);
   }
 
   // ── clocks ───────────────────────────────────────────────────────────────────────────────────────────────
