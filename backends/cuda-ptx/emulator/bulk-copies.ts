@@ -211,14 +211,14 @@ function leave(
     run: () => {
       if (combine === undefined) copyPieces(machine, places, pieces.global);
       else
-        pieces.global.forEach((global, at) => {
-          combine(global, places[at]!, pieceBytes);
+        machine.alone(() => {
+          for (const [at, global] of pieces.global.entries()) combine(global, places[at]!, pieceBytes);
         });
       machine.setPieceStates(pieces.global, shadow.written);
       for (const { global, shared, bytes } of pieces.rest) {
         if (global === undefined) continue;
         const from = sharedBase + shared;
-        if (combine !== undefined) combine(global, from, bytes);
+        if (combine !== undefined) machine.alone(() => combine(global, from, bytes));
         else machine.memory.bytes.copyWithin(global, from, from + bytes);
         machine.setState(global, bytes, shadow.written);
       }

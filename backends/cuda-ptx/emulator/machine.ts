@@ -6,7 +6,7 @@ import { EmulatorFault, type FaultKind } from './fault.ts';
 import type { Buffer, CopyTiming, GridPlan, Region } from './grid-plan.ts';
 import type { Kernel } from './kernel.ts';
 import { windowOf } from './lane-memory.ts';
-import { half, header, rankShift, shadow, type Window, windows } from './layout.ts';
+import { control, half, header, rankShift, shadow, type Window, windows } from './layout.ts';
 import type { LinkedSteps, Linker } from './link.ts';
 import type { Mbarrier } from './mbarriers.ts';
 import type { Memory } from './memory.ts';
@@ -123,6 +123,8 @@ export class Machine {
   blocks: readonly Block[] = [];
   readonly mbarriers = new Map<number, Mbarrier>();
   readonly cluster = { arrived: 0, phase: 0 };
+  /** Of the cluster that runs. */
+  private number = 0;
   private inFlight: Started[] = [];
   private random = 1;
 
@@ -141,6 +143,7 @@ export class Machine {
   /** Of a cluster, before its first instruction; random times depend on its number alone. */
   begin(blocks: readonly Block[], number: number): void {
     this.blocks = blocks;
+    this.number = number;
     this.warps.clear();
     for (const warp of blocks.flatMap(({ warps }) => warps)) this.warps.set(warp.base, warp);
     this.mbarriers.clear();
@@ -156,6 +159,22 @@ export class Machine {
     this.random ^= this.random >>> 17;
     this.random ^= this.random << 5;
     return (this.random & 3) === 0;
+  }
+
+  /** Whether an earlier cluster ended with a fault, so that nobody asks for this one any more. */
+  isAbandoned(): boolean {
+    return Atomics.load(this.memory.words, control.fault) < this.number;
+  }
+
+  /** What several threads may do with the same bytes, one after the other. */
+  alone(work: () => void): void {
+    const { words } = this.memory;
+    while (Atomics.compareExchange(words, control.lock, 0, 1) !== 0);
+    try {
+      work();
+    } finally {
+      Atomics.store(words, control.lock, 0);
+    }
   }
 
   // ── what happens by itself ───────────────────────────────────────────────────────────────────────────────
