@@ -1,6 +1,7 @@
 /** Memory that several threads change, one after the other. */
 import type { Operand } from '../ptx.ts';
 import { bytesOf, type PtxType, ptxTypes } from '../ptx-types.ts';
+import { windowOf } from './lane-memory.ts';
 import type { Machine } from './machine.ts';
 import type { Operation } from './operation.ts';
 import { type FloatFormat, narrow, widen } from './soft-float.ts';
@@ -76,22 +77,27 @@ function atomic(givesOld: boolean): Operation {
     const combine = combineOf(machine, instruction);
     const values = by!.kind === 'vector' ? by!.elements : [by!];
     const results = to?.kind === 'vector' ? to.elements : [to];
-    for (let lane = 0; lane < 32; lane++) {
-      if (((lanes >>> lane) & 1) === 0) continue;
-      const all = bytes * values.length;
-      const access = { bytes: all, isWrite: false };
-      const linear = machine.locate(warp, lane, place!, instruction.modifiers.space, access, instruction);
-      values.forEach((value, at) => {
-        const old = readBits(machine, linear + at * bytes, bytes);
-        const given = BigInt.asUintN(8 * bytes, machine.long(warp, value, lane));
-        const swap = other === undefined ? 0n : BigInt.asUintN(8 * bytes, machine.long(warp, other, lane));
-        writeBits(machine, linear + at * bytes, bytes, combine(old, given, swap, type));
-        const result = results[at];
-        if (result === undefined) return;
-        if (bytes === 8) machine.setLong(warp, result, lane, old);
-        else machine.setWord(warp, result, lane, Number(BigInt.asIntN(32, old)));
-      });
-    }
+    const run = (): void => {
+      for (let lane = 0; lane < 32; lane++) {
+        if (((lanes >>> lane) & 1) === 0) continue;
+        const all = bytes * values.length;
+        const access = { bytes: all, isWrite: false };
+        const linear = machine.locate(warp, lane, place!, instruction.modifiers.space, access, instruction);
+        values.forEach((value, at) => {
+          const old = readBits(machine, linear + at * bytes, bytes);
+          const given = BigInt.asUintN(8 * bytes, machine.long(warp, value, lane));
+          const swap = other === undefined ? 0n : BigInt.asUintN(8 * bytes, machine.long(warp, other, lane));
+          writeBits(machine, linear + at * bytes, bytes, combine(old, given, swap, type));
+          const result = results[at];
+          if (result === undefined) return;
+          if (bytes === 8) machine.setLong(warp, result, lane, old);
+          else machine.setWord(warp, result, lane, Number(BigInt.asIntN(32, old)));
+        });
+      }
+    };
+    // Shared memory belongs to the thread that runs the cluster.
+    if (windowOf(instruction.modifiers.space) === 'shared') run();
+    else machine.alone(run);
     return 'next';
   };
 }

@@ -8,51 +8,63 @@ import { shadow } from './layout.ts';
 import { type BulkCopy, firstLane, type Machine, type Warp } from './machine.ts';
 import { barrierAt, completeBytes, type Mbarrier } from './mbarriers.ts';
 import type { Operation } from './operation.ts';
+import { pieceBytes } from './piece-code.ts';
 import { type FloatFormat, narrow, widen } from './soft-float.ts';
 import type { WarpInstruction } from './steps.ts';
 import { decodeTensorMap, type PlacedMap, swizzled, tensorMapBytes } from './tensor-map.ts';
 
-/** Bytes of a row, from here to there; outside of the tensor there is nothing, which reads as zeros. */
+/** Elements at the edge of a tensor; outside of it there is nothing, which reads as zeros. */
 interface Piece {
   readonly global: number | undefined;
   readonly shared: number;
   readonly bytes: number;
 }
 
-/** 16 bytes at a time, which is what swizzling moves. */
-const chunk = 16;
+/** What is copied: whole pieces of 16 bytes, which is what swizzling moves, and what is not whole. */
+interface Pieces {
+  readonly global: Int32Array;
+  readonly shared: Int32Array;
+  readonly rest: readonly Piece[];
+  readonly bytes: number;
+}
 
-function piecesOfBox(map: PlacedMap, first: readonly number[], sharedOffset: number): readonly Piece[] {
+function piecesOfBox(map: PlacedMap, first: readonly number[], sharedOffset: number): Pieces {
   const size = bytesOf(map.type);
-  const { start } = map;
   const rowBytes = map.box[0]! * size;
   const rows = map.box.slice(1).reduce((all, extent) => all * extent, 1);
-  const pieces: Piece[] = [];
+  const [global, shared] = [0, 1].map(() => new Int32Array((rows * rowBytes) / pieceBytes)) as [
+    Int32Array,
+    Int32Array,
+  ];
+  const rest: Piece[] = [];
+  let whole = 0;
+  const edge = map.dims[0]! * size;
   for (let row = 0; row < rows; row++) {
-    let [rest, place, isInside] = [row, start, true];
+    let [left, place, isInside] = [row, map.start, true];
     for (let axis = 1; axis < map.dims.length; axis++) {
-      const at = first[axis]! + (rest % map.box[axis]!);
-      rest = Math.floor(rest / map.box[axis]!);
+      const at = first[axis]! + (left % map.box[axis]!);
+      left = Math.floor(left / map.box[axis]!);
       if (at < 0 || at >= map.dims[axis]!) isInside = false;
       place += at * map.strides[axis - 1]!;
     }
-    for (let byte = 0; byte < rowBytes; byte += chunk) {
-      const shared = swizzled(sharedOffset + row * rowBytes + byte, map.swizzle);
-      // By elements, as the edge of the tensor may be in the middle of a chunk.
+    for (let byte = 0; byte < rowBytes; byte += pieceBytes) {
+      const target = swizzled(sharedOffset + row * rowBytes + byte, map.swizzle);
       const begin = first[0]! * size + byte;
-      const edge = map.dims[0]! * size;
-      if (isInside && begin >= 0 && begin + chunk <= edge) {
-        pieces.push({ global: place + begin, shared, bytes: chunk });
+      if (isInside && begin >= 0 && begin + pieceBytes <= edge) {
+        global[whole] = place + begin;
+        shared[whole++] = target;
         continue;
       }
-      for (let part = 0; part < chunk; part += size) {
+      // By elements, as the edge of the tensor may be in the middle of a piece.
+      for (let part = 0; part < pieceBytes; part += size) {
         const at = begin + part;
-        const global = isInside && at >= 0 && at < edge ? place + at : undefined;
-        pieces.push({ global, shared: shared + part, bytes: size });
+        const source = isInside && at >= 0 && at < edge ? place + at : undefined;
+        rest.push({ global: source, shared: target + part, bytes: size });
       }
     }
   }
-  return pieces;
+  const bytes = rows * rowBytes;
+  return { global: global.subarray(0, whole), shared: shared.subarray(0, whole), rest, bytes };
 }
 
 const eachLane = (lanes: number, work: (lane: number) => void): void => {
@@ -93,7 +105,7 @@ function begin(
   lane: number,
   instruction: WarpInstruction,
   parts: {
-    readonly pieces: readonly Piece[];
+    readonly pieces: Pieces;
     readonly barrier: Operand;
     readonly mask: Operand | undefined;
     readonly place: Operand;
@@ -113,7 +125,6 @@ function begin(
   const blocks = machine.blocks.filter((block) =>
     named === undefined ? block === target : ((named >>> block.rank) & 1) === 1,
   );
-  const bytes = pieces.reduce((all, piece) => all + piece.bytes, 0);
   const clocks = machine.clocksOf(warp);
   for (const block of blocks) {
     // The barrier at the same place of each block.
@@ -127,18 +138,25 @@ function begin(
         lane,
         instruction,
       );
-    for (const piece of pieces) {
+    const { sharedBytes } = machine.plan;
+    const isOutside = (offset: number, size: number): boolean => offset + size > sharedBytes;
+    if (
+      pieces.shared.some((offset) => isOutside(offset, pieceBytes)) ||
+      pieces.rest.some((each) => isOutside(each.shared, each.bytes))
+    )
+      throw machine.fault('out of bounds', 'copies past the end of shared memory', warp, lane, instruction);
+    const places = pieces.shared.map((offset) => block.sharedBase + offset);
+    if (block === warp.block) machine.notePieces(warp, lane, 0, places, true, instruction);
+    // Nobody may count on what is there until it has come.
+    machine.setPieceStates(places, shadow.allocated);
+    for (const piece of pieces.rest) {
       const linear = block.sharedBase + piece.shared;
-      const { sharedBytes } = machine.plan;
-      if (piece.shared + piece.bytes > sharedBytes)
-        throw machine.fault('out of bounds', 'copies past the end of shared memory', warp, lane, instruction);
       if (block === warp.block) machine.note(warp, lane, linear, piece.bytes, true, instruction);
-      // Nobody may count on what is there until it has come.
       machine.setState(linear, piece.bytes, shadow.allocated);
     }
     machine.start({
       run: () =>
-        arrived(machine, pieces, block.sharedBase, barrier, bytes, block === warp.block ? clocks : []),
+        arrived(machine, pieces, places, block.sharedBase, barrier, block === warp.block ? clocks : []),
     });
   }
   machine.advance(warp);
@@ -150,20 +168,29 @@ function sharedBarrier(instruction: WarpInstruction): WarpInstruction {
 
 function arrived(
   machine: Machine,
-  pieces: readonly Piece[],
+  pieces: Pieces,
+  places: Int32Array,
   base: number,
   barrier: Mbarrier,
-  total: number,
   clocks: readonly number[],
 ): void {
   const { bytes } = machine.memory;
-  for (const { global, shared, bytes: count } of pieces) {
+  copyPieces(machine, pieces.global, places);
+  machine.setPieceStates(places, shadow.written);
+  for (const { global, shared, bytes: count } of pieces.rest) {
     const to = base + shared;
     if (global === undefined) bytes.fill(0, to, to + count);
     else bytes.copyWithin(to, global, global + count);
     machine.setState(to, count, shadow.written);
   }
-  completeBytes(barrier, total, clocks);
+  completeBytes(barrier, pieces.bytes, clocks);
+}
+
+function copyPieces({ memory: { words } }: Machine, from: Int32Array, to: Int32Array): void {
+  for (let at = 0; at < from.length; at++) {
+    const [source, target] = [from[at]! >>> 2, to[at]! >>> 2];
+    for (let word = 0; word < pieceBytes / 4; word++) words[target + word] = words[source + word]!;
+  }
 }
 
 /** Out of shared memory: what was written there must have been made visible to the unit by a fence. */
@@ -172,18 +199,26 @@ function leave(
   warp: Warp,
   lane: number,
   instruction: WarpInstruction,
-  pieces: readonly Piece[],
+  pieces: Pieces,
   combine: ((global: number, shared: number, bytes: number) => void) | undefined,
 ): void {
   const { sharedBase } = warp.block;
-  for (const piece of pieces)
+  const places = pieces.shared.map((offset) => sharedBase + offset);
+  machine.checkPieces(warp, lane, places, instruction);
+  for (const piece of pieces.rest)
     machine.checkProxy(warp, lane, sharedBase + piece.shared, piece.bytes, instruction);
   const copy: BulkCopy = {
     run: () => {
-      for (const { global, shared, bytes } of pieces) {
+      if (combine === undefined) copyPieces(machine, places, pieces.global);
+      else
+        machine.alone(() => {
+          for (const [at, global] of pieces.global.entries()) combine(global, places[at]!, pieceBytes);
+        });
+      machine.setPieceStates(pieces.global, shadow.written);
+      for (const { global, shared, bytes } of pieces.rest) {
         if (global === undefined) continue;
         const from = sharedBase + shared;
-        if (combine !== undefined) combine(global, from, bytes);
+        if (combine !== undefined) machine.alone(() => combine(global, from, bytes));
         else machine.memory.bytes.copyWithin(global, from, from + bytes);
         machine.setState(global, bytes, shadow.written);
       }
@@ -238,8 +273,10 @@ const reduceTensor: Operation = (machine, warp, lanes, instruction) => {
 };
 
 /** Runs of bytes. */
-function piecesOfRun(global: number, shared: number, bytes: number): readonly Piece[] {
-  return [{ global, shared, bytes }];
+function piecesOfRun(global: number, shared: number, bytes: number): Pieces {
+  const from = (start: number): Int32Array =>
+    Int32Array.from({ length: bytes / pieceBytes }, (_, at) => start + pieceBytes * at);
+  return { global: from(global), shared: from(shared), rest: [], bytes };
 }
 
 function copyRun(reduces: boolean): Operation {

@@ -1,4 +1,4 @@
-/** A device that stays: what is in its memory and variables between launches, and what may not be asked of it. */
+/** A device that stays: what is in its memory between launches, and what may not be asked of it. */
 import { describe, expect, test } from 'vitest';
 import { parsePtx } from '../parse.ts';
 import { compiledModule } from './compiled.ts';

@@ -3,6 +3,7 @@
  * launched with their arguments as bytes, as the driver of a real one has them (`cuMemAlloc`,
  * `cuModuleLoadData`, `cuLaunchKernel`). One launch is over when the call returns.
  */
+import { availableParallelism } from 'node:os';
 import type { PtxModule, Variable } from '../ptx.ts';
 import { bytesOf } from '../ptx-types.ts';
 import { type CompiledModule, compiledModule } from './compiled.ts';
@@ -11,6 +12,7 @@ import { clearRegion, GridRunner } from './grid.ts';
 import {
   type Buffer,
   type CopyTiming,
+  clusterCount,
   countOf,
   type Extent,
   type GridPlan,
@@ -19,9 +21,11 @@ import {
 } from './grid-plan.ts';
 import { Heap } from './heap.ts';
 import type { CodeOptions, KernelNeeds } from './kernel.ts';
-import { alignTo, shadow, sink, sinkBytes, windows } from './layout.ts';
+import { alignTo, control, shadow, sink, sinkBytes, windows } from './layout.ts';
 import { Linker } from './link.ts';
 import { createMemory, type Memory } from './memory.ts';
+import { beginGrid, runShare } from './share-clusters.ts';
+import { canStartThreads, Threads } from './threads.ts';
 
 export interface LaunchShape {
   readonly grid: Extent;
@@ -59,6 +63,9 @@ const mostThreads = 1024;
 const mostShared = 227 * 1024;
 const mostOfCluster = 16;
 const mostInstructions = 1e12;
+/** What it takes to start threads, and to tell those that there are of a grid. */
+const startMilliseconds = 100;
+const shareMilliseconds = 2;
 /** Behind each buffer, so that who leaves one is not in another. */
 const gap = 256;
 
@@ -69,7 +76,13 @@ export class EmulatedDevice {
   /** By place. */
   private readonly buffers = new Map<number, Buffer>();
 
-  constructor() {
+  /** Threads that have been started, where a grid was large enough. */
+  private threads: Threads | undefined;
+  private readonly threadCount: number;
+
+  /** @param threads at most, with the one that launches. */
+  constructor(threads: number = availableParallelism()) {
+    this.threadCount = threads;
     // Lanes that take no part in an access find what they may use.
     this.setState(sink, sinkBytes, shadow.written);
   }
@@ -189,21 +202,63 @@ export class EmulatedDevice {
       copies: options.copies ?? 'late',
       mostInstructions: options.mostInstructions ?? mostInstructions,
     };
-    const region = this.heap.reserveAtEnd(regionAt(plan, 0).end, regionAlignment);
+    this.memory.bytes.set(parameters, parameterPlace);
+    this.setState(parameterPlace, needs.paramBytes, shadow.written);
     try {
-      const place = demand(region, 'the registers and shared memory of a block need room');
-      this.memory.bytes.set(parameters, parameterPlace);
-      this.setState(parameterPlace, needs.paramBytes, shadow.written);
-      const instructions = new GridRunner(plan, this.linker, regionAt(plan, place)).runAll();
-      return { instructions };
+      return { instructions: this.run(plan) };
     } finally {
       this.setState(parameterPlace, needs.paramBytes, shadow.none);
       this.heap.release(parameterPlace);
-      if (region !== undefined) {
+    }
+  }
+
+  /** Ends the threads that it has started; others can be started. */
+  stopThreads(): void {
+    this.threads?.stop();
+    this.threads = undefined;
+  }
+
+  /** All clusters of a grid. Gives how many instructions their threads ran. */
+  private run(plan: GridPlan): number {
+    const regions: number[] = [];
+    const reserveRegion = (): number => {
+      const place = this.heap.reserveAtEnd(regionAt(plan, 0).end, regionAlignment);
+      regions.push(demand(place, 'the registers and shared memory of a block need room'));
+      return regions.at(-1)!;
+    };
+    try {
+      const { words } = this.memory;
+      beginGrid(words);
+      const runner = new GridRunner(plan, this.linker, regionAt(plan, reserveRegion()));
+      const started = performance.now();
+      const shares = [runShare(runner, words, () => this.needsHelp(plan, performance.now() - started))];
+      const isLeft = shares[0]!.fault === undefined && Atomics.load(words, control.next) < clusterCount(plan);
+      if (isLeft) {
+        this.threads ??= new Threads(this.memory, this.threadCount - 1);
+        const others = Array.from({ length: this.threads.count }, reserveRegion);
+        this.threads.begin(plan, others);
+        shares.push(runShare(runner, words));
+        shares.push(...this.threads.end());
+      }
+      const faults = shares.flatMap(({ fault }) => (fault === undefined ? [] : [fault]));
+      const [first] = faults.sort((a, b) => a.number - b.number);
+      if (first !== undefined) throw first.error;
+      return shares.reduce((all, { instructions }) => all + instructions, 0);
+    } finally {
+      for (const region of regions) {
         clearRegion(plan, this.memory, regionAt(plan, region));
         this.heap.release(region);
       }
     }
+  }
+
+  /** Whether the clusters that are left take longer than telling other threads of them. */
+  private needsHelp(plan: GridPlan, milliseconds: number): boolean {
+    if (!canStartThreads || this.threadCount < 2) return false;
+    const done = Atomics.load(this.memory.words, control.next);
+    const left = clusterCount(plan) - done;
+    const cost = this.threads === undefined ? startMilliseconds : shareMilliseconds;
+    return left > 0 && done > 0 && (milliseconds / done) * left > cost;
   }
 }
 

@@ -21,6 +21,7 @@ export class EmulatorFault extends Error {
   readonly instruction: string | undefined;
   readonly place: Place | undefined;
   readonly source: SourcePlace | undefined;
+  readonly by: Instruction | undefined;
 
   constructor(kind: FaultKind, message: string, instruction: Instruction | undefined) {
     super(message);
@@ -29,5 +30,6 @@ export class EmulatorFault extends Error {
     this.instruction = instruction?.text;
     this.place = instruction?.place;
     this.source = instruction?.source;
+    this.by = instruction;
   }
 }

@@ -1,7 +1,6 @@
 /** Runs clusters of a grid, one after the other, on one thread. */
 import {
   type BlockRegion,
-  clusterCount,
   countOf,
   type Extent,
   type GridPlan,
@@ -18,7 +17,7 @@ import { type Counts, runCluster } from './schedule.ts';
 import { setSpecialRegisters } from './special-registers.ts';
 
 export class GridRunner {
-  private readonly plan: GridPlan;
+  readonly plan: GridPlan;
   private readonly memory: Memory;
   private readonly region: Region;
   private readonly machine: Machine;
@@ -47,12 +46,6 @@ export class GridRunner {
     machine.begin(blocks, number);
     runCluster(machine, blocks, counts);
     return counts.instructions;
-  }
-
-  runAll(): number {
-    let instructions = 0;
-    for (let number = 0; number < clusterCount(this.plan); number++) instructions += this.run(number);
-    return instructions;
   }
 
   /** A block as it is at its start: nobody has written anything. */

@@ -14,7 +14,21 @@ export const rankShift = 24;
 export const sink = 0;
 export const sinkBytes = 256;
 
-/** Of the memory of a device: the shadow of address a is at a + half. Pages that nobody uses are not there. */
+/** Words of the first bytes by which threads that share a grid know of each other. */
+export const control = {
+  /** The next cluster that nobody has, and the lowest that ended with a fault. */
+  next: 32,
+  fault: 33,
+  /** Held while memory is changed by an atomic instruction. */
+  lock: 34,
+  /** The last grid, the one that threads may still begin with, and how many are at it. */
+  job: 35,
+  open: 36,
+  inside: 37,
+} as const;
+export const noFault = 0x7fffffff;
+
+/** Of the memory of a device: the shadow of address a is at a + half. Pages are there when they are used. */
 export const half = 2 ** 31;
 
 /**

@@ -1,4 +1,4 @@
-/** The code of a kernel over the memory of a device: what it calls of the host, and what the host calls of it. */
+/** The code of a kernel over the memory of a device: what it calls of the host, and what is called of it. */
 import type { Kernel } from './kernel.ts';
 import { stepName } from './kernel.ts';
 import { faultKinds } from './lane-writer.ts';

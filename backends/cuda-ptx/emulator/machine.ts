@@ -6,7 +6,7 @@ import { EmulatorFault, type FaultKind } from './fault.ts';
 import type { Buffer, CopyTiming, GridPlan, Region } from './grid-plan.ts';
 import type { Kernel } from './kernel.ts';
 import { windowOf } from './lane-memory.ts';
-import { half, header, rankShift, shadow, type Window, windows } from './layout.ts';
+import { control, half, header, rankShift, shadow, type Window, windows } from './layout.ts';
 import type { LinkedSteps, Linker } from './link.ts';
 import type { Mbarrier } from './mbarriers.ts';
 import type { Memory } from './memory.ts';
@@ -123,6 +123,8 @@ export class Machine {
   blocks: readonly Block[] = [];
   readonly mbarriers = new Map<number, Mbarrier>();
   readonly cluster = { arrived: 0, phase: 0 };
+  /** Of the cluster that runs. */
+  private number = 0;
   private inFlight: Started[] = [];
   private random = 1;
 
@@ -138,9 +140,10 @@ export class Machine {
     this.tables = new Tables(linker.memory, region.tables);
   }
 
-  /** Of a cluster, before its first instruction; random times depend on which it is, not on which ran before. */
+  /** Of a cluster, before its first instruction; random times depend on its number alone. */
   begin(blocks: readonly Block[], number: number): void {
     this.blocks = blocks;
+    this.number = number;
     this.warps.clear();
     for (const warp of blocks.flatMap(({ warps }) => warps)) this.warps.set(warp.base, warp);
     this.mbarriers.clear();
@@ -156,6 +159,22 @@ export class Machine {
     this.random ^= this.random >>> 17;
     this.random ^= this.random << 5;
     return (this.random & 3) === 0;
+  }
+
+  /** Whether an earlier cluster ended with a fault, so that nobody asks for this one any more. */
+  isAbandoned(): boolean {
+    return Atomics.load(this.memory.words, control.fault) < this.number;
+  }
+
+  /** What several threads may do with the same bytes, one after the other. */
+  alone(work: () => void): void {
+    const { words } = this.memory;
+    while (Atomics.compareExchange(words, control.lock, 0, 1) !== 0);
+    try {
+      work();
+    } finally {
+      Atomics.store(words, control.lock, 0);
+    }
   }
 
   // ── what happens by itself ───────────────────────────────────────────────────────────────────────────────
@@ -369,6 +388,17 @@ export class Machine {
     return this.locateAt(warp, lane, upper, lower, windowOf(space), access, instruction);
   }
 
+  /** Whether two lanes name the same. */
+  isSameAddress(warp: Warp, operand: Operand, lane: number, other: number): boolean {
+    if (operand.kind !== 'address' || operand.base?.kind !== 'register') return true;
+    const at = this.slot(warp, operand.base);
+    const { words } = this.memory;
+    return ptxTypes[operand.base.type].bits === 64
+      ? words[at + 2 * lane] === words[at + 2 * other] &&
+          words[at + 2 * lane + 1] === words[at + 2 * other + 1]
+      : words[at + lane] === words[at + other];
+  }
+
   private locateAt(
     warp: Warp,
     lane: number,
@@ -561,20 +591,18 @@ export class Machine {
     }
   }
 
+  /** The same of pieces of 16 bytes. */
+  checkPieces(warp: Warp, lane: number, places: Int32Array, instruction: Instruction): void {
+    if (!this.checksMemory) return;
+    this.overPieces(places, (table, count, first) => {
+      const bad = this.unit.firstUnwritten(table, 0, count, -1);
+      if (bad >= 0) this.checkProxy(warp, lane, places[first + bad]!, pieceBytes, instruction);
+    });
+  }
+
   /** What the warp wrote to its block's shared memory is visible from now on. */
   fenceProxy(warp: Warp): void {
-    const { shadowWords } = this.memory;
-    const { sharedBytes } = this.plan;
-    const first = warp.block.sharedBase >>> 2;
-    const records = this.memory.view.getInt32(warp.base + header.records, true) >>> 2;
-    const mark = shadow.unfenced * 0x01010101;
-    for (let word = 0; word < sharedBytes / 4; word++) {
-      const state = shadowWords[first + word]!;
-      if ((state & mark) === 0) continue;
-      const writer = this.memory.words[records + word]!;
-      // Without a record of who wrote it, it may have been this warp.
-      if (!this.checksRaces || writer === warp.number) shadowWords[first + word] = state & ~mark;
-    }
+    this.unit.fence(warp.base, this.checksRaces ? 1 : 0);
   }
 
   // ── clocks ───────────────────────────────────────────────────────────────────────────────────────────────

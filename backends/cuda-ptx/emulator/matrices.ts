@@ -350,7 +350,7 @@ function isPlainRegister(operand: Operand): boolean {
   return operand.kind === 'register' && ptxTypes[operand.register.type].bits <= 32;
 }
 
-/** Four lanes together have 16 bytes of a row along k: of rows 0 … 7 in one register, of the others in the next. */
+/** Four lanes have 16 bytes of a row along k: of rows 0 … 7 in one register, of the others in the next. */
 export function leftPieces(slots: readonly number[]): readonly number[] {
   return Array.from({ length: 16 }, (_, row) =>
     Array.from(

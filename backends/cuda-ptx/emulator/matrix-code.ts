@@ -18,7 +18,7 @@ export function isFactorType(type: PtxType): type is FactorType {
 
 /** Of a decoded right factor: this many columns lie together, as a lane's neighbours in the sum lie. */
 const tileColumns = 8;
-/** Columns in pairs, as the registers of sums have them: of even ones and of odd ones in one register each. */
+/** Columns in pairs, as registers of sums have them: the even ones in one, the odd ones in the next. */
 const columnPairs = [
   [0, 2],
   [4, 6],

@@ -172,19 +172,28 @@ function isOver(
 function testPhase(waits: boolean): Operation {
   return (machine, warp, lanes, instruction) => {
     const [result, place] = instruction.operands as [Operand, Operand];
-    const found = new Map<number, Mbarrier>();
+    const found: Mbarrier[] = [];
     let areOver = true;
     eachLane(lanes, (lane) => {
-      const { barrier } = barrierAt(machine, warp, lane, place, instruction);
-      found.set(lane, barrier);
+      const first = firstLane(lanes);
+      // Mostly all lanes wait for the same.
+      const barrier =
+        lane !== first && machine.isSameAddress(warp, place, first, lane)
+          ? found[first]!
+          : barrierAt(machine, warp, lane, place, instruction).barrier;
+      found[lane] = barrier;
       if (!isOver(machine, warp, lane, barrier, instruction)) areOver = false;
     });
     if (waits && !areOver) return 'wait';
-    for (const [lane, barrier] of found) {
+    const heard = new Set<Mbarrier>();
+    eachLane(lanes, (lane) => {
+      const barrier = found[lane]!;
       const over = isOver(machine, warp, lane, barrier, instruction);
       machine.setPredicate(warp, result, lane, over);
-      if (over) machine.hear(warp, barrier.known);
-    }
+      if (!over || heard.has(barrier)) return;
+      heard.add(barrier);
+      machine.hear(warp, barrier.known);
+    });
     return 'next';
   };
 }

@@ -1,6 +1,6 @@
 /**
- * What is done with many pieces of 16 bytes, wherever they are: a table has the place of each, from a base on.
- * Rows of matrices are such pieces, and what the unit beside copies.
+ * What is done with many pieces of 16 bytes, wherever they are: a table has the place of each, from a base
+ * on. Rows of matrices are such pieces, and what the unit beside copies.
  */
 import type { Expression, FunctionCode } from '../../wasm/code.ts';
 import { CodeBuilder, load, wordAt } from './code-builder.ts';
@@ -38,28 +38,6 @@ function setStates(): FunctionCode {
   return code.function('setStates');
 }
 
-/** From the places of one table to those of another. */
-function copyPieces(): FunctionCode {
-  const [code, [from, fromBase, to, toBase, count]] = withParameters(5);
-  code.loop(i32(0), count!, 1, (at) => {
-    const source = run('i32.add', fromBase!, wordAt(from!, at));
-    code.store('v128.store', run('i32.add', toBase!, wordAt(to!, at)), load('v128.load', source));
-  });
-  return code.function('copyPieces');
-}
-
-/** Notes an access of each piece: by the lane of that number and those after it, or by the one lane. */
-function notePieces(name: string, single: string): FunctionCode {
-  const [code, [warp, lane, step, table, base, count, instruction]] = withParameters(7);
-  const lanes = code.changing(lane!);
-  code.loop(i32(0), count!, 1, (at) => {
-    const place = run('i32.add', base!, wordAt(table!, at));
-    code.run(single, warp!, run('i32x4.splat', lanes.value), place, instruction!);
-    lanes.set(run('i32.add', lanes.value, step!));
-  });
-  return code.function(name);
-}
-
 /** A number that is another one when any of these pieces of shared memory was written since. */
 function writesOf(): FunctionCode {
   const [code, [warp, table, base, count]] = withParameters(4);
@@ -89,13 +67,29 @@ function writesOf(): FunctionCode {
   );
 }
 
+/**
+ * What a warp wrote to shared memory is visible to the unit beside from now on: `fence(warp, knowsWriters)`.
+ * Without records of who wrote a word, it may have been this warp.
+ */
+function fence(): FunctionCode {
+  const [code, [warp, knowsWriters]] = withParameters(2);
+  const shared = code.hold(load('i32.load', warp!, header.sharedBase));
+  const writers = code.hold(load('i32.load', warp!, header.records));
+  const number = code.hold(run('i32x4.splat', load('i32.load', warp!, header.warpNumber)));
+  const others = code.hold(run('i32x4.splat', run('i32.sub', i32(0), knowsWriters!)));
+  const mark = words(shadow.unfenced * 0x01010101);
+  code.loop(i32(0), load('i32.load', warp!, header.sharedBytes), pieceBytes, (at) => {
+    const place = code.hold(run('i32.add', shared, at));
+    const marked = code.hold(run('v128.and', load('v128.load', place, half), mark));
+    code.when(run('v128.any_true', marked), () => {
+      const isOther = run('i32x4.ne', load('v128.load', run('i32.add', writers, at)), number);
+      const cleared = run('v128.andnot', marked, run('v128.and', isOther, others));
+      code.store('v128.store', place, run('v128.xor', load('v128.load', place, half), cleared), half);
+    });
+  });
+  return code.function('fence');
+}
+
 export function pieceFunctions(): readonly FunctionCode[] {
-  return [
-    firstUnwritten(),
-    setStates(),
-    copyPieces(),
-    notePieces('noteReads', 'noteReadFour'),
-    notePieces('noteWrites', 'noteWriteFour'),
-    writesOf(),
-  ];
+  return [firstUnwritten(), setStates(), writesOf(), fence()];
 }

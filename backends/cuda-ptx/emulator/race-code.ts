@@ -5,9 +5,9 @@
  *
  * Each warp has a row of clocks: what it has heard of each other's. Of each word there are 32-bit records,
  * `clock << 10 | bytes << 6 | lane`: the last write, and the last read of each warp. Lanes that use the same
- * bytes of a word are `several`; who uses others is `mixed` with them, of which within the warp a race is told
- * only where one uses all of them. Records of one kind lie together, so that four words that follow each other
- * are looked at at once.
+ * bytes of a word are `several`; who uses others is `mixed` with them, of which within the warp a race is
+ * told only where one uses all of them. Records of one kind lie together, so that four words that follow each
+ * other are looked at at once.
  */
 import type { Expression, FunctionCode } from '../../wasm/code.ts';
 import { allOf, CodeBuilder, load, wordAt } from './code-builder.ts';
@@ -19,7 +19,7 @@ export const clockRowBytes = 4 * 32;
 const severalLanes = 32;
 const mixedLanes = 33;
 
-/** With a word for every word of shared memory: of the writers, of their writes, and of the reads of each warp. */
+/** With a word for every word of shared memory: writers, their writes, and the reads of each warp. */
 const rows = { writer: 0, write: 1, reads: 2 } as const;
 
 export function recordRowBytes(sharedBytes: number): number {
@@ -36,6 +36,7 @@ const laneIn = (found: Expression): Expression => run('i32.and', found, i32(63))
 
 /** What every check knows of its warp. */
 interface Own {
+  readonly shared: Expression;
   readonly number: Expression;
   readonly clocks: Expression;
   readonly clock: Expression;
@@ -55,6 +56,7 @@ function ownOf(code: CodeBuilder, warp: Expression): Own {
   const firstReads = code.hold(run('i32.add', writes, rowBytes));
   return {
     ...{ number, clocks, rowBytes, writers, writes, firstReads },
+    shared: code.hold(load('i32.load', warp, header.sharedBase)),
     clock: code.hold(wordAt(clocks, number)),
     ownReads: code.hold(run('i32.add', firstReads, run('i32.mul', rowBytes, number))),
   };
@@ -115,7 +117,7 @@ function note(name: string, isWrite: boolean): FunctionCode {
   const ones = run('i32.sub', run('i32.shl', i32(1), bytes), i32(1));
   const ofWord = run('i32.shl', ones, run('i32.and', address, i32(3)));
   const used = code.hold(run('select', i32(15), ofWord, run('i32.ge_u', bytes, i32(4))));
-  const offset = code.hold(run('i32.sub', address, load('i32.load', warp, header.sharedBase)));
+  const offset = code.hold(run('i32.sub', address, own.shared));
   const first = run('i32.and', offset, i32(-4));
   code.loop(first, run('i32.add', offset, bytes), 4, (at) => {
     const use: Use = { warp, lane, address, used, instruction };
@@ -143,20 +145,25 @@ const vectorClockOf = (found: Expression): Expression => run('i32x4.shr_u', foun
 const splat = (value: Expression): Expression => run('i32x4.splat', value);
 const isEqual = (a: Expression, b: Expression): Expression => run('i32x4.eq', a, b);
 
+interface FourUses {
+  readonly warp: Expression;
+  readonly lanes: Expression;
+  readonly address: Expression;
+  readonly instruction: Expression;
+}
+
 /**
- * Of whole words that follow each other, each of its lane: the same. Where they are not all alike, or one seems
- * to be in a race, they are looked at one by one.
+ * Of whole words that follow each other, each of its lane: the same. Where they are not all alike, or one
+ * seems to be in a race, they are looked at one by one.
  */
-function noteFour(name: string, single: string, isWrite: boolean): FunctionCode {
-  const code = new CodeBuilder(['i32', 'v128', 'i32', 'i32']);
-  const [warp, lanes, address, instruction] = [0, 1, 2, 3].map((at) => code.parameter(at)) as [
-    Expression,
-    Expression,
-    Expression,
-    Expression,
-  ];
-  const own = ownOf(code, warp);
-  const at = code.hold(run('i32.sub', address, load('i32.load', warp, header.sharedBase)));
+function noteFourAt(
+  code: CodeBuilder,
+  own: Own,
+  { warp, lanes, address, instruction }: FourUses,
+  isWrite: boolean,
+): void {
+  const single = isWrite ? 'noteWrite' : 'noteRead';
+  const at = code.hold(run('i32.sub', address, own.shared));
   const clock = code.hold(splat(own.clock));
   const laneBits = words(63);
   /** Where records are of the own warp with its clock, and not of the same lanes. */
@@ -219,6 +226,37 @@ function noteFour(name: string, single: string, isWrite: boolean): FunctionCode 
       code.store('v128.store', read, joined(code.hold(load('v128.load', read))));
     }
   });
+}
+
+function noteFour(name: string, isWrite: boolean): FunctionCode {
+  const code = new CodeBuilder(['i32', 'v128', 'i32', 'i32']);
+  const [warp, lanes, address, instruction] = [0, 1, 2, 3].map((at) => code.parameter(at)) as [
+    Expression,
+    Expression,
+    Expression,
+    Expression,
+  ];
+  noteFourAt(code, ownOf(code, warp), { warp, lanes, address, instruction }, isWrite);
+  return code.function(name);
+}
+
+/**
+ * Of each of the pieces of 16 bytes in a table, by the lane of that number and those after it, or by the one
+ * lane: `(warp, lane, step, table, base, count, instruction)`.
+ */
+function notePieces(name: string, isWrite: boolean): FunctionCode {
+  const code = new CodeBuilder(Array.from({ length: 7 }, () => 'i32' as const));
+  const [warp, lane, step, table, base, count, instruction] = [0, 1, 2, 3, 4, 5, 6].map((at) =>
+    code.parameter(at),
+  ) as [Expression, Expression, Expression, Expression, Expression, Expression, Expression];
+  const own = ownOf(code, warp);
+  const current = code.changing(lane);
+  code.loop(i32(0), count, 1, (at) => {
+    const address = code.hold(run('i32.add', base, wordAt(table, at)));
+    const lanes = code.hold(splat(current.value));
+    noteFourAt(code, own, { warp, lanes, address, instruction }, isWrite);
+    current.set(run('i32.add', current.value, step));
+  });
   return code.function(name);
 }
 
@@ -226,7 +264,9 @@ export function raceFunctions(): readonly FunctionCode[] {
   return [
     note('noteRead', false),
     note('noteWrite', true),
-    noteFour('noteReadFour', 'noteRead', false),
-    noteFour('noteWriteFour', 'noteWrite', true),
+    noteFour('noteReadFour', false),
+    noteFour('noteWriteFour', true),
+    notePieces('noteReads', false),
+    notePieces('noteWrites', true),
   ];
 }

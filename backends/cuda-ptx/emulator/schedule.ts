@@ -38,6 +38,7 @@ export function runCluster(machine: Machine, blocks: readonly Block[], counts: C
       } else anyLeft = true;
     }
     if (!anyLeft) break;
+    if (machine.isAbandoned()) return;
     if (!anyMoved && !machine.letSomethingHappen()) throw stuck(machine, blocks);
     if (counts.instructions > counts.most)
       throw new EmulatorFault(

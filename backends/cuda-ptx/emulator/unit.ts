@@ -16,11 +16,11 @@ export interface Unit {
   readonly noteWrite: Run;
   readonly firstUnwritten: Compute;
   readonly setStates: Run;
-  readonly copyPieces: Run;
   readonly noteReads: Run;
   readonly noteWrites: Run;
   readonly writesOf: Compute;
   readonly negate: Run;
+  readonly fence: Run;
   readonly decodeRows: ByType;
   readonly decodeTurned: ByType<'f16' | 'bf16'>;
   readonly multiply: ByType;
@@ -53,7 +53,7 @@ export function createUnit(memory: WebAssembly.Memory, onRace: Run): Unit {
     ...{ noteRead: find('noteRead'), noteWrite: find('noteWrite') },
     ...{ noteReads: find('noteReads'), noteWrites: find('noteWrites'), writesOf: find('writesOf') },
     ...{ firstUnwritten: find('firstUnwritten'), setStates: find('setStates') },
-    ...{ copyPieces: find('copyPieces'), negate: find('negate') },
+    ...{ negate: find('negate'), fence: find('fence') },
     decodeRows: byType('decodeRows', factorTypes),
     decodeTurned: byType('decodeTurned', halves),
     multiply: byType('multiply', factorTypes),
