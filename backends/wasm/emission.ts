@@ -76,6 +76,9 @@ export function sharers(emission: Emission, over: Spread): number {
       return rows * columns;
     case 'lanes':
       throw refuse(emission, 'deals a tile out over lanes');
+    case 'unitRows':
+    case 'unitColumns':
+      throw refuse(emission, 'deals a tile out over matrix units');
   }
 }
 

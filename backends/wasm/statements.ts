@@ -4,7 +4,7 @@ import { bumpVersions, updatedTiles } from '../../compiler/tiles/changes.ts';
 import { createDomain, type Domain } from '../../compiler/tiles/lanes.ts';
 import type { TileStatement, TileStatementKind } from '../../compiler/tiles/tile-program.ts';
 import type { Point as PointOf } from '../writing/point.ts';
-import type { Emission } from './emission.ts';
+import { type Emission, refuse } from './emission.ts';
 import { emit, emitFull, linear, placesOf } from './expressions.ts';
 import { sumOf } from './linear.ts';
 import { storeFour, storeOne } from './memory.ts';
@@ -43,6 +43,9 @@ const rules: Rules = {
   multiplyAccumulate: emitMultiplyAccumulate,
   reduce: emitReduce,
   loop: emitLoop,
+  pipeline: (emission) => {
+    throw refuse(emission, 'brings tiles ahead');
+  },
   when: (emission, { condition, body }) => {
     emission.writer.if(emit(emission, condition, uniformPoint()), () => emitStatements(emission, body));
     bumpVersions(emission, body);

@@ -2,6 +2,7 @@
 
 import { updatedTiles } from '../../compiler/tiles/changes.ts';
 import { type Domain, widthOf } from '../../compiler/tiles/lanes.ts';
+import { isOverUnits } from '../../compiler/tiles/tile-builder.ts';
 import type { TileExpression } from '../../compiler/tiles/tile-expression.ts';
 import type { Tile, TileAxis } from '../../compiler/tiles/tile-program.ts';
 import { linearConstant, plus, times } from '../writing/linear.ts';
@@ -41,7 +42,7 @@ export function registerPoints(emission: Emission, domain: Domain): PointOf<Valu
 
 /** Where along its axis the invocation's element number `at` is. */
 function coordinateOf(emission: Emission, axis: TileAxis, at: number): Linear {
-  if (axis.over === 'whole' || axis.over === 'lanes') return linearConstant(at);
+  if (axis.over === 'whole' || axis.over === 'lanes' || isOverUnits(axis.over)) return linearConstant(at);
   const count = sharers(emission, axis.over);
   const place = Math.floor(at / axis.block) * axis.block * count + (at % axis.block);
   return plus(times(emission.places[axis.over], axis.block), linearConstant(place));

@@ -1,6 +1,6 @@
 /** What is known while one kernel is written. */
 import type { Arithmetic, Tensor, TensorId } from '../../compiler/graph/graph.ts';
-import type { Spread, ThreadShape, Tile, TileAxis } from '../../compiler/tiles/tile-program.ts';
+import type { Spread, ThreadShape, Tile, TileAxis, UnitSpread } from '../../compiler/tiles/tile-program.ts';
 import type { Sharing } from '../writing/barriers.ts';
 import { type HelperName, type HelperUse, helperCall } from './helpers.ts';
 import type { View } from './storage.ts';
@@ -74,6 +74,9 @@ export function sharers(over: Spread, threads: ThreadShape, subgroupSize: number
       if (subgroupSize === undefined)
         throw new Error('a tile over lanes on a device without fixed subgroups');
       return subgroupSize;
+    case 'unitRows':
+    case 'unitColumns':
+      throw new Error('a tile over matrix units, which WGSL has none of');
   }
 }
 
@@ -81,14 +84,16 @@ export function fragmentExtent(emission: Emission, axis: TileAxis): number {
   return axis.extent / sharers(axis.over, emission.program.threads, emission.subgroupSize);
 }
 
-const indexNames: { readonly [S in Exclude<Spread, 'whole'>]: string } = {
+export type Dealt = Exclude<Spread, 'whole' | UnitSpread>;
+
+const indexNames: { readonly [S in Dealt]: string } = {
   rows: 'row',
   columns: 'column',
   threads: 'thread',
   lanes: 'lane',
 };
 
-export function invocationIndex(emission: Emission, over: Exclude<Spread, 'whole'>): Value {
+export function invocationIndex(emission: Emission, over: Dealt): Value {
   if (over === 'lanes') emission.usesSubgroups = true;
   return named(indexNames[over]);
 }

@@ -4,6 +4,7 @@
  */
 import type { Arithmetic, Combiner } from '../../compiler/graph/graph.ts';
 import { widthOf } from '../../compiler/tiles/lanes.ts';
+import { isOverUnits } from '../../compiler/tiles/tile-builder.ts';
 import type { Tile, TileStatement } from '../../compiler/tiles/tile-program.ts';
 import { barrier } from '../writing/barriers.ts';
 import { type Entry, inTree, merges, placesIn } from '../writing/reduction.ts';
@@ -28,7 +29,7 @@ export function emitReduce(emission: Emission, statement: TileStatement & { read
   const builtin = isOneSubgroup(emission, count) ? subgroupBuiltins[statement.combiner] : undefined;
   const results = placesIn(source.fragment.slice(0, -1)).map((indices) => {
     const local = reduceLocally(emission, states, indices, merge);
-    if (over === 'whole' || count === 1) return local;
+    if (over === 'whole' || isOverUnits(over) || count === 1) return local;
     return builtin === undefined
       ? reduceAcross(emission, local, over, merge)
       : [reduceSubgroup(emission, builtin, local[0]!)];

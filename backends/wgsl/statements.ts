@@ -35,6 +35,9 @@ const rules: Rules = {
   multiplyAccumulate: emitMultiplyAccumulate,
   reduce: emitReduce,
   loop: emitLoop,
+  pipeline: ({ program }) => {
+    throw new Error(`${program.name} brings tiles ahead, which kernels in WGSL are not scheduled with`);
+  },
   when: emitWhen,
   store: emitStore,
 };

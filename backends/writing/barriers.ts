@@ -2,7 +2,7 @@
  * Where barriers go: before a read of a shared tile that was written since the last one, and before a write
  * of one that was read (or written by another mapping of invocations to elements).
  */
-import { allStatements, expressionsOf } from '../../compiler/tiles/tile-builder.ts';
+import { allStatements, expressionsOf, tilesOf } from '../../compiler/tiles/tile-builder.ts';
 import { operandsOf, type TileExpression } from '../../compiler/tiles/tile-expression.ts';
 import type { TileProgram, TileStatement } from '../../compiler/tiles/tile-program.ts';
 
@@ -12,6 +12,8 @@ export interface Sharing {
   readonly barriers: BarrierState;
   /** Writes a barrier. */
   readonly synchronize: () => void;
+  /** Other tiles that lie where a shared tile does, at other times. */
+  readonly inPlaceOf?: (tile: string) => readonly string[];
 }
 
 /** Which shared tiles were read or written since the last barrier. */
@@ -40,18 +42,24 @@ function sharedTiles(sharing: Sharing): ReadonlySet<string> {
   const found =
     known.get(sharing.program) ??
     new Set(
-      allStatements(sharing.program.body).flatMap((statement) =>
-        statement.kind === 'define' && statement.tile.space === 'shared' ? [statement.tile.name] : [],
-      ),
+      allStatements(sharing.program.body)
+        .flatMap(tilesOf)
+        .flatMap(({ space, name }) => (space === 'shared' ? [name] : [])),
     );
   known.set(sharing.program, found);
   return found;
 }
 
-function sharedWrite(sharing: Sharing, statement: TileStatement): string | undefined {
-  if (statement.kind === 'define' && statement.tile.space === 'shared') return statement.tile.name;
-  if (statement.kind === 'update' && sharedTiles(sharing).has(statement.tile)) return statement.tile;
-  return undefined;
+function readsOf(sharing: Sharing, statement: TileStatement): ReadonlySet<string> {
+  const found = sharedReads(sharing, expressionsOf(statement));
+  if (statement.kind === 'multiplyAccumulate')
+    for (const name of [statement.left, statement.right]) if (sharedTiles(sharing).has(name)) found.add(name);
+  return found;
+}
+
+function writesOf(sharing: Sharing, statement: TileStatement): readonly string[] {
+  const names = statement.kind === 'update' ? [statement.tile] : tilesOf(statement).map(({ name }) => name);
+  return names.filter((name) => sharedTiles(sharing).has(name));
 }
 
 /**
@@ -59,12 +67,12 @@ function sharedWrite(sharing: Sharing, statement: TileStatement): string | undef
  * done.
  */
 export function prepareShared(sharing: Sharing, statement: TileStatement): void {
-  const reads = sharedReads(sharing, expressionsOf(statement));
-  const write = sharedWrite(sharing, statement);
-  const { barriers } = sharing;
+  const reads = readsOf(sharing, statement);
+  const { barriers, inPlaceOf = () => [] } = sharing;
+  const written = writesOf(sharing, statement).flatMap((name) => [name, ...inPlaceOf(name)]);
   const isNeeded =
     [...reads].some((name) => barriers.written.has(name)) ||
-    (write !== undefined && (barriers.read.has(write) || barriers.written.has(write)));
+    written.some((name) => barriers.read.has(name) || barriers.written.has(name));
   if (isNeeded) barrier(sharing);
   for (const name of reads) barriers.read.add(name);
 }
@@ -84,12 +92,11 @@ export function enterLoop(sharing: Sharing, body: readonly TileStatement[]): voi
   const written = new Set<string>();
   const [reads, readFirst] = [new Set<string>(), new Set<string>()];
   for (const statement of allStatements(body)) {
-    for (const name of sharedReads(sharing, expressionsOf(statement))) {
+    for (const name of readsOf(sharing, statement)) {
       if (!written.has(name)) readFirst.add(name);
       reads.add(name);
     }
-    const write = sharedWrite(sharing, statement);
-    if (write !== undefined) written.add(write);
+    for (const name of writesOf(sharing, statement)) written.add(name);
   }
   if ([...readFirst].some((name) => barriers.written.has(name) && !written.has(name))) barrier(sharing);
   for (const name of reads) barriers.read.add(name);

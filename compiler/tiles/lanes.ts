@@ -3,32 +3,42 @@
  * decides whether four loads are one.
  */
 import { greatestCommonDivisor } from '../../dsl/types/size.ts';
+import { isOverUnits } from './tile-builder.ts';
 import { constantValue, operandsOf, type TileExpression } from './tile-expression.ts';
 import type { TileAxis } from './tile-program.ts';
 
-/** Vectors run along the last axis where its blocks are of four. */
+/** Vectors run along the last axis where its blocks are of four; over matrix units no four are neighbours. */
 export function widthOf(axes: readonly TileAxis[]): 1 | 4 {
   const last = axes.at(-1);
-  return last !== undefined && last.block % 4 === 0 ? 4 : 1;
+  return last !== undefined && !isOverUnits(last.over) && last.block % 4 === 0 ? 4 : 1;
 }
 
-/** The elements that a statement computes: analysed once for all registers. */
-export interface Domain {
+/** Elements along the last axis that are taken together: analysed once for all of a tile. */
+export interface Neighbours {
   readonly axes: readonly TileAxis[];
-  readonly width: 1 | 4;
+  readonly width: number;
   readonly strides: Map<TileExpression, number | undefined>;
   readonly divisors: Map<TileExpression, number>;
+}
+
+/** The elements that a statement computes, four at a time where they are vectors. */
+export interface Domain extends Neighbours {
+  readonly width: 1 | 4;
 }
 
 export function createDomain(axes: readonly TileAxis[], width = widthOf(axes)): Domain {
   return { axes, width, strides: new Map(), divisors: new Map() };
 }
 
+export function neighbours(axes: readonly TileAxis[], width: number): Neighbours {
+  return { axes, width, strides: new Map(), divisors: new Map() };
+}
+
 /**
- * The constant by which an expression grows from each of the four neighbours to the next (0: it is the same
- * for all, whatever its type); undefined where it is irregular.
+ * The constant by which an expression grows from each of the neighbours to the next (0: it is the same for
+ * all, whatever its type); undefined where it is irregular.
  */
-export function laneStride(expression: TileExpression, domain: Domain): number | undefined {
+export function laneStride(expression: TileExpression, domain: Neighbours): number | undefined {
   if (domain.width === 1) return 0;
   if (domain.strides.has(expression)) return domain.strides.get(expression);
   const found = findStride(expression, domain);
@@ -36,7 +46,7 @@ export function laneStride(expression: TileExpression, domain: Domain): number |
   return found;
 }
 
-function findStride(expression: TileExpression, domain: Domain): number | undefined {
+function findStride(expression: TileExpression, domain: Neighbours): number | undefined {
   if (expression.op === 'coordinate') return expression.axis === domain.axes.length - 1 ? 1 : 0;
   const operands = operandsOf(expression);
   const strides = operands.map((operand) => laneStride(operand, domain));
@@ -70,22 +80,22 @@ function scaled(stride: number, factor: number | undefined): number | undefined 
 }
 
 /**
- * Whether `x`, growing by `stride`, stays between two multiples of `divisor` along the four, the lower one
+ * Whether `x`, growing by `stride`, stays between two multiples of `divisor` along them, the lower one
  * included: what a quotient or remainder of a positive divisor needs.
  */
 function staysInBlock(
   x: TileExpression,
   stride: number,
   divisor: number | undefined,
-  domain: Domain,
+  domain: Neighbours,
 ): boolean {
   if (divisor === undefined || divisor < 0 || stride < 0) return false;
   const step = greatestCommonDivisor(divisorOf(x, domain), divisor);
-  return step === 0 || 3 * stride < step;
+  return step === 0 || (domain.width - 1) * stride < step;
 }
 
-/** A number that divides the expression for the first of four neighbours; 0 for zero itself. */
-export function divisorOf(expression: TileExpression, domain: Domain): number {
+/** A number that divides the expression for the first of the neighbours; 0 for zero itself. */
+export function divisorOf(expression: TileExpression, domain: Neighbours): number {
   const known = domain.divisors.get(expression);
   if (known !== undefined) return known;
   const found = Math.abs(findDivisor(expression, domain));
@@ -93,7 +103,7 @@ export function divisorOf(expression: TileExpression, domain: Domain): number {
   return found;
 }
 
-function findDivisor(expression: TileExpression, domain: Domain): number {
+function findDivisor(expression: TileExpression, domain: Neighbours): number {
   switch (expression.op) {
     case 'constant':
       return Number.isInteger(expression.value) ? expression.value : 1;

@@ -65,6 +65,17 @@ export function mapStatement(
       const { variable, from, to, body } = statement;
       return { ...statement, variable: name(variable), from: map(from), to: map(to), body: inside(body) };
     }
+    case 'pipeline': {
+      const { variable, from, to, feeds, body } = statement;
+      const fed = feeds.map(({ tile, value }) => ({
+        tile: { ...tile, name: name(tile.name) },
+        value: map(value),
+      }));
+      return {
+        ...{ ...statement, variable: name(variable), from: map(from), to: map(to) },
+        ...{ feeds: fed, body: inside(body) },
+      };
+    }
     case 'when':
       return { ...statement, condition: map(statement.condition), body: inside(statement.body) };
     case 'store': {

@@ -28,15 +28,24 @@ type Printers = {
 const printers: Printers = {
   define: ({ tile, value }, indent) => [`${indent}${printTile(tile)} = ${printExpression(value)}`],
   update: ({ tile, value }, indent) => [`${indent}${tile} := ${printExpression(value)}`],
-  multiplyAccumulate: ({ into, left, right, rightOrder }, indent) => [
-    `${indent}${into}[m, n] += ${left}[m, k] · ${right}[${rightOrder === 'kn' ? 'k, n' : 'n, k'}]`,
-  ],
+  multiplyAccumulate: ({ into, left, right, leftOrder, rightOrder }, indent) => {
+    const [a, b] = [leftOrder === 'mk' ? 'm, k' : 'k, m', rightOrder === 'kn' ? 'k, n' : 'n, k'];
+    return [`${indent}${into}[m, n] += ${left}[${a}] · ${right}[${b}]`];
+  },
   reduce: ({ combiner, from, into }, indent) => [
     `${indent}${into.join(', ')} = ${combiner} of ${from.join(', ')} along the last axis`,
   ],
   loop: ({ variable, from, to, step, body }, indent) => {
     const bounds = `${printExpression(from)} … ${printExpression(to)} by ${step}`;
     return [`${indent}for ${variable} in ${bounds}`, ...printBody(body, indent)];
+  },
+  pipeline: ({ variable, from, to, step, stages, feeds, body }, indent) => {
+    const bounds = `${printExpression(from)} … ${printExpression(to)} by ${step}`;
+    return [
+      `${indent}for ${variable} in ${bounds}, in ${stages} stages`,
+      ...feeds.map(({ tile, value }) => `${indent}  bring ${printTile(tile)} = ${printExpression(value)}`),
+      ...printBody(body, indent),
+    ];
   },
   when: ({ condition, body }, indent) => [
     `${indent}when ${printExpression(condition)}`,
@@ -61,8 +70,10 @@ function printBody(body: readonly TileStatement[], indent: string): readonly str
   return body.flatMap((statement) => printStatement(statement, `${indent}  `));
 }
 
-function printTile({ name, dtype, space, axes }: Tile): string {
-  return `${space} ${name}: ${dtype}${printAxes(axes)}`;
+function printTile({ name, dtype, space, axes, packed }: Tile): string {
+  return packed === undefined
+    ? `${space} ${name}: ${dtype}${printAxes(axes)}`
+    : `packed ${name}: ${packed}${printAxes(axes)}`;
 }
 
 /** `[64 rows×4, 16]`: 64 in blocks of 4 over thread rows, and 16 whole. */

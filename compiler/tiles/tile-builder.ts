@@ -6,6 +6,8 @@ import type { Arithmetic, Combiner, LoopId, Tensor, TensorId } from '../graph/gr
 import type { Choice } from './choices/choice.ts';
 import { type Interval, operandsOf, type TileExpression } from './tile-expression.ts';
 import type {
+  Feed,
+  Packed,
   Spread,
   ThreadShape,
   Tile,
@@ -13,10 +15,15 @@ import type {
   TileBuffer,
   TileProgram,
   TileStatement,
+  UnitSpread,
 } from './tile-program.ts';
 
 export function spread(extent: number, over: Spread, block = 1): TileAxis {
   return { extent, over, block };
+}
+
+export function isOverUnits(over: Spread): over is UnitSpread {
+  return over === 'unitRows' || over === 'unitColumns';
 }
 
 /** An axis that every invocation has whole; `vector` of 4 neighbours where the extent allows it. */
@@ -32,6 +39,11 @@ export function shared(name: string, dtype: Arithmetic, axes: readonly TileAxis[
   return { name, dtype, space: 'shared', axes };
 }
 
+/** A shared tile that matrix units read. */
+export function packed(name: string, stored: Packed, axes: readonly TileAxis[]): Tile {
+  return { name, dtype: 'f32', space: 'shared', axes, packed: stored };
+}
+
 export function define(tile: Tile, value: TileExpression): TileStatement {
   return { kind: 'define', tile, value };
 }
@@ -45,8 +57,9 @@ export function multiplyAccumulate(
   left: string,
   right: string,
   rightOrder: 'kn' | 'nk',
+  leftOrder: 'mk' | 'km' = 'mk',
 ): TileStatement {
-  return { kind: 'multiplyAccumulate', into, left, right, rightOrder };
+  return { kind: 'multiplyAccumulate', into, left, right, leftOrder, rightOrder };
 }
 
 export function reduceTiles(
@@ -61,24 +74,40 @@ export function when(condition: TileExpression, body: readonly TileStatement[]):
   return { kind: 'when', condition, body };
 }
 
+interface Bounds {
+  readonly from: TileExpression;
+  readonly to: TileExpression;
+  readonly step: number;
+  readonly range: Interval;
+  readonly multipleOf?: number;
+}
+
 /**
  * A loop whose variable has the range `range` (for index arithmetic); it counts from a multiple of
  * `multipleOf`.
  */
 export function loop(
   name: string,
-  bounds: { from: TileExpression; to: TileExpression; step: number; range: Interval; multipleOf?: number },
+  { from, to, step, ...known }: Bounds,
   body: (variable: TileExpression) => readonly TileStatement[],
 ): TileStatement {
-  const { from, to, step, range, multipleOf = 1 } = bounds;
-  return {
-    kind: 'loop',
-    variable: name,
-    from,
-    to,
-    step,
-    body: body({ op: 'variable', name, range, multipleOf }),
-  };
+  return { kind: 'loop', variable: name, from, to, step, body: body(variable(name, known)) };
+}
+
+/** The same with tiles that are brought ahead. */
+export function pipeline(
+  name: string,
+  { from, to, step, stages, ...known }: Bounds & { readonly stages: number },
+  parts: (variable: TileExpression) => { feeds: readonly Feed[]; body: readonly TileStatement[] },
+): TileStatement {
+  return { kind: 'pipeline', variable: name, from, to, step, stages, ...parts(variable(name, known)) };
+}
+
+function variable(
+  name: string,
+  { range, multipleOf = 1 }: Pick<Bounds, 'range' | 'multipleOf'>,
+): TileExpression {
+  return { op: 'variable', name, range, multipleOf };
 }
 
 export function store(
@@ -160,10 +189,14 @@ function usesOf(body: readonly TileStatement[]): Uses {
 /** A body's statements with those inside loops and conditions, in order. */
 export function allStatements(body: readonly TileStatement[]): TileStatement[] {
   return body.flatMap((statement) =>
-    statement.kind === 'loop' || statement.kind === 'when'
-      ? [statement, ...allStatements(statement.body)]
-      : [statement],
+    'body' in statement ? [statement, ...allStatements(statement.body)] : [statement],
   );
+}
+
+/** The tiles that a statement itself brings into being, but for those of reductions. */
+export function tilesOf(statement: TileStatement): readonly Tile[] {
+  if (statement.kind === 'define') return [statement.tile];
+  return statement.kind === 'pipeline' ? statement.feeds.map(({ tile }) => tile) : [];
 }
 
 /** The expressions that a statement itself holds. */
@@ -174,6 +207,8 @@ export function expressionsOf(statement: TileStatement): readonly TileExpression
       return [statement.value];
     case 'loop':
       return [statement.from, statement.to];
+    case 'pipeline':
+      return [statement.from, statement.to, ...statement.feeds.map(({ value }) => value)];
     case 'when':
       return [statement.condition];
     case 'store':

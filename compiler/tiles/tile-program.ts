@@ -11,9 +11,18 @@
  *     threads   64+4c…64+4c+3
  *     lanes     as `threads`, over the lanes of a subgroup; reading an element broadcasts it, so each lane
  *               loads a part and uses all (every lane of the workgroup must reach that place)
+ *     unitRows, unitColumns
+ *               as matrix units have the results of a warp, which is 32 neighbours of a thread row: blocks
+ *               of rows (multiples of 16) are dealt out to the thread rows, blocks of columns (multiples of
+ *               8) to the warps of a row; lane l has the rows l / 4 + 8i of its block, and of every eight
+ *               columns the two from 2 (l % 4) on
  *
  * A `register` tile lives in the invocations' registers, unrolled; a `shared` one in workgroup memory, where
- * its axes' spread is ignored: all invocations together compute it, whoever needs an element reads it.
+ * its axes' spread is ignored: all invocations together compute it, whoever needs an element reads it. But
+ * what is spread as over units each invocation brings there from its own registers.
+ *
+ * A `packed` tile is a shared one that matrix units read, and nobody else: elements of 16 bits, in an order
+ * that the back end chooses. A product into a tile that is spread over units is computed by them.
  * Barriers are not written: a back end derives them from what reads and writes shared tiles. `block` of the
  * last axis is also its vector width: loads and stores of 4 neighbours become one where the offset is
  * provably a multiple of 4.
@@ -82,7 +91,8 @@ export interface ThreadShape {
   readonly columns: number;
 }
 
-export type Spread = 'whole' | 'rows' | 'columns' | 'threads' | 'lanes';
+export type Spread = 'whole' | 'rows' | 'columns' | 'threads' | 'lanes' | UnitSpread;
+export type UnitSpread = 'unitRows' | 'unitColumns';
 
 export interface TileAxis {
   readonly extent: number;
@@ -100,6 +110,19 @@ export interface Tile {
   readonly dtype: Arithmetic;
   readonly space: 'register' | 'shared';
   readonly axes: readonly TileAxis[];
+  /** What the elements of a packed tile are stored as. They must be such numbers: nothing is rounded. */
+  readonly packed?: Packed;
+  /** Of a shared tile that is not packed: elements between two rows that nobody uses. */
+  readonly padding?: number;
+}
+
+/** What matrix units multiply. */
+export type Packed = 'bf16' | 'f16';
+
+/** A packed tile, and what it has in a step of a pipeline. */
+export interface Feed {
+  readonly tile: Tile;
+  readonly value: TileExpression;
 }
 
 export type TileStatement =
@@ -107,12 +130,17 @@ export type TileStatement =
   | { readonly kind: 'define'; readonly tile: Tile; readonly value: TileExpression }
   /** Recomputes a tile. Elements of it in `value` are the old ones. */
   | { readonly kind: 'update'; readonly tile: string; readonly value: TileExpression }
-  /** `into[m, n] += Σ_k left[m, k] · right[k, n]`, f32, over all of k (which is `whole`). */
+  /**
+   * `into[m, n] += Σ_k left[m, k] · right[k, n]`, f32, over all of k (which is `whole`). By matrix units: of
+   * packed tiles; `left` may be one in registers, spread as `into` is, if its elements are such numbers.
+   */
   | {
       readonly kind: 'multiplyAccumulate';
       readonly into: string;
       readonly left: string;
       readonly right: string;
+      /** `km`: left is indexed [k, m], as only a packed tile may be. */
+      readonly leftOrder: 'mk' | 'km';
       /** `kn`: right is indexed [k, n]; `nk`: [n, k], and vectors run along k. */
       readonly rightOrder: 'kn' | 'nk';
     }
@@ -133,6 +161,20 @@ export type TileStatement =
       readonly from: TileExpression;
       readonly to: TileExpression;
       readonly step: number;
+      readonly body: readonly TileStatement[];
+    }
+  /**
+   * As a loop, with packed tiles that are brought while earlier steps compute, `stages` − 1 steps ahead.
+   * Nothing that the body stores is read by a feed.
+   */
+  | {
+      readonly kind: 'pipeline';
+      readonly variable: string;
+      readonly from: TileExpression;
+      readonly to: TileExpression;
+      readonly step: number;
+      readonly stages: number;
+      readonly feeds: readonly Feed[];
       readonly body: readonly TileStatement[];
     }
   | { readonly kind: 'when'; readonly condition: TileExpression; readonly body: readonly TileStatement[] }

@@ -3,6 +3,7 @@ import type { LoopId, Tensor, TensorId } from '../../../compiler/graph/graph.ts'
 import type { Spread, Tile, TileAxis } from '../../../compiler/tiles/tile-program.ts';
 import type { Sharing } from '../../writing/barriers.ts';
 import type { Linear } from '../../writing/linear.ts';
+import type { SharedPlaces } from './shared-places.ts';
 import type { Value } from './values.ts';
 import type { Writer } from './writer.ts';
 
@@ -18,13 +19,23 @@ export interface Emission extends Sharing {
   readonly places: { readonly [S in Dealt]: Value };
   readonly variables: Map<string, Value>;
   readonly tiles: Map<string, TileState>;
-  /** Pieces of shared memory by name: their bytes. */
-  readonly shared: Map<string, number>;
+  /** Only to be used by what is spread over units. */
+  readonly unit: UnitPlaces;
+  readonly shared: SharedPlaces;
   /** How often reductions wrote to shared memory. */
   scratchVersion: number;
 }
 
 export type Dealt = 'rows' | 'columns' | 'threads';
+
+/** Where an invocation is among the matrix units: each a value, or 0 where there is one only. */
+export interface UnitPlaces {
+  /** In its warp. */
+  readonly lane: Value;
+  /** The warp's row and column. */
+  readonly warpRow: Value;
+  readonly warpColumn: Value;
+}
 
 export interface Buffer {
   readonly tensor: Tensor;
@@ -44,6 +55,8 @@ export interface TileState {
   readonly registers: readonly Value[];
   /** Updated after its definition, so in variables. */
   readonly mutable: boolean;
+  /** Of a tile that a pipeline brings: how many bytes behind its place the one of this step is. */
+  readonly stage?: Value;
   version: number;
 }
 
@@ -72,6 +85,10 @@ export function sharers({ program }: Emission, over: Spread): number {
       return columns;
     case 'threads':
       return rows * columns;
+    case 'unitRows':
+      return 8 * rows;
+    case 'unitColumns':
+      return columns / 8;
     case 'lanes':
       throw new Error(`${program.name} deals a tile out over lanes, which no schedule for PTX does`);
   }

@@ -4,7 +4,10 @@ import type { PtxTarget } from '../../../compiler/tiles/ptx-target.ts';
 import type { TileProgram } from '../../../compiler/tiles/tile-program.ts';
 import type { Buffer, Emission } from './emission.ts';
 import type { PtxKernel } from './kernel.ts';
+import { sharedSymbol } from './shared-memory.ts';
+import { sharedPlaces } from './shared-places.ts';
 import { emitStatements } from './statements.ts';
+import { unitPlaces } from './units.ts';
 import { literal, type Value } from './values.ts';
 import { Writer } from './writer.ts';
 
@@ -33,20 +36,23 @@ export function emitPtx(program: TileProgram, tensors: (id: TensorId) => Tensor)
   const threads = special(writer, 'tid.x');
   const along = (opcode: string) => writer.operation(opcode, 'i32', [threads, literal(columns, 'u32')]);
   const { launch, places: grid } = launched(writer, program);
+  const shared = sharedPlaces(program);
+  const places = {
+    threads,
+    rows: rows === 1 ? literal(0, 'i32') : columns === 1 ? threads : along('div.u32'),
+    columns: columns === 1 ? literal(0, 'i32') : rows === 1 ? threads : along('rem.u32'),
+  };
   const emission: Emission = {
     ...{ program, writer, buffers, grid },
     barriers: { read: new Set(), written: new Set() },
     synchronize: () => writer.effect('bar.sync 0;'),
     counters: new Map(program.counters.map((id, at): [LoopId, Value] => [id, read(`counter${at}`, 'u32')])),
     coordinates: new Map(program.coordinates.map((axis, at) => [axis, read(`coordinate${at}`, 'u32')])),
-    places: {
-      threads,
-      rows: rows === 1 ? literal(0, 'i32') : columns === 1 ? threads : along('div.u32'),
-      columns: columns === 1 ? literal(0, 'i32') : rows === 1 ? threads : along('rem.u32'),
-    },
+    ...{ places, unit: unitPlaces(writer, places, columns) },
     variables: new Map(),
     tiles: new Map(),
-    shared: new Map(),
+    shared,
+    inPlaceOf: shared.inPlaceOf,
     scratchVersion: 0,
   };
   emitStatements(emission, program.body);
@@ -58,7 +64,6 @@ export function emitPtx(program: TileProgram, tensors: (id: TensorId) => Tensor)
     ')',
     `.maxntid ${block}, 1, 1`,
     '{',
-    ...[...emission.shared].map(([name, bytes]) => `  .shared .align 16 .b8 ${name}[${bytes}];`),
     writer.render(),
     '  ret;',
     '}',
@@ -72,7 +77,7 @@ export function emitPtx(program: TileProgram, tensors: (id: TensorId) => Tensor)
     bindings: program.buffers,
     counters: program.counters,
     coordinates: program.coordinates,
-    sharedBytes: [...emission.shared.values()].reduce((total, bytes) => total + bytes, 0),
+    sharedBytes: shared.bytes(),
   };
 }
 
@@ -82,6 +87,8 @@ const versions: { readonly [T in PtxTarget]: string } = { sm_80: '7.0', sm_90a: 
 /** A module of the kernels, whose names differ. */
 export function moduleText(target: PtxTarget, kernels: readonly PtxKernel[]): string {
   const head = [`.version ${versions[target]}`, `.target ${target}`, '.address_size 64', ''];
+  if (kernels.some(({ sharedBytes }) => sharedBytes > 0))
+    head.push(`.extern .shared .align 1024 .b8 ${sharedSymbol}[];`, '');
   return [...head, ...kernels.map(({ entry }) => entry)].join('\n');
 }
 

@@ -2,13 +2,13 @@
 import { divisorOf, laneStride } from '../../../compiler/tiles/lanes.ts';
 import { arithmeticOf, intervalOf, type TileExpression } from '../../../compiler/tiles/tile-expression.ts';
 import { sumAt } from '../../writing/index-sums.ts';
-import { linearConstant, linearValue, plus, times } from '../../writing/linear.ts';
+import { linearConstant, linearValue, plus } from '../../writing/linear.ts';
 import { first, type Point as PointOf } from '../../writing/point.ts';
 import { bufferOf, type Emission, type Sum, tileState } from './emission.ts';
 import { applyFunction, convert } from './functions.ts';
 import { isAligned, isInside, loadLanes, loadOne, type Places } from './memory.ts';
 import { roundedTo } from './narrow.ts';
-import { readShared, readSharedLanes } from './shared-memory.ts';
+import { readShared, readSharedLanes, sharedPlace } from './shared-memory.ts';
 import { sumOf } from './sums.ts';
 import { readRegisters } from './tile-elements.ts';
 import { type Lanes, laneOf, lanesFrom, literal, type Value } from './values.ts';
@@ -115,14 +115,13 @@ function emitElement(
 ): Lanes {
   const state = tileState(emission, tile);
   if (state.tile.space !== 'shared') return readRegisters(emission, state, subscripts, point);
-  const extents = state.tile.axes.map((axis) => axis.extent);
-  const flat = (parts: readonly Sum[]) =>
-    parts.reduce((total, part, axis) => plus(times(total, extents[axis]!), part), linearConstant(0) as Sum);
+  if (state.tile.packed !== undefined) throw new Error(`${emission.program.name} reads packed ${tile}`);
+  const flat = (parts: readonly Sum[]) => sharedPlace(state.tile, parts);
   const place = () => flat(subscripts.map((subscript) => linear(emission, subscript, first(point))));
   if (point.width === 1) return [readShared(emission, state, place())];
   const strides = subscripts.map((subscript) => laneStride(subscript, point.domain));
   if (strides.every((stride) => stride !== undefined)) {
-    const stride = strides.reduce((total, at, axis) => total * extents[axis]! + at, 0);
+    const stride = flat(strides.map(linearConstant)).constant;
     const last = subscripts.at(-1);
     const aligned = stride === 1 && strides.at(-1) === 1 && last !== undefined && isAligned(last, point);
     return readSharedLanes(emission, state, place(), stride, aligned);

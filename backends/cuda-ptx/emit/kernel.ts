@@ -20,6 +20,6 @@ export interface PtxKernel {
   readonly bindings: readonly TileBuffer[];
   readonly counters: readonly LoopId[];
   readonly coordinates: readonly string[];
-  /** Of shared memory. */
+  /** Of shared memory, all of which a launch has to ask for: the kernel declares none. */
   readonly sharedBytes: number;
 }

@@ -74,6 +74,21 @@ function reference(register: string, displacement: number): string {
   return displacement === 0 ? `[${register}]` : `[${register}+${displacement}]`;
 }
 
+/** For an instruction that copies `width` neighbours. */
+export function copyAddress(
+  emission: Emission,
+  tensor: TensorId,
+  first: Sum,
+  isInside: boolean,
+  width: number,
+): string {
+  const buffer = bufferOf(emission, tensor);
+  const { register, displacement } = isInside
+    ? addressOf(emission, buffer, first)
+    : clampedAddress(emission, buffer, sumOf(emission.writer, first), width);
+  return reference(register.text, displacement);
+}
+
 // ── reads ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Of an element, by its bytes. */

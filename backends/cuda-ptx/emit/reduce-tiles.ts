@@ -3,15 +3,17 @@
  * axis.
  */
 import type { Arithmetic } from '../../../compiler/graph/graph.ts';
-import type { Tile, TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import { isOverUnits } from '../../../compiler/tiles/tile-builder.ts';
+import type { Spread, Tile, TileStatement } from '../../../compiler/tiles/tile-program.ts';
 import { barrier } from '../../writing/barriers.ts';
 import { linearConstant, linearValue, plus, times } from '../../writing/linear.ts';
 import { type Entry, inTree, merges, placesIn } from '../../writing/reduction.ts';
 import { type Emission, type Sum, sharers, tileState } from './emission.ts';
 import { applyFunction } from './functions.ts';
 import { declareRegisters } from './register-tiles.ts';
-import { asWord, fromWord, readWords, sharedStart } from './shared-memory.ts';
+import { asWord, fromWord, readWords, sharedAddress } from './shared-memory.ts';
 import { registerAt } from './tile-elements.ts';
+import { warpSize } from './units.ts';
 import { literal, type Value } from './values.ts';
 import { wordBytes } from './writer.ts';
 
@@ -40,7 +42,13 @@ export function emitReduce(emission: Emission, statement: TileStatement & { read
     );
     const own = inTree<Entry<Own>>(entries, merge);
     if (over === 'whole' || over === 'lanes' || sharers(emission, over) === 1) return own;
-    return reduceAcross(emission, own, over, merge);
+    const lanes = lanesAlong(emission, over);
+    const together = overLanes(emission, own, lanes, merge);
+    if (lanes.length > 0 && 2 ** lanes.length === sharers(emission, over)) return together;
+    if (isOverUnits(over)) throw new Error(`${emission.program.name} reduces along ${over} of several warps`);
+    return lanes.length === 5
+      ? overWarps(emission, together, over, merge)
+      : overThreads(emission, own, over, merge);
   });
   for (const [at, name] of statement.into.entries()) {
     const tile: Tile = { name, dtype: states[at]!.tile.dtype, space: 'register', axes };
@@ -52,8 +60,109 @@ export function emitReduce(emission: Emission, statement: TileStatement & { read
   }
 }
 
+/**
+ * Which bits of a lane's number tell apart those of a warp that share an axis: none where not all of a warp
+ * do, or warps are not whole.
+ */
+function lanesAlong({ program }: Emission, over: Exclude<Spread, 'whole' | 'lanes'>): readonly number[] {
+  const { rows, columns } = program.threads;
+  const threads = rows * columns;
+  const bits = (count: number) => {
+    const isPower = Number.isInteger(Math.log2(count));
+    const isWhole = threads % warpSize === 0 || threads <= warpSize;
+    if (!isWhole || (count > warpSize ? count % warpSize !== 0 : !isPower)) return [];
+    return Array.from({ length: Math.log2(Math.min(count, warpSize)) }, (_, bit) => bit);
+  };
+  switch (over) {
+    case 'columns':
+      return bits(columns);
+    case 'threads':
+      return bits(threads);
+    case 'unitColumns':
+      return [0, 1];
+    case 'rows':
+    case 'unitRows':
+      return [];
+  }
+}
+
+/** Each lane gets what it and those that differ in these bits have together. */
+function overLanes(emission: Emission, own: Entry<Own>, bits: readonly number[], merge: Merge): Entry<Own> {
+  const { writer, program } = emission;
+  const threads = program.threads.rows * program.threads.columns;
+  const present = threads >= warpSize ? '0xffffffff' : `${2 ** threads - 1}`;
+  return bits.reduce<Entry<Own>>((entry, bit) => {
+    const others = entry.map((value): Own => {
+      const [word] = writer.compute(
+        ['u32'],
+        [asWord(writer, value.dtype, value)],
+        ([result], [from]) => `shfl.sync.bfly.b32 ${result}, ${from}, ${2 ** bit}, 31, ${present};`,
+        { fixed: true },
+      );
+      return { ...fromWord(writer, value.dtype, word!), dtype: value.dtype };
+    });
+    return merge(entry, others);
+  }, own);
+}
+
+/** Over the warps of a row or of the workgroup, each of which has a result. */
+function overWarps(
+  emission: Emission,
+  own: Entry<Own>,
+  over: 'rows' | 'columns' | 'threads',
+  merge: Merge,
+): Entry<Own> {
+  const { writer, program, places } = emission;
+  const count = sharers(emission, over) / warpSize;
+  const threads = program.threads.rows * program.threads.columns;
+  const arrays = scratchFor(emission, own, threads / warpSize);
+  const warp = writer.operation('shr.u32', 'i32', [places.threads, literal(Math.log2(warpSize), 'u32')]);
+  const lane = writer.operation('and.b32', 'i32', [places.threads, literal(warpSize - 1, 'u32')]);
+  const isFirst = writer.operation('setp.eq.s32', 'bool', [lane, literal(0, 'i32')]);
+  barrier(emission);
+  putScratch(emission, arrays, warp, own, isFirst);
+  barrier(emission);
+  const row = over === 'columns' ? linearValue(places.rows, { isNatural: true }) : linearConstant(0);
+  const entries = Array.from({ length: count }, (_, at) =>
+    readScratch(emission, arrays, own, plus(times(row, count), linearConstant(at))),
+  );
+  return inTree(entries, merge);
+}
+
+/** Arrays of so many elements for the parts of an entry. */
+function scratchFor({ shared }: Emission, own: Entry<Own>, count: number): readonly string[] {
+  return own.map(({ dtype }, part) => {
+    const name = `scratch_${dtype}_${part}`;
+    shared.reserve(name, count * wordBytes);
+    return name;
+  });
+}
+
+function readScratch(emission: Emission, arrays: readonly string[], own: Entry<Own>, place: Sum): Entry<Own> {
+  return own.map(({ dtype }, part) => {
+    const [word] = readWords(emission, arrays[part]!, place, 1, `@${emission.scratchVersion}`);
+    return { ...fromWord(emission.writer, dtype, word!), dtype };
+  });
+}
+
+function putScratch(
+  emission: Emission,
+  arrays: readonly string[],
+  at: Value,
+  entry: Entry<Own>,
+  guard: Value | undefined,
+): void {
+  const { writer } = emission;
+  for (const [part, value] of entry.entries()) {
+    const word = asWord(writer, value.dtype, value);
+    const [address, behind] = sharedAddress(emission, arrays[part]!, linearValue(at, { isNatural: true }));
+    writer.effect(`st.shared.b32 [${address.text}+${behind}], ${word.text};`, guard);
+  }
+  emission.scratchVersion++;
+}
+
 /** Over the invocations of a row, of a column or of the workgroup, in a tree through shared memory. */
-function reduceAcross(
+function overThreads(
   emission: Emission,
   own: Entry<Own>,
   over: 'rows' | 'columns' | 'threads',
@@ -64,37 +173,18 @@ function reduceAcross(
   const count = sharers(emission, over);
   const stride = over === 'rows' ? columns : 1;
   const thread = linearValue(places.threads, { isNatural: true });
-  const arrays = own.map(({ dtype }, part) => {
-    const name = `scratch_${dtype}_${part}`;
-    emission.shared.set(name, rows * columns * wordBytes);
-    return name;
-  });
-  const at = (place: Sum): Entry<Own> =>
-    own.map(({ dtype }, part) => {
-      const [word] = readWords(writer, arrays[part]!, place, 1, `@${emission.scratchVersion}`);
-      return { ...fromWord(writer, dtype, word!), dtype };
-    });
-  const put = (entry: Entry<Own>, guard: Value | undefined) => {
-    for (const [part, value] of entry.entries()) {
-      const word = asWord(writer, value.dtype, value);
-      const address = writer.operation('mad.lo.u32', 'u32', [
-        places.threads,
-        literal(wordBytes, 'u32'),
-        sharedStart(writer, arrays[part]!),
-      ]);
-      writer.effect(`st.shared.b32 [${address.text}], ${word.text};`, guard);
-    }
-    emission.scratchVersion++;
-  };
+  const arrays = scratchFor(emission, own, rows * columns);
+  const at = (place: Sum) => readScratch(emission, arrays, own, place);
+  const put = (entry: Entry<Own>) => putScratch(emission, arrays, places.threads, entry, undefined);
   barrier(emission);
-  put(own, undefined);
+  put(own);
   for (let width = 2 ** Math.ceil(Math.log2(count)) / 2; width >= 1; width /= 2) {
     barrier(emission);
     const bound = Math.min(width, count - width);
     if (bound <= 0) continue;
     const isNear = writer.operation('setp.lt.s32', 'bool', [places[over], literal(bound, 'i32')]);
     writer.when(isNear, false, () =>
-      put(merge(at(thread), at(plus(thread, linearConstant(width * stride)))), undefined),
+      put(merge(at(thread), at(plus(thread, linearConstant(width * stride))))),
     );
   }
   barrier(emission);

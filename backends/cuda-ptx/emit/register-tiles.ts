@@ -1,6 +1,7 @@
 /** Tiles in registers: dealt out over the invocations, each keeping its own elements. */
 import { updatedTiles } from '../../../compiler/tiles/changes.ts';
 import { createDomain, type Domain } from '../../../compiler/tiles/lanes.ts';
+import { isOverUnits } from '../../../compiler/tiles/tile-builder.ts';
 import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts';
 import type { Tile, TileAxis } from '../../../compiler/tiles/tile-program.ts';
 import { linearConstant, linearValue, plus, times } from '../../writing/linear.ts';
@@ -8,6 +9,7 @@ import type { Point as PointOf } from '../../writing/point.ts';
 import { placesIn } from '../../writing/reduction.ts';
 import { type Emission, fragmentExtent, type Sum, sharers, type TileState } from './emission.ts';
 import { emit } from './expressions.ts';
+import { unitCoordinate } from './units.ts';
 import { type Lanes, laneOf, lanesFrom, type Value } from './values.ts';
 
 /** Every place of an invocation in a domain spread over the invocations, row-major. */
@@ -31,6 +33,7 @@ export function registerPoints(emission: Emission, domain: Domain): readonly Poi
 /** Where along its axis the invocation's element number `at` is. */
 function coordinateOf(emission: Emission, axis: TileAxis, at: number): Sum {
   if (axis.over === 'whole' || axis.over === 'lanes') return linearConstant(at);
+  if (isOverUnits(axis.over)) return unitCoordinate(emission, { ...axis, over: axis.over }, at);
   const count = sharers(emission, axis.over);
   const place = Math.floor(at / axis.block) * axis.block * count + (at % axis.block);
   if (count === 1) return linearConstant(place);

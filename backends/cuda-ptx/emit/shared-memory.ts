@@ -7,15 +7,29 @@ import { type Lanes, lanesFrom, literal, type Value, type ValueType } from './va
 import { type Writer, wordBytes } from './writer.ts';
 
 /** The register of an element's address in a piece of shared memory, and what is to be added. */
-export function sharedAddress(writer: Writer, name: string, place: Sum): readonly [Value, number] {
+export function sharedAddress(emission: Emission, name: string, place: Sum): readonly [Value, number] {
+  const { writer, shared } = emission;
   const terms = termsOf(writer, times({ ...place, constant: 0 }, wordBytes));
-  const start = sharedStart(writer, name);
+  const start = sharedStart(emission);
   const register = terms === undefined ? start : writer.operation('add.u32', 'u32', [start, terms]);
-  return [register, place.constant * wordBytes];
+  return [register, shared.start(name) + place.constant * wordBytes];
 }
 
-export function sharedStart(writer: Writer, name: string): Value {
-  return writer.compute(['u32'], [], ([result]) => `mov.u32 ${result}, ${name};`)[0]!;
+/** Where an element of a tile is, in words behind its first. */
+export function sharedPlace({ axes, padding = 0 }: Tile, subscripts: readonly Sum[]): Sum {
+  const last = axes.length - 1;
+  return subscripts.reduce<Sum>(
+    (total, subscript, axis) =>
+      plus(times(total, axes[axis]!.extent + (axis === last ? padding : 0)), subscript),
+    linearConstant(0),
+  );
+}
+
+/** What a module calls the shared memory of its kernels. */
+export const sharedSymbol = 'shared_memory';
+
+export function sharedStart({ writer }: Emission): Value {
+  return writer.compute(['u32'], [], ([result]) => `mov.u32 ${result}, ${sharedSymbol};`)[0]!;
 }
 
 /** A bool takes a word there. */
@@ -30,9 +44,9 @@ export function fromWord(writer: Writer, dtype: Tile['dtype'], word: Value): Val
   return writer.operation('setp.ne.u32', 'bool', [word, literal(0, 'u32')]);
 }
 
-export function readShared({ writer }: Emission, { tile, version }: TileState, place: Sum): Value {
-  const [word] = readWords(writer, sharedName(tile.name), place, 1, `@${version}`);
-  return fromWord(writer, tile.dtype, word!);
+export function readShared(emission: Emission, { tile, version }: TileState, place: Sum): Value {
+  const [word] = readWords(emission, tile.name, place, 1, `@${version}`);
+  return fromWord(emission.writer, tile.dtype, word!);
 }
 
 export function readSharedLanes(
@@ -47,30 +61,26 @@ export function readSharedLanes(
   if (stride === 0) return [readShared(emission, state, start)];
   if (!isAligned)
     return lanesFrom(4, (lane) => readShared(emission, state, plus(start, linearConstant(lane * stride))));
-  const words = readWords(writer, sharedName(tile.name), start, 4, `@${version}`);
+  const words = readWords(emission, tile.name, start, 4, `@${version}`);
   return lanesFrom(4, (lane) => fromWord(writer, tile.dtype, words[lane]!));
 }
 
 /** Neighbours in shared memory, as they are in a version of it. */
 export function readWords(
-  writer: Writer,
+  emission: Emission,
   name: string,
   place: Sum,
   count: 1 | 4,
   version: string,
 ): readonly Value[] {
-  const [register, displacement] = sharedAddress(writer, name, place);
-  return writer.compute(
+  const [register, displacement] = sharedAddress(emission, name, place);
+  return emission.writer.compute(
     Array.from({ length: count }, () => 'u32' as const),
     [register],
     (results, [at]) => {
       const into = count === 1 ? results[0] : `{${results.join(', ')}}`;
       return `ld.shared${count === 4 ? '.v4' : ''}.b32 ${into}, [${at}+${displacement}];`;
     },
-    { fixed: true, version },
+    { fixed: true, version: `${name}${version}` },
   );
-}
-
-export function sharedName(tile: string): string {
-  return `shared_${tile}`;
 }

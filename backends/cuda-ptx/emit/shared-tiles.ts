@@ -1,5 +1,6 @@
 /** Tiles in shared memory: all invocations compute them together, and each reads what it needs. */
 import { createDomain, type Domain } from '../../../compiler/tiles/lanes.ts';
+import { isOverUnits } from '../../../compiler/tiles/tile-builder.ts';
 import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts';
 import type { Tile } from '../../../compiler/tiles/tile-program.ts';
 import { barrier, sharedReads } from '../../writing/barriers.ts';
@@ -7,28 +8,53 @@ import { linearConstant, linearValue, plus, times } from '../../writing/linear.t
 import type { Point as PointOf } from '../../writing/point.ts';
 import type { Emission, Sum, TileState } from './emission.ts';
 import { emit } from './expressions.ts';
-import { asWord, sharedAddress, sharedName } from './shared-memory.ts';
+import { packedValues, putPacked } from './packed-tiles.ts';
+import { registerPoints } from './register-tiles.ts';
+import { asWord, sharedAddress, sharedPlace } from './shared-memory.ts';
 import { sumOf } from './sums.ts';
 import { type Lanes, laneOf, lanesFrom, literal, type Value } from './values.ts';
-import { wordBytes } from './writer.ts';
 
 /** More pieces than this an invocation are written as a loop. */
 const unrolledPieces = 4;
 
-/** All invocations together compute a shared tile, each every n-th vector of it. */
 export function fillShared(emission: Emission, tile: Tile, value: TileExpression): void {
-  const { writer, program, barriers } = emission;
+  if (tile.packed !== undefined) {
+    const state = sharedState(emission, tile);
+    putPacked(emission, state, packedValues(emission, state, value), undefined);
+  } else if (tile.axes.some(({ over }) => isOverUnits(over))) fillFromRegisters(emission, tile, value);
+  else fillTogether(emission, tile, value);
+  emission.barriers.written.add(tile.name);
+  sharedState(emission, tile).version++;
+}
+
+function sharedState(emission: Emission, tile: Tile): TileState {
+  const old = emission.tiles.get(tile.name);
+  const fragment = tile.axes.map((axis) => axis.extent);
+  const state: TileState = old ?? { tile, fragment, registers: [], mutable: true, version: 0 };
+  emission.tiles.set(tile.name, state);
+  return state;
+}
+
+/** Each invocation puts there what it has. */
+function fillFromRegisters(emission: Emission, tile: Tile, value: TileExpression): void {
+  for (const point of registerPoints(emission, createDomain(tile.axes))) {
+    const place = sharedPlace(tile, point.coordinates);
+    writeShared(emission, tile, 1, place, emit(emission, value, point), undefined);
+  }
+}
+
+/** All invocations together compute a shared tile, each every n-th vector of it. */
+function fillTogether(emission: Emission, tile: Tile, value: TileExpression): void {
+  const { writer, program } = emission;
   const domain = createDomain(tile.axes);
   const extents = tile.axes.map((axis) => axis.extent);
   const elements = extents.reduce((total, extent) => total * extent, 1);
   const pieces = elements / domain.width;
   const invocations = program.threads.rows * program.threads.columns;
   const rounds = Math.ceil(pieces / invocations);
-  const old = emission.tiles.get(tile.name);
-  const state: TileState = old ?? { tile, fragment: extents, registers: [], mutable: true, version: 0 };
-  emission.tiles.set(tile.name, state);
-  emission.shared.set(sharedName(tile.name), elements * wordBytes);
-  const readsItself = old !== undefined && sharedReads(emission, [value]).has(tile.name);
+  if (tile.padding !== undefined) throw new Error(`${program.name} computes padded ${tile.name} together`);
+  const readsItself = emission.tiles.has(tile.name) && sharedReads(emission, [value]).has(tile.name);
+  sharedState(emission, tile);
   const { threads } = emission.places;
   if (rounds > unrolledPieces) {
     if (readsItself)
@@ -38,7 +64,7 @@ export function fillShared(emission: Emission, tile: Tile, value: TileExpression
     writer.loop(threads, literal(pieces, 'i32'), invocations, (piece) => {
       const place = linearValue(piece, { isNatural: true });
       const values = emit(emission, value, pointOf(emission, domain, place));
-      writeShared(emission, tile, domain, place, values, undefined);
+      writeShared(emission, tile, domain.width, times(place, domain.width), values, undefined);
     });
   } else {
     const places = Array.from({ length: rounds }, (_, round) =>
@@ -51,11 +77,9 @@ export function fillShared(emission: Emission, tile: Tile, value: TileExpression
       const guard = isFull
         ? undefined
         : writer.operation('setp.lt.s32', 'bool', [sumOf(writer, place), literal(pieces, 'i32')]);
-      writeShared(emission, tile, domain, place, values[round]!, guard);
+      writeShared(emission, tile, domain.width, times(place, domain.width), values[round]!, guard);
     }
   }
-  barriers.written.add(tile.name);
-  state.version++;
 }
 
 /** The place of the n-th vector of a shared tile. */
@@ -75,14 +99,15 @@ function pointOf({ writer }: Emission, domain: Domain, piece: Sum): PointOf<Valu
 }
 
 function writeShared(
-  { writer }: Emission,
+  emission: Emission,
   { name, dtype }: Tile,
-  { width }: Domain,
-  piece: Sum,
+  width: 1 | 4,
+  place: Sum,
   values: Lanes,
   guard: Value | undefined,
 ): void {
-  const [at, displacement] = sharedAddress(writer, sharedName(name), times(piece, width));
+  const { writer } = emission;
+  const [at, displacement] = sharedAddress(emission, name, place);
   const texts = lanesFrom(width, (lane) => asWord(writer, dtype, laneOf(values, lane))).map(
     ({ text }) => text,
   );

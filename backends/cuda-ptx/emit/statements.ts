@@ -1,6 +1,7 @@
 /** Writes the statements of a tile program: one rule for each kind. */
 import { bumpVersions } from '../../../compiler/tiles/changes.ts';
 import { createDomain, type Domain } from '../../../compiler/tiles/lanes.ts';
+import { isOverUnits } from '../../../compiler/tiles/tile-builder.ts';
 import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts';
 import type { TileStatement, TileStatementKind } from '../../../compiler/tiles/tile-program.ts';
 import { enterLoop, leaveBranch, prepareShared } from '../../writing/barriers.ts';
@@ -10,9 +11,11 @@ import { emit, linear, placesOf } from './expressions.ts';
 import { applyFunction } from './functions.ts';
 import { storeLanes, storeOne } from './memory.ts';
 import { emitMultiplyAccumulate } from './multiply-accumulate.ts';
+import { emitPipeline } from './pipeline.ts';
 import { emitReduce } from './reduce-tiles.ts';
 import { defineRegisters, registerPoints, updateRegisters } from './register-tiles.ts';
 import { fillShared } from './shared-tiles.ts';
+import { emitUnitProduct } from './unit-products.ts';
 import { laneOf, lanesFrom, literal, type Value } from './values.ts';
 
 type Rules = {
@@ -30,9 +33,16 @@ const rules: Rules = {
     if (state.tile.space === 'shared') fillShared(emission, state.tile, value);
     else updateRegisters(emission, state, value);
   },
-  multiplyAccumulate: emitMultiplyAccumulate,
+  multiplyAccumulate: (emission, statement) => {
+    const isByUnits = tileState(emission, statement.into).tile.axes.some(({ over }) => isOverUnits(over));
+    (isByUnits ? emitUnitProduct : emitMultiplyAccumulate)(emission, statement);
+  },
   reduce: emitReduce,
   loop: emitLoop,
+  pipeline: (emission, statement) => {
+    const bounds = { from: uniform(emission, statement.from), to: uniform(emission, statement.to) };
+    emitPipeline(emission, statement, bounds, () => emitStatements(emission, statement.body));
+  },
   when: emitWhen,
   store: emitStore,
 };
@@ -46,6 +56,7 @@ const titles: {
   multiplyAccumulate: ({ into, left, right }) => `${into} += ${left} * ${right}`,
   reduce: ({ into, combiner, from }) => `${into.join(', ')} = ${combiner} of ${from.join(', ')}`,
   loop: ({ variable }) => `for ${variable}`,
+  pipeline: ({ variable, stages }) => `for ${variable}, in ${stages} stages`,
   when: () => 'if',
   store: () => 'store',
 };
@@ -125,12 +136,20 @@ function emitStore(emission: Emission, statement: TileStatement & { readonly kin
   }
 }
 
+/** Of the lanes, and the warps, that have the same rows: the first. */
+function firstOfUnitRow({ writer, places }: Emission): Value {
+  const others = writer.operation('and.b32', 'u32', [places.columns, literal(~28, 'u32')]);
+  return writer.operation('setp.eq.u32', 'bool', [others, literal(0, 'u32')]);
+}
+
 /** What picks one of the invocations that all have the same part of a domain. */
-function oneHolder({ writer, program, places }: Emission, domain: Domain): Value | undefined {
+function oneHolder(emission: Emission, domain: Domain): Value | undefined {
+  const { writer, program, places } = emission;
   const { rows, columns } = program.threads;
   const spreads = new Set(domain.axes.map((axis) => axis.over));
   const isFirst = (place: Value) => writer.operation('setp.eq.s32', 'bool', [place, literal(0, 'i32')]);
   const conditions: Value[] = [];
+  if (spreads.has('unitRows')) return spreads.has('unitColumns') ? undefined : firstOfUnitRow(emission);
   if (!spreads.has('threads') && !spreads.has('rows') && rows > 1) conditions.push(isFirst(places.rows));
   if (!spreads.has('threads') && !spreads.has('columns') && columns > 1)
     conditions.push(isFirst(places.columns));

@@ -90,6 +90,14 @@ function statementCost(statement: TileStatement, counting: Counting): number {
       const turns = Math.max(0, Math.ceil((high - low) / statement.step));
       return turns * (rates.arithmetic + bodyCost(statement.body, counting));
     }
+    case 'pipeline': {
+      const [low, high] = [intervalOf(statement.from).low, intervalOf(statement.to).high];
+      const turns = Math.max(0, Math.ceil((high - low) / statement.step));
+      for (const { tile } of statement.feeds) tiles.set(tile.name, tile);
+      const fed = statement.feeds.map(({ tile, value }) => sharedCost(value, tile.axes, counting));
+      const feeding = fed.reduce((total, each) => total + each, rates.barrier);
+      return turns * (feeding + bodyCost(statement.body, counting));
+    }
     case 'when':
       return bodyCost(statement.body, counting);
   }
@@ -101,7 +109,9 @@ function widthOf(axes: readonly TileAxis[]): number {
 
 function sharersOf({ over }: TileAxis, { program, lanes }: Counting): number {
   const { rows, columns } = program.threads;
-  return { whole: 1, rows, columns, threads: rows * columns, lanes }[over];
+  // Eight rows of four lanes are a warp.
+  const [unitRows, unitColumns] = [8 * rows, columns / 8];
+  return { whole: 1, rows, columns, threads: rows * columns, lanes, unitRows, unitColumns }[over];
 }
 
 /** Elements that one invocation has. */

@@ -1,0 +1,155 @@
+/**
+ * Bringing what matrix units multiply into shared memory. All invocations together copy a packed tile, each
+ * every n-th run of neighbours: straight from global memory (`cp.async`) where the tile has what a tensor
+ * has, bit by bit, and runs of it lie there as they do in the tile; otherwise through registers.
+ */
+import { createDomain, divisorOf, laneStride, neighbours } from '../../../compiler/tiles/lanes.ts';
+import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts';
+import type { Feed } from '../../../compiler/tiles/tile-program.ts';
+import { linearConstant, linearValue, plus, times } from '../../writing/linear.ts';
+import { first, type Point as PointOf } from '../../writing/point.ts';
+import { bufferOf, type Emission, type Sum, type TileState } from './emission.ts';
+import { emit, linear } from './expressions.ts';
+import { copyAddress, isInside } from './memory.ts';
+import { packedWords } from './narrow.ts';
+import { packedPlace } from './packed-layout.ts';
+import { sharedStart } from './shared-memory.ts';
+import { sumOf } from './sums.ts';
+import { type Lanes, laneOf, lanesFrom, literal, type Value } from './values.ts';
+
+/** A tensor's elements, or zeros where the mask does not hold. */
+interface Copied {
+  readonly load: TileExpression & { readonly op: 'load' };
+  readonly mask: TileExpression | undefined;
+}
+
+/** What can be copied in runs of `width`. */
+export interface Copy extends Copied {
+  readonly width: number;
+}
+
+/** Undefined where elements have to go through registers. */
+export function copyOf(emission: Emission, { tile, value }: Feed): Copy | undefined {
+  const copied = copiedBy(value);
+  if (copied === undefined || bufferOf(emission, copied.load.tensor).tensor.dtype !== tile.packed)
+    return undefined;
+  const { load, mask } = copied;
+  const width = [8, 4, 2].find((each) => {
+    const domain = neighbours(tile.axes, each);
+    return (
+      laneStride(load.offset, domain) === 1 &&
+      divisorOf(load.offset, domain) % each === 0 &&
+      (mask === undefined || laneStride(mask, domain) === 0)
+    );
+  });
+  return width === undefined ? undefined : { ...copied, width };
+}
+
+function copiedBy(value: TileExpression): Copied | undefined {
+  if (value.op === 'load') return { load: value, mask: undefined };
+  if (value.op !== 'apply' || value.function !== 'select') return undefined;
+  const [mask, kept, otherwise] = value.operands;
+  if (otherwise?.op !== 'constant' || otherwise.value !== 0) return undefined;
+  return kept?.op === 'load' ? { load: kept, mask } : undefined;
+}
+
+// ── the runs of an invocation ──────────────────────────────────────────────────────────────────────────────
+
+interface Run {
+  readonly row: Value;
+  readonly column: Value;
+  /** Where there are fewer runs than invocations in the last round. */
+  readonly guard: Value | undefined;
+}
+
+function runsOf({ writer, program, places }: Emission, { tile }: TileState, width: number): readonly Run[] {
+  const [rows, columns] = tile.axes.map(({ extent }) => extent) as [number, number];
+  const across = literal(columns / width, 'u32');
+  const runs = (rows * columns) / width;
+  const invocations = program.threads.rows * program.threads.columns;
+  return Array.from({ length: Math.ceil(runs / invocations) }, (_, round) => {
+    const place = sumOf(
+      writer,
+      plus(linearValue(places.threads, { isNatural: true }), linearConstant(round * invocations)),
+    );
+    const piece = writer.operation('rem.u32', 'i32', [place, across]);
+    const isFull = (round + 1) * invocations <= runs;
+    return {
+      row: writer.operation('div.u32', 'i32', [place, across]),
+      column: writer.operation('mul.lo.u32', 'i32', [piece, literal(width, 'u32')]),
+      guard: isFull ? undefined : writer.operation('setp.lt.s32', 'bool', [place, literal(runs, 'i32')]),
+    };
+  });
+}
+
+function pointOf({ tile }: TileState, { row, column }: Run): PointOf<Value> {
+  const domain = createDomain(tile.axes.map((axis) => ({ ...axis, block: 4 })));
+  const along = (value: Value): Sum => times(linearValue(value, { isNatural: true }), 1);
+  return { domain, width: 4, coordinates: [along(row), along(column)], fragment: undefined };
+}
+
+/** The address of a run in the tile, of a stage that is so many bytes behind the first one. */
+function target(
+  emission: Emission,
+  state: TileState,
+  { row, column }: Run,
+  width: number,
+  stage: Value | undefined,
+): string {
+  const { writer, shared } = emission;
+  const place = packedPlace(emission, state, row, column, width);
+  const inTile = writer.operation('add.u32', 'u32', [sharedStart(emission), place]);
+  const address = stage === undefined ? inTile : writer.operation('add.u32', 'u32', [inTile, stage]);
+  return `[${address.text}+${shared.start(state.tile.name)}]`;
+}
+
+// ── copying ────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Begins to copy; `cp.async.wait_group` says when it is there. */
+export function beginCopy(
+  emission: Emission,
+  state: TileState,
+  { load, mask, width }: Copy,
+  stage: Value | undefined,
+): void {
+  const { writer } = emission;
+  const bytes = 2 * width;
+  const inside = mask === undefined || isInside(load.offset, bufferOf(emission, load.tensor).count);
+  for (const run of runsOf(emission, state, width)) {
+    const point = first(pointOf(state, run));
+    const from = copyAddress(emission, load.tensor, linear(emission, load.offset, point), inside, width);
+    const into = target(emission, state, run, width, stage);
+    const kept = mask && emit(emission, mask, point)[0];
+    const size =
+      kept && writer.operation('selp.b32', 'u32', [literal(bytes, 'u32'), literal(0, 'u32'), kept]);
+    const cache = bytes === 16 ? 'cg' : 'ca';
+    const sizes = size === undefined ? `${bytes}` : `${bytes}, ${size.text}`;
+    writer.effect(`cp.async.${cache}.shared.global ${into}, ${from}, ${sizes};`, run.guard);
+  }
+}
+
+/** Computes what an invocation has to bring; `putPacked` brings it. */
+export function packedValues(
+  emission: Emission,
+  state: TileState,
+  value: TileExpression,
+): readonly (readonly Value[])[] {
+  return runsOf(emission, state, 4).map((run) => {
+    const lanes: Lanes = emit(emission, value, pointOf(state, run));
+    const four = lanesFrom(4, (lane) => laneOf(lanes, lane));
+    return packedWords(emission.writer, state.tile.packed!, four);
+  });
+}
+
+export function putPacked(
+  emission: Emission,
+  state: TileState,
+  words: readonly (readonly Value[])[],
+  stage: Value | undefined,
+): void {
+  for (const [at, run] of runsOf(emission, state, 4).entries()) {
+    const into = target(emission, state, run, 4, stage);
+    const from = words[at]!.map(({ text }) => text).join(', ');
+    emission.writer.effect(`st.shared.v2.b32 ${into}, {${from}};`, run.guard);
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * Loops whose packed tiles are brought ahead. There are as many copies of each tile as there are stages, and
+ * a step uses one while later ones are on their way. In a step all invocations wait until its copies have
+ * arrived and all have done the step before; then what that step used is free for the step that is
+ * `stages` − 1 ahead (the multistage pipelines of CUTLASS for sm_80 are of this form).
+ */
+import { bumpVersions } from '../../../compiler/tiles/changes.ts';
+import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts';
+import type { TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import { enterLoop, leaveBranch } from '../../writing/barriers.ts';
+import { linearConstant, linearValue, plus } from '../../writing/linear.ts';
+import type { Emission, TileState } from './emission.ts';
+import { beginCopy, type Copy, copyOf, packedValues, putPacked } from './packed-tiles.ts';
+import { bytesOfTile } from './shared-places.ts';
+import { sumOf } from './sums.ts';
+import { literal, type Value } from './values.ts';
+
+type Pipeline = TileStatement & { readonly kind: 'pipeline' };
+
+interface Fed {
+  readonly state: TileState;
+  readonly value: TileExpression;
+  /** Undefined where it goes through registers. */
+  readonly copy: Copy | undefined;
+  readonly bytes: number;
+  /** How many bytes behind the first stage the one is that is used, and the one that is brought. */
+  readonly used: Value;
+  readonly brought: Value;
+}
+
+/**
+ * @param bounds from and to, which are the same for all
+ * @param body writes the statements of the body
+ */
+export function emitPipeline(
+  emission: Emission,
+  statement: Pipeline,
+  { from, to }: { readonly from: Value; readonly to: Value },
+  body: () => void,
+): void {
+  const { writer, barriers, variables } = emission;
+  const { step, stages, variable } = statement;
+  const feeds = statement.feeds.map((feed): Fed => {
+    const bytes = bytesOfTile(feed.tile);
+    const used = writer.variable(literal(0, 'u32'));
+    const brought = writer.variable(literal((stages - 1) * bytes, 'u32'));
+    const state: TileState = {
+      ...{ tile: feed.tile, fragment: feed.tile.axes.map(({ extent }) => extent), registers: [] },
+      ...{ mutable: true, stage: used, version: 0 },
+    };
+    emission.tiles.set(feed.tile.name, state);
+    return { state, value: feed.value, copy: copyOf(emission, feed), bytes, used, brought };
+  });
+  const copied = feeds.filter(({ copy }) => copy !== undefined);
+  const computed = feeds.filter(({ copy }) => copy === undefined);
+  const commit = () => {
+    if (copied.length > 0) writer.effect('cp.async.commit_group;');
+  };
+  enterLoop(emission, statement.body);
+  const leave = leaveBranch(emission);
+
+  for (let ahead = 0; ahead < stages - 1; ahead++) {
+    const at = sumOf(writer, plus(valueSum(from), linearConstant(ahead * step)));
+    writer.comment(`bring ${variable} + ${ahead * step}`);
+    writer.when(isBelow(emission, at, to), true, () => {
+      variables.set(variable, at);
+      for (const { state, value, copy, bytes } of feeds) {
+        const stage = literal(ahead * bytes, 'u32');
+        if (copy === undefined) putPacked(emission, state, packedValues(emission, state, value), stage);
+        else beginCopy(emission, state, copy, stage);
+      }
+    });
+    commit();
+  }
+
+  bumpVersions(emission, statement.body);
+  emission.scratchVersion++;
+  writer.loop(from, to, step, (counter) => {
+    if (copied.length > 0) writer.effect(`cp.async.wait_group ${stages - 2};`);
+    emission.synchronize();
+    const next = writer.operation('add.s32', 'i32', [counter, literal((stages - 1) * step, 'i32')]);
+    const isThere = isBelow(emission, next, to);
+    if (copied.length > 0) {
+      writer.comment(`bring ${variable} + ${(stages - 1) * step}`);
+      writer.when(isThere, true, () => {
+        variables.set(variable, next);
+        for (const { state, copy, brought } of copied) beginCopy(emission, state, copy!, brought);
+      });
+      commit();
+    }
+    // Behind the end there is nothing to read: what nobody will use is then read again.
+    variables.set(variable, writer.operation('selp.b32', 'i32', [next, counter, isThere]));
+    const words = computed.map(({ state, value }) => packedValues(emission, state, value));
+    variables.set(variable, counter);
+    body();
+    for (const [at, { state, brought }] of computed.entries())
+      putPacked(emission, state, words[at]!, brought);
+    for (const { bytes, used, brought } of feeds)
+      for (const stage of [used, brought]) advance(emission, stage, bytes, stages);
+  });
+  leave();
+  bumpVersions(emission, statement.body);
+  emission.scratchVersion++;
+  for (const { state } of feeds) barriers.read.add(state.tile.name);
+}
+
+function valueSum(value: Value) {
+  return value.known === undefined ? linearValue(value) : linearConstant(value.known);
+}
+
+function isBelow({ writer }: Emission, value: Value, to: Value): Value {
+  if (value.known !== undefined && to.known !== undefined)
+    return literal(Number(value.known < to.known), 'bool');
+  return writer.operation('setp.lt.s32', 'bool', [value, to]);
+}
+
+/** To the next stage, behind the last of which is the first. */
+function advance({ writer }: Emission, stage: Value, bytes: number, stages: number): void {
+  const name = stage.text;
+  const isLast = writer.operation('setp.eq.u32', 'bool', [stage, literal((stages - 1) * bytes, 'u32')]);
+  writer.effect(`add.u32 ${name}, ${name}, ${bytes};`);
+  writer.effect(`mov.b32 ${name}, 0;`, isLast);
+}

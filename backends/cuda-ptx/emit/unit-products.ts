@@ -1,0 +1,193 @@
+/**
+ * Products by the matrix units of a warp: `ldmatrix` brings what lies in shared memory into the registers of
+ * the lanes as `mma.sync` wants it (PTX ISA, "mma.m16n8k16"), 16 × 8 results of 16 steps at a time.
+ */
+import { isOverUnits } from '../../../compiler/tiles/tile-builder.ts';
+import type { Packed, TileAxis, TileStatement, UnitSpread } from '../../../compiler/tiles/tile-program.ts';
+import { linearConstant, linearValue, plus, times } from '../../writing/linear.ts';
+import { type Emission, type Sum, type TileState, tileState } from './emission.ts';
+import { packedLayout, packedPlace } from './packed-layout.ts';
+import { sharedStart } from './shared-memory.ts';
+import { sumOf } from './sums.ts';
+import { registerAt } from './tile-elements.ts';
+import { blockPlace, unitFirst, warpsAlong } from './units.ts';
+import { literal, type Value } from './values.ts';
+
+type Product = TileStatement & { readonly kind: 'multiplyAccumulate' };
+type UnitAxis = TileAxis & { readonly over: UnitSpread };
+
+/** Of one instruction. */
+const shape = { rows: 16, columns: 8, depth: 16 };
+
+export function emitUnitProduct(emission: Emission, statement: Product): void {
+  const { writer } = emission;
+  const [into, left, right] = [statement.into, statement.left, statement.right].map((name) =>
+    tileState(emission, name),
+  ) as [TileState, TileState, TileState];
+  const [rows, columns] = into.tile.axes.map((axis) => unitAxis(emission, axis)) as [UnitAxis, UnitAxis];
+  const stored = right.tile.packed;
+  if (stored === undefined) throw new Error(`${emission.program.name}: ${right.tile.name} is not packed`);
+  const depth = right.tile.axes[statement.rightOrder === 'kn' ? 0 : 1]!.extent;
+  const high = into.fragment[0]! / 2;
+  const wide = into.fragment[1]! / 2;
+  for (let k = 0; k < depth; k += shape.depth) {
+    const rights = Array.from({ length: wide / 2 }, (_, pair) =>
+      rightPair(emission, right, statement.rightOrder, columns, pair, k),
+    ).flat();
+    for (let m = 0; m < high; m++) {
+      const a = leftOf(emission, left, statement, rows, m, k);
+      for (const [n, b] of rights.entries()) {
+        const sums = [0, 1].flatMap((row) =>
+          [0, 1].map((column) => into.registers[(2 * m + row) * 2 * wide + 2 * n + column]!.text),
+        );
+        writer.effect(multiply(stored, sums, textsOf(a), textsOf(b)));
+      }
+    }
+  }
+  into.version++;
+}
+
+function multiply(stored: Packed, sums: readonly string[], a: string, b: string): string {
+  const results = `{${sums.join(', ')}}`;
+  return `mma.sync.aligned.m16n8k16.row.col.f32.${stored}.${stored}.f32 ${results}, ${a}, ${b}, ${results};`;
+}
+
+function textsOf(values: readonly Value[]): string {
+  return `{${values.map(({ text }) => text).join(', ')}}`;
+}
+
+function unitAxis({ program }: Emission, axis: TileAxis): UnitAxis {
+  if (!isOverUnits(axis.over)) throw new Error(`${program.name}: a product's axis is not spread over units`);
+  return { ...axis, over: axis.over };
+}
+
+/** 16 rows and 16 steps of the left factor. */
+function leftOf(
+  emission: Emission,
+  left: TileState,
+  { leftOrder }: Product,
+  rows: UnitAxis,
+  m: number,
+  k: number,
+): readonly Value[] {
+  if (left.tile.space === 'register') return fromRegisters(emission, left, m, k);
+  const place = blockPlace(emission, rows.over, rows.block, shape.rows * m);
+  const first = unitFirst(emission, rows.over, rows.block);
+  const { within, half, upper } = lanePlaces(emission);
+  // Its four parts are of the first rows and steps, of the last rows, of the last steps, of both.
+  return leftOrder === 'mk'
+    ? loadMatrices(
+        emission,
+        left,
+        { row: plus(first, plus(within, times(half, 8))), rows: place },
+        plus(times(upper, 8), linearConstant(k)),
+        false,
+      )
+    : loadMatrices(
+        emission,
+        left,
+        { row: plus(within, times(upper, 8)), rows: k },
+        plus(plus(first, times(half, 8)), linearConstant(place)),
+        true,
+      );
+}
+
+/** 16 steps of the right factor's columns 16 · pair … + 15, eight by eight. */
+function rightPair(
+  emission: Emission,
+  right: TileState,
+  order: Product['rightOrder'],
+  columns: UnitAxis,
+  pair: number,
+  k: number,
+): readonly (readonly Value[])[] {
+  const place = blockPlace(emission, columns.over, columns.block, 2 * shape.columns * pair);
+  const first = unitFirst(emission, columns.over, columns.block);
+  const { within, half, upper } = lanePlaces(emission);
+  const [a, b, c, d] =
+    order === 'nk'
+      ? loadMatrices(
+          emission,
+          right,
+          { row: plus(first, plus(within, times(upper, 8))), rows: place },
+          plus(times(half, 8), linearConstant(k)),
+          false,
+        )
+      : loadMatrices(
+          emission,
+          right,
+          { row: plus(within, times(half, 8)), rows: k },
+          plus(plus(first, times(upper, 8)), linearConstant(place)),
+          true,
+        );
+  return [
+    [a!, b!],
+    [c!, d!],
+  ];
+}
+
+interface LanePlaces {
+  /** In eight lanes, each of which gives the address of a row of a part. */
+  readonly within: Sum;
+  /** Whether the part is the second of a pair, and whether the pair is the second: 0 or 1. */
+  readonly half: Sum;
+  readonly upper: Sum;
+}
+
+function lanePlaces({ writer, unit: { lane } }: Emission): LanePlaces {
+  const bits = (value: Value, opcode: string, by: number) =>
+    writer.operation(opcode, 'i32', [value, literal(by, 'u32')]);
+  const natural = (value: Value) => linearValue(value, { isNatural: true });
+  return {
+    within: natural(bits(lane, 'and.b32', 7)),
+    half: natural(bits(bits(lane, 'shr.u32', 3), 'and.b32', 1)),
+    upper: natural(bits(lane, 'shr.u32', 4)),
+  };
+}
+
+/**
+ * Four 8 × 8 matrices of a packed tile.
+ * @param place of the row whose address a lane gives, and how many rows, in eights, all are behind that
+ * @param isTransposed whether lanes get columns of them instead of rows
+ */
+function loadMatrices(
+  emission: Emission,
+  state: TileState,
+  place: { readonly row: Sum; readonly rows: number },
+  column: Sum,
+  isTransposed: boolean,
+): readonly Value[] {
+  const { writer, shared } = emission;
+  const { tile, stage, version } = state;
+  const [row, along] = [sumOf(writer, place.row), sumOf(writer, column)];
+  const inTile = packedPlace(emission, state, row, along, 8);
+  const start = writer.operation('add.u32', 'u32', [sharedStart(emission), inTile]);
+  const address = stage === undefined ? start : writer.operation('add.u32', 'u32', [start, stage]);
+  const displacement = shared.start(tile.name) + place.rows * packedLayout(tile).rowBytes;
+  return writer.compute(
+    ['u32', 'u32', 'u32', 'u32'],
+    [address],
+    (results, [at]) =>
+      `ldmatrix.sync.aligned.m8n8.x4${isTransposed ? '.trans' : ''}.shared.b16 {${results.join(', ')}}, [${at}+${displacement}];`,
+    { fixed: true, version: `@${tile.name}${version}` },
+  );
+}
+
+/** The results of a product are, two by two, what the next one wants of its left factor. */
+function fromRegisters(emission: Emission, left: TileState, m: number, k: number): readonly Value[] {
+  const { writer, program } = emission;
+  const { name, axes, packed } = left.tile;
+  if (
+    packed === undefined ||
+    warpsAlong(emission, 'unitColumns') > 1 ||
+    !axes.every(({ over }) => isOverUnits(over))
+  )
+    throw new Error(`${program.name}: ${name} is no left factor for matrix units`);
+  const first = k / 4;
+  return [0, 2].flatMap((column) =>
+    [0, 1].map((row) => {
+      const [low, high] = [0, 1].map((at) => registerAt(left, [2 * m + row, first + column + at]));
+      return writer.operation(`cvt.rn.${packed}x2.f32`, 'u32', [high!, low!]);
+    }),
+  );
+}
