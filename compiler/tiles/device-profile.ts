@@ -23,8 +23,18 @@ export interface DeviceProfile {
   readonly subgroupSize: number | undefined;
   /** How fast it is, where that was measured. */
   readonly rates?: Rates | undefined;
+  /** Present where warps of 32 neighbours have matrix units. */
+  readonly units?: MatrixUnits;
   /** Present where an invocation is a thread of a processor, which schedules then are for. */
   readonly core?: Core;
+}
+
+/** They multiply numbers of 16 bits and add in f32. */
+export interface MatrixUnits {
+  /** Multiprocessors, each of which runs a workgroup or a few at a time. */
+  readonly processors: number;
+  /** Bytes of workgroup memory that a kernel for them may have. */
+  readonly workgroupBytes: number;
 }
 
 export interface Core {
@@ -98,4 +108,6 @@ export const cudaDevice: DeviceProfile = {
   maxWorkgroupsPerDimension: 65_535,
   f16: true,
   subgroupSize: undefined,
+  // Of H100 and H200; and what 8.6 and 8.9, which have least, let a block have of shared memory.
+  units: { processors: 132, workgroupBytes: 99 * 1024 },
 };

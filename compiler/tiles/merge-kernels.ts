@@ -7,7 +7,7 @@ import type { LoopId, TensorId } from '../graph/graph.ts';
 import type { DeviceProfile } from './device-profile.ts';
 import { expressionMapper, mapStatement } from './map-expression.ts';
 import type { ScheduledStep } from './scheduled.ts';
-import { allStatements, loop, program } from './tile-builder.ts';
+import { allStatements, loop, program, tilesOf } from './tile-builder.ts';
 import {
   apply,
   constant,
@@ -106,8 +106,8 @@ export function uniformsOf(parts: readonly TileProgram[]): number {
 /** A workgroup is of one part only, so that all of them use the same workgroup memory. */
 function agreeOnSharedTiles(parts: readonly TileProgram[]): boolean {
   const layouts = new Map<string, string>();
-  return parts.flatMap(sharedTiles).every(({ name, dtype, axes }) => {
-    const layout = JSON.stringify([dtype, axes]);
+  return parts.flatMap(sharedTiles).every(({ name, dtype, axes, packed, padding }) => {
+    const layout = JSON.stringify([dtype, axes, packed, padding]);
     const known = layouts.get(name) ?? layout;
     layouts.set(name, known);
     return known === layout;
@@ -115,9 +115,9 @@ function agreeOnSharedTiles(parts: readonly TileProgram[]): boolean {
 }
 
 function sharedTiles({ body }: TileProgram): readonly Tile[] {
-  return allStatements(body).flatMap((statement) =>
-    statement.kind === 'define' && statement.tile.space === 'shared' ? [statement.tile] : [],
-  );
+  return allStatements(body)
+    .flatMap(tilesOf)
+    .filter(({ space }) => space === 'shared');
 }
 
 function workgroups({ grid: extents }: TileProgram): number {

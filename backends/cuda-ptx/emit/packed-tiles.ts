@@ -34,9 +34,11 @@ export function copyOf(emission: Emission, { tile, value }: Feed): Copy | undefi
   if (copied === undefined || bufferOf(emission, copied.load.tensor).tensor.dtype !== tile.packed)
     return undefined;
   const { load, mask } = copied;
+  const { count } = bufferOf(emission, load.tensor);
   const width = [8, 4, 2].find((each) => {
     const domain = neighbours(tile.axes, each);
     return (
+      count % each === 0 &&
       laneStride(load.offset, domain) === 1 &&
       divisorOf(load.offset, domain) % each === 0 &&
       (mask === undefined || laneStride(mask, domain) === 0)
@@ -114,7 +116,7 @@ export function beginCopy(
 ): void {
   const { writer } = emission;
   const bytes = 2 * width;
-  const inside = mask === undefined || isInside(load.offset, bufferOf(emission, load.tensor).count);
+  const inside = isInside(load.offset, bufferOf(emission, load.tensor).count);
   for (const run of runsOf(emission, state, width)) {
     const point = first(pointOf(state, run));
     const from = copyAddress(emission, load.tensor, linear(emission, load.offset, point), inside, width);

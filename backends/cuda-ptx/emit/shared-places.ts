@@ -77,44 +77,44 @@ const wordAlignment = 16;
 /** Packed tiles repeat their order after so many bytes. */
 const packedAlignment = 1024;
 
+/** From one statement to another, both included. */
+interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+
 function lifetimes(body: readonly TileStatement[]): readonly Omit<Piece, 'start'>[] {
   const found = new Map<string, { tile: Tile; copies: number; from: number; to: number; depth: number }>();
-  const loops: { from: number; to: number }[] = [];
   let clock = 0;
-  const touch = (name: string, spans: readonly { from: number; to: number }[]) => {
+  /** What is used in a loop in which it is not defined is there while the loop runs. */
+  const touch = (name: string, loops: readonly Span[]) => {
     const piece = found.get(name);
-    if (piece === undefined) return;
-    // What is used in a loop in which it is not defined is there while the loop runs.
-    piece.to = Math.max(piece.to, spans[piece.depth]?.to ?? clock);
+    if (piece !== undefined) piece.to = Math.max(piece.to, loops[piece.depth]?.to ?? clock);
   };
-  const visit = (statements: readonly TileStatement[], spans: readonly { from: number; to: number }[]) => {
+  const define = (tile: Tile, copies: number, span: Span, loops: readonly Span[]) => {
+    const known = found.get(tile.name);
+    if (known === undefined) found.set(tile.name, { tile, copies, ...span, depth: loops.length });
+    else {
+      known.copies = Math.max(known.copies, copies);
+      touch(tile.name, loops);
+    }
+  };
+  const visit = (statements: readonly TileStatement[], loops: readonly Span[]): void => {
     for (const statement of statements) {
       clock++;
-      const span = {
-        from: clock,
-        to: clock + ('body' in statement ? allStatements(statement.body).length : 0),
-      };
-      if (statement.kind === 'loop' || statement.kind === 'pipeline') loops.push(span);
-      for (const tile of tilesOf(statement)) {
-        if (tile.space !== 'shared') continue;
-        const known = found.get(tile.name);
-        const copies = statement.kind === 'pipeline' ? statement.stages : 1;
-        if (known === undefined) found.set(tile.name, { tile, copies, ...span, depth: spans.length });
-        else touch(tile.name, spans);
-      }
-      for (const name of namesIn(statement)) touch(name, spans);
-      if (!('body' in statement)) continue;
-      const isLoop = statement.kind !== 'when';
-      visit(statement.body, isLoop ? [...spans, span] : spans);
+      const inside = 'body' in statement ? statement.body : [];
+      const span = { from: clock, to: clock + allStatements(inside).length };
+      const copies = statement.kind === 'pipeline' ? statement.stages : 1;
+      for (const tile of tilesOf(statement)) if (tile.space === 'shared') define(tile, copies, span, loops);
+      for (const name of namesIn(statement)) touch(name, loops);
+      visit(inside, statement.kind === 'when' ? loops : [...loops, span]);
     }
   };
   visit(body, []);
   return [...found].map(([name, { tile, copies, from, to }]) => ({
-    name,
+    ...{ name, from, to },
     bytes: copies * bytesOfTile(tile),
     alignment: tile.packed === undefined ? wordAlignment : packedAlignment,
-    from,
-    to,
   }));
 }
 

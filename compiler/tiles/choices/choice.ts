@@ -29,6 +29,20 @@ const tiles = z.strictObject({
   panels: z.boolean(),
 });
 
+/**
+ * A tile of a product by matrix units: so many rows and columns of warps, each with `rows × columns` results,
+ * over steps of `depth` along what is reduced, brought `stages` − 1 steps ahead.
+ */
+const units = z.strictObject({
+  form: z.literal('units'),
+  warpRows: count,
+  warpColumns: count,
+  rows: count,
+  columns: count,
+  depth: count,
+  stages: z.int().min(2),
+});
+
 /** A product of few rows: all of them in each invocation, what is reduced shared by the thread columns. */
 const thin = z.strictObject({
   form: z.literal('thin'),
@@ -71,10 +85,11 @@ const stream = z.strictObject({
  */
 const blocked = z.strictObject({ form: z.literal('blocked'), rows: count, block: count });
 
-const forms = { tiles, thin, rows, columns, split, map, stream, blocked };
+const forms = { tiles, units, thin, rows, columns, split, map, stream, blocked };
 
 export const choiceSchema = z.discriminatedUnion('form', [
   tiles,
+  units,
   thin,
   rows,
   columns,

@@ -11,8 +11,9 @@ import type { ChoiceOf } from './choice.ts';
 import { type Choosing, fewestWorkgroups, powerFor, powersTo } from './choosing.ts';
 import { chunkWithinPages, secondCacheBytes } from './pages.ts';
 import { chunkFor, type ReductionForm, reductionChoices } from './reduction.ts';
+import { allUnits, firstUnits, isWorthUnits } from './unit-tiles.ts';
 
-export type ContractionForm = 'tiles' | 'thin' | ReductionForm;
+export type ContractionForm = 'tiles' | 'units' | 'thin' | ReductionForm;
 
 export const contractionChoices: Choosing<ContractionProblem, ChoiceOf<ContractionForm>> = {
   first: (problem, device) => {
@@ -23,21 +24,23 @@ export const contractionChoices: Choosing<ContractionProblem, ChoiceOf<Contracti
   },
   all: (problem, device) => [
     ...allTiles(problem, device),
+    ...allUnits(problem, device),
     ...allThin(problem, device),
     ...reductionChoices.all(problem.reduction, device),
   ],
 };
 
 /** Undefined where it is best a reduction like any other. */
-function firstWhole(
-  problem: ContractionProblem,
-  device: DeviceProfile,
-): ChoiceOf<'thin'> | TilesChoice | undefined {
+function firstWhole(problem: ContractionProblem, device: DeviceProfile): WholeChoice | undefined {
   if (isThin(problem))
     return isFolded(problem, device) ? softwareTiles(problem, device) : firstThin(problem, device);
   if (!isWorthTiling(problem, device)) return undefined;
-  return firstTiles(problem, device);
+  const units = isWorthUnits(problem, device) ? firstUnits(problem, device) : undefined;
+  return units ?? firstTiles(problem, device);
 }
+
+/** Of the whole product in one kernel. */
+type WholeChoice = ChoiceOf<'thin' | 'units'> | TilesChoice;
 
 // ── in two ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -47,7 +50,7 @@ function firstWhole(
  */
 function worthwhileSplit(
   problem: ContractionProblem,
-  whole: ChoiceOf<'thin'> | TilesChoice,
+  whole: WholeChoice,
   device: DeviceProfile,
 ): ChoiceOf<'split'> | undefined {
   const { node, batch, rows, columns, reduced } = problem;
@@ -77,16 +80,22 @@ function kindOf({ core, software }: DeviceProfile): keyof typeof gains {
   return software ? 'software' : 'hardware';
 }
 
-function workgroupsOf(
-  { batch, rows, columns }: ContractionProblem,
-  choice: ChoiceOf<'thin'> | TilesChoice,
-): number {
-  // The columns of threads of a thin product share what is reduced.
-  const [high, wide] =
-    choice.form === 'thin'
-      ? [rows.extent, choice.threadRows * choice.columns]
-      : [choice.threadRows * choice.rows, choice.threadColumns * choice.columns];
+function workgroupsOf({ batch, rows, columns }: ContractionProblem, choice: WholeChoice): number {
+  const [high, wide] = tileOf(choice, rows.extent);
   return batch.extent * Math.ceil(rows.extent / high) * Math.ceil(columns.extent / wide);
+}
+
+/** Rows and columns of a workgroup, of so many rows in all. */
+function tileOf(choice: WholeChoice, rows: number): readonly [number, number] {
+  switch (choice.form) {
+    case 'thin':
+      // Its columns of threads share what is reduced.
+      return [rows, choice.threadRows * choice.columns];
+    case 'tiles':
+      return [choice.threadRows * choice.rows, choice.threadColumns * choice.columns];
+    case 'units':
+      return [choice.warpRows * choice.rows, choice.warpColumns * choice.columns];
+  }
 }
 
 // ── thin products ──────────────────────────────────────────────────────────────────────────────────────────

@@ -6,22 +6,19 @@
  *     size the rows of `left` may be dealt out to the lanes and broadcast. No workgroup memory, no barriers:
  *     best on a software adapter;
  *   - staged: all invocations together bring blocks of both factors into workgroup memory.
- *
- * A grouped contraction takes its rows from the order that `route` made: a workgroup has rows of one expert,
- * found from the offsets, and reads that expert's weights alone.
+ * By matrix units see `unit-contraction.ts`.
  */
 import { dtypeFacts } from '../../../dsl/types/dtype.ts';
-import type { GroupedLookup, Scalar } from '../../graph/graph.ts';
+import type { Scalar } from '../../graph/graph.ts';
 import type { Contraction } from '../../optimize/contraction.ts';
 import type { ChoiceOf } from '../choices/choice.ts';
 import type { ContractionForm } from '../choices/contraction.ts';
-import { assumingWithin, endExpression, endsOf, type GridEnd, gridEnd } from '../ends.ts';
+import { assumingWithin, endsOf, gridEnd } from '../ends.ts';
 import { lowerScalar } from '../lower-scalar.ts';
 import { innermostStrides } from '../merge-axes.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import { define, loop, multiplyAccumulate, register, shared, spread, store, whole } from '../tile-builder.ts';
 import {
-  apply,
   below,
   both,
   constant,
@@ -29,17 +26,16 @@ import {
   element,
   flatten,
   grid,
-  load,
   masked,
   product,
   sum,
   type TileExpression,
 } from '../tile-expression.ts';
-import type { TileAxis, TileStatement } from '../tile-program.ts';
+import type { Packed, TileAxis, TileStatement } from '../tile-program.ts';
 import { type AxisClass, axisClass, iteratorsAt } from './axis-class.ts';
 import type { ScheduleContext } from './context.ts';
+import { contractionRows } from './contraction-rows.ts';
 import { groupedOnCore } from './grouped-on-core.ts';
-import { groupedRows, ofExpert } from './grouped-rows.ts';
 import { sharesWords, widened } from './narrow-result.ts';
 import { panelsOf } from './panels.ts';
 import {
@@ -49,6 +45,8 @@ import {
   scheduleReduction,
 } from './reduction.ts';
 import { thinKernel } from './thin-contraction.ts';
+import { unitContraction } from './unit-contraction.ts';
+import { packedFactors } from './unit-factors.ts';
 
 export function scheduleContraction(
   problem: ContractionProblem,
@@ -62,6 +60,8 @@ export function scheduleContraction(
           ? contractionSteps(own, choice, context)
           : [groupedOnCore(own, own.node.grouped, choice, context)],
       );
+    case 'units':
+      return owningWords(problem, context, (own) => [unitContraction(own, own.packed!, choice, context)]);
     case 'thin':
       return owningWords(problem, context, (own) => [context.kernel(thinKernel(own, choice, context))]);
     case 'rows':
@@ -100,6 +100,8 @@ export interface ContractionProblem {
   readonly hasVectors: boolean;
   /** Whether the right factor has to be computed, or read from few bits: many rows should then share it. */
   readonly isDear: boolean;
+  /** What matrix units would multiply; undefined where they cannot. */
+  readonly packed: Packed | undefined;
   /** The same as a sum like any other. */
   readonly reduction: ReductionProblem;
 }
@@ -131,6 +133,7 @@ export function contractionProblem(
     rightOrder,
     hasVectors: rightOrder === 'kn' && columns.isFlat && stored === 'f32',
     isDear: stored === undefined || dtypeFacts[stored].bits < 16,
+    packed: packedFactors(contraction.left, right),
     reduction: reductionProblem(node, context),
   };
 }
@@ -155,21 +158,6 @@ function tilesOf({ rows, columns, ...choice }: ChoiceOf<'tiles'>): Tiles {
 }
 
 // ── the kernel ─────────────────────────────────────────────────────────────────────────────────────────────
-
-/** Where a workgroup's rows come from. */
-interface Rows {
-  readonly grid: number;
-  readonly gridEnd: GridEnd | undefined;
-  readonly prepare: readonly TileStatement[];
-  /** The flat row for each row of the tile. */
-  readonly flat: (axis: number) => TileExpression;
-  readonly mask: (axis: number) => TileExpression | undefined;
-  /** How far the reduced axes go: nothing is done for a workgroup without rows. */
-  readonly depth: TileExpression;
-  readonly right: Scalar;
-  /** Iterators beyond the node's own that `right` uses. */
-  readonly extra: readonly TileExpression[];
-}
 
 /** The results of a workgroup, along axes 0 (rows) and 1 (columns) of a tile. */
 export interface Results {
@@ -212,10 +200,8 @@ export function contractionSteps(
   const { node, contraction, batch, rows, columns, reduced } = problem;
   const rank = node.result.shape.length;
   const total = rank + node.reduce.extents.length;
-  const source =
-    node.grouped === undefined
-      ? plainRows(problem, tiles)
-      : rowsOfExperts(problem, tiles, node.grouped, total);
+  const source = contractionRows(problem, tiles.rows);
+  const rowAt = (axis: number) => coordinate(axis, tiles.rows);
   const groups = Math.ceil(columns.extent / tiles.columns);
   const column = (axis: number) =>
     sum(product(grid(2, groups), constant(tiles.columns)), coordinate(axis, tiles.columns));
@@ -251,7 +237,7 @@ export function contractionSteps(
   const left = (rowAxis: number, depth: TileExpression) =>
     masked(
       isReal(depth),
-      lowered(inLoop(contraction.left), at(source.flat(rowAxis), constant(0), depth)),
+      lowered(inLoop(contraction.left), at(source.flat(rowAt(rowAxis)), constant(0), depth)),
       zero,
     );
   const panels = !tiles.panels
@@ -282,7 +268,7 @@ export function contractionSteps(
 
   const layout = layoutOf(tiles, context);
   const value = element('sum', 'f32', [coordinate(0, tiles.rows), coordinate(1, tiles.columns)]);
-  const outputs = at(source.flat(0), column(1), constant(0));
+  const outputs = at(source.flat(rowAt(0)), column(1), constant(0));
   const { finish } = node.reduce;
   const full = problem.reduced.extent % tiles.depth === 0;
   const kernel = context.kernel({
@@ -312,7 +298,7 @@ export function contractionSteps(
       ...ending({
         ...{ rows: layout.rows, columns: layout.columns, iterators: outputs },
         value: finish === undefined ? value : lowered(finish, outputs, value),
-        isRow: source.mask(0),
+        isRow: source.mask(rowAt(0)),
         isColumn: below(column(1), constant(columns.extent)),
         ...{ group: grid(2, groups), groups },
       }),
@@ -409,42 +395,3 @@ const feed: { readonly [S in Tiles['staging']]: Feed } = {
     ];
   },
 };
-
-// ── rows ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-function plainRows({ contraction, rows, reduced }: ContractionProblem, tiles: Tiles): Rows {
-  const groups = Math.ceil(rows.extent / tiles.rows);
-  const flat = (axis: number) =>
-    sum(product(grid(1, groups), constant(tiles.rows)), coordinate(axis, tiles.rows));
-  return {
-    grid: groups,
-    gridEnd: gridEnd(rows.end, tiles.rows),
-    prepare: [],
-    flat,
-    mask: (axis) => below(flat(axis), constant(rows.extent)),
-    depth: endExpression(reduced.end, reduced.extent),
-    right: contraction.right,
-    extra: [],
-  };
-}
-
-/** Of one expert. */
-function rowsOfExperts(
-  { contraction, rows, reduced }: ContractionProblem,
-  tiles: Tiles,
-  grouped: GroupedLookup,
-  expertAxis: number,
-): Rows {
-  const { groups, prepare, expert, start, end } = groupedRows(grouped, rows.extent, tiles.rows);
-  const position = (axis: number) => sum(start, coordinate(axis, tiles.rows));
-  return {
-    grid: groups,
-    gridEnd: gridEnd(rows.end, tiles.rows, grouped.experts),
-    prepare,
-    flat: (axis) => load(grouped.order, 'i32', position(axis)),
-    mask: (axis) => apply('lt', 'bool', position(axis), end),
-    depth: masked(apply('lt', 'bool', start, end), endExpression(reduced.end, reduced.extent), constant(0)),
-    right: ofExpert(contraction.right, grouped, expertAxis),
-    extra: [expert],
-  };
-}

@@ -1,0 +1,117 @@
+/** How contractions may be run by matrix units. */
+import type { DeviceProfile, MatrixUnits } from '../device-profile.ts';
+import type { ContractionProblem } from '../schedules/contraction.ts';
+import type { ChoiceOf } from './choice.ts';
+
+type UnitsChoice = ChoiceOf<'units'>;
+type Shape = Pick<UnitsChoice, 'warpRows' | 'warpColumns' | 'rows' | 'columns'>;
+
+/** Below this many rows and columns, most of what the units do is for nothing. */
+const fewest = { rows: 4, columns: 8, depth: 8 };
+
+export function isWorthUnits(
+  { packed, rows, columns, reduced }: ContractionProblem,
+  { units }: DeviceProfile,
+): boolean {
+  return (
+    units !== undefined &&
+    packed !== undefined &&
+    rows.extent >= fewest.rows &&
+    columns.extent >= fewest.columns &&
+    reduced.extent >= fewest.depth
+  );
+}
+
+interface Rated {
+  readonly shape: Shape;
+  /** Of what the units can do at most: smaller tiles read more for each product. */
+  readonly rate: number;
+}
+
+/** The tiles that are tried, by the share of an A100's or H100's peak that tiles of such sizes reach. */
+const rated: readonly Rated[] = [
+  { shape: { warpRows: 2, warpColumns: 4, rows: 64, columns: 64 }, rate: 1 },
+  { shape: { warpRows: 2, warpColumns: 2, rows: 64, columns: 64 }, rate: 0.95 },
+  { shape: { warpRows: 2, warpColumns: 2, rows: 32, columns: 64 }, rate: 0.8 },
+  { shape: { warpRows: 2, warpColumns: 2, rows: 64, columns: 32 }, rate: 0.8 },
+  { shape: { warpRows: 2, warpColumns: 2, rows: 32, columns: 32 }, rate: 0.6 },
+  { shape: { warpRows: 1, warpColumns: 4, rows: 32, columns: 32 }, rate: 0.5 },
+  { shape: { warpRows: 1, warpColumns: 4, rows: 16, columns: 32 }, rate: 0.35 },
+  { shape: { warpRows: 1, warpColumns: 4, rows: 16, columns: 16 }, rate: 0.25 },
+  { shape: { warpRows: 1, warpColumns: 2, rows: 16, columns: 16 }, rate: 0.15 },
+];
+
+/** The tile that is done first, workgroups running together in turns. */
+export function firstUnits(problem: ContractionProblem, device: DeviceProfile): UnitsChoice | undefined {
+  const { units } = device;
+  if (units === undefined) return undefined;
+  const timed = rated.flatMap(({ shape, rate }) => {
+    const choice = deepened(problem, shape, units);
+    return choice === undefined ? [] : [{ choice, time: timeOf(problem, shape, rate, units) }];
+  });
+  const least = Math.min(...timed.map(({ time }) => time));
+  return timed.find(({ time }) => time === least)?.choice;
+}
+
+function timeOf(
+  { node, batch, rows, columns }: ContractionProblem,
+  shape: Shape,
+  rate: number,
+  { processors }: MatrixUnits,
+): number {
+  const [high, wide] = [shape.warpRows * shape.rows, shape.warpColumns * shape.columns];
+  // Each expert has a tile that is not full.
+  const tall = Math.ceil(rows.extent / high) + (node.grouped?.experts ?? 0) / 2;
+  const tiles = batch.extent * tall * Math.ceil(columns.extent / wide);
+  return (Math.ceil(tiles / processors) * high * wide) / rate;
+}
+
+/** With steps of 64 where two stages of those fit, since rows of 128 bytes are copied best. */
+function deepened(
+  { reduced }: ContractionProblem,
+  shape: Shape,
+  { workgroupBytes }: MatrixUnits,
+): UnitsChoice | undefined {
+  const high = shape.warpRows * shape.rows;
+  const wide = shape.warpColumns * shape.columns;
+  if (4 * high * (wide + 8) > workgroupBytes) return undefined;
+  const fitting = [
+    [64, 3],
+    [32, 4],
+    [32, 3],
+    [32, 2],
+    [16, 2],
+  ] as const;
+  for (const [depth, stages] of fitting) {
+    const isTooDeep = depth > 16 && reduced.extent <= depth / 2;
+    const bytes = 2 * stages * depth * (high + wide);
+    if (!isTooDeep && bytes <= workgroupBytes) return { form: 'units', ...shape, depth, stages };
+  }
+  return undefined;
+}
+
+/** Tiles that fit into registers and shared memory. */
+export function allUnits(problem: ContractionProblem, device: DeviceProfile): readonly UnitsChoice[] {
+  const { units } = device;
+  const { packed, rows, columns, reduced } = problem;
+  if (units === undefined || packed === undefined || reduced.extent === 0) return [];
+  const upTo = (counts: readonly number[], per: number, extent: number) =>
+    counts.filter((count, place) => place === 0 || count * per < 2 * extent);
+  return upTo([16, 32, 64], 1, rows.extent).flatMap((high) =>
+    upTo([16, 32, 64], 1, columns.extent).flatMap((wide) =>
+      upTo([1, 2, 4], high, rows.extent).flatMap((warpRows) =>
+        upTo([1, 2, 4], wide, columns.extent).flatMap((warpColumns) =>
+          [16, 32, 64].flatMap((depth) =>
+            [2, 3, 4].flatMap((stages): readonly UnitsChoice[] => {
+              const [tall, broad] = [warpRows * high, warpColumns * wide];
+              const bytes = Math.max(2 * stages * depth * (tall + broad), 4 * tall * (broad + 8));
+              if (bytes > units.workgroupBytes) return [];
+              const shape = { warpRows, warpColumns, rows: high, columns: wide };
+              return [{ form: 'units', ...shape, depth, stages }];
+            }),
+          ),
+        ),
+      ),
+    ),
+  );
+}

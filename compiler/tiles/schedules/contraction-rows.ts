@@ -1,0 +1,77 @@
+/**
+ * Which rows a workgroup of a contraction has. A grouped one takes them from the order that `route` made: a
+ * workgroup has rows of one expert, found from the offsets, and reads that expert's weights alone.
+ */
+import type { GroupedLookup, Scalar } from '../../graph/graph.ts';
+import { endExpression, type GridEnd, gridEnd } from '../ends.ts';
+import {
+  apply,
+  below,
+  constant,
+  grid,
+  load,
+  masked,
+  product,
+  sum,
+  type TileExpression,
+} from '../tile-expression.ts';
+import type { TileStatement } from '../tile-program.ts';
+import type { ContractionProblem } from './contraction.ts';
+import { groupedRows, ofExpert } from './grouped-rows.ts';
+
+export interface ContractionRows {
+  /** Axis 1 of the grid. */
+  readonly grid: number;
+  readonly gridEnd: GridEnd | undefined;
+  readonly prepare: readonly TileStatement[];
+  /** The flat row for a row of the tile. */
+  readonly flat: (within: TileExpression) => TileExpression;
+  readonly mask: (within: TileExpression) => TileExpression | undefined;
+  /** How far the reduced axes go: nothing is done for a workgroup without rows. */
+  readonly depth: TileExpression;
+  readonly right: Scalar;
+  /** Iterators beyond the node's own that `right` uses. */
+  readonly extra: readonly TileExpression[];
+}
+
+/** @param together rows of a workgroup */
+export function contractionRows(problem: ContractionProblem, together: number): ContractionRows {
+  const { grouped } = problem.node;
+  return grouped === undefined ? plainRows(problem, together) : rowsOfExperts(problem, together, grouped);
+}
+
+function plainRows({ contraction, rows, reduced }: ContractionProblem, together: number): ContractionRows {
+  const groups = Math.ceil(rows.extent / together);
+  const flat = (within: TileExpression) => sum(product(grid(1, groups), constant(together)), within);
+  return {
+    grid: groups,
+    gridEnd: gridEnd(rows.end, together),
+    prepare: [],
+    flat,
+    mask: (within) => below(flat(within), constant(rows.extent)),
+    depth: endExpression(reduced.end, reduced.extent),
+    right: contraction.right,
+    extra: [],
+  };
+}
+
+/** Of one expert. */
+function rowsOfExperts(
+  { node, contraction, rows, reduced }: ContractionProblem,
+  together: number,
+  grouped: GroupedLookup,
+): ContractionRows {
+  const expertAxis = node.result.shape.length + node.reduce.extents.length;
+  const { groups, prepare, expert, start, end } = groupedRows(grouped, rows.extent, together);
+  const position = (within: TileExpression) => sum(start, within);
+  return {
+    grid: groups,
+    gridEnd: gridEnd(rows.end, together, grouped.experts),
+    prepare,
+    flat: (within) => load(grouped.order, 'i32', position(within)),
+    mask: (within) => apply('lt', 'bool', position(within), end),
+    depth: masked(apply('lt', 'bool', start, end), endExpression(reduced.end, reduced.extent), constant(0)),
+    right: ofExpert(contraction.right, grouped, expertAxis),
+    extra: [expert],
+  };
+}

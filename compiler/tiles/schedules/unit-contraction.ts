@@ -1,0 +1,188 @@
+/**
+ * Contractions by matrix units: a workgroup's warps share a tile of the result, each accumulating a part of
+ * it in registers as its units have it, while blocks of both factors are brought ahead through shared memory.
+ * The results go to memory through shared memory too, in the place of the factors, so that neighbours are
+ * finished and stored together.
+ */
+import type { ChoiceOf } from '../choices/choice.ts';
+import { gridEnd } from '../ends.ts';
+import { lowerScalar } from '../lower-scalar.ts';
+import { innermostStrides } from '../merge-axes.ts';
+import type { ScheduledStep } from '../scheduled.ts';
+import {
+  define,
+  loop,
+  multiplyAccumulate,
+  packed,
+  pipeline,
+  register,
+  shared,
+  spread,
+  store,
+} from '../tile-builder.ts';
+import {
+  below,
+  both,
+  constant,
+  coordinate,
+  element,
+  flatten,
+  grid,
+  masked,
+  product,
+  quotient,
+  remainder,
+  sum,
+  type TileExpression,
+} from '../tile-expression.ts';
+import type { Feed, Packed, TileStatement } from '../tile-program.ts';
+import { iteratorsAt } from './axis-class.ts';
+import type { ScheduleContext } from './context.ts';
+import type { ContractionProblem } from './contraction.ts';
+import { contractionRows } from './contraction-rows.ts';
+
+/** Words between rows of results, so that the lanes of a warp put theirs into different banks. */
+const resultPadding = 8;
+
+/** Vectors that an invocation finishes before it goes on to the next ones. */
+const mostVectors = 4;
+
+export function unitContraction(
+  problem: ContractionProblem,
+  stored: Packed,
+  choice: ChoiceOf<'units'>,
+  context: ScheduleContext,
+): ScheduledStep {
+  const { node, contraction, batch, rows, columns, reduced, rightOrder } = problem;
+  const { warpRows, warpColumns, depth, stages } = choice;
+  const tile = { rows: warpRows * choice.rows, columns: warpColumns * choice.columns };
+  const rank = node.result.shape.length;
+  const total = rank + node.reduce.extents.length;
+  const source = contractionRows(problem, tile.rows);
+  const groups = Math.ceil(columns.extent / tile.columns);
+  const at = (row: TileExpression, column: TileExpression, along: TileExpression) => [
+    ...iteratorsAt(
+      total,
+      [
+        [batch, grid(0, batch.extent)],
+        [rows, row],
+        [columns, column],
+        [reduced, along],
+      ],
+      constant(0),
+    ),
+    ...source.extra,
+  ];
+  const columnAt = (within: TileExpression) => sum(product(grid(2, groups), constant(tile.columns)), within);
+  const { tensors } = context;
+
+  /** A factor whose tile has the reduced axis first or last. */
+  const feed = (
+    name: string,
+    extent: number,
+    isDeepFirst: boolean,
+    value: (within: TileExpression, along: TileExpression) => TileExpression,
+    k: TileExpression,
+  ): Feed => {
+    const axes = [spread(extent, 'whole'), spread(depth, 'whole')];
+    const places = axes.map((axis, place) => coordinate(isDeepFirst ? 1 - place : place, axis.extent));
+    const along = sum(k, places[1]!);
+    return {
+      tile: packed(name, stored, isDeepFirst ? axes.toReversed() : axes),
+      value: masked(below(along, constant(reduced.extent)), value(places[0]!, along), constant(0, 'f32')),
+    };
+  };
+  const leftOrder = leftOrderOf(problem, context);
+  const feeds = (k: TileExpression): readonly Feed[] => [
+    feed(
+      'lefts',
+      tile.rows,
+      leftOrder === 'km',
+      (within, along) =>
+        lowerScalar(contraction.left, { tensors, iterators: at(source.flat(within), constant(0), along) }),
+      k,
+    ),
+    feed(
+      'rights',
+      tile.columns,
+      rightOrder === 'kn',
+      (within, along) =>
+        lowerScalar(source.right, { tensors, iterators: at(constant(0), columnAt(within), along) }),
+      k,
+    ),
+  ];
+
+  const axes = [
+    spread(tile.rows, 'unitRows', choice.rows),
+    spread(tile.columns, 'unitColumns', choice.columns),
+  ];
+  const last = Math.floor(Math.max(0, reduced.extent - 1) / depth) * depth;
+  const body: readonly TileStatement[] = [
+    ...source.prepare,
+    define(register('sum', 'f32', axes), constant(0, 'f32')),
+    pipeline(
+      'k',
+      {
+        from: constant(0),
+        to: source.depth,
+        step: depth,
+        stages,
+        range: { low: 0, high: last },
+        multipleOf: depth,
+      },
+      (k) => ({
+        feeds: feeds(k),
+        body: [multiplyAccumulate('sum', 'lefts', 'rights', rightOrder, leftOrder)],
+      }),
+    ),
+    define(
+      { ...shared('results', 'f32', axes), padding: resultPadding },
+      element('sum', 'f32', [coordinate(0, tile.rows), coordinate(1, tile.columns)]),
+    ),
+    finished(),
+  ];
+
+  /** All invocations finish neighbours of the results, some vectors at a time. */
+  function finished(): TileStatement {
+    const threads = 32 * warpRows * warpColumns;
+    const results = tile.rows * tile.columns;
+    const together = Math.min(results, threads * 4 * mostVectors);
+    const bounds = {
+      ...{ from: constant(0), to: constant(results), step: together, multipleOf: together },
+      range: { low: 0, high: results - together },
+    };
+    return loop('part', bounds, (part) => {
+      const flat = sum(part, coordinate(0, together));
+      const [row, column] = [quotient(flat, tile.columns), remainder(flat, tile.columns)];
+      const iterators = at(source.flat(row), columnAt(column), constant(0));
+      const value = element('results', 'f32', [row, column]);
+      const { finish } = node.reduce;
+      return [
+        store(
+          node.result,
+          [spread(together, 'threads', 4)],
+          flatten(iterators.slice(0, rank), node.result.shape),
+          finish === undefined ? value : lowerScalar(finish, { tensors, iterators, reduced: value }),
+          both(source.mask(row), below(columnAt(column), constant(columns.extent))),
+        ),
+      ];
+    });
+  }
+
+  return context.kernel({
+    name: `${node.grouped === undefined ? 'contract' : 'grouped'}_${node.result.name}`,
+    grid: [batch.extent, source.grid, groups],
+    gridEnds: [gridEnd(batch.end, 1), source.gridEnd, gridEnd(columns.end, tile.columns)],
+    threads: { rows: warpRows, columns: 32 * warpColumns },
+    body,
+  });
+}
+
+/** Whether neighbours of the left factor in memory lie along what is reduced, or along rows. */
+function leftOrderOf({ node, contraction }: ContractionProblem, context: ScheduleContext): 'mk' | 'km' {
+  if (node.grouped !== undefined) return 'mk';
+  const extents = [...node.result.shape, ...node.reduce.extents];
+  const neighbours = (axis: number | undefined) =>
+    axis === undefined ? 0 : innermostStrides(contraction.left, extents, axis, context.tensors);
+  return neighbours(contraction.rows.at(-1)) > neighbours(contraction.reduced.at(-1)) ? 'km' : 'mk';
+}

@@ -1,0 +1,63 @@
+/**
+ * Which factors matrix units can multiply: those that are numbers of 16 bits however they are written, so
+ * that nothing is rounded that the program does not round.
+ */
+import type { Dtype } from '../../../dsl/types/dtype.ts';
+import type { Scalar } from '../../graph/graph.ts';
+import type { Packed } from '../tile-program.ts';
+
+/** `any`: what all of them hold. */
+type Held = Packed | 'any';
+
+/** What holds every number of a dtype; undefined: nothing does. */
+const heldBy: { readonly [D in Dtype]: Held | undefined } = {
+  bf16: 'bf16',
+  f16: 'f16',
+  f8e4m3: 'any',
+  f8e5m2: 'any',
+  i8: 'any',
+  u8: 'any',
+  bool: 'any',
+  f32: undefined,
+  i32: undefined,
+  u32: undefined,
+};
+
+/** What both factors of a product can be packed as; undefined where one of them is not of 16 bits. */
+export function packedFactors(left: Scalar, right: Scalar): Packed | undefined {
+  const both = common(heldIn(left), heldIn(right));
+  return both === 'any' ? 'bf16' : both;
+}
+
+function common(left: Held | undefined, right: Held | undefined): Held | undefined {
+  if (left === 'any') return right;
+  return right === 'any' || left === right ? left : undefined;
+}
+
+function heldIn(scalar: Scalar): Held | undefined {
+  switch (scalar.op) {
+    case 'load':
+    case 'round':
+      return heldBy[scalar.dtype];
+    case 'constant':
+      // Eight bits are enough for these.
+      return Number.isInteger(scalar.value) && Math.abs(scalar.value) <= 256 ? 'any' : undefined;
+    case 'convert':
+      return scalar.operand.op === 'load' ? heldIn(scalar.operand) : undefined;
+    case 'apply': {
+      const [a, b, c] = scalar.operands;
+      if (scalar.function === 'select') return common(heldIn(b!), heldIn(c!));
+      if (scalar.function === 'neg' || scalar.function === 'abs') return heldIn(a!);
+      // One of the two.
+      return scalar.function === 'max' || scalar.function === 'min'
+        ? common(heldIn(a!), heldIn(b!))
+        : undefined;
+    }
+    case 'iterator':
+    case 'counter':
+    case 'coordinate':
+    case 'size':
+    case 'reduced':
+      return undefined;
+  }
+}
