@@ -34,23 +34,18 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
   ],
   'contraction.ts': [
     [
-      'does not round up rows',
-      'Math.ceil(rows.extent / tiles.rows);',
-      'Math.floor(rows.extent / tiles.rows);',
-      'contractions.ricci: matmul M=37,K=19,N=23',
-      'contractions.ricci: matmul M=9,K=7,N=5',
-    ],
-    [
       'leaves out the last step',
       'const isReal = (depth: TileExpression) => below(depth, constant(reduced.extent));',
       'const isReal = (depth: TileExpression) => below(depth, constant(reduced.extent - 1));',
       'contractions.ricci: matmul M=37,K=19,N=23',
       'contractions.ricci: matmul M=9,K=7,N=5',
     ],
+  ],
+  'contraction-rows.ts': [
     [
       'gives experts the rows of the next',
-      "mask: (axis) => apply('lt', 'bool', position(axis), end),",
-      "mask: (axis) => apply('le', 'bool', position(axis), end),",
+      "apply('lt', 'bool', position(within), end),",
+      "apply('le', 'bool', position(within), end),",
       'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
     ],
     [
@@ -58,6 +53,13 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'extra: [expert],',
       'extra: [sum(expert, constant(-1))],',
       'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
+    ],
+    [
+      'does not round up rows',
+      'Math.ceil(rows.extent / together);',
+      'Math.floor(rows.extent / together);',
+      'contractions.ricci: matmul M=37,K=19,N=23',
+      'contractions.ricci: matmul M=9,K=7,N=5',
     ],
   ],
   'grouped-rows.ts': [
@@ -211,7 +213,7 @@ export const barrierMutants: readonly Mutant[] = [
     'barriers',
     [
       'writes what others still read',
-      '(write !== undefined && (barriers.read.has(write) || barriers.written.has(write)))',
+      'written.some((name) => barriers.read.has(name) || barriers.written.has(name))',
       'false',
       'contractions.ricci: matmul M=16,K=200,N=16',
     ],

@@ -97,17 +97,59 @@ export const ptxMutants: ByFile = faultsOf(
         'pointwise.ricci: narrow N=300',
       ],
     ],
+    'packed-layout.ts': [
+      [
+        'leaves out what a row turns its pieces by, where they are read',
+        "writer.operation('xor.b32', 'u32', [piece, turn])",
+        "(width === 8 ? piece : writer.operation('xor.b32', 'u32', [piece, turn]))",
+        'units.ricci: of_eight_bits M=16,K=64,N=16',
+      ],
+    ],
+    'packed-tiles.ts': [
+      [
+        'copies what the mask leaves out',
+        "[literal(bytes, 'u32'), literal(0, 'u32'), kept]",
+        "[literal(bytes, 'u32'), literal(bytes, 'u32'), kept]",
+        'units.ricci: wide_result M=40,K=40,N=24',
+      ],
+      [
+        'takes runs of eight for those of four',
+        'divisorOf(load.offset, domain) % each === 0',
+        'divisorOf(load.offset, domain) % 4 === 0',
+        'units.ricci: plain M=40,K=36,N=44',
+      ],
+    ],
+    'pipeline.ts': [
+      [
+        'does not wait for its copies',
+        'cp.async.wait_group ${stages - 2};',
+        'cp.async.wait_group ${stages - 1};',
+        'units.ricci: plain M=16,K=160,N=16',
+      ],
+      [
+        'does not wait for the others',
+        '    emission.synchronize();\n',
+        '',
+        'units.ricci: plain M=64,K=160,N=64',
+      ],
+      [
+        'brings into the stage in use',
+        "writer.variable(literal((stages - 1) * bytes, 'u32'))",
+        "writer.variable(literal(0, 'u32'))",
+        'units.ricci: plain M=16,K=160,N=16',
+      ],
+    ],
     'reduce-tiles.ts': [
       [
         'reads partial sums before they are there',
-        'barrier(emission);\n    const bound',
-        'const bound',
+        'putScratch(emission, arrays, warp, own, isFirst);\n  barrier(emission);',
+        'putScratch(emission, arrays, warp, own, isFirst);',
         'reductions.ricci: rows N=7,M=640',
       ],
       [
-        'leaves one out in a tree',
-        'const bound = Math.min(width, count - width);',
-        'const bound = Math.min(width, count - width) - 1;',
+        'leaves out the neighbour of a lane',
+        'return bits.reduce<Entry<Own>>',
+        'return bits.slice(1).reduce<Entry<Own>>',
         'reductions.ricci: rows N=7,M=40',
       ],
     ],
@@ -130,9 +172,17 @@ export const ptxMutants: ByFile = faultsOf(
     'shared-memory.ts': [
       [
         'reads the tile of the step before',
-        '{ fixed: true, version },',
+        '{ fixed: true, version: `${name}${version}` },',
         '{},',
-        'reductions.ricci: rows N=7,M=640',
+        'contractions.ricci: matmul M=16,K=40,N=16',
+      ],
+    ],
+    'shared-places.ts': [
+      [
+        'puts results where factors still are',
+        'from <= wanted.to && wanted.from <= to',
+        'from < wanted.to && wanted.from < to && wanted.from < from',
+        'units.ricci: plain M=64,K=160,N=64',
       ],
     ],
     'shared-tiles.ts': [
@@ -167,6 +217,28 @@ export const ptxMutants: ByFile = faultsOf(
         'contractions.ricci: matmul M=16,K=40,N=16',
       ],
     ],
+    'unit-products.ts': [
+      [
+        'swaps the parts of a right factor',
+        '    [a!, b!],\n',
+        '    [b!, a!],\n',
+        'units.ricci: plain M=16,K=40,N=16',
+      ],
+      [
+        'reads columns as rows',
+        "isTransposed ? '.trans' : ''",
+        "isTransposed ? '' : ''",
+        'units.ricci: left_across M=24,K=40,N=24',
+      ],
+    ],
+    'units.ts': [
+      [
+        'gives all lanes of a row the same columns',
+        "times(index('and.b32', 3), 2)",
+        "times(index('and.b32', 0), 2)",
+        'units.ricci: plain M=16,K=40,N=16',
+      ],
+    ],
     'values.ts': [
       [
         'takes the first of four for all',
@@ -189,6 +261,42 @@ export const ptxMutants: ByFile = faultsOf(
         'operands.reduce((most, { depth }) => Math.max(most, depth), 0)',
         '0',
         'reductions.ricci: rows N=7,M=40',
+      ],
+    ],
+  },
+  'ptx',
+);
+
+/** Of the schedules for matrix units. */
+export const unitMutants: ByFile = faultsOf(
+  'compiler/tiles/schedules',
+  {
+    'unit-contraction.ts': [
+      [
+        'multiplies what is behind the last step',
+        'masked(below(along, constant(reduced.extent)),',
+        'masked(below(along, constant(reduced.extent + 1)),',
+        'units.ricci: wide_result M=24,K=33,N=24',
+      ],
+      [
+        'stores columns that are none',
+        'below(columnAt(column), constant(columns.extent))',
+        'undefined',
+        'units.ricci: plain M=20,K=40,N=44',
+      ],
+      [
+        'takes rows for what is reduced',
+        "'rights', rightOrder, leftOrder)",
+        "'rights', rightOrder)",
+        'units.ricci: left_across M=24,K=40,N=24',
+      ],
+    ],
+    'unit-factors.ts': [
+      [
+        'takes numbers of 32 bits for numbers of 16',
+        'f32: undefined,',
+        "f32: 'bf16',",
+        'contractions.ricci: matmul M=37,K=19,N=23',
       ],
     ],
   },

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { packageRoot } from '../../driver/package-root.ts';
 import { scheduleMutants, wgslMutants, withoutFaults } from './kernels.ts';
-import { ptxMutants, withoutPtxFaults } from './ptx.ts';
+import { ptxMutants, unitMutants, withoutPtxFaults } from './ptx.ts';
 import { rowMutants } from './rows.ts';
 import { graphMutants, kernelMutants, mutantsOf } from './table.ts';
 import { applies } from './testing.ts';
@@ -27,7 +27,7 @@ test('everything has a mutant', () => {
 });
 
 test.each([
-  ['compiler/tiles/schedules', { ...scheduleMutants, ...panelMutants, ...rowMutants }, {}],
+  ['compiler/tiles/schedules', { ...scheduleMutants, ...panelMutants, ...rowMutants, ...unitMutants }, {}],
   ['backends/wgsl', wgslMutants, withoutFaults],
   ['backends/wasm', wasmMutants, withoutWasmFaults],
   ['backends/cuda-ptx/emit', ptxMutants, withoutPtxFaults],
