@@ -171,9 +171,9 @@ export const ptxMutants: ByFile = faultsOf(
     ],
     'shared-memory.ts': [
       [
-        'reads the tile of the step before',
-        '{ fixed: true, version: `${name}${version}` },',
-        '{},',
+        'counts bytes as words',
+        'shared.start(name) + place.constant * wordBytes',
+        'shared.start(name) + place.constant',
         'contractions.ricci: matmul M=16,K=40,N=16',
       ],
     ],
