@@ -9,7 +9,7 @@ import { allChoices, firstChoice } from '../compiler/tiles/choices/problem.ts';
 import { cudaDevice } from '../compiler/tiles/device-profile.ts';
 import { randomInput } from '../driver/random-inputs.ts';
 import { deviceToleranceOf, distance, evaluateEntry, loweredEntry } from './run-entry.ts';
-import { ptxProgram } from './run-ptx.ts';
+import { runPtx } from './run-ptx.ts';
 import { checkSmallProgram } from './small-programs.ts';
 
 const seed = fc.readConfigureGlobal().seed ?? 0;
@@ -32,7 +32,7 @@ test.each([
   'rounded_between M=24,K=40,N=32,P=48',
   'experts_of_halves T=50,D=64,E=4,F=40',
   'experts_of_halves T=9,D=24,E=5,F=16',
-])('%s', (name) => {
+])('%s', async (name) => {
   const [entry, given] = name.split(' ') as [string, string];
   const sizes = new Map(
     given.split(',').map((each): [string, number] => {
@@ -40,7 +40,8 @@ test.each([
       return [size!, Number(value)];
     }),
   );
-  const lowered = loweredEntry(checked, { entry, sizes, inputDtypes: new Map() });
+  const instance = { entry, sizes, inputDtypes: new Map() };
+  const lowered = loweredEntry(checked, instance);
   const inputs = new Map(
     describeEntry(checked.program, entry).inputs.map((each) => [each.path, randomInput(each, sizes, 7)]),
   );
@@ -55,7 +56,10 @@ test.each([
       drawn.push(printChoice(choice));
       return choice;
     };
-    const off = distance(written, ptxProgram(lowered, advice).run(inputs));
+    const off = distance(
+      written,
+      await runPtx(lowered, { ...instance, advice }, inputs, { target: 'sm_80' }),
+    );
     expect(off, drawn.join('; ')).toBeLessThanOrEqual(deviceToleranceOf(written));
     if (turn > 0) expect(drawn.join('; ')).toContain('units');
   }
