@@ -12,8 +12,8 @@ import { type PlanOptions, planLaunches } from './plan-launches.ts';
 export interface PtxLaunchedKernel extends LaunchedKernel {
   /** Threads of a block. */
   readonly block: Extent3;
-  /** Of shared memory that comes with the launch, beside what the module declares; none when left out. */
-  readonly dynamicSharedBytes?: number;
+  /** Of shared memory, which comes with the launch. */
+  readonly sharedBytes: number;
 }
 
 /** Slots begin at multiples of that many bytes, as the CUDA driver aligns what it allocates. */
@@ -36,7 +36,7 @@ export function planPtxPackage(
     block: [...kernel.block] as [number, number, number],
     grid: [...kernel.grid] as [number, number, number],
     ...(kernel.gridEnds === undefined ? {} : { gridEnds: packageGridEnds(kernel.gridEnds) }),
-    sharedBytes: kernel.dynamicSharedBytes ?? 0,
+    sharedBytes: kernel.sharedBytes,
     ...commonKernel(kernel, launches),
   }));
   const manifest: PtxManifest = {
