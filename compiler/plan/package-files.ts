@@ -92,9 +92,10 @@ export async function writePackage(directory: string, pkg: AnyPackage): Promise<
   }
 }
 
-/** The manifest and, last, the digest of the package. */
+/** The manifest, in the order of its schema, and, last, the digest of the package. */
 function manifestText(pkg: AnyPackage): string {
-  return `${JSON.stringify({ ...pkg.manifest, digest: digestOf(pkg) }, undefined, 2)}\n`;
+  const manifest = anyManifestSchema.parse(pkg.manifest);
+  return `${JSON.stringify({ ...manifest, digest: digestOf(pkg) }, undefined, 2)}\n`;
 }
 
 /** The same for the same package. */
