@@ -7,6 +7,7 @@ import { fileReason } from './file-reason.ts';
 import {
   type AnyManifest,
   type AnyPackage,
+  anyManifestSchema,
   type Packages,
   type PackageTarget,
   packageFormat,
@@ -92,15 +93,19 @@ export async function writePackage(directory: string, pkg: AnyPackage): Promise<
   }
 }
 
-/** The manifest, in the order of its schema, and, last, the digest of the package. */
+/** The manifest and, last, the digest of the package. */
 function manifestText(pkg: AnyPackage): string {
-  const manifest = anyManifestSchema.parse(pkg.manifest);
-  return `${JSON.stringify({ ...manifest, digest: digestOf(pkg) }, undefined, 2)}\n`;
+  return `${JSON.stringify({ ...inOrder(pkg.manifest), digest: digestOf(pkg) }, undefined, 2)}\n`;
+}
+
+/** With its fields in the order of the schema, whoever put it together. */
+function inOrder(manifest: AnyManifest): AnyManifest {
+  return anyManifestSchema.parse(manifest);
 }
 
 /** The same for the same package. */
 export function digestOf(pkg: AnyPackage): string {
-  return packageDigest(pkg.manifest, kernelTexts(pkg));
+  return packageDigest(inOrder(pkg.manifest), kernelTexts(pkg));
 }
 
 function kernelTexts(pkg: AnyPackage): ReadonlyMap<string, string> {
