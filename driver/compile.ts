@@ -26,7 +26,7 @@ import { raiseGraph } from '../compiler/raise/raise-graph.ts';
 import type { Advice } from '../compiler/tiles/choices/advice.ts';
 import { printChoice } from '../compiler/tiles/choices/choice-text.ts';
 import { problemTitle } from '../compiler/tiles/choices/problem-title.ts';
-import { cudaDevice, type DeviceProfile } from '../compiler/tiles/device-profile.ts';
+import { cudaDevices, type DeviceProfile } from '../compiler/tiles/device-profile.ts';
 import type { Rates } from '../compiler/tiles/device-rates.ts';
 import { printTileProgram } from '../compiler/tiles/print.ts';
 import type { PtxTarget } from '../compiler/tiles/ptx-target.ts';
@@ -328,7 +328,7 @@ export function compilePtx(
 ): CompiledPtx {
   const backEnd: BackEnd<WrittenPtx, PtxPackage> = {
     write: (programs, tensor) => {
-      const kernels = programs.map((program) => emitPtx(program, tensor));
+      const kernels = programs.map((program) => emitPtx(program, tensor, arch));
       return { kernels, module: moduleText(arch, kernels) };
     },
     plan: (graph, chosen, { kernels, module }, options) => {
@@ -336,7 +336,13 @@ export function compilePtx(
       return planPtxPackage(graph, chosen, launched, { arch, module }, options);
     },
   };
-  return packaged(backEnd, lowered, instance, scheduled(lowered, instance, cudaDevice, progress), progress);
+  return packaged(
+    backEnd,
+    lowered,
+    instance,
+    scheduled(lowered, instance, cudaDevices[arch], progress),
+    progress,
+  );
 }
 
 function scheduled(

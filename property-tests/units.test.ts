@@ -6,7 +6,8 @@ import { describeEntry } from '../compiler/lower/entry.ts';
 import type { Advice } from '../compiler/tiles/choices/advice.ts';
 import { printChoice } from '../compiler/tiles/choices/choice-text.ts';
 import { allChoices, firstChoice } from '../compiler/tiles/choices/problem.ts';
-import { cudaDevice } from '../compiler/tiles/device-profile.ts';
+import { cudaDevices } from '../compiler/tiles/device-profile.ts';
+import { ptxTargets } from '../compiler/tiles/ptx-target.ts';
 import { randomInput } from '../driver/random-inputs.ts';
 import { deviceToleranceOf, distance, evaluateEntry, loweredEntry } from './run-entry.ts';
 import { runPtx } from './run-ptx.ts';
@@ -16,7 +17,7 @@ const seed = fc.readConfigureGlobal().seed ?? 0;
 const file = 'units.ricci';
 const checked = checkSmallProgram(file);
 
-test.each([
+const cases = [
   'plain M=40,K=72,N=56',
   'plain M=33,K=50,N=70',
   'plain M=16,K=7,N=13',
@@ -32,7 +33,14 @@ test.each([
   'rounded_between M=24,K=40,N=32,P=48',
   'experts_of_halves T=50,D=64,E=4,F=40',
   'experts_of_halves T=9,D=24,E=5,F=16',
-])('%s', async (name) => {
+];
+
+test.each(
+  cases.flatMap((name, at) =>
+    ptxTargets.map((target, place) => ({ name, target, turns: (at + place) % 2 === 0 ? 3 : 2 })),
+  ),
+)('$name for $target', async ({ name, target, turns }) => {
+  const device = cudaDevices[target];
   const [entry, given] = name.split(' ') as [string, string];
   const sizes = new Map(
     given.split(',').map((each): [string, number] => {
@@ -46,20 +54,16 @@ test.each([
     describeEntry(checked.program, entry).inputs.map((each) => [each.path, randomInput(each, sizes, 7)]),
   );
   const { written } = evaluateEntry(checked, entry, sizes, 7);
-  for (let turn = 0; turn < 3; turn++) {
-    const choose = choicesOf(seed)(`${name} ${turn}`);
+  for (let turn = 0; turn < turns; turn++) {
+    const choose = choicesOf(seed)(`${name} ${target} ${turn}`);
     const drawn: string[] = [];
     const advice: Advice = (problem) => {
-      const units = allChoices(problem, cudaDevice).filter(({ form }) => form === 'units');
-      const choice =
-        turn === 0 || units.length === 0 ? firstChoice(problem, cudaDevice) : pick(choose, units);
+      const units = allChoices(problem, device).filter(({ form }) => form === 'units');
+      const choice = turn === 0 || units.length === 0 ? firstChoice(problem, device) : pick(choose, units);
       drawn.push(printChoice(choice));
       return choice;
     };
-    const off = distance(
-      written,
-      await runPtx(lowered, { ...instance, advice }, inputs, { target: 'sm_80' }),
-    );
+    const off = distance(written, await runPtx(lowered, { ...instance, advice }, inputs, { target }));
     expect(off, drawn.join('; ')).toBeLessThanOrEqual(deviceToleranceOf(written));
     if (turn > 0) expect(drawn.join('; ')).toContain('units');
   }

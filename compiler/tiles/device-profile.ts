@@ -1,4 +1,5 @@
 import type { Rates } from './device-rates.ts';
+import type { PtxTarget } from './ptx-target.ts';
 
 /**
  * What a schedule must respect and may use of a device. Plain data: read off an adapter, or written for a
@@ -35,6 +36,8 @@ export interface MatrixUnits {
   readonly processors: number;
   /** Bytes of workgroup memory that a kernel for them may have. */
   readonly workgroupBytes: number;
+  /** Whether four warps above each other make products together, which read both factors from there. */
+  readonly warpgroups: boolean;
 }
 
 export interface Core {
@@ -96,7 +99,7 @@ export const relaxedWasmDevice: DeviceProfile = {
  * An NVIDIA GPU from compute capability 8.0 on, by what all of them have without asking for more (CUDA C++
  * Programming Guide, "Compute Capabilities").
  */
-export const cudaDevice: DeviceProfile = {
+const cudaDevice: DeviceProfile = {
   name: 'CUDA',
   software: false,
   maxStorageBuffersPerStage: 64,
@@ -109,5 +112,18 @@ export const cudaDevice: DeviceProfile = {
   f16: true,
   subgroupSize: undefined,
   // Of H100 and H200; and what 8.6 and 8.9, which have least, let a block have of shared memory.
-  units: { processors: 132, workgroupBytes: 99 * 1024 },
+  units: { processors: 132, workgroupBytes: 99 * 1024, warpgroups: false },
+};
+
+/** Those of Hopper: compute capability 9.0 and its own features. */
+const hopperDevice: DeviceProfile = {
+  ...cudaDevice,
+  name: 'CUDA, Hopper',
+  units: { processors: 132, workgroupBytes: 227 * 1024, warpgroups: true },
+};
+
+/** By what PTX is written for. */
+export const cudaDevices: { readonly [T in PtxTarget]: DeviceProfile } = {
+  sm_80: cudaDevice,
+  sm_90a: hopperDevice,
 };

@@ -122,8 +122,8 @@ export const ptxMutants: ByFile = faultsOf(
     'pipeline.ts': [
       [
         'does not wait for its copies',
-        'cp.async.wait_group ${stages - 2};',
-        'cp.async.wait_group ${stages - 1};',
+        'cp.async.wait_group ${ahead - 1};',
+        'cp.async.wait_group ${ahead};',
         'units.ricci: plain M=16,K=160,N=16',
       ],
       [
@@ -134,9 +134,9 @@ export const ptxMutants: ByFile = faultsOf(
       ],
       [
         'brings into the stage in use',
-        "writer.variable(literal((stages - 1) * bytes, 'u32'))",
+        "writer.variable(literal(ahead * bytes, 'u32'))",
         "writer.variable(literal(0, 'u32'))",
-        'units.ricci: plain M=16,K=160,N=16',
+        'units.ricci: plain M=16,K=640,N=16',
       ],
     ],
     'reduce-tiles.ts': [
@@ -245,6 +245,32 @@ export const ptxMutants: ByFile = faultsOf(
         'return lanes[lane] ?? lanes[0];',
         'return lanes[0];',
         'pointwise.ricci: arithmetic N=300',
+      ],
+    ],
+    'warpgroup-products.ts': [
+      [
+        'takes the rows of the first warpgroup for all',
+        'k, block * groups, warpgroup(emission))',
+        'k, block * groups, undefined)',
+        'units.ricci: plain M=128,K=64,N=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3',
+      ],
+      [
+        'shows nothing to products',
+        "writer.effect('fence.proxy.async.shared::cta;');",
+        'writer.comment(``);',
+        'units.ricci: of_eight_bits M=64,K=128,N=64, sm_90a, units warpRows=4 warpColumns=1 rows=16 columns=64 depth=64 stages=3',
+      ],
+      [
+        'says another order than that of the tile',
+        'const swizzles: { readonly [bytes: number]: number } = { 128: 1, 64: 2, 32: 3 };',
+        'const swizzles: { readonly [bytes: number]: number } = { 128: 2, 64: 2, 32: 3 };',
+        'units.ricci: plain M=64,K=128,N=64, sm_90a, units warpRows=4 warpColumns=1 rows=16 columns=64 depth=64 stages=3',
+      ],
+      [
+        'waits for no product',
+        'wgmma.wait_group.sync.aligned ${inFlight};',
+        'wgmma.wait_group.sync.aligned 1;',
+        'units.ricci: plain M=64,K=128,N=64, sm_90a, units warpRows=4 warpColumns=1 rows=16 columns=64 depth=64 stages=3',
       ],
     ],
     'writer.ts': [

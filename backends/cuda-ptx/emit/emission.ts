@@ -1,5 +1,6 @@
 /** What is known while one kernel is written. */
 import type { LoopId, Tensor, TensorId } from '../../../compiler/graph/graph.ts';
+import type { PtxTarget } from '../../../compiler/tiles/ptx-target.ts';
 import type { Spread, Tile, TileAxis } from '../../../compiler/tiles/tile-program.ts';
 import type { Sharing } from '../../writing/barriers.ts';
 import type { Linear } from '../../writing/linear.ts';
@@ -9,6 +10,9 @@ import type { Writer } from './writer.ts';
 
 export interface Emission extends Sharing {
   readonly writer: Writer;
+  readonly target: PtxTarget;
+  /** How many products of warpgroups may be under way behind a statement that begins one. */
+  productsInFlight: number;
   readonly buffers: ReadonlyMap<TensorId, Buffer>;
   readonly counters: ReadonlyMap<LoopId, Value>;
   /** The device's own place along mesh axes, and sizes in the run at hand. */

@@ -15,7 +15,11 @@ import { Writer } from './writer.ts';
  * Deterministic: the same program gives the same text.
  * @param tensors the types of the tensors that the program's buffers name
  */
-export function emitPtx(program: TileProgram, tensors: (id: TensorId) => Tensor): PtxKernel {
+export function emitPtx(
+  program: TileProgram,
+  tensors: (id: TensorId) => Tensor,
+  target: PtxTarget,
+): PtxKernel {
   const writer = new Writer();
   const { rows, columns } = program.threads;
   const parameters = parametersOf(program);
@@ -43,7 +47,8 @@ export function emitPtx(program: TileProgram, tensors: (id: TensorId) => Tensor)
     columns: columns === 1 ? literal(0, 'i32') : rows === 1 ? threads : along('rem.u32'),
   };
   const emission: Emission = {
-    ...{ program, writer, buffers, grid },
+    ...{ program, target, writer, buffers, grid },
+    productsInFlight: 0,
     barriers: { read: new Set(), written: new Set() },
     synchronize: () => writer.effect('bar.sync 0;'),
     counters: new Map(program.counters.map((id, at): [LoopId, Value] => [id, read(`counter${at}`, 'u32')])),

@@ -11,7 +11,7 @@ import { literal, type Value } from './values.ts';
 
 /** Of an element. */
 const elementBytes = 2;
-const widestRow = 128;
+export const widestRow = 128;
 
 export interface PackedLayout {
   /** Of a row in a panel: 32, 64 or 128. */

@@ -3,8 +3,12 @@
  * a step uses one while later ones are on their way. In a step all invocations wait until its copies have
  * arrived and all have done the step before; then what that step used is free for the step that is
  * `stages` − 1 ahead (the multistage pipelines of CUTLASS for sm_80 are of this form).
+ *
+ * Products of warpgroups are still under way when the next step begins, if a step is nothing else: the one
+ * before them is done then, and what it used is free, so that tiles are brought `stages` − 2 steps ahead.
  */
 import { bumpVersions } from '../../../compiler/tiles/changes.ts';
+import { allStatements } from '../../../compiler/tiles/tile-builder.ts';
 import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts';
 import type { TileStatement } from '../../../compiler/tiles/tile-program.ts';
 import { enterLoop, leaveBranch } from '../../writing/barriers.ts';
@@ -14,6 +18,7 @@ import { beginCopy, type Copy, copyOf, packedValues, putPacked } from './packed-
 import { bytesOfTile } from './shared-places.ts';
 import { sumOf } from './sums.ts';
 import { literal, type Value } from './values.ts';
+import { isByWarpgroups, showToProducts, waitForProducts } from './warpgroup-products.ts';
 
 type Pipeline = TileStatement & { readonly kind: 'pipeline' };
 
@@ -40,10 +45,13 @@ export function emitPipeline(
 ): void {
   const { writer, barriers, variables } = emission;
   const { step, stages, variable } = statement;
+  const isByGroups = byWarpgroups(emission, statement);
+  const inFlight = isByGroups && stages > 2 && statement.body.length === 1 ? 1 : 0;
+  const ahead = stages - 1 - inFlight;
   const feeds = statement.feeds.map((feed): Fed => {
     const bytes = bytesOfTile(feed.tile);
     const used = writer.variable(literal(0, 'u32'));
-    const brought = writer.variable(literal((stages - 1) * bytes, 'u32'));
+    const brought = writer.variable(literal(ahead * bytes, 'u32'));
     const state: TileState = {
       ...{ tile: feed.tile, fragment: feed.tile.axes.map(({ extent }) => extent), registers: [] },
       ...{ mutable: true, stage: used, version: 0 },
@@ -59,13 +67,13 @@ export function emitPipeline(
   enterLoop(emission, statement.body);
   const leave = leaveBranch(emission);
 
-  for (let ahead = 0; ahead < stages - 1; ahead++) {
-    const at = sumOf(writer, plus(valueSum(from), linearConstant(ahead * step)));
-    writer.comment(`bring ${variable} + ${ahead * step}`);
+  for (let early = 0; early < ahead; early++) {
+    const at = sumOf(writer, plus(valueSum(from), linearConstant(early * step)));
+    writer.comment(`bring ${variable} + ${early * step}`);
     writer.when(isBelow(emission, at, to), true, () => {
       variables.set(variable, at);
       for (const { state, value, copy, bytes } of feeds) {
-        const stage = literal(ahead * bytes, 'u32');
+        const stage = literal(early * bytes, 'u32');
         if (copy === undefined) putPacked(emission, state, packedValues(emission, state, value), stage);
         else beginCopy(emission, state, copy, stage);
       }
@@ -76,12 +84,13 @@ export function emitPipeline(
   bumpVersions(emission, statement.body);
   emission.scratchVersion++;
   writer.loop(from, to, step, (counter) => {
-    if (copied.length > 0) writer.effect(`cp.async.wait_group ${stages - 2};`);
+    if (copied.length > 0) writer.effect(`cp.async.wait_group ${ahead - 1};`);
+    if (isByGroups) showToProducts(emission);
     emission.synchronize();
-    const next = writer.operation('add.s32', 'i32', [counter, literal((stages - 1) * step, 'i32')]);
+    const next = writer.operation('add.s32', 'i32', [counter, literal(ahead * step, 'i32')]);
     const isThere = isBelow(emission, next, to);
     if (copied.length > 0) {
-      writer.comment(`bring ${variable} + ${(stages - 1) * step}`);
+      writer.comment(`bring ${variable} + ${ahead * step}`);
       writer.when(isThere, true, () => {
         variables.set(variable, next);
         for (const { state, copy, brought } of copied) beginCopy(emission, state, copy!, brought);
@@ -92,16 +101,25 @@ export function emitPipeline(
     variables.set(variable, writer.operation('selp.b32', 'i32', [next, counter, isThere]));
     const words = computed.map(({ state, value }) => packedValues(emission, state, value));
     variables.set(variable, counter);
+    emission.productsInFlight = inFlight;
     body();
+    emission.productsInFlight = 0;
     for (const [at, { state, brought }] of computed.entries())
       putPacked(emission, state, words[at]!, brought);
     for (const { bytes, used, brought } of feeds)
       for (const stage of [used, brought]) advance(emission, stage, bytes, stages);
   });
+  if (inFlight > 0) waitForProducts(emission, 0);
   leave();
   bumpVersions(emission, statement.body);
   emission.scratchVersion++;
   for (const { state } of feeds) barriers.read.add(state.tile.name);
+}
+
+function byWarpgroups(emission: Emission, { body }: Pipeline): boolean {
+  return allStatements(body).some(
+    (statement) => statement.kind === 'multiplyAccumulate' && isByWarpgroups(emission, statement),
+  );
 }
 
 function valueSum(value: Value) {

@@ -13,6 +13,7 @@ import { registerPoints } from './register-tiles.ts';
 import { asWord, sharedAddress, sharedPlace } from './shared-memory.ts';
 import { sumOf } from './sums.ts';
 import { type Lanes, laneOf, lanesFrom, literal, type Value } from './values.ts';
+import { showToProducts } from './warpgroup-products.ts';
 
 /** More pieces than this an invocation are written as a loop. */
 const unrolledPieces = 4;
@@ -21,6 +22,7 @@ export function fillShared(emission: Emission, tile: Tile, value: TileExpression
   if (tile.packed !== undefined) {
     const state = sharedState(emission, tile);
     putPacked(emission, state, packedValues(emission, state, value), undefined);
+    if (emission.target === 'sm_90a') showToProducts(emission);
   } else if (tile.axes.some(({ over }) => isOverUnits(over))) fillFromRegisters(emission, tile, value);
   else fillTogether(emission, tile, value);
   emission.barriers.written.add(tile.name);

@@ -17,6 +17,7 @@ import { defineRegisters, registerPoints, updateRegisters } from './register-til
 import { fillShared } from './shared-tiles.ts';
 import { emitUnitProduct } from './unit-products.ts';
 import { laneOf, lanesFrom, literal, type Value } from './values.ts';
+import { emitWarpgroupProduct, isByWarpgroups } from './warpgroup-products.ts';
 
 type Rules = {
   readonly [K in TileStatementKind]: (
@@ -35,7 +36,9 @@ const rules: Rules = {
   },
   multiplyAccumulate: (emission, statement) => {
     const isByUnits = tileState(emission, statement.into).tile.axes.some(({ over }) => isOverUnits(over));
-    (isByUnits ? emitUnitProduct : emitMultiplyAccumulate)(emission, statement);
+    if (!isByUnits) emitMultiplyAccumulate(emission, statement);
+    else if (!isByWarpgroups(emission, statement)) emitUnitProduct(emission, statement);
+    else emitWarpgroupProduct(emission, statement, emission.productsInFlight);
   },
   reduce: emitReduce,
   loop: emitLoop,

@@ -41,11 +41,20 @@ const rated: readonly Rated[] = [
   { shape: { warpRows: 1, warpColumns: 2, rows: 16, columns: 16 }, rate: 0.15 },
 ];
 
+/** The same of warpgroups, by what those of an H100 reach. */
+const ratedOfGroups: readonly Rated[] = [
+  { shape: { warpRows: 8, warpColumns: 1, rows: 16, columns: 256 }, rate: 1.6 },
+  { shape: { warpRows: 8, warpColumns: 1, rows: 16, columns: 128 }, rate: 1.4 },
+  { shape: { warpRows: 4, warpColumns: 1, rows: 16, columns: 256 }, rate: 1.3 },
+  { shape: { warpRows: 4, warpColumns: 1, rows: 16, columns: 128 }, rate: 1.1 },
+  { shape: { warpRows: 4, warpColumns: 1, rows: 16, columns: 64 }, rate: 0.8 },
+];
+
 /** The tile that is done first, workgroups running together in turns. */
 export function firstUnits(problem: ContractionProblem, device: DeviceProfile): UnitsChoice | undefined {
   const { units } = device;
   if (units === undefined) return undefined;
-  const timed = rated.flatMap(({ shape, rate }) => {
+  const timed = [...(units.warpgroups ? ratedOfGroups : []), ...rated].flatMap(({ shape, rate }) => {
     const choice = deepened(problem, shape, units);
     return choice === undefined ? [] : [{ choice, time: timeOf(problem, shape, rate, units) }];
   });
@@ -76,6 +85,7 @@ function deepened(
   const wide = shape.warpColumns * shape.columns;
   if (4 * high * (wide + 8) > workgroupBytes) return undefined;
   const fitting = [
+    [64, 4],
     [64, 3],
     [32, 4],
     [32, 3],
@@ -90,6 +100,9 @@ function deepened(
   return undefined;
 }
 
+/** Results of a warp: 128 registers of each lane. */
+const mostSums = 64 * 64;
+
 /** Tiles that fit into registers and shared memory. */
 export function allUnits(problem: ContractionProblem, device: DeviceProfile): readonly UnitsChoice[] {
   const { units } = device;
@@ -97,15 +110,16 @@ export function allUnits(problem: ContractionProblem, device: DeviceProfile): re
   if (units === undefined || packed === undefined || reduced.extent === 0) return [];
   const upTo = (counts: readonly number[], per: number, extent: number) =>
     counts.filter((count, place) => place === 0 || count * per < 2 * extent);
+  const widths = units.warpgroups ? [16, 32, 64, 128, 256] : [16, 32, 64];
   return upTo([16, 32, 64], 1, rows.extent).flatMap((high) =>
-    upTo([16, 32, 64], 1, columns.extent).flatMap((wide) =>
-      upTo([1, 2, 4], high, rows.extent).flatMap((warpRows) =>
+    upTo(widths, 1, columns.extent).flatMap((wide) =>
+      upTo(units.warpgroups ? [1, 2, 4, 8] : [1, 2, 4], high, rows.extent).flatMap((warpRows) =>
         upTo([1, 2, 4], wide, columns.extent).flatMap((warpColumns) =>
           [16, 32, 64].flatMap((depth) =>
             [2, 3, 4].flatMap((stages): readonly UnitsChoice[] => {
               const [tall, broad] = [warpRows * high, warpColumns * wide];
               const bytes = Math.max(2 * stages * depth * (tall + broad), 4 * tall * (broad + 8));
-              if (bytes > units.workgroupBytes) return [];
+              if (bytes > units.workgroupBytes || high * wide > mostSums) return [];
               const shape = { warpRows, warpColumns, rows: high, columns: wide };
               return [{ form: 'units', ...shape, depth, stages }];
             }),

@@ -112,8 +112,10 @@ export function unitContraction(
     ),
   ];
 
+  // Of four rows of warps, warpgroups may make one product.
+  const areGroups = warpColumns === 1 && warpRows % 4 === 0;
   const axes = [
-    spread(tile.rows, 'unitRows', choice.rows),
+    spread(tile.rows, 'unitRows', areGroups ? 16 : choice.rows),
     spread(tile.columns, 'unitColumns', choice.columns),
   ];
   const last = Math.floor(Math.max(0, reduced.extent - 1) / depth) * depth;

@@ -1,5 +1,12 @@
-/** Small programs (`file: entry`, or `file: entry N=3,M=4`) compute as PTX, in the emulator, what they say. */
+/**
+ * Small programs (`file: entry`, or `file: entry N=3,M=4`) compute as PTX, in the emulator, what they say: for
+ * sm_80, or for sm_90a (`…, sm_90a`), there also as chosen (`…, sm_90a, units warpRows=4 …`).
+ */
+
 import { describeEntry } from '../../../compiler/lower/entry.ts';
+import type { Advice } from '../../../compiler/tiles/choices/advice.ts';
+import { parseChoice } from '../../../compiler/tiles/choices/choice-text.ts';
+import { ptxTargets } from '../../../compiler/tiles/ptx-target.ts';
 import { randomInput } from '../../../driver/random-inputs.ts';
 import { namedProgram } from '../../named-program.ts';
 import { deviceToleranceOf, distance, evaluateEntry, loweredEntry } from '../../run-entry.ts';
@@ -9,16 +16,25 @@ import type { Oracle } from '../mutant.ts';
 export const oracle: Oracle = {
   cases: [],
   check: async (name) => {
-    const { checked, entry, instances } = namedProgram(name);
+    const [program, wanted, choice] = name.split(', ') as [string, string | undefined, string | undefined];
+    const { checked, entry, instances } = namedProgram(program);
+    const target = ptxTargets.find((each) => each === wanted) ?? 'sm_80';
+    const advice = choice === undefined ? undefined : advising(choice);
     for (const sizes of instances) {
       const { inputs } = describeEntry(checked.program, entry);
       const given = new Map(inputs.map((input) => [input.path, randomInput(input, sizes, 7)]));
-      const instance = { entry, sizes, inputDtypes: new Map() };
+      const instance = { entry, sizes, inputDtypes: new Map(), advice };
       const lowered = loweredEntry(checked, instance);
       const { written } = evaluateEntry(checked, entry, sizes, 7);
-      const off = distance(written, await runPtx(lowered, instance, given, { target: 'sm_80' }));
+      const off = distance(written, await runPtx(lowered, instance, given, { target }));
       if (off > deviceToleranceOf(written)) return `at ${JSON.stringify([...sizes])}: ${off} off`;
     }
     return undefined;
   },
 };
+
+function advising(text: string): Advice {
+  const choice = parseChoice(text);
+  if ('wrong' in choice) throw new Error(`${text}: ${choice.wrong}`);
+  return () => choice;
+}

@@ -1,0 +1,132 @@
+/**
+ * Products by a warpgroup of Hopper (`wgmma`): four warps, which are four thread rows, read packed tiles where
+ * they lie in shared memory, 64 rows of results at a time, while their threads go on. Results may be used
+ * only when the product was waited for.
+ */
+import { allStatements, tilesOf } from '../../../compiler/tiles/tile-builder.ts';
+import type { Tile, TileAxis, TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import { type Emission, type TileState, tileState } from './emission.ts';
+import { packedLayout, widestRow } from './packed-layout.ts';
+import { sharedStart } from './shared-memory.ts';
+import { warpSize } from './units.ts';
+import { literal, type Value } from './values.ts';
+
+type Product = TileStatement & { readonly kind: 'multiplyAccumulate' };
+
+/** Of one instruction; it has up to 256 columns. */
+const shape = { rows: 64, depth: 16, mostColumns: 256 };
+const warps = 4;
+
+/** Whether a product is one that warpgroups can compute, on a target that has them. */
+export function isByWarpgroups(
+  { program, target }: Emission,
+  { into, left, right, leftOrder, rightOrder }: Product,
+): boolean {
+  const { rows, columns } = program.threads;
+  if (target !== 'sm_90a' || columns !== warpSize || rows % warps !== 0) return false;
+  const tiles = allStatements(program.body).flatMap(tilesOf);
+  const [sums, a, b] = [into, left, right].map((name) => tiles.find((tile) => tile.name === name));
+  if (sums === undefined || a === undefined || b === undefined) return false;
+  const [high, wide] = sums.axes as [TileAxis, TileAxis];
+  // Rows of fewer bytes have another order, in which nothing is behind the end of one.
+  const isReadable = (tile: Tile, isAcross: boolean) =>
+    tile.packed !== undefined &&
+    tile.space === 'shared' &&
+    (!isAcross || packedLayout(tile).rowBytes === widestRow);
+  return (
+    high.block === shape.rows / warps &&
+    wide.extent <= shape.mostColumns &&
+    isReadable(a, leftOrder === 'km') &&
+    isReadable(b, rightOrder === 'kn')
+  );
+}
+
+/** @param inFlight how many products may be under way when this one has begun */
+export function emitWarpgroupProduct(emission: Emission, statement: Product, inFlight: number): void {
+  const { writer, program } = emission;
+  const [into, left, right] = [statement.into, statement.left, statement.right].map((name) =>
+    tileState(emission, name),
+  ) as [TileState, TileState, TileState];
+  const groups = program.threads.rows / warps;
+  const [rows, columns] = into.tile.axes.map(({ extent }) => extent) as [number, number];
+  const isDeep = { left: statement.leftOrder === 'mk', right: statement.rightOrder === 'nk' };
+  const depth = right.tile.axes[isDeep.right ? 1 : 0]!.extent;
+  const stored = right.tile.packed!;
+  const perRow = columns / 4;
+  writer.effect('wgmma.fence.sync.aligned;');
+  for (let block = 0; block < rows / (shape.rows * groups); block++)
+    for (let k = 0; k < depth; k += shape.depth) {
+      const a = matrixOf(emission, left, isDeep.left, k, block * groups, warpgroup(emission));
+      const b = matrixOf(emission, right, isDeep.right, k, 0, undefined);
+      const sums = Array.from({ length: columns / 8 }, (_, part) =>
+        [0, 1].flatMap((row) =>
+          [0, 1].map((column) => into.registers[(2 * block + row) * perRow + 2 * part + column]!.text),
+        ),
+      ).flat();
+      const order = [isDeep.left, isDeep.right].map((deep) => (deep ? 0 : 1)).join(', ');
+      writer.effect(
+        `wgmma.mma_async.sync.aligned.m64n${columns}k16.f32.${stored}.${stored} ` +
+          `{${sums.join(', ')}}, ${a.text}, ${b.text}, 1, 1, 1, ${order};`,
+      );
+    }
+  writer.effect('wgmma.commit_group.sync.aligned;');
+  waitForProducts(emission, inFlight);
+  into.version++;
+}
+
+export function waitForProducts({ writer }: Emission, inFlight: number): void {
+  writer.effect(`wgmma.wait_group.sync.aligned ${inFlight};`);
+}
+
+/** What was written to shared memory by instructions of threads is then there for products, after a barrier. */
+export function showToProducts({ writer }: Emission): void {
+  writer.effect('fence.proxy.async.shared::cta;');
+}
+
+/** The number of the invocation's warpgroup: told by its first lane, so that it is known to be the same. */
+function warpgroup({ writer, unit, program }: Emission): Value | undefined {
+  if (program.threads.rows === warps) return undefined;
+  const own = writer.operation('shr.u32', 'u32', [unit.warpRow, literal(Math.log2(warps), 'u32')]);
+  return writer.compute(
+    ['u32'],
+    [own],
+    ([result], [from]) => `shfl.sync.idx.b32 ${result}, ${from}, 0, 31, 0xffffffff;`,
+  )[0]!;
+}
+
+/** How a matrix says what its order is (PTX ISA, "Matrix descriptor format"), by the bytes of a row. */
+const swizzles: { readonly [bytes: number]: number } = { 128: 1, 64: 2, 32: 3 };
+
+/**
+ * The descriptor of 16 steps of a packed tile.
+ * @param isDeep whether neighbours are along what is reduced
+ * @param blocks of 64 rows before those that are meant, beside as many as `group`
+ */
+function matrixOf(
+  emission: Emission,
+  { tile, stage }: TileState,
+  isDeep: boolean,
+  k: number,
+  blocks: number,
+  group: Value | undefined,
+): Value {
+  const { writer, shared } = emission;
+  const { rowBytes, panelBytes } = packedLayout(tile);
+  // Of 64 rows along the other dimension: as many rows, or a panel.
+  const blockBytes = isDeep ? shape.rows * rowBytes : panelBytes;
+  const along = isDeep ? Math.floor((2 * k) / rowBytes) * panelBytes + ((2 * k) % rowBytes) : k * rowBytes;
+  const place = shared.start(tile.name) + blocks * blockBytes + along;
+  let address = writer.operation('add.u32', 'u32', [sharedStart(emission), literal(place, 'u32')]);
+  if (group !== undefined)
+    address = writer.operation('mad.lo.u32', 'u32', [group, literal(blockBytes, 'u32'), address]);
+  if (stage !== undefined) address = writer.operation('add.u32', 'u32', [address, stage]);
+  const start = writer.operation('bfe.u32', 'u32', [address, literal(4, 'u32'), literal(14, 'u32')]);
+  const leading = isDeep ? 16 : panelBytes;
+  const low = writer.operation('or.b32', 'u32', [start, literal((leading / 16) << 16, 'u32')]);
+  const high = literal(((8 * rowBytes) / 16) | (swizzles[rowBytes]! << 30), 'u32');
+  return writer.compute(
+    ['address'],
+    [low, high],
+    ([result], [l, h]) => `mov.b64 ${result}, {${l}, ${h}};`,
+  )[0]!;
+}
