@@ -97,7 +97,8 @@ function warpProducts(): EmulatedCase {
     return `mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {${sums}}, ${factors}, {${sums}};`;
   });
   const text = `${head}.entry products(.param .u64 out) {
-    .reg .f32 %f<${4 * inRound}>; .reg .b32 %a<4>; .reg .b32 %b<2>; .reg .b32 %r; .reg .b64 %rd; .reg .pred %p;
+    .reg .f32 %f<${4 * inRound}>; .reg .b32 %a<4>; .reg .b32 %b<2>; .reg .b32 %r;
+    .reg .b64 %rd; .reg .pred %p;
     ld.param.u64 %rd, [out];
     ${Array.from({ length: 4 * inRound }, (_, at) => `mov.f32 %f${at}, 0f00000000;`).join(' ')}
     ${[0, 1, 2, 3].map((at) => `mov.b32 %a${at}, 0x3f803f80;`).join(' ')}

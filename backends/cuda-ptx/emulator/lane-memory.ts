@@ -350,6 +350,8 @@ function elementsOf(operand: Operand): readonly Operand[] {
 interface Ways {
   /** From the place of the first lane's on. */
   readonly together: ((first: Expression) => void) | undefined;
+  /** All at the place of the first. */
+  readonly same?: (first: Expression) => void;
   readonly apart: (places: Places) => void;
 }
 
@@ -389,17 +391,36 @@ function access(
   }
   const first = writer.hold(laneOf('i32x4.extract_lane', linear, 0));
   const steps: Expression = { kind: 'v128', words: [0, bytes, 2 * bytes, 3 * bytes] };
-  const follow = run('i32x4.eq', linear, run('i32x4.add', run('i32x4.splat', first), steps));
-  const are = run('i32x4.all_true', run('v128.and', run('v128.andnot', follow, bad), active));
-  const isAligned = run('i32.eqz', run('i32.and', first, i32(bytes - 1)));
-  const isPlain = writer.flag(run('i32.and', are, isAligned));
+  const firsts = writer.hold(run('i32x4.splat', first));
+  const mayBe = writer.hold(run('v128.andnot', active, bad));
+  const areAll = (places: Expression): Expression =>
+    run('i32x4.all_true', run('v128.and', run('i32x4.eq', linear, places), mayBe));
+  const isAligned = writer.hold(run('i32.eqz', run('i32.and', first, i32(bytes - 1))));
+  const isPlain = writer.flag(run('i32.and', areAll(run('i32x4.add', firsts, steps)), isAligned));
   if (checksMemory) writer.when(isPlain.value, () => isPlain.set(isStateOf(first, bytes, isWrite)));
   writer.when(isPlain.value, () => {
     if (checksRaces) noteTogether(writer, first, bytes, isWrite);
     together(first);
     if (isWrite && checksMemory) markTogether(writer, first, bytes, window === 'shared');
   });
-  writer.when(run('i32.eqz', isPlain.value), apart);
+  writer.when(run('i32.eqz', isPlain.value), () => {
+    if (ways.same === undefined) {
+      apart();
+      return;
+    }
+    const isSame = writer.flag(run('i32.and', areAll(firsts), isAligned));
+    if (checksMemory) {
+      const wanted = words(shadow.written * 0x01010101);
+      const state = run('v128.and', loadAt('v128.load32_splat', first, half), wanted);
+      writer.when(isSame.value, () => isSame.set(run('i32x4.all_true', run('i32x4.eq', state, wanted))));
+    }
+    writer.when(isSame.value, () => {
+      // Two lanes are several, as all four are.
+      if (checksRaces) checkRaces(writer, [first, first], bytes, false);
+      ways.same?.(first);
+    });
+    writer.when(run('i32.eqz', isSame.value), apart);
+  });
 }
 
 /** Whether the shadow of four lanes' accesses is as it should be. */
@@ -572,6 +593,9 @@ function loadChecked(
   };
   access(writer, instruction, from, count, false, {
     together: form !== undefined || (size === 2 && count === 1) ? together : undefined,
+    ...(size === 4 && count === 1
+      ? { same: (first: Expression) => set([loadAt('v128.load32_splat', first, 0)]) }
+      : {}),
     apart: (places) => {
       if (size === 4 && count === 4) set(gatherRows(writer, places, 0));
       else if (size === 8)
