@@ -69,20 +69,21 @@ export function encodeModule({
   out.section(2, list([memory, ...imported, ...(hasScratch ? [scratch] : [])]));
   out.section(3, list(functions.map((_, number) => unsigned(imports.length + number))));
   out.section(7, list(exported));
-  out.section(10, list(functions.map((code) => sized(functionBody(code, numbers)))));
+  const bodies = new ByteWriter();
+  bodies.push(unsigned(functions.length));
+  for (const code of functions) bodies.sized(functionBody(code, numbers).bytes());
+  out.section(10, bodies.bytes());
   return out.bytes();
 }
 
-function functionBody(code: FunctionCode, numbers: ReadonlyMap<string, number>): number[] {
-  const out: number[] = [];
-  const write = (...bytes: number[]): void => {
-    for (const byte of bytes) out.push(byte);
-  };
+function functionBody(code: FunctionCode, numbers: ReadonlyMap<string, number>): ByteWriter {
+  const out = new ByteWriter();
+  out.push(list(code.locals.map((type) => [1, typeCodes[type]])));
 
   const expression = (value: Expression): void => {
     if (value.kind === 'instruction' || value.kind === 'call' || value.kind === 'shuffle')
       for (const operand of value.operands) expression(operand);
-    write(...ownBytes(value, numbers));
+    out.push(ownBytes(value, numbers));
   };
 
   const statements = (body: readonly Statement[]): void => {
@@ -90,38 +91,41 @@ function functionBody(code: FunctionCode, numbers: ReadonlyMap<string, number>):
       switch (statement.kind) {
         case 'set':
           expression(statement.value);
-          write(codes.setLocal, ...unsigned(statement.local));
+          out.push([codes.setLocal]);
+          out.push(unsigned(statement.local));
           break;
         case 'do':
           expression(statement.expression);
           break;
         case 'run':
           for (const operand of statement.operands) expression(operand);
-          write(codes.call, ...unsigned(numberOf(statement.callee, numbers)));
+          out.push([codes.call]);
+          out.push(unsigned(numberOf(statement.callee, numbers)));
           break;
         case 'repeat':
-          write(codes.loop, emptyBlock);
+          out.push([codes.loop, emptyBlock]);
           statements(statement.body);
           expression(statement.condition);
-          write(codes.branchIf, 0, codes.end);
+          out.push([codes.branchIf, 0, codes.end]);
           break;
         case 'if':
           expression(statement.condition);
-          write(codes.if, emptyBlock);
+          out.push([codes.if, emptyBlock]);
           statements(statement.body);
-          write(codes.end);
+          out.push([codes.end]);
           break;
         case 'loop': {
           const { local, from, to, step, body: inside } = statement;
+          const number = unsigned(local);
           expression(from);
-          write(codes.teeLocal, ...unsigned(local));
+          out.push([codes.teeLocal, ...number]);
           expression(to);
-          write(codes.lessThan, codes.if, emptyBlock, codes.loop, emptyBlock);
+          out.push([codes.lessThan, codes.if, emptyBlock, codes.loop, emptyBlock]);
           statements(inside);
-          write(codes.getLocal, ...unsigned(local), codes.i32, ...signed(step), codes.add);
-          write(codes.teeLocal, ...unsigned(local));
+          out.push([codes.getLocal, ...number, codes.i32, ...signed(step), codes.add]);
+          out.push([codes.teeLocal, ...number]);
           expression(to);
-          write(codes.lessThan, codes.branchIf, 0, codes.end, codes.end);
+          out.push([codes.lessThan, codes.branchIf, 0, codes.end, codes.end]);
           break;
         }
       }
@@ -130,11 +134,12 @@ function functionBody(code: FunctionCode, numbers: ReadonlyMap<string, number>):
 
   statements(code.body);
   if (code.result !== undefined) expression(code.result);
-  return [...list(code.locals.map((type) => [1, typeCodes[type]])), ...out, codes.end];
+  out.push([codes.end]);
+  return out;
 }
 
 /** An expression's bytes behind those of its operands. */
-function ownBytes(value: Expression, numbers: ReadonlyMap<string, number>): number[] {
+function ownBytes(value: Expression, numbers: ReadonlyMap<string, number>): readonly number[] {
   switch (value.kind) {
     case 'i32':
       return [codes.i32, ...signed(value.value)];
@@ -156,6 +161,7 @@ function ownBytes(value: Expression, numbers: ReadonlyMap<string, number>): numb
       return [codes.call, ...unsigned(numberOf(value.callee, numbers))];
     case 'instruction': {
       const { opcode, immediate, alignment } = instructions[value.name];
+      if (immediate === 'none') return opcode;
       // Elements are at multiples of their size, and vectors nowhere in particular.
       const place = [...unsigned(Math.min(alignment, 2)), ...unsigned(value.offset ?? 0)];
       return [
@@ -173,26 +179,34 @@ function numberOf(callee: string, numbers: ReadonlyMap<string, number>): number 
   return number;
 }
 
+/** Kernels have hundreds of thousands of bytes: they go where they stay. */
 class ByteWriter {
-  private readonly parts: Uint8Array[] = [];
+  private buffer = new Uint8Array(256);
+  private length = 0;
 
-  push(bytes: readonly number[]): void {
-    this.parts.push(Uint8Array.from(bytes));
+  push(bytes: readonly number[] | Uint8Array): void {
+    const end = this.length + bytes.length;
+    if (end > this.buffer.length) {
+      const larger = new Uint8Array(2 * end);
+      larger.set(this.bytes());
+      this.buffer = larger;
+    }
+    for (let at = 0; at < bytes.length; at++) this.buffer[this.length + at] = bytes[at]!;
+    this.length = end;
   }
 
-  section(id: number, contents: readonly number[]): void {
+  sized(contents: readonly number[] | Uint8Array): void {
+    this.push(unsigned(contents.length));
+    this.push(contents);
+  }
+
+  section(id: number, contents: readonly number[] | Uint8Array): void {
     this.push([id]);
-    this.push(sized(contents));
+    this.sized(contents);
   }
 
   bytes(): Uint8Array<ArrayBuffer> {
-    const whole = new Uint8Array(this.parts.reduce((total, part) => total + part.byteLength, 0));
-    let at = 0;
-    for (const part of this.parts) {
-      whole.set(part, at);
-      at += part.byteLength;
-    }
-    return whole;
+    return this.buffer.slice(0, this.length);
   }
 }
 

@@ -212,6 +212,11 @@ export class EmulatedDevice {
     }
   }
 
+  /** Beside the one that launches; none before a grid was large enough. */
+  get startedThreads(): number {
+    return this.threads?.count ?? 0;
+  }
+
   /** Ends the threads that it has started; others can be started. */
   stopThreads(): void {
     this.threads?.stop();

@@ -2,7 +2,7 @@
 import type { Expression } from '../../wasm/code.ts';
 import type { InstructionName } from '../../wasm/instructions.ts';
 import type { Operand } from '../ptx.ts';
-import { bytesOf, ptxTypes } from '../ptx-types.ts';
+import { bytesOf, type PtxType, ptxTypes } from '../ptx-types.ts';
 import {
   both,
   choose,
@@ -209,22 +209,10 @@ function gather(writer: LaneWriter, places: Places, bytes: number, offset: numbe
 
 /** Four words of each lane, as the first words of all, the second, and so on. */
 function gatherRows(writer: LaneWriter, { each }: Places, offset: number): readonly Expression[] {
-  const [a, b, c, d] = each.map((address) => writer.hold(loadAt('v128.load', address, offset))) as [
-    Expression,
-    Expression,
-    Expression,
-    Expression,
-  ];
-  const halves = ([0, 2] as const).map((at) =>
-    [
-      [a, b],
-      [c, d],
-    ].map(([x, y]) => writer.hold(shuffle(x!, y!, [at, at + 4, at + 1, at + 5]))),
+  return turned(
+    writer,
+    each.map((address) => writer.hold(loadAt('v128.load', address, offset))),
   );
-  return halves.flatMap(([ab, cd]) => [
-    writer.hold(shuffle(ab!, cd!, [0, 1, 4, 5])),
-    writer.hold(shuffle(ab!, cd!, [2, 3, 6, 7])),
-  ]);
 }
 
 function scatter(writer: LaneWriter, places: Places, bytes: number, offset: number, value: Expression): void {
@@ -358,62 +346,307 @@ function elementsOf(operand: Operand): readonly Operand[] {
   return operand.kind === 'vector' ? operand.elements : [operand];
 }
 
-function prepare(
+/** How the lanes of an access get at their bytes, where they follow each other and where they do not. */
+interface Ways {
+  /** From the place of the first lane's on. */
+  readonly together: ((first: Expression) => void) | undefined;
+  /** All at the place of the first. */
+  readonly same?: (first: Expression) => void;
+  readonly apart: (places: Places) => void;
+}
+
+/**
+ * Mostly the four lanes take part, and what they access lies together: then it is checked at once. Else each
+ * is looked at by itself, and what is wrong is found.
+ */
+function access(
   writer: LaneWriter,
   instruction: LaneInstruction,
-  operand: Operand,
+  operand: Address,
   count: number,
   isWrite: boolean,
-): { readonly places: Places; readonly size: number } {
-  if (operand.kind !== 'address') return writer.unsupported('an address of this kind');
-  const size = bytesOf(instruction.types[0]!);
-  if (size > 8) writer.unsupported('a type of 128 bits');
-  const bytes = size * count;
+  ways: Ways,
+): void {
+  const bytes = bytesOf(instruction.types[0]!) * count;
   const window = windowOfAccess(instruction, operand);
-  const { checksMemory, checksRaces } = writer.context;
-  const located = checkAddresses(writer, locate(writer, operand, window, instruction.modifiers.space), bytes);
-  const places = placesOf(writer, located);
-  if (checksMemory) checkShadow(writer, located, places, bytes, isWrite);
+  const { space } = instruction.modifiers;
+  const { checksMemory } = writer.context;
   // Races are told of shared memory that is named as such.
-  if (checksRaces && window === 'shared' && instruction.modifiers.space !== 'shared::cluster')
-    checkRaces(writer, places.each, bytes, isWrite);
-  return { places, size };
+  const checksRaces = writer.context.checksRaces && window === 'shared' && space !== 'shared::cluster';
+  const located = locate(writer, operand, window, space);
+  const linear = writer.hold(located.linear);
+  const bad = writer.hold(located.bad);
+  const active = writer.hold(writer.active());
+  const { together } = ways;
+  const apart = (): void => {
+    const places = placesOf(writer, checkAddresses(writer, { ...located, linear, bad }, bytes));
+    if (checksMemory) checkShadow(writer, { ...located, linear }, places, bytes, isWrite);
+    if (checksRaces) checkRaces(writer, places.each, bytes, isWrite);
+    ways.apart(places);
+    if (isWrite && checksMemory) markWritten(writer, places, bytes, window === 'shared');
+  };
+  if (together === undefined) {
+    apart();
+    return;
+  }
+  const first = writer.hold(laneOf('i32x4.extract_lane', linear, 0));
+  const steps: Expression = { kind: 'v128', words: [0, bytes, 2 * bytes, 3 * bytes] };
+  const firsts = writer.hold(run('i32x4.splat', first));
+  const mayBe = writer.hold(run('v128.andnot', active, bad));
+  const areAll = (places: Expression): Expression =>
+    run('i32x4.all_true', run('v128.and', run('i32x4.eq', linear, places), mayBe));
+  const isAligned = writer.hold(run('i32.eqz', run('i32.and', first, i32(bytes - 1))));
+  const isPlain = writer.flag(run('i32.and', areAll(run('i32x4.add', firsts, steps)), isAligned));
+  if (checksMemory) writer.when(isPlain.value, () => isPlain.set(isStateOf(first, bytes, isWrite)));
+  writer.when(isPlain.value, () => {
+    if (checksRaces) noteTogether(writer, first, bytes, isWrite);
+    together(first);
+    if (isWrite && checksMemory) markTogether(writer, first, bytes, window === 'shared');
+  });
+  writer.when(run('i32.eqz', isPlain.value), () => {
+    if (ways.same === undefined) {
+      apart();
+      return;
+    }
+    const isSame = writer.flag(run('i32.and', areAll(firsts), isAligned));
+    if (checksMemory) {
+      const wanted = words(shadow.written * 0x01010101);
+      const state = run('v128.and', loadAt('v128.load32_splat', first, half), wanted);
+      writer.when(isSame.value, () => isSame.set(run('i32x4.all_true', run('i32x4.eq', state, wanted))));
+    }
+    writer.when(isSame.value, () => {
+      // Two lanes are several, as all four are.
+      if (checksRaces) checkRaces(writer, [first, first], bytes, false);
+      ways.same?.(first);
+    });
+    writer.when(run('i32.eqz', isSame.value), apart);
+  });
+}
+
+/** Whether the shadow of four lanes' accesses is as it should be. */
+function isStateOf(first: Expression, bytes: number, isWrite: boolean): Expression {
+  const state = isWrite ? shadow.allocated : shadow.written;
+  const wanted = words(state * (bytes === 2 ? 0x0101 : 0x01010101));
+  const states =
+    bytes === 2
+      ? [loadAt('v128.load16x4_u', first, half)]
+      : Array.from({ length: bytes / 4 }, (_, at) => loadAt('v128.load', first, half + 16 * at));
+  const all = states.reduce((some, other) => run('v128.and', some, other));
+  return run('i32x4.all_true', run('i32x4.eq', run('v128.and', all, wanted), wanted));
+}
+
+function markTogether(writer: LaneWriter, first: Expression, bytes: number, isShared: boolean): void {
+  const state = words((isShared ? shadow.written | shadow.unfenced : shadow.written) * 0x01010101);
+  if (bytes === 2) storeLane(writer, first, state, half);
+  else for (let at = 0; at < bytes; at += 4) storeAt(writer, first, state, half + 4 * at);
+}
+
+/** Of whole words; others are noted one by one. */
+function noteTogether(writer: LaneWriter, first: Expression, bytes: number, isWrite: boolean): void {
+  if (bytes < 4) {
+    const each = [0, 1, 2, 3].map((lane) => run('i32.add', first, i32(lane * bytes)));
+    checkRaces(writer, each, bytes, isWrite);
+    return;
+  }
+  const lanes = writer.hold(writer.laneNumbers());
+  const perLane = bytes / 4;
+  for (let at = 0; at < perLane; at++) {
+    const owner = (word: number): number => Math.floor((4 * at + word) / perLane);
+    writer.push({
+      kind: 'run',
+      callee: isWrite ? 'noteWriteFour' : 'noteReadFour',
+      operands: [
+        writer.warpBase(),
+        shuffle(lanes, lanes, [owner(0), owner(1), owner(2), owner(3)]),
+        run('i32.add', first, i32(16 * at)),
+        i32(writer.number()),
+      ],
+    });
+  }
+}
+
+function storeAt(writer: LaneWriter, address: Expression, value: Expression, offset: number): void {
+  writer.do({ kind: 'instruction', name: 'v128.store', operands: [address, value], offset });
+}
+
+/** The lower 64 bits. */
+function storeLane(writer: LaneWriter, address: Expression, value: Expression, offset: number): void {
+  writer.do({
+    kind: 'instruction',
+    name: 'v128.store64_lane',
+    operands: [address, value],
+    lane: 0,
+    offset,
+  });
+}
+
+/** Four by four words, turned. */
+function turned(writer: LaneWriter, rows: readonly Expression[]): readonly Expression[] {
+  const [a, b, c, d] = rows as [Expression, Expression, Expression, Expression];
+  const halves = ([0, 2] as const).map((at) =>
+    [
+      [a, b],
+      [c, d],
+    ].map(([x, y]) => writer.hold(shuffle(x!, y!, [at, at + 4, at + 1, at + 5]))),
+  );
+  return halves.flatMap(([ab, cd]) => [
+    writer.hold(shuffle(ab!, cd!, [0, 1, 4, 5])),
+    writer.hold(shuffle(ab!, cd!, [2, 3, 6, 7])),
+  ]);
+}
+
+/**
+ * What lanes have, of vectors in memory, by the bytes of an element and how many a lane has: as many vectors
+ * as a lane has words, those of 64-bit elements in pairs.
+ */
+const fromVectors: {
+  readonly [form: string]: (writer: LaneWriter, vectors: readonly Expression[]) => readonly Expression[];
+} = {
+  '4 1': (_, vectors) => vectors,
+  '4 2': (_, [a, b]) => [shuffle(a!, b!, [0, 2, 4, 6]), shuffle(a!, b!, [1, 3, 5, 7])],
+  '4 4': turned,
+  '8 1': (_, vectors) => vectors,
+  '8 2': (_, [a, b, c, d]) => [
+    ...[shuffle(a!, b!, [0, 1, 4, 5]), shuffle(c!, d!, [0, 1, 4, 5])],
+    ...[shuffle(a!, b!, [2, 3, 6, 7]), shuffle(c!, d!, [2, 3, 6, 7])],
+  ],
+};
+
+const toVectors: typeof fromVectors = {
+  '4 1': (_, values) => values,
+  '4 2': (_, [a, b]) => [shuffle(a!, b!, [0, 4, 1, 5]), shuffle(a!, b!, [2, 6, 3, 7])],
+  '4 4': turned,
+  '8 1': (_, values) => values,
+  '8 2': (_, [a, b, c, d]) => [
+    ...[shuffle(a!, c!, [0, 1, 4, 5]), shuffle(a!, c!, [2, 3, 6, 7])],
+    ...[shuffle(b!, d!, [0, 1, 4, 5]), shuffle(b!, d!, [2, 3, 6, 7])],
+  ],
+};
+
+/** A parameter at a place that the text gives: it is there, and the same for all lanes. */
+function loadParameter(
+  writer: LaneWriter,
+  instruction: LaneInstruction,
+  operand: Address,
+  count: number,
+): readonly Expression[] | undefined {
+  const { base, offset } = operand;
+  const size = bytesOf(instruction.types[0]!);
+  if (base?.kind !== 'variable' || base.space !== 'param' || offset < 0) return undefined;
+  if (offset + size * count > base.bytes || offset % size !== 0) return undefined;
+  const start = writer.hold(loadAt('i32.load', writer.warpBase(), header.paramBase));
+  const place = writer.context.offsetOf(base) + offset;
+  const splats: { readonly [bytes: number]: InstructionName } = {
+    ...{ 1: 'v128.load8_splat', 2: 'v128.load16_splat' },
+    ...{ 4: 'v128.load32_splat', 8: 'v128.load64_splat' },
+  };
+  return Array.from({ length: count }, (_, at) => {
+    const all = loadAt(splats[size]!, start, place + at * size);
+    return writer.hold(size < 4 ? run('v128.and', all, words(2 ** (8 * size) - 1)) : all);
+  }).flatMap((value) => (size === 8 ? [value, value] : [value]));
+}
+
+function addressIn(writer: LaneWriter, operand: Operand): Address {
+  return operand.kind === 'address' ? operand : writer.unsupported('an address of this kind');
+}
+
+function sizeOf(writer: LaneWriter, instruction: LaneInstruction): number {
+  const size = bytesOf(instruction.types[0]!);
+  return size > 8 ? writer.unsupported('a type of 128 bits') : size;
 }
 
 export function load(writer: LaneWriter, instruction: LaneInstruction): void {
-  const [target, from] = instruction.operands;
-  const results = elementsOf(target!);
-  const { places, size } = prepare(writer, instruction, from!, results.length, false);
-  const type = instruction.types[0]!;
-  const rows = size === 4 && results.length === 4 ? gatherRows(writer, places, 0) : undefined;
+  const [target, place] = instruction.operands as [Operand, Operand];
+  const from = addressIn(writer, place);
+  const results = elementsOf(target);
+  const size = sizeOf(writer, instruction);
+  const count = results.length;
+  const values =
+    loadParameter(writer, instruction, from, count) ?? loadChecked(writer, instruction, from, count);
   results.forEach((result, at) => {
-    if (size === 8) {
-      writer.setWide(result, gatherWide(writer, places.each, at * size));
-      return;
-    }
-    const value = rows?.[at] ?? gather(writer, places, size, at * size);
-    if (ptxTypes[type].class !== 'signed') {
-      writer.setWord(result, value);
-      return;
-    }
-    const width = result.kind === 'register' ? ptxTypes[result.register.type].bits : 32;
-    const shift = i32(32 - 8 * size);
-    const extended =
-      size === 4 ? value : writer.hold(run('i32x4.shr_s', run('i32x4.shl', value, shift), shift));
-    if (width === 64)
-      writer.setWide(result, wideOf(extended, writer.hold(run('i32x4.shr_s', extended, i32(31)))));
-    else writer.setWord(result, width === 16 ? run('v128.and', extended, words(0xffff)) : extended);
+    if (size === 8) writer.setWide(result, { low: values[2 * at]!, high: values[2 * at + 1]! });
+    else setLoaded(writer, instruction.types[0]!, result, values[at]!);
   });
 }
 
-export function store(writer: LaneWriter, instruction: LaneInstruction): void {
-  const [to, source] = instruction.operands;
-  const values = elementsOf(source!);
-  const { places, size } = prepare(writer, instruction, to!, values.length, true);
-  values.forEach((value, at) => {
-    if (size === 8) scatterWide(writer, places.each, at * size, writer.wide(value));
-    else scatter(writer, places, size, at * size, writer.word(value));
+/** A vector for each result, and two where it has 64 bits. */
+function loadChecked(
+  writer: LaneWriter,
+  instruction: LaneInstruction,
+  from: Address,
+  count: number,
+): readonly Expression[] {
+  const size = sizeOf(writer, instruction);
+  const loaded = Array.from({ length: size === 8 ? 2 * count : count }, () => writer.variable());
+  const set = (values: readonly Expression[]): void => {
+    for (const [at, each] of loaded.entries()) each.set(values[at]!);
+  };
+  const form = fromVectors[`${size} ${count}`];
+  const together = (first: Expression): void => {
+    if (form === undefined) set([loadAt('v128.load16x4_u', first, 0)]);
+    else {
+      const vectors = Array.from({ length: (size * count) / 4 }, (_, at) =>
+        writer.hold(loadAt('v128.load', first, 16 * at)),
+      );
+      set(form(writer, vectors));
+    }
+  };
+  access(writer, instruction, from, count, false, {
+    together: form !== undefined || (size === 2 && count === 1) ? together : undefined,
+    ...(size === 4 && count === 1
+      ? { same: (first: Expression) => set([loadAt('v128.load32_splat', first, 0)]) }
+      : {}),
+    apart: (places) => {
+      if (size === 4 && count === 4) set(gatherRows(writer, places, 0));
+      else if (size === 8)
+        set(
+          Array.from({ length: count }, (_, at) => gatherWide(writer, places.each, at * size)).flatMap(
+            ({ low, high }) => [low, high],
+          ),
+        );
+      else set(Array.from({ length: count }, (_, at) => gather(writer, places, size, at * size)));
+    },
   });
-  if (writer.context.checksMemory)
-    markWritten(writer, places, size * values.length, windowOf(instruction.modifiers.space) === 'shared');
+  return loaded.map(({ value }) => value);
+}
+
+/** A value of at most 32 bits, extended as its type is where the register is wider. */
+function setLoaded(writer: LaneWriter, type: PtxType, result: Operand, value: Expression): void {
+  const size = bytesOf(type);
+  if (ptxTypes[type].class !== 'signed') {
+    writer.setWord(result, value);
+    return;
+  }
+  const width = result.kind === 'register' ? ptxTypes[result.register.type].bits : 32;
+  const shift = i32(32 - 8 * size);
+  const extended =
+    size === 4 ? value : writer.hold(run('i32x4.shr_s', run('i32x4.shl', value, shift), shift));
+  if (width === 64)
+    writer.setWide(result, wideOf(extended, writer.hold(run('i32x4.shr_s', extended, i32(31)))));
+  else writer.setWord(result, width === 16 ? run('v128.and', extended, words(0xffff)) : extended);
+}
+
+export function store(writer: LaneWriter, instruction: LaneInstruction): void {
+  const [place, source] = instruction.operands as [Operand, Operand];
+  const to = addressIn(writer, place);
+  const elements = elementsOf(source);
+  const size = sizeOf(writer, instruction);
+  const count = elements.length;
+  const wides = size === 8 ? elements.map((each) => writer.holdWide(writer.wide(each))) : [];
+  const singles = size === 8 ? [] : elements.map((each) => writer.hold(writer.word(each)));
+  const form = toVectors[`${size} ${count}`];
+  const together = (first: Expression): void => {
+    const values = size === 8 ? wides.flatMap(({ low, high }) => [low, high]) : singles;
+    if (form === undefined) {
+      const low = run('v128.and', values[0]!, words(0xffff));
+      storeLane(writer, first, writer.hold(run('i16x8.narrow_i32x4_u', low, low)), 0);
+    } else for (const [at, vector] of form(writer, values).entries()) storeAt(writer, first, vector, 16 * at);
+  };
+  access(writer, instruction, to, count, true, {
+    together: form !== undefined || (size === 2 && count === 1) ? together : undefined,
+    apart: (places) => {
+      for (const [at, wide] of wides.entries()) scatterWide(writer, places.each, at * size, wide);
+      for (const [at, word] of singles.entries()) scatter(writer, places, size, at * size, word);
+    },
+  });
 }

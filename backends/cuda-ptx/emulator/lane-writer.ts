@@ -103,6 +103,16 @@ export class LaneWriter {
     };
   }
 
+  /** Of 32 bits, which several places set. */
+  flag(first: Expression): { readonly value: Expression; readonly set: (value: Expression) => void } {
+    const number = this.types.push('i32') + 1;
+    const set = (value: Expression): void => {
+      this.statements.push({ kind: 'set', local: number, value });
+    };
+    set(first);
+    return { value: { kind: 'local', local: number, type: 'i32' }, set };
+  }
+
   /** What `write` writes happens where the condition holds. It may read no register. */
   when(condition: Expression, write: () => void): void {
     const around = this.statements;

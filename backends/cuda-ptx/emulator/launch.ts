@@ -1,5 +1,5 @@
 /** Runs a kernel of a PTX module once, with arguments that are numbers and bytes of the host. */
-import type { PtxFunction, PtxModule, Variable } from '../ptx.ts';
+import type { PtxModule, Variable } from '../ptx.ts';
 import { bytesOf, ptxTypes } from '../ptx-types.ts';
 import { compiledModule } from './compiled.ts';
 import {
@@ -45,7 +45,6 @@ let device: EmulatedDevice | undefined;
 
 /** @throws PtxError, LaunchError or EmulatorFault. */
 export function launch(given: Launch): LaunchCounts {
-  const { entry, offsets } = compiledModule(given.module).needs(given.kernel);
   device ??= new EmulatedDevice();
   const own = device;
   const addresses: bigint[] = [];
@@ -67,7 +66,7 @@ export function launch(given: Launch): LaunchCounts {
     const places = new Map(
       [...contents].map(([bytes, { name, isWritten }]) => [bytes, place(bytes, name, isWritten)]),
     );
-    const parameters = bytesOfArguments(given.arguments, entry, offsets, {
+    const parameters = bytesOfArguments(given.module, given.kernel, given.arguments, {
       addressOf: (bytes) => places.get(bytes)!,
       place: (bytes) => place(bytes, 'a tensor map', true),
     });
@@ -95,19 +94,22 @@ function contentOf(argument: Argument): Content | undefined {
   return { name: argument.name, bytes: argument.map.buffer, isWritten: true };
 }
 
-interface Places {
+/** Where what arguments point to is. */
+export interface Places {
   readonly addressOf: (bytes: Uint8Array) => bigint;
   /** Of bytes that only the kernel uses. */
   readonly place: (bytes: Uint8Array) => bigint;
 }
 
-/** As the kernel finds them, one behind the other. */
-function bytesOfArguments(
+/** As the kernel finds them, one behind the other. @throws PtxError, LaunchError. */
+export function bytesOfArguments(
+  module: PtxModule,
+  kernel: string,
   given: readonly Argument[],
-  { name, parameters }: PtxFunction,
-  offsets: ReadonlyMap<Variable, number>,
   { addressOf, place }: Places,
 ): Uint8Array {
+  const { entry, offsets } = compiledModule(module).needs(kernel);
+  const { name, parameters } = entry;
   if (parameters.length !== given.length)
     throw new LaunchError(`${name} takes ${parameters.length} arguments, and ${given.length} are given`);
   const last = parameters.at(-1);

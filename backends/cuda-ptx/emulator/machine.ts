@@ -6,7 +6,7 @@ import { EmulatorFault, type FaultKind } from './fault.ts';
 import type { Buffer, CopyTiming, GridPlan, Region } from './grid-plan.ts';
 import type { Kernel } from './kernel.ts';
 import { windowOf } from './lane-memory.ts';
-import { control, half, header, rankShift, shadow, type Window, windows } from './layout.ts';
+import { control, half, header, lanesOfWarp, rankShift, shadow, type Window, windows } from './layout.ts';
 import type { LinkedSteps, Linker } from './link.ts';
 import type { Mbarrier } from './mbarriers.ts';
 import type { Memory } from './memory.ts';
@@ -63,13 +63,14 @@ interface Started extends BulkCopy {
   isDone: boolean;
 }
 
-/** Bytes that are on their way to shared memory. */
+/** What an instruction has on its way to shared memory: of each lane so many bytes. */
 export interface Copy {
-  readonly from: number;
-  readonly to: number;
+  /** Of lanes that copy something. */
+  readonly from: Int32Array;
+  readonly to: Int32Array;
   /** Of which the first come from there, and the others are zero. */
   readonly bytes: number;
-  readonly given: number;
+  readonly given: Int32Array;
   done: boolean;
 }
 
@@ -386,6 +387,62 @@ export class Machine {
       upper = base.space === 'global' ? windows.global : 0;
     }
     return this.locateAt(warp, lane, upper, lower, windowOf(space), access, instruction);
+  }
+
+  /** The same for all of these lanes; of others nothing. */
+  locateLanes(
+    warp: Warp,
+    lanes: number,
+    operand: Operand,
+    space: string | undefined,
+    access: Access,
+    instruction: Instruction,
+  ): Int32Array {
+    const places = new Int32Array(lanesOfWarp);
+    const window = windowOf(space);
+    const base = operand.kind === 'address' ? operand.base : undefined;
+    const isPlain =
+      operand.kind === 'address' &&
+      base?.kind === 'register' &&
+      (window === 'shared' || (window === 'global' && ptxTypes[base.type].bits === 64));
+    const [at, step] = isPlain ? [this.slot(warp, base), ptxTypes[base.type].bits / 32] : [0, 1];
+    const { words } = this.memory;
+    for (let lane = 0; lane < lanesOfWarp; lane++) {
+      if (((lanes >>> lane) & 1) === 0) continue;
+      const lower = isPlain ? words[at + step * lane]! + operand.offset : -1;
+      const found =
+        window === 'shared'
+          ? this.ownShared(warp, lower, access)
+          : this.plainGlobal(lower, isPlain ? words[at + 2 * lane + 1]! : 0, access);
+      places[lane] = found > 0 ? found : this.locate(warp, lane, operand, space, access, instruction);
+    }
+    return places;
+  }
+
+  /** Where an access of shared memory of the own block is that is as it should be; else not above 0. */
+  private ownShared(warp: Warp, lower: number, access: Access): number {
+    const { rank, sharedBase } = warp.block;
+    const offset = lower - (rank << rankShift);
+    if (offset < 0 || offset + access.bytes > this.plan.sharedBytes) return 0;
+    return this.isPlainAccess(sharedBase + offset, access) ? sharedBase + offset : 0;
+  }
+
+  private plainGlobal(lower: number, upper: number, access: Access): number {
+    if (upper !== windows.global || lower < 0 || lower + access.bytes > half) return 0;
+    return this.isPlainAccess(lower, access) ? lower : 0;
+  }
+
+  /** Whether an access of whole words may be; if so, it has been. */
+  private isPlainAccess(linear: number, access: Access): boolean {
+    const { bytes, isWrite, alignment = bytes, anyState = false, isUnfenced = false } = access;
+    if ((bytes & 3) !== 0 || linear % alignment !== 0 || anyState) return false;
+    const { shadowWords } = this.memory;
+    const needed = (isWrite || !this.checksMemory ? shadow.allocated : shadow.written) * 0x01010101;
+    const after = (isUnfenced ? shadow.written | shadow.unfenced : shadow.written) * 0x01010101;
+    const [first, end] = [linear >>> 2, (linear + bytes) >>> 2];
+    for (let at = first; at < end; at++) if ((shadowWords[at]! & needed) !== needed) return false;
+    if (isWrite) for (let at = first; at < end; at++) shadowWords[at] = after;
+    return true;
   }
 
   /** Whether two lanes name the same. */

@@ -46,9 +46,10 @@ function rowsOf(
   instruction: WarpInstruction,
 ): Int32Array {
   const access = { bytes: pieceBytes, isWrite, isUnfenced: isWrite };
-  const rows = new Int32Array(8 * count);
-  for (let lane = 0; lane < rows.length; lane++)
-    rows[lane] = machine.locate(warp, lane, place, instruction.modifiers.space, access, instruction);
+  const lanes = count === 4 ? -1 : 2 ** (8 * count) - 1;
+  const rows = machine
+    .locateLanes(warp, lanes, place, instruction.modifiers.space, access, instruction)
+    .subarray(0, 8 * count);
   machine.notePieces(warp, 0, 1, rows, isWrite, instruction);
   return rows;
 }
