@@ -19,7 +19,7 @@ export fn pair(x: f32[N]) -> (f32[N], f32) = (2 * x, sum n: x[n])
 
 let folder: string;
 let file: string;
-const targets = ['wgsl', 'wasm', 'reference'] as const;
+const targets = ['wgsl', 'wasm', 'ptx', 'reference'] as const;
 const models = new Map<Target, Model>();
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'ricci-model-'));
@@ -74,6 +74,7 @@ test('the same key draws the same numbers on all targets', async () => {
   };
   expect(await draw('wgsl', 3)).toEqual(await draw('reference', 3));
   expect(await draw('wasm', 3)).toEqual(await draw('reference', 3));
+  expect(await draw('ptx', 3)).toEqual(await draw('reference', 3));
   expect(await draw('wgsl', 3)).not.toEqual(await draw('wgsl', 4));
 });
 
@@ -105,6 +106,19 @@ test('a closed model takes a device anew', async () => {
   model.close();
   expect(await draw()).toEqual(before);
   model.close();
+});
+
+test('as PTX on a mesh, and up to bounds, it computes the same, and says once where', async () => {
+  const heard: string[] = [];
+  const report = (line: string) => heard.push(line);
+  for (const options of [{ mesh: { dp: 2 }, auto: true }, { bounds: { N: 5 } }]) {
+    heard.length = 0;
+    const model = await load(file, { target: 'ptx', report, ...options });
+    for (const x of [tensor('f32', [4], [1, 2, 3, 4]), tensor('f32', [2], [1, 2])])
+      expect(await model.call('pair', { x })).toEqual(await modelOf('wasm').call('pair', { x }));
+    expect(heard.length).toBeLessThanOrEqual(1);
+    model.close();
+  }
 });
 
 test('a tensor has as many values as its shape says', () => {

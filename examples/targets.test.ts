@@ -11,27 +11,30 @@ import { makeCheckpoint } from './mixtral/make-checkpoint.ts';
 
 interface Example {
   readonly args: readonly string[];
-  /** In WebAssembly, and where that is said on WebGPU too, of which the driver compiles each kernel. */
-  readonly targets: readonly ('wasm' | 'wgsl')[];
+  /** In WebAssembly and as PTX, and where that is said on WebGPU too, of which the driver compiles each kernel. */
+  readonly targets: readonly ('wasm' | 'ptx' | 'wgsl')[];
 }
 
 /** The arguments that run each entry, by file and name. */
 const runs: Readonly<Record<string, Example>> = {
-  'attention/attention.ricci causal': { args: ['--size', 'S=67,G=2,R=2,A=16'], targets: ['wasm'] },
-  'attention/attention.ricci packed': { args: ['--size', 'S=67,G=2,R=3,A=8'], targets: ['wasm', 'wgsl'] },
+  'attention/attention.ricci causal': { args: ['--size', 'S=67,G=2,R=2,A=16'], targets: ['wasm', 'ptx'] },
+  'attention/attention.ricci packed': {
+    args: ['--size', 'S=67,G=2,R=3,A=8'],
+    targets: ['wasm', 'ptx', 'wgsl'],
+  },
   'sequence/sequence.ricci gathered': {
     args: ['--size', 'S=24,G=4,R=2,A=8', '--mesh', 'sp=4'],
-    targets: ['wasm'],
+    targets: ['wasm', 'ptx'],
   },
   'sequence/sequence.ricci by_heads': {
     args: ['--size', 'S=24,G=4,R=2,A=8', '--mesh', 'sp=4'],
-    targets: ['wasm'],
+    targets: ['wasm', 'ptx'],
   },
   'sequence/sequence.ricci around': {
     args: ['--size', 'S=24,G=4,R=2,A=8', '--mesh', 'sp=3'],
-    targets: ['wasm', 'wgsl'],
+    targets: ['wasm', 'ptx', 'wgsl'],
   },
-  'moe/moe.ricci layer': { args: ['--size', 'T=13,D=32,F=24,E=8,K=3'], targets: ['wasm', 'wgsl'] },
+  'moe/moe.ricci layer': { args: ['--size', 'T=13,D=32,F=24,E=8,K=3'], targets: ['wasm', 'ptx', 'wgsl'] },
 };
 
 let folder: string;
@@ -97,5 +100,6 @@ test('the model of the example mixtral, from a checkpoint', async () => {
     );
   const reference = await run('reference');
   expect(reference).toHaveLength(19 * 256);
-  expect(distance(reference, await run('wasm'))).toBeLessThan(1e-5);
+  for (const target of ['wasm', 'ptx'])
+    expect(distance(reference, await run(target)), target).toBeLessThan(1e-5);
 });

@@ -4,7 +4,7 @@
  */
 import { describeEntry, solveEntrySizes } from '../compiler/lower/entry.ts';
 import { type CostModel, defaultCostModel } from '../compiler/partition/auto/cost-model.ts';
-import { type Checked, compileFor, compileWasm, lower } from '../driver/compile.ts';
+import { type Checked, compileFor, compilePtx, compileWasm, lower } from '../driver/compile.ts';
 import { runReference } from '../driver/run-reference.ts';
 import { runReferenceOnMesh } from '../driver/run-reference-mesh.ts';
 import { evaluateSize } from '../dsl/types/size.ts';
@@ -13,7 +13,9 @@ import { loadWasm } from '../runtime/wasm/load.ts';
 import type { OpenedDevice } from '../runtime/webgpu/device.ts';
 import { loadPackage } from '../runtime/webgpu/execute.ts';
 import { type TensorData, tensorFromValues, tensorValues } from '../runtime/weights/tensor-data.ts';
-import { runMeshInWasm } from './run-on-mesh.ts';
+import { allAsPtx } from './all-as-ptx.ts';
+import { runMeshAsPtx, runMeshInWasm } from './run-on-mesh.ts';
+import { runPtx } from './run-ptx.ts';
 import { checkSmallProgram } from './small-programs.ts';
 
 type Tensors = ReadonlyMap<string, TensorData>;
@@ -399,7 +401,9 @@ export function adversarialPrograms(): Checked {
   return checked;
 }
 
-/** The outputs by path: on the evaluator and in WebAssembly, alone and on a mesh, and on an adapter. */
+/**
+ * The outputs by path: on the evaluator, in WebAssembly and as PTX, alone and on a mesh, and on an adapter.
+ */
 export async function runCase(
   { entry, sizes: given, inputs: values }: Case,
   device: OpenedDevice,
@@ -423,11 +427,14 @@ export async function runCase(
   if (alone.kind === 'rejected' || divided.kind === 'rejected') throw new Error('rejected');
   const inWasm = await loadWasm(compileWasm(alone, instance, wasmDeviceHere()).package, { threads: 1 });
   const onMesh = compileWasm(divided, { ...instance, mesh }, wasmDeviceHere()).package;
+  const asPtx = compilePtx(divided, { ...instance, mesh }, 'sm_80').package;
   const loaded = await loadPackage(compileFor(alone, instance, device.profile).package, device);
   try {
     return new Map([
       ['in WebAssembly', inWasm.run(inputs)],
       ['on a mesh in WebAssembly', (await runMeshInWasm(onMesh, inputs)).outputs],
+      ['as PTX', await runPtx(alone, instance, inputs, { target: 'sm_90a' })],
+      ...(allAsPtx ? [['on a mesh as PTX', (await runMeshAsPtx(asPtx, inputs)).outputs] as const] : []),
       ['as written', runReference(alone.graph, inputs)],
       ['optimized', runReference(alone.optimized, inputs)],
       ['on a mesh', runReferenceOnMesh(divided.device!, inputs)],

@@ -11,9 +11,11 @@ import { packageRoot } from '../driver/package-root.ts';
 import { isUserError } from '../runtime/errors.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
+import { runsAsPtx } from './all-as-ptx.ts';
 import { instancesOf } from './instances.ts';
 import {
   type BoundedTrial,
+  faultAsPtx,
   faultInGraphs,
   faultInWasm,
   faultOnDevice,
@@ -61,6 +63,7 @@ describe.each(programFiles)('%s', (file) => {
     }
     if (graphCost(lowered.graph).flops > mostWork) return;
     expect(await faultInWasm(trial, lowered)).toBeUndefined();
+    if (runsAsPtx(place, 10)) expect(await faultAsPtx(trial, lowered)).toBeUndefined();
     if (place % 6 === 0) expect(faultInGraphs(trial, lowered)).toBeUndefined();
   });
 });
@@ -97,6 +100,7 @@ describe('kernels that end in tiles', () => {
     const lowered = loweredWithin(trial);
     expect(await faultInWasm(trial, lowered)).toBeUndefined();
     expect(await faultOnDevice(trial, lowered, device)).toBeUndefined();
+    expect(await faultAsPtx(trial, lowered)).toBeUndefined();
   });
 });
 

@@ -1,6 +1,6 @@
 /**
  * Small programs that are placed on a mesh mean the same on each: the program of one device, on all devices, on the
- * evaluator, in WebAssembly and as WGSL, computes what the whole program does, and sends what is predicted.
+ * evaluator, in WebAssembly, as WGSL and as PTX, computes what the whole program does, and sends what is predicted.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { float64 } from '../compiler/graph/float64.ts';
@@ -11,6 +11,7 @@ import { wasmDevice } from '../compiler/tiles/device-profile.ts';
 import {
   type Checked,
   compileFor,
+  compilePtx,
   compileWasm,
   type Instance,
   type Lowered,
@@ -24,9 +25,10 @@ import { isUserError } from '../runtime/errors.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
 import { type TensorData, tensorValues } from '../runtime/weights/tensor-data.ts';
+import { allAsPtx } from './all-as-ptx.ts';
 import { hasInputs } from './instances.ts';
 import { distance } from './run-entry.ts';
-import { type MeshRun, runMeshInWasm, runMeshOnWebGpu } from './run-on-mesh.ts';
+import { type MeshRun, runMeshAsPtx, runMeshInWasm, runMeshOnWebGpu } from './run-on-mesh.ts';
 import { checkSmallProgram, exportedEntries } from './small-programs.ts';
 
 let opened: OpenedDevice;
@@ -164,6 +166,10 @@ function inWasm({ lowered, instance, inputs }: Prepared): Promise<MeshRun> {
   return runMeshInWasm(compileWasm(lowered, instance, wasmDevice).package, inputs);
 }
 
+function inEmulator({ lowered, instance, inputs }: Prepared): Promise<MeshRun> {
+  return runMeshAsPtx(compilePtx(lowered, instance, 'sm_80').package, inputs);
+}
+
 /** What says something of the mesh that it runs on, and what is left to the partitioner. */
 const onOneDevice: ReadonlySet<string> = new Set(['shifted', 'axis_as_size', 'left_to_the_compiler']);
 
@@ -198,6 +204,10 @@ describe.each([
         if (ran === 3) {
           const { outputs: onAdapter } = await onWebGpu(prepared);
           expect(distance(written, onAdapter), `wgsl, ${at}`).toBeLessThanOrEqual(toleranceOf(written));
+        }
+        if (ran === 3 || allAsPtx) {
+          const { outputs: asPtx } = await inEmulator(prepared);
+          expect(distance(written, asPtx), `ptx, ${at}`).toBeLessThanOrEqual(toleranceOf(written));
         }
         // A sum of elements that do not come apart equally is shared out as well as can be.
         const sent = Math.max(...traffic.sentBytes);

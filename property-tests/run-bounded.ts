@@ -7,10 +7,12 @@ import { float64 } from '../compiler/graph/float64.ts';
 import type { Graph } from '../compiler/graph/graph.ts';
 import { describeEntry, solveEntrySizes } from '../compiler/lower/entry.ts';
 import { elementBytes, packedBytes } from '../compiler/plan/storage-bytes.ts';
-import { type Checked, compileFor, compileWasm, type Lowered } from '../driver/compile.ts';
+import { type Checked, compileFor, compilePtx, compileWasm, type Lowered } from '../driver/compile.ts';
 import { randomInput } from '../driver/random-inputs.ts';
 import { runReference } from '../driver/run-reference.ts';
 import { dtypeFacts } from '../dsl/types/dtype.ts';
+import { emulatorDevice } from '../runtime/cuda/emulator-device.ts';
+import { loadCuda } from '../runtime/cuda/load.ts';
 import { wasmDeviceHere } from '../runtime/wasm/features.ts';
 import { loadWasm } from '../runtime/wasm/load.ts';
 import type { OpenedDevice } from '../runtime/webgpu/device.ts';
@@ -65,6 +67,19 @@ export async function faultInWasm(trial: BoundedTrial, lowered: Lowered): Promis
     return await faultIn(trial, lowered, async (inputs, sizes) => loaded.run(inputs, sizes));
   } finally {
     loaded.destroy();
+  }
+}
+
+/** What is wrong as PTX, in the emulator. */
+export async function faultAsPtx(trial: BoundedTrial, lowered: Lowered): Promise<string | undefined> {
+  const { entry, others, size, bound } = trial;
+  const instance = { entry, sizes: others, bounds: new Map([[size, bound]]), inputDtypes: new Map() };
+  const device = emulatorDevice();
+  const loaded = loadCuda(compilePtx(lowered, instance, device.target).package, device);
+  try {
+    return await faultIn(trial, lowered, loaded.run);
+  } finally {
+    device.release();
   }
 }
 

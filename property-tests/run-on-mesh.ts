@@ -1,6 +1,7 @@
 /** The program of each device of a mesh, with whole inputs, as logical devices of one. */
-import type { Package, WasmPackage } from '../compiler/plan/package.ts';
-import { loadWasmMesh } from '../runtime/mesh/run-launch-mesh.ts';
+import type { AnyManifest, Package, PtxPackage, WasmPackage } from '../compiler/plan/package.ts';
+import { emulatorDevice } from '../runtime/cuda/emulator-device.ts';
+import { loadCudaMesh, loadWasmMesh } from '../runtime/mesh/run-launch-mesh.ts';
 import { loadMesh } from '../runtime/mesh/run-mesh.ts';
 import type { Traffic } from '../runtime/mesh/traffic.ts';
 import { runWhole } from '../runtime/mesh/whole-tensors.ts';
@@ -23,9 +24,19 @@ export async function runMeshInWasm(pkg: WasmPackage, inputs: Tensors): Promise<
   return runLoaded(await loadWasmMesh(pkg, { threads: 1 }), pkg.manifest, inputs);
 }
 
+/** In the emulator. */
+export async function runMeshAsPtx(pkg: PtxPackage, inputs: Tensors): Promise<MeshRun> {
+  const device = emulatorDevice();
+  try {
+    return await runLoaded(await loadCudaMesh(pkg, device), pkg.manifest, inputs);
+  } finally {
+    device.release();
+  }
+}
+
 async function runLoaded(
   loaded: Pick<Loaded, 'mesh' | 'run' | 'traffic' | 'destroy'>,
-  manifest: (Package | WasmPackage)['manifest'],
+  manifest: AnyManifest,
   inputs: Tensors,
 ): Promise<MeshRun> {
   try {

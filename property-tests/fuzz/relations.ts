@@ -21,9 +21,11 @@ import { evaluateOnMesh, resized } from '../../compiler/partition/evaluate-mesh.
 import { type DeviceProgram, localize } from '../../compiler/partition/localize.ts';
 import { exactAlgebra, scatter } from '../../compiler/partition/random-partition.ts';
 import { difference, fault, predictedBytes, sentBytes } from '../../compiler/partition/random-programs.ts';
-import { leastDevice, wasmDevice } from '../../compiler/tiles/device-profile.ts';
+import { cudaDevice, leastDevice, wasmDevice } from '../../compiler/tiles/device-profile.ts';
+import { ptxTargets } from '../../compiler/tiles/ptx-target.ts';
 import { compileFor } from '../../driver/compile.ts';
 import { drawnAdvice } from '../drawn-advice.ts';
+import { runsAsPtx } from './as-ptx.ts';
 import { randomTextFault } from './front-end.ts';
 import { mayHideInfinity, notingFloat32 } from './hidden-infinities.ts';
 import { runsInWasm } from './in-wasm.ts';
@@ -51,6 +53,7 @@ export const programRelationNames = [
   'live memory',
   'in WebAssembly',
   'under any schedule',
+  'as PTX',
   'on an adapter',
   'front end',
 ] as const;
@@ -134,6 +137,7 @@ export const programRelations: { readonly [R in ProgramRelation]: Relation<Subje
   },
   'in WebAssembly': { share: 50, check: orTooLarge((subject) => runsInWasm(subject)) },
   'under any schedule': { share: 50, check: orTooLarge(underAnySchedule) },
+  'as PTX': { share: 20, check: orTooLarge(asPtx) },
   'on an adapter': { share: 5, check: orTooLarge((subject) => runsOnAdapter(subject)) },
   // Of a text that follows from the seed, and not of the program.
   'front end': { share: 100, check: ({ seed }) => verdict(randomTextFault(seed)) },
@@ -144,6 +148,13 @@ function underAnySchedule(subject: Subject): Promise<Verdict> {
   const choose = choicesOf(subject.seed)('schedules');
   if (choose(20) === 0) return runsOnAdapter(subject, (device) => drawnAdvice(choose, device));
   return runsInWasm(subject, { advice: drawnAdvice(choose, wasmDevice) });
+}
+
+/** For either target, by the first choice of schedules or by any. */
+function asPtx(subject: Subject): Promise<Verdict> {
+  const choose = choicesOf(subject.seed)('ptx');
+  const advice = choose(2) === 0 ? undefined : drawnAdvice(choose, cudaDevice);
+  return runsAsPtx(subject, pick(choose, ptxTargets), advice);
 }
 
 /** Bit for bit in f32, and well-formed after each. */

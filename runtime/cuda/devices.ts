@@ -39,11 +39,10 @@ export function openCuda(
     if (manifest.bounded !== undefined) device.clear(address, bytes);
     return address;
   };
-  const kernels = new Map(
-    manifest.kernels.map((kernel) => [kernel.name, { kernel, loaded: module.kernel(kernel.name) }]),
-  );
+  const kernelsOf = () =>
+    new Map(manifest.kernels.map((kernel) => [kernel.name, { kernel, loaded: module.kernel(kernel.name) }]));
 
-  const deviceAt = (coordinate: Coordinate): LaunchDevice => {
+  const deviceAt = (coordinate: Coordinate, kernels: ReturnType<typeof kernelsOf>): LaunchDevice => {
     const slots = manifest.slots.map(({ bytes }, slot) => allocate(bytes, slot));
     const sizes = runSizes(manifest);
     const take = inputsToCome(manifest, sizes, (tensor: TensorData) => tensor);
@@ -89,7 +88,9 @@ export function openCuda(
     };
   };
   try {
-    return { bytes: manifest.peakBytes * places.length, devices: places.map(deviceAt), destroy };
+    const kernels = kernelsOf();
+    const devices = places.map((place) => deviceAt(place, kernels));
+    return { bytes: manifest.peakBytes * places.length, devices, destroy };
   } catch (error) {
     destroy();
     throw error;
