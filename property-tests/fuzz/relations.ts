@@ -21,7 +21,7 @@ import { evaluateOnMesh, resized } from '../../compiler/partition/evaluate-mesh.
 import { type DeviceProgram, localize } from '../../compiler/partition/localize.ts';
 import { exactAlgebra, scatter } from '../../compiler/partition/random-partition.ts';
 import { difference, fault, predictedBytes, sentBytes } from '../../compiler/partition/random-programs.ts';
-import { cudaDevice, leastDevice, wasmDevice } from '../../compiler/tiles/device-profile.ts';
+import { cudaDevices, leastDevice, wasmDevice } from '../../compiler/tiles/device-profile.ts';
 import { ptxTargets } from '../../compiler/tiles/ptx-target.ts';
 import { compileFor } from '../../driver/compile.ts';
 import { drawnAdvice } from '../drawn-advice.ts';
@@ -153,8 +153,9 @@ function underAnySchedule(subject: Subject): Promise<Verdict> {
 /** For either target, by the first choice of schedules or by any. */
 function asPtx(subject: Subject): Promise<Verdict> {
   const choose = choicesOf(subject.seed)('ptx');
-  const advice = choose(2) === 0 ? undefined : drawnAdvice(choose, cudaDevice);
-  return runsAsPtx(subject, pick(choose, ptxTargets), advice);
+  const target = pick(choose, ptxTargets);
+  const advice = choose(2) === 0 ? undefined : drawnAdvice(choose, cudaDevices[target]);
+  return runsAsPtx(subject, target, advice);
 }
 
 /** Bit for bit in f32, and well-formed after each. */
