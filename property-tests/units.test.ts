@@ -4,10 +4,12 @@ import { expect, test } from 'vitest';
 import { choicesOf, pick } from '../compiler/graph/choice-tape.ts';
 import { describeEntry } from '../compiler/lower/entry.ts';
 import type { Advice } from '../compiler/tiles/choices/advice.ts';
-import { printChoice } from '../compiler/tiles/choices/choice-text.ts';
+import type { Choice } from '../compiler/tiles/choices/choice.ts';
+import { parseChoice, printChoice } from '../compiler/tiles/choices/choice-text.ts';
 import { allChoices, firstChoice } from '../compiler/tiles/choices/problem.ts';
 import { cudaDevices } from '../compiler/tiles/device-profile.ts';
 import { ptxTargets } from '../compiler/tiles/ptx-target.ts';
+import { compilePtx } from '../driver/compile.ts';
 import { randomInput } from '../driver/random-inputs.ts';
 import { deviceToleranceOf, distance, evaluateEntry, loweredEntry } from './run-entry.ts';
 import { runPtx } from './run-ptx.ts';
@@ -41,19 +43,7 @@ test.each(
   ),
 )('$name for $target', async ({ name, target, turns }) => {
   const device = cudaDevices[target];
-  const [entry, given] = name.split(' ') as [string, string];
-  const sizes = new Map(
-    given.split(',').map((each): [string, number] => {
-      const [size, value] = each.split('=');
-      return [size!, Number(value)];
-    }),
-  );
-  const instance = { entry, sizes, inputDtypes: new Map() };
-  const lowered = loweredEntry(checked, instance);
-  const inputs = new Map(
-    describeEntry(checked.program, entry).inputs.map((each) => [each.path, randomInput(each, sizes, 7)]),
-  );
-  const { written } = evaluateEntry(checked, entry, sizes, 7);
+  const { instance, lowered, inputs, written } = prepared(name);
   for (let turn = 0; turn < turns; turn++) {
     const choose = choicesOf(seed)(`${name} ${target} ${turn}`);
     const drawn: string[] = [];
@@ -68,3 +58,48 @@ test.each(
     if (turn > 0) expect(drawn.join('; ')).toContain('units');
   }
 });
+
+/** A warpgroup that brings boxes, and others that compute. */
+test.each(
+  [
+    ['plain M=200,K=200,N=136', 'units warpRows=8 warpColumns=1 rows=16 columns=128 depth=64 stages=3'],
+    ['wide_result M=72,K=328,N=100', 'units warpRows=4 warpColumns=1 rows=16 columns=64 depth=64 stages=2'],
+    ['left_across M=136,K=96,N=72', 'units warpRows=8 warpColumns=1 rows=16 columns=64 depth=32 stages=4'],
+    ['both_across M=200,K=136,N=40', 'units warpRows=4 warpColumns=1 rows=32 columns=32 depth=64 stages=3'],
+    [
+      'batched_halves B=3,M=40,K=72,N=72',
+      'units warpRows=4 warpColumns=1 rows=16 columns=64 depth=16 stages=4',
+    ],
+  ].flatMap(([name, choice]) =>
+    (['early', 'late', { seed }] as const).map((copies) => ({ name: name!, choice: choice!, copies })),
+  ),
+)('$name, copies $copies', async ({ name, choice, copies }) => {
+  const { instance, lowered, inputs, written } = prepared(name);
+  const advised = { ...instance, advice: () => parsedChoice(choice) };
+  expect(compilePtx(lowered, advised, 'sm_90a').module).toContain('cp.async.bulk.tensor');
+  const off = distance(written, await runPtx(lowered, advised, inputs, { target: 'sm_90a', copies }));
+  expect(off).toBeLessThanOrEqual(deviceToleranceOf(written));
+});
+
+function parsedChoice(text: string): Choice {
+  const choice = parseChoice(text);
+  if ('wrong' in choice) throw new Error(choice.wrong);
+  return choice;
+}
+
+function prepared(name: string) {
+  const [entry, given] = name.split(' ') as [string, string];
+  const sizes = new Map(
+    given.split(',').map((each): [string, number] => {
+      const [size, value] = each.split('=');
+      return [size!, Number(value)];
+    }),
+  );
+  const instance = { entry, sizes, inputDtypes: new Map() };
+  const lowered = loweredEntry(checked, instance);
+  const inputs = new Map(
+    describeEntry(checked.program, entry).inputs.map((each) => [each.path, randomInput(each, sizes, 7)]),
+  );
+  const { written } = evaluateEntry(checked, entry, sizes, 7);
+  return { instance, lowered, inputs, written };
+}

@@ -225,6 +225,21 @@ const wasmManifestSchema = z.strictObject({
   requires: z.strictObject({ features: z.array(wasmFeatureSchema) }),
 });
 
+/** How the kernel's copies by boxes see a tensor (CUDA driver API, `cuTensorMapEncodeTiled`). */
+const mapSchema = z.strictObject({
+  /** Which of the bindings. */
+  buffer: natural,
+  dtype: z.enum(['bf16', 'f16']),
+  /** Elements along each dimension, the innermost first. */
+  shape: z.array(positive).min(1).max(5),
+  /** Bytes from one to the next, of all dimensions but the innermost. */
+  strides: z.array(positive),
+  /** Elements of what is copied at once. */
+  box: z.array(positive.max(256)),
+  /** Bytes of a row whose pieces change places in shared memory. */
+  swizzle: z.union([z.literal(32), z.literal(64), z.literal(128)]),
+});
+
 /**
  * An entry of the module. Its parameters are the addresses of tensors, then a word for each step of a loop
  * and each coordinate.
@@ -239,6 +254,8 @@ const ptxKernelSchema = z.strictObject({
   gridEnds: gridEndsSchema.length(3).optional(),
   /** Of shared memory, beside what the module declares. */
   sharedBytes: natural,
+  /** Tensor maps, whose addresses are parameters behind those of the tensors. */
+  maps: z.array(mapSchema).min(1).optional(),
 });
 
 const ptxManifestSchema = z.strictObject({
@@ -265,6 +282,7 @@ export type AnyManifest = Manifest | WasmManifest | PtxManifest;
 export type CommonManifest = Pick<Manifest, keyof typeof commonFields>;
 export type WasmFeature = z.infer<typeof wasmFeatureSchema>;
 export type WasmPackageKernel = z.infer<typeof wasmKernelSchema>;
+export type PackageMap = z.infer<typeof mapSchema>;
 export type PtxPackageKernel = z.infer<typeof ptxKernelSchema>;
 export type PackageTensor = z.infer<typeof tensorSchema>;
 export type PackageInput = z.infer<typeof inputSchema>;

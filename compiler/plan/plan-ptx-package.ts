@@ -5,7 +5,7 @@ import type { Schedule } from '../tiles/scheduled.ts';
 import { checkMesh } from './check-mesh.ts';
 import { commonKernel, commonManifest } from './common-manifest.ts';
 import type { Extent3, LaunchedKernel } from './kernel.ts';
-import type { PtxManifest, PtxPackage } from './package.ts';
+import type { PackageMap, PtxManifest, PtxPackage } from './package.ts';
 import { packageGridEnds } from './package-bounds.ts';
 import { type PlanOptions, planLaunches } from './plan-launches.ts';
 
@@ -14,6 +14,21 @@ export interface PtxLaunchedKernel extends LaunchedKernel {
   readonly block: Extent3;
   /** Of shared memory, which comes with the launch. */
   readonly sharedBytes: number;
+  readonly maps: readonly PtxMap[];
+}
+
+/** How a buffer is copied by boxes: see `PackageMap`. */
+export interface PtxMap {
+  readonly buffer: number;
+  readonly dtype: 'bf16' | 'f16';
+  readonly shape: readonly number[];
+  readonly strides: readonly number[];
+  readonly box: readonly number[];
+  readonly swizzle: 32 | 64 | 128;
+}
+
+function packageMap({ shape, strides, box, ...map }: PtxMap): PackageMap {
+  return { ...map, shape: [...shape], strides: [...strides], box: [...box] };
 }
 
 /** Slots begin at multiples of that many bytes, as the CUDA driver aligns what it allocates. */
@@ -37,6 +52,7 @@ export function planPtxPackage(
     grid: [...kernel.grid] as [number, number, number],
     ...(kernel.gridEnds === undefined ? {} : { gridEnds: packageGridEnds(kernel.gridEnds) }),
     sharedBytes: kernel.sharedBytes,
+    ...(kernel.maps.length === 0 ? {} : { maps: kernel.maps.map(packageMap) }),
     ...commonKernel(kernel, launches),
   }));
   const manifest: PtxManifest = {

@@ -67,9 +67,10 @@ export function mapStatement(
     }
     case 'pipeline': {
       const { variable, from, to, feeds, body } = statement;
-      const fed = feeds.map(({ tile, value }) => ({
+      const fed = feeds.map(({ tile, value, box }) => ({
         tile: { ...tile, name: name(tile.name) },
         value: map(value),
+        ...(box && { box: { ...box, starts: box.starts.map(map) } }),
       }));
       return {
         ...{ ...statement, variable: name(variable), from: map(from), to: map(to) },

@@ -123,6 +123,21 @@ export type Packed = 'bf16' | 'f16';
 export interface Feed {
   readonly tile: Tile;
   readonly value: TileExpression;
+  /** The same as a box of a tensor, where it is one: for engines that copy boxes. */
+  readonly box?: Box;
+}
+
+/**
+ * Neighbours of a tensor of the tile's own dtype, seen as of these dimensions, the innermost first; what is
+ * outside of them is zeros. The tile's last axis is along the first dimension, the other along the second,
+ * and of others it has one place.
+ */
+export interface Box {
+  readonly tensor: TensorId;
+  /** Elements, and from one to the next in elements: 1 in the first. */
+  readonly dims: readonly { readonly extent: number; readonly stride: number }[];
+  /** Where it begins. */
+  readonly starts: readonly TileExpression[];
 }
 
 export type TileStatement =

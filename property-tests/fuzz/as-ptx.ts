@@ -1,4 +1,4 @@
-/** Whether kernels in PTX compute, in the emulator, what the evaluator does, and nothing that they may not. */
+/** Whether kernels in PTX do, in the emulator, what the evaluator does, and nothing that they may not. */
 import { optimize } from '../../compiler/optimize/passes.ts';
 import type { Advice } from '../../compiler/tiles/choices/advice.ts';
 import type { PtxTarget } from '../../compiler/tiles/ptx-target.ts';

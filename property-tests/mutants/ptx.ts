@@ -14,8 +14,8 @@ export const ptxMutants: ByFile = faultsOf(
       ],
       [
         'waits for nobody',
-        "synchronize: () => writer.effect('bar.sync 0;')",
-        "synchronize: () => writer.effect('')",
+        "specialised === undefined ? 'bar.sync 0;'",
+        "specialised === undefined ? ''",
         'contractions.ricci: matmul M=16,K=40,N=16',
       ],
     ],
@@ -193,6 +193,32 @@ export const ptxMutants: ByFile = faultsOf(
         'contractions.ricci: matmul M=16,K=40,N=16',
       ],
     ],
+    'specialised.ts': [
+      [
+        'tells that a stage is empty while it is used',
+        "const tells = writer.operation('and.pred', 'bool', [isLeader, isLater]);",
+        'const tells = isLeader;',
+        'units.ricci: wide_result M=128,K=320,N=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
+      ],
+      [
+        'brings into stages that are not empty',
+        "const before = writer.operation('xor.b32', 'u32', [turn.parity, literal(1, 'u32')]);",
+        'const before = turn.parity;',
+        'units.ricci: wide_result M=128,K=320,N=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
+      ],
+      [
+        'expects what one tile has',
+        'feeds.reduce((total, { tile }) => total + bytesOfTile(tile), 0)',
+        'feeds.reduce((_, { tile }) => bytesOfTile(tile), 0)',
+        'units.ricci: wide_result M=128,K=320,N=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
+      ],
+      [
+        'does not take turns',
+        'writer.effect(`xor.b32 ${parity.text}, ${parity.text}, 1;`, isLast);',
+        '',
+        'units.ricci: wide_result M=128,K=320,N=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
+      ],
+    ],
     'statements.ts': [
       [
         'stores behind the end by the first of those that have it',
@@ -297,6 +323,14 @@ export const ptxMutants: ByFile = faultsOf(
 export const unitMutants: ByFile = faultsOf(
   'compiler/tiles/schedules',
   {
+    'unit-boxes.ts': [
+      [
+        'begins at the first of all columns',
+        'stride: strideOf(along), start: first }',
+        'stride: strideOf(along), start: grid(0, 1) }',
+        'units.ricci: wide_result M=128,K=128,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
+      ],
+    ],
     'unit-contraction.ts': [
       [
         'multiplies what is behind the last step',

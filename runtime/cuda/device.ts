@@ -1,5 +1,6 @@
 /** What runs modules of PTX, as packages see it. */
 import type { PtxTarget } from '../../compiler/tiles/ptx-target.ts';
+import type { Dtype } from '../../dsl/types/dtype.ts';
 
 /**
  * Where modules of PTX run: a GPU through the CUDA driver, or the emulator. Work runs in the order it was
@@ -28,6 +29,8 @@ export interface CudaDevice {
    * @throws UserError `device-refused`, with the device's own log, where the PTX is refused
    */
   readonly load: (ptx: string, progress?: (done: number, total: number) => void) => CudaModule;
+  /** What a kernel's copies of boxes go by: `tensorMapBytes` of memory that begin at a multiple of 64. */
+  readonly tensorMap: (map: TensorMap) => Uint8Array;
   /**
    * Waits until all is done.
    * @throws UserError `kernel-fault` or `device-lost` for what went wrong since the last wait
@@ -35,6 +38,20 @@ export interface CudaDevice {
   readonly synchronize: () => Promise<void>;
   /** Frees all that it has. */
   readonly release: () => void;
+}
+
+/** Extents, strides and boxes have the innermost dimension first. */
+export interface TensorMap {
+  readonly address: bigint;
+  readonly dtype: Dtype;
+  /** Elements along each dimension, one to five of them. */
+  readonly shape: readonly number[];
+  /** Bytes from one to the next along each dimension but the innermost: multiples of 16. */
+  readonly strides: readonly number[];
+  /** Elements of what one copy moves: at most 256 along a dimension. */
+  readonly box: readonly number[];
+  /** Bytes of a row within which 16-byte pieces change places in shared memory; 0: none do. */
+  readonly swizzle: 0 | 32 | 64 | 128;
 }
 
 export interface CudaModule {

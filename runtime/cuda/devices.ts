@@ -1,6 +1,6 @@
 /** A package of PTX on a device, of which each of some logical devices has a part: they share the kernels. */
 import type { Sizes } from '../../compiler/graph/extent.ts';
-import type { PtxPackage, PtxPackageKernel } from '../../compiler/plan/package.ts';
+import type { PackageMap, PtxPackage, PtxPackageKernel } from '../../compiler/plan/package.ts';
 import { elementBytes, packedBytes } from '../../compiler/plan/storage-bytes.ts';
 import { groupsAt } from '../../compiler/tiles/ends.ts';
 import { UserError } from '../errors.ts';
@@ -39,6 +39,19 @@ export function openCuda(
     if (manifest.bounded !== undefined) device.clear(address, bytes);
     return address;
   };
+  /** By what it says: kernels get the address of one. */
+  const known = new Map<string, bigint>();
+  const mapAt = ({ buffer: _, ...map }: PackageMap, address: bigint): bigint => {
+    const key = `${address} ${JSON.stringify(map)}`;
+    const found = known.get(key);
+    if (found !== undefined) return found;
+    const bytes = device.tensorMap({ ...map, address });
+    const made = device.allocate(bytes.byteLength, 'a tensor map');
+    allocated.push(made);
+    device.write(made, bytes);
+    known.set(key, made);
+    return made;
+  };
   const kernelsOf = () =>
     new Map(manifest.kernels.map((kernel) => [kernel.name, { kernel, loaded: module.kernel(kernel.name) }]));
 
@@ -58,8 +71,9 @@ export function openCuda(
         const { kernel, loaded } = kernels.get(launch.kernel)!;
         const grid = gridAt(kernel, sizes.current());
         if (grid.includes(0)) return;
-        const { block, sharedBytes, coordinates = [] } = kernel;
-        const addresses = launch.buffers.map((buffer) => slots[buffer]!);
+        const { block, sharedBytes, coordinates = [], maps = [] } = kernel;
+        const tensors = launch.buffers.map((buffer) => slots[buffer]!);
+        const addresses = [...tensors, ...maps.map((map) => mapAt(map, tensors[map.buffer]!))];
         const words = [...launch.counters, ...coordinates.map(place)];
         loaded.launch({ grid, block, sharedBytes }, parametersOf(addresses, words));
       },

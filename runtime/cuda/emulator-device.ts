@@ -4,20 +4,39 @@ import {
   LaunchError,
   type LaunchOptions,
   type LoadedModule,
+  placeOf,
 } from '../../backends/cuda-ptx/emulator/device.ts';
 import { EmulatorFault } from '../../backends/cuda-ptx/emulator/fault.ts';
+import { encodeTensorMap, mapProblem } from '../../backends/cuda-ptx/emulator/tensor-map.ts';
 import { parsePtx } from '../../backends/cuda-ptx/parse.ts';
 import type { PtxModule } from '../../backends/cuda-ptx/ptx.ts';
 import { PtxError } from '../../backends/cuda-ptx/ptx-error.ts';
+import { bytesOf, type PtxType } from '../../backends/cuda-ptx/ptx-types.ts';
 import { bytesText } from '../../compiler/plan/storage-bytes.ts';
 import type { PtxTarget } from '../../compiler/tiles/ptx-target.ts';
+import type { Dtype } from '../../dsl/types/dtype.ts';
 import { UserError } from '../errors.ts';
-import type { CudaDevice } from './device.ts';
+import type { CudaDevice, TensorMap } from './device.ts';
 
 export type EmulatorOptions = LaunchOptions & { readonly target?: PtxTarget };
 
 /** All devices are parts of one: its memory is as large as any can be. */
 let shared: EmulatedDevice | undefined;
+
+const swizzles = { 0: 'none', 32: '32B', 64: '64B', 128: '128B' } as const;
+/** As elements of 16 bits, or bytes, are moved. */
+const mapTypes: { readonly [D in Dtype]: PtxType } = {
+  ...{ f32: 'f32', i32: 's32', u32: 'u32', bf16: 'bf16', f16: 'f16' },
+  ...{ f8e4m3: 'u8', f8e5m2: 'u8', i8: 'u8', u8: 'u8', bool: 'u8' },
+};
+
+function emulatedMap({ address, dtype, shape, strides, box, swizzle }: TensorMap): Uint8Array {
+  const type = mapTypes[dtype];
+  const map = { type, dims: shape, strides, box, swizzle: swizzles[swizzle] };
+  const problem = mapProblem(map, bytesOf(type));
+  if (problem !== undefined) throw new Error(`a tensor map cannot be: ${problem}`);
+  return encodeTensorMap({ ...map, start: placeOf(address) });
+}
 
 /** Each launch is done when it returns. */
 export function emulatorDevice({ target = 'sm_90a', ...options }: EmulatorOptions = {}): CudaDevice {
@@ -72,6 +91,7 @@ export function emulatorDevice({ target = 'sm_90a', ...options }: EmulatorOption
         unload: () => unload(module),
       };
     },
+    tensorMap: (map) => emulatedMap(map),
     synchronize: async () => undefined,
     release: () => {
       for (const address of allocated) free(address);

@@ -1,16 +1,22 @@
 /** What is known while one kernel is written. */
 import type { LoopId, Tensor, TensorId } from '../../../compiler/graph/graph.ts';
 import type { PtxTarget } from '../../../compiler/tiles/ptx-target.ts';
+import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts';
 import type { Spread, Tile, TileAxis } from '../../../compiler/tiles/tile-program.ts';
 import type { Sharing } from '../../writing/barriers.ts';
 import type { Linear } from '../../writing/linear.ts';
 import type { SharedPlaces } from './shared-places.ts';
+import type { Specialised } from './specialised.ts';
 import type { Value } from './values.ts';
 import type { Writer } from './writer.ts';
 
 export interface Emission extends Sharing {
   readonly writer: Writer;
   readonly target: PtxTarget;
+  /** The kernel's pipeline, where others bring its tiles. */
+  readonly specialised: Specialised | undefined;
+  /** The value of what is the same for all. */
+  readonly uniform: (expression: TileExpression) => Value;
   /** How many products of warpgroups may be under way behind a statement that begins one. */
   productsInFlight: number;
   readonly buffers: ReadonlyMap<TensorId, Buffer>;

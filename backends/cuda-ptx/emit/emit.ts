@@ -3,10 +3,11 @@ import type { LoopId, Tensor, TensorId } from '../../../compiler/graph/graph.ts'
 import type { PtxTarget } from '../../../compiler/tiles/ptx-target.ts';
 import type { TileProgram } from '../../../compiler/tiles/tile-program.ts';
 import type { Buffer, Emission } from './emission.ts';
-import type { PtxKernel } from './kernel.ts';
+import type { KernelMap, PtxKernel } from './kernel.ts';
 import { sharedSymbol } from './shared-memory.ts';
 import { sharedPlaces } from './shared-places.ts';
-import { emitStatements } from './statements.ts';
+import { emitSpecialised, mapsOf, producers, specialisedAs } from './specialised.ts';
+import { emitStatements, uniform } from './statements.ts';
 import { unitPlaces } from './units.ts';
 import { literal, type Value } from './values.ts';
 import { Writer } from './writer.ts';
@@ -22,7 +23,6 @@ export function emitPtx(
 ): PtxKernel {
   const writer = new Writer();
   const { rows, columns } = program.threads;
-  const parameters = parametersOf(program);
   const read = (name: string, type: 'u64' | 'u32') =>
     writer.compute(
       [type === 'u64' ? 'address' : 'i32'],
@@ -41,6 +41,8 @@ export function emitPtx(
   const along = (opcode: string) => writer.operation(opcode, 'i32', [threads, literal(columns, 'u32')]);
   const { launch, places: grid } = launched(writer, program);
   const shared = sharedPlaces(program);
+  const specialised = specialisedAs(program, target);
+  const maps = specialised === undefined ? [] : mapsOf(specialised, program);
   const places = {
     threads,
     rows: rows === 1 ? literal(0, 'i32') : columns === 1 ? threads : along('div.u32'),
@@ -49,8 +51,11 @@ export function emitPtx(
   const emission: Emission = {
     ...{ program, target, writer, buffers, grid },
     productsInFlight: 0,
+    specialised,
+    uniform: (expression) => uniform(emission, expression),
     barriers: { read: new Set(), written: new Set() },
-    synchronize: () => writer.effect('bar.sync 0;'),
+    synchronize: () =>
+      writer.effect(specialised === undefined ? 'bar.sync 0;' : `bar.sync 1, ${specialised.consumers};`),
     counters: new Map(program.counters.map((id, at): [LoopId, Value] => [id, read(`counter${at}`, 'u32')])),
     coordinates: new Map(program.coordinates.map((axis, at) => [axis, read(`coordinate${at}`, 'u32')])),
     ...{ places, unit: unitPlaces(writer, places, columns) },
@@ -60,8 +65,14 @@ export function emitPtx(
     inPlaceOf: shared.inPlaceOf,
     scratchVersion: 0,
   };
-  emitStatements(emission, program.body);
-  const block = rows * columns;
+  const statements = () => emitStatements(emission, program.body);
+  if (specialised === undefined) statements();
+  else {
+    const addresses = maps.map((_, at) => read(`map${at}`, 'u64'));
+    emitSpecialised(emission, specialised, addresses, statements);
+  }
+  const block = rows * columns + (specialised === undefined ? 0 : producers);
+  const parameters = parametersOf(program, maps);
   const entry = [
     ...program.buffers.map(({ tensor }, at) => `// buffer${at}: ${described(tensors(tensor))}`),
     `.visible .entry ${program.name}(`,
@@ -80,6 +91,7 @@ export function emitPtx(
     block,
     ...launch,
     bindings: program.buffers,
+    maps,
     counters: program.counters,
     coordinates: program.coordinates,
     sharedBytes: shared.bytes(),
@@ -97,11 +109,12 @@ export function moduleText(target: PtxTarget, kernels: readonly PtxKernel[]): st
   return [...head, ...kernels.map(({ entry }) => entry)].join('\n');
 }
 
-function parametersOf({ buffers, counters, coordinates }: TileProgram) {
+function parametersOf({ buffers, counters, coordinates }: TileProgram, maps: readonly KernelMap[]) {
   const named = (name: string, type: string, all: readonly unknown[]) =>
     all.map((_, at) => ({ name: `${name}${at}`, type }));
   return [
     ...named('buffer', 'u64', buffers),
+    ...named('map', 'u64', maps),
     ...named('counter', 'u32', counters),
     ...named('coordinate', 'u32', coordinates),
   ];

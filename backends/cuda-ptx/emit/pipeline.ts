@@ -34,17 +34,12 @@ interface Fed {
 }
 
 /**
- * @param bounds from and to, which are the same for all
  * @param body writes the statements of the body
  */
-export function emitPipeline(
-  emission: Emission,
-  statement: Pipeline,
-  { from, to }: { readonly from: Value; readonly to: Value },
-  body: () => void,
-): void {
+export function emitPipeline(emission: Emission, statement: Pipeline, body: () => void): void {
   const { writer, barriers, variables } = emission;
   const { step, stages, variable } = statement;
+  const [from, to] = [statement.from, statement.to].map((bound) => emission.uniform(bound)) as [Value, Value];
   const isByGroups = byWarpgroups(emission, statement);
   const inFlight = isByGroups && stages > 2 && statement.body.length === 1 ? 1 : 0;
   const ahead = stages - 1 - inFlight;

@@ -15,6 +15,7 @@ import { emitPipeline } from './pipeline.ts';
 import { emitReduce } from './reduce-tiles.ts';
 import { defineRegisters, registerPoints, updateRegisters } from './register-tiles.ts';
 import { fillShared } from './shared-tiles.ts';
+import { emitConsumer } from './specialised.ts';
 import { emitUnitProduct } from './unit-products.ts';
 import { laneOf, lanesFrom, literal, type Value } from './values.ts';
 import { emitWarpgroupProduct, isByWarpgroups } from './warpgroup-products.ts';
@@ -43,8 +44,9 @@ const rules: Rules = {
   reduce: emitReduce,
   loop: emitLoop,
   pipeline: (emission, statement) => {
-    const bounds = { from: uniform(emission, statement.from), to: uniform(emission, statement.to) };
-    emitPipeline(emission, statement, bounds, () => emitStatements(emission, statement.body));
+    const body = () => emitStatements(emission, statement.body);
+    if (emission.specialised?.pipeline === statement) emitConsumer(emission, emission.specialised, body);
+    else emitPipeline(emission, statement, body);
   },
   when: emitWhen,
   store: emitStore,
@@ -83,7 +85,7 @@ function emitStatement<K extends TileStatementKind>(
 }
 
 /** Bounds are the same for all, so they are computed at no point in particular. */
-function uniform(emission: Emission, expression: TileExpression): Value {
+export function uniform(emission: Emission, expression: TileExpression): Value {
   const nowhere: PointOf<Value> = { domain: createDomain([], 1), width: 1, coordinates: [], fragment: [] };
   return emit(emission, expression, nowhere)[0];
 }

@@ -3,8 +3,10 @@
  * they lie in shared memory, 64 rows of results at a time, while their threads go on. Results may be used
  * only when the product was waited for.
  */
+
+import type { PtxTarget } from '../../../compiler/tiles/ptx-target.ts';
 import { allStatements, tilesOf } from '../../../compiler/tiles/tile-builder.ts';
-import type { Tile, TileAxis, TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import type { Tile, TileAxis, TileProgram, TileStatement } from '../../../compiler/tiles/tile-program.ts';
 import { type Emission, type TileState, tileState } from './emission.ts';
 import { packedLayout, widestRow } from './packed-layout.ts';
 import { sharedStart } from './shared-memory.ts';
@@ -18,8 +20,13 @@ const shape = { rows: 64, depth: 16, mostColumns: 256 };
 const warps = 4;
 
 /** Whether a product is one that warpgroups can compute, on a target that has them. */
-export function isByWarpgroups(
-  { program, target }: Emission,
+export function isByWarpgroups({ program, target }: Emission, product: Product): boolean {
+  return isProductOfWarpgroups(program, target, product);
+}
+
+export function isProductOfWarpgroups(
+  program: TileProgram,
+  target: PtxTarget,
   { into, left, right, leftOrder, rightOrder }: Product,
 ): boolean {
   const { rows, columns } = program.threads;
@@ -78,7 +85,7 @@ export function waitForProducts({ writer }: Emission, inFlight: number): void {
   writer.effect(`wgmma.wait_group.sync.aligned ${inFlight};`);
 }
 
-/** What was written to shared memory by instructions of threads is then there for products, after a barrier. */
+/** What instructions of threads wrote to shared memory is then there for products, after a barrier. */
 export function showToProducts({ writer }: Emission): void {
   writer.effect('fence.proxy.async.shared::cta;');
 }

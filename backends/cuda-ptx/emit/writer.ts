@@ -157,6 +157,15 @@ export class Writer {
     });
   }
 
+  /** Runs an instruction until the predicate that it writes holds. */
+  until(write: (predicate: string) => string): void {
+    const start = `$again${this.labels++}`;
+    const done = this.fresh('bool', this.depth);
+    this.push({ kind: 'label', name: start });
+    this.effect(write(done.text));
+    this.effect(`@!${done.text} bra ${start};`);
+  }
+
   /** @param isUniform whether the condition is the same in all lanes of a warp */
   when(condition: Value, isUniform: boolean, body: () => void): void {
     if (condition.known === 0) return;

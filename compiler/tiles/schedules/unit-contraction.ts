@@ -35,11 +35,12 @@ import {
   sum,
   type TileExpression,
 } from '../tile-expression.ts';
-import type { Feed, Packed, TileStatement } from '../tile-program.ts';
+import type { Box, Feed, Packed, TileStatement } from '../tile-program.ts';
 import { iteratorsAt } from './axis-class.ts';
 import type { ScheduleContext } from './context.ts';
 import type { ContractionProblem } from './contraction.ts';
 import { contractionRows } from './contraction-rows.ts';
+import { factorBox } from './unit-boxes.ts';
 
 /** Words between rows of results, so that the lanes of a warp put theirs into different banks. */
 const resultPadding = 8;
@@ -83,6 +84,7 @@ export function unitContraction(
     isDeepFirst: boolean,
     value: (within: TileExpression, along: TileExpression) => TileExpression,
     k: TileExpression,
+    box: Box | undefined,
   ): Feed => {
     const axes = [spread(extent, 'whole'), spread(depth, 'whole')];
     const places = axes.map((axis, place) => coordinate(isDeepFirst ? 1 - place : place, axis.extent));
@@ -90,6 +92,7 @@ export function unitContraction(
     return {
       tile: packed(name, stored, isDeepFirst ? axes.toReversed() : axes),
       value: masked(below(along, constant(reduced.extent)), value(places[0]!, along), constant(0, 'f32')),
+      ...(box && { box }),
     };
   };
   const leftOrder = leftOrderOf(problem, context);
@@ -101,6 +104,7 @@ export function unitContraction(
       (within, along) =>
         lowerScalar(contraction.left, { tensors, iterators: at(source.flat(within), constant(0), along) }),
       k,
+      factorBox(problem, 'rows', stored, leftOrder === 'km', [k, source.flat(constant(0))], context),
     ),
     feed(
       'rights',
@@ -109,6 +113,7 @@ export function unitContraction(
       (within, along) =>
         lowerScalar(source.right, { tensors, iterators: at(constant(0), columnAt(within), along) }),
       k,
+      factorBox(problem, 'columns', stored, rightOrder === 'kn', [k, columnAt(constant(0))], context),
     ),
   ];
 
