@@ -22,7 +22,7 @@ const groups = {
   space: 'param param::entry param::func global shared shared::cta shared::cluster local const',
   source: 'global shared shared::cta shared::cluster',
   order: 'weak volatile relaxed acquire release acq_rel sc mmio',
-  scope: 'cta cluster gpu sys',
+  scope: 'cta cluster gpu sys gl',
   vector: 'v2 v4 v8',
   cache: 'ca cg cs lu cv wb wt',
   readonly: 'nc',

@@ -1,6 +1,7 @@
 /** All planted faults, by what they are of. Those of rewrite rules are made of the rules' own data. */
 import { boundedMutants } from './bounded.ts';
 import { collectiveMutants } from './collectives.ts';
+import { emulatorMutants } from './emulator.ts';
 import { helperMutants, reductionMutants, scheduleMutants, tileMutants, wgslMutants } from './kernels.ts';
 import type { Mutant } from './mutant.ts';
 import { optimizerMutants } from './optimizer.ts';
@@ -35,6 +36,7 @@ export const kernelMutants: MutantSets = {
   'writers of WebAssembly': wasmMutants,
   'writers of PTX': ptxMutants,
   'schedules for matrix units': unitMutants,
+  'the emulator of PTX': emulatorMutants,
   formulas: formulaMutants,
   'what writers share': writingMutants,
   'bounded sizes': boundedMutants,

@@ -1,6 +1,7 @@
 /** Memory that several threads change, one after the other. */
 import type { Operand } from '../ptx.ts';
 import { bytesOf, type PtxType, ptxTypes } from '../ptx-types.ts';
+import { noteSynchronised } from './global-races.ts';
 import { windowOf } from './lane-memory.ts';
 import type { Machine } from './machine.ts';
 import type { Operation } from './operation.ts';
@@ -97,7 +98,10 @@ function atomic(givesOld: boolean): Operation {
     };
     // Shared memory belongs to the thread that runs the cluster.
     if (windowOf(instruction.modifiers.space) === 'shared') run();
-    else machine.alone(run);
+    else {
+      machine.alone(run);
+      noteSynchronised(machine, warp);
+    }
     return 'next';
   };
 }

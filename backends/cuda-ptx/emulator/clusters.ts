@@ -1,4 +1,5 @@
 /** Where the warps of all blocks of a cluster meet. */
+import { noteSynchronised } from './global-races.ts';
 import type { Machine } from './machine.ts';
 import type { Operation } from './operation.ts';
 
@@ -9,7 +10,10 @@ export function settleCluster(machine: Machine): void {
   if (cluster.arrived === 0 || cluster.arrived < left) return;
   cluster.arrived = 0;
   cluster.phase++;
-  for (const { warps } of blocks) machine.meet(warps, warps);
+  for (const { warps } of blocks) {
+    machine.meet(warps, warps);
+    noteSynchronised(machine, warps[0]!);
+  }
 }
 
 const arrive: Operation = (machine, warp, lanes, instruction) => {

@@ -30,8 +30,8 @@ export class CompiledModule {
 
   /** @throws PtxError where there is no such kernel, or it has what is not supported. */
   kernel(name: string, options: CodeOptions): Kernel {
-    const { fusedMultiplyAdd, checksMemory, checksRaces } = options;
-    const key = [name, fusedMultiplyAdd, checksMemory, checksRaces].join(' ');
+    const { fusedMultiplyAdd, checksMemory, checksRaces, checksGlobalRaces } = options;
+    const key = [name, fusedMultiplyAdd, checksMemory, checksRaces, checksGlobalRaces].join(' ');
     const known = this.kernels.get(key) ?? compileKernel(this.needs(name), options);
     this.kernels.set(key, known);
     return known;

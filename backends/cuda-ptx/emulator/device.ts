@@ -8,6 +8,8 @@ import type { PtxModule, Variable } from '../ptx.ts';
 import { bytesOf } from '../ptx-types.ts';
 import { type CompiledModule, compiledModule } from './compiled.ts';
 import { hasFusedMultiplyAdd } from './fused.ts';
+import { globalRows } from './global-race-code.ts';
+import type { GlobalRecords } from './global-races.ts';
 import { clearRegion, GridRunner } from './grid.ts';
 import {
   type Buffer,
@@ -18,6 +20,7 @@ import {
   type GridPlan,
   regionAlignment,
   regionAt,
+  warpsOf,
 } from './grid-plan.ts';
 import { Heap } from './heap.ts';
 import type { CodeOptions, KernelNeeds } from './kernel.ts';
@@ -42,6 +45,11 @@ export interface LaunchOptions {
   readonly checksMemory?: boolean;
   /** Whether races in shared memory are looked for; so it is. */
   readonly checksRaces?: boolean;
+  /**
+   * Whether races in global memory are looked for, of words that threads load and store: four times the memory
+   * of the buffers is needed, without which none are.
+   */
+  readonly checksGlobalRaces?: boolean;
   readonly copies?: CopyTiming;
   /** Of the threads of a cluster, after which it counts as one without an end. */
   readonly mostInstructions?: number;
@@ -66,6 +74,8 @@ const mostInstructions = 1e12;
 /** What it takes to start threads, and to tell those that there are of a grid. */
 const startMilliseconds = 100;
 const shareMilliseconds = 2;
+/** Of warps and of epochs, before records begin anew. */
+const mostNumbers = 2 ** 30;
 /** Behind each buffer, so that who leaves one is not in another. */
 const gap = 256;
 
@@ -76,6 +86,8 @@ export class EmulatedDevice {
   /** By place. */
   private readonly buffers = new Map<number, Buffer>();
 
+  /** Of races in global memory, and of how many warps they tell. */
+  private records = { start: 0, row: 0, warps: 0 };
   /** Threads that have been started, where a grid was large enough. */
   private threads: Threads | undefined;
   private readonly threadCount: number;
@@ -179,6 +191,7 @@ export class EmulatedDevice {
       fusedMultiplyAdd: options.fusedMultiplyAdd ?? hasFusedMultiplyAdd(),
       checksMemory: options.checksMemory ?? true,
       checksRaces: options.checksRaces ?? true,
+      checksGlobalRaces: options.checksGlobalRaces ?? false,
     };
     const kernel = loaded.compiled.kernel(name, code);
     const { needs } = kernel;
@@ -200,13 +213,16 @@ export class EmulatedDevice {
       ...{ parameters: parameterPlace, constants: loaded.constants, globals: loaded.globals },
       buffers: [...this.buffers.values()],
       copies: options.copies ?? 'late',
+      globalRecords: undefined,
       mostInstructions: options.mostInstructions ?? mostInstructions,
     };
     this.memory.bytes.set(parameters, parameterPlace);
     this.setState(parameterPlace, needs.paramBytes, shadow.written);
+    const records = code.checksGlobalRaces ? this.recordsFor(plan) : undefined;
     try {
-      return { instructions: this.run(plan) };
+      return { instructions: this.run({ ...plan, globalRecords: records }) };
     } finally {
+      if (records !== undefined) this.heap.release(records.blocks);
       this.setState(parameterPlace, needs.paramBytes, shadow.none);
       this.heap.release(parameterPlace);
     }
@@ -221,6 +237,31 @@ export class EmulatedDevice {
   stopThreads(): void {
     this.threads?.stop();
     this.threads = undefined;
+  }
+
+  /** Of races in global memory: nothing where there is no room for them. */
+  private recordsFor(plan: GridPlan): GlobalRecords | undefined {
+    const warps = countOf(plan.grid) * warpsOf(plan);
+    const { words } = this.memory;
+    const ends = plan.buffers.map(({ start, bytes }) => start + bytes);
+    const needed = 2 ** Math.ceil(Math.log2(Math.max(65_536, ...ends)));
+    const isWornOut =
+      this.records.warps + warps > mostNumbers || Atomics.load(words, control.epoch) > mostNumbers;
+    if (needed > this.records.row || isWornOut) {
+      if (this.records.row > 0) this.heap.release(this.records.start);
+      const start = this.heap.reserveAtEnd(globalRows.count * needed, 65_536);
+      this.records = { start: start ?? 0, row: start === undefined ? 0 : needed, warps: 0 };
+      if (start === undefined) return undefined;
+      words.fill(0, start / 4, start / 4 + globalRows.count * (needed / 4));
+      Atomics.store(words, control.epoch, 0);
+    }
+    const blocks = this.heap.reserveAtEnd(4 * countOf(plan.grid), 16);
+    if (blocks === undefined) return undefined;
+    words.fill(0, blocks / 4, blocks / 4 + countOf(plan.grid));
+    const { start, row } = this.records;
+    const warpsBefore = this.records.warps;
+    this.records.warps += warps + 1;
+    return { start, row, warpsBefore, blocks };
   }
 
   /** All clusters of a grid. Gives how many instructions their threads ran. */

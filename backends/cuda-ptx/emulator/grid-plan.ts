@@ -1,4 +1,5 @@
 /** What a launch is, as data, which any thread that runs some of its blocks can be given. */
+import type { GlobalRecords } from './global-races.ts';
 import type { Kernel } from './kernel.ts';
 import { alignTo, lanesOfWarp } from './layout.ts';
 import { clockRowBytes, recordBytes } from './race-code.ts';
@@ -31,6 +32,8 @@ export interface GridPlan {
   readonly globals: number;
   readonly buffers: readonly Buffer[];
   readonly copies: CopyTiming;
+  /** Where races in global memory are looked for. */
+  readonly globalRecords: GlobalRecords | undefined;
   /** Of the threads of a cluster, after which it counts as one without an end. */
   readonly mostInstructions: number;
 }
@@ -43,11 +46,11 @@ export function clusterCount({ grid, cluster }: GridPlan): number {
   return countOf(grid) / countOf(cluster);
 }
 
-export function threadsOf({ block }: GridPlan): number {
+export function threadsOf({ block }: Pick<GridPlan, 'block'>): number {
   return countOf(block);
 }
 
-export function warpsOf(plan: GridPlan): number {
+export function warpsOf(plan: Pick<GridPlan, 'block'>): number {
   return Math.ceil(threadsOf(plan) / lanesOfWarp);
 }
 

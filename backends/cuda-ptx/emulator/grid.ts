@@ -1,4 +1,6 @@
 /** Runs clusters of a grid, one after the other, on one thread. */
+
+import { manyWarps, warpOfDevice } from './global-races.ts';
 import {
   type BlockRegion,
   countOf,
@@ -97,17 +99,24 @@ export class GridRunner {
       paramBase: plan.parameters,
       constBase: plan.constants,
       globalBase: plan.globals,
+      metAt: 0,
+      manyWarps: plan.globalRecords === undefined ? 0 : manyWarps(plan, plan.globalRecords),
+      warpsBefore: plan.globalRecords?.warpsBefore ?? 0,
+      globalRecords: plan.globalRecords?.start ?? 0,
+      globalRow: plan.globalRecords?.row ?? 0,
     };
     for (const [field, value] of Object.entries(head))
       memory.words[(base + header[field as keyof typeof head]) >>> 2] = value;
     memory.words[(clocks >>> 2) + number] = 1;
     const live = inside === 32 ? -1 : 2 ** inside - 1;
     const warp: Warp = {
-      ...{ block, number, base, live, barrier: undefined, clusterPhase: -1, underWay: new Map() },
+      ...{ block, number, base, live, barrier: undefined, clusterPhase: -1, underWay: new Map(), metAt: 0 },
       fragments: [{ step: 0, mask: live, waits: false }],
       ...{ pendingCopies: [], copyGroups: [], pendingBulk: [], bulkGroups: [] },
       ...{ pendingProducts: [], productGroups: [] },
     };
+    if (plan.globalRecords !== undefined)
+      memory.words[(base + header.warpOfDevice) >>> 2] = warpOfDevice(plan, plan.globalRecords, warp);
     setSpecialRegisters(plan, memory, warp, clusterIndex);
     return warp;
   }

@@ -114,6 +114,7 @@ export interface CodeOptions {
   readonly fusedMultiplyAdd: boolean;
   readonly checksMemory: boolean;
   readonly checksRaces: boolean;
+  readonly checksGlobalRaces: boolean;
 }
 
 /** What the code calls of the host, and of the code that all kernels share. */
@@ -129,6 +130,10 @@ const imports: readonly ImportedFunction[] = [
   ...['noteReadFour', 'noteWriteFour'].map(
     (name): ImportedFunction => ({ name, parameters: ['i32', 'v128', 'i32', 'i32'], result: undefined }),
   ),
+  ...['noteGlobalRead', 'noteGlobalWrite'].map(
+    (name): ImportedFunction => ({ name, parameters: ['i32', 'i32', 'i32', 'i32'], result: undefined }),
+  ),
+  { name: 'synchronise', parameters: ['i32'], result: undefined },
   { name: 'operate', parameters: ['i32', 'f64', 'f64', 'f64'], result: 'f64' },
   { name: 'narrow', parameters: ['i32', 'f64'], result: 'i32' },
   { name: 'widen', parameters: ['i32', 'i32'], result: 'f64' },

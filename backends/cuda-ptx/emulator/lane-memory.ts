@@ -373,6 +373,19 @@ function access(
   const { checksMemory } = writer.context;
   // Races are told of shared memory that is named as such.
   const checksRaces = writer.context.checksRaces && window === 'shared' && space !== 'shared::cluster';
+  const { order = 'weak' } = instruction.modifiers;
+  const isOrdered = order !== 'weak';
+  if (writer.context.checksGlobalRaces && isOrdered && (window === 'global' || window === undefined))
+    writer.push({ kind: 'run', callee: 'synchronise', operands: [writer.warpBase()] });
+  // Of whole words: what is smaller may be beside what others use.
+  const checksGlobal =
+    writer.context.checksGlobalRaces && !isOrdered && window === 'global' && bytes % 4 === 0;
+  const noteGlobal = (address: Expression, count: number): void =>
+    writer.push({
+      kind: 'run',
+      callee: isWrite ? 'noteGlobalWrite' : 'noteGlobalRead',
+      operands: [writer.warpBase(), address, i32(count), i32(writer.number())],
+    });
   const located = locate(writer, operand, window, space);
   const linear = writer.hold(located.linear);
   const bad = writer.hold(located.bad);
@@ -382,6 +395,11 @@ function access(
     const places = placesOf(writer, checkAddresses(writer, { ...located, linear, bad }, bytes));
     if (checksMemory) checkShadow(writer, { ...located, linear }, places, bytes, isWrite);
     if (checksRaces) checkRaces(writer, places.each, bytes, isWrite);
+    if (checksGlobal) {
+      const bits = writer.hold(run('i32x4.bitmask', active));
+      for (const [lane, place] of places.each.entries())
+        writer.when(run('i32.and', bits, i32(1 << lane)), () => noteGlobal(place, bytes / 4));
+    }
     ways.apart(places);
     if (isWrite && checksMemory) markWritten(writer, places, bytes, window === 'shared');
   };
@@ -400,6 +418,7 @@ function access(
   if (checksMemory) writer.when(isPlain.value, () => isPlain.set(isStateOf(first, bytes, isWrite)));
   writer.when(isPlain.value, () => {
     if (checksRaces) noteTogether(writer, first, bytes, isWrite);
+    if (checksGlobal) noteGlobal(first, bytes);
     together(first);
     if (isWrite && checksMemory) markTogether(writer, first, bytes, window === 'shared');
   });
@@ -417,6 +436,7 @@ function access(
     writer.when(isSame.value, () => {
       // Two lanes are several, as all four are.
       if (checksRaces) checkRaces(writer, [first, first], bytes, false);
+      if (checksGlobal) noteGlobal(first, bytes / 4);
       ways.same?.(first);
     });
     writer.when(run('i32.eqz', isSame.value), apart);

@@ -37,6 +37,7 @@ export interface KernelContext {
   readonly fusedMultiplyAdd: boolean;
   readonly checksMemory: boolean;
   readonly checksRaces: boolean;
+  readonly checksGlobalRaces: boolean;
   /** A number by which the host knows the instruction. */
   readonly numberOf: (instruction: Instruction) => number;
   /** A number by which the host knows how to round. */

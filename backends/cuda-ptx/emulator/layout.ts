@@ -25,6 +25,8 @@ export const control = {
   job: 35,
   open: 36,
   inside: 37,
+  /** Moves on whenever warps meet or synchronise. */
+  epoch: 38,
 } as const;
 export const noFault = 0x7fffffff;
 
@@ -70,6 +72,15 @@ export const header = {
   globalBase: 88,
   /** From the records of one kind to those of the next. */
   recordRowBytes: 92,
+  /** Of races in global memory: the warp's number, how many there were before the grid, and the records. */
+  warpOfDevice: 96,
+  warpsBefore: 100,
+  globalRecords: 104,
+  globalRow: 108,
+  /** The epoch in which the warp last met with others. */
+  metAt: 112,
+  /** The number that stands for several warps of the grid. */
+  manyWarps: 116,
   bytes: 128,
 } as const;
 

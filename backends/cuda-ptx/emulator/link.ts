@@ -1,4 +1,6 @@
 /** The code of a kernel over the memory of a device: what it calls of the host, and what is called of it. */
+
+import { checkGlobalUse, noteSynchronised } from './global-races.ts';
 import type { Kernel } from './kernel.ts';
 import { stepName } from './kernel.ts';
 import { faultKinds } from './lane-writer.ts';
@@ -28,8 +30,15 @@ export class Linker {
 
   constructor(memory: Memory) {
     this.memory = memory;
-    this.unit = createUnit(memory.memory, (base, lane, address, number, other) =>
-      raceFault(this.running!, base!, lane!, address!, number!, other!),
+    this.unit = createUnit(
+      memory.memory,
+      (base, lane, address, number, other) =>
+        raceFault(this.running!, base!, lane!, address!, number!, other!),
+      (base, address, number, isWrite) => {
+        const machine = this.running!;
+        const instruction = machine.kernel.instructions[number!]!;
+        checkGlobalUse(machine, machine.warpAt(base!), address!, isWrite === 1, instruction);
+      },
     );
   }
 
@@ -56,6 +65,7 @@ function link(kernel: Kernel, linker: Linker): LinkedSteps {
   const runtime = {
     ...linker.unit.forKernels,
     memory: linker.memory.memory,
+    synchronise: (base: number) => noteSynchronised(linker.running!, linker.running!.warpAt(base)),
     fault: (kind: number, number: number, base: number, lanes: number) =>
       accessFault(linker.running!, kind, number, base, lanes),
     operate: (number: number, a: number, b: number, c: number) => operations[number]!(a, b, c),

@@ -43,6 +43,8 @@ export interface Warp {
   productGroups: BulkCopy[][];
   /** Sums of products that nobody has waited for, and of how many. */
   readonly underWay: Map<Sums, number>;
+  /** The epoch in which it last met with others. */
+  metAt: number;
   /** In which phase of the cluster's barrier it arrived last; −1 before it did. */
   clusterPhase: number;
 }
@@ -672,6 +674,16 @@ export class Machine {
   advance(warp: Warp): void {
     const at = this.clockRow(warp.block, warp.number) + warp.number;
     this.memory.words[at] = this.memory.words[at]! + 1;
+    this.noteMeeting(warp);
+  }
+
+  private noteMeeting(warp: Warp): void {
+    warp.metAt = this.nextEpoch();
+    this.memory.words[(warp.base + header.metAt) >>> 2] = warp.metAt;
+  }
+
+  nextEpoch(): number {
+    return Atomics.add(this.memory.words, control.epoch, 1) + 1;
   }
 
   clocksOf(warp: Warp): readonly number[] {
@@ -682,6 +694,7 @@ export class Machine {
   /** What others had done when they said so. */
   hear(warp: Warp, clocks: readonly number[]): void {
     const row = this.clockRow(warp.block, warp.number);
+    this.noteMeeting(warp);
     clocks.forEach((clock, at) => {
       if (this.memory.words[row + at]! < clock) this.memory.words[row + at] = clock;
     });

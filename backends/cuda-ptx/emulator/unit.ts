@@ -2,6 +2,7 @@
 import type { FunctionCode, ImportedFunction } from '../../wasm/code.ts';
 import { encodeModule } from '../../wasm/encode.ts';
 import { hasFusedMultiplyAdd } from './fused.ts';
+import { globalRaceFunctions } from './global-race-code.ts';
 import { type FactorType, factorTypes, matrixFunctions } from './matrix-code.ts';
 import { pieceFunctions } from './piece-code.ts';
 import { raceFunctions } from './race-code.ts';
@@ -29,20 +30,26 @@ export interface Unit {
   readonly forKernels: Readonly<Record<string, unknown>>;
 }
 
-const raceFault: ImportedFunction = {
-  ...{ name: 'raceFault', parameters: ['i32', 'i32', 'i32', 'i32', 'i32'], result: undefined },
-};
+const imports: readonly ImportedFunction[] = [
+  { name: 'raceFault', parameters: ['i32', 'i32', 'i32', 'i32', 'i32'], result: undefined },
+  { name: 'globalRace', parameters: ['i32', 'i32', 'i32', 'i32'], result: undefined },
+];
 
 let compiled: WebAssembly.Module | undefined;
 
 function functionsOfUnit(): readonly FunctionCode[] {
-  return [...raceFunctions(), ...pieceFunctions(), ...matrixFunctions(hasFusedMultiplyAdd())];
+  return [
+    ...raceFunctions(),
+    ...globalRaceFunctions(),
+    ...pieceFunctions(),
+    ...matrixFunctions(hasFusedMultiplyAdd()),
+  ];
 }
 
-/** @param raceFault throws. */
-export function createUnit(memory: WebAssembly.Memory, onRace: Run): Unit {
-  compiled ??= new WebAssembly.Module(encodeModule({ imports: [raceFault], functions: functionsOfUnit() }));
-  const runtime = { memory, raceFault: onRace };
+/** @param onRace throws; @param onGlobalUse throws where nothing orders it after another. */
+export function createUnit(memory: WebAssembly.Memory, onRace: Run, onGlobalUse: Run): Unit {
+  compiled ??= new WebAssembly.Module(encodeModule({ imports, functions: functionsOfUnit() }));
+  const runtime = { memory, raceFault: onRace, globalRace: onGlobalUse };
   const { exports } = new WebAssembly.Instance(compiled, { runtime });
   const all = exports as { readonly [name: string]: (...operands: number[]) => number };
   const find = (name: string): Compute => all[name]!;

@@ -1,0 +1,62 @@
+/**
+ * Who wrote and read each word of global memory last, and when: numbers of warps over all grids that a device
+ * ran, and the epoch, which every meeting of warps and every atomic instruction moves on. Where that was
+ * another warp of the same grid, the host looks whether they met since (`global-races.ts`).
+ */
+import type { Expression, FunctionCode } from '../../wasm/code.ts';
+import { allOf, CodeBuilder, load } from './code-builder.ts';
+import { i32, run } from './code-text.ts';
+import { control, header } from './layout.ts';
+
+/** Rows of records, each with a word for every word of the buffers. */
+export const globalRows = { writer: 0, write: 1, reader: 2, read: 3, count: 4 } as const;
+
+/** `(warp, address, words, instruction)`: one word after the other. */
+function noteGlobal(name: string, isWrite: boolean): FunctionCode {
+  const code = new CodeBuilder(['i32', 'i32', 'i32', 'i32']);
+  const [warp, address, count, instruction] = [0, 1, 2, 3].map((at) => code.parameter(at)) as [
+    Expression,
+    Expression,
+    Expression,
+    Expression,
+  ];
+  const row = code.hold(load('i32.load', warp, header.globalRow));
+  const end = code.hold(run('i32.add', address, run('i32.shl', count, i32(2))));
+  // What is no buffer has no records; where no races are looked for the row has no bytes.
+  code.when(run('i32.le_u', end, row), () => {
+    const own = code.hold(load('i32.load', warp, header.warpOfDevice));
+    const before = code.hold(load('i32.load', warp, header.warpsBefore));
+    const metAt = code.hold(load('i32.load', warp, header.metAt));
+    const epoch = code.hold(load('i32.load', i32(4 * control.epoch)));
+    const records = load('i32.load', warp, header.globalRecords);
+    const first = code.hold(run('i32.add', address, records));
+    code.loop(i32(0), run('i32.shl', count, i32(2)), 4, (at) => {
+      const writer = code.hold(run('i32.add', first, at));
+      const write = code.hold(run('i32.add', writer, row));
+      const reader = code.hold(run('i32.add', write, row));
+      const read = code.hold(run('i32.add', reader, row));
+      const isOther = (place: Expression): Expression => {
+        const who = code.hold(load('i32.load', place));
+        return allOf(run('i32.gt_u', who, before), run('i32.ne', who, own));
+      };
+      const others = isWrite ? run('i32.or', isOther(writer), isOther(reader)) : isOther(writer);
+      code.when(others, () =>
+        code.run('globalRace', warp, run('i32.add', address, at), instruction, i32(isWrite ? 1 : 0)),
+      );
+      // Whom else the warp has met since reads no more; others and it are many.
+      const known = code.hold(load('i32.load', reader));
+      const isUnmet = allOf(
+        allOf(run('i32.gt_u', known, before), run('i32.ne', known, own)),
+        run('i32.ge_u', load('i32.load', read), metAt),
+      );
+      const readers = run('select', load('i32.load', warp, header.manyWarps), own, isUnmet);
+      code.store('i32.store', isWrite ? writer : reader, isWrite ? own : readers);
+      code.store('i32.store', isWrite ? write : read, epoch);
+    });
+  });
+  return code.function(name);
+}
+
+export function globalRaceFunctions(): readonly FunctionCode[] {
+  return [noteGlobal('noteGlobalRead', false), noteGlobal('noteGlobalWrite', true)];
+}

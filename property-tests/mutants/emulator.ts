@@ -1,0 +1,65 @@
+/** Faults of the emulator of PTX, which its results and what it finds in kernels give away. */
+import { type ByFile, faultsOf } from './kernels.ts';
+
+export const emulatorMutants: ByFile = faultsOf(
+  'backends/cuda-ptx/emulator',
+  {
+    'lane-memory.ts': [
+      [
+        'takes lanes that follow each other for written',
+        'const state = isWrite ? shadow.allocated : shadow.written;',
+        'const state = shadow.allocated;',
+        'what nobody wrote',
+      ],
+      [
+        'looks at the first lane only',
+        "run('i32x4.all_true', run('v128.and', run('i32x4.eq', linear, places), mayBe));",
+        "run('v128.any_true', run('v128.and', run('i32x4.eq', linear, places), mayBe));",
+        'product',
+      ],
+    ],
+    'race-code.ts': [
+      [
+        'knows nothing of reads of other warps',
+        'isBad, () => {\n    for (let word = 0; word < 4; word++)',
+        'isBad, () => {\n    for (let word = 0; word < 0; word++)',
+        'a product without its second barrier',
+      ],
+    ],
+    'piece-code.ts': [
+      [
+        'makes nothing visible by a fence',
+        "run('v128.andnot', marked, run('v128.and', isOther, others))",
+        "run('v128.and', marked, run('v128.and', isOther, others))",
+        'a ring of stages',
+      ],
+      [
+        'does not see that a piece was written',
+        "run('i32x4.add', run('i32x4.mul', write, words(64)), writer)",
+        "run('i32x4.add', run('i32x4.mul', write, words(0)), words(0))",
+        'a stage given back early',
+      ],
+    ],
+    'matrix-code.ts': [
+      ['confuses even and odd columns', '[4, 6],\n  [1, 3],', '[1, 3],\n  [4, 6],', 'a ring of stages'],
+    ],
+    'bulk-copies.ts': [
+      [
+        'takes the edge of a tensor to be a piece further',
+        'begin + pieceBytes <= edge',
+        'begin <= edge',
+        'a ring of stages',
+      ],
+    ],
+    'heap.ts': [
+      [
+        'gives the same place again',
+        'if (start < range.start || start >= range.end) return [range];',
+        'if (start < range.end) return [range];',
+        'one element too few',
+        'product',
+      ],
+    ],
+  },
+  'emulator',
+);
