@@ -11,10 +11,10 @@ import { evenSizes } from '../compiler/partition/even/even-sizes.ts';
 import { placeEvenly } from '../compiler/partition/even/place-evenly.ts';
 import { type DeviceProgram, localize } from '../compiler/partition/localize.ts';
 import { place } from '../compiler/partition/place.ts';
-import type { Package, WasmPackage } from '../compiler/plan/package.ts';
+import type { Package, PtxPackage, WasmPackage } from '../compiler/plan/package.ts';
 import { parseManifest } from '../compiler/plan/parse-manifest.ts';
 import { wasmDevice } from '../compiler/tiles/device-profile.ts';
-import { type Checked, compileFor, compileWasm, lower } from '../driver/compile.ts';
+import { type Checked, compileFor, compilePtx, compileWasm, lower } from '../driver/compile.ts';
 import { randomInput } from '../driver/random-inputs.ts';
 import { runReference } from '../driver/run-reference.ts';
 import { runReferenceOnMesh } from '../driver/run-reference-mesh.ts';
@@ -22,9 +22,10 @@ import type { Mesh } from '../dsl/placement/placement.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
 import type { TensorData } from '../runtime/weights/tensor-data.ts';
+import { allAsPtx } from './all-as-ptx.ts';
 import { hasInputs } from './instances.ts';
 import { distance } from './run-entry.ts';
-import { runMeshInWasm, runMeshOnWebGpu } from './run-on-mesh.ts';
+import { runMeshAsPtx, runMeshInWasm, runMeshOnWebGpu } from './run-on-mesh.ts';
 import { checkSmallProgram } from './small-programs.ts';
 
 let opened: OpenedDevice;
@@ -91,6 +92,7 @@ interface Prepared {
   readonly inWasm: WasmPackage;
   /** Compiled when it is asked for. */
   readonly onAdapter: () => Package;
+  readonly asPtx: () => PtxPackage;
   readonly inputs: Tensors;
   readonly written: Tensors;
 }
@@ -119,6 +121,7 @@ function prepare(checked: Checked, entry: string, sizes: ReadonlyMap<string, num
   return {
     device,
     inWasm: compileWasm(own, { ...instance, mesh }, wasmDevice).package,
+    asPtx: () => compilePtx(own, { ...instance, mesh }, 'sm_80').package,
     onAdapter: () => compileFor(own, { ...instance, mesh }, opened.profile).package,
     inputs,
     written: runReference(lowered.graph, inputs),
@@ -161,6 +164,10 @@ describe.each(Object.entries(entries))('%s', (file, names) => {
         expect(distance(written, onReference), `reference, ${at}`).toBeLessThanOrEqual(toleranceOf(written));
         const { outputs } = await runMeshInWasm(inWasm, inputs);
         expect(distance(written, outputs), `wasm, ${at}`).toBeLessThanOrEqual(toleranceOf(written));
+        if (allAsPtx) {
+          const asPtx = await runMeshAsPtx(prepared.asPtx(), inputs);
+          expect(distance(written, asPtx.outputs), `ptx, ${at}`).toBeLessThanOrEqual(toleranceOf(written));
+        }
         // The driver takes long to compile.
         if (ran++ > 0) continue;
         const pkg = onAdapter();

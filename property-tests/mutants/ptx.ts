@@ -363,6 +363,28 @@ export const unitMutants: ByFile = faultsOf(
   'ptx',
 );
 
+/** Of what runs packages of PTX. */
+export const cudaMutants: ByFile = faultsOf(
+  'runtime/cuda',
+  {
+    'devices.ts': [
+      [
+        'gives every step of a loop the number of the first',
+        '[...launch.counters, ',
+        '[...launch.counters.map(() => 0), ',
+        'loops.ricci: counted N=5',
+      ],
+      [
+        'collects all steps where the first is',
+        'BigInt(launch.toByte)',
+        'BigInt(0 * launch.toByte)',
+        'loops.ricci: collected L=4,D=3',
+      ],
+    ],
+  },
+  'ptx',
+);
+
 export const withoutPtxFaults: { readonly [file: string]: string } = {
   'kernel.ts': 'has types only',
 };

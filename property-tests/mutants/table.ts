@@ -6,7 +6,7 @@ import { helperMutants, reductionMutants, scheduleMutants, tileMutants, wgslMuta
 import type { Mutant } from './mutant.ts';
 import { optimizerMutants } from './optimizer.ts';
 import { partitionerMutants } from './partitioner.ts';
-import { ptxMutants, unitMutants } from './ptx.ts';
+import { cudaMutants, ptxMutants, unitMutants } from './ptx.ts';
 import { bestPlaceMutants, clusterMutants, mergedMutants, rowMutants } from './rows.ts';
 import { combineMutants, verbMutants } from './verbs.ts';
 import { choiceMutants, formulaMutants, panelMutants, wasmMutants, writingMutants } from './wasm.ts';
@@ -35,6 +35,7 @@ export const kernelMutants: MutantSets = {
   'writers of WGSL': wgslMutants,
   'writers of WebAssembly': wasmMutants,
   'writers of PTX': ptxMutants,
+  'running PTX': cudaMutants,
   'schedules for matrix units': unitMutants,
   'the emulator of PTX': emulatorMutants,
   formulas: formulaMutants,
