@@ -152,7 +152,7 @@ describe('the command line', () => {
       'a report beside a stage',
       'compile @model.ricci --entry square --size N=4 --target ptx --show ptx --report',
       2,
-      /give one of them/,
+      /--report writes no package, and shows no stage/,
     ],
     ['a trace of no kernels', 'run @model.ricci --target reference --trace @t', 2, /--trace times kernels/],
     [

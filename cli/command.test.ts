@@ -174,7 +174,7 @@ describe('compile', () => {
     expect(await json('run @f.ptx.package --random 3')).toEqual(fromFile);
     expect(fromFile.outputs).toMatchObject([{ path: 'out', dtype: 'f32', shape: [5, 2] }]);
     const { stderr } = await ricci('run @f.ptx.package --random 3');
-    expect(stderr.match(/^no NVIDIA driver found: running in the emulator.*$/gm)).toHaveLength(1);
+    expect(stderr.match(/^.*: running in the emulator.*$/gm)).toHaveLength(1);
   });
 
   test('a package of WebAssembly runs as its file does', async () => {

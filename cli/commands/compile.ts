@@ -124,13 +124,13 @@ function refuseStage(show: Stage | undefined, target: CompileOptions['target']):
     throw new UsageError(`--show ${show}: the target ${target} has no ${show}`, `use --target ${show}`);
 }
 
-function refuseReport({ report, show, target }: CompileOptions): void {
+function refuseReport({ report, show, target, output: directory }: CompileOptions): void {
   if (report !== true) return;
   if (target !== 'ptx') throw new UsageError('--report is of PTX', 'use --target ptx, or leave it out');
-  if (show !== undefined)
+  if (show !== undefined || directory !== undefined)
     throw new UsageError(
-      '--show and --report each print the program in a way of their own',
-      'give one of them',
+      '--report writes no package, and shows no stage',
+      'give --report, -o DIR or --show STAGE',
     );
 }
 

@@ -36,20 +36,17 @@ function targetOf(major: number, minor: number): PtxTarget | undefined {
   return major >= 8 ? 'sm_80' : undefined;
 }
 
-/** @throws UserError `no-device` when it is not there, or lacks what kernels need */
-export function chooseGpu(cuda: Cuda, ordinal: number): Gpu {
+/**
+ * @param place of the process among those of its machine: they take the GPUs in turn
+ * @throws UserError `no-device` when there is none, or it lacks what kernels need
+ */
+export function chooseGpu(cuda: Cuda, place: number): Gpu {
   cuda.call('cuInit', 0);
   const number = new Int32Array(1);
   cuda.call('cuDeviceGetCount', number);
   const count = number[0]!;
   if (count === 0) throw cuda.failure('cuDeviceGetCount', noDevice);
-  if (ordinal >= count)
-    throw new UserError(
-      'no-device',
-      `GPU ${ordinal} was asked for, and CUDA sees ${count}, from 0`,
-      'start as many ranks on a machine as it has GPUs, and see CUDA_VISIBLE_DEVICES',
-    );
-  cuda.call('cuDeviceGet', number, ordinal);
+  cuda.call('cuDeviceGet', number, place % count);
   const device = number[0]!;
   const attribute = (name: keyof typeof attributes) => {
     cuda.call('cuDeviceGetAttribute', number, attributes[name], device);

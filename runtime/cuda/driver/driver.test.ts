@@ -1,6 +1,7 @@
 /** The CUDA driver as a C library sees the calls: against a stub that is built from NVIDIA's header. */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { isUserError } from '../../errors.ts';
+import { openCudaDevice } from '../open-device.ts';
 import { openGpu } from './open.ts';
 import { buildStub, fillParameters, missingForStub, modulePtx, type Stub, useAll } from './testing.ts';
 
@@ -18,7 +19,7 @@ describe.runIf(missing === undefined)('against a stub', () => {
   });
   afterEach(() => stub.reset());
   afterAll(() => stub.remove());
-  const open = (ordinal = 0) => openGpu({ ordinal, environment: { RICCI_CUDA_LIBRARY: stub.path } });
+  const open = (more = {}) => openGpu({ environment: { RICCI_CUDA_LIBRARY: stub.path, ...more } });
   const shape = { grid: [1, 1, 1], block: [32, 1, 1], sharedBytes: 0 } as const;
 
   test('what a GPU is', async () => {
@@ -39,6 +40,35 @@ describe.runIf(missing === undefined)('against a stub', () => {
     const device = await open();
     expect(device.target).toBe(target);
     device.release();
+  });
+
+  test.each([
+    ['LOCAL_RANK', '1', 1],
+    ['OMPI_COMM_WORLD_LOCAL_RANK', '3', 0],
+    ['MPI_LOCALRANKID', '4', 1],
+    ['SLURM_LOCALID', '5', 2],
+    ['LOCAL_RANK', 'x', 0],
+  ] as const)('processes take GPUs in turn: %s=%s', async (variable, value, ordinal) => {
+    stub.machine({ devices: 3 });
+    const device = await open({ [variable]: value });
+    expect(device.gpu).toMatchObject({ ordinal, name: `Stub ${ordinal}` });
+    device.release();
+  });
+
+  test('PTX runs on the GPU where there is one, else in the emulator, which is said', async () => {
+    const said: string[] = [];
+    const report = (line: string) => said.push(line);
+    for (const [library, expected] of [
+      [stub.path, /^Stub 0/],
+      ['none', /emulator/],
+    ] as const) {
+      vi.stubEnv('RICCI_CUDA_LIBRARY', library);
+      const device = await openCudaDevice(report);
+      expect(device.name).toMatch(expected);
+      device.release();
+    }
+    vi.unstubAllEnvs();
+    expect(said).toEqual(['RICCI_CUDA_LIBRARY=none: running in the emulator, on the processor']);
   });
 
   test('work is done in order, and the driver is told what was meant', async () => {
@@ -113,7 +143,6 @@ describe.runIf(missing === undefined)('against a stub', () => {
 
   describe('what is wrong is told once, with what to do', () => {
     test.each<[string, () => void, RegExp]>([
-      ['no driver', () => {}, /no-device.*there is no NVIDIA driver here.*install the driver of the GPU/s],
       [
         'a driver too old',
         () => stub.machine({ version: 11_040 }),
@@ -147,24 +176,15 @@ describe.runIf(missing === undefined)('against a stub', () => {
         /out-of-memory.*CUDA_ERROR_OUT_OF_MEMORY/s,
       ],
       ['no memory for a pool', () => stub.fail('cuMemPoolCreate', 2), /out-of-memory.*in cuMemPoolCreate/s],
-    ])('%s', async (what, arrange, expected) => {
+    ])('%s', async (_, arrange, expected) => {
       arrange();
-      const library = what === 'no driver' ? {} : { RICCI_CUDA_LIBRARY: stub.path };
-      const opening = openGpu({ environment: library });
-      expect(await saidOf(opening)).toMatch(expected);
+      expect(await saidOf(open())).toMatch(expected);
       expect(stub.alive()).toBe('');
     });
 
-    test('a library that is no driver', async () => {
-      const opening = openGpu({ environment: { RICCI_CUDA_LIBRARY: 'libm.so.6' } });
+    test.each(['libm.so.6', '/nowhere/libcuda.so.1'])('a library that is no driver: %s', async (library) => {
+      const opening = openGpu({ environment: { RICCI_CUDA_LIBRARY: library } });
       expect(await saidOf(opening)).toMatch(/no-device.*RICCI_CUDA_LIBRARY cannot be used.*unset/s);
-    });
-
-    test('a GPU that is not there', async () => {
-      stub.machine({ devices: 2 });
-      expect(await saidOf(open(2))).toMatch(
-        /no-device.*GPU 2 was asked for, and CUDA sees 2.*as it has GPUs/s,
-      );
     });
 
     const after: readonly [string, RegExp, (device: Awaited<ReturnType<typeof open>>) => unknown][] = [

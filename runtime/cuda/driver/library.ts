@@ -94,7 +94,7 @@ export interface CudaWords {
   readonly text: string;
 }
 
-/** The file of libcuda, when it is not to be searched for. */
+/** The file of libcuda, when it is not to be searched for; or `none`, not to use a GPU that is there. */
 const libraryVariable = 'RICCI_CUDA_LIBRARY';
 const usualLibrary = 'libcuda.so.1';
 
@@ -111,6 +111,8 @@ export async function loadDriver(environment: NodeJS.ProcessEnv): Promise<Cuda> 
     );
   });
   const chosen = environment[libraryVariable];
+  if (chosen === 'none')
+    throw new UserError('no-device', `${libraryVariable}=none`, 'unset it to use the GPU of this machine');
   const file = chosen ?? usualLibrary;
   const library = open(() => koffi.load(file, { lazy: true }), chosen);
   const version = open(() => versionOf(library), chosen);
@@ -134,7 +136,7 @@ function open<T>(attempt: () => T, chosen: string | undefined): T {
     throw chosen === undefined
       ? new UserError(
           'no-device',
-          `there is no NVIDIA driver here: ${messageOf(error)}`,
+          `no NVIDIA driver found (${messageOf(error).replace('Failed to load shared library', usualLibrary)})`,
           'install the driver of the GPU; without a GPU, PTX runs in the emulator',
         )
       : new UserError(

@@ -1,6 +1,7 @@
 /** A GPU of this machine through the CUDA driver. */
 import { bytesText } from '../../../compiler/plan/storage-bytes.ts';
 import type { CudaDevice } from '../device.ts';
+import { localRank } from '../local-rank.ts';
 import { chooseGpu, type Gpu } from './choose-gpu.ts';
 import { type CudaGraph, captureGraph } from './graphs.ts';
 import { newLauncher } from './launches.ts';
@@ -27,8 +28,8 @@ export interface DriverDevice extends CudaDevice {
 }
 
 export interface GpuOptions {
-  /** Which of the GPUs that CUDA sees, from 0. */
-  readonly ordinal?: number;
+  /** The number of this process among those of the machine, which take its GPUs in turn. */
+  readonly place?: number;
   readonly environment?: NodeJS.ProcessEnv;
 }
 
@@ -43,11 +44,11 @@ const poolBytes = 88;
  * @throws UserError `no-device` when there is no driver, no GPU, or none that runs what is written
  */
 export async function openGpu({
-  ordinal = 0,
   environment = process.env,
+  place = localRank(environment),
 }: GpuOptions = {}): Promise<DriverDevice> {
   const cuda = await loadDriver(environment);
-  const gpu = chooseGpu(cuda, ordinal);
+  const gpu = chooseGpu(cuda, place);
   const owned = newOwned();
   try {
     return newDevice(cuda, gpu, owned);
