@@ -14,7 +14,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 test('a trial without a GPU checks every case and writes its results', () => {
   const { status, stdout, stderr } = spawnSync(
     'python3',
-    [join(packageRoot, 'bench/gpu/run.py'), '--dry', '--output', folder],
+    [join(packageRoot, 'bench/gpu/run.py'), '--here', '--dry', '--output', folder],
     { encoding: 'utf8' },
   );
   expect(stderr).toBe('');

@@ -3,7 +3,7 @@
     python3 run.py [--output FOLDER] [--minutes 8.5] [--cases NAME,...]
 
 unpacks `ricci.tar.xz`, which lies beside it (see `pack.ts`), and needs nothing but the driver, Python and PyTorch.
-In the project itself, built, `python3 bench/gpu/run.py --here` runs what is there; `--dry` does so in the
+In the project itself, built, `python3 bench/gpu/run.py --here` runs what is there. `--dry` is a trial in the
 emulator at small sizes, without a GPU and without PyTorch, against the reference evaluator.
 
 Writes `results.json` and `results.md` to FOLDER, and what it prints is the same table. Ends with status 1 when a
@@ -132,7 +132,7 @@ def main():
     end = time.monotonic() + 60 * options.minutes
     os.makedirs(options.output, exist_ok=True)
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
-        in_place = options.here or options.dry
+        in_place = options.here
         node = "node" if in_place else unpacked(folder)
         root = os.path.dirname(os.path.dirname(HERE)) if in_place else folder
         sys.exit(bench(options, end, folder, node, root))
