@@ -14,6 +14,8 @@ import { encodeTensorMap, type TensorMap } from './tensor-maps.ts';
 
 export interface DriverDevice extends CudaDevice {
   readonly gpu: Gpu;
+  /** Makes it the one of this thread, for libraries that go by that. */
+  readonly enter: () => void;
   readonly load: (...given: Parameters<CudaDevice['load']>) => DriverModule;
   /** On which all work runs that is given to the device. */
   readonly stream: CudaStream;
@@ -85,7 +87,7 @@ function newDevice(driver: Cuda, gpu: Gpu, owned: Owned): DriverDevice {
   };
   const device: DriverDevice = {
     name: `${gpu.name} (compute capability ${gpu.capability})`,
-    ...{ target: gpu.target, gpu, stream },
+    ...{ target: gpu.target, gpu, stream, enter },
     allocate(bytes) {
       enter();
       const address = allocated(cuda, pool, stream, bytes);
