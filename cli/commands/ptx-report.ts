@@ -4,6 +4,8 @@ import { countInstructions } from '../../backends/cuda-ptx/instruction-counts.ts
 import { parsePtx } from '../../backends/cuda-ptx/parse.ts';
 import { type Assembly, assemble, findPtxas, PtxasRefusal } from '../../backends/cuda-ptx/ptxas.ts';
 import type { PtxTarget } from '../../compiler/tiles/ptx-target.ts';
+import type { ScheduledStep } from '../../compiler/tiles/scheduled.ts';
+import type { TileStatement } from '../../compiler/tiles/tile-program.ts';
 import type { CompiledPtx } from '../../driver/compile.ts';
 import { UserError } from '../../runtime/errors.ts';
 import type { Output } from '../output.ts';
@@ -11,7 +13,7 @@ import { alignColumns } from '../table.ts';
 
 /** @throws UserError `device-refused` when ptxas does not take the kernels */
 export async function reportPtx(
-  { kernels, module }: CompiledPtx,
+  { kernels, module, schedule }: CompiledPtx,
   target: PtxTarget,
   environment: NodeJS.ProcessEnv,
   output: Output,
@@ -21,10 +23,11 @@ export async function reportPtx(
     output.progress('no ptxas in CUDA_HOME or on the PATH: registers, spills and warnings are not told');
   const assembly = ptxas === undefined ? undefined : await assembled(ptxas, target, module);
   const functions = new Map(parsePtx(module).functions.map((each) => [each.name, each]));
+  const stages = stagesOf(schedule.steps);
   const reports = kernels.map(({ name, block, grid, sharedBytes }) => ({
-    ...{ kernel: name, grid, threads: block, sharedBytes },
-    instructions: countInstructions(functions.get(name)!),
     ...assembly?.kernels.find(({ kernel }) => kernel === name),
+    ...{ kernel: name, grid, threads: block, sharedBytes, stages: stages.get(name) ?? 1 },
+    instructions: countInstructions(functions.get(name)!),
   }));
   const warnings = assembly?.warnings ?? [];
   output.data([...reportTable(reports), ...warnings].join('\n'), {
@@ -45,9 +48,30 @@ async function assembled(ptxas: string, target: PtxTarget, text: string): Promis
   }
 }
 
+/** By kernel: of its pipelines, how many steps there are at most in shared memory. */
+function stagesOf(steps: readonly ScheduledStep[]): ReadonlyMap<string, number> {
+  const deepest = (body: readonly TileStatement[]): number =>
+    body.reduce(
+      (most, statement) =>
+        Math.max(
+          most,
+          statement.kind === 'pipeline' ? statement.stages : 1,
+          'body' in statement ? deepest(statement.body) : 1,
+        ),
+      1,
+    );
+  return new Map(
+    steps.flatMap((step): readonly (readonly [string, number])[] => {
+      if (step.kind === 'loop') return [...stagesOf(step.steps)];
+      return step.kind === 'kernel' ? [[step.program.name, deepest(step.program.body)]] : [];
+    }),
+  );
+}
+
 type Report = Pick<CompiledPtx['kernels'][number], 'grid' | 'sharedBytes'> & {
   readonly kernel: string;
   readonly threads: number;
+  readonly stages: number;
   readonly instructions: ReturnType<typeof countInstructions>;
 } & Partial<Assembly['kernels'][number]>;
 
@@ -61,6 +85,7 @@ const always: readonly Column[] = [
   { title: 'blocks', text: ({ grid }) => grid.join('×').replace(/(×1)+$/, '') },
   { title: 'threads', text: ({ threads }) => `${threads}` },
   { title: 'shared', text: ({ sharedBytes }) => `${sharedBytes}` },
+  { title: 'stages', text: ({ stages }) => `${stages}` },
   { title: 'products', text: ({ instructions }) => `${instructions.product}` },
   { title: 'global', text: ({ instructions }) => `${instructions.global}` },
   { title: 'in shared', text: ({ instructions }) => `${instructions.shared}` },

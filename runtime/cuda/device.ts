@@ -28,6 +28,8 @@ export interface CudaDevice {
    * @throws UserError `device-refused`, with the device's own log, where the PTX is refused
    */
   readonly load: (ptx: string, progress?: (done: number, total: number) => void) => CudaModule;
+  /** Where the device can: the launches and copies that `record` gives are kept, and given again as one. */
+  readonly capture?: (record: () => void) => Recording;
   /**
    * Waits until all is done.
    * @throws UserError `kernel-fault` or `device-lost` for what went wrong since the last wait
@@ -35,6 +37,12 @@ export interface CudaDevice {
   readonly synchronize: () => Promise<void>;
   /** Frees all that it has. */
   readonly release: () => void;
+}
+
+/** Launches and copies with all that they were given. */
+export interface Recording {
+  readonly launch: () => void;
+  readonly destroy: () => void;
 }
 
 export interface CudaModule {

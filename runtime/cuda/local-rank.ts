@@ -1,4 +1,4 @@
-/** Set by torchrun, Open MPI, MPICH and Intel MPI, Slurm: the number of a process among those of its machine. */
+/** The number of a process among those of its machine: by torchrun, Open MPI, MPICH and Intel MPI, Slurm. */
 const variables = ['LOCAL_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK', 'MPI_LOCALRANKID', 'SLURM_LOCALID'] as const;
 
 /** 0 where no launcher says it. */

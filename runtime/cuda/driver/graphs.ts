@@ -1,19 +1,14 @@
 /** Launches recorded once and given again at the cost of one: for kernels shorter than their launch. */
+import type { Recording } from '../device.ts';
 import type { Cuda } from './library.ts';
 import type { Owned } from './owned.ts';
 import type { CudaStream } from './streams.ts';
-
-export interface CudaGraph {
-  /** What was recorded, after all that was given before. */
-  readonly launch: () => void;
-  readonly destroy: () => void;
-}
 
 /** CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other threads of the process may go on using CUDA. */
 const threadLocal = 1;
 
 /** @param record gives launches, copies and clears to the stream; none of them runs */
-export function captureGraph(cuda: Cuda, stream: CudaStream, owned: Owned, record: () => void): CudaGraph {
+export function captureGraph(cuda: Cuda, stream: CudaStream, owned: Owned, record: () => void): Recording {
   const graph = new BigUint64Array(1);
   cuda.call('cuStreamBeginCapture_v2', stream.handle, threadLocal);
   try {

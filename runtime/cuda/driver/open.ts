@@ -1,9 +1,9 @@
 /** A GPU of this machine through the CUDA driver. */
 import { bytesText } from '../../../compiler/plan/storage-bytes.ts';
-import type { CudaDevice } from '../device.ts';
+import type { CudaDevice, Recording } from '../device.ts';
 import { localRank } from '../local-rank.ts';
 import { chooseGpu, type Gpu } from './choose-gpu.ts';
-import { type CudaGraph, captureGraph } from './graphs.ts';
+import { captureGraph } from './graphs.ts';
 import { newLauncher } from './launches.ts';
 import { type Cuda, loadDriver, tellingOf } from './library.ts';
 import { type DriverModule, loadModule, type ModuleHost } from './modules.ts';
@@ -24,7 +24,7 @@ export interface DriverDevice extends CudaDevice {
   /** 128 bytes, to be a parameter of a kernel. */
   readonly tensorMap: (map: TensorMap) => Uint8Array;
   /** Launches, copies and clears that `record` gives are kept, not run; it gives nothing else. */
-  readonly capture: (record: () => void) => CudaGraph;
+  readonly capture: (record: () => void) => Recording;
   /** Seconds of GPU time from the first to the last of what `work` gives. */
   readonly time: (work: () => void) => Promise<number>;
 }

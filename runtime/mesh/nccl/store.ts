@@ -1,4 +1,4 @@
-/** A place where the ranks of a job leave a text each, before there is anything else between them: over TCP. */
+/** Where the ranks of a job leave a text each, before there is anything else between them: over TCP. */
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UserError } from '../../errors.ts';

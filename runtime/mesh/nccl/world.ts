@@ -42,9 +42,9 @@ const defaultPatience: Patience = { notice: 60, last: 600 };
 const attention = 100;
 
 /**
- * Joins the job that this process was started for, by mpiexec, torchrun or srun; one that was started by itself
- * is a job of one rank. From then on the process ends, with status 1 and a line on standard error that says why,
- * when another rank dies, throws, or calls what does not match.
+ * Joins the job that this process was started for, by mpiexec, torchrun or srun; one that was started by
+ * itself is a job of one rank. From then on the process ends, with status 1 and a line on standard error that
+ * says why, when another rank dies, throws, or calls what does not match.
  *
  * @throws UserError `no-device` when there is no NCCL, no GPU, or the ranks do not find each other
  */
