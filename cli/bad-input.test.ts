@@ -142,6 +142,18 @@ describe('the command line', () => {
       2,
       /--show ptx: the target wgsl has no ptx/,
     ],
+    [
+      'a report of no PTX',
+      'compile @model.ricci --entry square --size N=4 --target wasm --report',
+      2,
+      /--report is of PTX/,
+    ],
+    [
+      'a report beside a stage',
+      'compile @model.ricci --entry square --size N=4 --target ptx --show ptx --report',
+      2,
+      /--report writes no package, and shows no stage/,
+    ],
     ['a trace of no kernels', 'run @model.ricci --target reference --trace @t', 2, /--trace times kernels/],
     [
       'a trace of no kernels',

@@ -39,9 +39,9 @@ export async function runCommand(
   streams: Streams = processStreams,
 ): Promise<ExitStatus> {
   const json = args.includes('--json');
-  const isRank = willBeRank(args, process.env);
+  const communicator = willBeRank(args, process.env);
   const held = heldBack(streams);
-  const own = isRank ? held.streams : streams;
+  const own = communicator === undefined ? streams : held.streams;
   const command = new Command('ricci')
     .description('A typed functional dataflow language for models, and its compiler')
     .version(version)
@@ -59,7 +59,8 @@ export async function runCommand(
     return exitStatus.fine;
   } catch (error) {
     const status = reportFailure(error, createOutput(json, own));
-    if (isRank && isWrongUsage(error)) await refuseAsRank(error, held.release);
+    if (communicator !== undefined && isWrongUsage(error))
+      await refuseAsRank(communicator, error, held.release);
     else held.release();
     return status;
   }

@@ -2,39 +2,23 @@
  * NVIDIA's assembler takes every kernel of the small programs, for each target, without a word of warning, and
  * keeps all that a thread has in registers. Without it nothing is tested, which in CI is a failure.
  */
-import { execFile, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { moduleText } from '../backends/cuda-ptx/emit/emit.ts';
 import type { PtxKernel } from '../backends/cuda-ptx/emit/kernel.ts';
-import { type PtxTarget, ptxTargets } from '../compiler/tiles/ptx-target.ts';
+import { assemble, findPtxas, PtxasRefusal } from '../backends/cuda-ptx/ptxas.ts';
+import { ptxTargets } from '../compiler/tiles/ptx-target.ts';
 import { compilePtx } from '../driver/compile.ts';
 import { instancesOf } from './instances.ts';
 import { loweredEntry } from './run-entry.ts';
 import { checkSmallProgram, exportedEntries, programFiles } from './small-programs.ts';
 
-const isThere = spawnSync('ptxas', ['--version']).status === 0;
+const ptxas = findPtxas(process.env);
+const isThere = ptxas !== undefined;
 
 test('ptxas is there', ({ skip }) => {
   if (!isThere && process.env.CI === undefined) skip('no ptxas on the PATH: install the CUDA toolkit');
   expect(isThere).toBe(true);
 });
-
-const folder = mkdtempSync(join(tmpdir(), 'ricci-ptxas-'));
-afterAll(() => rmSync(folder, { recursive: true }));
-
-/** What ptxas says of each kernel. */
-async function assembled(name: string, text: string, target: PtxTarget): Promise<string> {
-  const path = join(folder, `${name}.ptx`);
-  writeFileSync(path, text);
-  const { stdout, stderr } = await promisify(execFile)('ptxas', [
-    ...['-v', `-arch=${target}`, path, '-o', join(folder, `${name}.cubin`)],
-  ]);
-  return stdout + stderr;
-}
 
 /** Those of all entries of a file, their names made different. */
 function kernelsOf(file: string): readonly PtxKernel[] {
@@ -56,15 +40,38 @@ describe.runIf(isThere)('assembles', () => {
     const kernels = kernelsOf(file);
     if (kernels.length === 0) return;
     for (const target of ptxTargets) {
-      const said = await assembled(`${file}-${target}`, moduleText(target, kernels), target);
-      expect(said.match(/^.*(warning|error).*$/gm) ?? []).toEqual([]);
-      const spilled = [...said.matchAll(/(\d+) bytes spill stores, (\d+) bytes spill loads/g)];
-      expect(spilled).toHaveLength(kernels.length);
-      expect(spilled.filter(([, stores, loads]) => stores !== '0' || loads !== '0')).toEqual([]);
+      const assembly = await assemble(ptxas!, target, moduleText(target, kernels));
+      expect(assembly.warnings).toEqual([]);
+      expect(assembly.kernels).toHaveLength(kernels.length);
+      expect(assembly.kernels.filter(({ spillStores, spillLoads }) => spillStores + spillLoads > 0)).toEqual(
+        [],
+      );
     }
   });
 
   test('what is no PTX is told', async () => {
-    await expect(assembled('wrong', '.version 7.0\n.target sm_80\nadd', 'sm_80')).rejects.toThrow(/ptxas/);
+    const wrong = assemble(ptxas!, 'sm_80', '.version 7.0\n.target sm_80\nadd');
+    await expect(wrong).rejects.toThrow(/^ptxas module\.ptx, line 3; fatal {3}: Parsing error near 'add'/);
+    await expect(wrong).rejects.toBeInstanceOf(PtxasRefusal);
+  });
+
+  test('a spill and a number that is ignored are told', async () => {
+    const { kernels, warnings } = await assemble(ptxas!, 'sm_90a', crowded);
+    const spilled = new Map(kernels.map(({ kernel, spillStores }) => [kernel, spillStores]));
+    expect(spilled.get('crowded')).toBeGreaterThan(0);
+    expect(spilled.get('ignored')).toBe(0);
+    expect(warnings).toEqual([expect.stringMatching(/\(C7508\).*'setmaxnreg' ignored/)]);
   });
 });
+
+/** One keeps more values than it may have registers, one changes their number without `.maxntid`. */
+const crowded = [
+  '.version 8.0\n.target sm_90a\n.address_size 64',
+  '.visible .entry crowded(.param .u64 at) .maxnreg 24 {',
+  '.reg .b64 %a; .reg .b32 %r<64>;',
+  'ld.param.u64 %a, [at];',
+  ...Array.from({ length: 64 }, (_, at) => `ld.volatile.global.u32 %r${at}, [%a+${4 * at}];`),
+  ...Array.from({ length: 64 }, (_, at) => `st.volatile.global.u32 [%a+${4 * at}], %r${63 - at};`),
+  'ret; }',
+  '.visible .entry ignored() { setmaxnreg.dec.sync.aligned.u32 24; ret; }',
+].join('\n');

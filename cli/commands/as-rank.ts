@@ -1,6 +1,7 @@
 /** A command that runs as one of the ranks of a job: what they say together is what one process would say. */
 import type { World } from '../../runtime/mesh/communicator.ts';
 import { launchedBy } from '../../runtime/mesh/mpi/launcher.ts';
+import { isStartedAsRank } from '../../runtime/mesh/nccl/started.ts';
 import { othersCanStart, startTogether } from '../../runtime/mesh/start.ts';
 import { Ended, reportFailure } from '../exit.ts';
 import { createOutput, type Output } from '../output.ts';
@@ -15,6 +16,15 @@ export interface Rank {
   ) => Promise<void>;
 }
 
+/** What processes of a job talk through. */
+export type JobCommunicator = 'mpi' | 'nccl';
+
+/** Only who asks for a library needs what it takes to call it. */
+const openers: { readonly [C in JobCommunicator]: () => Promise<World> } = {
+  mpi: async () => (await import('../../runtime/mesh/mpi/world.ts')).openMpi(),
+  nccl: async () => (await import('../../runtime/mesh/nccl/world.ts')).openNccl(),
+};
+
 /**
  * Joins the job that this process was started for. Rank 0 speaks for all; what another has to say is shown
  * when it fails alone, on standard error.
@@ -23,13 +33,12 @@ export interface Rank {
  * rank says which one gave up, and why.
  */
 export async function asRank(
+  communicator: JobCommunicator,
   json: boolean,
   streams: Streams,
   work: (rank: Rank, output: Output) => Promise<void>,
 ): Promise<void> {
-  // Only who asks for MPI needs what it takes to call it.
-  const { openMpi } = await import('../../runtime/mesh/mpi/world.ts');
-  const world = await openMpi();
+  const world = await openers[communicator]();
   const held = heldBack({ ...streams, out: { write: () => undefined } });
   const output = world.rank === 0 ? createOutput(json, streams) : createOutput(false, held.streams);
   let started = false;
@@ -51,21 +60,33 @@ export async function asRank(
   await world.close();
 }
 
-/** Whether this process is one of several that join a job once their command line is read. */
-export function willBeRank(args: readonly string[], environment: NodeJS.ProcessEnv): boolean {
-  const asks = args.some((arg) => arg === '--communicator' || arg.startsWith('--communicator='));
-  const launcher = asks ? launchedBy(environment) : undefined;
-  return launcher !== undefined && launcher.ranks !== 1;
+/**
+ * The communicator of the job that this process joins as one of several, once its command line is read. One
+ * that is asked for wrongly is taken to be MPI, so that nobody waits for it.
+ */
+export function willBeRank(
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv,
+): JobCommunicator | undefined {
+  const place = args.findIndex((arg) => /^--communicator(=|$)/.test(arg));
+  if (place < 0) return undefined;
+  const name = args[place]!.split('=')[1] ?? args[place + 1];
+  const launcher = launchedBy(environment);
+  if (name === 'nccl' && isStartedAsRank(environment)) return 'nccl';
+  return launcher === undefined || launcher.ranks === 1 ? undefined : name === 'nccl' ? 'nccl' : 'mpi';
 }
 
 /**
- * For a rank whose command line is wrong, while the others may wait for it in the start of MPI: it joins, and
- * ends the job where the others can start. Where none can, rank 0 speaks for all.
+ * For a rank whose command line is wrong, while the others may wait for it in the start of the job: it joins,
+ * and ends the job where the others can start. Where none can, rank 0 speaks for all.
  */
-export async function refuseAsRank(error: Error, say: () => void): Promise<void> {
-  const { openMpi } = await import('../../runtime/mesh/mpi/world.ts');
-  const world = await openMpi().catch(() => undefined);
-  // Without MPI nobody waits.
+export async function refuseAsRank(
+  communicator: JobCommunicator,
+  error: Error,
+  say: () => void,
+): Promise<void> {
+  const world = await openers[communicator]().catch(() => undefined);
+  // Without the library nobody waits.
   if (world === undefined) return say();
   const isAlone = await othersCanStart(world);
   if (isAlone || world.rank === 0) say();

@@ -43,6 +43,7 @@ interface CompileOptions extends EntryOptions {
   readonly relaxedSimd?: boolean;
   readonly output?: string;
   readonly show?: Stage;
+  readonly report?: boolean;
   readonly tuning: string;
 }
 
@@ -77,10 +78,12 @@ export function addCompile(command: Command, streams: Streams): void {
     .addOption(
       new Option('--show <stage>', 'print the program at a stage, and write nothing').choices(stages),
     )
+    .option('--report', 'of PTX: registers, spills, shared memory and instructions of each kernel, by ptxas')
     .action(async (file: string, options: CompileOptions) => {
       const output = createOutput(options.json === true, streams);
       const { show } = options;
-      if ((options.output === undefined) === (show === undefined)) {
+      refuseReport(options);
+      if (options.report !== true && (options.output === undefined) === (show === undefined)) {
         throw new UsageError(
           show === undefined ? 'nothing to do' : '--show writes no package',
           'give -o DIR to write a package, or --show STAGE to look at a stage',
@@ -99,7 +102,10 @@ export function addCompile(command: Command, streams: Streams): void {
     });
 }
 
-type ShownOptions = Pick<CompileOptions, 'adapter' | 'relaxedSimd' | 'output' | 'tuning' | 'arch'> & {
+type ShownOptions = Pick<
+  CompileOptions,
+  'adapter' | 'relaxedSimd' | 'output' | 'tuning' | 'arch' | 'report'
+> & {
   readonly show: DeviceStage | undefined;
 };
 
@@ -118,16 +124,29 @@ function refuseStage(show: Stage | undefined, target: CompileOptions['target']):
     throw new UsageError(`--show ${show}: the target ${target} has no ${show}`, `use --target ${show}`);
 }
 
+function refuseReport({ report, show, target, output: directory }: CompileOptions): void {
+  if (report !== true) return;
+  if (target !== 'ptx') throw new UsageError('--report is of PTX', 'use --target ptx, or leave it out');
+  if (show !== undefined || directory !== undefined)
+    throw new UsageError(
+      '--report writes no package, and shows no stage',
+      'give --report, -o DIR or --show STAGE',
+    );
+}
+
 async function compileToPtx(
   lowered: Lowered,
   instance: Instance,
-  { show, arch, output: directory }: ShownOptions,
+  { show, arch, report, output: directory }: ShownOptions,
   output: Output,
 ): Promise<void> {
   const compiled = compilePtx(lowered, instance, arch, output.advance);
   if (show !== undefined && show !== 'wgsl' && show !== 'wasm')
     showText(show, showPtx[show](compiled), output);
   if (directory !== undefined) await writeCompiled(directory, compiled.package, 'device memory', output);
+  if (report !== true) return;
+  const { reportPtx } = await import('./ptx-report.ts');
+  await reportPtx(compiled, arch, process.env, output);
 }
 
 async function compileToWasm(

@@ -33,7 +33,7 @@ import { UsageError } from '../exit.ts';
 import { parseSeed } from '../options.ts';
 import { createOutput, type Output } from '../output.ts';
 import type { Streams } from '../streams.ts';
-import { asRank, type Rank } from './as-rank.ts';
+import { asRank, type JobCommunicator, type Rank } from './as-rank.ts';
 import {
   type EntryOptions,
   orEnd,
@@ -51,7 +51,7 @@ import { inWasm, onCuda, onWebGpu, type RunInputs, type Site } from './run-sites
 interface RunOptions extends EntryOptions {
   readonly target?: KernelTarget | 'reference';
   readonly adapter: 'auto' | 'hardware' | 'software';
-  readonly communicator: 'in-process' | 'mpi';
+  readonly communicator: 'in-process' | JobCommunicator;
   readonly random?: number;
   readonly output?: string;
   readonly trace?: string;
@@ -83,7 +83,7 @@ export function addRun(command: Command, streams: Streams): void {
     )
     .addOption(
       new Option('--communicator <kind>', 'devices of a mesh: all in this process, or one in each of a job')
-        .choices(['in-process', 'mpi'])
+        .choices(['in-process', 'mpi', 'nccl'])
         .default('in-process'),
     )
     .option('-o, --output <file>', 'write the results: .safetensors, or .npy when there is one')
@@ -102,8 +102,8 @@ export function addRun(command: Command, streams: Streams): void {
         reportResults(results, options.output, output);
       };
       const json = options.json === true;
-      if (options.communicator === 'mpi') await asRank(json, streams, work);
-      else await work(undefined, createOutput(json, streams));
+      if (options.communicator === 'in-process') await work(undefined, createOutput(json, streams));
+      else await asRank(options.communicator, json, streams, work);
     });
 }
 
@@ -116,9 +116,9 @@ function refuseCombinations({ trace, target, communicator, adapter, tuning }: Ru
     throw new UsageError('--trace times kernels, and the reference has none', 'use another --target');
   if (tuning !== 'auto')
     throw new UsageError('--tuning is of kernels, and the reference has none', 'leave it out');
-  if (communicator === 'mpi')
+  if (communicator !== 'in-process')
     throw new UsageError(
-      '--communicator mpi runs kernels in each rank, and the reference has none',
+      `--communicator ${communicator} runs kernels in each rank, and the reference has none`,
       'use another --target',
     );
 }

@@ -8,9 +8,14 @@ import { createViteServer } from 'vitest/node';
 import { packageRoot } from '../../driver/package-root.ts';
 import type { Mutant, Oracle, OracleName } from './mutant.ts';
 
+/** `to` instead of `from`, which stands once in the file. */
+export type TextChange = Pick<Mutant, 'file' | 'from' | 'to'>;
+
 export interface World {
   /** The oracle, of the compiler with the fault; without a mutant, of the compiler as it is. */
   readonly oracle: (name: OracleName, mutant?: Mutant) => Promise<Oracle>;
+  /** The same of any module: what it exports. */
+  readonly module: <T>(path: string, change?: TextChange) => Promise<T>;
   readonly close: () => Promise<void>;
 }
 
@@ -29,7 +34,7 @@ interface LoadedModule {
 }
 
 export async function openWorld(): Promise<World> {
-  let current: Mutant | undefined;
+  let current: TextChange | undefined;
   const server = await createViteServer({
     configFile: false,
     root: packageRoot,
@@ -69,26 +74,30 @@ export async function openWorld(): Promise<World> {
     for (const module of seen) evaluatedModules.invalidateModule(module);
   }
 
+  function load<T>(path: string, change?: TextChange): Promise<T> {
+    if (changed !== undefined) forget(changed);
+    current = change;
+    changed = change && pathOf(change);
+    if (changed !== undefined) forget(changed);
+    return runner.import<T>(join(packageRoot, path));
+  }
+
   return {
     async oracle(name, mutant) {
-      if (changed !== undefined) forget(changed);
-      current = mutant;
-      changed = mutant && pathOf(mutant);
-      if (changed !== undefined) forget(changed);
-      const { oracle } = await runner.import<{ oracle: Oracle }>(
-        join(packageRoot, `property-tests/mutants/oracles/${name}.ts`),
-      );
+      const path = `property-tests/mutants/oracles/${name}.ts`;
+      const { oracle } = await load<{ oracle: Oracle }>(path, mutant);
       return oracle;
     },
+    module: load,
     close: () => server.close(),
   };
 }
 
-function pathOf({ file }: Mutant): string {
+function pathOf({ file }: TextChange): string {
   return join(packageRoot, file);
 }
 
-function mutated({ file, from, to }: Mutant, text: string): string {
+function mutated({ file, from, to }: TextChange, text: string): string {
   if (text.split(from).length !== 2) throw new Error(`${file} has not once: ${from}`);
   return text.replace(from, () => to);
 }

@@ -31,6 +31,8 @@ export interface CudaDevice {
   readonly load: (ptx: string, progress?: (done: number, total: number) => void) => CudaModule;
   /** What a kernel's copies of boxes go by: `tensorMapBytes` of memory that begin at a multiple of 64. */
   readonly tensorMap: (map: TensorMap) => Uint8Array;
+  /** Where the device can: the launches and copies that `record` gives are kept, and given again as one. */
+  readonly capture?: (record: () => void) => Recording;
   /**
    * Waits until all is done.
    * @throws UserError `kernel-fault` or `device-lost` for what went wrong since the last wait
@@ -52,6 +54,12 @@ export interface TensorMap {
   readonly box: readonly number[];
   /** Bytes of a row within which 16-byte pieces change places in shared memory; 0: none do. */
   readonly swizzle: 0 | 32 | 64 | 128;
+}
+
+/** Launches and copies with all that they were given. */
+export interface Recording {
+  readonly launch: () => void;
+  readonly destroy: () => void;
 }
 
 export interface CudaModule {

@@ -8,7 +8,7 @@ import { stopwatch, timeAwaited } from '../time-launches.ts';
 import { inTurns } from '../webgpu/in-turns.ts';
 import type { CommandTime } from '../webgpu/timestamps.ts';
 import type { TensorData } from '../weights/tensor-data.ts';
-import type { CudaDevice } from './device.ts';
+import type { CudaDevice, Recording } from './device.ts';
 import { openCuda } from './devices.ts';
 
 type Tensors = ReadonlyMap<string, TensorData>;
@@ -46,8 +46,19 @@ export function loadCuda(
   const launches: OwnLaunch[] = [];
   // A package that is for no mesh has no exchanges: its steps were checked.
   const finalBuffer = walkSteps(steps, slots.length, (launch) => launches.push(launch as OwnLaunch));
-  const performAll = () => {
+  const performEach = () => {
     for (const launch of launches) device.perform(launch);
+  };
+  /** A bounded program launches as many blocks as its sizes ask for: each time others. */
+  const isAlways = pkg.manifest.bounded === undefined;
+  let recording: Recording | undefined;
+  /** The second time and later as one, where the device can. */
+  let isFirst = true;
+  const performAll = () => {
+    if (!isFirst && isAlways) recording ??= on.capture?.(performEach);
+    isFirst = false;
+    if (recording === undefined) performEach();
+    else recording.launch();
   };
   const inTurn = inTurns();
   return {
@@ -77,6 +88,9 @@ export function loadCuda(
         }
         return times;
       }),
-    destroy,
+    destroy: () => {
+      recording?.destroy();
+      destroy();
+    },
   };
 }

@@ -4,6 +4,7 @@ import { UserError } from '../../errors.ts';
 import { type Collective, checkExchange, describeCollective } from '../collective.ts';
 import type { Communicator, World } from '../communicator.ts';
 import { splitGroup } from '../split.ts';
+import { newQueue, newSteps, type Steps } from '../steps.ts';
 import { closing, type Group } from '../watch/ledger.ts';
 import type { Address, Patience } from '../watch/messages.ts';
 import { type Sentinel, startSentinel, type Watch } from '../watch/rank-watch.ts';
@@ -45,7 +46,8 @@ export async function openMpi({ patience = defaultPatience }: MpiOptions = {}): 
   }
 }
 
-function initialize(mpi: Mpi): { readonly rank: number; readonly size: number } {
+/** Of MPI itself: which rank this is, of how many. */
+export function initialize(mpi: Mpi): { readonly rank: number; readonly size: number } {
   const number = new Int32Array(new ArrayBuffer(4));
   const { world, errorsReturn } = mpi.constants;
   mpi.call('MPI_Init_thread', null, null, mpi.abi.threadFunneled, number);
@@ -67,7 +69,7 @@ function checkSize(mpi: Mpi, launcher: Launcher | undefined, size: number): void
 }
 
 /** Names under which other hosts may reach this one. */
-function namesOfHost(): readonly string[] {
+export function namesOfHost(): readonly string[] {
   const addresses = Object.values(networkInterfaces())
     .flat()
     .flatMap((found) => (found === undefined || found.internal ? [] : [found.address]));
@@ -94,9 +96,10 @@ async function joinWatch(
 }
 
 /** Longer texts are cut. */
-const textBytes = 256;
+const textBytes = 4096;
 
-function gatherTexts(mpi: Mpi, text: string, size: number): readonly string[] {
+/** A text of each rank, on all of them. */
+export function gatherTexts(mpi: Mpi, text: string, size: number): readonly string[] {
   const mine = Buffer.alloc(textBytes);
   mine.write(text);
   const all = Buffer.alloc(textBytes * size);
@@ -117,28 +120,6 @@ function broadcastText(mpi: Mpi, text: string | undefined): string {
   if (text !== undefined) bytes.write(text);
   mpi.call('MPI_Bcast', bytes, bytes.byteLength, byte, 0, world);
   return bytes.toString('utf8');
-}
-
-/** One after another, each with its number; the watch knows of each. */
-interface Steps {
-  readonly run: (what: string, perform: () => Promise<void>) => Promise<void>;
-}
-
-function newSteps(watch: Watch, group: Group): Steps {
-  let count = 0;
-  let previous: Promise<unknown> = Promise.resolve();
-  return {
-    run: (what, perform) => {
-      const step = { group: group.id, step: count++, what };
-      const done = previous.then(async () => {
-        watch.begin(step);
-        await perform();
-        watch.end(step);
-      });
-      previous = done.catch(() => {});
-      return done;
-    },
-  };
 }
 
 function newMember(group: MpiGroup, ranks: Group, watch: Watch, steps: Steps): Communicator {
@@ -164,7 +145,7 @@ function newMember(group: MpiGroup, ranks: Group, watch: Watch, steps: Steps): C
       const place = part.members.indexOf(ranks.members[rank]!);
       const handle = handles[0]!;
       const member = { mpi, progress, handle, rank: place, size: part.members.length };
-      return newMember(member, part, watch, newSteps(watch, part));
+      return newMember(member, part, watch, newSteps(watch, part, newQueue()));
     },
   };
   return communicator;
@@ -178,7 +159,7 @@ function outsideHeap({ buffer, byteOffset, byteLength }: Uint8Array): Uint8Array
 function newWorld(group: MpiGroup, neighbours: number, watch: Watch): World {
   const members = Array.from({ length: group.size }, (_, rank) => rank);
   const ranks: Group = { id: 'world', label: 'world', members };
-  const steps = newSteps(watch, ranks);
+  const steps = newSteps(watch, ranks, newQueue());
   watch.declare(ranks);
   return {
     ...newMember(group, ranks, watch, steps),

@@ -1,8 +1,10 @@
 // A rank of a job that compares MPI with the in-process communicator, bit by bit. Started by mpi.test.ts, from the
-// built package: `mpiexec -n 4 node collectives.mjs SEED`. Rank 0 prints what it found, as JSON.
+// built package: `mpiexec -n 4 node collectives.mjs SEED`. Rank 0 prints what it found, as JSON. nccl.test.ts starts
+// it with `SEED nccl CASES`, to compare NCCL.
 import { inProcess } from '../../../../dist/runtime/mesh/in-process.js';
 import { splitAlong } from '../../../../dist/runtime/mesh/mesh-groups.js';
 import { openMpi } from '../../../../dist/runtime/mesh/mpi/world.js';
+import { openNccl } from '../../../../dist/runtime/mesh/nccl/world.js';
 import { tensorFromValues } from '../../../../dist/runtime/weights/tensor-data.js';
 
 const mesh = {
@@ -70,11 +72,11 @@ async function expected(collective, send, rank) {
   return Buffer.from(receive[rank]);
 }
 
-const world = await openMpi();
+const world = await (process.argv[3] === 'nccl' ? openNccl : openMpi)();
 const groups = [];
 for (const axes of axisLists) groups.push(await splitAlong(world, mesh, axes));
 
-/** All cases in an order that all ranks draw alike. */
+/** All cases, or as many as are asked for, in an order that all ranks draw alike. */
 const work = groups.flatMap((group) =>
   dtypes.flatMap((dtype) => cases(dtype, group.size).map((each) => ({ ...each, dtype, group }))),
 );
@@ -82,6 +84,8 @@ for (let place = work.length - 1; place > 0; place--) {
   const other = random(place + 1);
   [work[place], work[other]] = [work[other], work[place]];
 }
+
+work.splice(Number(process.argv[4] ?? work.length));
 
 const wrong = [];
 const caught = new Set();

@@ -1,0 +1,43 @@
+/** The benchmark of a GPU without one: its cases in the emulator, its way to a GPU as far as a stub goes. */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { packageRoot } from '../../driver/package-root.ts';
+import { buildStub, missingForStub } from '../../runtime/cuda/driver/testing.ts';
+import { gpuCases } from './cases.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'ricci-gpu-bench-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+test('a trial without a GPU checks every case and writes its results', () => {
+  const { status, stdout, stderr } = spawnSync(
+    'python3',
+    [join(packageRoot, 'bench/gpu/run.py'), '--here', '--dry', '--output', folder],
+    { encoding: 'utf8' },
+  );
+  expect(stderr).toBe('');
+  expect(status).toBe(0);
+  const { results } = JSON.parse(readFileSync(join(folder, 'results.json'), 'utf8')) as {
+    readonly results: Readonly<Record<string, { readonly wrong: boolean }>>;
+  };
+  expect(Object.keys(results)).toEqual(gpuCases.map(({ name }) => name));
+  expect(Object.values(results).filter(({ wrong }) => wrong)).toEqual([]);
+  const table = readFileSync(join(folder, 'results.md'), 'utf8');
+  for (const { name } of gpuCases) expect(table).toMatch(new RegExp(`^\\| ${name} .*\\| ok \\|$`, 'm'));
+  expect(stdout).toContain('| causal_8k |');
+});
+
+test.runIf(missingForStub() === undefined)('what is not computed is wrong, and is timed', () => {
+  const stub = buildStub();
+  const request = JSON.stringify({ what: 'run', name: 'linear_4096' });
+  const { stdout } = spawnSync('node', [join(packageRoot, 'dist/bench/gpu/worker.js'), '--small'], {
+    ...{ input: `${request}\n`, encoding: 'utf8' },
+    env: { ...process.env, RICCI_CUDA_LIBRARY: stub.path },
+  });
+  stub.remove();
+  const answer = JSON.parse(stdout) as object;
+  // Every output is as it was poisoned; a distance from NaN is infinite, which JSON has not.
+  expect(answer).toMatchObject({ copies: 2, launches: 1, distance: null, seconds: { runs: 294 } });
+});

@@ -1,0 +1,265 @@
+"""What each case is compared with, in PyTorch: a reference in float64, and the libraries that are as fast as any."""
+
+import math
+import os
+
+import torch
+import torch.nn.functional as F
+
+DTYPES = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32, "i32": torch.int32}
+L2_BYTES = 64 << 20
+PIECE_SECONDS, PIECES = 0.02, 21
+
+
+def describe():
+    return {
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "device": torch.cuda.get_device_name(),
+        "flash-attn": getattr(flash_attention(), "__module__", None),
+    }
+
+
+def flash_attention():
+    try:
+        from flash_attn import flash_attn_func
+
+        return flash_attn_func
+    except ImportError:
+        return None
+
+
+# ---- What is computed ----
+
+
+def attended(q, k, v, causal):
+    """A head at a time, so that the scores of one fit in float64."""
+    heads = []
+    for head in range(q.shape[0]):
+        parts = []
+        for first in range(0, q.shape[1], 1024):
+            rows = q[head, first : first + 1024].double()
+            scores = rows @ k[head].double().T / math.sqrt(q.shape[-1])
+            if causal:
+                place = torch.arange(first, first + rows.shape[0], device=q.device)[:, None]
+                scores.masked_fill_(torch.arange(k.shape[1], device=q.device)[None] > place, -math.inf)
+            parts.append(scores.softmax(-1) @ v[head].double())
+        heads.append(torch.cat(parts))
+    return torch.stack(heads)
+
+
+def rms_norm(x, scale):
+    return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + 1e-6) * scale
+
+
+def routed(x, choose):
+    weight, pick = (x @ choose.T).softmax(-1).topk(2)
+    return weight / weight.sum(-1, keepdim=True), pick
+
+
+def experts(x, choose, up, down):
+    weight, pick = routed(x, choose)
+    result = torch.zeros_like(x)
+    for expert in range(up.shape[0]):
+        token, slot = (pick == expert).nonzero(as_tuple=True)
+        hidden = F.silu(x[token] @ up[expert].to(x.dtype).T)
+        result.index_add_(0, token, weight[token, slot, None] * (hidden @ down[expert].to(x.dtype).T))
+    return result
+
+
+def cross_entropy(x, w, target):
+    return F.cross_entropy(x @ w.T, target.long(), reduction="none")
+
+
+REFERENCES = {
+    "add": lambda x, y: x.double() + y.double(),
+    "transpose": lambda x: x.double().T,
+    "sum_rows": lambda x: x.double().sum(-1),
+    "softmax_rows": lambda x: x.double().softmax(-1),
+    "rms_norm": lambda x, scale: rms_norm(x.double(), scale.double()),
+    "matmul": lambda a, b: a.double() @ b.double(),
+    "linear": lambda x, w: x.double() @ w.double().T,
+    "linear_bias_relu": lambda x, w, bias: (x.double() @ w.double().T + bias.double()).relu(),
+    "gated": lambda x, gate, up: F.silu(x.double() @ gate.double().T) * (x.double() @ up.double().T),
+    "causal": lambda q, k, v: attended(q, k, v, True),
+    "full": lambda q, k, v: attended(q, k, v, False),
+    "decode": lambda q, k, v: torch.stack([attended(*each, False) for each in zip(q, k, v)]),
+    "experts": lambda x, choose, up, down: experts(x.double(), choose.double(), up, down),
+    "cross_entropy": lambda x, w, target: cross_entropy(x.double(), w.double(), target),
+}
+
+
+# ---- What others have for it ----
+
+
+def attention_peers(causal):
+    def peers(q, k, v):
+        found = {"SDPA": lambda q, k, v: F.scaled_dot_product_attention(q[None], k[None], v[None], is_causal=causal)}
+        flash = flash_attention()
+        if flash:
+            # [batch, sequence, heads, components], which it reads by strides.
+            turned = lambda each: each[None].transpose(1, 2)
+            found["flash-attn"] = lambda q, k, v: flash(turned(q), turned(k), turned(v), causal=causal)
+        return found
+
+    return peers
+
+
+def decode_peers(q, k, v):
+    return {"SDPA": lambda q, k, v: F.scaled_dot_product_attention(q, k, v)}
+
+
+def expert_peers(x, choose, up, down):
+    def grouped(x, choose, up, down):
+        weight, pick = routed(x, choose)
+        order = pick.flatten().argsort()
+        ends = torch.bincount(pick.flatten(), minlength=up.shape[0]).cumsum(0).to(torch.int32)
+        rows = x[order // 2]
+        hidden = F.silu(torch._grouped_mm(rows, up.transpose(1, 2), offs=ends))
+        out = torch._grouped_mm(hidden, down.transpose(1, 2), offs=ends)
+        return torch.zeros_like(x).index_add_(0, order // 2, out * weight.flatten()[order, None])
+
+    found = {"by expert": experts}
+    if hasattr(torch, "_grouped_mm"):
+        found["grouped_mm"] = grouped
+        found["grouped_mm, compiled"] = torch.compile(grouped)
+    return found
+
+
+def plain(name, function, compiled=True):
+    """A function of PyTorch, and what its compiler (Triton) makes of it."""
+    return lambda *_: {name: function, **({f"{name}, compiled": torch.compile(function)} if compiled else {})}
+
+
+PEERS = {
+    "add": plain("add", torch.add, False),
+    "transpose": plain("contiguous", lambda x: x.T.contiguous(), False),
+    "sum_rows": plain("sum", lambda x: x.sum(-1, dtype=torch.float32)),
+    "softmax_rows": plain("softmax", lambda x: x.softmax(-1)),
+    "rms_norm": plain("rms_norm", lambda x, scale: F.rms_norm(x, (x.shape[-1],), scale, 1e-6)),
+    "matmul": plain("cuBLAS", torch.matmul, False),
+    "linear": plain("cuBLAS", F.linear, False),
+    "linear_bias_relu": plain("cuBLAS and relu", lambda x, w, bias: F.linear(x, w, bias).relu()),
+    "gated": plain("cuBLAS and silu", lambda x, gate, up: F.silu(F.linear(x, gate)) * F.linear(x, up)),
+    "causal": attention_peers(True),
+    "full": attention_peers(False),
+    "decode": decode_peers,
+    "experts": expert_peers,
+    "cross_entropy": plain("cross_entropy", lambda x, w, target: cross_entropy(x, w, target)),
+}
+
+
+# ---- Inputs, and what came out ----
+
+
+class Trial:
+    """Random inputs of a case, new each time, on the GPU and in files."""
+
+    def __init__(self, case, folder):
+        self.case = case
+        self.inputs = [self.random(each) for each in case["inputs"]]
+        self.files = {}
+        for each, tensor in zip(case["inputs"], self.inputs):
+            self.files[each["path"]] = os.path.join(folder, f"{each['path']}.in")
+            tensor.contiguous().view(torch.uint8).cpu().numpy().tofile(self.files[each["path"]])
+        # The rest of the memory is the worker's.
+        torch.cuda.empty_cache()
+
+    def random(self, wanted):
+        shape, dtype = wanted["shape"], DTYPES[wanted["dtype"]]
+        if "below" in wanted:
+            return torch.randint(wanted["below"], shape, dtype=dtype, device="cuda")
+        # Sums of products stay near 1, as in models.
+        scale = 1.0 if wanted["path"] in ("x", "q", "k", "v", "a") else shape[-1] ** -0.5
+        return (torch.randn(shape, device="cuda") * scale).to(dtype)
+
+    def compare(self, outputs):
+        (output,) = outputs.values()
+        dtype = DTYPES[output["dtype"]]
+        with open(output["file"], "rb") as file:
+            got = torch.frombuffer(bytearray(file.read()), dtype=dtype).reshape(output["shape"])
+        wanted = REFERENCES[self.case["entry"]](*self.inputs)
+        return compared(got.cuda(), wanted)
+
+    def time_peers(self, compiled):
+        """Seconds of each, or why there are none. `compiled`: those too that PyTorch compiles first."""
+        found = {}
+        for name, function in PEERS[self.case["entry"]](*self.inputs).items():
+            if name.endswith("compiled") and not compiled:
+                continue
+            try:
+                found[name] = seconds(function, self.inputs, self.case["bytes"])
+            except Exception as error:  # A peer that cannot is not the end of the others.
+                found[name] = f"{type(error).__name__}: {error}"[:200]
+            torch.cuda.empty_cache()
+        return found
+
+
+def compared(got, wanted):
+    """The error of the whole, relative to it, and whether that or an element is off by more than roundings."""
+    off = (got.double() - wanted).abs()
+    size = wanted.square().mean().sqrt()
+    error = (off.square().mean().sqrt() / size).item()
+    worst = (off / (wanted.abs() + size)).max().item()
+    whole, element = (2**-15, 2**-12) if got.dtype == torch.float32 else (2**-8, 2**-6)
+    return {"error": error, "worst": worst, "wrong": not (error <= whole and worst <= element)}
+
+
+def notices_a_fault():
+    """Whether one element that is left out is seen, and one that is a little off; and nothing else is."""
+    wanted = torch.randn(512, 512, device="cuda", dtype=torch.float64)
+    right = wanted.to(torch.bfloat16)
+    missing, shifted = right.clone(), right.clone()
+    missing[300, 7] = math.nan
+    shifted[:, 8:16] = right[:, 9:17]
+    return [compared(each, wanted)["wrong"] for each in (right, missing, shifted)] == [False, True, True]
+
+
+# ---- Time ----
+
+
+def seconds(function, inputs, size):
+    """Median seconds of a call, on one set of inputs after another, given as one graph where that can be."""
+    count = min(16, max(2, math.ceil(2 * L2_BYTES / size)))
+    sets = [[each.clone() for each in inputs] for _ in range(count)]
+
+    def run_all():
+        for each in sets:
+            function(*each)
+
+    with torch.no_grad():
+        run_all()
+        replay = recorded(run_all) or run_all
+        elapsed(replay, 1)
+        once = max(elapsed(replay, 1), 1e-6)
+        turns = max(1, math.ceil(PIECE_SECONDS / once))
+        times = sorted(elapsed(replay, turns) / (turns * count) for _ in range(PIECES))
+    return times[PIECES // 2]
+
+
+def recorded(work):
+    try:
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            work()
+        return graph.replay
+    except Exception:  # What waits for the host cannot be recorded.
+        torch.cuda.synchronize()
+        return None
+
+
+def elapsed(work, turns):
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record()
+    for _ in range(turns):
+        work()
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end) / 1000
+
+
+def copy_rate():
+    """Bytes a second that a copy reads and writes."""
+    source = torch.randn(1 << 29, device="cuda")
+    target = torch.empty_like(source)
+    return 8 * source.numel() / seconds(lambda a, b: b.copy_(a), [source, target], 8 * source.numel())

@@ -1,0 +1,201 @@
+"""Checks and times every case of the project on a GPU, beside the libraries for it.
+
+    python3 run.py [--output FOLDER] [--minutes 8.5] [--cases NAME,...]
+
+unpacks `ricci.tar.xz`, which lies beside it (see `pack.ts`), and needs nothing but the driver, Python and PyTorch.
+In the project itself, built, `python3 bench/gpu/run.py --here` runs what is there. `--dry` is a trial in the
+emulator at small sizes, without a GPU and without PyTorch, against the reference evaluator.
+
+Writes `results.json` and `results.md` to FOLDER, and what it prints is the same table. Ends with status 1 when a
+result is wrong or a case fails.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+# Seconds that are left to other steps when a step begins, and within which each must end.
+STEP_SECONDS = 150
+
+
+class Worker:
+    """The process in which the project's kernels are compiled and run."""
+
+    def __init__(self, node, root, dry):
+        script = os.path.join(root, "dist/bench/gpu/worker.js")
+        command = [node, script] + (["--emulator"] if dry else [])
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, **request):
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"the worker ended with status {self.process.wait()}")
+        return json.loads(answer)
+
+    def close(self):
+        self.process.stdin.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+
+def unpacked(folder):
+    with tarfile.open(os.path.join(HERE, "ricci.tar.xz"), "r:xz") as archive:
+        archive.extractall(folder)
+    node = os.path.join(folder, "node")
+    os.chmod(node, 0o755)
+    return node
+
+
+def measured(worker, case, peers, folder, has_time):
+    """One case: what the project's kernels took and how far they are off, and the same of its peers."""
+    if not peers:
+        answer = worker.ask(what="run", name=case["name"])
+        return {**answer, "error": answer.get("distance"), "wrong": is_wrong_by_reference(answer)}
+    trial = peers.Trial(case, folder)
+    answer = worker.ask(what="run", name=case["name"], inputs=trial.files, folder=folder)
+    checked = {"wrong": True} if "failed" in answer else trial.compare(answer["outputs"])
+    return {**answer, **checked, "peers": trial.time_peers(compiled=has_time)}
+
+
+# One unit of rounding of bf16, in which most results are.
+DRY_TOLERANCE = 2**-7
+
+
+def is_wrong_by_reference(answer):
+    # A distance that is no number came as null.
+    distance = answer.get("distance")
+    return distance is None or distance > DRY_TOLERANCE
+
+
+def rate(case, seconds):
+    if not seconds:
+        return ""
+    if case["bound"] == "operations":
+        return f"{case['flops'] / seconds / 1e12:.1f} TFLOP/s"
+    return f"{case['bytes'] / seconds / 1e9:.0f} GB/s"
+
+
+def row(case, result):
+    seconds = (result.get("seconds") or {}).get("median")
+    others = {name: taken for name, taken in (result.get("peers") or {}).items() if isinstance(taken, float)}
+    best = min(others, key=others.get) if others else None
+    error = result.get("failed", result.get("error"))
+    return [
+        case["name"],
+        f"{seconds * 1e6:.1f}" if seconds else "",
+        rate(case, seconds),
+        f"{best} {rate(case, others[best])}" if best else "",
+        f"{others[best] / seconds:.2f}" if best and seconds else "",
+        f"{result.get('launches', '')}",
+        error if isinstance(error, str) else "" if error is None else f"{error:.1e}",
+        "WRONG" if result["wrong"] else "ok",
+    ]
+
+
+TITLES = ["case", "µs", "Ricci", "best peer", "times as fast", "launches", "error", ""]
+
+
+def table(rows):
+    rows = [TITLES] + [[cell.replace("\n", " ")[:60] for cell in each] for each in rows]
+    widths = [max(len(each[place]) for each in rows) for place in range(len(TITLES))]
+    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(each, widths)) + " |" for each in rows]
+    return [lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|"] + lines[1:]
+
+
+def other_step(command, root, limit, log):
+    """A program of the project that prints by itself; what it printed, and its status."""
+    try:
+        done = subprocess.run(command, cwd=root, text=True, timeout=limit, stdout=log, stderr=subprocess.STDOUT)
+        return done.returncode
+    except subprocess.TimeoutExpired:
+        return "no time"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", default=os.environ.get("OUT", "gpu-results"))
+    parser.add_argument("--minutes", type=float, default=8.5)
+    parser.add_argument("--cases", default="")
+    parser.add_argument("--here", action="store_true")
+    parser.add_argument("--dry", action="store_true")
+    options = parser.parse_args()
+    end = time.monotonic() + 60 * options.minutes
+    os.makedirs(options.output, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
+        in_place = options.here
+        node = "node" if in_place else unpacked(folder)
+        root = os.path.dirname(os.path.dirname(HERE)) if in_place else folder
+        sys.exit(bench(options, end, folder, node, root))
+
+
+def bench(options, end, folder, node, root):
+    sys.path.insert(0, os.path.join(root, "bench/gpu"))
+    peers = None
+    if not options.dry:
+        import peers
+    worker = Worker(node, root, options.dry)
+    machine = worker.ask(what="cases")
+    named = [name for name in options.cases.split(",") if name]
+    cases = [case for case in machine["cases"] if not named or case["name"] in named]
+    results, rows = {}, []
+    report = {"device": machine["device"], "gpu": machine.get("gpu"), "results": results}
+    if peers:
+        report["peers"] = peers.describe()
+        if not peers.notices_a_fault():
+            raise RuntimeError("a planted fault was not noticed: no result would tell anything")
+        report["copy GB/s"] = peers.copy_rate() / 1e9
+        print(f"{machine['device']}: a copy moves {report['copy GB/s']:.0f} GB/s", flush=True)
+    print("\n".join(table([])[:1]))
+    for case in cases:
+        if time.monotonic() + 20 > end:
+            results[case["name"]] = {"skipped": "no time was left"}
+            continue
+        # What PyTorch compiles takes seconds each.
+        has_time = end - time.monotonic() > 30 * options.minutes
+        result = measured(worker, case, peers, folder, has_time)
+        if "failed" in result:
+            # A kernel that faults takes all that its process has on the GPU with it.
+            worker.close()
+            worker = Worker(node, root, options.dry)
+        results[case["name"]] = result
+        rows.append(row(case, result))
+        print("| " + " | ".join(rows[-1]) + " |", flush=True)
+        write(options.output, report, rows)
+    worker.close()
+    steps = {}
+    target = ["ptx"] + (["--emulator"] if options.dry else [])
+    commands = {
+        "programs-ptx": [node, "dist/bench/gpu/programs.js", *target],
+        "programs-wgsl": [node, "dist/bench/gpu/programs.js", "wgsl"],
+        "wgsl": [node, "dist/bench/main.js", "usual", "shapes"],
+    }
+    for name, command in {} if options.dry or named else commands.items():
+        left = min(STEP_SECONDS, end - time.monotonic())
+        with open(os.path.join(options.output, f"{name}.txt"), "w") as log:
+            steps[name] = other_step(command, root, left, log) if left > 10 else "no time"
+        print(f"{name}: status {steps[name]}", flush=True)
+    report["steps"] = steps
+    write(options.output, report, rows)
+    wrong = any(result.get("wrong") for result in results.values()) or steps.get("programs-ptx") == 1
+    return 1 if wrong else 0
+
+
+def write(output, report, rows):
+    with open(os.path.join(output, "results.json"), "w") as file:
+        json.dump(report, file, indent=1)
+    with open(os.path.join(output, "results.md"), "w") as file:
+        file.write(f"{report['device']}\n\n" + "\n".join(table(rows)) + "\n")
+
+
+if __name__ == "__main__":
+    main()
