@@ -1,20 +1,6 @@
 /** Products by matrix units, in every form that they may take, in the emulator. */
-import fc from 'fast-check';
-import { expect, test } from 'vitest';
-import { choicesOf, pick } from '../compiler/graph/choice-tape.ts';
-import { describeEntry } from '../compiler/lower/entry.ts';
-import type { Advice } from '../compiler/tiles/choices/advice.ts';
-import { printChoice } from '../compiler/tiles/choices/choice-text.ts';
-import { allChoices, firstChoice } from '../compiler/tiles/choices/problem.ts';
-import { cudaDevice } from '../compiler/tiles/device-profile.ts';
-import { randomInput } from '../driver/random-inputs.ts';
-import { deviceToleranceOf, distance, evaluateEntry, loweredEntry } from './run-entry.ts';
-import { runPtx } from './run-ptx.ts';
-import { checkSmallProgram } from './small-programs.ts';
-
-const seed = fc.readConfigureGlobal().seed ?? 0;
-const file = 'units.ricci';
-const checked = checkSmallProgram(file);
+import { test } from 'vitest';
+import { checkByUnits } from './by-units.ts';
 
 test.each([
   'plain M=40,K=72,N=56',
@@ -32,35 +18,4 @@ test.each([
   'rounded_between M=24,K=40,N=32,P=48',
   'experts_of_halves T=50,D=64,E=4,F=40',
   'experts_of_halves T=9,D=24,E=5,F=16',
-])('%s', async (name) => {
-  const [entry, given] = name.split(' ') as [string, string];
-  const sizes = new Map(
-    given.split(',').map((each): [string, number] => {
-      const [size, value] = each.split('=');
-      return [size!, Number(value)];
-    }),
-  );
-  const instance = { entry, sizes, inputDtypes: new Map() };
-  const lowered = loweredEntry(checked, instance);
-  const inputs = new Map(
-    describeEntry(checked.program, entry).inputs.map((each) => [each.path, randomInput(each, sizes, 7)]),
-  );
-  const { written } = evaluateEntry(checked, entry, sizes, 7);
-  for (let turn = 0; turn < 3; turn++) {
-    const choose = choicesOf(seed)(`${name} ${turn}`);
-    const drawn: string[] = [];
-    const advice: Advice = (problem) => {
-      const units = allChoices(problem, cudaDevice).filter(({ form }) => form === 'units');
-      const choice =
-        turn === 0 || units.length === 0 ? firstChoice(problem, cudaDevice) : pick(choose, units);
-      drawn.push(printChoice(choice));
-      return choice;
-    };
-    const off = distance(
-      written,
-      await runPtx(lowered, { ...instance, advice }, inputs, { target: 'sm_80' }),
-    );
-    expect(off, drawn.join('; ')).toBeLessThanOrEqual(deviceToleranceOf(written));
-    if (turn > 0) expect(drawn.join('; ')).toContain('units');
-  }
-});
+])('%s', (name) => checkByUnits('units.ricci', name, 'units'));

@@ -35,6 +35,11 @@ export interface MatrixUnits {
   readonly processors: number;
   /** Bytes of workgroup memory that a kernel for them may have. */
   readonly workgroupBytes: number;
+  /**
+   * Whether a factor that is no number of 16 bits may be rounded to one where the other is such a number, as
+   * users allow.
+   */
+  readonly roundsFactors?: boolean;
 }
 
 export interface Core {
