@@ -1,23 +1,16 @@
 /** Products by matrix units, in every form that they may take, in the emulator. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { choicesOf, pick } from '../compiler/graph/choice-tape.ts';
-import { describeEntry } from '../compiler/lower/entry.ts';
-import type { Advice } from '../compiler/tiles/choices/advice.ts';
 import type { Choice } from '../compiler/tiles/choices/choice.ts';
-import { parseChoice, printChoice } from '../compiler/tiles/choices/choice-text.ts';
-import { allChoices, firstChoice } from '../compiler/tiles/choices/problem.ts';
-import { cudaDevices } from '../compiler/tiles/device-profile.ts';
+import { parseChoice } from '../compiler/tiles/choices/choice-text.ts';
 import { ptxTargets } from '../compiler/tiles/ptx-target.ts';
 import { compilePtx } from '../driver/compile.ts';
-import { randomInput } from '../driver/random-inputs.ts';
-import { deviceToleranceOf, distance, evaluateEntry, loweredEntry } from './run-entry.ts';
+import { checkByUnits, preparedByName } from './by-units.ts';
+import { deviceToleranceOf, distance } from './run-entry.ts';
 import { runPtx } from './run-ptx.ts';
-import { checkSmallProgram } from './small-programs.ts';
 
 const seed = fc.readConfigureGlobal().seed ?? 0;
 const file = 'units.ricci';
-const checked = checkSmallProgram(file);
 
 const cases = [
   'plain M=40,K=72,N=56',
@@ -42,21 +35,7 @@ test.each(
     ptxTargets.map((target, place) => ({ name, target, turns: (at + place) % 2 === 0 ? 3 : 2 })),
   ),
 )('$name for $target', async ({ name, target, turns }) => {
-  const device = cudaDevices[target];
-  const { instance, lowered, inputs, written } = prepared(name);
-  for (let turn = 0; turn < turns; turn++) {
-    const choose = choicesOf(seed)(`${name} ${target} ${turn}`);
-    const drawn: string[] = [];
-    const advice: Advice = (problem) => {
-      const units = allChoices(problem, device).filter(({ form }) => form === 'units');
-      const choice = turn === 0 || units.length === 0 ? firstChoice(problem, device) : pick(choose, units);
-      drawn.push(printChoice(choice));
-      return choice;
-    };
-    const off = distance(written, await runPtx(lowered, { ...instance, advice }, inputs, { target }));
-    expect(off, drawn.join('; ')).toBeLessThanOrEqual(deviceToleranceOf(written));
-    if (turn > 0) expect(drawn.join('; ')).toContain('units');
-  }
+  await checkByUnits(file, name, 'units', { target, turns });
 });
 
 /** A warpgroup that brings boxes, and others that compute. */
@@ -74,7 +53,7 @@ test.each(
     (['early', 'late', { seed }] as const).map((copies) => ({ name: name!, choice: choice!, copies })),
   ),
 )('$name, copies $copies', async ({ name, choice, copies }) => {
-  const { instance, lowered, inputs, written } = prepared(name);
+  const { instance, lowered, inputs, written } = preparedByName(file, name);
   const advised = { ...instance, advice: () => parsedChoice(choice) };
   expect(compilePtx(lowered, advised, 'sm_90a').module).toContain('cp.async.bulk.tensor');
   const off = distance(written, await runPtx(lowered, advised, inputs, { target: 'sm_90a', copies }));
@@ -85,21 +64,4 @@ function parsedChoice(text: string): Choice {
   const choice = parseChoice(text);
   if ('wrong' in choice) throw new Error(choice.wrong);
   return choice;
-}
-
-function prepared(name: string) {
-  const [entry, given] = name.split(' ') as [string, string];
-  const sizes = new Map(
-    given.split(',').map((each): [string, number] => {
-      const [size, value] = each.split('=');
-      return [size!, Number(value)];
-    }),
-  );
-  const instance = { entry, sizes, inputDtypes: new Map() };
-  const lowered = loweredEntry(checked, instance);
-  const inputs = new Map(
-    describeEntry(checked.program, entry).inputs.map((each) => [each.path, randomInput(each, sizes, 7)]),
-  );
-  const { written } = evaluateEntry(checked, entry, sizes, 7);
-  return { instance, lowered, inputs, written };
 }

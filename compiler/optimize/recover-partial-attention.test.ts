@@ -11,7 +11,7 @@ import { loadsOf } from '../graph/scalar.ts';
 import { elementCount } from '../graph/tensor-type.ts';
 import { allNodes } from '../graph/uses.ts';
 import { evaluateForTest, lowerText, testNumbers } from '../lower/testing.ts';
-import { lookedUpBound } from '../tiles/schedules/softmax-sum.ts';
+import { lookedUpBound } from '../tiles/schedules/visible-bound.ts';
 import { optimize } from './passes.ts';
 import { optimizedDeviceGraph } from './testing.ts';
 

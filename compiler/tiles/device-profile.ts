@@ -38,6 +38,11 @@ export interface MatrixUnits {
   readonly workgroupBytes: number;
   /** Whether four warps above each other make products together, which read both factors from there. */
   readonly warpgroups: boolean;
+  /**
+   * Whether a factor that is no number of 16 bits may be rounded to one where the other is such a number, as
+   * users allow.
+   */
+  readonly roundsFactors?: boolean;
 }
 
 export interface Core {

@@ -70,10 +70,10 @@ function printBody(body: readonly TileStatement[], indent: string): readonly str
   return body.flatMap((statement) => printStatement(statement, `${indent}  `));
 }
 
-function printTile({ name, dtype, space, axes, packed }: Tile): string {
+function printTile({ name, dtype, space, axes, packed, parts = 1 }: Tile): string {
   return packed === undefined
     ? `${space} ${name}: ${dtype}${printAxes(axes)}`
-    : `packed ${name}: ${packed}${printAxes(axes)}`;
+    : `packed ${name}: ${packed}${parts === 1 ? '' : ` × ${parts}`}${printAxes(axes)}`;
 }
 
 /** `[64 rows×4, 16]`: 64 in blocks of 4 over thread rows, and 16 whole. */

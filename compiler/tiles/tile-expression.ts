@@ -341,6 +341,12 @@ export function minimum(left: TileExpression, right: TileExpression): TileExpres
   return apply('min', 'i32', left, right);
 }
 
+export function maximum(left: TileExpression, right: TileExpression): TileExpression {
+  if (intervalOf(left).low >= intervalOf(right).high) return left;
+  if (intervalOf(right).low >= intervalOf(left).high) return right;
+  return apply('max', 'i32', left, right);
+}
+
 /** `left < right`; undefined where it always holds, which is what a mask wants. */
 export function below(left: TileExpression, right: TileExpression): TileExpression | undefined {
   return intervalOf(left).high < intervalOf(right).low ? undefined : apply('lt', 'bool', left, right);

@@ -110,8 +110,13 @@ export interface Tile {
   readonly dtype: Arithmetic;
   readonly space: 'register' | 'shared';
   readonly axes: readonly TileAxis[];
-  /** What the elements of a packed tile are stored as. They must be such numbers: nothing is rounded. */
+  /** What the elements of a packed tile are stored as, or what those in registers are rounded to. */
   readonly packed?: Packed;
+  /**
+   * Of a packed tile in registers: it is multiplied as the sum of so many such numbers, each of which is what
+   * the ones before leave of an element, rounded.
+   */
+  readonly parts?: 1 | 2 | 3;
   /** Of a shared tile that is not packed: elements between two rows that nobody uses. */
   readonly padding?: number;
 }
@@ -147,7 +152,7 @@ export type TileStatement =
   | { readonly kind: 'update'; readonly tile: string; readonly value: TileExpression }
   /**
    * `into[m, n] += Σ_k left[m, k] · right[k, n]`, f32, over all of k (which is `whole`). By matrix units: of
-   * packed tiles; `left` may be one in registers, spread as `into` is, if its elements are such numbers.
+   * packed tiles; `left` may be one in registers, spread as `into` is.
    */
   | {
       readonly kind: 'multiplyAccumulate';

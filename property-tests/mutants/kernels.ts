@@ -141,6 +141,14 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'reductions.ricci: middle N=3,M=5,P=2',
     ],
   ],
+  'softmax-problem.ts': [
+    [
+      'has rows share keys that they do not',
+      '!ofStreams.some((scalar)',
+      'ofStreams.some((scalar)',
+      'softmax.ricci: causal S=20,G=2,R=2,A=4,B=4',
+    ],
+  ],
   'softmax-sum.ts': [
     [
       'does not make smaller what came before',
@@ -152,12 +160,6 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'shows what is hidden',
       'const mask = both(visible, isReal(u(1)));',
       'const mask = isReal(u(1));',
-      'softmax.ricci: causal S=20,G=1,R=2,A=4,B=4',
-    ],
-    [
-      'stops one short of what is visible',
-      "conjunct.function === 'le' ? sum(limit, constant(1)) : limit;",
-      'difference(limit, constant(3));',
       'softmax.ricci: causal S=20,G=1,R=2,A=4,B=4',
     ],
     [
@@ -185,6 +187,14 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'isRagged ? product(factors.map(withinAxis)) : moved',
       'moved',
       'contractions.ricci: transposed_left M=16,K=2090,N=16, on a GPU',
+    ],
+  ],
+  'visible-bound.ts': [
+    [
+      'stops one short of what is visible',
+      'difference(isBeyond ? sum(value, constant(1)) : value, begin)',
+      'difference(value, constant(3))',
+      'softmax.ricci: causal S=20,G=1,R=2,A=4,B=4',
     ],
   ],
 });

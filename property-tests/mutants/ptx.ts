@@ -243,6 +243,14 @@ export const ptxMutants: ByFile = faultsOf(
         'contractions.ricci: matmul M=16,K=40,N=16',
       ],
     ],
+    'unit-parts.ts': [
+      [
+        'leaves out what a rounded weight leaves',
+        '[left[at], taken[at]]',
+        '[left[at], left[at]]',
+        'unit-attention.ricci: sliding S=20,G=1,R=1,A=16,B=16',
+      ],
+    ],
     'unit-products.ts': [
       [
         'swaps the parts of a right factor',
@@ -349,6 +357,48 @@ export const unitMutants: ByFile = faultsOf(
         "'rights', rightOrder, leftOrder)",
         "'rights', rightOrder)",
         'units.ricci: left_across M=24,K=40,N=24',
+      ],
+    ],
+    'unit-softmax-factors.ts': [
+      [
+        'forgets what scores are multiplied with',
+        "apply('mul', score, factor), part)",
+        'score, part)',
+        'unit-attention.ricci: heads_first H=1,S=20,A=16,B=16',
+      ],
+    ],
+    'unit-softmax-sum.ts': [
+      [
+        'does not make smaller what came before',
+        "coordinate(1, components)]), ofRow('keep'))",
+        "coordinate(1, components)]), constant(1, 'f32'))",
+        'unit-attention.ricci: full_halves S=16,U=80,H=1,A=16,B=16',
+      ],
+      [
+        'weighs what is hidden from a row that sees nothing',
+        "masked(mask, ofPair('weights'), zero)",
+        "ofPair('weights')",
+        'unit-attention.ricci: blind_across S=4,U=40,A=16,B=12',
+      ],
+      [
+        'masks no block that some row sees the first of',
+        'below(sum(start, constant(block - 1)), minimum(common.to, end))',
+        'below(start, minimum(common.to, end))',
+        'unit-attention.ricci: causal_groups S=20,G=1,R=1,A=16,B=16',
+      ],
+      [
+        'stores rows that are none',
+        'both(isRow(flats.row), below(flats.value',
+        'both(undefined, below(flats.value',
+        'unit-attention.ricci: full_halves S=20,U=40,H=1,A=16,B=16',
+      ],
+    ],
+    'visible-bound.ts': [
+      [
+        'begins where the last row does',
+        '{ begin: first, end: last }',
+        '{ begin: last, end: last }',
+        'unit-attention.ricci: sliding S=130,G=1,R=1,A=16,B=16',
       ],
     ],
     'unit-factors.ts': [

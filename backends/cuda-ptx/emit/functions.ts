@@ -3,7 +3,6 @@ import type { Arithmetic } from '../../../compiler/graph/graph.ts';
 import type { ScalarFunction } from '../../../dsl/types/scalar-functions.ts';
 import {
   errorFunction,
-  exponential,
   hyperbolicTangent,
   logarithm,
   power,
@@ -120,6 +119,16 @@ const shift =
         : literal(amount!.known % 32, 'u32'),
     ]);
 
+const log2e = literal(Math.LOG2E, 'f32');
+
+/**
+ * Off by two units in the last place (PTX ISA, "ex2"): so an exponential, whose operand is rounded once more,
+ * is off by no more than 2 + |x|.
+ */
+function powerOfTwo(writer: Writer, exponent: Value): Value {
+  return writer.operation('ex2.approx.f32', 'f32', [exponent]);
+}
+
 export const functionRules: { readonly [F in ScalarFunction]: Rule } = {
   // With a rounding they stay what they are; without, two of them may become a multiply-add.
   add: arithmetic({ f32: 'add.rn.f32', i32: 'add.s32', u32: 'add.u32' }),
@@ -137,7 +146,7 @@ export const functionRules: { readonly [F in ScalarFunction]: Rule } = {
   sign,
   min: arithmetic({ f32: 'min.NaN.f32', i32: 'min.s32', u32: 'min.u32' }),
   max: arithmetic({ f32: 'max.NaN.f32', i32: 'max.s32', u32: 'max.u32' }),
-  exp: formula((o, [x]) => exponential(o, x!)),
+  exp: (writer, [x]) => powerOfTwo(writer, writer.operation('mul.rn.f32', 'f32', [x!, log2e])),
   log: formula((o, [x]) => logarithm(o, x!)),
   sqrt: arithmetic({ f32: 'sqrt.rn.f32' }),
   rsqrt: arithmetic({ f32: 'rsqrt.approx.f32' }),

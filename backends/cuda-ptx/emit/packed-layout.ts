@@ -1,9 +1,9 @@
 /**
  * The order of a packed tile in shared memory. Rows of up to 128 bytes lie one behind the other, wider tiles
- * in panels of 128 bytes a row; and where the sixteen-byte pieces of a row lie depends on the row, so that
- * the eight rows that a matrix unit asks for at once lie in different banks. It is the order that TMA writes
- * and wgmma reads (PTX ISA, "Swizzling modes"): bits 4 to 6 of a place, as far as rows are wide, are those
- * written plus bits 7 to 9, without carry.
+ * in panels of 128 bytes a row, or 64 or 32 where those do not divide theirs; and where the sixteen-byte
+ * pieces of a row lie depends on the row, so that the eight rows that a matrix unit asks for at once lie in
+ * different banks. It is the order that TMA writes and wgmma reads (PTX ISA, "Swizzling modes"): bits 4 to 6
+ * of a place, as far as rows are wide, are those written plus bits 7 to 9, without carry.
  */
 import type { Tile } from '../../../compiler/tiles/tile-program.ts';
 import type { Emission, TileState } from './emission.ts';
@@ -12,6 +12,7 @@ import { literal, type Value } from './values.ts';
 /** Of an element. */
 const elementBytes = 2;
 export const widestRow = 128;
+const rowsOfPanels = [widestRow, 64, 32];
 
 export interface PackedLayout {
   /** Of a row in a panel: 32, 64 or 128. */
@@ -23,8 +24,8 @@ export interface PackedLayout {
 export function packedLayout({ name, axes }: Tile): PackedLayout {
   const [rows, columns] = axes.map(({ extent }) => extent) as [number, number];
   const bytes = columns * elementBytes;
-  const rowBytes = Math.min(widestRow, bytes);
-  if (![32, 64, 128].includes(rowBytes) || bytes % rowBytes !== 0 || rows % 8 !== 0)
+  const rowBytes = rowsOfPanels.find((each) => bytes % each === 0);
+  if (rowBytes === undefined || rows % 8 !== 0)
     throw new Error(`packed tile ${name} is of ${rows} × ${columns}`);
   return { rowBytes, panelBytes: rows * rowBytes, panels: bytes / rowBytes };
 }

@@ -10,6 +10,7 @@ import { packedLayout, packedPlace } from './packed-layout.ts';
 import { sharedStart } from './shared-memory.ts';
 import { sumOf } from './sums.ts';
 import { registerAt } from './tile-elements.ts';
+import { type Pair, partsOfPair } from './unit-parts.ts';
 import { blockPlace, unitFirst, warpsAlong } from './units.ts';
 import { literal, type Value } from './values.ts';
 
@@ -35,13 +36,13 @@ export function emitUnitProduct(emission: Emission, statement: Product): void {
       rightPair(emission, right, statement.rightOrder, columns, pair, k),
     ).flat();
     for (let m = 0; m < high; m++) {
-      const a = leftOf(emission, left, statement, rows, m, k);
-      for (const [n, b] of rights.entries()) {
-        const sums = [0, 1].flatMap((row) =>
-          [0, 1].map((column) => into.registers[(2 * m + row) * 2 * wide + 2 * n + column]!.text),
-        );
-        writer.effect(multiply(stored, sums, textsOf(a), textsOf(b)));
-      }
+      for (const a of leftOf(emission, left, statement, rows, m, k))
+        for (const [n, b] of rights.entries()) {
+          const sums = [0, 1].flatMap((row) =>
+            [0, 1].map((column) => into.registers[(2 * m + row) * 2 * wide + 2 * n + column]!.text),
+          );
+          writer.effect(multiply(stored, sums, textsOf(a), textsOf(b)));
+        }
     }
   }
   into.version++;
@@ -61,7 +62,7 @@ function unitAxis({ program }: Emission, axis: TileAxis): UnitAxis {
   return { ...axis, over: axis.over };
 }
 
-/** 16 rows and 16 steps of the left factor. */
+/** 16 rows and 16 steps of the left factor: of each of its parts. */
 function leftOf(
   emission: Emission,
   left: TileState,
@@ -69,27 +70,29 @@ function leftOf(
   rows: UnitAxis,
   m: number,
   k: number,
-): readonly Value[] {
-  if (left.tile.space === 'register') return fromRegisters(emission, left, m, k);
+): readonly (readonly Value[])[] {
+  if (left.tile.space === 'register') return partsFromRegisters(emission, left, m, k);
   const place = blockPlace(emission, rows.over, rows.block, shape.rows * m);
   const first = unitFirst(emission, rows.over, rows.block);
   const { within, half, upper } = lanePlaces(emission);
   // Its four parts are of the first rows and steps, of the last rows, of the last steps, of both.
-  return leftOrder === 'mk'
-    ? loadMatrices(
-        emission,
-        left,
-        { row: plus(first, plus(within, times(half, 8))), rows: place },
-        plus(times(upper, 8), linearConstant(k)),
-        false,
-      )
-    : loadMatrices(
-        emission,
-        left,
-        { row: plus(within, times(upper, 8)), rows: k },
-        plus(plus(first, times(half, 8)), linearConstant(place)),
-        true,
-      );
+  const loaded =
+    leftOrder === 'mk'
+      ? loadMatrices(
+          emission,
+          left,
+          { row: plus(first, plus(within, times(half, 8))), rows: place },
+          plus(times(upper, 8), linearConstant(k)),
+          false,
+        )
+      : loadMatrices(
+          emission,
+          left,
+          { row: plus(within, times(upper, 8)), rows: k },
+          plus(plus(first, times(half, 8)), linearConstant(place)),
+          true,
+        );
+  return [loaded];
 }
 
 /** 16 steps of the right factor's columns 16 · pair … + 15, eight by eight. */
@@ -174,9 +177,14 @@ function loadMatrices(
 }
 
 /** The results of a product are, two by two, what the next one wants of its left factor. */
-function fromRegisters(emission: Emission, left: TileState, m: number, k: number): readonly Value[] {
-  const { writer, program } = emission;
-  const { name, axes, packed } = left.tile;
+function partsFromRegisters(
+  emission: Emission,
+  left: TileState,
+  m: number,
+  k: number,
+): readonly (readonly Value[])[] {
+  const { program, writer } = emission;
+  const { name, axes, packed, parts = 1 } = left.tile;
   if (
     packed === undefined ||
     warpsAlong(emission, 'unitColumns') > 1 ||
@@ -184,10 +192,12 @@ function fromRegisters(emission: Emission, left: TileState, m: number, k: number
   )
     throw new Error(`${program.name}: ${name} is no left factor for matrix units`);
   const first = k / 4;
-  return [0, 2].flatMap((column) =>
-    [0, 1].map((row) => {
+  const pairs = [0, 2].flatMap((column) =>
+    [0, 1].map((row): Pair => {
       const [low, high] = [0, 1].map((at) => registerAt(left, [2 * m + row, first + column + at]));
-      return writer.operation(`cvt.rn.${packed}x2.f32`, 'u32', [high!, low!]);
+      return [low!, high!];
     }),
   );
+  const words = pairs.map((pair) => partsOfPair(writer, packed, pair, parts));
+  return Array.from({ length: parts }, (_, part) => words.map((of) => of[part]!));
 }

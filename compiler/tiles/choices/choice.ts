@@ -85,7 +85,19 @@ const stream = z.strictObject({
  */
 const blocked = z.strictObject({ form: z.literal('blocked'), rows: count, block: count });
 
-const forms = { tiles, units, thin, rows, columns, split, map, stream, blocked };
+/**
+ * The same by matrix units: so many warps, each with `rows` rows, meet the streamed axis in blocks that are
+ * brought `stages` − 1 steps ahead.
+ */
+const unitStream = z.strictObject({
+  form: z.literal('unitStream'),
+  warps: count,
+  rows: count,
+  block: count,
+  stages: z.int().min(2),
+});
+
+const forms = { tiles, units, thin, rows, columns, split, map, stream, blocked, unitStream };
 
 export const choiceSchema = z.discriminatedUnion('form', [
   tiles,
@@ -97,6 +109,7 @@ export const choiceSchema = z.discriminatedUnion('form', [
   map,
   stream,
   blocked,
+  unitStream,
 ]);
 
 export type Choice = z.infer<typeof choiceSchema>;

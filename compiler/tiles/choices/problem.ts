@@ -7,7 +7,7 @@ import type { ScheduleContext } from '../schedules/context.ts';
 import { type ContractionProblem, contractionProblem } from '../schedules/contraction.ts';
 import type { MapProblem } from '../schedules/map.ts';
 import { emptyReduction, type ReductionProblem, reductionProblem } from '../schedules/reduction.ts';
-import { type SoftmaxProblem, softmaxProblem, zeros } from '../schedules/softmax-sum.ts';
+import { type SoftmaxProblem, softmaxProblem, zeros } from '../schedules/softmax-problem.ts';
 import type { ChoiceOf } from './choice.ts';
 import { printChoice } from './choice-text.ts';
 import type { Choosing } from './choosing.ts';

@@ -2,18 +2,22 @@
 import type { DeviceProfile } from '../device-profile.ts';
 import type { ContractionProblem } from '../schedules/contraction.ts';
 import { canPanel } from '../schedules/panels.ts';
-import { componentsOf, type SoftmaxProblem } from '../schedules/softmax-sum.ts';
+import type { SoftmaxProblem } from '../schedules/softmax-problem.ts';
+import { componentsOf } from '../schedules/softmax-sum.ts';
 import type { ChoiceOf } from './choice.ts';
 import { type Choosing, powerFor } from './choosing.ts';
 import { allTiles, firstTiles as firstOfProduct } from './contraction.ts';
+import { allUnitStreams, firstUnitStream, isWorthUnits } from './unit-stream.ts';
 
-export type SoftmaxForm = 'stream' | 'blocked' | 'tiles';
+export type SoftmaxForm = 'stream' | 'blocked' | 'tiles' | 'unitStream';
 type StreamChoice = ChoiceOf<'stream'>;
 
 export const softmaxChoices: Choosing<SoftmaxProblem, ChoiceOf<SoftmaxForm>> = {
   first: (problem, device) => {
     const { separated, rows, batch, logits } = problem;
     if (logits !== undefined) return firstTiles(logits, device);
+    const byUnits = isWorthUnits(problem) ? firstUnitStream(problem, device) : undefined;
+    if (byUnits !== undefined) return byUnits;
     const { core, software, subgroupSize } = device;
     // A core has so many rows at once that what it reads of the streamed axis serves several.
     const own = core !== undefined && rows.extent >= core.streamed.rows ? core.streamed.rows : 1;
@@ -32,6 +36,7 @@ export const softmaxChoices: Choosing<SoftmaxProblem, ChoiceOf<SoftmaxForm>> = {
   },
   all: (problem, device) => [
     ...tilesOf(problem, device),
+    ...allUnitStreams(problem, device),
     ...[1, 2, 4]
       .filter((rows) => rows === 1 || rows < 2 * problem.rows.extent)
       .flatMap((rows) => [

@@ -133,7 +133,7 @@ export function contractionProblem(
     rightOrder,
     hasVectors: rightOrder === 'kn' && columns.isFlat && stored === 'f32',
     isDear: stored === undefined || dtypeFacts[stored].bits < 16,
-    packed: packedFactors(contraction.left, right),
+    packed: packedFactors(contraction.left, right, context.device.units?.roundsFactors),
     reduction: reductionProblem(node, context),
   };
 }

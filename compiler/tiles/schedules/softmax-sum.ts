@@ -9,21 +9,11 @@
  * `visible` says of the last position that a row sees bounds the loop, so that the masked half of causal
  * attention is not computed.
  */
-import type { ComputeNode, PartialSoftmax, Scalar, SoftmaxSumNode, Tensor } from '../../graph/graph.ts';
-import {
-  apply as applied,
-  integer,
-  iterator,
-  iteratorsOf,
-  loadsOf,
-  subexpressions,
-  substituteIterators,
-} from '../../graph/scalar.ts';
-import { factorsOf, product as productOf } from '../../optimize/contraction.ts';
+import type { PartialSoftmax, Scalar, SoftmaxSumNode } from '../../graph/graph.ts';
 import type { ChoiceOf } from '../choices/choice.ts';
 import type { SoftmaxForm } from '../choices/softmax-sum.ts';
 import type { DeviceProfile } from '../device-profile.ts';
-import { endExpression, endsOf, gridEnd } from '../ends.ts';
+import { endExpression, gridEnd } from '../ends.ts';
 import { lowerScalar } from '../lower-scalar.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import {
@@ -43,8 +33,8 @@ import {
   both,
   constant,
   coordinate,
-  difference,
   element,
+  flatten,
   grid,
   load,
   masked,
@@ -54,19 +44,15 @@ import {
   type TileExpression,
 } from '../tile-expression.ts';
 import type { TileAxis, TileStatement } from '../tile-program.ts';
-import { type AxisClass, axisClass, iteratorsAt } from './axis-class.ts';
+import { iteratorsAt } from './axis-class.ts';
 import { blockedKernel } from './blocked-softmax-sum.ts';
-import { elementCount, type ScheduleContext } from './context.ts';
-import type { ContractionProblem } from './contraction.ts';
+import type { ScheduleContext } from './context.ts';
 import { sharesWords, widened } from './narrow-result.ts';
 import { panelsOf } from './panels.ts';
-import { logitsProblem, scheduleTiledSum } from './tiled-softmax-sum.ts';
-
-/**
- * The lowest finite f32: no finite logit is below it, and exp(hidden − x) is 0, where that of −∞ − (−∞) would
- * be NaN.
- */
-export const hidden = -(2 - 2 ** -23) * 2 ** 127;
+import { hidden, rowAxesOf, type Score, type SoftmaxProblem } from './softmax-problem.ts';
+import { scheduleTiledSum } from './tiled-softmax-sum.ts';
+import { unitSoftmaxSum } from './unit-softmax-sum.ts';
+import { lookedUpBound, seenPositions } from './visible-bound.ts';
 
 /** Components of values that one invocation accumulates: more are split over the grid. */
 const mostComponents = 128;
@@ -83,82 +69,19 @@ export function scheduleSoftmaxSum(
   choice: ChoiceOf<SoftmaxForm>,
   context: ScheduleContext,
 ): readonly ScheduledStep[] {
-  const { node, logits } = problem;
-  if (choice.form === 'tiles') return scheduleTiledSum(node, logits!, choice, context);
-  if (!sharesWords(node.result)) return streamingKernels(problem, choice, context);
-  return widened(node.result, context, (wide) =>
-    streamingKernels({ ...problem, node: { ...node, result: wide } }, choice, context),
-  );
-}
-
-/** A softmax over nothing. */
-export function zeros({ result }: SoftmaxSumNode): ComputeNode {
-  const body: Scalar = { op: 'constant', dtype: 'f32', value: 0 };
-  return { kind: 'compute', result, body, reduce: undefined, grouped: undefined };
-}
-
-export interface Score {
-  /** Varies with the row; undefined when the score is no product that comes apart. */
-  readonly ofRow: Scalar;
-  readonly ofStream: Scalar;
-}
-
-/** The score's factors, when each varies either with the row alone or with the streamed axis. */
-function separate(node: SoftmaxSumNode): Score | undefined {
-  const streamed = node.result.shape.length;
-  const isOfStream = (factor: Scalar) => iteratorsOf(factor).has(streamed);
-  const factors = factorsOf(node.scoreBody);
-  const ofRow = factors.filter((factor) => !isOfStream(factor));
-  const ofStream = factors.filter(isOfStream);
-  if (ofRow.length === 0 || ofStream.length === 0 || node.scoreExtents.length !== 1) return undefined;
-  return { ofRow: productOf(ofRow), ofStream: productOf(ofStream) };
-}
-
-export interface SoftmaxProblem {
-  readonly kind: 'softmaxSum';
-  readonly node: SoftmaxSumNode;
-  /** Undefined where the score is computed position by position. */
-  readonly separated: Score | undefined;
-  /** Of the row axes those that keys and values vary with, and those along which they are shared. */
-  readonly batch: AxisClass;
-  readonly rows: AxisClass;
-  readonly values: AxisClass;
-  /** Of the score. */
-  readonly depth: number;
-  /** The logits as a product, where there are no values but the weights. */
-  readonly logits: ContractionProblem | undefined;
-}
-
-export function softmaxProblem(node: SoftmaxSumNode, context: ScheduleContext): SoftmaxProblem {
-  const extents = [...node.result.shape, node.extent, ...node.scoreExtents];
-  const ends = endsOf(node);
-  const scalars = [node.scoreBody, node.logit, node.value, ...(node.visible ? [node.visible] : [])];
-  const depth = node.scoreExtents[0] ?? 1;
-  const separated = depth % 4 === 0 ? separate(node) : undefined;
-  const ofStreams = separated === undefined ? [node.scoreBody, node.value] : [separated.ofStream, node.value];
-  const rowAxes = rowAxesOf(node);
-  // Rows of one workgroup meet the same keys and values, so axes that those vary with are the grid's.
-  const isShared = (axis: number) => !ofStreams.some((scalar) => iteratorsOf(scalar).has(axis));
-  return {
-    kind: 'softmaxSum',
-    node,
-    separated,
-    batch: axisClass(
-      rowAxes.filter((axis) => !isShared(axis)),
-      extents,
-      scalars,
-      context,
-      ends,
-    ),
-    rows: axisClass(rowAxes.filter(isShared), extents, scalars, context, ends),
-    values: axisClass(node.valueAxes, extents, [node.value], context, ends),
-    depth,
-    logits: logitsProblem(node, context),
-  };
-}
-
-function rowAxesOf({ result, valueAxes }: SoftmaxSumNode): readonly number[] {
-  return result.shape.map((_, axis) => axis).filter((axis) => !valueAxes.includes(axis));
+  const { node, logits, units } = problem;
+  switch (choice.form) {
+    case 'tiles':
+      return scheduleTiledSum(node, logits!, choice, context);
+    case 'unitStream':
+      return unitSoftmaxSum(problem, units!, choice, context);
+    case 'stream':
+    case 'blocked':
+      if (!sharesWords(node.result)) return streamingKernels(problem, choice, context);
+      return widened(node.result, context, (wide) =>
+        streamingKernels({ ...problem, node: { ...node, result: wide } }, choice, context),
+      );
+  }
 }
 
 /** Columns of which a core makes vectors, or a vector. */
@@ -234,7 +157,7 @@ function streamingKernels(
   const end = endExpression(node.end, node.extent);
   const seen =
     lookedUp === undefined
-      ? lastVisible(node, rows, at, first, together, context)
+      ? seenPositions(node, { rows, at, first, together }, context).to
       : load(lookedUp.result.id, 'i32', grid(1, groups.rows), { low: 0, high: node.extent });
   const bound = minimum(end, seen);
   const outputs = at({ row, value });
@@ -279,7 +202,7 @@ function streamingKernels(
           store(
             node.result,
             [rowAxis, columns],
-            lowerOffset(node.result, at({ row, value: component })),
+            flatten(at({ row, value: component }).slice(0, rank), node.result.shape),
             finished(sums),
             both(isRow, below(component, constant(values.extent))),
           ),
@@ -387,7 +310,7 @@ function streamingKernels(
       store(
         node.result,
         [rowAxis, wholeValues],
-        lowerOffset(node.result, outputs),
+        flatten(outputs.slice(0, rank), node.result.shape),
         finished(result),
         both(isRow, below(value, constant(values.extent))),
       ),
@@ -472,145 +395,7 @@ function partStores(
   mask: TileExpression | undefined,
 ): TileStatement[] {
   return [
-    store(top, [rowAxis], lowerOffset(top, rows), element('so_far', 'f32', own), mask),
-    store(total, [rowAxis], lowerOffset(total, rows), element('total', 'f32', own), mask),
+    store(top, [rowAxis], flatten(rows, top.shape), element('so_far', 'f32', own), mask),
+    store(total, [rowAxis], flatten(rows, total.shape), element('total', 'f32', own), mask),
   ];
-}
-
-/** The flat offset of an element of the tensor. */
-function lowerOffset(tensor: Tensor, outputs: readonly TileExpression[]): TileExpression {
-  const { shape } = tensor;
-  let stride = elementCount(tensor);
-  return sum(
-    ...shape.map((extent, axis) => {
-      stride /= extent;
-      return product(outputs[axis]!, constant(stride));
-    }),
-  );
-}
-
-/**
- * One more than the last position that any row of the workgroup sees, as far as conjuncts `start + u <=
- * f(row)` of `visible` tell, for an f that grows with the row: its value at the workgroup's last row. Below
- * 0 where nothing is seen.
- */
-function lastVisible(
-  node: SoftmaxSumNode,
-  rows: AxisClass,
-  at: (flats: { row: TileExpression }) => readonly TileExpression[],
-  first: TileExpression,
-  together: number,
-  context: ScheduleContext,
-): TileExpression {
-  const everything = constant(node.extent);
-  if (node.visible === undefined || rows.axes.length === 0) return everything;
-  const streamed = node.result.shape.length;
-  const last = minimum(sum(first, constant(together - 1)), constant(rows.extent - 1));
-  const [growing] = rows.axes;
-  return conjuncts(node.visible).reduce((bound, conjunct) => {
-    if (conjunct.op !== 'apply' || (conjunct.function !== 'le' && conjunct.function !== 'lt')) return bound;
-    const [left, right] = conjunct.operands as [Scalar, Scalar];
-    const start = startOf(left, streamed, rows.axes);
-    if (start === undefined || !growsWith(right, growing!, rows.axes)) return bound;
-    const [limit, begin] = [right, start].map((scalar) =>
-      lowerScalar(scalar, { tensors: context.tensors, iterators: at({ row: last }) }),
-    ) as [TileExpression, TileExpression];
-    const end = conjunct.function === 'le' ? sum(limit, constant(1)) : limit;
-    return minimum(bound, difference(end, begin));
-  }, everything);
-}
-
-/**
- * Where positions are looked up, as those of a sequence in zigzag order are: what `lastVisible` tells, for
- * each workgroup's rows, found by looking at all that it might see. That takes a comparison for each
- * position, where its score takes as many multiplications as a head is wide.
- */
-export function lookedUpBound(
-  { extent, result, visible }: SoftmaxSumNode,
-  rows: Pick<AxisClass, 'axes' | 'extent'>,
-  together: number,
-  groups: number,
-  context: Pick<ScheduleContext, 'temporary'>,
-): ComputeNode | undefined {
-  const streamed = result.shape.length;
-  if (visible === undefined || groups === 0) return undefined;
-  const isLookedUp = loadsOf(visible).some(({ subscripts }) =>
-    subscripts.some((part) => iteratorsOf(part).has(streamed)),
-  );
-  const known = new Set([...rows.axes, streamed]);
-  const isOfRows = [...iteratorsOf(visible)].every((axis) => known.has(axis));
-  if (!isLookedUp || !isOfRows || subexpressions(visible).some(({ op }) => op === 'reduced'))
-    return undefined;
-  const [group, thread, position] = [iterator(0), iterator(1), iterator(2)];
-  const wanted = applied('add', applied('mul', group, integer(together)), thread);
-  const row = applied('min', wanted, integer(rows.extent - 1));
-  const iterators = new Map<number, Scalar>([[streamed, position]]);
-  let stride = rows.extent;
-  for (const axis of rows.axes) {
-    stride /= result.shape[axis]!;
-    const major = applied('floordiv', row, integer(stride));
-    iterators.set(axis, applied('mod', major, integer(result.shape[axis]!)));
-  }
-  const isSeen = substituteIterators(visible, (axis) => iterators.get(axis)!);
-  return {
-    kind: 'compute',
-    result: context.temporary(`${result.name}_bound`, { dtype: 'i32', shape: [groups] }),
-    body: applied('select', isSeen, applied('add', position, integer(1)), integer(0)),
-    reduce: { combiner: 'max', extents: [together, extent], finish: undefined },
-    grouped: undefined,
-  };
-}
-
-/**
- * What is added to the streamed position, the same for all rows; undefined where the scalar is no such sum.
- */
-function startOf(scalar: Scalar, streamed: number, rowAxes: readonly number[]): Scalar | undefined {
-  if (scalar.op === 'iterator') return scalar.axis === streamed ? integer(0) : undefined;
-  if (scalar.op !== 'apply' || scalar.function !== 'add') return undefined;
-  const [left, right] = scalar.operands as [Scalar, Scalar];
-  const varying = new Set([...rowAxes, streamed]);
-  const isSame = (part: Scalar) => isSameForAll(part, (axis) => !varying.has(axis));
-  if (isSame(left)) return withStart(left, startOf(right, streamed, rowAxes));
-  return isSame(right) ? withStart(right, startOf(left, streamed, rowAxes)) : undefined;
-}
-
-function withStart(part: Scalar, rest: Scalar | undefined): Scalar | undefined {
-  return rest && applied('add', part, rest);
-}
-
-function conjuncts(condition: Scalar): readonly Scalar[] {
-  return condition.op === 'apply' && condition.function === 'and'
-    ? condition.operands.flatMap(conjuncts)
-    : [condition];
-}
-
-/** A sum of the slowest row axis, constants and values that are the same for all rows. */
-function growsWith(scalar: Scalar, axis: number, rowAxes: readonly number[]): boolean {
-  if (scalar.op === 'iterator') return scalar.axis === axis || !rowAxes.includes(scalar.axis);
-  if (scalar.op === 'apply' && scalar.function === 'add')
-    return scalar.operands.every((operand) => growsWith(operand, axis, rowAxes));
-  return isSameForAll(scalar);
-}
-
-/** Computed from constants, steps of loops, the device's coordinates, scalar tensors and some axes alone. */
-function isSameForAll(scalar: Scalar, isSameAlong: (axis: number) => boolean = () => false): boolean {
-  const isSame = (part: Scalar) => isSameForAll(part, isSameAlong);
-  switch (scalar.op) {
-    case 'constant':
-    case 'counter':
-    case 'coordinate':
-    case 'size':
-      return true;
-    case 'load':
-      return scalar.subscripts.length === 0;
-    case 'apply':
-      return scalar.operands.every(isSame);
-    case 'convert':
-    case 'round':
-      return isSame(scalar.operand);
-    case 'iterator':
-      return isSameAlong(scalar.axis);
-    case 'reduced':
-      return false;
-  }
 }

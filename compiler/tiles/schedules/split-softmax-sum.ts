@@ -17,7 +17,7 @@ import {
 import type { DeviceProfile } from '../device-profile.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import type { ScheduleContext } from './context.ts';
-import { hidden } from './softmax-sum.ts';
+import { hidden } from './softmax-problem.ts';
 
 /** Keys that are worth a workgroup of their own. */
 const shortestChunk = 128;

@@ -23,9 +23,13 @@ const heldBy: { readonly [D in Dtype]: Held | undefined } = {
   u32: undefined,
 };
 
-/** What both factors of a product can be packed as; undefined where one of them is not of 16 bits. */
-export function packedFactors(left: Scalar, right: Scalar): Packed | undefined {
-  const both = common(heldIn(left), heldIn(right));
+/**
+ * What both factors of a product can be packed as; undefined where one of them is not of 16 bits.
+ * @param rounds whether a factor that is not may be rounded to what the other one is
+ */
+export function packedFactors(left: Scalar, right: Scalar, rounds = false): Packed | undefined {
+  const [a, b] = [heldIn(left), heldIn(right)];
+  const both = rounds && (a === undefined || b === undefined) ? (a ?? b) : common(a, b);
   return both === 'any' ? 'bf16' : both;
 }
 

@@ -1,0 +1,309 @@
+/**
+ * Softmax-weighted sums by matrix units (Dao, "FlashAttention-2", 2023): a workgroup's warps have sixteen
+ * rows or more each, whose factors of the scores stay in shared memory, and meet the streamed axis in blocks
+ * that are brought ahead. Scores come out of the units in the order in which weights go into them, so that
+ * those never leave registers: the four lanes that share a row agree on its largest logit, and the sums are
+ * rescaled when that grows. Only blocks that some row does not see all of are masked.
+ *
+ * Weights are f32, where the units multiply numbers of 16 bits: they are multiplied in parts
+ * (`unit-softmax-factors.ts`).
+ */
+import type { Scalar } from '../../graph/graph.ts';
+import type { ChoiceOf } from '../choices/choice.ts';
+import { endExpression, gridEnd } from '../ends.ts';
+import { lowerScalar } from '../lower-scalar.ts';
+import type { ScheduledStep } from '../scheduled.ts';
+import {
+  define,
+  loop,
+  multiplyAccumulate,
+  packed,
+  pipeline,
+  reduceTiles,
+  register,
+  shared,
+  spread,
+  store,
+  update,
+  when,
+} from '../tile-builder.ts';
+import {
+  apply,
+  below,
+  both,
+  constant,
+  coordinate,
+  element,
+  flatten,
+  grid,
+  load,
+  masked,
+  minimum,
+  product,
+  quotient,
+  remainder,
+  sum,
+  type TileExpression,
+} from '../tile-expression.ts';
+import type { Feed, TileStatement } from '../tile-program.ts';
+import { iteratorsAt } from './axis-class.ts';
+import type { ScheduleContext } from './context.ts';
+import { sharesWords, widened } from './narrow-result.ts';
+import { hidden, rowAxesOf, type SoftmaxProblem } from './softmax-problem.ts';
+import type { UnitSoftmax } from './unit-softmax-factors.ts';
+import { commonPositions, lookedUpBound, seenPositions } from './visible-bound.ts';
+
+/** What the extents of tiles of matrix units are multiples of. */
+const unit = 16;
+/** Components of values that a workgroup sums: more are split over the grid. */
+const mostComponents = 256;
+/** Words between rows of results, so that the lanes of a warp put theirs into different banks. */
+export const resultPadding = 8;
+
+/**
+ * Weights as f16 are that many times larger, as their smallest numbers are not small enough: what is lost is
+ * 2^-39 of the largest weight.
+ */
+const enlarged = { bf16: 1, f16: 2 ** 14 } as const;
+
+/** How deep scores and how wide values are in tiles. */
+export function unitExtents({ depth, values }: Pick<SoftmaxProblem, 'depth' | 'values'>): {
+  readonly depth: number;
+  readonly components: number;
+} {
+  const whole = (extent: number) => Math.ceil(extent / unit) * unit;
+  return { depth: whole(depth), components: Math.min(mostComponents, whole(values.extent)) };
+}
+
+export function unitSoftmaxSum(
+  problem: SoftmaxProblem,
+  units: UnitSoftmax,
+  choice: ChoiceOf<'unitStream'>,
+  context: ScheduleContext,
+): readonly ScheduledStep[] {
+  const { node } = problem;
+  if (!sharesWords(node.result) || ownsWords(problem)) return streaming(problem, units, choice, context);
+  return widened(node.result, context, (wide) =>
+    streaming({ ...problem, node: { ...node, result: wide } }, units, choice, context),
+  );
+}
+
+/** Whether runs of four results, stored by one invocation, are whole aligned words of the tensor. */
+function ownsWords({ node, values }: SoftmaxProblem): boolean {
+  const last = node.result.shape.length - 1;
+  return values.isFlat && values.axes.at(-1) === last && values.extent % 4 === 0;
+}
+
+/** Flat places along the classes of a node's axes: those not given are the workgroup's, or 0. */
+interface Flats {
+  readonly row?: TileExpression;
+  readonly value?: TileExpression;
+  readonly u?: TileExpression;
+  readonly depth?: TileExpression;
+}
+
+function streaming(
+  problem: SoftmaxProblem,
+  units: UnitSoftmax,
+  { warps, rows: perWarp, block, stages }: ChoiceOf<'unitStream'>,
+  context: ScheduleContext,
+): readonly ScheduledStep[] {
+  const { node, batch, rows, values } = problem;
+  const { depth, components } = unitExtents(problem);
+  const together = warps * perWarp;
+  const groups = { rows: Math.ceil(rows.extent / together), values: Math.ceil(values.extent / components) };
+  const rank = node.result.shape.length;
+  const first = product(grid(1, groups.rows), constant(together));
+  const rowAt = (within: TileExpression) => sum(first, within);
+  const valueAt = (within: TileExpression) =>
+    sum(product(grid(2, groups.values), constant(components)), within);
+  const at = ({ row, value, u, depth: along }: Flats) => {
+    const none = constant(0);
+    const outputs = iteratorsAt(
+      rank,
+      [
+        [batch, grid(0, batch.extent)],
+        [rows, row ?? none],
+        [values, value ?? none],
+      ],
+      none,
+    );
+    return [...outputs, u ?? none, along ?? none];
+  };
+  const lowered = (scalar: Scalar, flats: Flats, reduced?: TileExpression) =>
+    lowerScalar(scalar, {
+      ...{ tensors: context.tensors, iterators: at(flats) },
+      ...(reduced === undefined ? {} : { reduced }),
+    });
+  const isRow = (row: TileExpression) => below(row, constant(rows.extent));
+
+  const end = endExpression(node.end, node.extent);
+  const lookedUp = lookedUpBound(node, rows, together, groups.rows, context);
+  const ofRows = { rows, at, first, together };
+  const { from, to } = seenPositions(node, ofRows, context);
+  const seen =
+    lookedUp === undefined
+      ? to
+      : load(lookedUp.result.id, 'i32', grid(1, groups.rows), { low: 0, high: node.extent });
+
+  // ── tiles ────────────────────────────────────────────────────────────────────────────────────────────────
+  const rowAxis = spread(together, 'unitRows', perWarp);
+  const keyAxis = spread(block, 'unitColumns', block);
+  const sumAxis = spread(components, 'unitColumns', components);
+  const zero = constant(0, 'f32');
+  const own = [coordinate(0, together)];
+  const pair = [coordinate(0, together), coordinate(1, block)];
+  const ofRow = (tile: string) => element(tile, 'f32', own);
+  const ofPair = (tile: string) => element(tile, 'f32', pair);
+  const float = (name: 'max' | 'add' | 'sub' | 'mul', left: TileExpression, right: TileExpression) =>
+    apply(name, 'f32', left, right);
+  const exp = (exponent: TileExpression) => apply('exp', 'f32', exponent);
+  const scale = constant(enlarged[units.values], 'f32');
+  const isScaled = enlarged[units.values] !== 1;
+  /** Of rows that see nothing so far. */
+  const lowest = constant(node.partial?.lowest ?? hidden, 'f32');
+
+  const factor = (
+    name: string,
+    extent: number,
+    value: (place: TileExpression, along: TileExpression) => Flats,
+  ) => {
+    const [place, along] = [coordinate(0, extent), coordinate(1, depth)];
+    const flats = value(place, along);
+    const isThere = both(
+      flats.row === undefined ? below(flats.u!, end) : isRow(flats.row),
+      below(along, constant(problem.depth)),
+    );
+    return {
+      tile: packed(name, units.scores, [spread(extent, 'whole'), spread(depth, 'whole')]),
+      value: masked(isThere, lowered(flats.row === undefined ? units.ofStream : units.ofRow, flats), zero),
+    };
+  };
+  const queries = factor('queries', together, (place, along) => ({ row: rowAt(place), depth: along }));
+  const keys = (start: TileExpression): Feed =>
+    factor('keys', block, (place, along) => ({ u: sum(start, place), depth: along }));
+  const valuesOf = (start: TileExpression): Feed => {
+    const [u, value] = [sum(start, coordinate(0, block)), valueAt(coordinate(1, components))];
+    return {
+      tile: packed('values', units.values, [spread(block, 'whole'), spread(components, 'whole')]),
+      value: masked(
+        both(below(u, end), below(value, constant(values.extent))),
+        lowered(node.value, { u, value }),
+        zero,
+      ),
+    };
+  };
+
+  const common = commonPositions(node, ofRows, context);
+  /** Where some row does not see all of a block; everywhere else there is nothing to mask. */
+  const atEdges = (start: TileExpression, body: readonly TileStatement[]): readonly TileStatement[] => {
+    if (common === undefined) return body;
+    const isCommon = both(
+      below(common.from, sum(start, constant(1))),
+      below(sum(start, constant(block - 1)), minimum(common.to, end)),
+    );
+    return isCommon === undefined ? [] : [when(apply('not', 'bool', isCommon), body)];
+  };
+
+  // ── a step ───────────────────────────────────────────────────────────────────────────────────────────────
+  const step = (start: TileExpression): TileStatement[] => {
+    const flats = { row: rowAt(coordinate(0, together)), u: sum(start, coordinate(1, block)) };
+    const mask = both(node.visible && lowered(node.visible, flats), below(flats.u, end));
+    const weight = exp(float('sub', ofPair('logit'), ofRow('top')));
+    const weights = register('weights', 'f32', [rowAxis, keyAxis]);
+    return [
+      define(register('score', 'f32', [rowAxis, keyAxis]), zero),
+      multiplyAccumulate('score', 'queries', 'keys', 'nk'),
+      define(register('logit', 'f32', [rowAxis, keyAxis]), lowered(units.logit, flats, ofPair('score'))),
+      ...atEdges(start, [update('logit', masked(mask, ofPair('logit'), lowest))]),
+      reduceTiles('max', ['logit'], ['block_top']),
+      define(register('top', 'f32', [rowAxis]), float('max', ofRow('block_top'), ofRow('so_far'))),
+      define(register('keep', 'f32', [rowAxis]), exp(float('sub', ofRow('so_far'), ofRow('top')))),
+      define(
+        { ...weights, packed: units.values, parts: units.parts },
+        isScaled ? float('mul', weight, scale) : weight,
+      ),
+      ...atEdges(start, [update('weights', masked(mask, ofPair('weights'), zero))]),
+      reduceTiles('sum', ['weights'], ['block_total']),
+      update('total', float('add', float('mul', ofRow('total'), ofRow('keep')), ofRow('block_total'))),
+      update('sum', float('mul', element('sum', 'f32', [...own, coordinate(1, components)]), ofRow('keep'))),
+      multiplyAccumulate('sum', 'weights', 'values', 'kn'),
+      update('so_far', ofRow('top')),
+    ];
+  };
+
+  // ── the results ──────────────────────────────────────────────────────────────────────────────────────────
+  const unscaled = (value: TileExpression) =>
+    isScaled ? float('mul', value, constant(1 / enlarged[units.values], 'f32')) : value;
+  // Of a row that sees something, the total is at least the exp(0) of its largest logit, or NaN.
+  const finished = (): TileExpression => {
+    const sums = element('sum', 'f32', [...own, coordinate(1, components)]);
+    if (node.partial !== undefined) return unscaled(sums);
+    const mean = apply('div', 'f32', sums, ofRow('total'));
+    const seesNothing = apply('eq', 'bool', ofRow('total'), zero);
+    return node.visible === undefined ? mean : masked(seesNothing, zero, mean);
+  };
+  /** All invocations store neighbours of the results, some vectors at a time. */
+  const stored = (): TileStatement => {
+    const results = together * components;
+    const round = 32 * warps * 4;
+    const part = round * [4, 3, 2, 1].find((vectors) => results % (vectors * round) === 0)!;
+    const bounds = {
+      ...{ from: constant(0), to: constant(results), step: part, multipleOf: part },
+      range: { low: 0, high: results - part },
+    };
+    return loop('part', bounds, (start) => {
+      const flat = sum(start, coordinate(0, part));
+      const [place, column] = [quotient(flat, components), remainder(flat, components)];
+      const flats = { row: rowAt(place), value: valueAt(column) };
+      return [
+        store(
+          node.result,
+          [spread(part, 'threads', 4)],
+          flatten(at(flats).slice(0, rank), node.result.shape),
+          element('results', 'f32', [place, column]),
+          both(isRow(flats.row), below(flats.value, constant(values.extent))),
+        ),
+      ];
+    });
+  };
+  const partial = (): TileStatement[] => {
+    if (node.partial === undefined) return [];
+    const row = rowAt(coordinate(0, together));
+    const outputs = at({ row });
+    const subscripts = rowAxesOf(node).map((axis) => outputs[axis]!);
+    // Of the workgroups that share rows, the one with the first values.
+    const mask = both(isRow(row), groups.values > 1 ? below(grid(2, groups.values), constant(1)) : undefined);
+    const { top, total } = node.partial;
+    return [
+      store(top, [rowAxis], flatten(subscripts, top.shape), ofRow('so_far'), mask),
+      store(total, [rowAxis], flatten(subscripts, total.shape), unscaled(ofRow('total')), mask),
+    ];
+  };
+
+  const attend = context.kernel({
+    name: `attend_${node.result.name}`,
+    grid: [batch.extent, groups.rows, groups.values],
+    gridEnds: [gridEnd(batch.end, 1), gridEnd(rows.end, together), gridEnd(values.end, components)],
+    threads: { rows: warps, columns: 32 },
+    body: [
+      define(queries.tile, queries.value),
+      define(register('so_far', 'f32', [rowAxis]), lowest),
+      define(register('total', 'f32', [rowAxis]), zero),
+      define(register('sum', 'f32', [rowAxis, sumAxis]), zero),
+      pipeline(
+        'u',
+        {
+          ...{ from: product(quotient(from, block), constant(block)), to: minimum(end, seen) },
+          ...{ step: block, stages, multipleOf: block },
+          range: { low: 0, high: Math.floor((node.extent - 1) / block) * block },
+        },
+        (start) => ({ feeds: [keys(start), valuesOf(start)], body: step(start) }),
+      ),
+      define({ ...shared('results', 'f32', [rowAxis, sumAxis]), padding: resultPadding }, finished()),
+      stored(),
+      ...partial(),
+    ],
+  });
+  return [...(lookedUp === undefined ? [] : context.node(lookedUp)), attend];
+}

@@ -1,0 +1,22 @@
+/** Attention by matrix units, in every form that it may take, in the emulator. */
+import { test } from 'vitest';
+import { ptxTargets } from '../compiler/tiles/ptx-target.ts';
+import { checkByUnits } from './by-units.ts';
+
+const cases = [
+  'full_halves S=40,U=100,H=2,A=16,B=32',
+  'full_halves S=7,U=33,H=1,A=24,B=12',
+  'causal_groups S=70,G=2,R=2,A=32,B=32',
+  'causal_groups S=33,G=1,R=3,A=64,B=64',
+  'sliding S=50,G=1,R=2,A=16,B=16',
+  'texts S=45,H=2,A=16,B=24',
+  'capped_groups S=40,G=1,R=1,A=16,B=48',
+  'cached_keys S=5,G=2,R=4,U=90,A=16,B=16',
+  'heads_first S=37,H=2,A=32,B=20',
+  'blind_across S=21,U=50,A=16,B=13',
+];
+
+test.each(cases.map((name, at) => ({ name, target: ptxTargets[at % ptxTargets.length]! })))(
+  '$name for $target',
+  ({ name, target }) => checkByUnits('unit-attention.ricci', name, 'unitStream', { target, turns: 3 }),
+);
