@@ -34,15 +34,28 @@ export interface ContractionRows {
   readonly extra: readonly TileExpression[];
 }
 
-/** @param together rows of a workgroup */
-export function contractionRows(problem: ContractionProblem, together: number): ContractionRows {
+/**
+ * @param together rows of a workgroup
+ * @param place which of those a workgroup has, where that is not its place along axis 1 of the grid
+ */
+export function contractionRows(
+  problem: ContractionProblem,
+  together: number,
+  place?: TileExpression,
+): ContractionRows {
   const { grouped } = problem.node;
-  return grouped === undefined ? plainRows(problem, together) : rowsOfExperts(problem, together, grouped);
+  return grouped === undefined
+    ? plainRows(problem, together, place)
+    : rowsOfExperts(problem, together, grouped);
 }
 
-function plainRows({ contraction, rows, reduced }: ContractionProblem, together: number): ContractionRows {
+function plainRows(
+  { contraction, rows, reduced }: ContractionProblem,
+  together: number,
+  place?: TileExpression,
+): ContractionRows {
   const groups = Math.ceil(rows.extent / together);
-  const flat = (within: TileExpression) => sum(product(grid(1, groups), constant(together)), within);
+  const flat = (within: TileExpression) => sum(product(place ?? grid(1, groups), constant(together)), within);
   return {
     grid: groups,
     gridEnd: gridEnd(rows.end, together),

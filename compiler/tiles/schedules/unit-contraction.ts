@@ -59,8 +59,9 @@ export function unitContraction(
   const tile = { rows: warpRows * choice.rows, columns: warpColumns * choice.columns };
   const rank = node.result.shape.length;
   const total = rank + node.reduce.extents.length;
-  const source = contractionRows(problem, tile.rows);
   const groups = Math.ceil(columns.extent / tile.columns);
+  const walk = walkOf(problem, Math.ceil(rows.extent / tile.rows), groups);
+  const source = contractionRows(problem, tile.rows, walk?.row);
   const at = (row: TileExpression, column: TileExpression, along: TileExpression) => [
     ...iteratorsAt(
       total,
@@ -74,7 +75,8 @@ export function unitContraction(
     ),
     ...source.extra,
   ];
-  const columnAt = (within: TileExpression) => sum(product(grid(2, groups), constant(tile.columns)), within);
+  const columnAt = (within: TileExpression) =>
+    sum(product(walk?.column ?? grid(2, groups), constant(tile.columns)), within);
   const { tensors } = context;
 
   /** A factor whose tile has the reduced axis first or last. */
@@ -178,11 +180,41 @@ export function unitContraction(
 
   return context.kernel({
     name: `${node.grouped === undefined ? 'contract' : 'grouped'}_${node.result.name}`,
-    grid: [batch.extent, source.grid, groups],
-    gridEnds: [gridEnd(batch.end, 1), source.gridEnd, gridEnd(columns.end, tile.columns)],
+    ...(walk === undefined
+      ? {
+          grid: [batch.extent, source.grid, groups],
+          gridEnds: [gridEnd(batch.end, 1), source.gridEnd, gridEnd(columns.end, tile.columns)],
+        }
+      : { grid: [batch.extent, source.grid * groups], gridEnds: [gridEnd(batch.end, 1), undefined] }),
     threads: { rows: warpRows, columns: 32 * warpColumns },
     body,
   });
+}
+
+/** Which tile a workgroup has that is counted through in axis 1 of the grid. */
+interface Walk {
+  readonly row: TileExpression;
+  readonly column: TileExpression;
+}
+
+/** Rows of tiles that are walked along together. */
+const mostTogether = 8;
+
+/**
+ * Workgroups that run at the same time should read few rows and few columns, which a cache then has: some rows
+ * of tiles are walked along together, column by column.
+ */
+function walkOf({ node, rows, columns }: ContractionProblem, high: number, wide: number): Walk | undefined {
+  const together = [mostTogether, 4, 2].find((each) => high % each === 0);
+  const isPlain = node.grouped === undefined && rows.end === undefined && columns.end === undefined;
+  if (!isPlain || together === undefined || wide === 1) return undefined;
+  const tile = grid(1, high * wide);
+  const band = quotient(tile, together * wide);
+  const within = remainder(tile, together * wide);
+  return {
+    row: sum(product(band, constant(together)), remainder(within, together)),
+    column: quotient(within, together),
+  };
 }
 
 /** Whether neighbours of the left factor in memory lie along what is reduced, or along rows. */
