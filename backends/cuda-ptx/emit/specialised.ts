@@ -8,7 +8,7 @@
 
 import { bumpVersions } from '../../../compiler/tiles/changes.ts';
 import type { PtxTarget } from '../../../compiler/tiles/ptx-target.ts';
-import { allStatements } from '../../../compiler/tiles/tile-builder.ts';
+import { allStatements, tilesOf } from '../../../compiler/tiles/tile-builder.ts';
 import { operandsOf, type TileExpression } from '../../../compiler/tiles/tile-expression.ts';
 import type { Box, Tile, TileProgram, TileStatement } from '../../../compiler/tiles/tile-program.ts';
 import type { Emission, TileState } from './emission.ts';
@@ -29,12 +29,16 @@ export interface Specialised {
   readonly feeds: readonly Boxed[];
   /** Threads that compute; those behind them bring. */
   readonly consumers: number;
+  /** Registers of a thread that brings and of one that computes, where they do not share alike. */
+  readonly registers: readonly [number, number] | undefined;
 }
 
 /** Threads of the warpgroup that brings, one of which does. */
 export const producers = 128;
 /** Registers of a thread that brings and of one that computes, by how many warpgroups compute. */
 const registers: { readonly [groups: number]: readonly [number, number] } = { 2: [40, 232], 3: [24, 160] };
+/** Results that a thread has at least where its share of the registers is not enough. */
+const manyResults = 64;
 
 /** The only pipeline of a program, if it is one of boxes and products alone. */
 export function specialisedAs(program: TileProgram, target: PtxTarget): Specialised | undefined {
@@ -52,7 +56,17 @@ export function specialisedAs(program: TileProgram, target: PtxTarget): Speciali
     isProductOfWarpgroups(program, target, product);
   const told = [pipeline.from, pipeline.to, ...feeds.flatMap(({ box }) => box.starts)];
   if (!isOfProducts || feeds.length < pipeline.feeds.length || !told.every(isKnownToAll)) return undefined;
-  return { pipeline, feeds, consumers: threads.rows * threads.columns };
+  const consumers = threads.rows * threads.columns;
+  const isLarge = resultsOf(program, product) / consumers >= manyResults;
+  return { pipeline, feeds, consumers, registers: isLarge ? registers[groups] : undefined };
+}
+
+function resultsOf({ body }: TileProgram, product: TileStatement): number {
+  const name = product.kind === 'multiplyAccumulate' ? product.into : undefined;
+  const tile = allStatements(body)
+    .flatMap(tilesOf)
+    .find((each) => each.name === name);
+  return (tile?.axes ?? []).reduce((total, { extent }) => total * extent, 1);
 }
 
 /** Of numbers that are the same in all threads of a block, and that no statement computes. */
@@ -89,7 +103,6 @@ export function emitSpecialised(
 ): void {
   const { writer, places } = emission;
   const { consumers, pipeline } = specialised;
-  const groups = consumers / producers;
   for (const kind of ['full', 'empty'] as const)
     emission.shared.reserve(kind, pipeline.stages * barrierBytes);
   const isFirst = writer.operation('setp.eq.u32', 'bool', [places.threads, literal(0, 'u32')]);
@@ -107,7 +120,7 @@ export function emitSpecialised(
   writer.effect('bar.sync 0;');
   const brings = writer.operation('setp.ge.u32', 'bool', [places.threads, literal(consumers, 'u32')]);
   const computes = writer.operation('setp.lt.u32', 'bool', [places.threads, literal(consumers, 'u32')]);
-  const [few, many] = registers[groups] ?? [];
+  const [few, many] = specialised.registers ?? [];
   writer.when(brings, true, () => {
     if (few !== undefined) writer.effect(`setmaxnreg.dec.sync.aligned.u32 ${few};`);
     const isOne = writer.operation('setp.eq.u32', 'bool', [places.threads, literal(consumers, 'u32')]);
