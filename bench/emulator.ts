@@ -182,7 +182,8 @@ function groupProducts(): EmulatedCase {
 }
 
 const checks = {
-  all: {},
+  all: { checksGlobalRaces: true },
+  shared: {},
   memory: { checksRaces: false },
   none: { checksRaces: false, checksMemory: false },
 } as const;
