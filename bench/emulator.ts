@@ -38,9 +38,11 @@ function arithmetic(): EmulatedCase {
     return `fma.rn.f32 ${register}, ${register}, 0f3F7FFFF0, %f5;`;
   });
   const text = `${head}.entry chain(.param .u64 out) {
-    .reg .f32 %f<6>; .reg .b32 %r<3>; .reg .b64 %rd<3>; .reg .pred %p;
+    .reg .f32 %f<6>; .reg .b32 %r<4>; .reg .b64 %rd<3>; .reg .pred %p;
     ld.param.u64 %rd1, [out];
     mov.u32 %r1, %tid.x;
+    mov.u32 %r3, %ctaid.x;
+    mad.lo.u32 %r1, %r3, 128, %r1;
     mul.wide.u32 %rd2, %r1, 4;
     add.u64 %rd1, %rd1, %rd2;
     cvt.rn.f32.u32 %f1, %r1;
@@ -58,7 +60,7 @@ function arithmetic(): EmulatedCase {
     name: 'fma in registers',
     launch: {
       ...{ module: parsePtx(text), kernel: 'chain', grid: [16, 1, 1], block: [128, 1, 1] },
-      arguments: [buffer('out', floats(128))],
+      arguments: [buffer('out', floats(16 * 128))],
     },
   };
 }
@@ -98,8 +100,14 @@ function warpProducts(): EmulatedCase {
   });
   const text = `${head}.entry products(.param .u64 out) {
     .reg .f32 %f<${4 * inRound}>; .reg .b32 %a<4>; .reg .b32 %b<2>; .reg .b32 %r;
-    .reg .b64 %rd; .reg .pred %p;
+    .reg .b64 %rd; .reg .b64 %rd0; .reg .pred %p;
     ld.param.u64 %rd, [out];
+    mov.u32 %r, %ctaid.x;
+    mul.wide.u32 %rd0, %r, 128;
+    add.u64 %rd, %rd, %rd0;
+    mov.u32 %r, %tid.x;
+    mul.wide.u32 %rd0, %r, 4;
+    add.u64 %rd, %rd, %rd0;
     ${Array.from({ length: 4 * inRound }, (_, at) => `mov.f32 %f${at}, 0f00000000;`).join(' ')}
     ${[0, 1, 2, 3].map((at) => `mov.b32 %a${at}, 0x3f803f80;`).join(' ')}
     mov.b32 %b0, 0x3f803f80; mov.b32 %b1, 0x3f803f80;
@@ -115,7 +123,7 @@ function warpProducts(): EmulatedCase {
     name: 'mma.sync m16n8k16 bf16',
     launch: {
       ...{ module: parsePtx(text), kernel: 'products', grid: [blocks, 1, 1], block: [32, 1, 1] },
-      arguments: [buffer('out', floats(1))],
+      arguments: [buffer('out', floats(32 * blocks))],
     },
     multiplyAdds: rounds * blocks * inRound * 16 * 8 * 16,
   };
@@ -135,7 +143,11 @@ function groupProducts(): EmulatedCase {
     .reg .f32 %f<128>; .reg .b32 %r<5>; .reg .b64 %rd<6>; .reg .pred %p;
     ld.param.u64 %rd1, [out];
     ${Array.from({ length: 128 }, (_, at) => `mov.f32 %f${at}, 0f00000000;`).join(' ')}
+    mov.u32 %r2, %ctaid.x;
     mov.u32 %r1, %tid.x;
+    mad.lo.u32 %r2, %r2, 128, %r1;
+    mul.wide.u32 %rd2, %r2, 4;
+    add.u64 %rd1, %rd1, %rd2;
     shl.b32 %r2, %r1, 4;
     mov.u32 %r3, 0;
     $F: mov.b32 %r4, 0x3f803f80;
@@ -163,14 +175,15 @@ function groupProducts(): EmulatedCase {
     name: 'wgmma m64n256k16 bf16',
     launch: {
       ...{ module: parsePtx(text), kernel: 'products', grid: [blocks, 1, 1], block: [128, 1, 1] },
-      ...{ sharedBytes: 40 * 1024, arguments: [buffer('out', floats(1))] },
+      ...{ sharedBytes: 40 * 1024, arguments: [buffer('out', floats(128 * blocks))] },
     },
     multiplyAdds: rounds * blocks * 4 * 64 * 256 * 16,
   };
 }
 
 const checks = {
-  all: {},
+  all: { checksGlobalRaces: true },
+  shared: {},
   memory: { checksRaces: false },
   none: { checksRaces: false, checksMemory: false },
 } as const;
@@ -200,7 +213,11 @@ const lines = [
   '| kernel | checks | first | then | of threads | of the processor |',
   '|---|---|---|---|---|---|',
 ];
-for (const each of [arithmetic(), saxpy(), product(), warpProducts(), groupProducts()]) {
+const all = [arithmetic(), saxpy(), product(), warpProducts(), groupProducts()];
+const named = process.argv.slice(2);
+for (const each of all.filter(
+  ({ name }) => named.length === 0 || named.some((part) => name.includes(part)),
+)) {
   const run = prepare(each.launch);
   for (const [name, options] of Object.entries(checks)) {
     const started = performance.now();

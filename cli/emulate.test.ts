@@ -72,7 +72,7 @@ describe('what is wrong gets one clear error', () => {
     [[vector, ...saxpy, '--grid', '0', ...all], 2, /--grid 0 is not one to three whole numbers/],
     [[vector, ...saxpy, '--shared', '300000', ...all], 1, /are more than the 232448 of a block/],
     [[vector, ...saxpy, '--copies', 'soon', ...all], 2, /neither late nor early nor a seed/],
-    [[vector, ...saxpy, '--checks', 'some', ...all], 2, /give all, memory or none/],
+    [[vector, ...saxpy, '--checks', 'some', ...all], 2, /give all, shared, memory or none/],
     [[vector, ...saxpy, '-o', 'z=z.npy', ...all], 2, /no buffer is called z\n.*name one of x, y/],
     [[vector, ...saxpy, '--arg', 'missing.npy'], 1, /missing\.npy/],
     [[join(folder, 'none.ptx')], 1, /none\.ptx: /],

@@ -13,7 +13,7 @@ export async function runPtx(
   inputs: Tensors,
   options: PtxOptions,
 ): Promise<Tensors> {
-  const device = emulatorDevice(options);
+  const device = emulatorDevice({ checksGlobalRaces: true, ...options });
   const { run } = loadCuda(compilePtx(lowered, instance, options.target).package, device);
   try {
     return await run(inputs);

@@ -23,7 +23,7 @@ export function addEmulate(command: Command, streams: Streams): void {
     )
     .option('--random <seed>', 'of the arguments that are random', parseSeed, 1)
     .option('--copies <when>', 'asynchronous copies arrive late, early, or at random times by a seed', 'late')
-    .option('--checks <which>', 'all, memory (no races) or none', 'all')
+    .option('--checks <which>', 'all, shared (no races in global memory), memory (no races) or none', 'all')
     .option('-o, --output <NAME=FILE.npy>', 'write a buffer as the kernel left it', append, [])
     .option('--json', 'the result as JSON on standard output')
     .action(async (file: string, options: EmulateOptions) => {

@@ -23,7 +23,7 @@ export interface EmulateOptions {
   readonly arg: readonly string[];
   readonly random: number;
   readonly copies: string;
-  readonly checks: 'all' | 'memory' | 'none';
+  readonly checks: string;
   readonly output: readonly string[];
   readonly json?: boolean;
 }
@@ -41,8 +41,7 @@ export function emulate(file: string, options: EmulateOptions, streams: Streams)
     block: parseExtent(options.block, 'block'),
     sharedBytes: parseBytes(options.shared),
     copies: parseCopies(options.copies),
-    checksMemory: parseChecks(options.checks) !== 'none',
-    checksRaces: options.checks === 'all',
+    ...checksOf(options.checks),
   });
   const seconds = ((performance.now() - started) / 1000).toFixed(2);
   output.progress(`${countText(instructions)} instructions of threads in ${seconds} s`);
@@ -125,9 +124,16 @@ function parseCopies(text: string): CopyTiming {
   return { seed: Number(text) };
 }
 
-function parseChecks(text: string): string {
-  if (['all', 'memory', 'none'].includes(text)) return text;
-  throw new UsageError(`--checks ${text} is not known`, 'give all, memory or none');
+const checks = {
+  all: { checksMemory: true, checksRaces: true, checksGlobalRaces: true },
+  shared: { checksMemory: true, checksRaces: true },
+  memory: { checksMemory: true, checksRaces: false },
+  none: { checksMemory: false, checksRaces: false },
+} as const;
+
+function checksOf(text: string): (typeof checks)[keyof typeof checks] {
+  if (Object.hasOwn(checks, text)) return checks[text as keyof typeof checks];
+  throw new UsageError(`--checks ${text} is not known`, 'give all, shared, memory or none');
 }
 
 function outputFiles(

@@ -6,8 +6,9 @@ import type { Operation } from './operation.ts';
 /** All warps that are left have come: a new phase begins, and each has heard of what the others did. */
 export function settleCluster(machine: Machine): void {
   const { cluster, blocks } = machine;
+  if (cluster.arrived === 0) return;
   const left = blocks.flatMap(({ warps }) => warps.filter(({ live }) => live !== 0)).length;
-  if (cluster.arrived === 0 || cluster.arrived < left) return;
+  if (cluster.arrived < left) return;
   cluster.arrived = 0;
   cluster.phase++;
   for (const { warps } of blocks) {

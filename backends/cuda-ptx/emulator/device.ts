@@ -46,8 +46,8 @@ export interface LaunchOptions {
   /** Whether races in shared memory are looked for; so it is. */
   readonly checksRaces?: boolean;
   /**
-   * Whether races in global memory are looked for, of words that threads load and store: four times the memory
-   * of the buffers is needed, without which none are.
+   * Whether races in global memory are looked for, of words that threads load and store; it is not so. Four
+   * times the memory of the buffers is needed, without which none are.
    */
   readonly checksGlobalRaces?: boolean;
   readonly copies?: CopyTiming;
@@ -74,6 +74,7 @@ const mostInstructions = 1e12;
 /** What it takes to start threads, and to tell those that there are of a grid. */
 const startMilliseconds = 100;
 const shareMilliseconds = 2;
+const skewBytes = 4096 + 64;
 /** Of warps and of epochs, before records begin anew. */
 const mostNumbers = 2 ** 30;
 /** Behind each buffer, so that who leaves one is not in another. */
@@ -244,7 +245,8 @@ export class EmulatedDevice {
     const warps = countOf(plan.grid) * warpsOf(plan);
     const { words } = this.memory;
     const ends = plan.buffers.map(({ start, bytes }) => start + bytes);
-    const needed = 2 ** Math.ceil(Math.log2(Math.max(65_536, ...ends)));
+    // Rows a power of two apart would all have the same places of a cache.
+    const needed = 2 ** Math.ceil(Math.log2(Math.max(65_536, ...ends))) + skewBytes;
     const isWornOut =
       this.records.warps + warps > mostNumbers || Atomics.load(words, control.epoch) > mostNumbers;
     if (needed > this.records.row || isWornOut) {

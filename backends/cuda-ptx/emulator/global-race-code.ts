@@ -5,7 +5,7 @@
  */
 import type { Expression, FunctionCode } from '../../wasm/code.ts';
 import { allOf, CodeBuilder, load } from './code-builder.ts';
-import { i32, run } from './code-text.ts';
+import { choose, i32, run } from './code-text.ts';
 import { control, header } from './layout.ts';
 
 /** Rows of records, each with a word for every word of the buffers. */
@@ -57,6 +57,56 @@ function noteGlobal(name: string, isWrite: boolean): FunctionCode {
   return code.function(name);
 }
 
+const splat = (value: Expression): Expression => run('i32x4.splat', value);
+
+/** `(warp, address, fours, instruction)`: four words at once, where nobody else of the grid has used them so. */
+function noteGlobalFours(name: string, single: string, isWrite: boolean): FunctionCode {
+  const code = new CodeBuilder(['i32', 'i32', 'i32', 'i32']);
+  const [warp, address, count, instruction] = [0, 1, 2, 3].map((at) => code.parameter(at)) as [
+    Expression,
+    Expression,
+    Expression,
+    Expression,
+  ];
+  const row = code.hold(load('i32.load', warp, header.globalRow));
+  const end = code.hold(run('i32.add', address, run('i32.shl', count, i32(4))));
+  code.when(run('i32.le_u', end, row), () => {
+    const own = code.hold(splat(load('i32.load', warp, header.warpOfDevice)));
+    const before = code.hold(splat(load('i32.load', warp, header.warpsBefore)));
+    const metAt = code.hold(splat(load('i32.load', warp, header.metAt)));
+    const many = code.hold(splat(load('i32.load', warp, header.manyWarps)));
+    const epoch = code.hold(splat(load('i32.load', i32(4 * control.epoch))));
+    const records = code.hold(load('i32.load', warp, header.globalRecords));
+    code.loop(address, end, 16, (at) => {
+      const writer = code.hold(run('i32.add', at, records));
+      const write = code.hold(run('i32.add', writer, row));
+      const reader = code.hold(run('i32.add', write, row));
+      const read = code.hold(run('i32.add', reader, row));
+      const isOther = (who: Expression): Expression =>
+        run('v128.and', run('i32x4.gt_u', who, before), run('i32x4.ne', who, own));
+      const readers = code.hold(load('v128.load', reader));
+      const writes = isOther(code.hold(load('v128.load', writer)));
+      const others = code.hold(
+        run('v128.any_true', isWrite ? run('v128.or', writes, isOther(readers)) : writes),
+      );
+      code.when(others, () => code.run(single, warp, at, i32(4), instruction));
+      code.when(run('i32.eqz', others), () => {
+        const isMet = run('i32x4.lt_u', load('v128.load', read), metAt);
+        const isUnmet = run('v128.andnot', isOther(readers), isMet);
+        const who = isWrite ? own : choose(isUnmet, many, own);
+        code.store('v128.store', isWrite ? writer : reader, who);
+        code.store('v128.store', isWrite ? write : read, epoch);
+      });
+    });
+  });
+  return code.function(name);
+}
+
 export function globalRaceFunctions(): readonly FunctionCode[] {
-  return [noteGlobal('noteGlobalRead', false), noteGlobal('noteGlobalWrite', true)];
+  return [
+    noteGlobal('noteGlobalRead', false),
+    noteGlobal('noteGlobalWrite', true),
+    noteGlobalFours('noteGlobalReads', 'noteGlobalRead', false),
+    noteGlobalFours('noteGlobalWrites', 'noteGlobalWrite', true),
+  ];
 }

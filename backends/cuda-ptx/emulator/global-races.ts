@@ -87,7 +87,7 @@ function hasSynchronised({ plan, memory }: Machine, warp: Warp, epoch: number): 
   return warp.metAt > epoch || memory.words[own]! > epoch;
 }
 
-/** Warps of a block meet at barriers; those of several blocks are ordered where both have synchronised since. */
+/** Warps of a block meet at barriers; those of several are ordered where both blocks synchronised since. */
 function isOrdered(machine: Machine, warp: Warp, block: number, number: number, epoch: number): boolean {
   const { plan, memory } = machine;
   const ownBlock = blockNumber(plan, warp.block.index);

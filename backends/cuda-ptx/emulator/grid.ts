@@ -24,6 +24,8 @@ export class GridRunner {
   private readonly region: Region;
   private readonly machine: Machine;
   private readonly linker: Linker;
+  /** What all warps have before their registers. */
+  private readonly head: Int32Array;
 
   constructor(plan: GridPlan, linker: Linker, region: Region) {
     this.plan = plan;
@@ -31,6 +33,7 @@ export class GridRunner {
     this.region = region;
     this.linker = linker;
     this.machine = new Machine(plan, linker, region);
+    this.head = headOf(plan, region);
   }
 
   /**
@@ -83,43 +86,53 @@ export class GridRunner {
     const base = region.files + number * kernel.fileBytes;
     const clocks = region.clocks + number * clockRowBytes;
     const inside = Math.min(32, block.threads - 32 * number);
-    const head: { readonly [F in Exclude<keyof typeof header, 'bytes'>]?: number } = {
-      sharedBase: region.sharedBase,
-      sharedWindow: block.rank << rankShift,
-      localBase: region.localBase + number * 32 * kernel.needs.localBytes,
-      warpNumber: number,
-      clocks,
-      records: region.records,
-      recordRowBytes: recordRowBytes(plan.sharedBytes),
-      warpCount: warpsOf(plan),
-      clusterBase: this.region.clusterBase,
-      sharedStride: this.region.sharedStride,
-      clusterBlocks: countOf(plan.cluster),
-      sharedBytes: plan.sharedBytes,
-      paramBase: plan.parameters,
-      constBase: plan.constants,
-      globalBase: plan.globals,
-      metAt: 0,
-      manyWarps: plan.globalRecords === undefined ? 0 : manyWarps(plan, plan.globalRecords),
-      warpsBefore: plan.globalRecords?.warpsBefore ?? 0,
-      globalRecords: plan.globalRecords?.start ?? 0,
-      globalRow: plan.globalRecords?.row ?? 0,
+    const first = base >>> 2;
+    memory.words.set(this.head, first);
+    const set = (field: keyof typeof header, value: number): void => {
+      memory.words[first + (header[field] >>> 2)] = value;
     };
-    for (const [field, value] of Object.entries(head))
-      memory.words[(base + header[field as keyof typeof head]) >>> 2] = value;
+    set('sharedBase', region.sharedBase);
+    set('sharedWindow', block.rank << rankShift);
+    set('localBase', region.localBase + number * 32 * kernel.needs.localBytes);
+    set('warpNumber', number);
+    set('clocks', clocks);
+    set('records', region.records);
     memory.words[(clocks >>> 2) + number] = 1;
     const live = inside === 32 ? -1 : 2 ** inside - 1;
     const warp: Warp = {
-      ...{ block, number, base, live, barrier: undefined, clusterPhase: -1, underWay: new Map(), metAt: 0 },
+      ...{ block, number, base, live, barrier: undefined },
+      ...{ clusterPhase: -1, underWay: new Map(), metAt: 0 },
       fragments: [{ step: 0, mask: live, waits: false }],
       ...{ pendingCopies: [], copyGroups: [], pendingBulk: [], bulkGroups: [] },
       ...{ pendingProducts: [], productGroups: [] },
     };
-    if (plan.globalRecords !== undefined)
-      memory.words[(base + header.warpOfDevice) >>> 2] = warpOfDevice(plan, plan.globalRecords, warp);
+    if (plan.globalRecords !== undefined) set('warpOfDevice', warpOfDevice(plan, plan.globalRecords, warp));
     setSpecialRegisters(plan, memory, warp, clusterIndex);
     return warp;
   }
+}
+
+function headOf(plan: GridPlan, region: Region): Int32Array {
+  const { globalRecords } = plan;
+  const fields: { readonly [F in keyof typeof header]?: number } = {
+    recordRowBytes: recordRowBytes(plan.sharedBytes),
+    warpCount: warpsOf(plan),
+    clusterBase: region.clusterBase,
+    sharedStride: region.sharedStride,
+    clusterBlocks: countOf(plan.cluster),
+    sharedBytes: plan.sharedBytes,
+    paramBase: plan.parameters,
+    constBase: plan.constants,
+    globalBase: plan.globals,
+    manyWarps: globalRecords === undefined ? 0 : manyWarps(plan, globalRecords),
+    warpsBefore: globalRecords?.warpsBefore ?? 0,
+    globalRecords: globalRecords?.start ?? 0,
+    globalRow: globalRecords?.row ?? 0,
+  };
+  const words = new Int32Array(header.bytes / 4);
+  for (const [field, value] of Object.entries(fields))
+    words[header[field as keyof typeof header] / 4] = value;
+  return words;
 }
 
 /** What blocks left in a region, so that nobody takes it for something. */

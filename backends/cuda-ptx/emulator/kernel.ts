@@ -130,7 +130,7 @@ const imports: readonly ImportedFunction[] = [
   ...['noteReadFour', 'noteWriteFour'].map(
     (name): ImportedFunction => ({ name, parameters: ['i32', 'v128', 'i32', 'i32'], result: undefined }),
   ),
-  ...['noteGlobalRead', 'noteGlobalWrite'].map(
+  ...['noteGlobalRead', 'noteGlobalWrite', 'noteGlobalReads', 'noteGlobalWrites'].map(
     (name): ImportedFunction => ({ name, parameters: ['i32', 'i32', 'i32', 'i32'], result: undefined }),
   ),
   { name: 'synchronise', parameters: ['i32'], result: undefined },

@@ -380,10 +380,10 @@ function access(
   // Of whole words: what is smaller may be beside what others use.
   const checksGlobal =
     writer.context.checksGlobalRaces && !isOrdered && window === 'global' && bytes % 4 === 0;
-  const noteGlobal = (address: Expression, count: number): void =>
+  const noteGlobal = (address: Expression, count: number, areFours = false): void =>
     writer.push({
       kind: 'run',
-      callee: isWrite ? 'noteGlobalWrite' : 'noteGlobalRead',
+      callee: `noteGlobal${isWrite ? 'Write' : 'Read'}${areFours ? 's' : ''}`,
       operands: [writer.warpBase(), address, i32(count), i32(writer.number())],
     });
   const located = locate(writer, operand, window, space);
@@ -418,7 +418,7 @@ function access(
   if (checksMemory) writer.when(isPlain.value, () => isPlain.set(isStateOf(first, bytes, isWrite)));
   writer.when(isPlain.value, () => {
     if (checksRaces) noteTogether(writer, first, bytes, isWrite);
-    if (checksGlobal) noteGlobal(first, bytes);
+    if (checksGlobal) noteGlobal(first, bytes / 4, true);
     together(first);
     if (isWrite && checksMemory) markTogether(writer, first, bytes, window === 'shared');
   });
