@@ -163,9 +163,24 @@ describe('on disk', () => {
     expect(await readPackage(place)).toEqual(pkg);
   });
 
+  const mapsOf = (buffer: number, strides: readonly number[]) => {
+    const map = { buffer, dtype: 'bf16', shape: [8], strides, box: [8], swizzle: 32 };
+    return JSON.stringify({ maps: [map] }).slice(1, -1);
+  };
+
   test.each([
     ['"arch": "sm_80"', '"arch": "sm_70"', /manifest\.json: arch: /],
     ['"sharedBytes": ', '"sharedBytes": -1', /manifest\.json: kernels\[0\]\.sharedBytes: /],
+    [
+      '"sharedBytes": 0',
+      `"sharedBytes": 0, ${mapsOf(3, [])}`,
+      /kernels\[0\]\.maps\[0\]\.buffer: the kernel has no/,
+    ],
+    [
+      '"sharedBytes": 0',
+      `"sharedBytes": 0, ${mapsOf(0, [4])}`,
+      /kernels\[0\]\.maps\[0\]: not a box and strides/,
+    ],
     ['"kernel": "', '"kernel": "no_', /manifest\.json: steps\[0\]\.kernel: there is no kernel no_/],
   ])('a manifest with %s changed to %s is refused, naming the field', async (from, to, message) => {
     const place = join(folder, 'damaged');
