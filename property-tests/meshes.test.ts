@@ -186,7 +186,8 @@ describe.each([
   const checked = checkSmallProgram(file);
   // What has tests of its own elsewhere is run on the two meshes of most axes.
   const meshes = thorough.has(file) ? meshesOf(checked) : meshesOf(checked).slice(2, 4);
-  test.each(exportedEntries(checked).filter((entry) => !onOneDevice.has(entry)))('%s', async (entry) => {
+  const entries = exportedEntries(checked).filter((entry) => !onOneDevice.has(entry));
+  test.each(entries.map((entry, place) => ({ entry, place })))('$entry', async ({ entry, place }) => {
     let ran = 0;
     for (const mesh of meshes)
       for (const sizes of sizesOn(checked, entry, mesh, from)) {
@@ -205,7 +206,7 @@ describe.each([
           const { outputs: onAdapter } = await onWebGpu(prepared);
           expect(distance(written, onAdapter), `wgsl, ${at}`).toBeLessThanOrEqual(toleranceOf(written));
         }
-        if (ran === 3 || allAsPtx) {
+        if (allAsPtx || (ran === 3 && place % 2 === 0)) {
           const { outputs: asPtx } = await inEmulator(prepared);
           expect(distance(written, asPtx), `ptx, ${at}`).toBeLessThanOrEqual(toleranceOf(written));
         }

@@ -63,6 +63,7 @@ function referenceFault(manifest: AnyManifest): string | undefined {
   return (
     meshFault(manifest) ??
     boundsFault(manifest) ??
+    mapsFault(manifest) ??
     tensorsFault(manifest) ??
     stepsFault(manifest, kernels, manifest.steps, 'steps', new Set())
   );
@@ -109,6 +110,19 @@ function boundsFault(manifest: AnyManifest): string | undefined {
       const unknown = kernel.coordinates?.find((size) => !most.has(size));
       if (unknown !== undefined) return `kernels[${index}].coordinates: ${unknown} is not bounded`;
     }
+  }
+  return undefined;
+}
+
+function mapsFault({ kernels }: AnyManifest): string | undefined {
+  for (const [index, kernel] of kernels.entries()) {
+    const maps = ('maps' in kernel ? kernel.maps : undefined) ?? [];
+    const unknown = maps.findIndex(({ buffer }) => buffer >= kernel.bindings.length);
+    if (unknown >= 0) return `kernels[${index}].maps[${unknown}].buffer: the kernel has no such binding`;
+    const unlike = maps.findIndex(
+      ({ shape, strides, box }) => box.length !== shape.length || strides.length !== shape.length - 1,
+    );
+    if (unlike >= 0) return `kernels[${index}].maps[${unlike}]: not a box and strides for its dimensions`;
   }
   return undefined;
 }

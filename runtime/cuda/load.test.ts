@@ -1,5 +1,5 @@
 /** Packages of PTX in the emulator: runs, what is refused, and what a kernel does that it may not. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -161,6 +161,35 @@ describe('on disk', () => {
     const place = join(folder, 'scaled');
     await writePackage(place, pkg);
     expect(await readPackage(place)).toEqual(pkg);
+  });
+
+  const mapsOf = (buffer: number, strides: readonly number[]) => {
+    const map = { buffer, dtype: 'bf16', shape: [8], strides, box: [8], swizzle: 32 };
+    return JSON.stringify({ maps: [map] }).slice(1, -1);
+  };
+
+  test.each([
+    ['"arch": "sm_80"', '"arch": "sm_70"', /manifest\.json: arch: /],
+    ['"sharedBytes": ', '"sharedBytes": -1', /manifest\.json: kernels\[0\]\.sharedBytes: /],
+    [
+      '"sharedBytes": 0',
+      `"sharedBytes": 0, ${mapsOf(3, [])}`,
+      /kernels\[0\]\.maps\[0\]\.buffer: the kernel has no/,
+    ],
+    [
+      '"sharedBytes": 0',
+      `"sharedBytes": 0, ${mapsOf(0, [4])}`,
+      /kernels\[0\]\.maps\[0\]: not a box and strides/,
+    ],
+    ['"kernel": "', '"kernel": "no_', /manifest\.json: steps\[0\]\.kernel: there is no kernel no_/],
+  ])('a manifest with %s changed to %s is refused, naming the field', async (from, to, message) => {
+    const place = join(folder, 'damaged');
+    await writePackage(place, pkg);
+    const file = join(place, 'manifest.json');
+    const text = readFileSync(file, 'utf8');
+    expect(text).toContain(from);
+    writeFileSync(file, text.replace(from, to));
+    expect(await failure(() => readPackage(place))).toMatch(message);
   });
 
   test('what was changed is refused', async () => {
