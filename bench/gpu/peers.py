@@ -201,7 +201,7 @@ def compared(got, wanted):
     size = wanted.square().mean().sqrt()
     error = (off.square().mean().sqrt() / size).item()
     worst = (off / (wanted.abs() + size)).max().item()
-    whole, element = (2**-15, 2**-12) if got.dtype == torch.float32 else (2**-8, 2**-6)
+    whole, element = (2**-15, 2**-12) if got.dtype == torch.float32 else (2**-8, 2**-7)
     return {"error": error, "worst": worst, "wrong": not (error <= whole and worst <= element)}
 
 
