@@ -29,6 +29,16 @@ def flash_attention():
         return None
 
 
+def nccl_library():
+    """That which PyTorch was installed with, if it lies beside it."""
+    try:
+        import nvidia.nccl
+    except ImportError:
+        return None
+    paths = [os.path.join(folder, "lib/libnccl.so.2") for folder in nvidia.nccl.__path__]
+    return next((path for path in paths if os.path.exists(path)), None)
+
+
 # ---- What is computed ----
 
 

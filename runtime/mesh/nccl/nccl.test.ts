@@ -11,6 +11,10 @@ import { loadNccl, uniqueIdBytes } from './library.ts';
 import { openStore } from './store.ts';
 import { buildNcclStub, type NcclStub } from './testing.ts';
 
+const sharded = '--entry two_ways --size T=4,D=6,F=8 --mesh dp=1,sp=1,tp=2 --random 1 --target wasm'.split(
+  ' ',
+);
+
 /** Of jobs of this file: a port each. */
 let port = 20_000 + (process.pid % 20_000);
 
@@ -109,6 +113,16 @@ describe.runIf(missing === undefined)('against stubs', () => {
     expect(found).toMatchObject({ wrong: ['[]', '[]', '[]', '[]'], compared: 100 });
     // The barrier has no data to be wrong.
     expect(found.caught).toHaveLength(6);
+  });
+
+  test('ricci run on a mesh of two ranks prints what one process prints', async () => {
+    const file = join(packageRoot, 'property-tests/programs/sharded.ricci');
+    const command = [join(packageRoot, 'dist/cli/main.js'), 'run', file, ...sharded];
+    const [alone] = await runJob(1, ...command);
+    expect(alone).toMatchObject({ status: 0, stdout: expect.stringMatching(/^\S+: f32/) });
+    const [first, second] = await runJob(2, ...command, '--communicator', 'nccl');
+    expect(first).toMatchObject({ status: 0, stdout: alone!.stdout });
+    expect(second).toMatchObject({ status: 0, stdout: '' });
   });
 
   test('a unique id goes by value; what NCCL says is told with its names', async () => {
