@@ -149,6 +149,9 @@ def bench(options, end, folder, node, root):
     machine = worker.ask(what="cases")
     named = [name for name in options.cases.split(",") if name]
     cases = [case for case in machine["cases"] if not named or case["name"] in named]
+    if options.dry:
+        # Those of one form are the same at small sizes.
+        cases = list({f"{case['entry']} {case['sizes']}": case for case in reversed(cases)}.values())[::-1]
     results, rows = {}, []
     report = {"device": machine["device"], "gpu": machine.get("gpu"), "results": results}
     if peers:
