@@ -142,7 +142,7 @@ describe('compile', () => {
       process.env.PATH = at('nothing');
       const { stdout, stderr } = await ricci(line);
       expect(stderr).toMatch(/^no ptxas in CUDA_HOME or on the PATH: registers, spills and warnings/m);
-      expect(stdout.split('\n')[0]).toMatch(/^kernel +blocks +threads +shared +products/);
+      expect(stdout.split('\n')[0]).toMatch(/^kernel +blocks +threads +shared +stages +products/);
       expect(stdout.trimEnd().split('\n')).toHaveLength(kernels.length + 1);
     } finally {
       process.env.PATH = path;

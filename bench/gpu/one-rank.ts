@@ -1,7 +1,7 @@
 /**
- * Every collective over the real NCCL, by one rank on one GPU: what it gives is what was sent. Ranks of several
- * GPUs are tried against a stub (`runtime/mesh/nccl/nccl.test.ts`); this shows that the library takes the calls.
- * `RICCI_NCCL_LIBRARY=… node dist/bench/gpu/one-rank.js`
+ * Every collective over the real NCCL, by one rank on one GPU: what it gives is what was sent. Several ranks
+ * are tried against a stub (`runtime/mesh/nccl/nccl.test.ts`); here the library itself takes the calls:
+ * `RICCI_NCCL_LIBRARY=… node dist/bench/gpu/one-rank.js`.
  */
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import type { Collective } from '../../runtime/mesh/collective.ts';
