@@ -115,6 +115,12 @@ describe.runIf(missing === undefined)('against stubs', () => {
     expect(found.caught).toHaveLength(6);
   });
 
+  test('one rank has what it sent, from the host and on the device', async () => {
+    const [ended] = await runJob(1, join(packageRoot, 'dist/bench/gpu/one-rank.js'));
+    expect(ended).toMatchObject({ status: 0, stderr: '' });
+    expect(ended!.stdout).toMatch(/: all collectives of one rank are right\n$/);
+  });
+
   test('ricci run on a mesh of two ranks: the first speaks for both', async () => {
     const file = join(packageRoot, 'property-tests/programs/sharded.ricci');
     const command = [join(packageRoot, 'dist/cli/main.js'), 'run', file, ...sharded];
