@@ -59,7 +59,7 @@ export const gpuCases: readonly GpuCase[] = [
   {
     ...{ name: 'experts', entry: 'experts', bound: 'operations' },
     sizes: { T: 8192, D: 2048, F: 1408, E: 16 },
-    small: { T: 9, D: 16, F: 12, E: 4 },
+    small: { T: 9, D: 16, F: 16, E: 4 },
     flops: 2 * 8192 * 2048 * (16 + 4 * 1408),
     bytes: 2 * (2 * 8192 * 2048 + 2 * 16 * 2048 * 1408),
   },

@@ -112,11 +112,13 @@ def table(rows):
     return [lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|"] + lines[1:]
 
 
-def other_step(command, root, limit, log):
-    """A program of the project that prints by itself; what it printed, and its status."""
+def other_step(command, root, limit, log, peers):
+    """A program of the project that prints by itself, to the log: its status."""
+    libraries = {"RICCI_NCCL_LIBRARY": peers.nccl_library()}
+    environment = {**os.environ, **{name: path for name, path in libraries.items() if path}}
+    streams = {"stdout": log, "stderr": subprocess.STDOUT}
     try:
-        done = subprocess.run(command, cwd=root, text=True, timeout=limit, stdout=log, stderr=subprocess.STDOUT)
-        return done.returncode
+        return subprocess.run(command, cwd=root, timeout=limit, env=environment, **streams).returncode
     except subprocess.TimeoutExpired:
         return "no time"
 
@@ -147,6 +149,9 @@ def bench(options, end, folder, node, root):
     machine = worker.ask(what="cases")
     named = [name for name in options.cases.split(",") if name]
     cases = [case for case in machine["cases"] if not named or case["name"] in named]
+    if options.dry:
+        # Those of one form are the same at small sizes.
+        cases = list({f"{case['entry']} {case['sizes']}": case for case in reversed(cases)}.values())[::-1]
     results, rows = {}, []
     report = {"device": machine["device"], "gpu": machine.get("gpu"), "results": results}
     if peers:
@@ -175,6 +180,7 @@ def bench(options, end, folder, node, root):
     steps = {}
     target = ["ptx"] + (["--emulator"] if options.dry else [])
     commands = {
+        "nccl-one-rank": [node, "dist/bench/gpu/one-rank.js"],
         "programs-ptx": [node, "dist/bench/gpu/programs.js", *target],
         "programs-wgsl": [node, "dist/bench/gpu/programs.js", "wgsl"],
         "wgsl": [node, "dist/bench/main.js", "usual", "shapes"],
@@ -182,7 +188,7 @@ def bench(options, end, folder, node, root):
     for name, command in {} if options.dry or named else commands.items():
         left = min(STEP_SECONDS, end - time.monotonic())
         with open(os.path.join(options.output, f"{name}.txt"), "w") as log:
-            steps[name] = other_step(command, root, left, log) if left > 10 else "no time"
+            steps[name] = other_step(command, root, left, log, peers) if left > 10 else "no time"
         print(f"{name}: status {steps[name]}", flush=True)
     report["steps"] = steps
     write(options.output, report, rows)

@@ -169,6 +169,9 @@ async function timed(
   const runAll = () => {
     for (const one of devices) for (const launch of launches) one.perform(launch);
   };
+  // What a device makes the first time, such as tensor maps, cannot be recorded.
+  runAll();
+  await on.synchronize();
   const graph = on.capture(runAll);
   try {
     // Twice, so that the second is of a GPU that is awake.

@@ -9,6 +9,8 @@ import { checkSource, compilePtx, lower } from '../../driver/compile.ts';
 import { isUserError, UserError } from '../errors.ts';
 import { tensorFromValues, tensorValues } from '../weights/tensor-data.ts';
 import type { CudaDevice } from './device.ts';
+import { openGpu } from './driver/open.ts';
+import { buildStub, missingForStub } from './driver/testing.ts';
 import { emulatorDevice } from './emulator-device.ts';
 import { loadCuda } from './load.ts';
 
@@ -41,6 +43,27 @@ async function failure(work: () => unknown): Promise<string> {
   }
   return 'nothing';
 }
+
+test.runIf(missingForStub() === undefined)(
+  'what runs again is one graph from the second time on',
+  async () => {
+    const stub = buildStub();
+    const device = await openGpu({ environment: { RICCI_CUDA_LIBRARY: stub.path } });
+    const loaded = loadCuda(packageOf('steps', ofThree), device);
+    await loaded.run(new Map([['x', numbers(1, 2, 3)]]));
+    const once = stub.noted();
+    await loaded.runAgain();
+    await loaded.runAgain();
+    const launches = (text: string) => text.match(/<<</g)?.length;
+    expect(launches(once)).toBe(5);
+    expect(launches(stub.noted())).toBe(10);
+    expect(stub.noted().match(/^a graph of \d+$/gm)).toHaveLength(2);
+    loaded.destroy();
+    device.release();
+    expect(stub.alive()).toBe('');
+    stub.remove();
+  },
+);
 
 test('inputs stay from run to run', async () => {
   const loaded = loadCuda(packageOf('scaled', ofThree), emulatorDevice());

@@ -1,9 +1,6 @@
 /** The CUDA driver as a C library sees the calls: against a stub that is built from NVIDIA's header. */
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import { checkSource, compilePtx, lower } from '../../../driver/compile.ts';
 import { isUserError } from '../../errors.ts';
-import { tensorFromValues } from '../../weights/tensor-data.ts';
-import { loadCuda } from '../load.ts';
 import { openCudaDevice } from '../open-device.ts';
 import { openGpu } from './open.ts';
 import { buildStub, fillParameters, missingForStub, modulePtx, type Stub, useAll } from './testing.ts';
@@ -110,30 +107,6 @@ describe.runIf(missing === undefined)('against a stub', () => {
     expect(Buffer.from(await reading).equals(bytes)).toBe(true);
     expect(Buffer.from(await device.read(address, 1000)).every((byte) => byte === 0)).toBe(true);
     expect(await device.read(address, 0)).toHaveLength(0);
-    device.release();
-    expect(stub.alive()).toBe('');
-  });
-
-  test('a package that runs again is one graph from the second time on', async () => {
-    const checked = checkSource({
-      path: 'twice.ricci',
-      text: 'export fn twice(x: f32[N]) -> f32[N] = fold t < 3 from h = x: for i: 2 * h[i]',
-    });
-    if (checked.kind === 'rejected') throw new Error('it is a program');
-    const instance = { entry: 'twice', sizes: new Map([['N', 8]]), inputDtypes: new Map() };
-    const lowered = lower(checked, instance);
-    if (lowered.kind === 'rejected') throw new Error('it has these sizes');
-    const device = await open();
-    const loaded = loadCuda(compilePtx(lowered, instance, 'sm_90a').package, device);
-    await loaded.run(new Map([['x', tensorFromValues('f32', [8], [1, 2, 3, 4, 5, 6, 7, 8])]]));
-    const once = stub.noted();
-    await loaded.runAgain();
-    await loaded.runAgain();
-    const launches = (text: string) => text.match(/<<</g)?.length;
-    expect(launches(once)).toBe(3);
-    expect(launches(stub.noted())).toBe(6);
-    expect(stub.noted().match(/^a graph of \d+$/gm)).toHaveLength(2);
-    loaded.destroy();
     device.release();
     expect(stub.alive()).toBe('');
   });

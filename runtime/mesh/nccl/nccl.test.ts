@@ -11,6 +11,10 @@ import { loadNccl, uniqueIdBytes } from './library.ts';
 import { openStore } from './store.ts';
 import { buildNcclStub, type NcclStub } from './testing.ts';
 
+const sharded = '--entry two_ways --size T=4,D=6,F=8 --mesh dp=1,sp=1,tp=2 --random 1 --target wasm'.split(
+  ' ',
+);
+
 /** Of jobs of this file: a port each. */
 let port = 20_000 + (process.pid % 20_000);
 
@@ -101,14 +105,32 @@ describe.runIf(missing === undefined)('against stubs', () => {
   test('collectives, types and groups give the bits of the in-process communicator', async () => {
     const script = join(packageRoot, 'runtime/mesh/mpi/test-jobs/collectives.mjs');
     const [seed] = fc.sample(fc.integer(), 1);
-    const ended = await runJob(4, script, `${seed}`, 'nccl', '100');
+    const ended = await runJob(4, script, `${seed}`, 'nccl', '60');
     expect(ended.map(({ status, stderr }) => ({ status, stderr }))).toEqual(
       Array.from({ length: 4 }, () => ({ status: 0, stderr: '' })),
     );
     const found = JSON.parse(ended[0]!.stdout);
-    expect(found).toMatchObject({ wrong: ['[]', '[]', '[]', '[]'], compared: 100 });
+    expect(found).toMatchObject({ wrong: ['[]', '[]', '[]', '[]'], compared: 60 });
     // The barrier has no data to be wrong.
     expect(found.caught).toHaveLength(6);
+  });
+
+  test('one rank has what it sent, from the host and on the device', async () => {
+    const [ended] = await runJob(1, join(packageRoot, 'dist/bench/gpu/one-rank.js'));
+    expect(ended).toMatchObject({ status: 0, stderr: '' });
+    expect(ended!.stdout).toMatch(/: all collectives of one rank are right\n$/);
+  });
+
+  test('ricci run on a mesh of two ranks: the first speaks for both', async () => {
+    const file = join(packageRoot, 'property-tests/programs/sharded.ricci');
+    const command = [join(packageRoot, 'dist/cli/main.js'), 'run', file, ...sharded];
+    const [first, second] = await runJob(2, ...command, '--communicator', 'nccl');
+    expect(first).toMatchObject({
+      status: 0,
+      stderr: '',
+      stdout: expect.stringMatching(/^out: f32\[4, 6\] = /),
+    });
+    expect(second).toMatchObject({ status: 0, stderr: '', stdout: '' });
   });
 
   test('a unique id goes by value; what NCCL says is told with its names', async () => {

@@ -30,9 +30,10 @@ export interface DeviceCommunicator extends Communicator {
     to: bigint,
     bytes: number,
   ) => Promise<void>;
+  split(color: number, key: number, label: string): Promise<DeviceCommunicator>;
 }
 
-export interface NcclWorld extends World, Pick<DeviceCommunicator, 'exchangeOnDevice'> {
+export interface NcclWorld extends DeviceCommunicator, Pick<World, 'neighbours' | 'close' | 'abort'> {
   readonly device: DriverDevice;
 }
 

@@ -72,7 +72,9 @@ static void meet(Comm comm) {
     atomic_store(&shared->arrived, 0);
     atomic_fetch_add(&shared->generation, 1);
   } else {
-    while (atomic_load(&shared->generation) == generation) sched_yield();
+    for (int turn = 0; atomic_load(&shared->generation) == generation; turn++)
+      if (turn < 20) sched_yield();
+      else usleep(100);
   }
 }
 
