@@ -135,6 +135,12 @@ describe('the command line', () => {
       2,
       /no schedules are measured for the target ptx/,
     ],
+    [
+      'rounded factors of WebAssembly',
+      'run @model.ricci --target wasm --round-factors',
+      2,
+      /--round-factors is of PTX/,
+    ],
     ['an adapter for PTX', 'run @model.ricci --target ptx --adapter software', 2, /ptx runs on no adapter/],
     [
       'PTX of another target',

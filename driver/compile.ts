@@ -121,6 +121,11 @@ export interface Instance {
   readonly advice?: Advice | undefined;
   /** What was measured of the device, by which first choices go; what those of its kind do if not given. */
   readonly rates?: Rates | undefined;
+  /**
+   * Whether matrix units may round a factor to 16 bits where the other one is stored so: then products of
+   * both are theirs. Of the target `ptx`.
+   */
+  readonly roundsFactors?: boolean;
   /** What may be done to collectives; if not given, what changes no bit of the results. */
   readonly collectives?: CollectiveOptions;
 }
@@ -336,13 +341,16 @@ export function compilePtx(
       return planPtxPackage(graph, chosen, launched, { arch, module }, options);
     },
   };
-  return packaged(
-    backEnd,
-    lowered,
-    instance,
-    scheduled(lowered, instance, cudaDevices[arch], progress),
-    progress,
-  );
+  const device = cudaDeviceFor(arch, instance);
+  return packaged(backEnd, lowered, instance, scheduled(lowered, instance, device, progress), progress);
+}
+
+function cudaDeviceFor(
+  arch: PtxTarget,
+  { roundsFactors = false }: Pick<Instance, 'roundsFactors'>,
+): DeviceProfile {
+  const device = cudaDevices[arch];
+  return device.units === undefined ? device : { ...device, units: { ...device.units, roundsFactors } };
 }
 
 function scheduled(

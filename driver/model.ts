@@ -86,6 +86,11 @@ export interface LoadOptions {
    * the device, or `none`.
    */
   readonly tuning?: string;
+  /**
+   * With the target `ptx`: matrix units may round a factor of a product to 16 bits where the other one is
+   * stored so, as most frameworks do. Without, nothing is rounded that the program does not round.
+   */
+  readonly roundFactors?: boolean;
   /** Hears, in single lines, what may take a while or is worth knowing. */
   readonly report?: (line: string) => void;
 }
@@ -322,7 +327,7 @@ async function makeInstance(
   options: LoadOptions,
   { choose, open, openCuda }: Place,
 ): Promise<Instance> {
-  const { target, mesh, auto = false, machine = {} } = options;
+  const { target, mesh, auto = false, machine = {}, roundFactors = false } = options;
   const { tuning = 'auto', report = () => undefined } = options;
   const placing = mesh && { mesh: meshOf(mesh), auto, costs: costModelOf(machine) };
   const instance = { ...wanted, ...placing };
@@ -342,7 +347,8 @@ async function makeInstance(
     },
     ptx: async () => {
       const device = await openCuda();
-      return onCuda(compilePtx(lowered, instance, device.target).package, device);
+      const own = { ...instance, roundsFactors: roundFactors };
+      return onCuda(compilePtx(lowered, own, device.target).package, device);
     },
   });
 }

@@ -18,5 +18,5 @@ const cases = [
 
 test.each(cases.map((name, at) => ({ name, target: ptxTargets[at % ptxTargets.length]! })))(
   '$name for $target',
-  ({ name, target }) => checkByUnits('unit-attention.ricci', name, 'unitStream', { target, turns: 3 }),
+  ({ name, target }) => checkByUnits('unit-attention.ricci', name, 'unitStream', { target, turns: 2 }),
 );

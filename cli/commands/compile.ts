@@ -31,7 +31,9 @@ import {
   orEnd,
   prepareEntry,
   refuseAdapter,
+  refuseRounding,
   refuseTuning,
+  roundingOption,
   tuningOption,
   withEntryOptions,
 } from './entry-options.ts';
@@ -41,6 +43,7 @@ interface CompileOptions extends EntryOptions {
   readonly arch: PtxTarget;
   readonly adapter: 'auto' | 'hardware' | 'software';
   readonly relaxedSimd?: boolean;
+  readonly roundFactors?: boolean;
   readonly output?: string;
   readonly show?: Stage;
   readonly report?: boolean;
@@ -73,6 +76,7 @@ export function addCompile(command: Command, streams: Streams): void {
       '--relaxed-simd',
       'to WebAssembly with multiply-adds in one instruction, which not every engine has',
     )
+    .addOption(roundingOption())
     .addOption(tuningOption('none'))
     .option('-o, --output <dir>', 'the directory to write')
     .addOption(
@@ -92,6 +96,7 @@ export function addCompile(command: Command, streams: Streams): void {
       refuseStage(show, options.target);
       if (options.target !== 'wgsl') refuseAdapter(options.adapter, options.target);
       if (options.target === 'ptx') refuseTuning(options.tuning);
+      refuseRounding(options.roundFactors, options.target);
       if (options.target !== 'wasm' && options.relaxedSimd === true)
         throw new UsageError('--relaxed-simd is of WebAssembly', 'use --target wasm, or leave it out');
       if (isSourceStage(show)) return showText(show, orEnd(showSource[show](file), output).text, output);
@@ -104,7 +109,7 @@ export function addCompile(command: Command, streams: Streams): void {
 
 type ShownOptions = Pick<
   CompileOptions,
-  'adapter' | 'relaxedSimd' | 'output' | 'tuning' | 'arch' | 'report'
+  'adapter' | 'relaxedSimd' | 'roundFactors' | 'output' | 'tuning' | 'arch' | 'report'
 > & {
   readonly show: DeviceStage | undefined;
 };
@@ -137,10 +142,10 @@ function refuseReport({ report, show, target, output: directory }: CompileOption
 async function compileToPtx(
   lowered: Lowered,
   instance: Instance,
-  { show, arch, report, output: directory }: ShownOptions,
+  { show, arch, roundFactors = false, report, output: directory }: ShownOptions,
   output: Output,
 ): Promise<void> {
-  const compiled = compilePtx(lowered, instance, arch, output.advance);
+  const compiled = compilePtx(lowered, { ...instance, roundsFactors: roundFactors }, arch, output.advance);
   if (show !== undefined && show !== 'wgsl' && show !== 'wasm')
     showText(show, showPtx[show](compiled), output);
   if (directory !== undefined) await writeCompiled(directory, compiled.package, 'device memory', output);

@@ -79,6 +79,19 @@ export function refuseAdapter(
     );
 }
 
+/** What matrix units may do that changes results. */
+export function roundingOption(): Option {
+  return new Option(
+    '--round-factors',
+    'of PTX: matrix units round a factor to 16 bits where the other one is stored so',
+  );
+}
+
+export function refuseRounding(roundFactors: boolean | undefined, target: string | undefined): void {
+  if (roundFactors === true && target !== 'ptx')
+    throw new UsageError('--round-factors is of PTX', 'use --target ptx, or leave it out');
+}
+
 /** Of the target `ptx`, which runs by the first choices of schedules. */
 export function refuseTuning(tuning: string): void {
   if (tuning !== 'auto' && tuning !== 'none')

@@ -40,7 +40,9 @@ import {
   prepareEntry,
   refuseAdapter,
   refuseBounds,
+  refuseRounding,
   refuseTuning,
+  roundingOption,
   tuningOption,
   withEntryOptions,
 } from './entry-options.ts';
@@ -56,6 +58,7 @@ interface RunOptions extends EntryOptions {
   readonly output?: string;
   readonly trace?: string;
   readonly tuning: string;
+  readonly roundFactors?: boolean;
 }
 
 type Tensors = ReadonlyMap<string, TensorData>;
@@ -88,6 +91,7 @@ export function addRun(command: Command, streams: Streams): void {
     )
     .option('-o, --output <file>', 'write the results: .safetensors, or .npy when there is one')
     .addOption(tuningOption('auto'))
+    .addOption(roundingOption())
     .option('--trace <file>', 'what each device computes and exchanges when, as JSON for Perfetto')
     .action(async (file: string, options: RunOptions) => {
       const isDirectory = existsSync(file) && statSync(file).isDirectory();
@@ -108,7 +112,9 @@ export function addRun(command: Command, streams: Streams): void {
 }
 
 /** Options that are fine by themselves. */
-function refuseCombinations({ trace, target, communicator, adapter, tuning }: RunOptions): void {
+function refuseCombinations(options: RunOptions): void {
+  const { trace, target, communicator, adapter, tuning, roundFactors } = options;
+  refuseRounding(roundFactors, target);
   if (target === 'wasm' || target === 'ptx') refuseAdapter(adapter, target);
   if (target === 'ptx') refuseTuning(tuning);
   if (target !== 'reference') return;
@@ -186,7 +192,8 @@ async function runFile(
       }),
     ptx: () =>
       onCudaDevice(output, (device) => {
-        const compiled = compilePtx(lowered, instance, device.target, output.advance);
+        const own = { ...instance, roundsFactors: options.roundFactors === true };
+        const compiled = compilePtx(lowered, own, device.target, output.advance);
         return runOn(onCuda(compiled.package, device, output), given, run);
       }),
   });

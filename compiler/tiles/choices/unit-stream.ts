@@ -26,7 +26,7 @@ const preferred: readonly Pick<UnitStreamChoice, 'rows' | 'block' | 'stages'>[] 
   { rows: 16, block: 16, stages: 2 },
 ];
 
-/** As many warps as rows ask for, up to four, of which a multiprocessor runs two workgroups. */
+/** What is done first: as many warps as rows ask for, up to four, so that two workgroups run together. */
 export function firstUnitStream(
   problem: SoftmaxProblem,
   device: DeviceProfile,
