@@ -49,6 +49,21 @@ describe.runIf(isThere)('assembles', () => {
     }
   });
 
+  test.each(ptxTargets.flatMap((target) => [64, 128].map((width) => ({ target, width }))))(
+    'long attention, $width wide, for $target',
+    async ({ target, width }) => {
+      const entry = 'causal_groups';
+      const sizes = new Map(Object.entries({ S: 4096, G: 4, R: 4, A: width, B: width }));
+      const instance = { entry, sizes, inputDtypes: new Map() };
+      const lowered = loweredEntry(checkSmallProgram('unit-attention.ricci'), instance);
+      const { module } = compilePtx(lowered, instance, target);
+      expect(module).toContain(target === 'sm_90a' ? 'wgmma.mma_async' : 'mma.sync');
+      const { kernels, warnings } = await assemble(ptxas!, target, module);
+      expect(warnings).toEqual([]);
+      expect(kernels.filter(({ spillStores, spillLoads }) => spillStores + spillLoads > 0)).toEqual([]);
+    },
+  );
+
   test('what is no PTX is told', async () => {
     const wrong = assemble(ptxas!, 'sm_80', '.version 7.0\n.target sm_80\nadd');
     await expect(wrong).rejects.toThrow(/^ptxas module\.ptx, line 3; fatal {3}: Parsing error near 'add'/);

@@ -301,6 +301,12 @@ export const ptxMutants: ByFile = faultsOf(
         'units.ricci: plain M=64,K=128,N=64, sm_90a, units warpRows=4 warpColumns=1 rows=16 columns=64 depth=64 stages=3',
       ],
       [
+        'takes the first steps of what is in registers again',
+        'partsFromRegisters(emission, left, block, k)',
+        'partsFromRegisters(emission, left, block, 0)',
+        'unit-attention.ricci: sliding S=40,G=1,R=1,A=32,B=64, sm_90a',
+      ],
+      [
         'waits for no product',
         'wgmma.wait_group.sync.aligned ${inFlight};',
         'wgmma.wait_group.sync.aligned 1;',

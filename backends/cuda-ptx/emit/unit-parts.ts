@@ -1,14 +1,21 @@
-/** Floats as sums of numbers of 16 bits, which is how matrix units multiply what is no such number. */
+/**
+ * Left factors of matrix units in registers: floats as sums of numbers of 16 bits, which is how the units
+ * multiply what is no such number.
+ */
+import { isOverUnits } from '../../../compiler/tiles/tile-builder.ts';
 import type { Packed } from '../../../compiler/tiles/tile-program.ts';
+import type { Emission, TileState } from './emission.ts';
 import { decoded } from './narrow.ts';
+import { registerAt } from './tile-elements.ts';
+import { warpsAlong } from './units.ts';
 import { literal, type Value } from './values.ts';
 import type { Writer } from './writer.ts';
 
 /** Of neighbours, the first of which is in the lower half of a word. */
-export type Pair = readonly [Value, Value];
+type Pair = readonly [Value, Value];
 
 /** Words that are the pair rounded, what that leaves of it rounded, and so on. */
-export function partsOfPair(writer: Writer, packed: Packed, pair: Pair, count: number): readonly Value[] {
+function partsOfPair(writer: Writer, packed: Packed, pair: Pair, count: number): readonly Value[] {
   const words: Value[] = [];
   let left = pair;
   while (words.length < count) {
@@ -28,4 +35,37 @@ function halves(writer: Writer, packed: Packed, word: Value): Pair {
       ? { ...writer.operation('and.b32', 'u32', [word, literal(0xffff0000, 'u32')]), dtype: 'f32' as const }
       : decoded(writer, packed, writer.operation('shr.u32', 'u32', [word, literal(16, 'u32')]));
   return [decoded(writer, packed, word), upper];
+}
+
+/**
+ * 16 rows and 16 steps, of each part: the results of a product are, two by two, what the next one wants of its
+ * left factor.
+ */
+export function partsFromRegisters(
+  emission: Emission,
+  left: TileState,
+  m: number,
+  k: number,
+): readonly (readonly Value[])[] {
+  const { program, writer } = emission;
+  const { name, axes, packed, parts = 1 } = left.tile;
+  if (
+    packed === undefined ||
+    warpsAlong(emission, 'unitColumns') > 1 ||
+    !axes.every(({ over }) => isOverUnits(over))
+  )
+    throw new Error(`${program.name}: ${name} is no left factor for matrix units`);
+  const first = k / 4;
+  const pairs = [0, 2].flatMap((column) =>
+    [0, 1].map((row): Pair => {
+      const [low, high] = [0, 1].map((at) => registerAt(left, [2 * m + row, first + column + at]));
+      return [low!, high!];
+    }),
+  );
+  const words = pairs.map((pair) => partsOfPair(writer, packed, pair, parts));
+  return Array.from({ length: parts }, (_, part) => words.map((of) => of[part]!));
+}
+
+export function textsOf(values: readonly Value[]): string {
+  return `{${values.map(({ text }) => text).join(', ')}}`;
 }

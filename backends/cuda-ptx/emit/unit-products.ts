@@ -9,9 +9,8 @@ import { type Emission, type Sum, type TileState, tileState } from './emission.t
 import { packedLayout, packedPlace } from './packed-layout.ts';
 import { sharedStart } from './shared-memory.ts';
 import { sumOf } from './sums.ts';
-import { registerAt } from './tile-elements.ts';
-import { type Pair, partsOfPair } from './unit-parts.ts';
-import { blockPlace, unitFirst, warpsAlong } from './units.ts';
+import { partsFromRegisters, textsOf } from './unit-parts.ts';
+import { blockPlace, unitFirst } from './units.ts';
 import { literal, type Value } from './values.ts';
 
 type Product = TileStatement & { readonly kind: 'multiplyAccumulate' };
@@ -51,10 +50,6 @@ export function emitUnitProduct(emission: Emission, statement: Product): void {
 function multiply(stored: Packed, sums: readonly string[], a: string, b: string): string {
   const results = `{${sums.join(', ')}}`;
   return `mma.sync.aligned.m16n8k16.row.col.f32.${stored}.${stored}.f32 ${results}, ${a}, ${b}, ${results};`;
-}
-
-function textsOf(values: readonly Value[]): string {
-  return `{${values.map(({ text }) => text).join(', ')}}`;
 }
 
 function unitAxis({ program }: Emission, axis: TileAxis): UnitAxis {
@@ -174,30 +169,4 @@ function loadMatrices(
       `ldmatrix.sync.aligned.m8n8.x4${isTransposed ? '.trans' : ''}.shared.b16 {${results.join(', ')}}, [${at}+${displacement}];`,
     { fixed: true, version: `@${tile.name}${version}` },
   );
-}
-
-/** The results of a product are, two by two, what the next one wants of its left factor. */
-function partsFromRegisters(
-  emission: Emission,
-  left: TileState,
-  m: number,
-  k: number,
-): readonly (readonly Value[])[] {
-  const { program, writer } = emission;
-  const { name, axes, packed, parts = 1 } = left.tile;
-  if (
-    packed === undefined ||
-    warpsAlong(emission, 'unitColumns') > 1 ||
-    !axes.every(({ over }) => isOverUnits(over))
-  )
-    throw new Error(`${program.name}: ${name} is no left factor for matrix units`);
-  const first = k / 4;
-  const pairs = [0, 2].flatMap((column) =>
-    [0, 1].map((row): Pair => {
-      const [low, high] = [0, 1].map((at) => registerAt(left, [2 * m + row, first + column + at]));
-      return [low!, high!];
-    }),
-  );
-  const words = pairs.map((pair) => partsOfPair(writer, packed, pair, parts));
-  return Array.from({ length: parts }, (_, part) => words.map((of) => of[part]!));
 }

@@ -1,7 +1,7 @@
 /**
  * Products by a warpgroup of Hopper (`wgmma`): four warps, which are four thread rows, read packed tiles where
- * they lie in shared memory, 64 rows of results at a time, while their threads go on. Results may be used
- * only when the product was waited for.
+ * they lie in shared memory, 64 rows of results at a time, while their threads go on. The left one may be in
+ * registers. Results may be used only when the product was waited for.
  */
 
 import type { PtxTarget } from '../../../compiler/tiles/ptx-target.ts';
@@ -10,6 +10,7 @@ import type { Tile, TileAxis, TileProgram, TileStatement } from '../../../compil
 import { type Emission, type TileState, tileState } from './emission.ts';
 import { packedLayout, widestRow } from './packed-layout.ts';
 import { sharedStart } from './shared-memory.ts';
+import { partsFromRegisters, textsOf } from './unit-parts.ts';
 import { warpSize } from './units.ts';
 import { literal, type Value } from './values.ts';
 
@@ -43,9 +44,15 @@ export function isProductOfWarpgroups(
   return (
     high.block === shape.rows / warps &&
     wide.extent <= shape.mostColumns &&
-    isReadable(a, leftOrder === 'km') &&
+    (isOfRegisters(a) || isReadable(a, leftOrder === 'km')) &&
     isReadable(b, rightOrder === 'kn')
   );
+}
+
+/** As results of warpgroups are, which is as they want it. */
+function isOfRegisters({ packed, space, axes }: Tile): boolean {
+  const [high] = axes;
+  return packed !== undefined && space === 'register' && high?.block === shape.rows / warps;
 }
 
 /** @param inFlight how many products may be under way when this one has begun */
@@ -60,25 +67,56 @@ export function emitWarpgroupProduct(emission: Emission, statement: Product, inF
   const depth = right.tile.axes[isDeep.right ? 1 : 0]!.extent;
   const stored = right.tile.packed!;
   const perRow = columns / 4;
+  const blocks = rows / (shape.rows * groups);
+  const steps = Array.from({ length: (blocks * depth) / shape.depth }, (_, at) => {
+    const [block, k] = [Math.floor((at * shape.depth) / depth), (at * shape.depth) % depth];
+    return { block, k, lefts: leftsOf(emission, left, isDeep.left, block, k) };
+  });
   writer.effect('wgmma.fence.sync.aligned;');
-  for (let block = 0; block < rows / (shape.rows * groups); block++)
-    for (let k = 0; k < depth; k += shape.depth) {
-      const a = matrixOf(emission, left, isDeep.left, k, block * groups, warpgroup(emission));
+  for (const { block, k, lefts } of steps)
+    for (const a of lefts) {
       const b = matrixOf(emission, right, isDeep.right, k, 0, undefined);
       const sums = Array.from({ length: columns / 8 }, (_, part) =>
         [0, 1].flatMap((row) =>
           [0, 1].map((column) => into.registers[(2 * block + row) * perRow + 2 * part + column]!.text),
         ),
       ).flat();
-      const order = [isDeep.left, isDeep.right].map((deep) => (deep ? 0 : 1)).join(', ');
+      const orders = [...a.orders, orderOf(isDeep.right)].join(', ');
       writer.effect(
         `wgmma.mma_async.sync.aligned.m64n${columns}k16.f32.${stored}.${stored} ` +
-          `{${sums.join(', ')}}, ${a.text}, ${b.text}, 1, 1, 1, ${order};`,
+          `{${sums.join(', ')}}, ${a.matrix}, ${b.text}, 1, 1, 1, ${orders};`,
       );
     }
   writer.effect('wgmma.commit_group.sync.aligned;');
   waitForProducts(emission, inFlight);
   into.version++;
+}
+
+interface Left {
+  /** A descriptor, or registers. */
+  readonly matrix: string;
+  /** What is said of its order: nothing of registers. */
+  readonly orders: readonly number[];
+}
+
+const orderOf = (isDeep: boolean): number => (isDeep ? 0 : 1);
+
+/** 16 steps of a block of 64 rows: of each of its parts. */
+function leftsOf(
+  emission: Emission,
+  left: TileState,
+  isDeep: boolean,
+  block: number,
+  k: number,
+): readonly Left[] {
+  if (left.tile.space === 'register')
+    return partsFromRegisters(emission, left, block, k).map((words) => ({
+      matrix: textsOf(words),
+      orders: [],
+    }));
+  const groups = emission.program.threads.rows / warps;
+  const matrix = matrixOf(emission, left, isDeep, k, block * groups, warpgroup(emission));
+  return [{ matrix: matrix.text, orders: [orderOf(isDeep)] }];
 }
 
 export function waitForProducts({ writer }: Emission, inFlight: number): void {
