@@ -49,7 +49,7 @@ describe.runIf(isThere)('assembles', () => {
     }
   });
 
-  test.each(ptxTargets.flatMap((target) => [64, 128].map((width) => ({ target, width }))))(
+  test.each(ptxTargets.flatMap((target) => [64, 128, 256].map((width) => ({ target, width }))))(
     'long attention, $width wide, for $target',
     async ({ target, width }) => {
       const entry = 'causal_groups';

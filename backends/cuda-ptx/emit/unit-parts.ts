@@ -38,8 +38,8 @@ function halves(writer: Writer, packed: Packed, word: Value): Pair {
 }
 
 /**
- * 16 rows and 16 steps, of each part: the results of a product are, two by two, what the next one wants of its
- * left factor.
+ * 16 rows and 16 steps, of each part: the results of a product are, two by two, what the next one wants of
+ * its left factor.
  */
 export function partsFromRegisters(
   emission: Emission,

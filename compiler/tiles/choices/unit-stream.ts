@@ -1,5 +1,5 @@
 /** How softmax-weighted sums may be streamed by matrix units. */
-import type { DeviceProfile } from '../device-profile.ts';
+import type { DeviceProfile, MatrixUnits } from '../device-profile.ts';
 import type { SoftmaxProblem } from '../schedules/softmax-problem.ts';
 import { resultPadding, unitExtents } from '../schedules/unit-softmax-sum.ts';
 import type { ChoiceOf } from './choice.ts';
@@ -19,22 +19,39 @@ export function isWorthUnits({ units, node, depth, rows, values }: SoftmaxProble
   );
 }
 
-/** Of what the streamed axis has and what tiles may be, the first that fits. */
-const preferred: readonly Pick<UnitStreamChoice, 'rows' | 'block' | 'stages'>[] = [
-  { rows: 16, block: 64, stages: 2 },
-  { rows: 16, block: 32, stages: 2 },
-  { rows: 16, block: 16, stages: 2 },
-];
+/**
+ * Positions of a block, the first that fit. Where one workgroup runs at a time, longer ones rescale less
+ * often; of four warps two workgroups are to run together, and have shared memory for shorter ones.
+ */
+const blocks = { alone: [128, 64, 32, 16], together: [64, 32, 16] } as const;
 
-/** What is done first: as many warps as rows ask for, up to four, so that two workgroups run together. */
+/** What is done first. */
 export function firstUnitStream(
   problem: SoftmaxProblem,
   device: DeviceProfile,
 ): UnitStreamChoice | undefined {
-  const warps = [4, 2].find((count) => 16 * count < 2 * problem.rows.extent) ?? 1;
-  return preferred
-    .map((tiles): UnitStreamChoice => ({ form: 'unitStream', warps, ...tiles }))
-    .find((choice) => fits(problem, choice, device));
+  const { units } = device;
+  if (units === undefined) return undefined;
+  const warps = firstWarps(problem, units);
+  return blocks[warps > 4 ? 'alone' : 'together']
+    .map((block): UnitStreamChoice => ({ form: 'unitStream', warps, rows, block, stages: 2 }))
+    .find((choice) => isFitting(problem, choice) && fits(problem, choice, device));
+}
+
+/** Of a warp, as units multiply them. */
+const rows = 16;
+
+/**
+ * Four warps, so that one workgroup computes while another waits; two warpgroups where there are workgroups
+ * enough, since both read the streamed factors once, for which the cache would be too slow otherwise.
+ */
+function firstWarps(
+  { batch, rows: { extent } }: SoftmaxProblem,
+  { warpgroups, processors }: MatrixUnits,
+): number {
+  const isEnough = (count: number) => batch.extent * Math.floor(extent / (count * rows)) >= processors;
+  if (warpgroups && isEnough(8)) return 8;
+  return [4, 2].find((count) => rows * count < 2 * extent) ?? 1;
 }
 
 export function allUnitStreams(problem: SoftmaxProblem, device: DeviceProfile): readonly UnitStreamChoice[] {
@@ -50,24 +67,22 @@ export function allUnitStreams(problem: SoftmaxProblem, device: DeviceProfile): 
 }
 
 /** Whether no tile is all or half behind the end. */
-function isFitting({ node, rows }: SoftmaxProblem, choice: UnitStreamChoice): boolean {
-  const isFew = choice.warps * choice.rows === 16;
-  return (
-    (isFew || choice.warps * choice.rows < 2 * rows.extent) &&
-    (choice.block === 16 || choice.block < 2 * node.extent)
-  );
+function isFitting(problem: SoftmaxProblem, { warps, rows: perWarp, block }: UnitStreamChoice): boolean {
+  const together = warps * perWarp;
+  const isOfRows = together === 16 || together < 2 * problem.rows.extent;
+  return isOfRows && (block === 16 || block < 2 * problem.node.extent);
 }
 
 /** Of the 255 that an invocation may have, those that sums, scores and their factors take. */
-const mostRegisters = 200;
+const mostRegisters = 160;
 
 /** Whether its tiles are in registers and shared memory. */
 function fits(problem: SoftmaxProblem, choice: UnitStreamChoice, { units }: DeviceProfile): boolean {
   if (problem.units === undefined || units === undefined) return false;
-  const { depth, components } = unitExtents(problem);
-  const { warps, rows, block, stages } = choice;
-  if (depth > mostDepth || (rows * (components + block)) / 32 > mostRegisters) return false;
-  const together = warps * rows;
+  const { depth, components } = unitExtents(problem, units);
+  const { warps, rows: perWarp, block, stages } = choice;
+  if (depth > mostDepth || (perWarp * (components + block)) / 32 > mostRegisters) return false;
+  const together = warps * perWarp;
   const factors = 2 * (together * depth + stages * block * (depth + components));
   const results = 4 * together * (components + resultPadding);
   return Math.max(factors, results) <= units.workgroupBytes;

@@ -10,6 +10,7 @@
  */
 import type { Scalar } from '../../graph/graph.ts';
 import type { ChoiceOf } from '../choices/choice.ts';
+import type { MatrixUnits } from '../device-profile.ts';
 import { endExpression, gridEnd } from '../ends.ts';
 import { lowerScalar } from '../lower-scalar.ts';
 import type { ScheduledStep } from '../scheduled.ts';
@@ -55,8 +56,11 @@ import { commonPositions, lookedUpBound, seenPositions } from './visible-bound.t
 
 /** What the extents of tiles of matrix units are multiples of. */
 const unit = 16;
-/** Components of values that a workgroup sums: more are split over the grid. */
-const mostComponents = 256;
+/**
+ * Components of values that a workgroup sums: more are split over the grid. Warps have fewer registers left
+ * for them than warpgroups, since factors of products go through registers too.
+ */
+const mostComponents = { warps: 128, warpgroups: 256 } as const;
 /** Words between rows of results, so that the lanes of a warp put theirs into different banks. */
 export const resultPadding = 8;
 
@@ -67,12 +71,13 @@ export const resultPadding = 8;
 const enlarged = { bf16: 1, f16: 2 ** 14 } as const;
 
 /** How deep scores and how wide values are in tiles. */
-export function unitExtents({ depth, values }: Pick<SoftmaxProblem, 'depth' | 'values'>): {
-  readonly depth: number;
-  readonly components: number;
-} {
+export function unitExtents(
+  { depth, values }: Pick<SoftmaxProblem, 'depth' | 'values'>,
+  { warpgroups }: Pick<MatrixUnits, 'warpgroups'>,
+): { readonly depth: number; readonly components: number } {
   const whole = (extent: number) => Math.ceil(extent / unit) * unit;
-  return { depth: whole(depth), components: Math.min(mostComponents, whole(values.extent)) };
+  const most = mostComponents[warpgroups ? 'warpgroups' : 'warps'];
+  return { depth: whole(depth), components: Math.min(most, whole(values.extent)) };
 }
 
 export function unitSoftmaxSum(
@@ -109,7 +114,7 @@ function streaming(
   context: ScheduleContext,
 ): readonly ScheduledStep[] {
   const { node, batch, rows, values } = problem;
-  const { depth, components } = unitExtents(problem);
+  const { depth, components } = unitExtents(problem, context.device.units!);
   const together = warps * perWarp;
   const groups = { rows: Math.ceil(rows.extent / together), values: Math.ceil(values.extent / components) };
   const rank = node.result.shape.length;
