@@ -18,6 +18,22 @@ export const emulatorMutants: ByFile = faultsOf(
         'product',
       ],
     ],
+    'global-races.ts': [
+      [
+        'takes all blocks to be one',
+        'if (block !== ownBlock) return synchronised(block) && synchronised(ownBlock);',
+        'if (block !== ownBlock) return true;',
+        'blocks that write a word',
+      ],
+    ],
+    'global-race-code.ts': [
+      [
+        'keeps no number of a warp',
+        "run('i32.ne', who, own)",
+        "run('i32.eq', who, own)",
+        'blocks that write a word',
+      ],
+    ],
     'race-code.ts': [
       [
         'knows nothing of reads of other warps',

@@ -98,6 +98,18 @@ function ring(text: string): { readonly parts: Launch; readonly check: () => str
   };
 }
 
+/** Each block writes its number to one word. */
+const oneWord = `.version 8.0
+.target sm_80
+.address_size 64
+.entry number(.param .u64 out) {
+  .reg .b32 %r; .reg .b64 %rd;
+  ld.param.u64 %rd, [out];
+  mov.u32 %r, %ctaid.x;
+  st.global.u32 [%rd], %r;
+  ret;
+}`;
+
 const cases: { readonly [name: string]: () => string | undefined } = {
   product: () => {
     const { parts, check } = product(kernelText('product'));
@@ -111,6 +123,14 @@ const cases: { readonly [name: string]: () => string | undefined } = {
   },
   'one element too few': () => faultIn(vectors([128, 127]), 'out of bounds'),
   'what nobody wrote': () => faultIn(vectors([128, 128], false), 'uninitialised memory'),
+  'blocks that write a word': () =>
+    faultIn(
+      {
+        ...{ module: parsePtx(oneWord), kernel: 'number', grid: [2, 1, 1], block: [32, 1, 1] },
+        ...{ arguments: [wanted('out', new Uint32Array(1))], checksGlobalRaces: true },
+      },
+      'race',
+    ),
   'a ring of stages': () => {
     const { parts, check } = ring(kernelText('hopper'));
     launch(parts);
