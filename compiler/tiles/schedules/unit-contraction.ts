@@ -201,8 +201,8 @@ interface Walk {
 const mostTogether = 8;
 
 /**
- * Workgroups that run at the same time should read few rows and few columns, which a cache then has: some rows
- * of tiles are walked along together, column by column.
+ * Workgroups that run at the same time should read few rows and few columns, which a cache then has: some
+ * rows of tiles are walked along together, column by column.
  */
 function walkOf({ node, rows, columns }: ContractionProblem, high: number, wide: number): Walk | undefined {
   const together = [mostTogether, 4, 2].find((each) => high % each === 0);
