@@ -5,10 +5,11 @@
 import { describe, expect, test } from 'vitest';
 import { moduleText } from '../backends/cuda-ptx/emit/emit.ts';
 import type { PtxKernel } from '../backends/cuda-ptx/emit/kernel.ts';
-import { assemble, findPtxas, PtxasRefusal } from '../backends/cuda-ptx/ptxas.ts';
-import { ptxTargets } from '../compiler/tiles/ptx-target.ts';
+import { type Assembly, assemble, findPtxas, PtxasRefusal } from '../backends/cuda-ptx/ptxas.ts';
+import { type PtxTarget, ptxTargets } from '../compiler/tiles/ptx-target.ts';
 import { compilePtx } from '../driver/compile.ts';
 import { instancesOf } from './instances.ts';
+import { namedProgram } from './named-program.ts';
 import { loweredEntry } from './run-entry.ts';
 import { checkSmallProgram, exportedEntries, programFiles } from './small-programs.ts';
 
@@ -21,13 +22,13 @@ test('ptxas is there', ({ skip }) => {
 });
 
 /** Those of all entries of a file, their names made different. */
-function kernelsOf(file: string): readonly PtxKernel[] {
+function kernelsOf(file: string, target: PtxTarget): readonly PtxKernel[] {
   const checked = checkSmallProgram(file);
   return exportedEntries(checked).flatMap((entry, place) => {
     const instances = instancesOf(checked.program, entry);
     const sizes = instances[place % instances.length]!;
     const instance = { entry, sizes, inputDtypes: new Map() };
-    const { kernels } = compilePtx(loweredEntry(checked, instance), instance, 'sm_80');
+    const { kernels } = compilePtx(loweredEntry(checked, instance), instance, target);
     return kernels.map((kernel) => {
       const name = `${entry}_${kernel.name}`;
       return { ...kernel, name, entry: kernel.entry.replace(`.entry ${kernel.name}(`, `.entry ${name}(`) };
@@ -35,34 +36,45 @@ function kernelsOf(file: string): readonly PtxKernel[] {
   });
 }
 
+function expectNoSpill({ warnings, kernels }: Assembly, count: number): void {
+  expect(warnings).toEqual([]);
+  expect(kernels).toHaveLength(count);
+  expect(kernels.filter(({ spillStores, spillLoads }) => spillStores + spillLoads > 0)).toEqual([]);
+}
+
+/** Programs of the sizes that models have, and whether their products are of matrix units. */
+const large: readonly (readonly [string, boolean])[] = [
+  ['units.ricci: plain M=4096,K=4096,N=4096', true],
+  ['units.ricci: wide_result M=8192,K=2048,N=1536', true],
+  ['units.ricci: left_across M=1024,K=8192,N=2048', true],
+  ['units.ricci: of_eight_bits M=4096,K=4096,N=4096', true],
+  ['units.ricci: kept_positive M=2048,K=4096,N=11008', true],
+  ['units.ricci: experts_of_halves T=4096,D=2048,E=8,F=4096', true],
+  ['units.ricci: plain M=8,K=4096,N=4096', false],
+  ['unit-attention.ricci: causal_groups S=4096,G=4,R=4,A=64,B=64', true],
+  ['unit-attention.ricci: causal_groups S=4096,G=4,R=4,A=128,B=128', true],
+  ['unit-attention.ricci: causal_groups S=4096,G=4,R=4,A=256,B=256', true],
+  ['contractions.ricci: matmul M=2048,K=2048,N=2048', false],
+];
+
 describe.runIf(isThere)('assembles', () => {
   test.each(programFiles)('%s', async (file) => {
-    const kernels = kernelsOf(file);
-    if (kernels.length === 0) return;
     for (const target of ptxTargets) {
-      const assembly = await assemble(ptxas!, target, moduleText(target, kernels));
-      expect(assembly.warnings).toEqual([]);
-      expect(assembly.kernels).toHaveLength(kernels.length);
-      expect(assembly.kernels.filter(({ spillStores, spillLoads }) => spillStores + spillLoads > 0)).toEqual(
-        [],
-      );
+      const kernels = kernelsOf(file, target);
+      if (kernels.length === 0) return;
+      expectNoSpill(await assemble(ptxas!, target, moduleText(target, kernels)), kernels.length);
     }
   });
 
-  test.each(ptxTargets.flatMap((target) => [64, 128, 256].map((width) => ({ target, width }))))(
-    'long attention, $width wide, for $target',
-    async ({ target, width }) => {
-      const entry = 'causal_groups';
-      const sizes = new Map(Object.entries({ S: 4096, G: 4, R: 4, A: width, B: width }));
-      const instance = { entry, sizes, inputDtypes: new Map() };
-      const lowered = loweredEntry(checkSmallProgram('unit-attention.ricci'), instance);
-      const { module } = compilePtx(lowered, instance, target);
-      expect(module).toContain(target === 'sm_90a' ? 'wgmma.mma_async' : 'mma.sync');
-      const { kernels, warnings } = await assemble(ptxas!, target, module);
-      expect(warnings).toEqual([]);
-      expect(kernels.filter(({ spillStores, spillLoads }) => spillStores + spillLoads > 0)).toEqual([]);
-    },
-  );
+  test.each(
+    ptxTargets.flatMap((target) => large.map(([program, isOfUnits]) => ({ target, program, isOfUnits }))),
+  )('$program for $target', async ({ target, program, isOfUnits }) => {
+    const { checked, entry, instances } = namedProgram(program);
+    const instance = { entry, sizes: instances[0]!, inputDtypes: new Map() };
+    const { module, kernels: all } = compilePtx(loweredEntry(checked, instance), instance, target);
+    if (isOfUnits) expect(module).toContain(target === 'sm_90a' ? 'wgmma.mma_async' : 'mma.sync');
+    expectNoSpill(await assemble(ptxas!, target, module), all.length);
+  });
 
   test('what is no PTX is told', async () => {
     const wrong = assemble(ptxas!, 'sm_80', '.version 7.0\n.target sm_80\nadd');
