@@ -34,7 +34,7 @@ const text = `.version 8.0
   mad.lo.u32 %r4, %r1, %r2, %r3;
   mov.u32 %r5, 0;
 $L: add.u32 %r5, %r5, 1;
-  setp.lt.u32 %p1, %r5, 40000;
+  setp.lt.u32 %p1, %r5, 80000;
   @%p1 bra $L;
   setp.ge.u32 %p2, %r1, %r7;
   @%p2 trap;
