@@ -10,6 +10,8 @@ const cases = [
   'causal_groups S=33,G=1,R=3,A=64,B=64',
   'sliding S=50,G=1,R=2,A=16,B=16',
   'sliding S=70,G=1,R=1,A=32,B=64',
+  // In parts, which are put together.
+  'full_halves S=7,U=260,H=1,A=16,B=16',
   'texts S=45,H=2,A=16,B=24',
   'capped_groups S=40,G=1,R=1,A=16,B=48',
   'cached_keys S=5,G=2,R=4,U=90,A=16,B=16',

@@ -393,6 +393,12 @@ export const unitMutants: ByFile = faultsOf(
         'unit-attention.ricci: causal_groups S=20,G=1,R=1,A=16,B=16',
       ],
       [
+        'gives totals of parts that are larger than its sums',
+        "unscaled(ofRow('total'))",
+        "ofRow('total')",
+        'unit-attention.ricci: full_halves S=7,U=260,H=1,A=16,B=16',
+      ],
+      [
         'stores rows that are none',
         'both(isRow(flats.row), below(flats.value',
         'both(undefined, below(flats.value',
