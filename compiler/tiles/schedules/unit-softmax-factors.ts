@@ -64,7 +64,7 @@ function scaled(part: Scalar): Scalar {
 
 /**
  * Of f16, two parts are 22 bits and the sign of the second, which is an f32 but for its last rounding; of
- * bf16, three are 24 bits and more. Two of bf16 leave 2^-18 of a weight. That is half a unit in the last
+ * bf16, three are 24 bits and more. Two of bf16 leave 2^-18 of a weight. That is a unit in the last
  * place of a logit of 32, or what 33 products that are added in f32 for a score may be off; and where the
  * result is rounded to eight bits, a 2^-9 of it, nobody asks for more.
  */
