@@ -227,7 +227,6 @@ function packaged<Written, P extends AnyPackage>(
   progress: Progress,
 ): Packaged<P> & Written {
   const { programs, tensor, tensors } = kernelsOf(lowered, schedule);
-  progress('writing kernels', 0, 1);
   const written = write(programs, tensor);
   progress('planning', 0, 1);
   const planned = plan(lowered.optimized, schedule, written, planOptions(lowered, instance));
@@ -304,7 +303,10 @@ export function packageWasm(
   progress: Progress = silent,
 ): CompiledWasm {
   const backEnd: BackEnd<WrittenWasm, WasmPackage> = {
-    write: (programs, tensor) => ({ module: emitWasm(programs, tensor, device) }),
+    write: (programs, tensor) => {
+      progress('writing kernels', 0, 1);
+      return { module: emitWasm(programs, tensor, device) };
+    },
     plan: (graph, chosen, { module }, options) => {
       const kernels = module.kernels.map((kernel) => ({ ...kernel, grid: [kernel.groups, 1, 1] as const }));
       return planWasmPackage(graph, chosen, kernels, encodeModule(module.code), device, options);
@@ -333,7 +335,10 @@ export function compilePtx(
 ): CompiledPtx {
   const backEnd: BackEnd<WrittenPtx, PtxPackage> = {
     write: (programs, tensor) => {
-      const kernels = programs.map((program) => emitPtx(program, tensor, arch));
+      const kernels = programs.map((program, done) => {
+        progress('writing kernels', done, programs.length);
+        return emitPtx(program, tensor, arch);
+      });
       return { kernels, module: moduleText(arch, kernels) };
     },
     plan: (graph, chosen, { kernels, module }, options) => {
