@@ -21,9 +21,10 @@ export function isWorthUnits({ units, node, depth, rows, values }: SoftmaxProble
 
 /**
  * Positions of a block, the first that fit. Where one workgroup runs at a time, longer ones rescale less
- * often; of four warps two workgroups are to run together, and have shared memory for shorter ones.
+ * often; of four warps two workgroups are to run together, and have shared memory for shorter ones. Of fewer
+ * warps, each of which brings more of a block, longer ones do not stay in registers.
  */
-const blocks = { alone: [128, 64, 32, 16], together: [64, 32, 16] } as const;
+const blocks = { alone: [128, 64, 32, 16], together: [64, 32, 16], few: [32, 16] } as const;
 
 /** What is done first. */
 export function firstUnitStream(
@@ -33,7 +34,8 @@ export function firstUnitStream(
   const { units } = device;
   if (units === undefined) return undefined;
   const warps = firstWarps(problem, units);
-  return blocks[warps > 4 ? 'alone' : 'together']
+  const kind = warps > 4 ? 'alone' : warps < 4 ? 'few' : 'together';
+  return blocks[kind]
     .map((block): UnitStreamChoice => ({ form: 'unitStream', warps, rows, block, stages: 2 }))
     .find((choice) => isFitting(problem, choice) && fits(problem, choice, device));
 }

@@ -49,8 +49,10 @@ function lengthOf(extent: number, count: number): number {
   return Math.ceil(extent / count);
 }
 
-function wantedWorkgroups({ core, software }: DeviceProfile): number {
+function wantedWorkgroups({ core, software, units }: DeviceProfile): number {
   if (core !== undefined) return 8;
+  // So few rows are waiting for memory, of which several workgroups ask for more.
+  if (units !== undefined) return 4 * units.processors;
   return software ? 8 : 128;
 }
 
