@@ -17,15 +17,8 @@ export interface PtxLaunchedKernel extends LaunchedKernel {
   readonly maps: readonly PtxMap[];
 }
 
-/** How a buffer is copied by boxes: see `PackageMap`. */
-export interface PtxMap {
-  readonly buffer: number;
-  readonly dtype: 'bf16' | 'f16';
-  readonly shape: readonly number[];
-  readonly strides: readonly number[];
-  readonly box: readonly number[];
-  readonly swizzle: 32 | 64 | 128;
-}
+/** How a kernel copies a buffer by boxes: see `PackageMap`. */
+export type PtxMap = { readonly [K in keyof PackageMap]: Readonly<PackageMap[K]> };
 
 function packageMap({ shape, strides, box, ...map }: PtxMap): PackageMap {
   return { ...map, shape: [...shape], strides: [...strides], box: [...box] };

@@ -199,6 +199,13 @@ export function tilesOf(statement: TileStatement): readonly Tile[] {
   return statement.kind === 'pipeline' ? statement.feeds.map(({ tile }) => tile) : [];
 }
 
+/** A tile of a program that is no reduction's. */
+export function tileNamed({ body }: Pick<TileProgram, 'body'>, name: string): Tile | undefined {
+  return allStatements(body)
+    .flatMap(tilesOf)
+    .find((tile) => tile.name === name);
+}
+
 /** The expressions that a statement itself holds. */
 export function expressionsOf(statement: TileStatement): readonly TileExpression[] {
   switch (statement.kind) {

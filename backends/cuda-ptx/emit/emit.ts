@@ -1,9 +1,10 @@
 /** Tile program to PTX. */
 import type { LoopId, Tensor, TensorId } from '../../../compiler/graph/graph.ts';
+import type { PtxMap } from '../../../compiler/plan/plan-ptx-package.ts';
 import type { PtxTarget } from '../../../compiler/tiles/ptx-target.ts';
 import type { TileProgram } from '../../../compiler/tiles/tile-program.ts';
 import type { Buffer, Emission } from './emission.ts';
-import type { KernelMap, PtxKernel } from './kernel.ts';
+import type { PtxKernel } from './kernel.ts';
 import { sharedSymbol } from './shared-memory.ts';
 import { sharedPlaces } from './shared-places.ts';
 import { emitSpecialised, mapsOf, producers, specialisedAs } from './specialised.ts';
@@ -109,7 +110,7 @@ export function moduleText(target: PtxTarget, kernels: readonly PtxKernel[]): st
   return [...head, ...kernels.map(({ entry }) => entry)].join('\n');
 }
 
-function parametersOf({ buffers, counters, coordinates }: TileProgram, maps: readonly KernelMap[]) {
+function parametersOf({ buffers, counters, coordinates }: TileProgram, maps: readonly PtxMap[]) {
   const named = (name: string, type: string, all: readonly unknown[]) =>
     all.map((_, at) => ({ name: `${name}${at}`, type }));
   return [

@@ -6,7 +6,7 @@
 import { createDomain, divisorOf, laneStride, neighbours } from '../../../compiler/tiles/lanes.ts';
 import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts';
 import type { Feed } from '../../../compiler/tiles/tile-program.ts';
-import { linearConstant, linearValue, plus, times } from '../../writing/linear.ts';
+import { linearConstant, linearValue, plus } from '../../writing/linear.ts';
 import { first, type Point as PointOf } from '../../writing/point.ts';
 import { bufferOf, type Emission, type Sum, type TileState } from './emission.ts';
 import { emit, linear } from './expressions.ts';
@@ -86,7 +86,7 @@ function runsOf({ writer, program, places }: Emission, { tile }: TileState, widt
 
 function pointOf({ tile }: TileState, { row, column }: Run): PointOf<Value> {
   const domain = createDomain(tile.axes.map((axis) => ({ ...axis, block: 4 })));
-  const along = (value: Value): Sum => times(linearValue(value, { isNatural: true }), 1);
+  const along = (value: Value): Sum => linearValue(value, { isNatural: true });
   return { domain, width: 4, coordinates: [along(row), along(column)], fragment: undefined };
 }
 

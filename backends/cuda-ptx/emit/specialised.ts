@@ -6,19 +6,19 @@
  * consumers of CUTLASS's kernels for sm_90; PTX ISA, "mbarrier").
  */
 
+import type { PtxMap } from '../../../compiler/plan/plan-ptx-package.ts';
 import { bumpVersions } from '../../../compiler/tiles/changes.ts';
 import type { PtxTarget } from '../../../compiler/tiles/ptx-target.ts';
-import { allStatements, tilesOf } from '../../../compiler/tiles/tile-builder.ts';
+import { allStatements, tileNamed } from '../../../compiler/tiles/tile-builder.ts';
 import { operandsOf, type TileExpression } from '../../../compiler/tiles/tile-expression.ts';
 import type { Box, Tile, TileProgram, TileStatement } from '../../../compiler/tiles/tile-program.ts';
 import type { Emission, TileState } from './emission.ts';
-import type { KernelMap } from './kernel.ts';
 import { packedLayout } from './packed-layout.ts';
 import { sharedStart } from './shared-memory.ts';
 import { bytesOfTile } from './shared-places.ts';
 import { warpSize } from './units.ts';
 import { literal, type Value } from './values.ts';
-import { isProductOfWarpgroups, waitForProducts } from './warpgroup-products.ts';
+import { isByWarpgroups, waitForProducts } from './warpgroup-products.ts';
 import type { Writer } from './writer.ts';
 
 type Pipeline = TileStatement & { readonly kind: 'pipeline' };
@@ -53,20 +53,13 @@ export function specialisedAs(program: TileProgram, target: PtxTarget): Speciali
   const isOfProducts =
     pipeline.body.length === 1 &&
     product?.kind === 'multiplyAccumulate' &&
-    isProductOfWarpgroups(program, target, product);
+    isByWarpgroups({ program, target }, product);
   const told = [pipeline.from, pipeline.to, ...feeds.flatMap(({ box }) => box.starts)];
   if (!isOfProducts || feeds.length < pipeline.feeds.length || !told.every(isKnownToAll)) return undefined;
   const consumers = threads.rows * threads.columns;
-  const isLarge = resultsOf(program, product) / consumers >= manyResults;
+  const results = tileNamed(program, product.into)!.axes.reduce((total, { extent }) => total * extent, 1);
+  const isLarge = results / consumers >= manyResults;
   return { pipeline, feeds, consumers, registers: isLarge ? registers[groups] : undefined };
-}
-
-function resultsOf({ body }: TileProgram, product: TileStatement): number {
-  const name = product.kind === 'multiplyAccumulate' ? product.into : undefined;
-  const tile = allStatements(body)
-    .flatMap(tilesOf)
-    .find((each) => each.name === name);
-  return (tile?.axes ?? []).reduce((total, { extent }) => total * extent, 1);
 }
 
 /** Of numbers that are the same in all threads of a block, and that no statement computes. */
@@ -76,7 +69,7 @@ function isKnownToAll(expression: TileExpression): boolean {
 }
 
 /** A map for each feed. @param buffers in binding order */
-export function mapsOf({ feeds }: Specialised, { buffers }: TileProgram): readonly KernelMap[] {
+export function mapsOf({ feeds }: Specialised, { buffers }: TileProgram): readonly PtxMap[] {
   return feeds.map(({ tile, box: { tensor, dims } }) => {
     const { rowBytes } = packedLayout(tile);
     const across = rowBytes / elementBytes;
@@ -86,7 +79,7 @@ export function mapsOf({ feeds }: Specialised, { buffers }: TileProgram): readon
       shape: dims.map(({ extent }) => extent),
       strides: dims.slice(1).map(({ stride }) => stride * elementBytes),
       box: [across, tile.axes[0]!.extent, ...dims.slice(2).map(() => 1)],
-      swizzle: rowBytes as KernelMap['swizzle'],
+      swizzle: rowBytes as PtxMap['swizzle'],
     };
   });
 }

@@ -3,10 +3,8 @@
  * they lie in shared memory, 64 rows of results at a time, while their threads go on. The left one may be in
  * registers. Results may be used only when the product was waited for.
  */
-
-import type { PtxTarget } from '../../../compiler/tiles/ptx-target.ts';
-import { allStatements, tilesOf } from '../../../compiler/tiles/tile-builder.ts';
-import type { Tile, TileAxis, TileProgram, TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import { tileNamed } from '../../../compiler/tiles/tile-builder.ts';
+import type { Tile, TileAxis, TileStatement } from '../../../compiler/tiles/tile-program.ts';
 import { type Emission, type TileState, tileState } from './emission.ts';
 import { packedLayout, widestRow } from './packed-layout.ts';
 import { sharedStart } from './shared-memory.ts';
@@ -21,19 +19,13 @@ const shape = { rows: 64, depth: 16, mostColumns: 256 };
 const warps = 4;
 
 /** Whether a product is one that warpgroups can compute, on a target that has them. */
-export function isByWarpgroups({ program, target }: Emission, product: Product): boolean {
-  return isProductOfWarpgroups(program, target, product);
-}
-
-export function isProductOfWarpgroups(
-  program: TileProgram,
-  target: PtxTarget,
+export function isByWarpgroups(
+  { program, target }: Pick<Emission, 'program' | 'target'>,
   { into, left, right, leftOrder, rightOrder }: Product,
 ): boolean {
   const { rows, columns } = program.threads;
   if (target !== 'sm_90a' || columns !== warpSize || rows % warps !== 0) return false;
-  const tiles = allStatements(program.body).flatMap(tilesOf);
-  const [sums, a, b] = [into, left, right].map((name) => tiles.find((tile) => tile.name === name));
+  const [sums, a, b] = [into, left, right].map((name) => tileNamed(program, name));
   if (sums === undefined || a === undefined || b === undefined) return false;
   const [high, wide] = sums.axes as [TileAxis, TileAxis];
   // Rows of fewer bytes have another order, in which nothing is behind the end of one.

@@ -11,8 +11,8 @@ import { control, header } from './layout.ts';
 /** Rows of records, each with a word for every word of the buffers. */
 export const globalRows = { writer: 0, write: 1, reader: 2, read: 3, count: 4 } as const;
 
-/** `(warp, address, words, instruction)`: one word after the other. */
-function noteGlobal(name: string, isWrite: boolean): FunctionCode {
+/** A function of a warp, an address, how many times 2^`bits` bytes from there, and an instruction. */
+function beginNote(bits: number) {
   const code = new CodeBuilder(['i32', 'i32', 'i32', 'i32']);
   const [warp, address, count, instruction] = [0, 1, 2, 3].map((at) => code.parameter(at)) as [
     Expression,
@@ -21,7 +21,22 @@ function noteGlobal(name: string, isWrite: boolean): FunctionCode {
     Expression,
   ];
   const row = code.hold(load('i32.load', warp, header.globalRow));
-  const end = code.hold(run('i32.add', address, run('i32.shl', count, i32(2))));
+  const end = code.hold(run('i32.add', address, run('i32.shl', count, i32(bits))));
+  return { code, warp, address, count, instruction, row, end };
+}
+
+/** Where the records are of a place whose first one is at `first`, in each row. */
+function recordsFrom(code: CodeBuilder, first: Expression, row: Expression) {
+  const writer = code.hold(first);
+  const write = code.hold(run('i32.add', writer, row));
+  const reader = code.hold(run('i32.add', write, row));
+  const read = code.hold(run('i32.add', reader, row));
+  return { writer, write, reader, read };
+}
+
+/** `(warp, address, words, instruction)`: one word after the other. */
+function noteGlobal(name: string, isWrite: boolean): FunctionCode {
+  const { code, warp, address, count, instruction, row, end } = beginNote(2);
   // What is no buffer has no records; where no races are looked for the row has no bytes.
   code.when(run('i32.le_u', end, row), () => {
     const own = code.hold(load('i32.load', warp, header.warpOfDevice));
@@ -31,10 +46,7 @@ function noteGlobal(name: string, isWrite: boolean): FunctionCode {
     const records = load('i32.load', warp, header.globalRecords);
     const first = code.hold(run('i32.add', address, records));
     code.loop(i32(0), run('i32.shl', count, i32(2)), 4, (at) => {
-      const writer = code.hold(run('i32.add', first, at));
-      const write = code.hold(run('i32.add', writer, row));
-      const reader = code.hold(run('i32.add', write, row));
-      const read = code.hold(run('i32.add', reader, row));
+      const { writer, write, reader, read } = recordsFrom(code, run('i32.add', first, at), row);
       const isOther = (place: Expression): Expression => {
         const who = code.hold(load('i32.load', place));
         return allOf(run('i32.gt_u', who, before), run('i32.ne', who, own));
@@ -61,15 +73,7 @@ const splat = (value: Expression): Expression => run('i32x4.splat', value);
 
 /** `(warp, address, fours, instruction)`: four words at once, where nobody else of the grid has used them so. */
 function noteGlobalFours(name: string, single: string, isWrite: boolean): FunctionCode {
-  const code = new CodeBuilder(['i32', 'i32', 'i32', 'i32']);
-  const [warp, address, count, instruction] = [0, 1, 2, 3].map((at) => code.parameter(at)) as [
-    Expression,
-    Expression,
-    Expression,
-    Expression,
-  ];
-  const row = code.hold(load('i32.load', warp, header.globalRow));
-  const end = code.hold(run('i32.add', address, run('i32.shl', count, i32(4))));
+  const { code, warp, address, instruction, row, end } = beginNote(4);
   code.when(run('i32.le_u', end, row), () => {
     const own = code.hold(splat(load('i32.load', warp, header.warpOfDevice)));
     const before = code.hold(splat(load('i32.load', warp, header.warpsBefore)));
@@ -78,10 +82,7 @@ function noteGlobalFours(name: string, single: string, isWrite: boolean): Functi
     const epoch = code.hold(splat(load('i32.load', i32(4 * control.epoch))));
     const records = code.hold(load('i32.load', warp, header.globalRecords));
     code.loop(address, end, 16, (at) => {
-      const writer = code.hold(run('i32.add', at, records));
-      const write = code.hold(run('i32.add', writer, row));
-      const reader = code.hold(run('i32.add', write, row));
-      const read = code.hold(run('i32.add', reader, row));
+      const { writer, write, reader, read } = recordsFrom(code, run('i32.add', at, records), row);
       const isOther = (who: Expression): Expression =>
         run('v128.and', run('i32x4.gt_u', who, before), run('i32x4.ne', who, own));
       const readers = code.hold(load('v128.load', reader));
