@@ -30,8 +30,9 @@ const mostBytes = 64 * 2 ** 20;
 const parts = ['dist', 'stdlib', 'bench', 'property-tests/programs', 'package.json'];
 const packages = ['chevrotain', 'commander', 'fast-check', 'koffi', 'webgpu', 'zod'];
 /** Of packages, what is for other machines or is not run. */
-const leftOut =
-  /node_modules\/(webgpu\/dist\/(?!linux-x64)|.*\.(map|d\.[cm]?ts|md)$|koffi\/(src|vendor|doc)\/)/;
+const leftOut = /node_modules\/(webgpu\/dist\/(?!linux-x64)|.*\.(map|d\.[cm]?ts|md)$|koffi\/(vendor|doc)\/)/;
+
+const isForHere = process.platform === 'linux' && process.arch === 'x64';
 
 /** The packages, and those that they need, as far as they are installed. */
 function withNeeded(names: readonly string[]): ReadonlySet<string> {
@@ -68,11 +69,20 @@ function gather(folder: string, node: string): void {
   copyFileSync(node, join(folder, 'node'));
 }
 
+/** Whether all that is run is there: the packages by which libraries are called are all loaded. */
+function tryOut(folder: string): void {
+  const imports = packages.map((name) => `await import('${name}');`).join('');
+  const words = ['--input-type=module', '-e', imports];
+  const { status, stderr } = spawnSync(join(folder, 'node'), words, { cwd: folder, encoding: 'utf8' });
+  if (status !== 0) throw new Error(`what was packed does not run: ${stderr}`);
+}
+
 function pack(target: string, node: string): string {
   mkdirSync(target, { recursive: true });
   const folder = mkdtempSync(join(tmpdir(), 'ricci-pack-'));
   try {
     gather(folder, node);
+    if (isForHere) tryOut(folder);
     const archive = join(target, 'ricci.tar.xz');
     const { status, stderr } = spawnSync('tar', ['-cJf', archive, '-C', folder, '.'], {
       env: { ...process.env, XZ_OPT: '-6 -T0' },
@@ -90,7 +100,6 @@ function pack(target: string, node: string): string {
 }
 
 const [target, ...options] = process.argv.slice(2);
-const isForHere = process.platform === 'linux' && process.arch === 'x64';
 const node = options[0] === '--node' ? options[1] : isForHere ? process.execPath : undefined;
 if (target === undefined || node === undefined) {
   console.error('usage: npm run bench:gpu:pack -- FOLDER [--node FILE], a Node for Linux on x86-64');

@@ -1,6 +1,6 @@
 """Checks and times every case of the project on a GPU, beside the libraries for it.
 
-    python3 run.py [--output FOLDER] [--minutes 8.5] [--cases NAME,...]
+    python3 run.py [--output FOLDER] [--minutes 8.5] [--cases NAME,...] [--choices FILE]
 
 unpacks `ricci.tar.xz`, which lies beside it (see `pack.ts`), and needs nothing but the driver, Python and PyTorch.
 In the project itself, built, `python3 bench/gpu/run.py --here` runs what is there. `--dry` is a trial in the
@@ -8,11 +8,15 @@ emulator at small sizes, without a GPU and without PyTorch, against the referenc
 
 Writes `results.json` and `results.md` to FOLDER, and what it prints is the same table. Ends with status 1 when a
 result is wrong or a case fails.
+
+`--choices` times cases with other choices than the first. `--under COMMAND` runs the kernels under a profiler or
+checker, such as `ncu --set full -c 1` or `compute-sanitizer`, and no peers.
 """
 
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -27,18 +31,19 @@ STEP_SECONDS = 150
 class Worker:
     """The process in which the project's kernels are compiled and run."""
 
-    def __init__(self, node, root, dry):
+    def __init__(self, node, root, options):
         script = os.path.join(root, "dist/bench/gpu/worker.js")
-        command = [node, script] + (["--emulator"] if dry else [])
+        command = shlex.split(options.under) + [node, script] + (["--emulator"] if options.dry else [])
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, **request):
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise RuntimeError(f"the worker ended with status {self.process.wait()}")
-        return json.loads(answer)
+        for answer in self.process.stdout:
+            # A profiler says its own between.
+            if answer.startswith("{"):
+                return json.loads(answer)
+        raise RuntimeError(f"the worker ended with status {self.process.wait()}")
 
     def close(self):
         self.process.stdin.close()
@@ -46,6 +51,25 @@ class Worker:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
             self.process.kill()
+
+
+def measure_choices(worker, cases, choices, peers, folder, end):
+    """Cases with other choices than the first: `{"case": ["units …", …]}`."""
+    found = []
+    for case in cases:
+        if case["name"] not in choices:
+            continue
+        trial = peers.Trial(case, folder)
+        for choice in choices[case["name"]]:
+            if time.monotonic() > end:
+                return found
+            answer = worker.ask(what="run", name=case["name"], choice=choice, inputs=trial.files, folder=folder)
+            checked = {"wrong": True} if "failed" in answer else trial.compare(answer["outputs"])
+            found.append({**answer, **checked, "name": case["name"], "choice": choice})
+            seconds = (answer.get("seconds") or {}).get("median")
+            verdict = answer.get("failed") or ("WRONG" if checked["wrong"] else "ok")
+            print(f"{case['name']} {choice}: {rate(case, seconds)} {verdict}", flush=True)
+    return found
 
 
 def unpacked(folder):
@@ -56,7 +80,7 @@ def unpacked(folder):
     return node
 
 
-def measured(worker, case, peers, folder, has_time):
+def measured(worker, case, peers, folder, has_time, options):
     """One case: what the project's kernels took and how far they are off, and the same of its peers."""
     if not peers:
         answer = worker.ask(what="run", name=case["name"])
@@ -64,7 +88,7 @@ def measured(worker, case, peers, folder, has_time):
     trial = peers.Trial(case, folder)
     answer = worker.ask(what="run", name=case["name"], inputs=trial.files, folder=folder)
     checked = {"wrong": True} if "failed" in answer else trial.compare(answer["outputs"])
-    return {**answer, **checked, "peers": trial.time_peers(compiled=has_time)}
+    return {**answer, **checked, "peers": {} if options.under else trial.time_peers(compiled=has_time)}
 
 
 # One unit of rounding of bf16, in which most results are.
@@ -128,6 +152,8 @@ def main():
     parser.add_argument("--output", default=os.environ.get("OUT", "gpu-results"))
     parser.add_argument("--minutes", type=float, default=8.5)
     parser.add_argument("--cases", default="")
+    parser.add_argument("--choices")
+    parser.add_argument("--under", default="")
     parser.add_argument("--here", action="store_true")
     parser.add_argument("--dry", action="store_true")
     options = parser.parse_args()
@@ -145,7 +171,7 @@ def bench(options, end, folder, node, root):
     peers = None
     if not options.dry:
         import peers
-    worker = Worker(node, root, options.dry)
+    worker = Worker(node, root, options)
     machine = worker.ask(what="cases")
     named = [name for name in options.cases.split(",") if name]
     cases = [case for case in machine["cases"] if not named or case["name"] in named]
@@ -167,14 +193,19 @@ def bench(options, end, folder, node, root):
             continue
         # What PyTorch compiles takes seconds each.
         has_time = end - time.monotonic() > 30 * options.minutes
-        result = measured(worker, case, peers, folder, has_time)
+        result = measured(worker, case, peers, folder, has_time, options)
         if "failed" in result:
             # A kernel that faults takes all that its process has on the GPU with it.
             worker.close()
-            worker = Worker(node, root, options.dry)
+            worker = Worker(node, root, options)
         results[case["name"]] = result
         rows.append(row(case, result))
         print("| " + " | ".join(rows[-1]) + " |", flush=True)
+        write(options.output, report, rows)
+    if options.choices:
+        with open(options.choices) as file:
+            choices = json.load(file)
+        report["choices"] = measure_choices(worker, machine["cases"], choices, peers, folder, end)
         write(options.output, report, rows)
     worker.close()
     steps = {}

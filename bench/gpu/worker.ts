@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { describeEntry } from '../../compiler/lower/entry.ts';
 import { walkSteps } from '../../compiler/plan/walk-steps.ts';
+import { parseChoice } from '../../compiler/tiles/choices/choice-text.ts';
 import { checkFile, compilePtx, lower } from '../../driver/compile.ts';
 import { packageRoot } from '../../driver/package-root.ts';
 import { randomInput } from '../../driver/random-inputs.ts';
@@ -31,6 +32,8 @@ type Request =
   | {
       readonly what: 'run';
       readonly name: string;
+      /** Instead of the first choice, of all problems that can be done so. */
+      readonly choice?: string;
       readonly inputs?: Record<string, string>;
       readonly folder?: string;
     };
@@ -81,11 +84,19 @@ function inputsOf(each: GpuCase): readonly CaseInput[] {
   }));
 }
 
-async function run({ name, inputs: files, folder }: Extract<Request, { what: 'run' }>): Promise<object> {
+async function run({
+  name,
+  choice,
+  inputs: files,
+  folder,
+}: Extract<Request, { what: 'run' }>): Promise<object> {
   const each = gpuCases.find((other) => other.name === name);
   if (each === undefined) throw new Error(`there is no case ${name}`);
   const sizes = new Map(Object.entries(sizesOf(each)));
-  const instance = { entry: each.entry, sizes, inputDtypes: new Map() };
+  const chosen = choice === undefined ? undefined : parseChoice(choice);
+  if (chosen !== undefined && 'wrong' in chosen) throw new Error(chosen.wrong);
+  const advice = chosen === undefined ? undefined : () => chosen;
+  const instance = { entry: each.entry, sizes, inputDtypes: new Map(), advice };
   const begin = performance.now();
   const lowered = accepted(lower(checked, instance));
   const { package: compiled } = compilePtx(lowered, instance, device.target);
