@@ -15,8 +15,8 @@ export interface GpuCase {
   readonly flops: number;
   /** Bytes of inputs and outputs, each once. */
   readonly bytes: number;
-  /** What bounds it, and so what is told of it: operations or bytes a second. */
-  readonly bound: 'operations' | 'bytes';
+  /** What bounds it, and so what is told of it: operations or bytes a second, or the time of a launch. */
+  readonly bound: 'operations' | 'bytes' | 'launches';
 }
 
 const product = (name: string, entry: string, size: number, products = 1): GpuCase => ({
@@ -84,5 +84,12 @@ export const gpuCases: readonly GpuCase[] = [
     small: { T: 7, D: 16, V: 50 },
     flops: 2 * 4096 * 4096 * 32_000,
     bytes: 2 * (4096 * 4096 + 32_000 * 4096) + 8 * 4096,
+  },
+  {
+    ...{ name: 'small_layers', entry: 'small_layers', bound: 'launches' },
+    sizes: { M: 4, K: 64 },
+    small: { M: 4, K: 64 },
+    flops: 8 * 2 * 4 * 64 * 64,
+    bytes: 4 * (4 * 64 + 8 * 64 * 64 + 4 * 64),
   },
 ];

@@ -101,9 +101,11 @@ def is_wrong_by_reference(answer):
     return distance is None or distance > DRY_TOLERANCE
 
 
-def rate(case, seconds):
+def rate(case, seconds, launches=None):
     if not seconds:
         return ""
+    if case["bound"] == "launches":
+        return f"{seconds * 1e6 / launches:.2f} µs a launch" if launches else f"{seconds * 1e6:.1f} µs"
     if case["bound"] == "operations":
         return f"{case['flops'] / seconds / 1e12:.1f} TFLOP/s"
     return f"{case['bytes'] / seconds / 1e9:.0f} GB/s"
@@ -117,7 +119,7 @@ def row(case, result):
     return [
         case["name"],
         f"{seconds * 1e6:.1f}" if seconds else "",
-        rate(case, seconds),
+        rate(case, seconds, result.get("launches")),
         f"{best} {rate(case, others[best])}" if best else "",
         f"{others[best] / seconds:.2f}" if best and seconds else "",
         f"{result.get('launches', '')}",
