@@ -427,6 +427,9 @@ test('what may overflow, divide by zero or leave the domain has no bound', () =>
     sqrt(sub(about(1), of(1))),
   ];
   expect(boundless.map(({ error }) => error)).toEqual(boundless.map(() => Number.POSITIVE_INFINITY));
+  // What is rounded to the greatest, and would be infinite if it were a little more.
+  expect(bound.round('f16', about(65_519.99)).error).toBe(Number.POSITIVE_INFINITY);
+  expect(bound.round('f8e5m2', about(61_439.99)).error).toBe(Number.POSITIVE_INFINITY);
   const infinite = of(Number.NEGATIVE_INFINITY);
   expect(exp(infinite)).toMatchObject({ number: 0, error: 0 });
   expect(max(infinite, about(1))).toEqual(about(1));

@@ -346,7 +346,9 @@ export function errorBound(narrowing: 'unrounded' | 'stored' = 'unrounded'): Err
       storeUnit: Math.max(value.storeUnit, storeUnits[dtype as FloatDtype]),
     };
     if (error > 0) {
-      const half = spacing(dtype as FloatDtype, Math.abs(number) + error) / 2;
+      const farthest = Math.abs(number) + error;
+      const isStorable = Number.isFinite(roundTo(dtype, farthest));
+      const half = isStorable ? spacing(dtype as FloatDtype, farthest) / 2 : Number.POSITIVE_INFINITY;
       return single(number, error + half, from);
     }
     const isFollowed = narrowing === 'stored' || !Number.isFinite(number);

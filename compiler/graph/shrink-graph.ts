@@ -5,7 +5,7 @@
 import { dtypes } from '../../dsl/types/dtype.ts';
 import type { TensorValue } from './algebra.ts';
 import { evaluateGraph } from './evaluate.ts';
-import { float64 } from './float64.ts';
+import { float32 } from './float32.ts';
 import type {
   Arithmetic,
   Graph,
@@ -134,7 +134,7 @@ function formComplexity(node: Node): number {
 function isSound({ graph, inputs }: RandomProgram): boolean {
   if (graph.outputs.length === 0 || checkGraph(graph).length > 0) return false;
   try {
-    evaluateGraph(graph, inputs, float64);
+    evaluateGraph(graph, inputs, float32);
     return true;
   } catch {
     // A load is out of range, or there is an expert too many.
@@ -152,11 +152,11 @@ function mapNodes(graph: Graph, change: (node: Node) => readonly Node[]): Graph 
   return { ...graph, nodes };
 }
 
-/** Of what stands outside of loops, by id. Nothing where the evaluator refuses. */
+/** Of what stands outside of loops, by id, as inputs can have them. Nothing where the evaluator refuses. */
 function valuesOf({ graph, inputs }: RandomProgram): ReadonlyMap<TensorId, TensorValue<number>> {
   const defined = graph.nodes.flatMap(results);
   const outputs = defined.map(({ id }) => ({ path: `${id}`, tensor: id }));
-  const values = evaluateGraph({ ...graph, outputs }, inputs, float64);
+  const values = evaluateGraph({ ...graph, outputs }, inputs, float32);
   return new Map([...inputs, ...defined.map(({ id }) => [id, values.get(`${id}`)!] as const)]);
 }
 

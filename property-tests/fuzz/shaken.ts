@@ -8,6 +8,7 @@ import type { Algebra, TensorValue } from '../../compiler/graph/algebra.ts';
 import { evaluateGraph } from '../../compiler/graph/evaluate.ts';
 import { float32 } from '../../compiler/graph/float32.ts';
 import type { Graph, TensorId } from '../../compiler/graph/graph.ts';
+import { roundTo } from '../../compiler/graph/rounding.ts';
 import { dtypeFacts } from '../../dsl/types/dtype.ts';
 
 /** An ulp or so, relative. */
@@ -102,7 +103,9 @@ function errorOf(dtype: Expected['dtype'], value: number, spread: number): numbe
   const { class: kind, mantissa } = dtypeFacts[dtype];
   if (kind !== 'float') return spread;
   // An ulp of what it is stored as: it may be rounded the other way.
-  return 8 * spread + 2 ** -mantissa * Math.abs(value) + 1e-30;
+  const error = 8 * spread + 2 ** -mantissa * Math.abs(value) + 1e-30;
+  // What may be rounded to infinity is as far off as can be.
+  return Number.isFinite(roundTo(dtype, Math.abs(value) + error)) ? error : Number.NaN;
 }
 
 /** The first element that is further off than it may be. */
