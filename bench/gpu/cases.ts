@@ -17,6 +17,8 @@ export interface GpuCase {
   readonly bytes: number;
   /** What bounds it, and so what is told of it: operations or bytes a second, or the time of a launch. */
   readonly bound: 'operations' | 'bytes' | 'launches';
+  /** Compiled with `--round-factors`, where what it is compared with rounds as well. */
+  readonly roundsFactors?: boolean;
 }
 
 const product = (name: string, entry: string, size: number, products = 1): GpuCase => ({
@@ -37,10 +39,12 @@ const rows = (name: string, entry: string, passes: number, sizes: Sizes, small: 
   return { ...{ name, entry, sizes, small, bound: 'bytes' }, flops: 5 * count, bytes: 2 * passes * count };
 };
 
+/** Weights rounded to bf16 before they are multiplied, as PyTorch and FlashAttention do. */
 const attention = (name: string, entry: string, H: number, S: number, share: number): GpuCase => ({
   ...{ name, entry, bound: 'operations', sizes: { H, S, A: 128 }, small: { H: 2, S: 19, A: 16 } },
   flops: 4 * H * S * S * 128 * share,
   bytes: 8 * H * S * 128,
+  roundsFactors: true,
 });
 
 const [wide, tall] = [
@@ -56,6 +60,7 @@ export const gpuCases: readonly GpuCase[] = [
   attention('causal_8k', 'causal', 32, 8192, 0.5),
   attention('causal_2k', 'causal', 64, 2048, 0.5),
   attention('full_8k', 'full', 32, 8192, 1),
+  { ...attention('causal_8k_exact', 'causal', 32, 8192, 0.5), roundsFactors: false },
   {
     ...{ name: 'experts', entry: 'experts', bound: 'operations' },
     sizes: { T: 8192, D: 2048, F: 1408, E: 16 },

@@ -179,7 +179,8 @@ def bench(options, end, folder, node, root):
     cases = [case for case in machine["cases"] if not named or case["name"] in named]
     if options.dry:
         # Those of one form are the same at small sizes.
-        cases = list({f"{case['entry']} {case['sizes']}": case for case in reversed(cases)}.values())[::-1]
+        forms = {(case["entry"], str(case["sizes"]), case.get("roundsFactors", False)): case for case in reversed(cases)}
+        cases = list(forms.values())[::-1]
     results, rows = {}, []
     report = {"device": machine["device"], "gpu": machine.get("gpu"), "results": results}
     if peers:

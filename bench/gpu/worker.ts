@@ -96,7 +96,8 @@ async function run({
   const chosen = choice === undefined ? undefined : parseChoice(choice);
   if (chosen !== undefined && 'wrong' in chosen) throw new Error(chosen.wrong);
   const advice = chosen === undefined ? undefined : () => chosen;
-  const instance = { entry: each.entry, sizes, inputDtypes: new Map(), advice };
+  const { entry, roundsFactors = false } = each;
+  const instance = { entry, sizes, inputDtypes: new Map(), advice, roundsFactors };
   const begin = performance.now();
   const lowered = accepted(lower(checked, instance));
   const { package: compiled } = compilePtx(lowered, instance, device.target);

@@ -46,7 +46,9 @@ export function recoverAttention(graph: Graph): Graph {
       const interner = createInterner();
       const simplifier = simplifierOf(boundsOf(node, loopCounts(outer)), interner);
       const found = recovered(node, { definitions, readers, simplify: simplifier });
-      if (found === undefined || node.reduce?.finish === undefined) return [found ?? node];
+      const finish = node.reduce?.finish;
+      // Rounding to the type of the result is what storing does.
+      if (found === undefined || finish === undefined || finish.op === 'reduced') return [found ?? node];
       const result: Tensor = { ...node.result, id: nextId++, dtype: 'f32' };
       return [{ ...found, result }, mapOf(node, load(result, iterators(result.shape.length)))];
     });
