@@ -4,7 +4,7 @@
  */
 import type { Arithmetic } from '../../../compiler/graph/graph.ts';
 import { isOverUnits } from '../../../compiler/tiles/tile-builder.ts';
-import type { Spread, Tile, TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import type { Spread, Tile, TileAxis, TileStatement } from '../../../compiler/tiles/tile-program.ts';
 import { barrier } from '../../writing/barriers.ts';
 import { linearConstant, linearValue, plus, times } from '../../writing/linear.ts';
 import { type Entry, inTree, merges, placesIn } from '../../writing/reduction.ts';
@@ -13,7 +13,7 @@ import { applyFunction } from './functions.ts';
 import { declareRegisters } from './register-tiles.ts';
 import { asWord, fromWord, readWords, sharedAddress } from './shared-memory.ts';
 import { registerAt } from './tile-elements.ts';
-import { warpSize } from './units.ts';
+import { lanesOfRow, unitCoordinate, warpSize, warpsAlong } from './units.ts';
 import { literal, type Value } from './values.ts';
 import { wordBytes } from './writer.ts';
 
@@ -36,20 +36,13 @@ export function emitReduce(emission: Emission, statement: TileStatement & { read
   const axes = source.tile.axes.slice(0, -1);
   const { over } = source.tile.axes.at(-1)!;
   const extent = source.fragment.at(-1)!;
-  const results = placesIn(source.fragment.slice(0, -1)).map((indices) => {
+  const owns = placesIn(source.fragment.slice(0, -1)).map((indices) => {
     const entries = Array.from({ length: extent }, (_, at) =>
       states.map((state): Own => ({ ...registerAt(state, [...indices, at]), dtype: state.tile.dtype })),
     );
-    const own = inTree<Entry<Own>>(entries, merge);
-    if (over === 'whole' || over === 'lanes' || sharers(emission, over) === 1) return own;
-    const lanes = lanesAlong(emission, over);
-    const together = overLanes(emission, own, lanes, merge);
-    if (lanes.length > 0 && 2 ** lanes.length === sharers(emission, over)) return together;
-    if (isOverUnits(over)) throw new Error(`${emission.program.name} reduces along ${over} of several warps`);
-    return lanes.length === 5
-      ? overWarps(emission, together, over, merge)
-      : overThreads(emission, own, over, merge);
+    return inTree<Entry<Own>>(entries, merge);
   });
+  const results = together(emission, owns, over, axes, merge);
   for (const [at, name] of statement.into.entries()) {
     const tile: Tile = { name, dtype: states[at]!.tile.dtype, space: 'register', axes };
     declareRegisters(
@@ -58,6 +51,30 @@ export function emitReduce(emission: Emission, statement: TileStatement & { read
       results.map((entry) => entry[at]!),
     );
   }
+}
+
+/** What the invocations that share an axis have together, of each of their results along the other axes. */
+function together(
+  emission: Emission,
+  owns: readonly Entry<Own>[],
+  over: Spread,
+  axes: readonly TileAxis[],
+  merge: Merge,
+): readonly Entry<Own>[] {
+  if (over === 'whole' || over === 'lanes' || sharers(emission, over) === 1) return owns;
+  const lanes = lanesAlong(emission, over);
+  if (isOverUnits(over)) {
+    const ofWarps = owns.map((own) => overLanes(emission, own, lanes, merge));
+    const isOfOne = 2 ** lanes.length === sharers(emission, over);
+    return isOfOne ? ofWarps : overUnitWarps(emission, ofWarps, axes, merge);
+  }
+  return owns.map((own) => {
+    const ofLanes = overLanes(emission, own, lanes, merge);
+    if (lanes.length > 0 && 2 ** lanes.length === sharers(emission, over)) return ofLanes;
+    return lanes.length === 5
+      ? overWarps(emission, ofLanes, over, merge)
+      : overThreads(emission, own, over, merge);
+  });
 }
 
 /**
@@ -79,7 +96,7 @@ function lanesAlong({ program }: Emission, over: Exclude<Spread, 'whole' | 'lane
     case 'threads':
       return bits(threads);
     case 'unitColumns':
-      return [0, 1];
+      return bits(lanesOfRow);
     case 'rows':
     case 'unitRows':
       return [];
@@ -120,7 +137,7 @@ function overWarps(
   const lane = writer.operation('and.b32', 'i32', [places.threads, literal(warpSize - 1, 'u32')]);
   const isFirst = writer.operation('setp.eq.s32', 'bool', [lane, literal(0, 'i32')]);
   barrier(emission);
-  putScratch(emission, arrays, warp, own, isFirst);
+  putScratch(emission, arrays, linearValue(warp, { isNatural: true }), own, isFirst);
   barrier(emission);
   const row = over === 'columns' ? linearValue(places.rows, { isNatural: true }) : linearConstant(0);
   const entries = Array.from({ length: count }, (_, at) =>
@@ -129,10 +146,41 @@ function overWarps(
   return inTree(entries, merge);
 }
 
+/**
+ * Over the warps of a row of warps, which have the same rows of a tile: the first of the four lanes with a row
+ * tells the others what its warp has of it, for all rows at once.
+ */
+function overUnitWarps(
+  emission: Emission,
+  owns: readonly Entry<Own>[],
+  axes: readonly TileAxis[],
+  merge: Merge,
+): readonly Entry<Own>[] {
+  const { writer, program, unit } = emission;
+  const [rows] = axes;
+  if (rows?.over !== 'unitRows' || axes.length !== 1)
+    throw new Error(`${program.name} reduces along columns of warps what is not rows of warps`);
+  const count = warpsAlong(emission, 'unitColumns');
+  const arrays = scratchFor(emission, owns[0]!, rows.extent * count);
+  const placeOf = (at: number) => times(unitCoordinate(emission, { ...rows, over: 'unitRows' }, at), count);
+  const place = writer.operation('and.b32', 'u32', [unit.lane, literal(lanesOfRow - 1, 'u32')]);
+  const isFirst = writer.operation('setp.eq.u32', 'bool', [place, literal(0, 'u32')]);
+  const warp = linearValue(unit.warpColumn, { isNatural: true });
+  barrier(emission);
+  for (const [at, own] of owns.entries()) putScratch(emission, arrays, plus(placeOf(at), warp), own, isFirst);
+  barrier(emission);
+  return owns.map((own, at) => {
+    const entries = Array.from({ length: count }, (_, other) =>
+      readScratch(emission, arrays, own, plus(placeOf(at), linearConstant(other))),
+    );
+    return inTree(entries, merge);
+  });
+}
+
 /** Arrays of so many elements for the parts of an entry. */
 function scratchFor({ shared }: Emission, own: Entry<Own>, count: number): readonly string[] {
   return own.map(({ dtype }, part) => {
-    const name = `scratch_${dtype}_${part}`;
+    const name = `scratch_${dtype}_${part}_${count}`;
     shared.reserve(name, count * wordBytes);
     return name;
   });
@@ -148,14 +196,14 @@ function readScratch(emission: Emission, arrays: readonly string[], own: Entry<O
 function putScratch(
   emission: Emission,
   arrays: readonly string[],
-  at: Value,
+  place: Sum,
   entry: Entry<Own>,
   guard: Value | undefined,
 ): void {
   const { writer } = emission;
   for (const [part, value] of entry.entries()) {
     const word = asWord(writer, value.dtype, value);
-    const [address, behind] = sharedAddress(emission, arrays[part]!, linearValue(at, { isNatural: true }));
+    const [address, behind] = sharedAddress(emission, arrays[part]!, place);
     writer.effect(`st.shared.b32 [${address.text}+${behind}], ${word.text};`, guard);
   }
   emission.scratchVersion++;
@@ -175,7 +223,7 @@ function overThreads(
   const thread = linearValue(places.threads, { isNatural: true });
   const arrays = scratchFor(emission, own, rows * columns);
   const at = (place: Sum) => readScratch(emission, arrays, own, place);
-  const put = (entry: Entry<Own>) => putScratch(emission, arrays, places.threads, entry, undefined);
+  const put = (entry: Entry<Own>) => putScratch(emission, arrays, thread, entry, undefined);
   barrier(emission);
   put(own);
   for (let width = 2 ** Math.ceil(Math.log2(count)) / 2; width >= 1; width /= 2) {

@@ -6,6 +6,8 @@ import { literal, type Value } from './values.ts';
 import type { Writer } from './writer.ts';
 
 export const warpSize = 32;
+/** That have the same row of a warp's results. */
+export const lanesOfRow = 4;
 
 export function unitPlaces(
   writer: Writer,

@@ -7,16 +7,17 @@ import { componentsOf } from '../schedules/softmax-sum.ts';
 import type { ChoiceOf } from './choice.ts';
 import { type Choosing, powerFor } from './choosing.ts';
 import { allTiles, firstTiles as firstOfProduct } from './contraction.ts';
-import { allUnitStreams, firstUnitStream, isWorthUnits } from './unit-stream.ts';
+import { allUnitStreams, firstUnitStream, isWorthUnits as isWorthStreaming } from './unit-stream.ts';
+import { allUnits, bytesOfUnits, firstUnits, isWorthUnits } from './unit-tiles.ts';
 
-export type SoftmaxForm = 'stream' | 'blocked' | 'tiles' | 'unitStream';
+export type SoftmaxForm = 'stream' | 'blocked' | 'tiles' | 'units' | 'unitStream';
 type StreamChoice = ChoiceOf<'stream'>;
 
 export const softmaxChoices: Choosing<SoftmaxProblem, ChoiceOf<SoftmaxForm>> = {
   first: (problem, device) => {
     const { separated, rows, batch, logits } = problem;
-    if (logits !== undefined) return firstTiles(logits, device);
-    const byUnits = isWorthUnits(problem) ? firstUnitStream(problem, device) : undefined;
+    if (logits !== undefined) return unitsFor(logits, device) ?? firstTiles(logits, device);
+    const byUnits = isWorthStreaming(problem) ? firstUnitStream(problem, device) : undefined;
     if (byUnits !== undefined) return byUnits;
     const { core, software, subgroupSize } = device;
     // A core has so many rows at once that what it reads of the streamed axis serves several.
@@ -36,6 +37,7 @@ export const softmaxChoices: Choosing<SoftmaxProblem, ChoiceOf<SoftmaxForm>> = {
   },
   all: (problem, device) => [
     ...tilesOf(problem, device),
+    ...unitsOf(problem, device),
     ...allUnitStreams(problem, device),
     ...[1, 2, 4]
       .filter((rows) => rows === 1 || rows < 2 * problem.rows.extent)
@@ -74,6 +76,23 @@ function firstTiles(logits: ContractionProblem, device: DeviceProfile): ChoiceOf
 
 const fewestColumns = 16;
 const mostLogits = 128;
+
+function unitsFor(logits: ContractionProblem, device: DeviceProfile): ChoiceOf<'units'> | undefined {
+  const units = isWorthUnits(logits, device) ? firstUnits(logits, device) : undefined;
+  return units && canMeet(units, device) ? units : undefined;
+}
+
+function unitsOf({ logits }: SoftmaxProblem, device: DeviceProfile): readonly ChoiceOf<'units'>[] {
+  if (logits === undefined) return [];
+  return allUnits(logits, device).filter((choice) => canMeet(choice, device));
+}
+
+/** Whether there is room for what the warps of a row exchange beside the factors: a word of each for a row. */
+function canMeet(choice: ChoiceOf<'units'>, { units }: DeviceProfile): boolean {
+  const { warpRows, warpColumns, rows } = choice;
+  const exchanged = warpColumns === 1 ? 0 : 4 * warpRows * rows * warpColumns;
+  return units !== undefined && bytesOfUnits(choice) + exchanged <= units.workgroupBytes;
+}
 
 // ── streamed ───────────────────────────────────────────────────────────────────────────────────────────────
 

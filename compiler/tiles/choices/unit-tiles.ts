@@ -1,6 +1,7 @@
 /** How contractions may be run by matrix units. */
 import type { DeviceProfile, MatrixUnits } from '../device-profile.ts';
 import type { ContractionProblem } from '../schedules/contraction.ts';
+import { resultPadding } from '../schedules/unit-contraction.ts';
 import type { ChoiceOf } from './choice.ts';
 
 type UnitsChoice = ChoiceOf<'units'>;
@@ -81,9 +82,6 @@ function deepened(
   shape: Shape,
   { workgroupBytes }: MatrixUnits,
 ): UnitsChoice | undefined {
-  const high = shape.warpRows * shape.rows;
-  const wide = shape.warpColumns * shape.columns;
-  if (4 * high * (wide + 8) > workgroupBytes) return undefined;
   const fitting = [
     [64, 4],
     [64, 3],
@@ -94,10 +92,16 @@ function deepened(
   ] as const;
   for (const [depth, stages] of fitting) {
     const isTooDeep = depth > 16 && reduced.extent <= depth / 2;
-    const bytes = 2 * stages * depth * (high + wide);
-    if (!isTooDeep && bytes <= workgroupBytes) return { form: 'units', ...shape, depth, stages };
+    const choice: UnitsChoice = { form: 'units', ...shape, depth, stages };
+    if (!isTooDeep && bytesOfUnits(choice) <= workgroupBytes) return choice;
   }
   return undefined;
+}
+
+/** Of workgroup memory: the factors of all stages, or in their place the results. */
+export function bytesOfUnits({ warpRows, warpColumns, rows, columns, depth, stages }: UnitsChoice): number {
+  const [high, wide] = [warpRows * rows, warpColumns * columns];
+  return Math.max(2 * stages * depth * (high + wide), 4 * high * (wide + resultPadding));
 }
 
 /** Results of a warp: 128 registers of each lane. */
@@ -117,11 +121,9 @@ export function allUnits(problem: ContractionProblem, device: DeviceProfile): re
         upTo([1, 2, 4], wide, columns.extent).flatMap((warpColumns) =>
           [16, 32, 64].flatMap((depth) =>
             [2, 3, 4].flatMap((stages): readonly UnitsChoice[] => {
-              const [tall, broad] = [warpRows * high, warpColumns * wide];
-              const bytes = Math.max(2 * stages * depth * (tall + broad), 4 * tall * (broad + 8));
-              if (bytes > units.workgroupBytes || high * wide > mostSums) return [];
               const shape = { warpRows, warpColumns, rows: high, columns: wide };
-              return [{ form: 'units', ...shape, depth, stages }];
+              const choice: UnitsChoice = { form: 'units', ...shape, depth, stages };
+              return bytesOfUnits(choice) > units.workgroupBytes || high * wide > mostSums ? [] : [choice];
             }),
           ),
         ),

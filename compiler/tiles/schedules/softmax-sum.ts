@@ -72,6 +72,7 @@ export function scheduleSoftmaxSum(
   const { node, logits, units } = problem;
   switch (choice.form) {
     case 'tiles':
+    case 'units':
       return scheduleTiledSum(node, logits!, choice, context);
     case 'unitStream':
       return unitSoftmaxSum(problem, units!, choice, context);

@@ -1,19 +1,22 @@
 /**
  * Sums of exponentials that weigh nothing, of logits that are a product: those of a vocabulary. Tiles are
- * those of any product, but what is left of a row of a tile is its largest logit and the sum of exponentials
- * relative to that; a second step puts the tiles of a row together, in order (Milakov and Gimelshein, "Online
- * normalizer calculation for softmax", 2018). The logits themselves stay in registers.
+ * those of any product, by matrix units too, but what is left of a row of a tile is its largest logit and the
+ * sum of exponentials relative to that; a second kernel puts the tiles of a row together, in order (Milakov
+ * and Gimelshein, "Online normalizer calculation for softmax", 2018). The logits themselves stay in registers.
  */
 import type { ComputeNode, Scalar, SoftmaxSumNode, Tensor } from '../../graph/graph.ts';
 import { apply as applied, iterator, iterators, load } from '../../graph/scalar.ts';
 import { type Product, productOfLogits } from '../../optimize/contraction.ts';
 import type { ChoiceOf } from '../choices/choice.ts';
 import { lowerScalar } from '../lower-scalar.ts';
+import type { RowCluster, RowMember } from '../row-clusters.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import { define, reduceTiles, register, store } from '../tile-builder.ts';
 import { apply, both, constant, coordinate, element, flatten, masked } from '../tile-expression.ts';
 import type { ScheduleContext } from './context.ts';
 import { type ContractionProblem, contractionProblem, contractionSteps, type Ending } from './contraction.ts';
+import { scheduleRowCluster } from './row-cluster.ts';
+import { unitContraction } from './unit-contraction.ts';
 
 type Partial = SoftmaxSumNode & { readonly partial: NonNullable<SoftmaxSumNode['partial']> };
 
@@ -34,22 +37,32 @@ function isPartial(node: SoftmaxSumNode): node is Partial {
 export function scheduleTiledSum(
   node: SoftmaxSumNode,
   logits: ContractionProblem,
-  choice: ChoiceOf<'tiles'>,
+  choice: ChoiceOf<'tiles' | 'units'>,
   context: ScheduleContext,
 ): readonly ScheduledStep[] {
   if (!isPartial(node)) throw new Error(`${node.result.name} is no part of a softmax`);
   const { shape, ends, name } = node.result;
-  const groups = Math.ceil(logits.columns.extent / (choice.threadColumns * choice.columns));
+  const groups = Math.ceil(logits.columns.extent / columnsOf(choice));
   const temporary = (what: string) =>
     context.temporary(`${name}_${what}`, {
-      ...{ dtype: 'f32', shape: [groups, ...shape] },
-      ...(ends && { ends: [undefined, ...ends] }),
+      ...{ dtype: 'f32', shape: [...shape, groups] },
+      ...(ends && { ends: [...ends, undefined] }),
     });
   const parts = { top: temporary('tops'), total: temporary('totals') };
-  const tiles = contractionSteps(logits, choice, context, leavingParts(node, parts, context));
-  return [...tiles, ...together(node, parts, groups).flatMap(context.node)];
+  const ending = leavingParts(node, parts, context);
+  const tiles =
+    choice.form === 'units'
+      ? [unitContraction(logits, logits.packed!, choice, context, ending)]
+      : contractionSteps(logits, choice, context, ending);
+  return [...tiles, scheduleRowCluster(together(node, parts, groups), context)];
 }
 
+/** Of a tile. */
+function columnsOf(choice: ChoiceOf<'tiles' | 'units'>): number {
+  return (choice.form === 'units' ? choice.warpColumns : choice.threadColumns) * choice.columns;
+}
+
+/** Of each row what every tile has of it, in their order. */
 interface Parts {
   readonly top: Tensor;
   readonly total: Tensor;
@@ -66,7 +79,7 @@ function leavingParts({ partial, visible, result }: Partial, parts: Parts, conte
     const lowest = constant(partial.lowest, 'f32');
     const difference = apply('sub', 'f32', element('logit', 'f32', pair), element('top', 'f32', row));
     const leave = (tensor: Tensor, tile: string) => {
-      const place = flatten([group, ...at.slice(0, result.shape.length)], tensor.shape);
+      const place = flatten([...at.slice(0, result.shape.length), group], tensor.shape);
       return store(tensor, [rows], place, element(tile, 'f32', row), isRow);
     };
     return [
@@ -85,18 +98,30 @@ function leavingParts({ partial, visible, result }: Partial, parts: Parts, conte
 }
 
 /** The largest top, and the totals relative to it. */
-function together({ partial, result, value }: Partial, parts: Parts, groups: number): readonly ComputeNode[] {
+function together({ partial, result, value }: Partial, parts: Parts, groups: number): RowCluster {
   const rank = result.shape.length;
   const own = iterators(rank);
-  const part = (tensor: Tensor) => load(tensor, [iterator(rank), ...own]);
+  const part = (tensor: Tensor) => load(tensor, [...own, iterator(rank)]);
   const kept = applied('exp', applied('sub', part(parts.top), load(partial.top, own)));
-  const compute = (into: Tensor, body: Scalar, combiner?: 'max' | 'sum'): ComputeNode => ({
-    ...{ kind: 'compute', result: into, body, grouped: undefined },
-    reduce: combiner && { combiner, extents: [groups], finish: undefined },
+  const reduction = (into: Tensor, body: Scalar, combiner: 'max' | 'sum'): RowMember => ({
+    kind: 'statistic',
+    node: {
+      ...{ kind: 'compute', result: into, body, grouped: undefined },
+      reduce: { combiner, extents: [groups], finish: undefined },
+    },
   });
-  return [
-    compute(partial.top, part(parts.top), 'max'),
-    compute(partial.total, applied('mul', part(parts.total), kept), 'sum'),
-    compute(result, applied('mul', load(partial.total, own), value)),
-  ];
+  const weighed: ComputeNode = {
+    ...{ kind: 'compute', result, body: applied('mul', load(partial.total, own), value) },
+    ...{ reduce: undefined, grouped: undefined },
+  };
+  return {
+    kind: 'rowCluster',
+    rows: result.shape,
+    members: [
+      reduction(partial.top, part(parts.top), 'max'),
+      reduction(partial.total, applied('mul', part(parts.total), kept), 'sum'),
+      { kind: 'few', node: weighed },
+    ],
+    stored: new Set([partial.top, partial.total, result].map(({ id }) => id)),
+  };
 }

@@ -38,21 +38,23 @@ import {
 import type { Box, Feed, Packed, TileStatement } from '../tile-program.ts';
 import { iteratorsAt } from './axis-class.ts';
 import type { ScheduleContext } from './context.ts';
-import type { ContractionProblem } from './contraction.ts';
+import type { ContractionProblem, Ending, Results } from './contraction.ts';
 import { contractionRows } from './contraction-rows.ts';
 import { factorBox } from './unit-boxes.ts';
 
 /** Words between rows of results, so that the lanes of a warp put theirs into different banks. */
-const resultPadding = 8;
+export const resultPadding = 8;
 
 /** Vectors that an invocation finishes before it goes on to the next ones. */
 const mostVectors = 4;
 
+/** @param ending what is done with the results, in registers as units have them, where they are not stored */
 export function unitContraction(
   problem: ContractionProblem,
   stored: Packed,
   choice: ChoiceOf<'units'>,
   context: ScheduleContext,
+  ending?: Ending,
 ): ScheduledStep {
   const { node, contraction, batch, rows, columns, reduced, rightOrder } = problem;
   const { warpRows, warpColumns, depth, stages } = choice;
@@ -75,9 +77,13 @@ export function unitContraction(
     ),
     ...source.extra,
   ];
-  const columnAt = (within: TileExpression) =>
-    sum(product(walk?.column ?? grid(2, groups), constant(tile.columns)), within);
+  const group = walk?.column ?? grid(2, groups);
+  const columnAt = (within: TileExpression) => sum(product(group, constant(tile.columns)), within);
   const { tensors } = context;
+  const finished = (value: TileExpression, iterators: readonly TileExpression[]) =>
+    node.reduce.finish === undefined
+      ? value
+      : lowerScalar(node.reduce.finish, { tensors, iterators, reduced: value });
 
   /** A factor whose tile has the reduced axis first or last. */
   const feed = (
@@ -124,7 +130,7 @@ export function unitContraction(
   const axes = [
     spread(tile.rows, 'unitRows', areGroups ? 16 : choice.rows),
     spread(tile.columns, 'unitColumns', choice.columns),
-  ];
+  ] as const;
   const last = Math.floor(Math.max(0, reduced.extent - 1) / depth) * depth;
   const body: readonly TileStatement[] = [
     ...source.prepare,
@@ -144,15 +150,22 @@ export function unitContraction(
         body: [multiplyAccumulate('sum', 'lefts', 'rights', rightOrder, leftOrder)],
       }),
     ),
-    define(
-      { ...shared('results', 'f32', axes), padding: resultPadding },
-      element('sum', 'f32', [coordinate(0, tile.rows), coordinate(1, tile.columns)]),
-    ),
-    finished(),
+    ...(ending === undefined ? storing() : ending(results())),
   ];
 
-  /** All invocations finish neighbours of the results, some vectors at a time. */
-  function finished(): TileStatement {
+  function results(): Results {
+    const [row, column] = [coordinate(0, tile.rows), coordinate(1, tile.columns)];
+    const iterators = at(source.flat(row), columnAt(column), constant(0));
+    return {
+      ...{ rows: axes[0], columns: axes[1], iterators, group, groups },
+      value: finished(element('sum', 'f32', [row, column]), iterators),
+      isRow: source.mask(row),
+      isColumn: below(columnAt(column), constant(columns.extent)),
+    };
+  }
+
+  /** All invocations finish neighbours of the results, which they exchange, some vectors at a time. */
+  function storing(): readonly TileStatement[] {
     const threads = 32 * warpRows * warpColumns;
     const results = tile.rows * tile.columns;
     const together = Math.min(results, threads * 4 * mostVectors);
@@ -160,22 +173,25 @@ export function unitContraction(
       ...{ from: constant(0), to: constant(results), step: together, multipleOf: together },
       range: { low: 0, high: results - together },
     };
-    return loop('part', bounds, (part) => {
+    const exchanged = define(
+      { ...shared('results', 'f32', axes), padding: resultPadding },
+      element('sum', 'f32', [coordinate(0, tile.rows), coordinate(1, tile.columns)]),
+    );
+    const finishing = loop('part', bounds, (part) => {
       const flat = sum(part, coordinate(0, together));
       const [row, column] = [quotient(flat, tile.columns), remainder(flat, tile.columns)];
       const iterators = at(source.flat(row), columnAt(column), constant(0));
-      const value = element('results', 'f32', [row, column]);
-      const { finish } = node.reduce;
       return [
         store(
           node.result,
           [spread(together, 'threads', 4)],
           flatten(iterators.slice(0, rank), node.result.shape),
-          finish === undefined ? value : lowerScalar(finish, { tensors, iterators, reduced: value }),
+          finished(element('results', 'f32', [row, column]), iterators),
           both(source.mask(row), below(columnAt(column), constant(columns.extent))),
         ),
       ];
     });
+    return [exchanged, finishing];
   }
 
   return context.kernel({
