@@ -32,6 +32,7 @@ import { printTileProgram } from '../compiler/tiles/print.ts';
 import type { PtxTarget } from '../compiler/tiles/ptx-target.ts';
 import { scheduleGraph } from '../compiler/tiles/schedule-graph.ts';
 import type { ChosenSchedule, Schedule, ScheduledStep } from '../compiler/tiles/scheduled.ts';
+import { storeRounded } from '../compiler/tiles/store-rounded.ts';
 import type { TileProgram } from '../compiler/tiles/tile-program.ts';
 import type { Diagnostic, Source } from '../dsl/diagnostics/diagnostic.ts';
 import type { Mesh } from '../dsl/placement/placement.ts';
@@ -347,7 +348,8 @@ export function compilePtx(
     },
   };
   const device = cudaDeviceFor(arch, instance);
-  return packaged(backEnd, lowered, instance, scheduled(lowered, instance, device, progress), progress);
+  const stored = { ...lowered, optimized: storeRounded(lowered.optimized, device) };
+  return packaged(backEnd, stored, instance, scheduled(stored, instance, device, progress), progress);
 }
 
 function cudaDeviceFor(

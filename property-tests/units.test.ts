@@ -26,6 +26,7 @@ const cases = [
   'of_eight_bits M=40,K=64,N=48',
   'kept_positive M=24,K=48,N=40',
   'rounded_between M=24,K=40,N=32,P=48',
+  'rounded_for_one M=24,K=40,N=32',
   'experts_of_halves T=50,D=64,E=4,F=40',
   'experts_of_halves T=9,D=24,E=5,F=16',
 ];

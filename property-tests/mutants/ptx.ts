@@ -333,10 +333,52 @@ export const ptxMutants: ByFile = faultsOf(
   'ptx',
 );
 
+/** Of what is done for devices with matrix units before schedules. */
+export const unitGraphMutants: ByFile = faultsOf(
+  'compiler/tiles',
+  {
+    'store-rounded.ts': [
+      [
+        'rounds what some reader takes as it is',
+        "only !== 'as it is' && others.length === 0",
+        "only !== 'as it is'",
+        'units.ricci: rounded_for_one M=24,K=40,N=32',
+      ],
+      [
+        'takes what is not rounded for what is',
+        "tell(operand.tensor, scalar.op === 'round' ? scalar.dtype : 'as it is')",
+        "tell(operand.tensor, 'bf16')",
+        'units.ricci: rounded_for_one M=24,K=40,N=32',
+      ],
+    ],
+  },
+  'ptx',
+);
+
 /** Of the schedules for matrix units. */
 export const unitMutants: ByFile = faultsOf(
   'compiler/tiles/schedules',
   {
+    'route-by-picks.ts': [
+      [
+        'counts a pick before itself',
+        "apply('lt', 'bool', i, inChunk)",
+        "apply('le', 'bool', i, inChunk)",
+        'units.ricci: experts_of_halves T=300,D=8,E=3,F=16',
+      ],
+      [
+        'counts a chunk before itself',
+        "apply('lt', 'bool', c, chunk)",
+        "apply('le', 'bool', c, chunk)",
+        'units.ricci: experts_of_halves T=300,D=8,E=3,F=16',
+      ],
+      [
+        'leaves out the experts before',
+        "update('parts', sum(element('parts', 'i32', [constant(0), across]), earlier))",
+        "update('parts', earlier)",
+        'units.ricci: experts_of_halves T=300,D=8,E=200,F=16',
+      ],
+    ],
     'unit-boxes.ts': [
       [
         'begins at the first of all columns',

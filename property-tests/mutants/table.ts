@@ -6,7 +6,7 @@ import { helperMutants, reductionMutants, scheduleMutants, tileMutants, wgslMuta
 import type { Mutant } from './mutant.ts';
 import { optimizerMutants } from './optimizer.ts';
 import { partitionerMutants } from './partitioner.ts';
-import { cudaMutants, ptxMutants, unitMutants } from './ptx.ts';
+import { cudaMutants, ptxMutants, unitGraphMutants, unitMutants } from './ptx.ts';
 import { bestPlaceMutants, clusterMutants, mergedMutants, rowMutants } from './rows.ts';
 import { combineMutants, verbMutants } from './verbs.ts';
 import { choiceMutants, formulaMutants, panelMutants, wasmMutants, writingMutants } from './wasm.ts';
@@ -31,7 +31,7 @@ export const kernelMutants: MutantSets = {
   'how verbs combine': combineMutants,
   schedules: { ...scheduleMutants, ...panelMutants, ...rowMutants },
   choices: choiceMutants,
-  'tile programs': { ...tileMutants, ...clusterMutants, ...mergedMutants },
+  'tile programs': { ...tileMutants, ...unitGraphMutants, ...clusterMutants, ...mergedMutants },
   'writers of WGSL': wgslMutants,
   'writers of WebAssembly': wasmMutants,
   'writers of PTX': ptxMutants,

@@ -3,7 +3,7 @@
  * a chunk of the picks: it counts what is picked before its own, and walks over the chunk listing those of
  * its expert. Stable, and no atomics. Few picks are one chunk, and one kernel; of many a kernel before it
  * counts each expert's in each chunk, so that an invocation walks over its chunk and a table instead of all
- * picks.
+ * picks. GPUs have more invocations than that, and one for each pick (`route-by-picks.ts`).
  */
 import type { RouteNode, Tensor } from '../../graph/graph.ts';
 import { integer } from '../../graph/scalar.ts';
@@ -26,6 +26,7 @@ import {
 } from '../tile-expression.ts';
 import type { TileStatement } from '../tile-program.ts';
 import { elementCount, type NodeSchedule, type ScheduleContext } from './context.ts';
+import { chunkLength as chunkOfPicks, routeByPicks } from './route-by-picks.ts';
 
 /** Picks that every expert's invocation can walk over by itself. */
 const longestAlone = 2 ** 14;
@@ -38,6 +39,8 @@ export const scheduleRoute: NodeSchedule<'route'> = (node, context) => {
     const zeros = { kind: 'compute', body: integer(0), reduce: undefined, grouped: undefined } as const;
     return context.node({ ...zeros, result: node.offsets });
   }
+  const { core, software } = context.device;
+  if (core === undefined && !software && routing.count > chunkOfPicks) return routeByPicks(node, context);
   if (routing.count <= longestAlone) return [listing(routing, context, countedAlone(routing))];
   const chunks = Math.ceil(routing.count / chunkLength);
   const counts = context.temporary(`${node.order.name}_counts`, {
