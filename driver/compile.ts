@@ -333,6 +333,18 @@ export function compilePtx(
   arch: PtxTarget,
   progress: Progress = silent,
 ): CompiledPtx {
+  const device = cudaDeviceFor(arch, instance);
+  return packagePtx(lowered, instance, scheduled(lowered, instance, device, progress), arch, progress);
+}
+
+/** Of kernels that are chosen already. */
+export function packagePtx(
+  lowered: ForDevice,
+  instance: Instance,
+  schedule: ChosenSchedule,
+  arch: PtxTarget,
+  progress: Progress = silent,
+): CompiledPtx {
   const backEnd: BackEnd<WrittenPtx, PtxPackage> = {
     write: (programs, tensor) => {
       const kernels = programs.map((program, done) => {
@@ -346,8 +358,7 @@ export function compilePtx(
       return planPtxPackage(graph, chosen, launched, { arch, module }, options);
     },
   };
-  const device = cudaDeviceFor(arch, instance);
-  return packaged(backEnd, lowered, instance, scheduled(lowered, instance, device, progress), progress);
+  return packaged(backEnd, lowered, instance, schedule, progress);
 }
 
 function cudaDeviceFor(
