@@ -334,6 +334,19 @@ export function compilePtx(
   arch: PtxTarget,
   progress: Progress = silent,
 ): CompiledPtx {
+  const device = cudaDeviceFor(arch, instance);
+  const stored = { ...lowered, optimized: storeRounded(lowered.optimized, device) };
+  return packagePtx(stored, instance, scheduled(stored, instance, device, progress), arch, progress);
+}
+
+/** Of kernels that are chosen already. */
+export function packagePtx(
+  lowered: ForDevice,
+  instance: Instance,
+  schedule: ChosenSchedule,
+  arch: PtxTarget,
+  progress: Progress = silent,
+): CompiledPtx {
   const backEnd: BackEnd<WrittenPtx, PtxPackage> = {
     write: (programs, tensor) => {
       const kernels = programs.map((program, done) => {
@@ -347,9 +360,7 @@ export function compilePtx(
       return planPtxPackage(graph, chosen, launched, { arch, module }, options);
     },
   };
-  const device = cudaDeviceFor(arch, instance);
-  const stored = { ...lowered, optimized: storeRounded(lowered.optimized, device) };
-  return packaged(backEnd, stored, instance, scheduled(stored, instance, device, progress), progress);
+  return packaged(backEnd, lowered, instance, schedule, progress);
 }
 
 function cudaDeviceFor(

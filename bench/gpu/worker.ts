@@ -7,7 +7,6 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { describeEntry } from '../../compiler/lower/entry.ts';
-import { walkSteps } from '../../compiler/plan/walk-steps.ts';
 import { parseChoice } from '../../compiler/tiles/choices/choice-text.ts';
 import { checkFile, compilePtx, lower } from '../../driver/compile.ts';
 import { packageRoot } from '../../driver/package-root.ts';
@@ -16,12 +15,11 @@ import { runReference } from '../../driver/run-reference.ts';
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import { evaluateSize } from '../../dsl/types/size.ts';
 import { distance } from '../../property-tests/run-entry.ts';
+import { copiesPast, type LoadedCopies, loadCopies, stopwatchOf } from '../../runtime/cuda/copies.ts';
 import type { CudaDevice } from '../../runtime/cuda/device.ts';
-import { openCuda } from '../../runtime/cuda/devices.ts';
 import { type DriverDevice, openGpu } from '../../runtime/cuda/driver/open.ts';
 import { emulatorDevice } from '../../runtime/cuda/emulator-device.ts';
 import { isUserError } from '../../runtime/errors.ts';
-import type { LaunchDevice, OwnLaunch } from '../../runtime/launch-device.ts';
 import type { TensorData } from '../../runtime/weights/tensor-data.ts';
 import { accepted } from '../accepted.ts';
 import { type GpuCase, gpuCases } from './cases.ts';
@@ -38,8 +36,8 @@ type Request =
       readonly folder?: string;
     };
 
-/** Sets of tensors that together are larger than the cache, so that none is found there. */
-const [leastCopies, mostCopies] = [2, 16];
+/** Of the tensors, so that outputs that are timed are not those that were checked last. */
+const leastCopies = 2;
 /** A timed piece of work has about so many seconds, and there are so many of them. */
 const [pieceSeconds, pieces] = [0.02, 21];
 
@@ -102,43 +100,24 @@ async function run({
   const lowered = accepted(lower(checked, instance));
   const { package: compiled } = compilePtx(lowered, instance, device.target);
   const compiledAt = performance.now();
-  const copies = gpu === undefined ? 1 : copiesOf(each.bytes, gpu.gpu.l2Bytes);
-  const places = Array.from({ length: copies }, () => () => 0);
-  const { devices, destroy } = openCuda(compiled, places, device);
+  const copies = gpu === undefined ? 1 : Math.max(leastCopies, copiesPast(gpu.gpu.l2Bytes, each.bytes));
+  const loaded = loadCopies(compiled, copies, device);
   const loadedAt = performance.now();
   try {
-    const { slots, steps, outputs: wanted, kernels } = compiled.manifest;
-    const launches: OwnLaunch[] = [];
-    // A package for one device has no exchanges.
-    const finalBuffer = walkSteps(steps, slots.length, (launch) => launches.push(launch as OwnLaunch));
+    const { kernels } = compiled.manifest;
     const inputs = files === undefined ? randomInputs(each) : storedInputs(each, files);
-    const [first] = devices as [LaunchDevice];
-    for (const { slot } of wanted) poison(first, finalBuffer[slot]!, slots[slot]!.bytes);
-    for (const one of devices) one.write(inputs);
-    for (const launch of launches) first.perform(launch);
-    const outputs = await first.read(finalBuffer);
+    const outputs = await loaded.run(inputs);
     return {
-      ...{ name, copies, launches: launches.length, kernels: kernels.map((kernel) => kernel.name) },
+      ...{ name, copies, launches: loaded.launches, kernels: kernels.map((kernel) => kernel.name) },
       compileMilliseconds: compiledAt - begin,
       loadMilliseconds: loadedAt - compiledAt,
-      seconds: gpu === undefined ? undefined : await timed(gpu, devices, launches),
+      seconds: gpu === undefined ? undefined : await timed(gpu, loaded),
       outputs: folder === undefined ? undefined : writtenTo(folder, outputs),
       distance: files === undefined ? distance(runReference(lowered.graph, inputs), outputs) : undefined,
     };
   } finally {
-    destroy();
+    loaded.destroy();
   }
-}
-
-function copiesOf(bytes: number, l2Bytes: number): number {
-  return Math.min(mostCopies, Math.max(leastCopies, Math.ceil((2 * l2Bytes) / bytes)));
-}
-
-/** NaN in all floats: what a kernel leaves out is seen. */
-function poison(one: LaunchDevice, buffer: number, bytes: number): void {
-  const { room, done } = one.arriving(buffer, bytes);
-  room.fill(0xff);
-  done();
 }
 
 function randomInputs(each: GpuCase): ReadonlyMap<string, TensorData> {
@@ -169,37 +148,22 @@ function writtenTo(folder: string, outputs: ReadonlyMap<string, TensorData>): ob
   );
 }
 
-/**
- * Seconds of one run, by the clock of the GPU: medians and the least, of runs on one set of tensors after
- * another, given as one graph.
- */
+/** Seconds of one run, by the clock of the GPU: medians and the least. */
 async function timed(
   on: DriverDevice,
-  devices: readonly LaunchDevice[],
-  launches: readonly OwnLaunch[],
+  loaded: LoadedCopies,
 ): Promise<{ readonly median: number; readonly least: number; readonly runs: number }> {
-  const runAll = () => {
-    for (const one of devices) for (const launch of launches) one.perform(launch);
-  };
-  // What a device makes the first time, such as tensor maps, cannot be recorded.
-  runAll();
-  await on.synchronize();
-  const graph = on.capture(runAll);
+  const stopwatch = await stopwatchOf(on, loaded);
   try {
-    // Twice, so that the second is of a GPU that is awake.
-    await on.time(graph.launch);
-    const once = await on.time(graph.launch);
-    const turns = Math.max(1, Math.ceil(pieceSeconds / once));
     const times: number[] = [];
-    for (let piece = 0; piece < pieces; piece++) {
-      const seconds = await on.time(() => {
-        for (let turn = 0; turn < turns; turn++) graph.launch();
-      });
-      times.push(seconds / (turns * devices.length));
-    }
+    for (let piece = 0; piece < pieces; piece++) times.push(await stopwatch.time(pieceSeconds));
     times.sort((left, right) => left - right);
-    return { median: times[pieces >> 1]!, least: times[0]!, runs: pieces * turns * devices.length };
+    return {
+      median: times[pieces >> 1]!,
+      least: times[0]!,
+      runs: pieces * stopwatch.runsIn(pieceSeconds),
+    };
   } finally {
-    graph.destroy();
+    stopwatch.destroy();
   }
 }

@@ -1,18 +1,19 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { printChoice } from '../../compiler/tiles/choices/choice-text.ts';
 import type { Rates } from '../../compiler/tiles/device-rates.ts';
-import { chooseTarget, type FoundTarget, onChosen } from '../../driver/choose-target.ts';
+import { chooseTarget, type KernelTarget, onChosen } from '../../driver/choose-target.ts';
 import type { Lowered } from '../../driver/compile.ts';
 import { lower } from '../../driver/compile.ts';
 import { cachedTuning, keepTuning } from '../../driver/tuning/cache.ts';
-import { adapterIdentity, processorIdentity } from '../../driver/tuning/identity.ts';
+import { adapterIdentity, gpuIdentity, processorIdentity } from '../../driver/tuning/identity.ts';
 import { measureRates } from '../../driver/tuning/measure-rates.ts';
 import { ratesText } from '../../driver/tuning/rates-text.ts';
-import { onAdapter, onProcessor, type Trier } from '../../driver/tuning/trier.ts';
+import { onAdapter, onGpu, onProcessor, type Trier } from '../../driver/tuning/trier.ts';
 import type { Outcome } from '../../driver/tuning/tune.ts';
 import { tuneProgram } from '../../driver/tuning/tune-program.ts';
 import { type Identity, type Tuning, writeTuning } from '../../driver/tuning/tuning-file.ts';
-import { isUserError } from '../../runtime/errors.ts';
+import type { DriverDevice } from '../../runtime/cuda/driver/open.ts';
+import { isUserError, UserError } from '../../runtime/errors.ts';
 import { wasmDeviceHere } from '../../runtime/wasm/features.ts';
 import { createOutput, type Output } from '../output.ts';
 import type { Streams } from '../streams.ts';
@@ -20,7 +21,7 @@ import { alignColumns, counted } from '../table.ts';
 import { type EntryOptions, orEnd, prepareEntry, refuseAdapter, withEntryOptions } from './entry-options.ts';
 
 interface TuneOptions extends EntryOptions {
-  readonly target?: FoundTarget;
+  readonly target?: KernelTarget;
   readonly adapter: 'auto' | 'hardware' | 'software';
   readonly budget: number;
   readonly again?: boolean;
@@ -34,7 +35,7 @@ export function addTune(command: Command, streams: Streams): void {
       .description('measure which schedules are best for an entry on this machine, and keep what is found')
       .argument('<file>', 'a .ricci file'),
   )
-    .addOption(new Option('--target <target>', 'where to run').choices(['wgsl', 'wasm']))
+    .addOption(new Option('--target <target>', 'where to run').choices(['wgsl', 'wasm', 'ptx']))
     .addOption(
       new Option('--adapter <kind>', 'which WebGPU adapter')
         .choices(['auto', 'hardware', 'software'])
@@ -52,7 +53,8 @@ export function addTune(command: Command, streams: Streams): void {
     .option('-o, --output <file>', 'write what is known to this file, for ricci compile --tuning')
     .action(async (file: string, options: TuneOptions) => {
       const output = createOutput(options.json === true, streams);
-      if (options.target === 'wasm') refuseAdapter(options.adapter, 'wasm');
+      if (options.target === 'wasm' || options.target === 'ptx')
+        refuseAdapter(options.adapter, options.target);
       const { checked, instance } = prepareEntry(file, options, output);
       const lowered = orEnd(lower(checked, instance, output.advance), output);
       const { target, adapter } = options;
@@ -75,8 +77,31 @@ export function addTune(command: Command, streams: Streams): void {
             opened.destroy();
           }
         },
+        ptx: async () => {
+          const gpu = await gpuToTune();
+          try {
+            await tune(lowered, (rates) => onGpu(gpu, rates), gpuIdentity(gpu.gpu), options, output);
+          } finally {
+            gpu.release();
+          }
+        },
       });
     });
+}
+
+/** @throws UserError `no-device` */
+async function gpuToTune(): Promise<DriverDevice> {
+  const { openGpu } = await import('../../runtime/cuda/driver/open.ts');
+  try {
+    return await openGpu();
+  } catch (error) {
+    if (!isUserError(error) || error.code !== 'no-device') throw error;
+    throw new UserError(
+      'no-device',
+      `${error.message}; how fast PTX is only a GPU tells, the emulator does not`,
+      'tune on a machine with an NVIDIA GPU and its driver, and bring what `-o FILE` writes',
+    );
+  }
 }
 
 function parseSeconds(text: string): number {

@@ -1,5 +1,6 @@
 /** What a device is, as far as how fast a kernel runs on it may depend on it. */
 import { availableParallelism, cpus } from 'node:os';
+import type { Gpu } from '../../runtime/cuda/driver/choose-gpu.ts';
 import { wasmFeatures } from '../../runtime/wasm/features.ts';
 import type { OpenedDevice } from '../../runtime/webgpu/device.ts';
 import { version } from '../version.ts';
@@ -27,5 +28,16 @@ export function processorIdentity(): Identity {
     engine: `V8 ${process.versions.v8}`,
     features: [...wasmFeatures()].sort().join(' '),
     threads: String(availableParallelism()),
+  };
+}
+
+export function gpuIdentity({ name, capability, driver, multiprocessors }: Gpu): Identity {
+  return {
+    target: 'ptx',
+    compiler: version,
+    name,
+    capability,
+    driver: `CUDA ${driver}`,
+    multiprocessors: String(multiprocessors),
   };
 }

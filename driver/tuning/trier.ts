@@ -1,14 +1,16 @@
-/** What runs and times a program, however it is scheduled: an adapter, or the processor. */
+/** What runs and times a program, however it is scheduled: an adapter, a GPU of CUDA, or the processor. */
 import type { Graph } from '../../compiler/graph/graph.ts';
-import type { DeviceProfile } from '../../compiler/tiles/device-profile.ts';
+import { cudaDevices, type DeviceProfile } from '../../compiler/tiles/device-profile.ts';
 import type { Rates } from '../../compiler/tiles/device-rates.ts';
 import type { ChosenSchedule } from '../../compiler/tiles/scheduled.ts';
+import { copiesPast, loadCopies, type Stopwatch, stopwatchOf } from '../../runtime/cuda/copies.ts';
+import type { DriverDevice } from '../../runtime/cuda/driver/open.ts';
 import type { WasmOptions } from '../../runtime/wasm/devices.ts';
 import { loadWasm } from '../../runtime/wasm/load.ts';
 import type { OpenedDevice } from '../../runtime/webgpu/device.ts';
 import { loadPackage } from '../../runtime/webgpu/execute.ts';
 import type { TensorData } from '../../runtime/weights/tensor-data.ts';
-import { packageFor, packageWasm } from '../compile.ts';
+import { packageFor, packagePtx, packageWasm } from '../compile.ts';
 
 type Tensors = ReadonlyMap<string, TensorData>;
 
@@ -64,6 +66,41 @@ export function onProcessor(profile: DeviceProfile, rates?: Rates, options: Wasm
         runAgain,
         time: () => timed(runAgain),
         destroy: loaded.destroy,
+      };
+    },
+  };
+}
+
+/** A timed piece of work has about so many seconds. */
+const pieceSeconds = 0.002;
+
+/**
+ * Times by events of the GPU, on one copy of the tensors after another.
+ * @param rates of the GPU, where they were measured
+ */
+export function onGpu(gpu: DriverDevice, rates?: Rates): Trier {
+  const device = { ...cudaDevices[gpu.target], rates };
+  return {
+    device,
+    load: async (graph, schedule) => {
+      const { package: compiled } = packagePtx(...programOf(graph), schedule, gpu.target);
+      const copies = copiesPast(gpu.gpu.l2Bytes, compiled.manifest.peakBytes);
+      const loaded = loadCopies(compiled, copies, gpu);
+      let stopwatch: Stopwatch | undefined;
+      return {
+        run: loaded.run,
+        runAgain: async () => {
+          loaded.perform();
+          await gpu.synchronize();
+        },
+        time: async () => {
+          stopwatch ??= await stopwatchOf(gpu, loaded);
+          return 1000 * (await stopwatch.time(pieceSeconds));
+        },
+        destroy: () => {
+          stopwatch?.destroy();
+          loaded.destroy();
+        },
       };
     },
   };

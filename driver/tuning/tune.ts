@@ -37,10 +37,14 @@ export interface Search {
   /** Hears of choices that are not to be trusted. */
   readonly report: (line: string) => void;
   readonly progress: (tried: number, all: number) => void;
+  /** Choices that are tried at most; as many as there is time for where it is left out. */
+  readonly most?: number;
+  /** Operations of what the reference evaluates: beyond, results are compared with the first choice's. */
+  readonly mostEvaluated?: number;
 }
 
-/** Operations for which the evaluator takes seconds: beyond, results are compared with the first choice's. */
-const mostEvaluated = 1e9;
+/** For these the evaluator takes seconds. */
+const usualEvaluated = 1e9;
 
 export async function tuneProblem(
   problem: Problem,
@@ -49,12 +53,13 @@ export async function tuneProblem(
   search: Search,
 ): Promise<Outcome> {
   const program = apart(problem, tensors);
-  const choices = inOrder(problem, tensors, trier.device);
+  const all = inOrder(problem, tensors, trier.device);
+  const choices = all.slice(0, search.most);
   const finalists: Candidate[] = [];
   let tried = 0;
   try {
     const inputs = program.inputs();
-    let wanted = expected(program, inputs);
+    let wanted = expected(program, inputs, search);
     const begin = performance.now();
     const [last, deadline] = [searching, 1].map((part) => begin + part * search.budget) as [number, number];
     for (const choice of choices) {
@@ -74,7 +79,7 @@ export async function tuneProblem(
     }
     if (finalists.length === 0) return { untried: 'no choice can be run' };
     await race(finalists, deadline);
-    return { ...bestOf(finalists), tried, all: choices.length };
+    return { ...bestOf(finalists), tried, all: all.length };
   } catch (error) {
     if (!isUserError(error)) return { untried: `it cannot be run apart: ${(error as Error).message}` };
     if (error.code === 'device-lost') throw error;
@@ -88,6 +93,7 @@ export async function tuneProblem(
 function expected(
   { graph }: Apart,
   inputs: ReadonlyMap<string, TensorData>,
+  { mostEvaluated = usualEvaluated }: Search,
 ): ReadonlyMap<string, TensorData> | undefined {
   return graphCost(graph).flops > mostEvaluated ? undefined : runReference(graph, inputs);
 }

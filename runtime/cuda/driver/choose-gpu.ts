@@ -15,6 +15,8 @@ export interface Gpu {
   readonly sharedBytes: number;
   readonly l2Bytes: number;
   readonly memoryBytes: number;
+  /** The version of CUDA that its driver is of: `13.0`. */
+  readonly driver: string;
 }
 
 /** CUdevice_attribute. */
@@ -75,6 +77,7 @@ export function chooseGpu(cuda: Cuda, place: number): Gpu {
     sharedBytes: attribute('sharedBytes'),
     l2Bytes: attribute('l2Bytes'),
     memoryBytes: Number(bytes[0]!),
+    driver: versionText(cuda.version),
   };
 }
 
