@@ -63,7 +63,7 @@ function randomOf(path: string, tensor: Tensor, below: ReadonlyMap<TensorId, num
   return { dtype, shape, bytes };
 }
 
-/** So many elements of a large tensor are drawn, and come again: a prime, so that no two rows are the same. */
+/** So many elements of a large tensor are drawn, and come again: a prime, so that no two rows are alike. */
 const period = 1_048_573;
 
 const scalarsOf = (node: ProblemNode): readonly Scalar[] =>

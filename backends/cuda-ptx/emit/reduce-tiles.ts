@@ -147,7 +147,7 @@ function overWarps(
 }
 
 /**
- * Over the warps of a row of warps, which have the same rows of a tile: the first of the four lanes with a row
+ * Over the warps of a row of warps, which have the same rows of a tile: the first of four lanes with a row
  * tells the others what its warp has of it, for all rows at once.
  */
 function overUnitWarps(

@@ -87,7 +87,7 @@ function unitsOf({ logits }: SoftmaxProblem, device: DeviceProfile): readonly Ch
   return allUnits(logits, device).filter((choice) => canMeet(choice, device));
 }
 
-/** Whether there is room for what the warps of a row exchange beside the factors: a word of each for a row. */
+/** Whether there is room for what the warps of a row exchange beside the factors: a word each for a row. */
 function canMeet(choice: ChoiceOf<'units'>, { units }: DeviceProfile): boolean {
   const { warpRows, warpColumns, rows } = choice;
   const exchanged = warpColumns === 1 ? 0 : 4 * warpRows * rows * warpColumns;

@@ -2,7 +2,7 @@
  * Sums of exponentials that weigh nothing, of logits that are a product: those of a vocabulary. Tiles are
  * those of any product, by matrix units too, but what is left of a row of a tile is its largest logit and the
  * sum of exponentials relative to that; a second kernel puts the tiles of a row together, in order (Milakov
- * and Gimelshein, "Online normalizer calculation for softmax", 2018). The logits themselves stay in registers.
+ * and Gimelshein, "Online normalizer calculation for softmax", 2018). Logits themselves stay in registers.
  */
 import type { ComputeNode, Scalar, SoftmaxSumNode, Tensor } from '../../graph/graph.ts';
 import { apply as applied, iterator, iterators, load } from '../../graph/scalar.ts';
