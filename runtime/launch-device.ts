@@ -26,6 +26,8 @@ export interface LaunchDevice {
   readonly sent: (buffer: number, bytes: number) => Promise<Uint8Array>;
   /** Where the first bytes of a buffer arrive. */
   readonly arriving: (buffer: number, bytes: number) => Arriving;
+  /** Where a buffer is in memory that a communicator may reach. */
+  readonly address?: (buffer: number) => bigint;
   /**
    * The outputs, once all is done.
    * @param finalBuffer as `walkSteps` says

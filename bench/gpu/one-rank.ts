@@ -23,18 +23,19 @@ const collectives = (dtype: Dtype): readonly Collective[] => [
 const world = await openNccl();
 const { device } = world;
 
-/** The same between two places of the GPU, behind what is written there and before what is read. */
+/** The same between places of the GPU, or in one, behind what is written there and before what is read. */
 async function exchangedOnDevice(
   group: DeviceCommunicator,
   collective: Collective,
   sent: Uint8Array,
+  isInPlace: boolean,
 ): Promise<Uint8Array> {
-  const [from, to] = [device.allocate(sent.byteLength), device.allocate(sent.byteLength)];
+  const from = device.allocate(sent.byteLength);
+  const to = isInPlace ? from : device.allocate(sent.byteLength);
   device.write(from, sent);
   await group.exchangeOnDevice(collective, from, to, sent.byteLength);
   const received = await device.read(to, sent.byteLength);
-  device.free(from);
-  device.free(to);
+  for (const address of new Set([from, to])) device.free(address);
   return received;
 }
 
@@ -47,7 +48,9 @@ for (const group of [world, part])
       const sent = tensorFromValues(dtype, [values.length], values).bytes;
       const received = new Uint8Array(sent.byteLength);
       await group.exchange(collective, sent, received);
-      for (const found of [received, await exchangedOnDevice(group, collective, sent)]) {
+      const apart = await exchangedOnDevice(group, collective, sent, false);
+      const inPlace = await exchangedOnDevice(group, collective, sent, true);
+      for (const found of [received, apart, inPlace]) {
         if (Buffer.from(found).equals(sent)) continue;
         wrong++;
         console.log(`wrong: ${JSON.stringify(collective)} over ${group.label}`);

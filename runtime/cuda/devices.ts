@@ -83,6 +83,7 @@ export function openCuda(
         const room = new Uint8Array(bytes);
         return { room, done: () => device.write(slots[buffer]!, room) };
       },
+      address: (buffer) => slots[buffer]!,
       read: async (finalBuffer) => {
         const outputs = new Map<string, TensorData>();
         for (const output of manifest.outputs) {

@@ -91,6 +91,11 @@ export function describeCollective(collective: Collective, sends: number): strin
   return `${verb}${factsOf(collective).detail(collective)} of ${sends / elementBytes(dtype)} ${dtype}`;
 }
 
+/** Bytes that each of so many ranks receives where each sends so many. */
+export function receivedBytes(collective: Collective, ranks: number, sends: number): number {
+  return factsOf(collective).receives(sends, ranks);
+}
+
 /** @throws RangeError for buffers of the wrong sizes, a root that is no rank, and a sum of bools. */
 export function checkExchange(
   collective: Collective,
@@ -98,18 +103,19 @@ export function checkExchange(
   send: Uint8Array,
   receive: Uint8Array,
 ): void {
-  const { receives, inBlocks, fault } = factsOf(collective);
+  const { inBlocks, fault } = factsOf(collective);
   const [sends, width] = [
     send.byteLength,
     collective.verb === 'barrier' ? Number.POSITIVE_INFINITY : elementBytes(collective.dtype),
   ];
+  const receives = receivedBytes(collective, ranks, sends);
   const faults = [
     fault(collective, ranks),
     sends % width === 0 ? undefined : `sends ${sends} bytes, which are not whole elements`,
     !inBlocks || sends % (width * ranks) === 0 ? undefined : `sends ${sends} bytes, not a block for each`,
-    receive.byteLength === receives(sends, ranks)
+    receive.byteLength === receives
       ? undefined
-      : `receives ${receives(sends, ranks)} bytes for ${sends}, not ${receive.byteLength}`,
+      : `receives ${receives} bytes for ${sends}, not ${receive.byteLength}`,
   ];
   const found = faults.find((text) => text !== undefined);
   if (found !== undefined) throw new RangeError(`${collective.verb} over ${ranks} ranks ${found}`);

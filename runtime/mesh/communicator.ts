@@ -5,6 +5,7 @@
  * Buffers are dense, row-major, little-endian, as `TensorData` holds them. Those of one exchange do not
  * overlap, and nobody touches them before its promise is fulfilled.
  */
+import type { CudaDevice } from '../cuda/device.ts';
 import type { Collective } from './collective.ts';
 
 /** One rank's end of a group of ranks. */
@@ -22,6 +23,17 @@ export interface Communicator {
    */
   exchange(collective: Collective, send: Uint8Array, receive: Uint8Array): Promise<void>;
   /**
+   * As `exchange`, from memory to memory of the world's device, where it has one: it begins after all that the
+   * device was given before, and goes on beside what it is given after. Both addresses may be one.
+   * @param bytes that are sent
+   */
+  readonly exchangeOnDevice?: (
+    collective: Collective,
+    from: bigint,
+    to: bigint,
+    bytes: number,
+  ) => Promise<void>;
+  /**
    * A collective of its own: the ranks that give the same `color` (0 or more) form a group, in the order of
    * their `key`s. `label` names the group in messages.
    */
@@ -32,6 +44,8 @@ export interface Communicator {
 export interface World extends Communicator {
   /** Ranks on the machine of this one, which is one of them. */
   readonly neighbours: number;
+  /** That whose memory it reaches. */
+  readonly device?: CudaDevice;
   /** Waits until all ranks close, and ends communication. Nothing may be pending. */
   close(): Promise<void>;
   /**

@@ -24,6 +24,7 @@ import {
   type Exchanged,
   exchangeNode,
   meshOf,
+  onDevices,
   type Planted,
   simulate,
   sourceShape,
@@ -156,6 +157,12 @@ const ways: { readonly [way: string]: RunAll } = {
     const { package: compiled } = compileLocalPtx(graph, mesh);
     const load = (world: World) => loadCudaRank(compiled, world, emulatorDevice());
     return onRanks(await Promise.all(inProcess(inputs.length).map(load)), inputs);
+  },
+  'between ranks as PTX, from device to device': async (graph, mesh, inputs) => {
+    const { package: compiled } = compileLocalPtx(graph, mesh);
+    const load = (world: World) => loadCudaRank(compiled, world, world.device!);
+    const worlds = onDevices(inProcess(inputs.length), emulatorDevice);
+    return onRanks(await Promise.all(worlds.map(load)), inputs);
   },
   'between ranks in WebAssembly': async (graph, mesh, inputs) => {
     const { package: compiled } = compileLocalWasm(graph, mesh);

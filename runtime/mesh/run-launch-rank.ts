@@ -1,6 +1,7 @@
 /**
  * Runs the program of one device of a mesh as one rank of a job, on a device whose memory the host reaches.
- * In WebAssembly what it exchanges with others is sent from the memory of its kernels, and arrives there.
+ * In WebAssembly what it exchanges with others is sent from the memory of its kernels, and arrives there; so it
+ * does on GPUs whose memory the communicator reaches.
  */
 import { availableParallelism } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
@@ -41,7 +42,7 @@ export function loadWasmRank(
 }
 
 /**
- * Not collective. The rank has the device to itself.
+ * Not collective. The rank has the device to itself; where the world has one, it is that.
  * @param progress hears how many kernels are compiled, of how many
  * @throws UserError as `openCuda`; `no-device` and `exceeds-device` as `loadWasmRank`
  */
@@ -51,7 +52,7 @@ export function loadCudaRank(
   device: CudaDevice,
   progress?: (done: number, total: number) => void,
 ): Promise<LoadedRank> {
-  const open = async (place: Coordinate) => openCuda(pkg, [place], device, progress);
+  const open = async (place: Coordinate) => openCuda(pkg, [place], world.device ?? device, progress);
   return loadLaunchRank(pkg.manifest, world, 'one by one', open);
 }
 
@@ -72,7 +73,8 @@ async function loadLaunchRank(
   const coordinates = coordinatesOf(mesh, world.rank);
   const { devices, bytes, destroy } = await open((axis) => blockNumber([axis], coordinates, mesh));
   const device = devices[0]!;
-  const copies = copiesOf(flights);
+  const isOnDevice = device.address !== undefined && world.exchangeOnDevice !== undefined;
+  const copies = isOnDevice ? new Map<number, Uint8Array>() : copiesOf(flights);
 
   /** What is sent, in memory that nobody touches until it has arrived. */
   const sourceFor = async ({ command: { step, from, to }, lane }: Flight): Promise<Uint8Array> => {
@@ -82,11 +84,17 @@ async function loadLaunchRank(
     copy.set(source);
     return copy;
   };
-  const exchange = async ({ command }: Flight, source: Uint8Array, groups: Groups): Promise<void> => {
-    const { step, to } = command;
+  /** What sends and takes, once what is sent is there. */
+  const prepared = async (flight: Flight, groups: Groups): Promise<() => Promise<void>> => {
+    const { step, from, to } = flight.command;
+    const [group, collective] = [groupAlong(groups, step.axes), collectiveOf(step)];
+    const { address } = device;
+    const { exchangeOnDevice } = group;
+    if (address !== undefined && exchangeOnDevice !== undefined)
+      return () => exchangeOnDevice(collective, address(from), address(to), packedBytes(sourceOf(step)));
+    const source = await sourceFor(flight);
     const { room, done } = device.arriving(to, packedBytes(resultOf(step)));
-    await groupAlong(groups, step.axes).exchange(collectiveOf(step), source, room);
-    done();
+    return () => group.exchange(collective, source, room).then(done);
   };
   const performed = async (command: OwnLaunch): Promise<void> => {
     device.perform(command);
@@ -104,9 +112,9 @@ async function loadLaunchRank(
     device.write(inputs);
     const arrivals = new Map<number, Promise<void>>();
     const start = async (flight: Flight): Promise<void> => {
-      const source = await sourceFor(flight);
+      const exchange = await prepared(flight, groups);
       const arrived = recorder?.exchange(flight.command.step, flight.lane);
-      const arrival = exchange(flight, source, groups).then(arrived);
+      const arrival = exchange().then(arrived);
       // It is waited for, and fails, where what arrives is needed.
       arrival.catch(() => undefined);
       arrivals.set(flight.lane, arrival);

@@ -1,4 +1,5 @@
 /** For tests: programs of one device written out, and what an exchange does, in plain loops. */
+import { setImmediate } from 'node:timers/promises';
 import type { ExchangeNode, ExchangeVerb, Graph, Tensor } from '../../compiler/graph/graph.ts';
 import { optimize } from '../../compiler/optimize/passes.ts';
 import { elementCount } from '../../compiler/plan/storage-bytes.ts';
@@ -14,7 +15,11 @@ import {
 } from '../../driver/compile.ts';
 import { devicesAlong, type Mesh, type PendingCombiner } from '../../dsl/placement/placement.ts';
 import { type Dtype, dtypeFacts } from '../../dsl/types/dtype.ts';
+import type { CudaDevice } from '../cuda/device.ts';
 import { type TensorData, tensorFromValues, tensorValues } from '../weights/tensor-data.ts';
+import { receivedBytes } from './collective.ts';
+import type { Communicator, World } from './communicator.ts';
+import { newQueue } from './steps.ts';
 
 /** `{ x: 2, y: 3 }`, in this order. */
 export function meshOf(sizes: Readonly<Record<string, number>>): Mesh {
@@ -166,4 +171,29 @@ function combinePlain(dtype: Dtype, combiner: PendingCombiner, left: number, rig
 function storable(dtype: Dtype): (value: number) => number {
   if (dtype === 'i8') return (value) => (value << 24) >> 24;
   return dtype === 'u8' ? (value) => value & 0xff : (value) => value;
+}
+
+/** Of so many logical ranks, each of which has a device whose memory the others' messages reach. */
+export function onDevices(worlds: readonly World[], device: () => CudaDevice): readonly World[] {
+  return worlds.map((world) => {
+    const own = device();
+    return { ...world, ...reachingInto(own, world), device: own };
+  });
+}
+
+/** A group whose messages go from memory to memory of a device: what is sent is read late. */
+function reachingInto(device: CudaDevice, group: Communicator): Communicator {
+  const queue = newQueue();
+  return {
+    ...group,
+    exchangeOnDevice: (collective, from, to, bytes) =>
+      queue(async () => {
+        await setImmediate();
+        const send = new Uint8Array(await device.read(from, bytes));
+        const receive = new Uint8Array(receivedBytes(collective, group.size, bytes));
+        await group.exchange(collective, send, receive);
+        device.write(to, receive);
+      }),
+    split: async (...given) => reachingInto(device, await group.split(...given)),
+  };
 }

@@ -33,6 +33,8 @@ export interface Exchange {
   readonly withMemory: <T>(bytes: number, work: (address: bigint) => Promise<T>) => Promise<T>;
   readonly read: (address: bigint, bytes: number) => Promise<Uint8Array>;
   readonly write: (address: bigint, bytes: Uint8Array) => void;
+  /** What is sent, from one address to another. */
+  readonly copy: (from: bigint, to: bigint) => void;
 }
 
 type Rule<C extends Collective> = (

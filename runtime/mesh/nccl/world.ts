@@ -1,7 +1,7 @@
 /** The communicator over NCCL: one process a rank, each with a GPU of its own. */
 import { hostname } from 'node:os';
 import { type DriverDevice, openGpu } from '../../cuda/driver/open.ts';
-import { type Collective, checkExchange, describeCollective } from '../collective.ts';
+import { checkExchange, describeCollective } from '../collective.ts';
 import type { Communicator, World } from '../communicator.ts';
 import { namesOfHost } from '../mpi/world.ts';
 import { splitGroup } from '../split.ts';
@@ -20,16 +20,7 @@ export interface NcclOptions {
 
 /** A rank's end of a group, for tensors that are on its GPU already. */
 export interface DeviceCommunicator extends Communicator {
-  /**
-   * As `exchange`, from device memory to device memory: it begins after all that the device was given before,
-   * and goes on beside what it is given after.
-   */
-  readonly exchangeOnDevice: (
-    collective: Collective,
-    from: bigint,
-    to: bigint,
-    bytes: number,
-  ) => Promise<void>;
+  readonly exchangeOnDevice: NonNullable<Communicator['exchangeOnDevice']>;
   split(color: number, key: number, label: string): Promise<DeviceCommunicator>;
 }
 
@@ -134,6 +125,10 @@ function newShared(nccl: Nccl, device: DriverDevice, watch: Watch): Shared {
         device.write(address, given);
         follow()();
       },
+      copy: (source, target) => {
+        device.copy(source, target, bytes);
+        follow()();
+      },
       done: () => settledOrFailed(nccl, handle, stream.settled()),
     }),
   };
@@ -182,7 +177,12 @@ function newMember(shared: Shared, group: NcclGroup, ranks: Group, steps: Steps)
       const follow = shared.follow();
       await steps.run(describeCollective(collective, bytes), async () => {
         follow();
-        await perform(group, collective, exchangeBetween(group, from, to, bytes));
+        const exchange = exchangeBetween(group, from, to, bytes);
+        if (from !== to || collective.verb === 'all_reduce') return perform(group, collective, exchange);
+        await exchange.withMemory(bytes, (apart) => {
+          exchange.copy(from, apart);
+          return perform(group, collective, { ...exchange, from: apart });
+        });
       });
     },
     async split(color, key, label) {
