@@ -8,6 +8,7 @@ import type { PtxKernel } from '../backends/cuda-ptx/emit/kernel.ts';
 import { type Assembly, assemble, findPtxas, PtxasRefusal } from '../backends/cuda-ptx/ptxas.ts';
 import { type PtxTarget, ptxTargets } from '../compiler/tiles/ptx-target.ts';
 import { compilePtx } from '../driver/compile.ts';
+import { allAsPtx } from './all-as-ptx.ts';
 import { instancesOf } from './instances.ts';
 import { namedProgram } from './named-program.ts';
 import { loweredEntry } from './run-entry.ts';
@@ -24,16 +25,30 @@ test('ptxas is there', ({ skip }) => {
 /** Those of all entries of a file, their names made different. */
 function kernelsOf(file: string, target: PtxTarget): readonly PtxKernel[] {
   const checked = checkSmallProgram(file);
-  return exportedEntries(checked).flatMap((entry, place) => {
-    const instances = instancesOf(checked.program, entry);
-    const sizes = instances[place % instances.length]!;
-    const instance = { entry, sizes, inputDtypes: new Map() };
-    const { kernels } = compilePtx(loweredEntry(checked, instance), instance, target);
-    return kernels.map((kernel) => {
-      const name = `${entry}_${kernel.name}`;
-      return { ...kernel, name, entry: kernel.entry.replace(`.entry ${kernel.name}(`, `.entry ${name}(`) };
-    });
-  });
+  return exportedEntries(checked).flatMap((entry, place) =>
+    chosenOf(instancesOf(checked.program, entry), place, target).flatMap((sizes, at) => {
+      const instance = { entry, sizes, inputDtypes: new Map() };
+      const { kernels } = compilePtx(loweredEntry(checked, instance), instance, target);
+      return kernels.map((kernel) => {
+        const name = `${entry}_${at}_${kernel.name}`;
+        return { ...kernel, name, entry: kernel.entry.replace(`.entry ${kernel.name}(`, `.entry ${name}(`) };
+      });
+    }),
+  );
+}
+
+type Sizes = ReadonlyMap<string, number>;
+
+/**
+ * All, or one, another in each entry; and for one of the targets another with an extent of 0 or 1, where
+ * kernels have least of what others have.
+ */
+function chosenOf(instances: readonly Sizes[], place: number, target: PtxTarget): readonly Sizes[] {
+  if (allAsPtx) return instances;
+  const least = instances.filter((sizes) => [...sizes.values()].some((extent) => extent <= 1));
+  const isTurn = target === ptxTargets[place % ptxTargets.length];
+  const chosen = [instances[place % instances.length], isTurn ? least[place % least.length] : undefined];
+  return [...new Set(chosen)].filter((sizes) => sizes !== undefined);
 }
 
 function expectNoSpill({ warnings, kernels }: Assembly, count: number): void {

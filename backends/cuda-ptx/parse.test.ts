@@ -56,6 +56,28 @@ test('labels and registers of a block are its own', () => {
   expect(targets.map((each) => (each.kind === 'name' ? each.name : ''))).toEqual(labels);
 });
 
+const withBody = (body: string) =>
+  `.version 8.0 .target sm_80 .entry k() { .reg .b32 r; .reg .pred p; .reg .b64 d; ${body} ret; }`;
+
+// What ptxas takes and does not (13.0).
+test.each([
+  ['mul.rn.f32 r, 0, r;', 'mul.rn.f32 takes no such literal as 0'],
+  ['setp.eq.f32 p, r, 1;', 'setp.eq.f32 takes no such literal as 1'],
+  ['st.global.f32 [d], -1;', 'st.global.f32 takes no such literal as -'],
+  ['add.s32 r, r, 0f00000000;', 'add.s32 takes no such literal as 0f00000000'],
+])('%s is refused', (body, message) => {
+  expect(() => parsePtx(withBody(body))).toThrow(message);
+});
+
+test.each([
+  'mul.rn.f32 r, 0f00000000, r;',
+  'cvt.rn.f32.s32 r, 3;',
+  'selp.b32 r, 0f00000000, r, p;',
+  'st.global.b32 [d], 0f00000000;',
+])('%s is taken', (body) => {
+  expect(parsePtx(withBody(body)).functions).toHaveLength(1);
+});
+
 /** Texts with a token left out, doubled, or in the place of another. */
 const almost = fc
   .record({

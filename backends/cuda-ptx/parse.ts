@@ -23,7 +23,7 @@ import {
   type VariableSpace,
 } from './ptx.ts';
 import { PtxError } from './ptx-error.ts';
-import { bytesOf, isPtxType, type PtxType } from './ptx-types.ts';
+import { bytesOf, isPtxType, type PtxType, ptxTypes, type TypeClass } from './ptx-types.ts';
 import { type Token, tokenize } from './tokens.ts';
 
 /** @throws PtxError with the place of what is no PTX, or of PTX that is not supported. */
@@ -293,7 +293,13 @@ class Parser {
       if (op === 'call') operands.push(this.callOperand());
       else if (kind === undefined)
         this.fail(`${text} takes ${facts.operands.length} operands, and there are more`);
-      else operands.push(this.operandOf(kind, text));
+      else {
+        const token = this.peek();
+        const operand = this.operandOf(kind, text);
+        if (facts.unit === 'lane' && !isOfTypes(operand, types))
+          throw new PtxError(`${text} takes no such literal as ${token.text}`, placeOf(token));
+        operands.push(operand);
+      }
       if (!this.takes(',')) break;
     }
     this.expect(';', `a semicolon after ${text}`);
@@ -500,6 +506,14 @@ class Parser {
 
 function placeOf({ line, column }: Token): Place {
   return { line, column };
+}
+
+/** Bits may be written either way; of numbers integers are no floats, nor floats integers. */
+function isOfTypes({ kind }: Operand, types: readonly PtxType[]): boolean {
+  const areAll = (classes: readonly TypeClass[]) =>
+    types.length > 0 && types.every((type) => classes.includes(ptxTypes[type].class));
+  if (kind === 'integer') return !areAll(['float']);
+  return kind !== 'float' || !areAll(['signed', 'unsigned']);
 }
 
 /** Labels of a block are its own: with names that no other block has, as have the branches to them. */

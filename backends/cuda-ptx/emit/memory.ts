@@ -6,6 +6,7 @@
 import type { TensorId } from '../../../compiler/graph/graph.ts';
 import { divisorOf, laneStride } from '../../../compiler/tiles/lanes.ts';
 import { intervalOf, type TileExpression } from '../../../compiler/tiles/tile-expression.ts';
+import { dtypeFacts } from '../../../dsl/types/dtype.ts';
 import { linearConstant, linearValue, plus } from '../../writing/linear.ts';
 import type { Point as PointOf } from '../../writing/point.ts';
 import { type Buffer, bufferOf, type Emission, type Sum } from './emission.ts';
@@ -97,7 +98,7 @@ const elementTypes = { 1: 'u8', 2: 'u16', 4: 'b32' } as const;
 export function loadOne(emission: Emission, tensor: TensorId, first: Sum, isInside: boolean): Value {
   const buffer = bufferOf(emission, tensor);
   const { dtype } = buffer.tensor;
-  if (buffer.count === 0) return literal(0, 'u32');
+  if (buffer.count === 0) return literal(0, dtypeFacts[dtype].arithmetic);
   const { writer } = emission;
   const at = isInside
     ? addressOf(emission, buffer, first)
