@@ -29,6 +29,8 @@ const cases = [
   'rounded_for_one M=24,K=40,N=32',
   'experts_of_halves T=50,D=64,E=4,F=40',
   'experts_of_halves T=9,D=24,E=5,F=16',
+  'next_words T=40,D=20,V=1101',
+  'hidden_words B=2,T=9,D=24,V=1030',
 ];
 
 test.each(
@@ -49,6 +51,11 @@ test.each(
     [
       'batched_halves B=3,M=40,K=72,N=72',
       'units warpRows=4 warpColumns=1 rows=16 columns=64 depth=16 stages=4',
+    ],
+    ['next_words T=136,D=40,V=1101', 'units warpRows=8 warpColumns=1 rows=16 columns=256 depth=16 stages=3'],
+    [
+      'hidden_words B=2,T=30,D=40,V=1096',
+      'units warpRows=4 warpColumns=1 rows=16 columns=128 depth=16 stages=3',
     ],
   ].flatMap(([name, choice]) =>
     (['early', 'late', { seed }] as const).map((copies) => ({ name: name!, choice: choice!, copies })),

@@ -147,6 +147,18 @@ export const ptxMutants: ByFile = faultsOf(
         'reductions.ricci: rows N=7,M=640',
       ],
       [
+        'takes the maximum that warps have of another row',
+        'readScratch(emission, arrays, own, plus(placeOf(at), linearConstant(other)))',
+        'readScratch(emission, arrays, own, plus(placeOf(0), linearConstant(other)))',
+        'units.ricci: next_words T=24,D=16,V=1101, sm_80, units warpRows=1 warpColumns=2 rows=32 columns=32 depth=16 stages=2',
+      ],
+      [
+        'reads what warps have of a row before it is there',
+        'plus(placeOf(at), warp), own, isFirst);\n  barrier(emission);',
+        'plus(placeOf(at), warp), own, isFirst);',
+        'units.ricci: next_words T=24,D=16,V=1101, sm_80, units warpRows=1 warpColumns=2 rows=32 columns=32 depth=16 stages=2',
+      ],
+      [
         'leaves out the neighbour of a lane',
         'return bits.reduce<Entry<Own>>',
         'return bits.slice(1).reduce<Entry<Own>>',
@@ -396,9 +408,15 @@ export const unitMutants: ByFile = faultsOf(
       ],
       [
         'stores columns that are none',
-        'below(columnAt(column), constant(columns.extent))',
-        'undefined',
+        'both(source.mask(row), below(columnAt(column), constant(columns.extent)))',
+        'source.mask(row)',
         'units.ricci: plain M=20,K=40,N=44',
+      ],
+      [
+        'counts columns that are none into the sums of a row',
+        'isColumn: below(columnAt(column), constant(columns.extent))',
+        'isColumn: undefined',
+        'units.ricci: next_words T=24,D=16,V=1101',
       ],
       [
         'takes rows for what is reduced',

@@ -133,11 +133,12 @@ function overWarps(
   const count = sharers(emission, over) / warpSize;
   const threads = program.threads.rows * program.threads.columns;
   const arrays = scratchFor(emission, own, threads / warpSize);
-  const warp = writer.operation('shr.u32', 'i32', [places.threads, literal(Math.log2(warpSize), 'u32')]);
+  const number = writer.operation('shr.u32', 'i32', [places.threads, literal(Math.log2(warpSize), 'u32')]);
+  const warp = linearValue(number, { isNatural: true });
   const lane = writer.operation('and.b32', 'i32', [places.threads, literal(warpSize - 1, 'u32')]);
   const isFirst = writer.operation('setp.eq.s32', 'bool', [lane, literal(0, 'i32')]);
   barrier(emission);
-  putScratch(emission, arrays, linearValue(warp, { isNatural: true }), own, isFirst);
+  putScratch(emission, arrays, warp, own, isFirst);
   barrier(emission);
   const row = over === 'columns' ? linearValue(places.rows, { isNatural: true }) : linearConstant(0);
   const entries = Array.from({ length: count }, (_, at) =>

@@ -42,11 +42,27 @@ function coordinateOf(emission: Emission, axis: TileAxis, at: number): Sum {
 }
 
 export function defineRegisters(emission: Emission, tile: Tile, value: TileExpression): void {
-  const domain = createDomain(tile.axes);
-  const values = registerPoints(emission, domain).flatMap((point) =>
-    allOf(emit(emission, value, point), point),
+  declareRegisters(emission, tile, valuesAt(emission, tile.axes, value));
+}
+
+/** Of all places of an invocation, row-major. */
+function valuesAt(emission: Emission, axes: readonly TileAxis[], value: TileExpression): readonly Value[] {
+  const points = registerPoints(emission, createDomain(axes));
+  const values = new Map(
+    inOrder(points).map((point) => [point, allOf(emit(emission, value, point), point)] as const),
   );
-  declareRegisters(emission, tile, values);
+  return points.flatMap((point) => values.get(point)!);
+}
+
+/**
+ * The order in which places are computed. In results of units, whose rows are few, column by column: so what is
+ * known of a column, such as a bias, needs no register until the next row.
+ */
+function inOrder(points: readonly PointOf<Value>[]): readonly PointOf<Value>[] {
+  const last = points[0]?.domain.axes.at(-1);
+  if (last === undefined || !isOverUnits(last.over)) return points;
+  const column = ({ fragment }: PointOf<Value>) => fragment!.at(-1)!;
+  return points.toSorted((left, right) => column(left) - column(right));
 }
 
 function allOf(lanes: Lanes, { width }: PointOf<Value>): readonly Value[] {
@@ -74,11 +90,8 @@ export function declareRegisters(emission: Emission, tile: Tile, values: readonl
 const copies = { f32: 'mov.b32', i32: 'mov.b32', u32: 'mov.b32', bool: 'mov.pred' } as const;
 
 export function updateRegisters(emission: Emission, state: TileState, value: TileExpression): void {
-  const domain = createDomain(state.tile.axes);
   // All new values are computed from the old ones, so they have to be known before the first changes.
-  const values = registerPoints(emission, domain).flatMap((point) =>
-    allOf(emit(emission, value, point), point),
-  );
+  const values = valuesAt(emission, state.tile.axes, value);
   for (const [at, register] of state.registers.entries()) emission.writer.assign(register, values[at]!);
   state.version++;
 }

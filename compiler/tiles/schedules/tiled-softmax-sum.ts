@@ -82,14 +82,13 @@ function leavingParts({ partial, visible, result }: Partial, parts: Parts, conte
       const place = flatten([...at.slice(0, result.shape.length), group], tensor.shape);
       return store(tensor, [rows], place, element(tile, 'f32', row), isRow);
     };
+    // Since no top is lower than the lowest, what is hidden weighs nothing.
+    const nothing = constant(Number.NEGATIVE_INFINITY, 'f32');
     return [
-      define(register('logit', 'f32', [rows, columns]), masked(isSeen, value, lowest)),
+      define(register('logit', 'f32', [rows, columns]), masked(isSeen, value, nothing)),
       reduceTiles('max', ['logit'], ['largest']),
       define(register('top', 'f32', [rows]), apply('max', 'f32', element('largest', 'f32', row), lowest)),
-      define(
-        register('weight', 'f32', [rows, columns]),
-        masked(isSeen, apply('exp', 'f32', difference), constant(0, 'f32')),
-      ),
+      define(register('weight', 'f32', [rows, columns]), apply('exp', 'f32', difference)),
       reduceTiles('sum', ['weight'], ['total']),
       leave(parts.top, 'top'),
       leave(parts.total, 'total'),
