@@ -14,6 +14,7 @@ import {
   product,
   sum,
   type TileExpression,
+  within,
 } from '../tile-expression.ts';
 import type { TileStatement } from '../tile-program.ts';
 import type { ContractionProblem } from './contraction.ts';
@@ -76,13 +77,14 @@ function rowsOfExperts(
 ): ContractionRows {
   const expertAxis = node.result.shape.length + node.reduce.extents.length;
   const { groups, prepare, expert, start, end } = groupedRows(grouped, rows.extent, together);
-  const position = (within: TileExpression) => sum(start, within);
+  const position = (row: TileExpression) => sum(start, row);
   return {
     grid: groups,
     gridEnd: gridEnd(rows.end, together, grouped.experts),
     prepare,
-    flat: (within) => load(grouped.order, 'i32', position(within)),
-    mask: (within) => apply('lt', 'bool', position(within), end),
+    // Behind the last row there may be anything.
+    flat: (row) => within(load(grouped.order, 'i32', position(row)), { low: 0, high: rows.extent - 1 }),
+    mask: (row) => apply('lt', 'bool', position(row), end),
     depth: masked(apply('lt', 'bool', start, end), endExpression(reduced.end, reduced.extent), constant(0)),
     right: ofExpert(contraction.right, grouped, expertAxis),
     extra: [expert],

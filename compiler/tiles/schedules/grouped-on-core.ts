@@ -27,7 +27,6 @@ import {
   product,
   sum,
   type TileExpression,
-  within,
 } from '../tile-expression.ts';
 import type { TileAxis, TileStatement } from '../tile-program.ts';
 import { iteratorsAt } from './axis-class.ts';
@@ -65,7 +64,7 @@ export function groupedOnCore(
       ],
       constant(0),
     ),
-    within(expert, { low: 0, high: grouped.experts - 1 }),
+    expert,
   ];
   const isReal = (depth: TileExpression) => below(depth, constant(reduced.extent));
   // A loop that goes step by step ends where the axes do.

@@ -18,6 +18,7 @@ import {
   quotient,
   sum,
   type TileExpression,
+  within,
 } from '../tile-expression.ts';
 import type { TileStatement } from '../tile-program.ts';
 
@@ -67,8 +68,13 @@ export function groupedRows({ experts, offsets }: GroupedLookup, rows: number, t
         update('tiles', after),
       ];
     }),
+    // What does not change any more, so that what follows from it is computed once.
+    define(number('own_expert'), read('expert')),
+    define(number('own_start'), read('start')),
+    define(number('own_end'), read('end')),
   ];
-  return { groups, prepare, expert: read('expert'), start: read('start'), end: read('end') };
+  const expert = within(read('own_expert'), { low: 0, high: experts - 1 });
+  return { groups, prepare, expert, start: read('own_start'), end: read('own_end') };
 }
 
 /** The factor with an iterator of its own, `axis`, in place of the look-up of the expert. */
