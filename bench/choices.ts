@@ -14,7 +14,7 @@ import { scheduleGraph } from '../compiler/tiles/schedule-graph.ts';
 import { checkFile, lower } from '../driver/compile.ts';
 import { packageRoot } from '../driver/package-root.ts';
 import { onAdapter, onProcessor, type Trier } from '../driver/tuning/trier.ts';
-import { tuneProblem } from '../driver/tuning/tune.ts';
+import { planOf, tuneProblem } from '../driver/tuning/tune.ts';
 import { wasmDeviceHere } from '../runtime/wasm/features.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { openDevice } from '../runtime/webgpu/device.ts';
@@ -89,7 +89,7 @@ async function compare({ entry, sizes }: ChoiceCase, on: Trier): Promise<void> {
     const key = problemKey(problem, tensors);
     if (known.has(key)) continue;
     known.add(key);
-    const outcome = await tuneProblem(problem, tensors, on, {
+    const outcome = await tuneProblem(planOf(problem, tensors, on, {}), on, {
       ...{ budget, isStopped: () => false },
       report: (line) => process.stderr.write(`${line}\n`),
       progress: () => undefined,

@@ -1,107 +1,91 @@
 /**
  * For a machine with a GPU that is lent for minutes: checks every small program on it against the reference
- * evaluator, in one process, and prints what fails: `node dist/bench/gpu/programs.js ptx`, or `wgsl` for the
- * kernels of WebGPU on its adapter. With `--emulator` PTX runs without a GPU.
+ * evaluator, and prints what fails as it fails: `node dist/bench/gpu/programs.js ptx`, or `wgsl` for the
+ * kernels of WebGPU on its adapter. With `--emulator` PTX runs without a GPU. Several processes share the
+ * programs (`--processes`), and begin none after `--seconds`.
  */
 import { readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { describeEntry } from '../../compiler/lower/entry.ts';
-import { type Checked, checkFile, compilePtx } from '../../driver/compile.ts';
+import { parseArgs } from 'node:util';
+import { checkFile } from '../../driver/compile.ts';
 import { packageRoot } from '../../driver/package-root.ts';
-import { randomInput } from '../../driver/random-inputs.ts';
 import { instancesOf } from '../../property-tests/instances.ts';
-import {
-  distance,
-  evaluateEntry,
-  loweredEntry,
-  runEntry,
-  type Tensors,
-} from '../../property-tests/run-entry.ts';
-import type { CudaDevice } from '../../runtime/cuda/device.ts';
-import { openGpu } from '../../runtime/cuda/driver/open.ts';
-import { emulatorDevice } from '../../runtime/cuda/emulator-device.ts';
-import { loadCuda } from '../../runtime/cuda/load.ts';
-import { openAdapter } from '../../runtime/webgpu/adapter.ts';
-import { openDevice } from '../../runtime/webgpu/device.ts';
+import { accepted } from '../accepted.ts';
+import { runPool } from './pool.ts';
+import type { ProgramAnswer, ProgramJob } from './program-worker.ts';
 
 /** One ulp of bf16, which a result may be apart by where it is rounded. */
 const tolerance = 2 ** -7;
+/** Seconds for one program at one size. */
+const longest = 20;
+/** Between lines that say how far it is. */
+const reported = 2000;
 
-const seed = 7;
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    emulator: { type: 'boolean', default: false },
+    processes: { type: 'string', default: String(Math.min(16, availableParallelism())) },
+    seconds: { type: 'string', default: '40' },
+  },
+});
 
-interface Runner {
-  readonly name: string;
-  /** What the reference says, and what came out. */
-  readonly run: (checked: Checked, entry: string, sizes: ReadonlyMap<string, number>) => Promise<Compared>;
-  readonly release: () => void;
+/** Every program at one size before any at another, for when time is short. */
+function allJobs(): readonly ProgramJob[] {
+  const folder = join(packageRoot, 'property-tests/programs');
+  const files = readdirSync(folder).filter((name) => name.endsWith('.ricci'));
+  const jobs = files.flatMap((name) => {
+    const file = join(folder, name);
+    const { program } = accepted(checkFile(file));
+    const entries = [...program.entries.values()].filter(({ exported }) => exported);
+    return entries.flatMap(({ name: entry }) =>
+      instancesOf(program, entry).map((sizes, turn) => ({ turn, job: { file, entry, sizes: [...sizes] } })),
+    );
+  });
+  return jobs.toSorted((left, right) => left.turn - right.turn).map(({ job }) => job);
 }
 
-interface Compared {
-  readonly written: Tensors;
-  readonly found: Tensors;
-}
+const jobs = allJobs();
+const spent: Record<string, number> = {};
+let [passed, failed, worst] = [0, 0, 0];
+let told = performance.now();
+const begin = told;
 
-async function onAdapter(): Promise<Runner> {
-  const opened = await openDevice(await openAdapter({ report: console.log }));
-  return {
-    name: opened.description,
-    run: async (checked, entry, sizes) => {
-      const { written, wgsl } = await runEntry(checked, entry, sizes, seed, opened);
-      return { written, found: wgsl };
-    },
-    release: opened.destroy,
-  };
-}
-
-function onCuda(device: CudaDevice): Runner {
-  return {
-    name: device.name,
-    run: async (checked, entry, sizes) => {
-      const instance = { entry, sizes, inputDtypes: new Map() };
-      const { package: compiled } = compilePtx(loweredEntry(checked, instance), instance, device.target);
-      const loaded = loadCuda(compiled, device);
-      const described = describeEntry(checked.program, entry).inputs;
-      const inputs = new Map(described.map((each) => [each.path, randomInput(each, sizes, seed)]));
-      try {
-        const found = await loaded.run(inputs);
-        return { written: evaluateEntry(checked, entry, sizes, seed).written, found };
-      } finally {
-        loaded.destroy();
-      }
-    },
-    release: device.release,
-  };
-}
-
-const isEmulated = process.argv.includes('--emulator');
-const runner = process.argv.includes('ptx')
-  ? onCuda(isEmulated ? emulatorDevice() : await openGpu())
-  : await onAdapter();
-console.log(runner.name);
-const folder = join(packageRoot, 'property-tests/programs');
-let passed = 0;
-let failed = 0;
-let worst = 0;
-for (const file of readdirSync(folder).filter((name) => name.endsWith('.ricci'))) {
-  const checked = checkFile(join(folder, file));
-  if (checked.kind === 'rejected') throw new Error(`${file} has errors`);
-  for (const { name, exported } of checked.program.entries.values()) {
-    if (!exported) continue;
-    for (const sizes of instancesOf(checked.program, name)) {
-      const outcome = await runner.run(checked, name, sizes).then(
-        ({ written, found }) => distance(written, found),
-        (error: unknown) => (error instanceof Error ? error.message : String(error)),
-      );
-      if (typeof outcome === 'number' && outcome <= tolerance) {
-        passed++;
-        worst = Math.max(worst, outcome);
-      } else {
-        failed++;
-        console.log(`${file} ${name} ${JSON.stringify([...sizes])}: ${outcome}`);
-      }
+const left = await runPool<ProgramJob, ProgramAnswer>(
+  {
+    file: new URL('program-worker.js', import.meta.url),
+    arguments: [positionals.includes('ptx') ? 'ptx' : 'wgsl', ...(values.emulator ? ['--emulator'] : [])],
+    processes: Number(values.processes),
+    jobs,
+    limit: 1000 * Number(values.seconds),
+    longest: 1000 * longest,
+  },
+  ({ file, entry, sizes }, heard) => {
+    const outcome = 'answer' in heard ? (heard.answer.failed ?? heard.answer.distance) : heard.ended;
+    if ('answer' in heard)
+      for (const [stage, milliseconds] of Object.entries(heard.answer.milliseconds))
+        spent[stage] = (spent[stage] ?? 0) + milliseconds;
+    if (typeof outcome === 'number' && outcome <= tolerance) {
+      passed++;
+      worst = Math.max(worst, outcome);
+    } else {
+      failed++;
+      console.log(`${file.slice(packageRoot.length)} ${entry} ${JSON.stringify(sizes)}: ${outcome}`);
     }
-  }
+    if (performance.now() - told < reported) return;
+    told = performance.now();
+    console.log(`${seconds(told - begin)}: ${passed} passed, ${failed} failed, of ${jobs.length}`);
+  },
+);
+
+function seconds(milliseconds: number): string {
+  return `${(milliseconds / 1000).toFixed(1)} s`;
 }
-console.log(`${passed} passed, ${failed} failed; the largest distance of those that passed is ${worst}`);
-runner.release();
+
+const stages = Object.entries(spent).map(([stage, milliseconds]) => `${stage} ${seconds(milliseconds)}`);
+console.log(`in all processes together: ${stages.join(', ')}; ${seconds(performance.now() - begin)} in all`);
+console.log(
+  `${passed} passed, ${failed} failed, ${left} not begun; the largest distance of those that passed is ${worst}`,
+);
 process.exitCode = failed > 0 ? 1 : 0;

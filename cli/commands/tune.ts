@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { printChoice } from '../../compiler/tiles/choices/choice-text.ts';
 import type { Rates } from '../../compiler/tiles/device-rates.ts';
@@ -10,8 +11,9 @@ import { measureRates } from '../../driver/tuning/measure-rates.ts';
 import { ratesText } from '../../driver/tuning/rates-text.ts';
 import { onAdapter, onGpu, onProcessor, type Trier } from '../../driver/tuning/trier.ts';
 import type { Outcome } from '../../driver/tuning/tune.ts';
-import { tuneProgram } from '../../driver/tuning/tune-program.ts';
+import { tunePrograms } from '../../driver/tuning/tune-program.ts';
 import { type Identity, type Tuning, writeTuning } from '../../driver/tuning/tuning-file.ts';
+import { compilingAhead } from '../../runtime/cuda/driver/compile-ahead.ts';
 import type { DriverDevice } from '../../runtime/cuda/driver/open.ts';
 import { isUserError, UserError } from '../../runtime/errors.ts';
 import { wasmDeviceHere } from '../../runtime/wasm/features.ts';
@@ -79,15 +81,21 @@ export function addTune(command: Command, streams: Streams): void {
         },
         ptx: async () => {
           const gpu = await gpuToTune();
+          const ahead = compilingAhead(Math.min(mostAhead, availableParallelism() - 1));
+          const on = (rates?: Rates) => onGpu(gpu, rates, ahead);
           try {
-            await tune(lowered, (rates) => onGpu(gpu, rates), gpuIdentity(gpu.gpu), options, output);
+            await tune(lowered, on, gpuIdentity(gpu.gpu), options, output);
           } finally {
+            ahead?.close();
             gpu.release();
           }
         },
       });
     });
 }
+
+/** Processes that compile beside what is measured. */
+const mostAhead = 8;
 
 /** @throws UserError `no-device` */
 async function gpuToTune(): Promise<DriverDevice> {
@@ -138,7 +146,7 @@ async function tune(
   let known: Tuning = { device, rates, problems: before };
   keepTuning(known);
   try {
-    await tuneProgram(optimized, on(rates), again ? new Map() : before, {
+    await tunePrograms([optimized], on(rates), again ? new Map() : before, {
       budget,
       isStopped: () => isStopped,
       report: output.progress,

@@ -15,18 +15,18 @@ export function isNear(wanted: Tensors, found: Tensors): boolean {
   });
 }
 
-/** Of a tensor at least a quarter of so many elements are compared, and all of a smaller one. */
-const mostCompared = 2 ** 20;
+/** Of a tensor some more elements are compared, and all of a smaller one. */
+const manyElements = 2 ** 17;
 
 /**
- * Of many elements one in an odd number of them, so that no place in tiles, whose extents are even, is passed
+ * Of many elements one in some prime number of them, so that neither places in tiles nor columns are passed
  * over.
  */
 function sampled(tensor: TensorData): TensorData {
   const size = elementBytes(tensor.dtype);
   const count = tensor.bytes.byteLength / size;
-  if (count <= mostCompared) return tensor;
-  const step = 2 * Math.ceil(count / mostCompared) + 1;
+  const step = primes.findLast((prime) => prime * manyElements <= count);
+  if (step === undefined) return tensor;
   const taken = Math.ceil(count / step);
   const bytes = new Uint8Array(taken * size);
   for (let place = 0; place < taken; place++)
@@ -34,6 +34,8 @@ function sampled(tensor: TensorData): TensorData {
       bytes[place * size + byte] = tensor.bytes[place * step * size + byte]!;
   return { ...tensor, shape: [taken], bytes };
 }
+
+const primes = [5, 11, 23, 47, 97, 197, 397, 797, 1597, 3203];
 
 function areNear(wanted: TensorData, found: TensorData): boolean {
   const [values, others] = [tensorValues(wanted), tensorValues(found)];

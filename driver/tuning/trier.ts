@@ -1,9 +1,12 @@
 /** What runs and times a program, however it is scheduled: an adapter, a GPU of CUDA, or the processor. */
 import type { Graph } from '../../compiler/graph/graph.ts';
+import type { PtxPackage } from '../../compiler/plan/package.ts';
 import { cudaDevices, type DeviceProfile } from '../../compiler/tiles/device-profile.ts';
 import type { Rates } from '../../compiler/tiles/device-rates.ts';
 import type { ChosenSchedule } from '../../compiler/tiles/scheduled.ts';
 import { copiesPast, loadCopies, type Stopwatch, stopwatchOf } from '../../runtime/cuda/copies.ts';
+import type { CudaDevice } from '../../runtime/cuda/device.ts';
+import type { CompilingAhead } from '../../runtime/cuda/driver/compile-ahead.ts';
 import type { DriverDevice } from '../../runtime/cuda/driver/open.ts';
 import type { WasmOptions } from '../../runtime/wasm/devices.ts';
 import { loadWasm } from '../../runtime/wasm/load.ts';
@@ -30,6 +33,8 @@ export interface Trier {
    * @throws UserError when the device cannot run it, or its driver refuses to.
    */
   readonly load: (graph: Graph, schedule: ChosenSchedule) => Promise<Loaded>;
+  /** Hears what will be loaded soon, where something can be done for it beside what runs. */
+  readonly expect?: (graph: Graph, schedule: ChosenSchedule) => void;
 }
 
 /** @param rates of the adapter, where they were measured */
@@ -77,18 +82,32 @@ const pieceSeconds = 0.002;
 /**
  * Times by events of the GPU, on one copy of the tensors after another.
  * @param rates of the GPU, where they were measured
+ * @param ahead compiles what is expected
  */
-export function onGpu(gpu: DriverDevice, rates?: Rates): Trier {
+export function onGpu(gpu: DriverDevice, rates?: Rates, ahead?: CompilingAhead): Trier {
   const device = { ...cudaDevices[gpu.target], rates };
+  const expected = new WeakMap<ChosenSchedule, Expected>();
+  const packageOf = (graph: Graph, schedule: ChosenSchedule) =>
+    packagePtx(...programOf(graph), schedule, gpu.target).package;
+  const kept = keepingInputs(gpu);
   return {
     device,
+    expect: (graph, schedule) => {
+      if (ahead === undefined || expected.has(schedule)) return;
+      const pkg = packageOf(graph, schedule);
+      expected.set(schedule, { pkg, isCompiled: ahead.compile(pkg.module) });
+    },
     load: async (graph, schedule) => {
-      const { package: compiled } = packagePtx(...programOf(graph), schedule, gpu.target);
-      const copies = copiesPast(gpu.gpu.l2Bytes, compiled.manifest.peakBytes);
-      const loaded = loadCopies(compiled, copies, gpu);
+      const known = expected.get(schedule);
+      await known?.isCompiled;
+      const pkg = known?.pkg ?? packageOf(graph, schedule);
+      const loaded = loadCopies(pkg, copiesPast(gpu.gpu.l2Bytes, pkg.manifest.peakBytes), kept.device);
       let stopwatch: Stopwatch | undefined;
       return {
-        run: loaded.run,
+        run: (inputs) => {
+          kept.begin(inputs);
+          return loaded.run(inputs);
+        },
         runAgain: async () => {
           loaded.perform();
           await gpu.synchronize();
@@ -102,6 +121,38 @@ export function onGpu(gpu: DriverDevice, rates?: Rates): Trier {
           loaded.destroy();
         },
       };
+    },
+  };
+}
+
+interface Expected {
+  readonly pkg: PtxPackage;
+  readonly isCompiled: Promise<void>;
+}
+
+/** A device on which inputs that come again are copied from where they are, since all choices get the same. */
+function keepingInputs(gpu: DriverDevice) {
+  let current: Tensors | undefined;
+  const places = new Map<Uint8Array, bigint>();
+  const device: CudaDevice = {
+    ...gpu,
+    write: (address, bytes) => {
+      const isInput = [...(current?.values() ?? [])].some((tensor) => tensor.bytes === bytes);
+      if (!isInput) return gpu.write(address, bytes);
+      const known = places.get(bytes);
+      const place = known ?? gpu.allocate(bytes.byteLength);
+      if (known === undefined) gpu.write(place, bytes);
+      places.set(bytes, place);
+      gpu.copy(place, address, bytes.byteLength);
+    },
+  };
+  return {
+    device,
+    begin: (inputs: Tensors) => {
+      if (inputs === current) return;
+      for (const place of places.values()) gpu.free(place);
+      places.clear();
+      current = inputs;
     },
   };
 }

@@ -1,4 +1,4 @@
-/** Finds the problems of a program, and measures those of which nothing is known yet. */
+/** Finds the problems of programs, and measures those of which nothing is known yet. */
 import { graphCost } from '../../compiler/graph/cost.ts';
 import type { Graph, Tensor, TensorId } from '../../compiler/graph/graph.ts';
 import { allTensors } from '../../compiler/plan/storages.ts';
@@ -9,12 +9,20 @@ import { problemTitle } from '../../compiler/tiles/choices/problem-title.ts';
 import { scheduleGraph } from '../../compiler/tiles/schedule-graph.ts';
 import { apart } from './apart.ts';
 import type { Trier } from './trier.ts';
-import { type Measured, type Outcome, type Search, tuneProblem } from './tune.ts';
+import {
+  expectChoice,
+  type Measured,
+  type Outcome,
+  type Plan,
+  planOf,
+  type Search,
+  tuneProblem,
+} from './tune.ts';
 import type { TunedProblem, Tuning } from './tuning-file.ts';
 
 type Problems = Tuning['problems'];
 
-export interface ProgramSearch extends Pick<Search, 'isStopped' | 'report'> {
+export interface ProgramSearch extends Pick<Search, 'isStopped' | 'report' | 'most' | 'mostEvaluated'> {
   /** Seconds to measure for, all problems together. */
   readonly budget: number;
   readonly progress: (title: string, tried: number, all: number) => void;
@@ -25,9 +33,10 @@ export interface ProgramSearch extends Pick<Search, 'isStopped' | 'report'> {
 /**
  * A round measures the problems that there are as far as choices are known; what is chosen then may make
  * others, as halves of what is split, which the next round measures.
+ * @param graphs optimized; those first that matter most
  */
-export async function tuneProgram(
-  graph: Graph,
+export async function tunePrograms(
+  graphs: readonly Graph[],
   trier: Trier,
   known: Problems,
   search: ProgramSearch,
@@ -36,18 +45,32 @@ export async function tuneProgram(
   const problems = new Map<string, TunedProblem>(known);
   const done = new Set(known.keys());
   for (;;) {
-    const open = problemsOf(graph, trier, problems).filter(({ key }) => !done.has(key));
+    const found = graphs.flatMap((graph) => problemsOf(graph, trier, problems));
+    const open = [...new Map(found.map((each) => [each.key, each])).values()].filter(
+      ({ key }) => !done.has(key),
+    );
     if (open.length === 0) return problems;
-    for (const [place, { key, problem, tensors, title }] of open.entries()) {
+    const plans = new Map<Open, Plan>();
+    const planned = (each: Open): Plan => {
+      const plan = plans.get(each) ?? planOf(each.problem, each.tensors, trier, search);
+      plans.set(each, plan);
+      return plan;
+    };
+    for (const [place, each] of open.entries()) {
       if (search.isStopped() || left <= 0) return problems;
+      const { key, title } = each;
       done.add(key);
       const budget = left / (open.length - place);
       const begin = performance.now();
-      const outcome = await tuneProblem(problem, tensors, trier, {
+      const plan = planned(each);
+      const next = open[place + 1];
+      if (next !== undefined && trier.expect !== undefined) expectChoice(planned(next), 0, trier);
+      const outcome = await tuneProblem(plan, trier, {
         ...search,
         budget,
         progress: (tried, all) => search.progress(title, tried, all),
       });
+      plans.delete(each);
       left -= Math.min(budget, performance.now() - begin);
       if ('choice' in outcome) problems.set(key, tunedOf(outcome));
       search.found(title, outcome, problems);

@@ -10,7 +10,7 @@ import { UserError } from '../../runtime/errors.ts';
 import { isNear } from './near.ts';
 import { inOrder } from './order.ts';
 import { onProcessor, type Trier } from './trier.ts';
-import { tuneProblem } from './tune.ts';
+import { planOf, tuneProblem } from './tune.ts';
 
 const x = { id: 0, name: 'x', dtype: 'f32', shape: [1024] } as const;
 const y = { id: 1, name: 'y', dtype: 'f32', shape: [1024] } as const;
@@ -53,7 +53,8 @@ function trier(behaviours: readonly (readonly [Behaviour, number])[]): Trier {
 
 async function search(behaviours: readonly (readonly [Behaviour, number])[], given: Problem = problem) {
   const said: string[] = [];
-  const outcome = await tuneProblem(given, tensors, trier(behaviours), {
+  const on = trier(behaviours);
+  const outcome = await tuneProblem(planOf(given, tensors, on, {}), on, {
     budget: Number.POSITIVE_INFINITY,
     isStopped: () => false,
     report: (line) => said.push(line),

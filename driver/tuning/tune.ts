@@ -8,6 +8,7 @@ import type { Choice } from '../../compiler/tiles/choices/choice.ts';
 import { printChoice } from '../../compiler/tiles/choices/choice-text.ts';
 import type { Problem } from '../../compiler/tiles/choices/problem.ts';
 import { scheduleGraph } from '../../compiler/tiles/schedule-graph.ts';
+import type { ChosenSchedule } from '../../compiler/tiles/scheduled.ts';
 import { isUserError } from '../../runtime/errors.ts';
 import type { TensorData } from '../../runtime/weights/tensor-data.ts';
 import { runReference } from '../run-reference.ts';
@@ -46,26 +47,54 @@ export interface Search {
 /** For these the evaluator takes seconds. */
 const usualEvaluated = 1e9;
 
-export async function tuneProblem(
+/** A problem with the choices for it, in the order in which they are measured. */
+export interface Plan {
+  readonly problem: Problem;
+  readonly program: Apart;
+  /** Of `all` that there are those that are tried. */
+  readonly choices: readonly Choice[];
+  readonly all: number;
+  readonly scheduleOf: (choice: Choice) => ChosenSchedule;
+}
+
+export function planOf(
   problem: Problem,
   tensors: (id: TensorId) => Tensor,
-  trier: Trier,
-  search: Search,
-): Promise<Outcome> {
+  { device }: Trier,
+  { most }: Pick<Search, 'most'>,
+): Plan {
   const program = apart(problem, tensors);
-  const all = inOrder(problem, tensors, trier.device);
-  const choices = all.slice(0, search.most);
+  const all = inOrder(problem, tensors, device);
+  const schedules = new Map<Choice, ChosenSchedule>();
+  const scheduleOf = (choice: Choice): ChosenSchedule => {
+    const schedule = schedules.get(choice) ?? scheduleGraph(program.graph, device, onceFor(problem, choice));
+    schedules.set(choice, schedule);
+    return schedule;
+  };
+  return { problem, program, choices: all.slice(0, most), all: all.length, scheduleOf };
+}
+
+/** Says what will be loaded: the choice at the place. */
+export function expectChoice({ program, choices, scheduleOf }: Plan, place: number, { expect }: Trier): void {
+  const choice = choices[place];
+  if (choice !== undefined) expect?.(program.graph, scheduleOf(choice));
+}
+
+export async function tuneProblem(plan: Plan, trier: Trier, search: Search): Promise<Outcome> {
+  const { program, choices, all } = plan;
   const finalists: Candidate[] = [];
   let tried = 0;
   try {
+    for (let place = 0; place < expectedAtOnce; place++) expectChoice(plan, place, trier);
     const inputs = program.inputs();
     let wanted = expected(program, inputs, search);
     const begin = performance.now();
     const [last, deadline] = [searching, 1].map((part) => begin + part * search.budget) as [number, number];
     for (const choice of choices) {
       if (tried > 0 && (search.isStopped() || performance.now() > last)) break;
+      expectChoice(plan, tried + expectedAtOnce, trier);
       search.progress(tried++, choices.length);
-      const loaded = await loadedAs(choice, problem, program, trier, search);
+      const loaded = await loadedAs(choice, plan, trier, search);
       if (loaded === undefined) continue;
       const found = await loaded.run(inputs);
       wanted ??= found;
@@ -79,7 +108,7 @@ export async function tuneProblem(
     }
     if (finalists.length === 0) return { untried: 'no choice can be run' };
     await race(finalists, deadline);
-    return { ...bestOf(finalists), tried, all: all.length };
+    return { ...bestOf(finalists), tried, all };
   } catch (error) {
     if (!isUserError(error)) return { untried: `it cannot be run apart: ${(error as Error).message}` };
     if (error.code === 'device-lost') throw error;
@@ -88,6 +117,9 @@ export async function tuneProblem(
     for (const { loaded } of finalists) loaded.destroy();
   }
 }
+
+/** Choices that are made ready beside the one that is measured. */
+const expectedAtOnce = 6;
 
 /** Undefined where it takes too long to evaluate. */
 function expected(
@@ -101,13 +133,12 @@ function expected(
 /** Undefined where the device refuses it. */
 async function loadedAs(
   choice: Choice,
-  problem: Problem,
-  { graph }: Apart,
+  { program, scheduleOf }: Plan,
   trier: Trier,
   { report }: Search,
 ): Promise<Loaded | undefined> {
   try {
-    return await trier.load(graph, scheduleGraph(graph, trier.device, onceFor(problem, choice)));
+    return await trier.load(program.graph, scheduleOf(choice));
   } catch (error) {
     if (!isUserError(error) || error.code === 'device-lost') throw error;
     report(`${printChoice(choice)}: ${error.message}`);

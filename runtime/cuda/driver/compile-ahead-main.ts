@@ -1,0 +1,16 @@
+/** A process of `compile-ahead.ts`: loads modules, for the driver to compile and keep them, and forgets them. */
+import { isUserError } from '../../errors.ts';
+import type { AheadRequest } from './compile-ahead.ts';
+import { openGpu } from './open.ts';
+
+process.on('disconnect', () => process.exit(0));
+const gpu = await openGpu();
+process.on('message', ({ number, ptx }: AheadRequest) => {
+  try {
+    gpu.load(ptx).unload();
+  } catch (error) {
+    // Who asked loads it too, and is told then.
+    if (!isUserError(error)) throw error;
+  }
+  process.send!(number);
+});
