@@ -66,8 +66,9 @@ export function mapStatement(
       return { ...statement, variable: name(variable), from: map(from), to: map(to), body: inside(body) };
     }
     case 'pipeline': {
-      const { variable, from, to, feeds, body } = statement;
-      const fed = feeds.map(({ tile, value, box }) => ({
+      const { variable, from, to, feeds, body, first, last } = statement;
+      const fed = feeds.map(({ tile, value, box, ...feed }) => ({
+        ...feed,
         tile: { ...tile, name: name(tile.name) },
         value: map(value),
         ...(box && { box: { ...box, starts: box.starts.map(map) } }),
@@ -75,6 +76,8 @@ export function mapStatement(
       return {
         ...{ ...statement, variable: name(variable), from: map(from), to: map(to) },
         ...{ feeds: fed, body: inside(body) },
+        ...(first && { first: inside(first) }),
+        ...(last && { last: inside(last) }),
       };
     }
     case 'when':

@@ -39,12 +39,17 @@ const printers: Printers = {
     const bounds = `${printExpression(from)} … ${printExpression(to)} by ${step}`;
     return [`${indent}for ${variable} in ${bounds}`, ...printBody(body, indent)];
   },
-  pipeline: ({ variable, from, to, step, stages, feeds, body }, indent) => {
+  pipeline: ({ variable, from, to, step, stages, feeds, body, first, last }, indent) => {
     const bounds = `${printExpression(from)} … ${printExpression(to)} by ${step}`;
     return [
       `${indent}for ${variable} in ${bounds}, in ${stages} stages`,
-      ...feeds.map(({ tile, value }) => `${indent}  bring ${printTile(tile)} = ${printExpression(value)}`),
+      ...feeds.map(
+        ({ tile, value, lags }) =>
+          `${indent}  bring ${printTile(tile)} = ${printExpression(value)}${lags ? ', for the next step' : ''}`,
+      ),
+      ...(first === undefined ? [] : [`${indent}  at first`, ...printBody(first, `${indent}  `)]),
       ...printBody(body, indent),
+      ...(last === undefined ? [] : [`${indent}  at last`, ...printBody(last, `${indent}  `)]),
     ];
   },
   when: ({ condition, body }, indent) => [

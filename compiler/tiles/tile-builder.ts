@@ -6,7 +6,6 @@ import type { Arithmetic, Combiner, LoopId, Tensor, TensorId } from '../graph/gr
 import type { Choice } from './choices/choice.ts';
 import { type Interval, operandsOf, type TileExpression } from './tile-expression.ts';
 import type {
-  Feed,
   Packed,
   Spread,
   ThreadShape,
@@ -98,7 +97,9 @@ export function loop(
 export function pipeline(
   name: string,
   { from, to, step, stages, ...known }: Bounds & { readonly stages: number },
-  parts: (variable: TileExpression) => { feeds: readonly Feed[]; body: readonly TileStatement[] },
+  parts: (
+    variable: TileExpression,
+  ) => Pick<TileStatement & { readonly kind: 'pipeline' }, 'feeds' | 'body' | 'first' | 'last'>,
 ): TileStatement {
   return { kind: 'pipeline', variable: name, from, to, step, stages, ...parts(variable(name, known)) };
 }
@@ -186,11 +187,16 @@ function usesOf(body: readonly TileStatement[]): Uses {
   return uses;
 }
 
+/** The statements inside a loop or a condition, in the order in which they are done first. */
+export function insideOf(statement: TileStatement): readonly TileStatement[] {
+  if (statement.kind === 'pipeline')
+    return [...(statement.first ?? []), ...statement.body, ...(statement.last ?? [])];
+  return 'body' in statement ? statement.body : [];
+}
+
 /** A body's statements with those inside loops and conditions, in order. */
 export function allStatements(body: readonly TileStatement[]): TileStatement[] {
-  return body.flatMap((statement) =>
-    'body' in statement ? [statement, ...allStatements(statement.body)] : [statement],
-  );
+  return body.flatMap((statement) => [statement, ...allStatements(insideOf(statement))]);
 }
 
 /** The tiles that a statement itself brings into being, but for those of reductions. */
@@ -204,6 +210,21 @@ export function tileNamed({ body }: Pick<TileProgram, 'body'>, name: string): Ti
   return allStatements(body)
     .flatMap(tilesOf)
     .find((tile) => tile.name === name);
+}
+
+/** The tiles that a statement itself, but for those in it, uses by name. */
+export function tilesUsedBy(statement: TileStatement): ReadonlySet<string> {
+  const names = new Set<string>();
+  const visit = (expression: TileExpression): void => {
+    if (expression.op === 'element') names.add(expression.tile);
+    for (const operand of operandsOf(expression)) visit(operand);
+  };
+  for (const expression of expressionsOf(statement)) visit(expression);
+  if (statement.kind === 'update') names.add(statement.tile);
+  if (statement.kind === 'reduce') for (const name of statement.from) names.add(name);
+  if (statement.kind === 'multiplyAccumulate')
+    for (const name of [statement.into, statement.left, statement.right]) names.add(name);
+  return names;
 }
 
 /** The expressions that a statement itself holds. */

@@ -130,6 +130,8 @@ export interface Feed {
   readonly value: TileExpression;
   /** The same as a box of a tensor, where it is one: for engines that copy boxes. */
   readonly box?: Box;
+  /** A step has what was brought for the one before it. */
+  readonly lags?: boolean;
 }
 
 /**
@@ -185,7 +187,9 @@ export type TileStatement =
     }
   /**
    * As a loop, with packed tiles that are brought while earlier steps compute, `stages` − 1 steps ahead.
-   * Nothing that the body stores is read by a feed.
+   * Nothing that the body stores is read by a feed. Where feeds lag, the first step is `first` instead,
+   * which has only the others, and the last one is followed by `last`, which has what lags: so that products
+   * of a step and of the one before are under way together. That takes engines that copy boxes.
    */
   | {
       readonly kind: 'pipeline';
@@ -196,6 +200,8 @@ export type TileStatement =
       readonly stages: number;
       readonly feeds: readonly Feed[];
       readonly body: readonly TileStatement[];
+      readonly first?: readonly TileStatement[];
+      readonly last?: readonly TileStatement[];
     }
   | { readonly kind: 'when'; readonly condition: TileExpression; readonly body: readonly TileStatement[] }
   /**

@@ -208,8 +208,8 @@ export const ptxMutants: ByFile = faultsOf(
     'specialised.ts': [
       [
         'tells that a stage is empty while it is used',
-        "const tells = writer.operation('and.pred', 'bool', [isLeader, isLater]);",
-        'const tells = isLeader;',
+        "writer.operation('and.pred', 'bool', [isLeader(emission), isLater])",
+        'isLeader(emission)',
         'units.ricci: wide_result M=128,K=320,N=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
       ],
       [
@@ -220,15 +220,61 @@ export const ptxMutants: ByFile = faultsOf(
       ],
       [
         'expects what one tile has',
-        'feeds.reduce((total, { tile }) => total + bytesOfTile(tile), 0)',
-        'feeds.reduce((_, { tile }) => bytesOfTile(tile), 0)',
+        'arrival.feeds.reduce((total, { tile }) => total + bytesOfTile(tile), 0)',
+        'arrival.feeds.reduce((_, { tile }) => bytesOfTile(tile), 0)',
         'units.ricci: wide_result M=128,K=320,N=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
+      ],
+      [
+        'tells that a stage is empty when one product of it has begun',
+        '=== readers.get(arrival)!.at(-1)',
+        '!== readers.get(arrival)!.at(-1)',
+        'unit-attention.ricci: causal_groups S=150,G=1,R=1,A=32,B=64, sm_90a, unitStream warps=4 rows=16 block=32 stages=2',
+      ],
+      [
+        'reads values that have not arrived',
+        'reader === statement && reader !== earliest',
+        'false',
+        'unit-attention.ricci: causal_groups S=150,G=1,R=1,A=32,B=64, sm_90a, unitStream warps=4 rows=16 block=32 stages=2',
+      ],
+      [
+        'goes on with the first stage',
+        "const next = (value: Value): Value => ({ ...value, key: `${value.key}'` });",
+        'const next = (value: Value): Value => value;',
+        'unit-attention.ricci: causal_groups S=150,G=1,R=1,A=32,B=64, sm_90a, unitStream warps=4 rows=16 block=32 stages=2',
       ],
       [
         'does not take turns',
         'writer.effect(`xor.b32 ${parity.text}, ${parity.text}, 1;`, isLast);',
         '',
         'units.ricci: wide_result M=128,K=320,N=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
+      ],
+    ],
+    'products-in-flight.ts': [
+      [
+        'waits for no product',
+        'wgmma.wait_group.sync.aligned ${inFlight};',
+        'wgmma.wait_group.sync.aligned 1;',
+        'units.ricci: plain M=64,K=128,N=64, sm_90a, units warpRows=4 warpColumns=1 rows=16 columns=64 depth=64 stages=3',
+      ],
+      [
+        'uses what a product has not made',
+        '[...used, ...changed].includes(into)',
+        'false',
+        'unit-attention.ricci: causal_groups S=150,G=1,R=1,A=32,B=64, sm_90a, unitStream warps=4 rows=16 block=32 stages=2',
+      ],
+      [
+        'changes what a product reads',
+        'changed.includes(left) || changed.includes(right)',
+        'false',
+        'unit-attention.ricci: causal_groups S=150,G=1,R=1,A=32,B=64, sm_90a, unitStream warps=4 rows=16 block=32 stages=2',
+      ],
+    ],
+    'exponentials.ts': [
+      [
+        'forgets the base of exponentials',
+        'scale * Math.LOG2E',
+        'scale',
+        'unit-attention.ricci: causal_groups S=20,G=1,R=1,A=16,B=16',
       ],
     ],
     'statements.ts': [
@@ -318,12 +364,6 @@ export const ptxMutants: ByFile = faultsOf(
         'partsFromRegisters(emission, left, block, 0)',
         'unit-attention.ricci: sliding S=40,G=1,R=1,A=32,B=64, sm_90a',
       ],
-      [
-        'waits for no product',
-        'wgmma.wait_group.sync.aligned ${inFlight};',
-        'wgmma.wait_group.sync.aligned 1;',
-        'units.ricci: plain M=64,K=128,N=64, sm_90a, units warpRows=4 warpColumns=1 rows=16 columns=64 depth=64 stages=3',
-      ],
     ],
     'writer.ts': [
       [
@@ -336,7 +376,7 @@ export const ptxMutants: ByFile = faultsOf(
       ],
       [
         'takes out of loops what is known in them only',
-        'operands.reduce((most, { depth }) => Math.max(most, depth), 0)',
+        'operands.reduce((most, { depth }) => Math.max(most, depth), least)',
         '0',
         'reductions.ricci: rows N=7,M=40',
       ],
@@ -442,8 +482,8 @@ export const unitMutants: ByFile = faultsOf(
       ],
       [
         'weighs what is hidden from a row that sees nothing',
-        "masked(mask, ofPair('weights'), zero)",
-        "ofPair('weights')",
+        "masked(mask, ofPair('weight'), zero)",
+        "ofPair('weight')",
         'unit-attention.ricci: blind_across S=4,U=40,A=16,B=12',
       ],
       [

@@ -5,6 +5,7 @@ import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts'
 import type { Spread, Tile, TileAxis } from '../../../compiler/tiles/tile-program.ts';
 import type { Sharing } from '../../writing/barriers.ts';
 import type { Linear } from '../../writing/linear.ts';
+import type { Flight } from './products-in-flight.ts';
 import type { SharedPlaces } from './shared-places.ts';
 import type { Specialised } from './specialised.ts';
 import type { Value } from './values.ts';
@@ -17,8 +18,10 @@ export interface Emission extends Sharing {
   readonly specialised: Specialised | undefined;
   /** The value of what is the same for all. */
   readonly uniform: (expression: TileExpression) => Value;
-  /** How many products of warpgroups may be under way behind a statement that begins one. */
-  productsInFlight: number;
+  /** Products of warpgroups that were begun and not waited for, in their order. */
+  readonly flights: Flight[];
+  /** Is told of products that were waited for. */
+  landed: (flights: readonly Flight[]) => void;
   readonly buffers: ReadonlyMap<TensorId, Buffer>;
   readonly counters: ReadonlyMap<LoopId, Value>;
   /** The device's own place along mesh axes, and sizes in the run at hand. */

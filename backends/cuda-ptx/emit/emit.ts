@@ -51,7 +51,8 @@ export function emitPtx(
   };
   const emission: Emission = {
     ...{ program, target, writer, buffers, grid },
-    productsInFlight: 0,
+    flights: [],
+    landed: () => {},
     specialised,
     uniform: (expression) => uniform(emission, expression),
     barriers: { read: new Set(), written: new Set() },

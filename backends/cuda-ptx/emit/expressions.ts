@@ -2,14 +2,15 @@
 import { divisorOf, laneStride } from '../../../compiler/tiles/lanes.ts';
 import { arithmeticOf, intervalOf, type TileExpression } from '../../../compiler/tiles/tile-expression.ts';
 import { sumAt } from '../../writing/index-sums.ts';
-import { linearConstant, linearValue, plus } from '../../writing/linear.ts';
+import { linearConstant, linearValue, plus, times } from '../../writing/linear.ts';
 import { first, type Point as PointOf } from '../../writing/point.ts';
 import { bufferOf, type Emission, type Sum, tileState } from './emission.ts';
+import { type ScaledDifference, scaledDifference, scaledExponential } from './exponentials.ts';
 import { applyFunction, convert } from './functions.ts';
 import { isAligned, isInside, loadLanes, loadOne, type Places } from './memory.ts';
 import { roundedTo } from './narrow.ts';
 import { readShared, readSharedLanes, sharedPlace } from './shared-memory.ts';
-import { sumOf } from './sums.ts';
+import { sumOf, termsOf } from './sums.ts';
 import { readRegisters } from './tile-elements.ts';
 import { type Lanes, laneOf, lanesFrom, literal, type Value } from './values.ts';
 
@@ -82,6 +83,10 @@ function emitOperation(emission: Emission, expression: TileExpression, point: Po
     case 'convert':
       return each(expression.operand, (value) => convert(writer, expression.dtype, value));
     case 'apply': {
+      const difference = scaledDifference(expression);
+      if (difference !== undefined) return emitScaledDifference(emission, difference, point);
+      const compared = emitComparison(emission, expression, point);
+      if (compared !== undefined) return [compared];
       const operands = expression.operands.map((operand) => emit(emission, operand, point));
       const width = operands.some((lanes) => lanes.length === 4) ? 4 : 1;
       return lanesFrom(width, (lane) =>
@@ -94,6 +99,45 @@ function emitOperation(emission: Emission, expression: TileExpression, point: Po
       );
     }
   }
+}
+
+/** Places and sizes are far from where a difference of two would wrap around. */
+const farthest = 2 ** 30;
+
+/**
+ * Places that both vary are compared by what their difference is but for a number: neighbours, which are
+ * compared with the same, share it.
+ */
+function emitComparison(
+  emission: Emission,
+  expression: TileExpression & { readonly op: 'apply' },
+  point: PointOf<Value>,
+): Value | undefined {
+  const { function: name, operands } = expression;
+  if ((name !== 'le' && name !== 'lt') || point.width !== 1) return undefined;
+  const isNear = (operand: TileExpression) => {
+    const { low, high } = intervalOf(operand);
+    return arithmeticOf(operand) === 'i32' && low >= -farthest && high <= farthest;
+  };
+  if (!operands.every(isNear)) return undefined;
+  const [left, right] = operands.map((operand) => linear(emission, operand, point)) as [Sum, Sum];
+  if (left.terms.length === 0 || right.terms.length === 0) return undefined;
+  const difference = plus(left, times(right, -1));
+  const varying = termsOf(emission.writer, difference);
+  if (varying === undefined) return undefined;
+  const rest = literal(-difference.constant, 'i32');
+  return emission.writer.operation(`setp.${name}.s32`, 'bool', [varying, rest]);
+}
+
+function emitScaledDifference(
+  emission: Emission,
+  { left, right, scale }: ScaledDifference,
+  point: PointOf<Value>,
+): Lanes {
+  const [a, b] = [emit(emission, left, point), emit(emission, right, point)];
+  return lanesFrom(a.length === 4 || b.length === 4 ? 4 : 1, (lane) =>
+    scaledExponential(emission.writer, laneOf(a, lane), laneOf(b, lane), scale),
+  );
 }
 
 function emitLoad(
@@ -114,8 +158,8 @@ function emitElement(
   point: PointOf<Value>,
 ): Lanes {
   const state = tileState(emission, tile);
-  if (state.tile.space !== 'shared') return readRegisters(emission, state, subscripts, point);
   if (state.tile.packed !== undefined) throw new Error(`${emission.program.name} reads packed ${tile}`);
+  if (state.tile.space !== 'shared') return readRegisters(emission, state, subscripts, point);
   const flat = (parts: readonly Sum[]) => sharedPlace(state.tile, parts);
   const place = () => flat(subscripts.map((subscript) => linear(emission, subscript, first(point))));
   if (point.width === 1) return [readShared(emission, state, place())];

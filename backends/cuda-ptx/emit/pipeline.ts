@@ -15,10 +15,11 @@ import { enterLoop, leaveBranch } from '../../writing/barriers.ts';
 import { linearConstant, linearValue, plus } from '../../writing/linear.ts';
 import type { Emission, TileState } from './emission.ts';
 import { beginCopy, type Copy, copyOf, packedValues, putPacked } from './packed-tiles.ts';
+import { waitForProducts } from './products-in-flight.ts';
 import { bytesOfTile } from './shared-places.ts';
 import { sumOf } from './sums.ts';
 import { literal, type Value } from './values.ts';
-import { isByWarpgroups, showToProducts, waitForProducts } from './warpgroup-products.ts';
+import { isByWarpgroups, showToProducts } from './warpgroup-products.ts';
 
 type Pipeline = TileStatement & { readonly kind: 'pipeline' };
 
@@ -39,6 +40,8 @@ interface Fed {
 export function emitPipeline(emission: Emission, statement: Pipeline, body: () => void): void {
   const { writer, barriers, variables } = emission;
   const { step, stages, variable } = statement;
+  if (statement.first !== undefined)
+    throw new Error(`${emission.program.name} has feeds that lag, and are not brought by an engine`);
   const [from, to] = [statement.from, statement.to].map((bound) => emission.uniform(bound)) as [Value, Value];
   const isByGroups = byWarpgroups(emission, statement);
   const inFlight = isByGroups && stages > 2 && statement.body.length === 1 ? 1 : 0;
@@ -96,9 +99,9 @@ export function emitPipeline(emission: Emission, statement: Pipeline, body: () =
     variables.set(variable, writer.operation('selp.b32', 'i32', [next, counter, isThere]));
     const words = computed.map(({ state, value }) => packedValues(emission, state, value));
     variables.set(variable, counter);
-    emission.productsInFlight = inFlight;
     body();
-    emission.productsInFlight = 0;
+    if (emission.flights.length > 0) waitForProducts(emission, inFlight);
+    emission.flights.length = 0;
     for (const [at, { state, brought }] of computed.entries())
       putPacked(emission, state, words[at]!, brought);
     for (const { bytes, used, brought } of feeds)

@@ -9,6 +9,7 @@ import type { Point as PointOf } from '../../writing/point.ts';
 import { placesIn } from '../../writing/reduction.ts';
 import { type Emission, fragmentExtent, type Sum, sharers, type TileState } from './emission.ts';
 import { emit } from './expressions.ts';
+import { partsOfValues } from './unit-parts.ts';
 import { unitCoordinate } from './units.ts';
 import { type Lanes, laneOf, lanesFrom, type Value } from './values.ts';
 
@@ -42,16 +43,17 @@ function coordinateOf(emission: Emission, axis: TileAxis, at: number): Sum {
 }
 
 export function defineRegisters(emission: Emission, tile: Tile, value: TileExpression): void {
-  declareRegisters(emission, tile, valuesAt(emission, tile.axes, value));
+  declareRegisters(emission, tile, valuesOf(emission, tile, value));
 }
 
-/** Of all places of an invocation, row-major. */
-function valuesAt(emission: Emission, axes: readonly TileAxis[], value: TileExpression): readonly Value[] {
-  const points = registerPoints(emission, createDomain(axes));
-  const values = new Map(
+/** What an invocation's registers of a tile are to have. */
+function valuesOf(emission: Emission, tile: Tile, value: TileExpression): readonly Value[] {
+  const points = registerPoints(emission, createDomain(tile.axes));
+  const found = new Map(
     inOrder(points).map((point) => [point, allOf(emit(emission, value, point), point)] as const),
   );
-  return points.flatMap((point) => values.get(point)!);
+  const values = points.flatMap((point) => found.get(point)!);
+  return partsOfValues(emission.writer, tile, values);
 }
 
 /**
@@ -73,10 +75,11 @@ function allOf(lanes: Lanes, { width }: PointOf<Value>): readonly Value[] {
 export function declareRegisters(emission: Emission, tile: Tile, values: readonly Value[]): void {
   const mutable = updatedTiles(emission.program.body).has(tile.name);
   const { writer } = emission;
+  const dtype = tile.packed === undefined ? tile.dtype : 'u32';
   // What is a variable elsewhere is taken as it is now.
   const registers = values.map((value) => {
-    if (mutable) return writer.variable({ ...value, dtype: tile.dtype });
-    return value.mutable ? writer.operation(copies[tile.dtype], tile.dtype, [value]) : value;
+    if (mutable) return writer.variable({ ...value, dtype });
+    return value.mutable ? writer.operation(copies[dtype], dtype, [value]) : value;
   });
   emission.tiles.set(tile.name, {
     tile,
@@ -91,7 +94,7 @@ const copies = { f32: 'mov.b32', i32: 'mov.b32', u32: 'mov.b32', bool: 'mov.pred
 
 export function updateRegisters(emission: Emission, state: TileState, value: TileExpression): void {
   // All new values are computed from the old ones, so they have to be known before the first changes.
-  const values = valuesAt(emission, state.tile.axes, value);
+  const values = valuesOf(emission, state.tile, value);
   for (const [at, register] of state.registers.entries()) emission.writer.assign(register, values[at]!);
   state.version++;
 }

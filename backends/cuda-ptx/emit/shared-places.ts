@@ -3,8 +3,7 @@
  * its place before and after: so results that go to memory through shared tiles need no more than the factors
  * that they were computed from.
  */
-import { allStatements, expressionsOf, tilesOf } from '../../../compiler/tiles/tile-builder.ts';
-import { operandsOf, type TileExpression } from '../../../compiler/tiles/tile-expression.ts';
+import { allStatements, insideOf, tilesOf, tilesUsedBy } from '../../../compiler/tiles/tile-builder.ts';
 import type { Tile, TileProgram, TileStatement } from '../../../compiler/tiles/tile-program.ts';
 import { packedBytes } from './packed-layout.ts';
 import { wordBytes } from './writer.ts';
@@ -102,11 +101,11 @@ function lifetimes(body: readonly TileStatement[]): readonly Omit<Piece, 'start'
   const visit = (statements: readonly TileStatement[], loops: readonly Span[]): void => {
     for (const statement of statements) {
       clock++;
-      const inside = 'body' in statement ? statement.body : [];
+      const inside = insideOf(statement);
       const span = { from: clock, to: clock + allStatements(inside).length };
       const copies = statement.kind === 'pipeline' ? statement.stages : 1;
       for (const tile of tilesOf(statement)) if (tile.space === 'shared') define(tile, copies, span, loops);
-      for (const name of namesIn(statement)) touch(name, loops);
+      for (const name of tilesUsedBy(statement)) touch(name, loops);
       visit(inside, statement.kind === 'when' ? loops : [...loops, span]);
     }
   };
@@ -116,20 +115,6 @@ function lifetimes(body: readonly TileStatement[]): readonly Omit<Piece, 'start'
     bytes: copies * bytesOfTile(tile),
     alignment: tile.packed === undefined ? wordAlignment : packedAlignment,
   }));
-}
-
-/** Tiles that a statement uses by name. */
-function namesIn(statement: TileStatement): ReadonlySet<string> {
-  const names = new Set<string>();
-  const visit = (expression: TileExpression): void => {
-    if (expression.op === 'element') names.add(expression.tile);
-    for (const operand of operandsOf(expression)) visit(operand);
-  };
-  for (const expression of expressionsOf(statement)) visit(expression);
-  if (statement.kind === 'update') names.add(statement.tile);
-  if (statement.kind === 'multiplyAccumulate')
-    for (const name of [statement.left, statement.right]) names.add(name);
-  return names;
 }
 
 /** Of one copy. */

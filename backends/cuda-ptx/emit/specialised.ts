@@ -9,24 +9,33 @@
 import type { PtxMap } from '../../../compiler/plan/plan-ptx-package.ts';
 import { bumpVersions } from '../../../compiler/tiles/changes.ts';
 import type { PtxTarget } from '../../../compiler/tiles/ptx-target.ts';
-import { allStatements, tileNamed } from '../../../compiler/tiles/tile-builder.ts';
+import { allStatements, insideOf, tileNamed } from '../../../compiler/tiles/tile-builder.ts';
 import { operandsOf, type TileExpression } from '../../../compiler/tiles/tile-expression.ts';
-import type { Box, Tile, TileProgram, TileStatement } from '../../../compiler/tiles/tile-program.ts';
-import type { Emission, TileState } from './emission.ts';
+import type { Box, TileProgram, TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import type { Emission } from './emission.ts';
 import { packedLayout } from './packed-layout.ts';
+import { waitForAll, waitForProducts } from './products-in-flight.ts';
 import { sharedStart } from './shared-memory.ts';
 import { bytesOfTile } from './shared-places.ts';
 import { warpSize } from './units.ts';
 import { literal, type Value } from './values.ts';
-import { isByWarpgroups, waitForProducts } from './warpgroup-products.ts';
+import { isByWarpgroups } from './warpgroup-products.ts';
 import type { Writer } from './writer.ts';
 
 type Pipeline = TileStatement & { readonly kind: 'pipeline' };
+type Product = TileStatement & { readonly kind: 'multiplyAccumulate' };
 type Boxed = Pipeline['feeds'][number] & { readonly box: Box };
+
+/** Feeds that are first read by one product: they arrive together, and have two barriers for each stage. */
+interface Arrival {
+  readonly name: string;
+  readonly feeds: readonly Boxed[];
+  readonly lags: boolean;
+}
 
 export interface Specialised {
   readonly pipeline: Pipeline;
-  readonly feeds: readonly Boxed[];
+  readonly arrivals: readonly Arrival[];
   /** Threads that compute; those behind them bring. */
   readonly consumers: number;
   /** Registers of a thread that brings and of one that computes, where they do not share alike. */
@@ -36,11 +45,11 @@ export interface Specialised {
 /** Threads of the warpgroup that brings, one of which does. */
 export const producers = 128;
 /** Registers of a thread that brings and of one that computes, by how many warpgroups compute. */
-const registers: { readonly [groups: number]: readonly [number, number] } = { 2: [40, 232], 3: [24, 160] };
+const registers: { readonly [groups: number]: readonly [number, number] } = { 2: [24, 240], 3: [24, 160] };
 /** Results that a thread has at least where its share of the registers is not enough. */
 const manyResults = 64;
 
-/** The only pipeline of a program, if it is one of boxes and products alone. */
+/** The only pipeline of a program, if what it brings is boxes for products of warpgroups. */
 export function specialisedAs(program: TileProgram, target: PtxTarget): Specialised | undefined {
   const { body, threads } = program;
   const groups = threads.rows / 4;
@@ -49,27 +58,54 @@ export function specialisedAs(program: TileProgram, target: PtxTarget): Speciali
   if (pipeline === undefined || pipelines.length > 1 || !body.includes(pipeline)) return undefined;
   if (target !== 'sm_90a' || (groups !== 1 && registers[groups] === undefined)) return undefined;
   const feeds = pipeline.feeds.filter((feed): feed is Boxed => feed.box !== undefined);
-  const [product] = pipeline.body;
-  const isOfProducts =
-    pipeline.body.length === 1 &&
-    product?.kind === 'multiplyAccumulate' &&
-    isByWarpgroups({ program, target }, product);
   const told = [pipeline.from, pipeline.to, ...feeds.flatMap(({ box }) => box.starts)];
-  if (!isOfProducts || feeds.length < pipeline.feeds.length || !told.every(isKnownToAll)) return undefined;
+  const isKnown = told.every((expression) => isKnownToAll(program, expression));
+  if (feeds.length < pipeline.feeds.length || !isKnown) return undefined;
+  const products = productsAmong(pipeline.body);
+  const isOfProducts =
+    products.length === productsAmong(allStatements(pipeline.body)).length &&
+    products.every((product) => isByWarpgroups({ program, target }, product));
+  const arrivals = arrivalsOf(products, feeds);
+  const isRead = arrivals.flatMap((arrival) => arrival.feeds).length === feeds.length;
+  if (!isOfProducts || arrivals.length === 0 || !isRead) return undefined;
   const consumers = threads.rows * threads.columns;
-  const results = tileNamed(program, product.into)!.axes.reduce((total, { extent }) => total * extent, 1);
+  const results = [...new Set(products.map(({ into }) => into))]
+    .map((name) => tileNamed(program, name)!.axes.reduce((total, { extent }) => total * extent, 1))
+    .reduce((total, each) => total + each, 0);
   const isLarge = results / consumers >= manyResults;
-  return { pipeline, feeds, consumers, registers: isLarge ? registers[groups] : undefined };
+  return { pipeline, arrivals, consumers, registers: isLarge ? registers[groups] : undefined };
+}
+
+function productsAmong(statements: readonly TileStatement[]): readonly Product[] {
+  return statements.filter((statement) => statement.kind === 'multiplyAccumulate');
+}
+
+function reads({ left, right }: Product, { tile: { name } }: Boxed): boolean {
+  return name === left || name === right;
+}
+
+function arrivalsOf(products: readonly Product[], feeds: readonly Boxed[]): readonly Arrival[] {
+  const first = (feed: Boxed) => products.findIndex((product) => reads(product, feed));
+  return products.flatMap((_, at): readonly Arrival[] => {
+    const own = feeds.filter((feed) => first(feed) === at);
+    if (own.length === 0) return [];
+    return [{ name: own[0]!.tile.name, feeds: own, lags: own.some((feed) => feed.lags === true) }];
+  });
 }
 
 /** Of numbers that are the same in all threads of a block, and that no statement computes. */
-function isKnownToAll(expression: TileExpression): boolean {
-  if (expression.op === 'element' || expression.op === 'load' || expression.op === 'coordinate') return false;
-  return operandsOf(expression).every(isKnownToAll);
+function isKnownToAll(program: TileProgram, expression: TileExpression): boolean {
+  if (expression.op === 'element' || expression.op === 'coordinate') return false;
+  if (expression.op === 'load') {
+    const { access } = program.buffers.find(({ tensor }) => tensor === expression.tensor)!;
+    if (access !== 'read') return false;
+  }
+  return operandsOf(expression).every((operand) => isKnownToAll(program, operand));
 }
 
 /** A map for each feed. @param buffers in binding order */
-export function mapsOf({ feeds }: Specialised, { buffers }: TileProgram): readonly PtxMap[] {
+export function mapsOf({ arrivals }: Specialised, { buffers }: TileProgram): readonly PtxMap[] {
+  const feeds = arrivals.flatMap((arrival) => arrival.feeds);
   return feeds.map(({ tile, box: { tensor, dims } }) => {
     const { rowBytes } = packedLayout(tile);
     const across = rowBytes / elementBytes;
@@ -95,17 +131,21 @@ export function emitSpecialised(
   statements: () => void,
 ): void {
   const { writer, places } = emission;
-  const { consumers, pipeline } = specialised;
-  for (const kind of ['full', 'empty'] as const)
-    emission.shared.reserve(kind, pipeline.stages * barrierBytes);
+  const { consumers, pipeline, arrivals } = specialised;
+  const kinds = arrivals.flatMap(
+    (arrival) =>
+      [
+        [arrival, 'full', 1],
+        [arrival, 'empty', consumers / warpSize],
+      ] as const,
+  );
+  for (const [arrival, kind] of kinds)
+    emission.shared.reserve(barrierName(arrival, kind), pipeline.stages * barrierBytes);
   const isFirst = writer.operation('setp.eq.u32', 'bool', [places.threads, literal(0, 'u32')]);
   writer.when(isFirst, false, () => {
     for (let stage = 0; stage < pipeline.stages; stage++)
-      for (const [kind, arrivals] of [
-        ['full', 1],
-        ['empty', consumers / warpSize],
-      ] as const) {
-        const at = barrierAt(emission, kind, literal(stage, 'u32'));
+      for (const [arrival, kind, arrivals] of kinds) {
+        const at = barrierAt(emission, arrival, kind, literal(stage, 'u32'));
         writer.effect(`mbarrier.init.shared::cta.b64 ${at}, ${arrivals};`);
       }
     writer.effect('fence.mbarrier_init.release.cluster;');
@@ -127,99 +167,231 @@ export function emitSpecialised(
 
 /** Which stage a step uses, and whether it is for the second, fourth … time. */
 interface Turn {
-  readonly stage: Value;
-  readonly parity: Value;
+  stage: Value;
+  parity: Value;
 }
 
 function firstTurn(writer: Writer): Turn {
   return { stage: writer.variable(literal(0, 'u32')), parity: writer.variable(literal(0, 'u32')) };
 }
 
-function nextTurn({ writer }: Emission, { stage, parity }: Turn, stages: number): void {
+function nextTurn({ writer }: Emission, turn: Turn, stages: number): void {
+  const { stage, parity } = turn;
   const isLast = writer.operation('setp.eq.u32', 'bool', [stage, literal(stages - 1, 'u32')]);
   writer.effect(`add.u32 ${stage.text}, ${stage.text}, 1;`);
   writer.effect(`mov.b32 ${stage.text}, 0;`, isLast);
   writer.effect(`xor.b32 ${parity.text}, ${parity.text}, 1;`, isLast);
+  // What was computed of them is not so of the next ones.
+  const next = (value: Value): Value => ({ ...value, key: `${value.key}'` });
+  turn.stage = next(stage);
+  turn.parity = next(parity);
+}
+
+type BarrierKind = 'full' | 'empty';
+
+function barrierName({ name }: Arrival, kind: BarrierKind): string {
+  return `${kind}_${name}`;
 }
 
 /** `[address]` of a stage's barrier. */
-function barrierAt(emission: Emission, kind: 'full' | 'empty', stage: Value): string {
+function barrierAt(emission: Emission, arrival: Arrival, kind: BarrierKind, stage: Value): string {
   const { writer, shared } = emission;
   const start = sharedStart(emission);
   const at = writer.operation('mad.lo.u32', 'u32', [stage, literal(barrierBytes, 'u32'), start]);
-  return `[${at.text}+${shared.start(kind)}]`;
+  return `[${at.text}+${shared.start(barrierName(arrival, kind))}]`;
 }
 
-function waitFor(emission: Emission, kind: 'full' | 'empty', stage: Value, parity: Value): void {
-  const at = barrierAt(emission, kind, stage);
+function waitFor(
+  emission: Emission,
+  arrival: Arrival,
+  kind: BarrierKind,
+  { stage }: Turn,
+  parity: Value,
+): void {
+  const at = barrierAt(emission, arrival, kind, stage);
   emission.writer.until((done) => `mbarrier.try_wait.parity.shared::cta.b64 ${done}, ${at}, ${parity.text};`);
 }
 
-function emitProducer(emission: Emission, { pipeline, feeds }: Specialised, maps: readonly Value[]): void {
-  const { writer, shared, variables } = emission;
+// ── who brings ─────────────────────────────────────────────────────────────────────────────────────────────
+
+function emitProducer(emission: Emission, { pipeline, arrivals }: Specialised, maps: readonly Value[]): void {
+  const { writer, variables } = emission;
   const [from, to] = [pipeline.from, pipeline.to].map((bound) => emission.uniform(bound)) as [Value, Value];
   const turn = firstTurn(writer);
-  const bytes = feeds.reduce((total, { tile }) => total + bytesOfTile(tile), 0);
   writer.loop(from, to, pipeline.step, (counter) => {
     variables.set(pipeline.variable, counter);
     // Nobody has used a stage for the first time: the phase before the first counts as over.
     const before = writer.operation('xor.b32', 'u32', [turn.parity, literal(1, 'u32')]);
-    waitFor(emission, 'empty', turn.stage, before);
-    const full = barrierAt(emission, 'full', turn.stage);
-    writer.effect(`mbarrier.arrive.expect_tx.shared::cta.b64 _, ${full}, ${bytes};`);
-    for (const [at, { tile, box }] of feeds.entries()) {
-      const { rowBytes, panelBytes, panels } = packedLayout(tile);
-      const start = writer.operation('mad.lo.u32', 'u32', [
-        turn.stage,
-        literal(bytesOfTile(tile), 'u32'),
-        sharedStart(emission),
-      ]);
-      const [inner, ...others] = box.starts.map((each) => emission.uniform(each));
-      for (let panel = 0; panel < panels; panel++) {
-        const across = literal((panel * rowBytes) / elementBytes, 'i32');
-        const place = panel === 0 ? inner! : writer.operation('add.s32', 'i32', [inner!, across]);
-        const coordinates = [place, ...others].map(({ text }) => text).join(', ');
-        const into = `[${start.text}+${shared.start(tile.name) + panel * panelBytes}]`;
-        writer.effect(
-          `cp.async.bulk.tensor.${box.starts.length}d.shared::cluster.global.tile.mbarrier::complete_tx::bytes ` +
-            `${into}, [${maps[at]!.text}, {${coordinates}}], ${full};`,
-        );
-      }
+    let map = 0;
+    for (const arrival of arrivals) {
+      waitFor(emission, arrival, 'empty', turn, before);
+      const full = barrierAt(emission, arrival, 'full', turn.stage);
+      const bytes = arrival.feeds.reduce((total, { tile }) => total + bytesOfTile(tile), 0);
+      writer.effect(`mbarrier.arrive.expect_tx.shared::cta.b64 _, ${full}, ${bytes};`);
+      for (const feed of arrival.feeds) bringBox(emission, feed, turn, maps[map++]!, full);
     }
     nextTurn(emission, turn, pipeline.stages);
   });
 }
 
-/** Of those who compute. A step is done, and its stage empty, when the product after it has begun. */
-export function emitConsumer(emission: Emission, { pipeline, feeds }: Specialised, body: () => void): void {
-  const { writer, barriers, unit, tiles, variables } = emission;
-  const [from, to] = [pipeline.from, pipeline.to].map((bound) => emission.uniform(bound)) as [Value, Value];
-  const turn = firstTurn(writer);
-  const before = writer.variable(literal(0, 'u32'));
-  const isLeader = writer.operation('setp.eq.u32', 'bool', [unit.lane, literal(0, 'u32')]);
-  bumpVersions(emission, pipeline.body);
-  writer.loop(from, to, pipeline.step, (counter) => {
-    variables.set(pipeline.variable, counter);
-    waitFor(emission, 'full', turn.stage, turn.parity);
-    for (const { tile } of feeds) tiles.set(tile.name, fedState(emission, tile, turn));
-    emission.productsInFlight = 1;
-    body();
-    emission.productsInFlight = 0;
-    const isLater = writer.operation('setp.gt.s32', 'bool', [counter, from]);
-    const tells = writer.operation('and.pred', 'bool', [isLeader, isLater]);
-    writer.effect(`mbarrier.arrive.shared::cta.b64 _, ${barrierAt(emission, 'empty', before)};`, tells);
-    writer.assign(before, turn.stage);
-    nextTurn(emission, turn, pipeline.stages);
-  });
-  waitForProducts(emission, 0);
-  bumpVersions(emission, pipeline.body);
-  emission.scratchVersion++;
-  for (const { tile } of feeds) barriers.read.add(tile.name);
+function bringBox(emission: Emission, { tile, box }: Boxed, turn: Turn, map: Value, full: string): void {
+  const { writer, shared } = emission;
+  const { rowBytes, panelBytes, panels } = packedLayout(tile);
+  const start = writer.operation('mad.lo.u32', 'u32', [
+    turn.stage,
+    literal(bytesOfTile(tile), 'u32'),
+    sharedStart(emission),
+  ]);
+  const [inner, ...others] = box.starts.map((each) => emission.uniform(each));
+  for (let panel = 0; panel < panels; panel++) {
+    const across = literal((panel * rowBytes) / elementBytes, 'i32');
+    const place = panel === 0 ? inner! : writer.operation('add.s32', 'i32', [inner!, across]);
+    const coordinates = [place, ...others].map(({ text }) => text).join(', ');
+    const into = `[${start.text}+${shared.start(tile.name) + panel * panelBytes}]`;
+    writer.effect(
+      `cp.async.bulk.tensor.${box.starts.length}d.shared::cluster.global.tile.mbarrier::complete_tx::bytes ` +
+        `${into}, [${map.text}, {${coordinates}}], ${full};`,
+    );
+  }
 }
 
-function fedState({ writer }: Emission, tile: Tile, { stage }: Turn): TileState {
-  return {
-    ...{ tile, fragment: tile.axes.map(({ extent }) => extent), registers: [], mutable: true, version: 0 },
-    stage: writer.operation('mul.lo.u32', 'u32', [stage, literal(bytesOfTile(tile), 'u32')]),
+// ── who computes ───────────────────────────────────────────────────────────────────────────────────────────
+
+/** Feeds that are used, and which of their stages is next. */
+interface Taken {
+  readonly arrival: Arrival;
+  readonly turn: Turn;
+}
+
+/** Of those who compute. @param write the statements of a step */
+export function emitConsumer(
+  emission: Emission,
+  { pipeline, arrivals }: Specialised,
+  write: (statements: readonly TileStatement[]) => void,
+): void {
+  const { writer, barriers, variables } = emission;
+  const { first, body, last, variable, step } = pipeline;
+  const [from, to] = [pipeline.from, pipeline.to].map((bound) => emission.uniform(bound)) as [Value, Value];
+  const all = arrivals.map((arrival): Taken => ({ arrival, turn: firstTurn(writer) }));
+  bumpVersions(emission, insideOf(pipeline));
+  if (first === undefined || last === undefined) {
+    const [product] = body;
+    const isCarried = body.length === 1 && product!.kind === 'multiplyAccumulate';
+    const before = writer.variable(literal(0, 'u32'));
+    writer.loop(from, to, step, (counter) => {
+      variables.set(variable, counter);
+      if (isCarried)
+        emitCarried(
+          emission,
+          pipeline,
+          all[0]!,
+          { before, isLater: isAbove(emission, counter, from) },
+          write,
+        );
+      else emitStep(emission, pipeline, body, all, write);
+    });
+    if (isCarried) waitForProducts(emission, 0);
+  } else
+    writer.when(isAbove(emission, to, from), true, () => {
+      variables.set(variable, from);
+      const prompt = all.filter(({ arrival }) => !arrival.lags);
+      emitStep(emission, pipeline, first, prompt, write);
+      const second = writer.operation('add.s32', 'i32', [from, literal(step, 'i32')]);
+      writer.loop(second, to, step, (counter) => {
+        variables.set(variable, counter);
+        bumpVersions(emission, body);
+        emitStep(emission, pipeline, body, all, write);
+      });
+      bumpVersions(emission, body);
+      emitStep(
+        emission,
+        pipeline,
+        last,
+        all.filter(({ arrival }) => arrival.lags),
+        write,
+      );
+    });
+  bumpVersions(emission, insideOf(pipeline));
+  emission.scratchVersion++;
+  for (const { feeds } of arrivals) for (const { tile } of feeds) barriers.read.add(tile.name);
+}
+
+function isAbove({ writer }: Emission, value: Value, than: Value): Value {
+  return writer.operation('setp.gt.s32', 'bool', [value, than]);
+}
+
+/**
+ * Feeds of the first product are waited for at the beginning, so that what it adds to may be zeroed by it;
+ * others when a product is to read them. Their stage is empty when all that do are done. */
+function emitStep(
+  emission: Emission,
+  { stages }: Pipeline,
+  statements: readonly TileStatement[],
+  taken: readonly Taken[],
+  write: (statements: readonly TileStatement[]) => void,
+): void {
+  const readers = new Map(
+    taken.map(({ arrival }) => [
+      arrival,
+      productsAmong(statements).filter((product) => arrival.feeds.some((feed) => reads(product, feed))),
+    ]),
+  );
+  for (const { arrival, turn } of taken) take(emission, arrival, turn);
+  emission.landed = (flights) => {
+    for (const { arrival, turn } of taken)
+      if (flights.some(({ product }) => product === readers.get(arrival)!.at(-1)))
+        tell(emission, arrival, turn.stage, isLeader(emission));
   };
+  const [earliest] = productsAmong(statements);
+  for (const [at, statement] of statements.entries()) {
+    for (const { arrival, turn } of taken) {
+      const [reader] = readers.get(arrival)!;
+      if (at === 0 ? reader === earliest : reader === statement && reader !== earliest)
+        waitFor(emission, arrival, 'full', turn, turn.parity);
+    }
+    write([statement]);
+  }
+  waitForAll(emission);
+  emission.landed = () => {};
+  for (const { turn } of taken) nextTurn(emission, turn, stages);
+}
+
+/**
+ * A step that is nothing but a product: it is done, and its stage empty, when the product after it has begun.
+ */
+function emitCarried(
+  emission: Emission,
+  { body, stages }: Pipeline,
+  { arrival, turn }: Taken,
+  { before, isLater }: { readonly before: Value; readonly isLater: Value },
+  write: (statements: readonly TileStatement[]) => void,
+): void {
+  const { writer } = emission;
+  waitFor(emission, arrival, 'full', turn, turn.parity);
+  take(emission, arrival, turn);
+  write(body);
+  waitForProducts(emission, 1);
+  emission.flights.length = 0;
+  tell(emission, arrival, before, writer.operation('and.pred', 'bool', [isLeader(emission), isLater]));
+  writer.assign(before, turn.stage);
+  nextTurn(emission, turn, stages);
+}
+
+/** Each warp says once that it needs a stage no longer. */
+function tell(emission: Emission, arrival: Arrival, stage: Value, guard: Value): void {
+  const empty = barrierAt(emission, arrival, 'empty', stage);
+  emission.writer.effect(`mbarrier.arrive.shared::cta.b64 _, ${empty};`, guard);
+}
+
+function isLeader({ writer, unit }: Emission): Value {
+  return writer.operation('setp.eq.u32', 'bool', [unit.lane, literal(0, 'u32')]);
+}
+
+/** The tiles of feeds are now those of a stage. */
+function take({ writer, tiles }: Emission, { feeds }: Arrival, { stage }: Turn): void {
+  for (const { tile } of feeds)
+    tiles.set(tile.name, {
+      ...{ tile, fragment: tile.axes.map(({ extent }) => extent), registers: [], mutable: true, version: 0 },
+      stage: writer.operation('mul.lo.u32', 'u32', [stage, literal(bytesOfTile(tile), 'u32')]),
+    });
 }

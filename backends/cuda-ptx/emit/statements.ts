@@ -12,6 +12,7 @@ import { applyFunction } from './functions.ts';
 import { storeLanes, storeOne } from './memory.ts';
 import { emitMultiplyAccumulate } from './multiply-accumulate.ts';
 import { emitPipeline } from './pipeline.ts';
+import { settle, waitForAll } from './products-in-flight.ts';
 import { emitReduce } from './reduce-tiles.ts';
 import { defineRegisters, registerPoints, updateRegisters } from './register-tiles.ts';
 import { fillShared } from './shared-tiles.ts';
@@ -39,14 +40,14 @@ const rules: Rules = {
     const isByUnits = tileState(emission, statement.into).tile.axes.some(({ over }) => isOverUnits(over));
     if (!isByUnits) emitMultiplyAccumulate(emission, statement);
     else if (!isByWarpgroups(emission, statement)) emitUnitProduct(emission, statement);
-    else emitWarpgroupProduct(emission, statement, emission.productsInFlight);
+    else emitWarpgroupProduct(emission, statement);
   },
   reduce: emitReduce,
   loop: emitLoop,
   pipeline: (emission, statement) => {
-    const body = () => emitStatements(emission, statement.body);
-    if (emission.specialised?.pipeline === statement) emitConsumer(emission, emission.specialised, body);
-    else emitPipeline(emission, statement, body);
+    const write = (body: readonly TileStatement[]) => emitStatements(emission, body);
+    if (emission.specialised?.pipeline === statement) emitConsumer(emission, emission.specialised, write);
+    else emitPipeline(emission, statement, () => write(statement.body));
   },
   when: emitWhen,
   store: emitStore,
@@ -68,6 +69,7 @@ const titles: {
 
 export function emitStatements(emission: Emission, body: readonly TileStatement[]): void {
   for (const statement of body) {
+    settle(emission, statement);
     prepareShared(emission, statement);
     emitStatement(emission, statement);
   }
@@ -100,6 +102,7 @@ function emitLoop(emission: Emission, statement: TileStatement & { readonly kind
   emission.writer.loop(from, to, statement.step, (counter) => {
     emission.variables.set(statement.variable, counter);
     emitStatements(emission, statement.body);
+    waitForAll(emission);
   });
   leave();
   bumpVersions(emission, statement.body);
@@ -109,7 +112,12 @@ function emitLoop(emission: Emission, statement: TileStatement & { readonly kind
 function emitWhen(emission: Emission, statement: TileStatement & { readonly kind: 'when' }): void {
   const condition = uniform(emission, statement.condition);
   const leave = leaveBranch(emission);
-  emission.writer.when(condition, true, () => emitStatements(emission, statement.body));
+  emission.writer.when(condition, true, () => {
+    const before = emission.flights.length;
+    emitStatements(emission, statement.body);
+    // Whoever comes from elsewhere has not begun any.
+    if (emission.flights.length > before) waitForAll(emission);
+  });
   leave();
   bumpVersions(emission, statement.body);
   emission.scratchVersion++;

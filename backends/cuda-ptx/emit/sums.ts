@@ -19,6 +19,7 @@ export function termsOf(writer: Writer, sum: Sum): Value | undefined {
   for (const { value, coefficient } of outermostFirst(sum))
     if (total === undefined) total = scaled(writer, value, coefficient);
     else if (coefficient === 1) total = writer.operation('add.s32', 'i32', [total, value]);
+    else if (coefficient === -1) total = writer.operation('sub.s32', 'i32', [total, value]);
     else total = writer.operation('mad.lo.s32', 'i32', [value, literal(coefficient, 'i32'), total]);
   return total;
 }

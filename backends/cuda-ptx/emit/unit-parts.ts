@@ -1,18 +1,27 @@
 /**
  * Left factors of matrix units in registers: floats as sums of numbers of 16 bits, which is how the units
- * multiply what is no such number.
+ * multiply what is no such number. A packed tile in registers is words of two neighbours each: of every pair,
+ * row by row, one for each part.
  */
 import { isOverUnits } from '../../../compiler/tiles/tile-builder.ts';
-import type { Packed } from '../../../compiler/tiles/tile-program.ts';
+import type { Packed, Tile } from '../../../compiler/tiles/tile-program.ts';
 import type { Emission, TileState } from './emission.ts';
 import { decoded } from './narrow.ts';
-import { registerAt } from './tile-elements.ts';
 import { warpsAlong } from './units.ts';
 import { literal, type Value } from './values.ts';
 import type { Writer } from './writer.ts';
 
 /** Of neighbours, the first of which is in the lower half of a word. */
 type Pair = readonly [Value, Value];
+
+/** The words of a tile's elements. */
+export function partsOfValues(writer: Writer, tile: Tile, values: readonly Value[]): readonly Value[] {
+  const { packed, parts = 1 } = tile;
+  if (packed === undefined) return values;
+  return Array.from({ length: values.length / 2 }, (_, pair) =>
+    partsOfPair(writer, packed, [values[2 * pair]!, values[2 * pair + 1]!], parts),
+  ).flat();
+}
 
 /** Words that are the pair rounded, what that leaves of it rounded, and so on. */
 function partsOfPair(writer: Writer, packed: Packed, pair: Pair, count: number): readonly Value[] {
@@ -47,7 +56,7 @@ export function partsFromRegisters(
   m: number,
   k: number,
 ): readonly (readonly Value[])[] {
-  const { program, writer } = emission;
+  const { program } = emission;
   const { name, axes, packed, parts = 1 } = left.tile;
   if (
     packed === undefined ||
@@ -55,15 +64,11 @@ export function partsFromRegisters(
     !axes.every(({ over }) => isOverUnits(over))
   )
     throw new Error(`${program.name}: ${name} is no left factor for matrix units`);
-  const first = k / 4;
-  const pairs = [0, 2].flatMap((column) =>
-    [0, 1].map((row): Pair => {
-      const [low, high] = [0, 1].map((at) => registerAt(left, [2 * m + row, first + column + at]));
-      return [low!, high!];
-    }),
+  const perRow = left.fragment[1]! / 2;
+  const pairs = [0, 1].flatMap((column) => [0, 1].map((row) => (2 * m + row) * perRow + k / 8 + column));
+  return Array.from({ length: parts }, (_, part) =>
+    pairs.map((pair) => left.registers[pair * parts + part]!),
   );
-  const words = pairs.map((pair) => partsOfPair(writer, packed, pair, parts));
-  return Array.from({ length: parts }, (_, part) => words.map((of) => of[part]!));
 }
 
 export function textsOf(values: readonly Value[]): string {

@@ -7,6 +7,7 @@ import { tileNamed } from '../../../compiler/tiles/tile-builder.ts';
 import type { Tile, TileAxis, TileStatement } from '../../../compiler/tiles/tile-program.ts';
 import { type Emission, type TileState, tileState } from './emission.ts';
 import { packedLayout, widestRow } from './packed-layout.ts';
+import { takeOff } from './products-in-flight.ts';
 import { sharedStart } from './shared-memory.ts';
 import { partsFromRegisters, textsOf } from './unit-parts.ts';
 import { warpSize } from './units.ts';
@@ -47,8 +48,8 @@ function isOfRegisters({ packed, space, axes }: Tile): boolean {
   return packed !== undefined && space === 'register' && high?.block === shape.rows / warps;
 }
 
-/** @param inFlight how many products may be under way when this one has begun */
-export function emitWarpgroupProduct(emission: Emission, statement: Product, inFlight: number): void {
+/** Begins a product. */
+export function emitWarpgroupProduct(emission: Emission, statement: Product): void {
   const { writer, program } = emission;
   const [into, left, right] = [statement.into, statement.left, statement.right].map((name) =>
     tileState(emission, name),
@@ -80,7 +81,7 @@ export function emitWarpgroupProduct(emission: Emission, statement: Product, inF
       );
     }
   writer.effect('wgmma.commit_group.sync.aligned;');
-  waitForProducts(emission, inFlight);
+  takeOff(emission, statement);
   into.version++;
 }
 
@@ -109,10 +110,6 @@ function leftsOf(
   const groups = emission.program.threads.rows / warps;
   const matrix = matrixOf(emission, left, isDeep, k, block * groups, warpgroup(emission));
   return [{ matrix: matrix.text, orders: [orderOf(isDeep)] }];
-}
-
-export function waitForProducts({ writer }: Emission, inFlight: number): void {
-  writer.effect(`wgmma.wait_group.sync.aligned ${inFlight};`);
 }
 
 /** What instructions of threads wrote to shared memory is then there for products, after a barrier. */
@@ -152,14 +149,18 @@ function matrixOf(
   // Of 64 rows along the other dimension: as many rows, or a panel.
   const blockBytes = isDeep ? shape.rows * rowBytes : panelBytes;
   const along = isDeep ? Math.floor((2 * k) / rowBytes) * panelBytes + ((2 * k) % rowBytes) : k * rowBytes;
-  const place = shared.start(tile.name) + blocks * blockBytes + along;
-  let address = writer.operation('add.u32', 'u32', [sharedStart(emission), literal(place, 'u32')]);
+  const first = literal(shared.start(tile.name) + blocks * blockBytes, 'u32');
+  let address = writer.operation('add.u32', 'u32', [sharedStart(emission), first]);
   if (group !== undefined)
     address = writer.operation('mad.lo.u32', 'u32', [group, literal(blockBytes, 'u32'), address]);
   if (stage !== undefined) address = writer.operation('add.u32', 'u32', [address, stage]);
   const start = writer.operation('bfe.u32', 'u32', [address, literal(4, 'u32'), literal(14, 'u32')]);
   const leading = isDeep ? 16 : panelBytes;
-  const low = writer.operation('or.b32', 'u32', [start, literal((leading / 16) << 16, 'u32')]);
+  // Of shared memory no address has more bits than these, so what is behind the first has other low ones.
+  const low = writer.operation('add.u32', 'u32', [
+    start,
+    literal(((leading / 16) << 16) + along / 16, 'u32'),
+  ]);
   const high = literal(((8 * rowBytes) / 16) | (swizzles[rowBytes]! << 30), 'u32');
   return writer.compute(
     ['address'],

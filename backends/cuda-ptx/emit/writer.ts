@@ -15,6 +15,8 @@ type Line =
 
 interface Block {
   readonly lines: Line[];
+  /** What is computed in it is not computed before it, whether anybody enters it or not. */
+  readonly isApart: boolean;
   readonly known: Map<string, readonly Value[]>;
 }
 
@@ -39,7 +41,7 @@ interface Options {
 }
 
 export class Writer {
-  private readonly blocks: Block[] = [{ lines: [], known: new Map() }];
+  private readonly blocks: Block[] = [{ lines: [], known: new Map(), isApart: false }];
   private readonly counts = new Map<string, number>();
   private labels = 0;
 
@@ -74,7 +76,9 @@ export class Writer {
       if (known !== undefined) return known;
     }
     const isFixed = fixed || operands.some((operand) => operand.mutable);
-    const home = isFixed ? this.depth : operands.reduce((most, { depth }) => Math.max(most, depth), 0);
+    const outermost = this.blocks.findLastIndex(({ isApart }) => isApart);
+    const least = Math.max(outermost, 0);
+    const home = isFixed ? this.depth : operands.reduce((most, { depth }) => Math.max(most, depth), least);
     const values = dtypes.map((dtype) => this.fresh(dtype, home));
     const results = values.map(({ text }) => text);
     const text = write(
@@ -128,8 +132,8 @@ export class Writer {
     this.blocks.at(-1)!.lines.push(line);
   }
 
-  private inner(body: () => void): void {
-    const block: Block = { lines: [], known: new Map() };
+  private inner(isApart: boolean, body: () => void): void {
+    const block: Block = { lines: [], known: new Map(), isApart };
     this.blocks.push(block);
     body();
     this.blocks.pop();
@@ -142,7 +146,7 @@ export class Writer {
    */
   loop(from: Value, to: Value, step: number, body: (counter: Value) => void): void {
     const [start, end] = [`$loop${this.labels}`, `$end${this.labels++}`];
-    this.inner(() => {
+    this.inner(false, () => {
       const counter = this.fresh('i32', this.depth);
       const more = this.fresh('bool', this.depth);
       this.effect(`mov.b32 ${counter.text}, ${from.text};`);
@@ -166,7 +170,10 @@ export class Writer {
     this.effect(`@!${done.text} bra ${start};`);
   }
 
-  /** @param isUniform whether the condition is the same in all lanes of a warp */
+  /**
+   * What is computed for a branch that whole warps take or leave, they compute in it.
+   * @param isUniform whether the condition is the same in all lanes of a warp
+   */
   when(condition: Value, isUniform: boolean, body: () => void): void {
     if (condition.known === 0) return;
     if (condition.known !== undefined) {
@@ -174,7 +181,7 @@ export class Writer {
       return;
     }
     const end = `$end${this.labels++}`;
-    this.inner(() => {
+    this.inner(isUniform, () => {
       this.effect(`@!${condition.text} bra${isUniform ? '.uni' : ''} ${end};`);
       body();
       this.push({ kind: 'label', name: end });

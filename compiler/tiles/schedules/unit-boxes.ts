@@ -1,6 +1,7 @@
 /** Which factors of a contraction are boxes of tensors, so that an engine can copy them by itself. */
+import type { Scalar } from '../../graph/graph.ts';
 import { lowerScalar } from '../lower-scalar.ts';
-import { grid, type TileExpression } from '../tile-expression.ts';
+import { constant, grid, type TileExpression } from '../tile-expression.ts';
 import type { Box, Packed } from '../tile-program.ts';
 import { iteratorsAt } from './axis-class.ts';
 import type { ScheduleContext } from './context.ts';
@@ -8,6 +9,8 @@ import type { ContractionProblem } from './contraction.ts';
 
 /** Elements of 16 bits whose bytes are a multiple of 16, as engines ask of what lies between neighbours. */
 const alignment = 8;
+/** Of a box. */
+const mostDimensions = 5;
 
 /**
  * The factor that varies along the rows or the columns; undefined where it is no plain part of a tensor.
@@ -20,43 +23,66 @@ export function factorBox(
   stored: Packed,
   isDeepFirst: boolean,
   [k, first]: readonly [TileExpression, TileExpression],
-  { tensors }: ScheduleContext,
+  context: ScheduleContext,
 ): Box | undefined {
   const factor = along === 'rows' ? contraction.left : contraction.right;
   const own = along === 'rows' ? rows : columns;
   const ends = [batch.end, own.end, reduced.end];
-  if (factor.op !== 'load' || node.grouped !== undefined || ends.some((end) => end !== undefined))
-    return undefined;
-  if (factor.dtype !== stored) return undefined;
+  if (node.grouped !== undefined || ends.some((end) => end !== undefined)) return undefined;
   const total = node.result.shape.length + node.reduce.extents.length;
-  const flat = (name: string, extent: number): TileExpression => ({
-    ...{ op: 'variable', name, range: { low: 0, high: Math.max(0, extent - 1) }, multipleOf: 1 },
-  });
+  const deep = side('reduced', reduced.extent, k);
+  const wide = side(along, own.extent, first);
+  const several = side('batch', batch.extent, grid(0, batch.extent));
   const iterators = iteratorsAt(
     total,
     [
-      [batch, flat('batch', batch.extent)],
-      [rows, flat('rows', rows.extent)],
-      [columns, flat('columns', columns.extent)],
-      [reduced, flat('reduced', reduced.extent)],
+      [batch, several.place],
+      [rows, side('rows', rows.extent, constant(0)).place],
+      [columns, side('columns', columns.extent, constant(0)).place],
+      [reduced, deep.place],
     ],
-    { op: 'constant', dtype: 'i32', value: 0 },
+    constant(0),
   );
+  return boxOf(factor, stored, iterators, [...(isDeepFirst ? [wide, deep] : [deep, wide]), several], context);
+}
+
+/** A dimension of a box: what a factor is indexed with along it, and where the box begins. */
+export interface Side {
+  readonly place: TileExpression & { readonly op: 'variable' };
+  readonly start: TileExpression;
+}
+
+export function side(name: string, extent: number, start: TileExpression): Side {
+  const range = { low: 0, high: Math.max(0, extent - 1) };
+  return { place: { op: 'variable', name, range, multipleOf: 1 }, start };
+}
+
+/**
+ * A factor as a box.
+ * @param iterators what it is indexed with, of the places of sides
+ * @param sides along which it varies, if at all: along the first two as the tile does, the last one first
+ */
+export function boxOf(
+  factor: Scalar,
+  stored: Packed,
+  iterators: readonly TileExpression[],
+  sides: readonly Side[],
+  { tensors }: Pick<ScheduleContext, 'tensors'>,
+): Box | undefined {
+  if (factor.op !== 'load' || factor.dtype !== stored) return undefined;
   const lowered = lowerScalar(factor, { tensors, iterators });
   const strides = lowered.op === 'load' ? stridesOf(lowered.offset) : undefined;
   if (strides === undefined) return undefined;
-  const strideOf = (name: string) => strides.get(name) ?? 0;
-  const deep = { extent: reduced.extent, stride: strideOf('reduced'), start: k };
-  const wide = { extent: own.extent, stride: strideOf(along), start: first };
-  const several = { extent: batch.extent, stride: strideOf('batch'), start: grid(0, batch.extent) };
-  const [inner, outer] = isDeepFirst ? [wide, deep] : [deep, wide];
-  const outers = several.stride === 0 ? [outer] : [outer, several];
-  const isBox = inner.stride === 1 && outers.every(({ stride }) => stride > 0 && stride % alignment === 0);
-  if (!isBox || strideOf('') !== 0) return undefined;
-  const dims = [inner, ...outers];
+  const strideOf = ({ place }: Side) => strides.get(place.name) ?? 0;
+  const dims = sides.filter((each, at) => at < 2 || strideOf(each) !== 0);
+  const [inner, ...outers] = dims.map(strideOf);
+  const isBox = inner === 1 && outers.every((stride) => stride > 0 && stride % alignment === 0);
+  const names = new Set(dims.map(({ place }) => place.name));
+  const isOfThese = [...strides].every(([name, stride]) => names.has(name) || stride === 0);
+  if (!isBox || !isOfThese || dims.length > mostDimensions) return undefined;
   return {
     tensor: factor.tensor,
-    dims: dims.map(({ extent, stride }) => ({ extent, stride })),
+    dims: dims.map((each) => ({ extent: each.place.range.high + 1, stride: strideOf(each) })),
     starts: dims.map(({ start }) => start),
   };
 }

@@ -13,6 +13,8 @@ export interface UnitSoftmax {
   readonly ofStream: Scalar;
   /** Of the sum of their products, times all other factors. */
   readonly logit: Scalar;
+  /** By what a score is multiplied for its logit, where that is a positive number and nothing more. */
+  readonly scale: number | undefined;
   /** What queries and keys are packed as, and what weights and values are. */
   readonly scores: Packed;
   readonly values: Packed;
@@ -41,15 +43,24 @@ export function unitSoftmax(node: SoftmaxSumNode, units: MatrixUnits): UnitSoftm
   const scores = packedFactors(left, right, roundsFactors);
   const values = packedFactors(node.value, node.value, roundsFactors);
   if (scores === undefined || values === undefined) return undefined;
+  const logit = mapScalar(node.logit, (part) =>
+    part.op === 'reduced'
+      ? others.reduce((score, factor) => apply('mul', score, factor), part)
+      : scaled(part),
+  );
   return {
-    ...{ ofRow: left, ofStream: right, scores, values },
-    logit: mapScalar(node.logit, (part) =>
-      part.op === 'reduced'
-        ? others.reduce((score, factor) => apply('mul', score, factor), part)
-        : scaled(part),
-    ),
+    ...{ ofRow: left, ofStream: right, scores, values, logit },
+    scale: node.partial === undefined ? scaleOf(logit) : undefined,
     parts: roundsFactors ? 1 : partsOf(node, values),
   };
+}
+
+function scaleOf(logit: Scalar): number | undefined {
+  if (logit.op === 'reduced') return 1;
+  if (logit.op !== 'apply' || logit.function !== 'mul') return undefined;
+  const [score, by] = logit.operands as [Scalar, Scalar];
+  const isScale = score.op === 'reduced' && by.op === 'constant' && by.value > 0;
+  return isScale && Number.isFinite(by.value) ? by.value : undefined;
 }
 
 /** Divided by a number as multiplied by one over it: a quotient may be off by more than that is. */

@@ -51,6 +51,7 @@ import { iteratorsAt } from './axis-class.ts';
 import type { ScheduleContext } from './context.ts';
 import { sharesWords, widened } from './narrow-result.ts';
 import { hidden, rowAxesOf, type SoftmaxProblem } from './softmax-problem.ts';
+import { boxOf, side } from './unit-boxes.ts';
 import type { UnitSoftmax } from './unit-softmax-factors.ts';
 import { commonPositions, lookedUpBound, seenPositions } from './visible-bound.ts';
 
@@ -97,6 +98,25 @@ export function unitSoftmaxSum(
 function ownsWords({ node, values }: SoftmaxProblem): boolean {
   const last = node.result.shape.length - 1;
   return values.isFlat && values.axes.at(-1) === last && values.extent % 4 === 0;
+}
+
+/** Whether warpgroups make both products, of tiles whose rows they can read across. */
+function areByWarpgroups(
+  {
+    warps,
+    perWarp,
+    block,
+    components,
+  }: {
+    readonly [N in 'warps' | 'perWarp' | 'block' | 'components']: number;
+  },
+  { device }: ScheduleContext,
+): boolean {
+  const [most, across] = [256, 64];
+  const isOfGroups = warps % 4 === 0 && warps <= 12 && perWarp === 16;
+  return (
+    device.units!.warpgroups && isOfGroups && block <= most && components <= most && components % across === 0
+  );
 }
 
 /** Flat places along the classes of a node's axes: those not given are the workgroup's, or 0. */
@@ -199,6 +219,38 @@ function streaming(
     };
   };
 
+  /** What is brought for the next step: as boxes where all is one, since only engines bring both apart. */
+  const isPlainStream =
+    lookedUp === undefined && [node.end, batch.end, rows.end, values.end].every((each) => each === undefined);
+  const along = batch.axes.map((axis, place) =>
+    side(`batch${place}`, node.result.shape[axis]!, batch.iterators(grid(0, batch.extent))[place]!),
+  );
+  const boxes = (start: TileExpression) => {
+    const u = side('u', node.extent, start);
+    const inner = {
+      depth: side('depth', problem.depth, constant(0)),
+      value: side('value', values.extent, valueAt(constant(0))),
+    };
+    const iterators = at({ value: inner.value.place, u: u.place, depth: inner.depth.place }).slice();
+    for (const [place, axis] of batch.axes.entries()) iterators[axis] = along[place]!.place;
+    return {
+      keys: boxOf(units.ofStream, units.scores, iterators, [inner.depth, u, ...along], context),
+      values: boxOf(node.value, units.values, iterators, [inner.value, u, ...along], context),
+    };
+  };
+  const feeds = (start: TileExpression): readonly Feed[] => {
+    if (!isAhead) return [keys(start), valuesOf(start)];
+    const { keys: ofKeys, values: ofValues } = boxes(start);
+    return [
+      { ...keys(start), box: ofKeys! },
+      { ...valuesOf(start), box: ofValues!, lags: true },
+    ];
+  };
+  const isAhead =
+    isPlainStream &&
+    Object.values(boxes(constant(0))).every((box) => box !== undefined) &&
+    areByWarpgroups({ warps, perWarp, block, components }, context);
+
   const common = commonPositions(node, ofRows, context);
   /** Where some row does not see all of a block; everywhere else there is nothing to mask. */
   const atEdges = (start: TileExpression, body: readonly TileStatement[]): readonly TileStatement[] => {
@@ -211,31 +263,58 @@ function streaming(
   };
 
   // ── a step ───────────────────────────────────────────────────────────────────────────────────────────────
-  const step = (start: TileExpression): TileStatement[] => {
+  // Where logits are scores times a number, the largest ones are found among scores.
+  const isPlain = units.scale !== undefined;
+  const toLogit = (value: TileExpression) =>
+    isPlain && units.scale !== 1 ? float('mul', value, constant(units.scale!, 'f32')) : value;
+  const looked = isPlain ? 'score' : 'logit';
+  const scores = (): TileStatement[] => [
+    define(register('score', 'f32', [rowAxis, keyAxis]), zero),
+    multiplyAccumulate('score', 'queries', 'keys', 'nk'),
+  ];
+  const toWeights = (start: TileExpression): TileStatement[] => {
     const flats = { row: rowAt(coordinate(0, together)), u: sum(start, coordinate(1, block)) };
     const mask = both(node.visible && lowered(node.visible, flats), below(flats.u, end));
-    const weight = exp(float('sub', ofPair('logit'), ofRow('top')));
-    const weights = register('weights', 'f32', [rowAxis, keyAxis]);
+    const logit = define(
+      register('logit', 'f32', [rowAxis, keyAxis]),
+      lowered(units.logit, flats, ofPair('score')),
+    );
+    const weight = exp(float('sub', toLogit(ofPair(looked)), toLogit(ofRow('top'))));
     return [
-      define(register('score', 'f32', [rowAxis, keyAxis]), zero),
-      multiplyAccumulate('score', 'queries', 'keys', 'nk'),
-      define(register('logit', 'f32', [rowAxis, keyAxis]), lowered(units.logit, flats, ofPair('score'))),
-      ...atEdges(start, [update('logit', masked(mask, ofPair('logit'), lowest))]),
-      reduceTiles('max', ['logit'], ['block_top']),
+      ...(isPlain ? [] : [logit]),
+      ...atEdges(start, [update(looked, masked(mask, ofPair(looked), lowest))]),
+      reduceTiles('max', [looked], ['block_top']),
       define(register('top', 'f32', [rowAxis]), float('max', ofRow('block_top'), ofRow('so_far'))),
-      define(register('keep', 'f32', [rowAxis]), exp(float('sub', ofRow('so_far'), ofRow('top')))),
-      define(
-        { ...weights, packed: units.values, parts: units.parts },
-        isScaled ? float('mul', weight, scale) : weight,
-      ),
-      ...atEdges(start, [update('weights', masked(mask, ofPair('weights'), zero))]),
-      reduceTiles('sum', ['weights'], ['block_total']),
+      define(register('keep', 'f32', [rowAxis]), exp(toLogit(float('sub', ofRow('so_far'), ofRow('top'))))),
+      define(register('weight', 'f32', [rowAxis, keyAxis]), isScaled ? float('mul', weight, scale) : weight),
+      ...atEdges(start, [update('weight', masked(mask, ofPair('weight'), zero))]),
+      reduceTiles('sum', ['weight'], ['block_total']),
       update('total', float('add', float('mul', ofRow('total'), ofRow('keep')), ofRow('block_total'))),
-      update('sum', float('mul', element('sum', 'f32', [...own, coordinate(1, components)]), ofRow('keep'))),
-      multiplyAccumulate('sum', 'weights', 'values', 'kn'),
       update('so_far', ofRow('top')),
     ];
   };
+  const weights = {
+    ...register('weights', 'f32', [rowAxis, keyAxis]),
+    ...{ packed: units.values, parts: units.parts },
+  };
+  const lessen = update(
+    'sum',
+    float('mul', element('sum', 'f32', [...own, coordinate(1, components)]), ofRow('keep')),
+  );
+  const weigh = multiplyAccumulate('sum', 'weights', 'values', 'kn');
+  const takeWeights = define(weights, ofPair('weight'));
+  /** Weights of a step are multiplied while the next one's become such. */
+  const steps = (start: TileExpression) =>
+    isAhead
+      ? {
+          first: [...scores(), ...toWeights(start), takeWeights],
+          body: [
+            ...[...scores(), weigh, ...toWeights(start)],
+            ...[lessen, update('weights', ofPair('weight'))],
+          ],
+          last: [weigh],
+        }
+      : { body: [...scores(), ...toWeights(start), lessen, takeWeights, weigh] };
 
   // ── the results ──────────────────────────────────────────────────────────────────────────────────────────
   const unscaled = (value: TileExpression) =>
@@ -243,10 +322,12 @@ function streaming(
   // Of a row that sees something, the total is at least the exp(0) of its largest logit, or NaN.
   const finished = (): TileExpression => {
     const sums = element('sum', 'f32', [...own, coordinate(1, components)]);
-    if (node.partial !== undefined) return unscaled(sums);
-    const mean = apply('div', 'f32', sums, ofRow('total'));
+    return node.partial === undefined ? float('mul', sums, ofRow('share')) : unscaled(sums);
+  };
+  const share = (): TileExpression => {
+    const one = apply('div', 'f32', constant(1, 'f32'), ofRow('total'));
     const seesNothing = apply('eq', 'bool', ofRow('total'), zero);
-    return node.visible === undefined ? mean : masked(seesNothing, zero, mean);
+    return node.visible === undefined ? one : apply('select', 'f32', seesNothing, zero, one);
   };
   /** All invocations store neighbours of the results, some vectors at a time. */
   const stored = (): TileStatement => {
@@ -303,8 +384,9 @@ function streaming(
           ...{ step: block, stages, multipleOf: block },
           range: { low: 0, high: Math.floor((node.extent - 1) / block) * block },
         },
-        (start) => ({ feeds: [keys(start), valuesOf(start)], body: step(start) }),
+        (start) => ({ feeds: feeds(start), ...steps(start) }),
       ),
+      ...(node.partial === undefined ? [define(register('share', 'f32', [rowAxis]), share())] : []),
       define({ ...shared('results', 'f32', [rowAxis, sumAxis]), padding: resultPadding }, finished()),
       stored(),
       ...partial(),
