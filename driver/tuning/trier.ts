@@ -130,7 +130,7 @@ interface Expected {
   readonly isCompiled: Promise<void>;
 }
 
-/** A device on which inputs that come again are copied from where they are, since all choices get the same. */
+/** A device on which inputs that come again are copied from where they are: all choices get the same. */
 function keepingInputs(gpu: DriverDevice) {
   let current: Tensors | undefined;
   const places = new Map<Uint8Array, bigint>();

@@ -1,7 +1,7 @@
 /**
  * Runs the program of one device of a mesh as one rank of a job, on a device whose memory the host reaches.
- * In WebAssembly what it exchanges with others is sent from the memory of its kernels, and arrives there; so it
- * does on GPUs whose memory the communicator reaches.
+ * In WebAssembly what it exchanges with others is sent from the memory of its kernels, and arrives there. It
+ * does so on GPUs whose memory the communicator reaches.
  */
 import { availableParallelism } from 'node:os';
 import { setImmediate } from 'node:timers/promises';

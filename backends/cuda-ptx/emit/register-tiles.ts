@@ -57,7 +57,7 @@ function valuesOf(emission: Emission, tile: Tile, value: TileExpression): readon
 }
 
 /**
- * The order in which places are computed. In results of units, whose rows are few, column by column: so what is
+ * The order in which places are computed. In results of units, whose rows are few, column by column: what is
  * known of a column, such as a bias, needs no register until the next row.
  */
 function inOrder(points: readonly PointOf<Value>[]): readonly PointOf<Value>[] {

@@ -6,7 +6,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 
 export interface CompilingAhead {
-  /** Fulfilled when the module is in the cache, or is none that the driver compiles: loading it then tells why. */
+  /** Fulfilled when the module is in the cache, or is none that the driver compiles: loading it tells why. */
   readonly compile: (ptx: string) => Promise<void>;
   readonly close: () => void;
 }
