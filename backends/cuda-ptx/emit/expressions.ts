@@ -6,7 +6,7 @@ import { linearConstant, linearValue, plus } from '../../writing/linear.ts';
 import { first, type Point as PointOf } from '../../writing/point.ts';
 import { bufferOf, type Emission, type Sum, tileState } from './emission.ts';
 import { applyFunction, convert } from './functions.ts';
-import { isAligned, isInside, loadLanes, loadOne, type Places } from './memory.ts';
+import { halfOf, isAligned, isInside, loadLanes, loadOne, type Places } from './memory.ts';
 import { roundedTo } from './narrow.ts';
 import { readShared, readSharedLanes, sharedPlace } from './shared-memory.ts';
 import { sumOf } from './sums.ts';
@@ -47,7 +47,13 @@ export function placesOf(emission: Emission, offset: TileExpression, point: Poin
   const stride = laneStride(offset, point.domain);
   if (stride !== undefined) {
     const start = linear(emission, offset, first(point));
-    return { kind: 'strided', first: start, stride, isAligned: isAligned(offset, point) };
+    return {
+      kind: 'strided',
+      first: start,
+      stride,
+      isAligned: isAligned(offset, point),
+      half: halfOf(offset, point),
+    };
   }
   const places = emit(emission, offset, point);
   return { kind: 'scattered', each: [0, 1, 2, 3].map((lane) => laneOf(places, lane)) };

@@ -51,13 +51,17 @@ const thin = z.strictObject({
   columns: count,
 });
 
-/** A reduction along neighbours: each row of threads has `results`, and reads `vector` neighbours a thread. */
+/**
+ * A reduction along neighbours: each row of threads has `results`, and reads `vectors` times `vector`
+ * neighbours a thread together.
+ */
 const rows = z.strictObject({
   form: z.literal('rows'),
   threadRows: count,
   threadColumns: count,
   results: count,
   vector: count,
+  vectors: count,
 });
 
 /** A reduction across neighbours: each invocation has so many results side by side, a multiple of four. */
