@@ -11,6 +11,7 @@ import { roundedTo } from './narrow.ts';
 import { readShared, readSharedLanes, sharedPlace } from './shared-memory.ts';
 import { sumOf } from './sums.ts';
 import { readRegisters } from './tile-elements.ts';
+import { behindRun, readTurned } from './turned-layout.ts';
 import { type Lanes, laneOf, lanesFrom, literal, type Value } from './values.ts';
 
 /** The value of `expression`, once where it is the same for all four. */
@@ -122,6 +123,10 @@ function emitElement(
   const state = tileState(emission, tile);
   if (state.tile.space !== 'shared') return readRegisters(emission, state, subscripts, point);
   if (state.tile.packed !== undefined) throw new Error(`${emission.program.name} reads packed ${tile}`);
+  if (state.tile.turned !== undefined) {
+    const [row, column] = subscripts.map((subscript) => linear(emission, subscript, first(point)));
+    return readTurned(emission, state, [row!, column!], behindRun(state.tile, subscripts, point));
+  }
   const flat = (parts: readonly Sum[]) => sharedPlace(state.tile, parts);
   const place = () => flat(subscripts.map((subscript) => linear(emission, subscript, first(point))));
   if (point.width === 1) return [readShared(emission, state, place())];

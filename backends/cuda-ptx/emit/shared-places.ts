@@ -7,6 +7,7 @@ import { allStatements, expressionsOf, tilesOf } from '../../../compiler/tiles/t
 import { operandsOf, type TileExpression } from '../../../compiler/tiles/tile-expression.ts';
 import type { Tile, TileProgram, TileStatement } from '../../../compiler/tiles/tile-program.ts';
 import { packedBytes } from './packed-layout.ts';
+import { turnedBytes } from './turned-layout.ts';
 import { wordBytes } from './writer.ts';
 
 export interface SharedPlaces {
@@ -135,6 +136,7 @@ function namesIn(statement: TileStatement): ReadonlySet<string> {
 /** Of one copy. */
 export function bytesOfTile(tile: Tile): number {
   if (tile.packed !== undefined) return packedBytes(tile);
+  if (tile.turned !== undefined) return turnedBytes(tile);
   const rows = tile.axes.slice(0, -1).reduce((product, { extent }) => product * extent, 1);
   return wordBytes * rows * ((tile.axes.at(-1)?.extent ?? 1) + (tile.padding ?? 0));
 }

@@ -73,6 +73,12 @@ const split = z.strictObject({ form: z.literal('split'), chunk: count });
 /** Values each by itself. */
 const map = z.strictObject({ form: z.literal('map'), threadColumns: count });
 
+/**
+ * Values in squares that go through workgroup memory, where what is stored along one axis lies along another:
+ * so many rows of threads store a square.
+ */
+const turned = z.strictObject({ form: z.literal('turned'), threadRows: count });
+
 /** A softmax-weighted sum, streamed in blocks of so many positions. */
 const stream = z.strictObject({
   form: z.literal('stream'),
@@ -101,7 +107,7 @@ const unitStream = z.strictObject({
   stages: z.int().min(2),
 });
 
-const forms = { tiles, units, thin, rows, columns, split, map, stream, blocked, unitStream };
+const forms = { tiles, units, thin, rows, columns, split, map, turned, stream, blocked, unitStream };
 
 export const choiceSchema = z.discriminatedUnion('form', [
   tiles,
@@ -111,6 +117,7 @@ export const choiceSchema = z.discriminatedUnion('form', [
   columns,
   split,
   map,
+  turned,
   stream,
   blocked,
   unitStream,

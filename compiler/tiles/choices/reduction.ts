@@ -8,7 +8,7 @@ import { splitAxis } from '../schedules/split-reduction.ts';
 import type { ChoiceOf } from './choice.ts';
 import { type Choosing, fewestWorkgroups, powerFor, powersTo } from './choosing.ts';
 import { chunkWithinPages } from './pages.ts';
-import { firstRows, fours, leastBytesOf } from './rows.ts';
+import { firstRows, fours, leastBytesOf, widestVector } from './rows.ts';
 
 export type ReductionForm = 'rows' | 'columns' | 'split';
 type ReductionChoice = ChoiceOf<ReductionForm>;
@@ -22,6 +22,7 @@ export const reductionChoices: Choosing<ReductionProblem, ReductionChoice> = {
   },
   all: (problem, device) => [
     ...allRows(problem, device),
+    ...keptWhole(problem, device),
     ...allColumns(problem, device),
     ...allSplits(problem),
   ],
@@ -167,6 +168,20 @@ function firstAlong(problem: ReductionProblem, device: DeviceProfile): ChoiceOf<
 
 const shortRow = 128;
 const manyRows = 256;
+
+/** Rows that the invocations of a workgroup have whole, or four of them. */
+function keptWhole(problem: ReductionProblem, device: DeviceProfile): readonly ChoiceOf<'rows'>[] {
+  const { keptElements, maxInvocationsPerWorkgroup } = device;
+  if (keptElements === undefined || isPositional(problem.node.reduce.combiner)) return [];
+  const vector = widestVector(innermost(problem), leastBytesOf([problem.node.body]));
+  const results = hasWholeWords(problem) ? 1 : 4;
+  const pieces = innermost(problem) / vector;
+  return powersTo(maxInvocationsPerWorkgroup).flatMap((threadColumns) => {
+    const vectors = Math.ceil(pieces / threadColumns);
+    const isFit = vectors * vector * results <= 2 * keptElements && threadColumns <= pieces;
+    return isFit ? [{ form: 'rows', threadRows: 1, threadColumns, results, vector, vectors } as const] : [];
+  });
+}
 
 function allRows(problem: ReductionProblem, device: DeviceProfile): readonly ChoiceOf<'rows'>[] {
   const { maxInvocationsPerWorkgroup, maxWorkgroupBytes, subgroupSize } = device;

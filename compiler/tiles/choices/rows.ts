@@ -97,6 +97,11 @@ function workgroupRows(
 /** Bytes that an invocation reads at once. */
 const accessBytes = 16;
 
+/** Elements of a row of so many that an invocation reads at once, the narrowest of so many bytes. */
+export function widestVector(extent: number, leastBytes: number): number {
+  return [Math.min(8, accessBytes / leastBytes), 4].find((each) => extent % each === 0) ?? 1;
+}
+
 /** Threads of a workgroup, where there is no reason for more. */
 const usualThreads = 256;
 
@@ -112,8 +117,7 @@ function keptRows(
   keptElements: number,
   device: DeviceProfile,
 ): ChoiceOf<'rows'> {
-  const widest = Math.min(8, accessBytes / leastBytes);
-  const vector = [widest, 4].find((each) => inner % each === 0) ?? 1;
+  const vector = widestVector(inner, leastBytes);
   const results = isNarrow ? 4 : 1;
   const pieces = Math.ceil(inner / vector);
   const mostVectors = Math.max(1, keptElements / vector / results);
