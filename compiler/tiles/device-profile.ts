@@ -26,6 +26,11 @@ export interface DeviceProfile {
   readonly rates?: Rates | undefined;
   /** Present where warps of 32 neighbours have matrix units. */
   readonly units?: MatrixUnits;
+  /**
+   * Elements of a row that an invocation keeps in its registers, so that a row is read once, or many reads
+   * are under way at once. Present where an invocation has registers enough, and reads 16 bytes at once.
+   */
+  readonly keptElements?: number;
   /** Present where an invocation is a thread of a processor, which schedules then are for. */
   readonly core?: Core;
 }
@@ -116,6 +121,7 @@ const cudaDevice: DeviceProfile = {
   maxWorkgroupsPerDimension: 65_535,
   f16: true,
   subgroupSize: undefined,
+  keptElements: 32,
   // Of H100 and H200; and what 8.6 and 8.9, which have least, let a block have of shared memory.
   units: { processors: 132, workgroupBytes: 99 * 1024, warpgroups: false },
 };

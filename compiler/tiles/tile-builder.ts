@@ -2,9 +2,11 @@
  * What schedules write tile programs with: statements as function calls, and the buffers of a program found
  * from them.
  */
+
+import type { Dtype } from '../../dsl/types/dtype.ts';
 import type { Arithmetic, Combiner, LoopId, Tensor, TensorId } from '../graph/graph.ts';
 import type { Choice } from './choices/choice.ts';
-import { type Interval, operandsOf, type TileExpression } from './tile-expression.ts';
+import { arithmeticOfDtype, type Interval, operandsOf, type TileExpression } from './tile-expression.ts';
 import type {
   Packed,
   Spread,
@@ -41,6 +43,11 @@ export function shared(name: string, dtype: Arithmetic, axes: readonly TileAxis[
 /** A shared tile that matrix units read. */
 export function packed(name: string, stored: Packed, axes: readonly TileAxis[]): Tile {
   return { name, dtype: 'f32', space: 'shared', axes, packed: stored };
+}
+
+/** A shared tile of such elements that is filled along its last axis and read along the other. */
+export function turned(name: string, stored: Dtype, axes: readonly TileAxis[]): Tile {
+  return { name, dtype: arithmeticOfDtype(stored), space: 'shared', axes, turned: stored };
 }
 
 export function define(tile: Tile, value: TileExpression): TileStatement {

@@ -23,6 +23,8 @@
  *
  * A `packed` tile is a shared one that matrix units read, and nobody else: elements of 16 bits, in an order
  * that the back end chooses. A product into a tile that is spread over units is computed by them.
+ * A `turned` tile is a shared one of elements as narrow as in memory, which turns a square of them.
+ *
  * Barriers are not written: a back end derives them from what reads and writes shared tiles. `block` of the
  * last axis is also its vector width: loads and stores of 4 neighbours become one where the offset is
  * provably a multiple of 4.
@@ -45,6 +47,7 @@
  * for each axis, a `coordinate` of the tile being computed whose axis has the same spread, or a constant (for
  * `whole` and `lanes`). Loop bounds and `when` conditions must be the same in all invocations of a workgroup.
  */
+import type { Dtype } from '../../dsl/types/dtype.ts';
 import type { Arithmetic, Combiner, LoopId, TensorId } from '../graph/graph.ts';
 import type { Choice } from './choices/choice.ts';
 import type { GridEnd } from './ends.ts';
@@ -117,6 +120,11 @@ export interface Tile {
    * the ones before leave of an element, rounded.
    */
   readonly parts?: 1 | 2 | 3;
+  /**
+   * Of a shared tile of two axes that is filled along the last one, as many elements at once as its block,
+   * and read along the other by invocations that have as many: what its elements are stored as.
+   */
+  readonly turned?: Dtype;
   /** Of a shared tile that is not packed: elements between two rows that nobody uses. */
   readonly padding?: number;
 }

@@ -7,11 +7,12 @@ import { first, type Point as PointOf } from '../../writing/point.ts';
 import { bufferOf, type Emission, type Sum, tileState } from './emission.ts';
 import { type ScaledDifference, scaledDifference, scaledExponential } from './exponentials.ts';
 import { applyFunction, convert } from './functions.ts';
-import { isAligned, isInside, loadLanes, loadOne, type Places } from './memory.ts';
+import { halfOf, isAligned, isInside, loadLanes, loadOne, type Places } from './memory.ts';
 import { roundedTo } from './narrow.ts';
 import { readShared, readSharedLanes, sharedPlace } from './shared-memory.ts';
 import { sumOf, termsOf } from './sums.ts';
 import { readRegisters } from './tile-elements.ts';
+import { behindRun, readTurned } from './turned-layout.ts';
 import { type Lanes, laneOf, lanesFrom, literal, type Value } from './values.ts';
 
 /** The value of `expression`, once where it is the same for all four. */
@@ -48,7 +49,13 @@ export function placesOf(emission: Emission, offset: TileExpression, point: Poin
   const stride = laneStride(offset, point.domain);
   if (stride !== undefined) {
     const start = linear(emission, offset, first(point));
-    return { kind: 'strided', first: start, stride, isAligned: isAligned(offset, point) };
+    return {
+      kind: 'strided',
+      first: start,
+      stride,
+      isAligned: isAligned(offset, point),
+      half: halfOf(offset, point),
+    };
   }
   const places = emit(emission, offset, point);
   return { kind: 'scattered', each: [0, 1, 2, 3].map((lane) => laneOf(places, lane)) };
@@ -160,6 +167,10 @@ function emitElement(
   const state = tileState(emission, tile);
   if (state.tile.packed !== undefined) throw new Error(`${emission.program.name} reads packed ${tile}`);
   if (state.tile.space !== 'shared') return readRegisters(emission, state, subscripts, point);
+  if (state.tile.turned !== undefined) {
+    const [row, column] = subscripts.map((subscript) => linear(emission, subscript, first(point)));
+    return readTurned(emission, state, [row!, column!], behindRun(state.tile, subscripts, point));
+  }
   const flat = (parts: readonly Sum[]) => sharedPlace(state.tile, parts);
   const place = () => flat(subscripts.map((subscript) => linear(emission, subscript, first(point))));
   if (point.width === 1) return [readShared(emission, state, place())];

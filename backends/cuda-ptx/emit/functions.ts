@@ -134,7 +134,7 @@ export const functionRules: { readonly [F in ScalarFunction]: Rule } = {
   add: arithmetic({ f32: 'add.rn.f32', i32: 'add.s32', u32: 'add.u32' }),
   sub: arithmetic({ f32: 'sub.rn.f32', i32: 'sub.s32', u32: 'sub.u32' }),
   mul: arithmetic({ f32: 'mul.rn.f32', i32: 'mul.lo.s32', u32: 'mul.lo.u32' }),
-  div: arithmetic({ f32: 'div.rn.f32' }),
+  div: arithmetic({ f32: 'div.full.f32' }),
   floordiv: floored('quotient'),
   mod: floored('remainder'),
   neg: (writer, [value], dtype) =>

@@ -4,7 +4,13 @@
  * is moved into the buffer.
  */
 import type { TensorId } from '../../../compiler/graph/graph.ts';
-import { divisorOf, laneStride } from '../../../compiler/tiles/lanes.ts';
+import {
+  type Domain,
+  divisorOf,
+  laneStride,
+  type Neighbours,
+  neighbours,
+} from '../../../compiler/tiles/lanes.ts';
 import { intervalOf, type TileExpression } from '../../../compiler/tiles/tile-expression.ts';
 import { dtypeFacts } from '../../../dsl/types/dtype.ts';
 import { linearConstant, linearValue, plus } from '../../writing/linear.ts';
@@ -15,9 +21,21 @@ import { sumOf, termsOf } from './sums.ts';
 import { type Lanes, laneOf, lanesFrom, literal, type Value } from './values.ts';
 
 /** Where four neighbours lie: by the first and how far apart they are, or each by itself. */
-export type Places =
-  | { readonly kind: 'strided'; readonly first: Sum; readonly stride: number; readonly isAligned: boolean }
-  | { readonly kind: 'scattered'; readonly each: readonly Value[] };
+export type Places = StridedPlaces | { readonly kind: 'scattered'; readonly each: readonly Value[] };
+
+export interface StridedPlaces {
+  readonly kind: 'strided';
+  readonly first: Sum;
+  readonly stride: number;
+  readonly isAligned: boolean;
+  /** Where eight neighbours of the invocation, aligned as such, have these four among them: which half. */
+  readonly half: Half | undefined;
+}
+
+export type Half = 0 | 1;
+
+/** Of two runs of four. */
+const both = 8;
 
 /** The place of one of the four. */
 function placeOf(places: Places, lane: number): Sum {
@@ -35,6 +53,32 @@ export interface Access {
 export function isInside(offset: TileExpression, count: number): boolean {
   const { low, high } = intervalOf(offset);
   return low >= 0 && high < count;
+}
+
+/** Eight neighbours of an invocation, for each domain of vectors. */
+const eights = new WeakMap<Domain, Neighbours>();
+
+function eightsOf(domain: Domain): Neighbours {
+  const known = eights.get(domain) ?? neighbours(domain.axes, both);
+  eights.set(domain, known);
+  return known;
+}
+
+/**
+ * Which half of eight neighbours a point of four is at which such an offset is aligned; undefined where it is
+ * not, or an invocation does not have eight together.
+ */
+export function halfOf(offset: TileExpression, { domain, fragment }: PointOf<Value>): Half | undefined {
+  const at = fragment?.at(-1);
+  if (at === undefined || domain.axes.at(-1)!.block % both !== 0) return undefined;
+  const eight = eightsOf(domain);
+  if (laneStride(offset, eight) !== 1 || divisorOf(offset, eight) % both !== 0) return undefined;
+  return at % both === 0 ? 0 : 1;
+}
+
+/** Whether it is the same for eight neighbours of an invocation. */
+export function isSameForEight(expression: TileExpression | undefined, domain: Domain): boolean {
+  return expression === undefined || laneStride(expression, eightsOf(domain)) === 0;
 }
 
 export function isAligned(offset: TileExpression, point: PointOf<Value>): boolean {
@@ -116,11 +160,18 @@ export function loadLanes(emission: Emission, tensor: TensorId, { places, isInsi
   const isWhole = buffer.count >= 4 && (isInside || buffer.count % 4 === 0);
   if (places.kind === 'scattered' || !places.isAligned || !isWhole)
     return lanesFrom(4, (lane) => one(placeOf(places, lane)));
+  const { half } = places;
+  const bytes = bytesOf(dtype);
+  // Both halves are read as one, which the writer does once.
+  const isPair =
+    half !== undefined && bytes < 4 && buffer.count >= both && (isInside || buffer.count % both === 0);
+  const [begin, width] = isPair ? [plus(places.first, linearConstant(-4 * half)), both] : [places.first, 4];
   const at = isInside
-    ? addressOf(emission, buffer, places.first)
-    : clampedAddress(emission, buffer, sumOf(writer, places.first), 4);
-  const words = read(emission, buffer, at, 'b32', bytesOf(dtype));
-  return unpacked(writer, dtype, words) as unknown as Lanes;
+    ? addressOf(emission, buffer, begin)
+    : clampedAddress(emission, buffer, sumOf(writer, begin), width);
+  const words = read(emission, buffer, at, 'b32', ((width * bytes) / 4) as 1 | 2 | 4);
+  const own = isPair ? words.slice(half * bytes, (half + 1) * bytes) : words;
+  return unpacked(writer, dtype, own) as unknown as Lanes;
 }
 
 /** So many neighbours at once. */
@@ -173,18 +224,51 @@ export function storeLanes(
   const buffer = bufferOf(emission, tensor);
   const four = [0, 1, 2, 3].map((lane) => laneOf(values, lane));
   if (places.kind === 'strided' && places.isAligned && mask?.length !== 4) {
-    const { register, displacement } = addressOf(emission, buffer, places.first);
-    const words = packedWords(emission.writer, buffer.tensor.dtype, four).map(({ text }) => text);
-    const type = words.length === 1 ? 'b32' : `v${words.length}.b32`;
-    const from = words.length === 1 ? words[0] : `{${words.join(', ')}}`;
-    emission.writer.effect(
-      `st.global.${type} ${reference(register.text, displacement)}, ${from};`,
-      mask?.[0],
-    );
-    buffer.version++;
+    const words = packedWords(emission.writer, buffer.tensor.dtype, four);
+    storeWords(emission, buffer, places.first, words, mask?.[0]);
     return;
   }
   for (const [lane, value] of four.entries()) {
     storeOne(emission, tensor, placeOf(places, lane), value, mask && laneOf(mask, lane));
   }
+}
+
+/** Whether two runs of four of the tensor's elements may be stored as one. */
+export function mayStoreEight(emission: Emission, tensor: TensorId): boolean {
+  return bytesOf(bufferOf(emission, tensor).tensor.dtype) < 4;
+}
+
+/** Stores eight neighbours where `mask` holds; `upper` says where the second four of them lie. */
+export function storeEight(
+  emission: Emission,
+  tensor: TensorId,
+  upper: StridedPlaces,
+  values: readonly [Lanes, Lanes],
+  mask: Value | undefined,
+): void {
+  const first = plus(upper.first, linearConstant(-4));
+  const buffer = bufferOf(emission, tensor);
+  const words = values.flatMap((four) =>
+    packedWords(
+      emission.writer,
+      buffer.tensor.dtype,
+      [0, 1, 2, 3].map((lane) => laneOf(four, lane)),
+    ),
+  );
+  storeWords(emission, buffer, first, words, mask);
+}
+
+function storeWords(
+  emission: Emission,
+  buffer: Buffer,
+  first: Sum,
+  words: readonly Value[],
+  mask: Value | undefined,
+): void {
+  const { register, displacement } = addressOf(emission, buffer, first);
+  const type = words.length === 1 ? 'b32' : `v${words.length}.b32`;
+  const texts = words.map(({ text }) => text);
+  const from = texts.length === 1 ? texts[0] : `{${texts.join(', ')}}`;
+  emission.writer.effect(`st.global.${type} ${reference(register.text, displacement)}, ${from};`, mask);
+  buffer.version++;
 }

@@ -91,13 +91,25 @@ export function unpacked(writer: Writer, dtype: Dtype, words: readonly Value[]):
   return [0, 1, 2, 3].map((at) => {
     const word = words[(at * bytes) >> 2]!;
     const shift = (at * bytes * 8) % 32;
+    // What is above of a bf16 is there already.
+    if (dtype === 'bf16' && shift === 16)
+      return writer.operation('and.b32', 'f32', [word, literal(0xffff0000, 'u32')]);
     const bits = shift === 0 ? word : writer.operation('shr.u32', 'u32', [word, literal(shift, 'u32')]);
     return decoded(writer, dtype, bits);
   });
 }
 
+/** Two f32 in one word, the upper first. */
+const pairs: { readonly [D in Dtype]?: string } = {
+  bf16: 'cvt.rn.bf16x2.f32',
+  f16: 'cvt.rn.f16x2.f32',
+};
+
 /** The words of four elements. */
 export function packedWords(writer: Writer, dtype: Dtype, values: readonly Value[]): readonly Value[] {
+  const pair = pairs[dtype];
+  if (pair !== undefined)
+    return [0, 2].map((at) => writer.operation(pair, 'u32', [values[at + 1]!, values[at]!]));
   const bits = values.map((value) => encoded(writer, dtype, value));
   const half = (low: Value, high: Value, selector: number) =>
     writer.operation('prmt.b32', 'u32', [low, high, literal(selector, 'u32')]);

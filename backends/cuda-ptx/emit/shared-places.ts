@@ -6,6 +6,7 @@
 import { allStatements, insideOf, tilesOf, tilesUsedBy } from '../../../compiler/tiles/tile-builder.ts';
 import type { Tile, TileProgram, TileStatement } from '../../../compiler/tiles/tile-program.ts';
 import { packedBytes } from './packed-layout.ts';
+import { turnedBytes } from './turned-layout.ts';
 import { wordBytes } from './writer.ts';
 
 export interface SharedPlaces {
@@ -120,6 +121,7 @@ function lifetimes(body: readonly TileStatement[]): readonly Omit<Piece, 'start'
 /** Of one copy. */
 export function bytesOfTile(tile: Tile): number {
   if (tile.packed !== undefined) return packedBytes(tile);
+  if (tile.turned !== undefined) return turnedBytes(tile);
   const rows = tile.axes.slice(0, -1).reduce((product, { extent }) => product * extent, 1);
   return wordBytes * rows * ((tile.axes.at(-1)?.extent ?? 1) + (tile.padding ?? 0));
 }

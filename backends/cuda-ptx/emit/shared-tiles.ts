@@ -12,6 +12,7 @@ import { packedValues, putPacked } from './packed-tiles.ts';
 import { registerPoints } from './register-tiles.ts';
 import { asWord, sharedAddress, sharedPlace } from './shared-memory.ts';
 import { sumOf } from './sums.ts';
+import { fillTurned } from './turned-tiles.ts';
 import { type Lanes, laneOf, lanesFrom, literal, type Value } from './values.ts';
 import { showToProducts } from './warpgroup-products.ts';
 
@@ -23,7 +24,8 @@ export function fillShared(emission: Emission, tile: Tile, value: TileExpression
     const state = sharedState(emission, tile);
     putPacked(emission, state, packedValues(emission, state, value), undefined);
     if (emission.target === 'sm_90a') showToProducts(emission);
-  } else if (tile.axes.some(({ over }) => isOverUnits(over))) fillFromRegisters(emission, tile, value);
+  } else if (tile.turned !== undefined) fillTurned(emission, tile, value);
+  else if (tile.axes.some(({ over }) => isOverUnits(over))) fillFromRegisters(emission, tile, value);
   else fillTogether(emission, tile, value);
   emission.barriers.written.add(tile.name);
   sharedState(emission, tile).version++;

@@ -9,7 +9,7 @@ import type { Point as PointOf } from '../../writing/point.ts';
 import { type Emission, tileState } from './emission.ts';
 import { emit, linear, placesOf } from './expressions.ts';
 import { applyFunction } from './functions.ts';
-import { storeLanes, storeOne } from './memory.ts';
+import { isSameForEight, mayStoreEight, storeEight, storeLanes, storeOne } from './memory.ts';
 import { emitMultiplyAccumulate } from './multiply-accumulate.ts';
 import { emitPipeline } from './pipeline.ts';
 import { settle, waitForAll } from './products-in-flight.ts';
@@ -18,7 +18,7 @@ import { defineRegisters, registerPoints, updateRegisters } from './register-til
 import { fillShared } from './shared-tiles.ts';
 import { emitConsumer } from './specialised.ts';
 import { emitUnitProduct } from './unit-products.ts';
-import { laneOf, lanesFrom, literal, type Value } from './values.ts';
+import { type Lanes, laneOf, lanesFrom, literal, type Value } from './values.ts';
 import { emitWarpgroupProduct, isByWarpgroups } from './warpgroup-products.ts';
 
 type Rules = {
@@ -124,27 +124,31 @@ function emitWhen(emission: Emission, statement: TileStatement & { readonly kind
 }
 
 function emitStore(emission: Emission, statement: TileStatement & { readonly kind: 'store' }): void {
+  const { tensor, offset, value, mask } = statement;
   const domain = createDomain(statement.axes);
   const holder = oneHolder(emission, domain);
-  const guarded = (mask: Value | undefined) => {
-    if (holder === undefined || mask === undefined) return holder ?? mask;
-    return applyFunction(emission.writer, 'and', 'bool', [holder, mask]);
+  const guarded = (masks: Lanes | undefined, lane: number) => {
+    const own = masks && laneOf(masks, lane);
+    if (holder === undefined || own === undefined) return holder ?? own;
+    return applyFunction(emission.writer, 'and', 'bool', [holder, own]);
   };
+  const arePaired = mayStoreEight(emission, tensor) && isSameForEight(mask, domain);
+  let lower: Lanes | undefined;
   for (const point of registerPoints(emission, domain)) {
-    const masks = statement.mask && emit(emission, statement.mask, point);
-    const values = emit(emission, statement.value, point);
-    if (point.width === 1)
-      storeOne(
-        emission,
-        statement.tensor,
-        linear(emission, statement.offset, point),
-        values[0],
-        guarded(masks?.[0]),
-      );
+    const masks = mask && emit(emission, mask, point);
+    const values = emit(emission, value, point);
+    if (point.width === 1) {
+      storeOne(emission, tensor, linear(emission, offset, point), values[0], guarded(masks, 0));
+      continue;
+    }
+    const places = placesOf(emission, offset, point);
+    const half = arePaired && places.kind === 'strided' ? places.half : undefined;
+    if (half === 0) lower = values;
+    else if (half === 1 && places.kind === 'strided' && lower !== undefined)
+      storeEight(emission, tensor, places, [lower, values], guarded(masks, 0));
     else {
-      const width = masks?.length ?? 1;
-      const all = lanesFrom(width, (lane) => guarded(masks && laneOf(masks, lane)) ?? literal(1, 'bool'));
-      storeLanes(emission, statement.tensor, placesOf(emission, statement.offset, point), values, all);
+      const all = lanesFrom(masks?.length ?? 1, (lane) => guarded(masks, lane) ?? literal(1, 'bool'));
+      storeLanes(emission, tensor, places, values, all);
     }
   }
 }

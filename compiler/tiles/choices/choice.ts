@@ -51,13 +51,17 @@ const thin = z.strictObject({
   columns: count,
 });
 
-/** A reduction along neighbours: each row of threads has `results`, and reads `vector` neighbours a thread. */
+/**
+ * A reduction along neighbours: each row of threads has `results`, and reads `vectors` times `vector`
+ * neighbours a thread together.
+ */
 const rows = z.strictObject({
   form: z.literal('rows'),
   threadRows: count,
   threadColumns: count,
   results: count,
   vector: count,
+  vectors: count,
 });
 
 /** A reduction across neighbours: each invocation has so many results side by side, a multiple of four. */
@@ -68,6 +72,12 @@ const split = z.strictObject({ form: z.literal('split'), chunk: count });
 
 /** Values each by itself. */
 const map = z.strictObject({ form: z.literal('map'), threadColumns: count });
+
+/**
+ * Values in squares that go through workgroup memory, where what is stored along one axis lies along another:
+ * so many rows of threads store a square.
+ */
+const turned = z.strictObject({ form: z.literal('turned'), threadRows: count });
 
 /** A softmax-weighted sum, streamed in blocks of so many positions. */
 const stream = z.strictObject({
@@ -97,7 +107,7 @@ const unitStream = z.strictObject({
   stages: z.int().min(2),
 });
 
-const forms = { tiles, units, thin, rows, columns, split, map, stream, blocked, unitStream };
+const forms = { tiles, units, thin, rows, columns, split, map, turned, stream, blocked, unitStream };
 
 export const choiceSchema = z.discriminatedUnion('form', [
   tiles,
@@ -107,6 +117,7 @@ export const choiceSchema = z.discriminatedUnion('form', [
   columns,
   split,
   map,
+  turned,
   stream,
   blocked,
   unitStream,

@@ -9,6 +9,7 @@ import { canPanel } from '../schedules/panels.ts';
 import { splitAxis } from '../schedules/split-reduction.ts';
 import type { ChoiceOf } from './choice.ts';
 import { type Choosing, fewestWorkgroups, powerFor, powersTo } from './choosing.ts';
+import { fewRowsUnits } from './few-rows.ts';
 import { chunkWithinPages, secondCacheBytes } from './pages.ts';
 import { chunkFor, type ReductionForm, reductionChoices } from './reduction.ts';
 import { allUnits, firstUnits, isWorthUnits } from './unit-tiles.ts';
@@ -25,6 +26,7 @@ export const contractionChoices: Choosing<ContractionProblem, ChoiceOf<Contracti
   all: (problem, device) => [
     ...allTiles(problem, device),
     ...allUnits(problem, device),
+    ...fewRowsUnits(problem, device),
     ...allThin(problem, device),
     ...reductionChoices.all(problem.reduction, device),
   ],

@@ -5,7 +5,7 @@ import { contractionOf } from '../../optimize/contraction.ts';
 import type { DeviceProfile } from '../device-profile.ts';
 import type { ScheduleContext } from '../schedules/context.ts';
 import { type ContractionProblem, contractionProblem } from '../schedules/contraction.ts';
-import type { MapProblem } from '../schedules/map.ts';
+import { type MapForm, type MapProblem, mapProblem } from '../schedules/map.ts';
 import { emptyReduction, type ReductionProblem, reductionProblem } from '../schedules/reduction.ts';
 import { type SoftmaxProblem, softmaxProblem, zeros } from '../schedules/softmax-problem.ts';
 import type { ChoiceOf } from './choice.ts';
@@ -22,7 +22,7 @@ export type ProblemOf<K extends ProblemKind> = Problem & { readonly kind: K };
 
 /** The forms that a problem of each kind may take. */
 interface FormsOf {
-  readonly map: 'map';
+  readonly map: MapForm;
   readonly reduction: ReductionForm;
   readonly contraction: ContractionForm;
   readonly softmaxSum: SoftmaxForm;
@@ -33,12 +33,12 @@ export type ChoiceFor<K extends ProblemKind> = ChoiceOf<FormsOf[K]>;
 export function problemOf(node: ComputeNode | SoftmaxSumNode, context: ScheduleContext): Problem | undefined {
   if (elementCount(node.result) === 0) return undefined;
   if (node.kind === 'softmaxSum') {
-    return node.extent === 0 ? { kind: 'map', node: zeros(node) } : softmaxProblem(node, context);
+    return node.extent === 0 ? mapProblem(zeros(node), context) : softmaxProblem(node, context);
   }
   const { reduce } = node;
-  if (reduce === undefined) return { kind: 'map', node };
+  if (reduce === undefined) return mapProblem(node, context);
   const reduction = { ...node, reduce };
-  if (reduce.extents.includes(0)) return { kind: 'map', node: emptyReduction(reduction) };
+  if (reduce.extents.includes(0)) return mapProblem(emptyReduction(reduction), context);
   const contraction = contractionOf(node);
   return contraction === undefined
     ? reductionProblem(reduction, context)

@@ -8,7 +8,7 @@ import { splitAxis } from '../schedules/split-reduction.ts';
 import type { ChoiceOf } from './choice.ts';
 import { type Choosing, fewestWorkgroups, powerFor, powersTo } from './choosing.ts';
 import { chunkWithinPages } from './pages.ts';
-import { firstRows, fours } from './rows.ts';
+import { firstRows, fours, leastBytesOf, widestVector } from './rows.ts';
 
 export type ReductionForm = 'rows' | 'columns' | 'split';
 type ReductionChoice = ChoiceOf<ReductionForm>;
@@ -22,6 +22,7 @@ export const reductionChoices: Choosing<ReductionProblem, ReductionChoice> = {
   },
   all: (problem, device) => [
     ...allRows(problem, device),
+    ...keptWhole(problem, device),
     ...allColumns(problem, device),
     ...allSplits(problem),
   ],
@@ -142,23 +143,45 @@ function firstAlong(problem: ReductionProblem, device: DeviceProfile): ChoiceOf<
   if (isShort && !isOfPlaces && core === undefined && software) {
     const threads = powerFor(count / 4, Math.min(256, maxInvocationsPerWorkgroup));
     return fours(inner, device) === 4
-      ? { form: 'rows', threadRows: threads, threadColumns: 1, results: 4, vector: 4 }
+      ? { form: 'rows', threadRows: threads, threadColumns: 1, results: 4, vector: 4, vectors: 1 }
       : { form: 'columns', threadColumns: threads, results: 4 };
   }
   if (isOfPlaces && core === undefined && software) {
     const results = count >= 32 ? 8 : 4;
     const vector = fours(inner, device);
     return count < manyRows && inner >= 4 * subgroupSize
-      ? { form: 'rows', threadRows: 1, threadColumns: subgroupSize, results, vector }
-      : { form: 'rows', threadRows: powerFor(count / results, 64), threadColumns: 1, results, vector };
+      ? { form: 'rows', threadRows: 1, threadColumns: subgroupSize, results, vector, vectors: 1 }
+      : {
+          form: 'rows',
+          threadRows: powerFor(count / results, 64),
+          threadColumns: 1,
+          results,
+          vector,
+          vectors: 1,
+        };
   }
   const isNarrow = !hasWholeWords(problem);
   const together = isOfPlaces || node.body.op === 'load' ? 8 : 4;
-  return firstRows({ count, inner, isPositional: isOfPlaces, isNarrow, together }, device);
+  const leastBytes = leastBytesOf([node.body]);
+  return firstRows({ count, inner, isPositional: isOfPlaces, isNarrow, together, leastBytes }, device);
 }
 
 const shortRow = 128;
 const manyRows = 256;
+
+/** Rows that the invocations of a workgroup have whole, or four of them. */
+function keptWhole(problem: ReductionProblem, device: DeviceProfile): readonly ChoiceOf<'rows'>[] {
+  const { keptElements, maxInvocationsPerWorkgroup } = device;
+  if (keptElements === undefined || isPositional(problem.node.reduce.combiner)) return [];
+  const vector = widestVector(innermost(problem), leastBytesOf([problem.node.body]));
+  const results = hasWholeWords(problem) ? 1 : 4;
+  const pieces = innermost(problem) / vector;
+  return powersTo(maxInvocationsPerWorkgroup).flatMap((threadColumns) => {
+    const vectors = Math.ceil(pieces / threadColumns);
+    const isFit = vectors * vector * results <= 2 * keptElements && threadColumns <= pieces;
+    return isFit ? [{ form: 'rows', threadRows: 1, threadColumns, results, vector, vectors } as const] : [];
+  });
+}
 
 function allRows(problem: ReductionProblem, device: DeviceProfile): readonly ChoiceOf<'rows'>[] {
   const { maxInvocationsPerWorkgroup, maxWorkgroupBytes, subgroupSize } = device;
@@ -178,7 +201,9 @@ function allRows(problem: ReductionProblem, device: DeviceProfile): readonly Cho
           if (threadColumns === 1) return threads <= maxInvocationsPerWorkgroup;
           return threads <= together || (threads === subgroupSize && threadRows === 1);
         })
-        .map((threadRows) => ({ form: 'rows', threadRows, threadColumns, results, vector }) as const),
+        .map(
+          (threadRows) => ({ form: 'rows', threadRows, threadColumns, results, vector, vectors: 1 }) as const,
+        ),
     ),
   );
 }

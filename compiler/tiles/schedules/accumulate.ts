@@ -54,14 +54,17 @@ export function accumulate(accumulation: Accumulation): TileStatement[] {
   const identity = identityOf(combiner, dtype);
   if (!isPositional(combiner)) {
     const soFar = name(neighbours === undefined ? 'result' : 'best');
-    return [
-      define(register(soFar, dtype, axes), identity),
-      ...walk((iterators, mask, isWithin) => {
-        const own = masked(mask, value(iterators, isWithin), identity);
-        return [update(soFar, combine(combiner, element(soFar, dtype, place), own, dtype))];
-      }, true),
-      ...(neighbours === undefined ? [] : [reduceTiles(combiner, [soFar], [name('result')])]),
-    ];
+    const own: Value = (iterators, mask, isWithin) => masked(mask, value(iterators, isWithin), identity);
+    const met = isOneStep(groups, neighbours?.extent ?? 1)
+      ? walk((...at) => [define(register(soFar, dtype, axes), own(...at))], true)
+      : [
+          define(register(soFar, dtype, axes), identity),
+          ...walk(
+            (...at) => [update(soFar, combine(combiner, element(soFar, dtype, place), own(...at), dtype))],
+            true,
+          ),
+        ];
+    return [...met, ...(neighbours === undefined ? [] : [reduceTiles(combiner, [soFar], [name('result')])])];
   }
   const best = element(name('best'), dtype, place);
   const where = element(name('where'), 'i32', place);
@@ -97,17 +100,26 @@ export function accumulate(accumulation: Accumulation): TileStatement[] {
  * @param mask where the iterators are in range; undefined: everywhere
  * @param isWithin whether they are known to be before the ends of a run
  */
-export type Step = (
+export type Step = (...at: Place) => readonly TileStatement[];
+
+type Place = readonly [
   iterators: readonly TileExpression[],
   mask: TileExpression | undefined,
   isWithin: boolean,
-) => readonly TileStatement[];
+];
+type Value = (...at: Place) => TileExpression;
 
 export interface Walk {
   /** Before the names of loops. */
   readonly prefix?: string;
   /** Whether what is behind the last whole step gets a loop of its own: without tiles then. */
   readonly isSplit?: boolean;
+}
+
+/** Whether all is met in one step: that is no loop, so that what is read then is known behind it too. */
+function isOneStep(groups: readonly AxisGroup[], width: number): boolean {
+  const [only, other] = groups;
+  return only !== undefined && other === undefined && only.end === undefined && only.extent <= width;
 }
 
 /** Loops over axes of a node, the last one `width` at a time by axis 1 of the tiles that `step` computes. */
@@ -124,6 +136,11 @@ export function walkAlong(
     const { extent, end } = group;
     const isLast = at === groups.length - 1;
     const stride = isLast ? width : 1;
+    if (isOneStep(groups, width)) {
+      const index = coordinate(1, width);
+      const mask = extent === width ? undefined : below(index, constant(extent));
+      return step(groupIterators(groups, [index]), mask, extent === width);
+    }
     const to = endExpression(end, extent);
     const isExact = stride === 1 && end !== undefined && groups.length === 1;
     /** In whole steps nothing is out of range. */

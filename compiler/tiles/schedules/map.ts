@@ -9,6 +9,7 @@ import { spread, store } from '../tile-builder.ts';
 import { constant, type TileExpression, unflatten } from '../tile-expression.ts';
 import type { ScheduleContext } from './context.ts';
 import { flatResults } from './flat-results.ts';
+import { scheduleTurned, type Turn, turnOf } from './turned-map.ts';
 
 /** Elements that an invocation computes together: four, so that words of any dtype are stored whole. */
 const vector = 4;
@@ -16,13 +17,23 @@ const vector = 4;
 export interface MapProblem {
   readonly kind: 'map';
   readonly node: ComputeNode;
+  /** How it may be turned; undefined where it need not. */
+  readonly turn: Turn | undefined;
+}
+
+export type MapForm = 'map' | 'turned';
+
+export function mapProblem(node: ComputeNode, context: ScheduleContext): MapProblem {
+  return { kind: 'map', node, turn: turnOf(node, context) };
 }
 
 export function scheduleMap(
-  { node }: MapProblem,
-  { threadColumns }: ChoiceOf<'map'>,
+  { node, turn }: MapProblem,
+  choice: ChoiceOf<MapForm>,
   context: ScheduleContext,
 ): readonly ScheduledStep[] {
+  if (choice.form === 'turned') return scheduleTurned(node, turn!, choice, context);
+  const { threadColumns } = choice;
   const tile = threadColumns * vector;
   const axis = spread(tile, 'threads', vector);
   const { flat, mask, ...ofGrid } = flatResults(node.result, tile);

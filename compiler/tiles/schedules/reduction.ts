@@ -180,12 +180,12 @@ function columnLayout({ threadColumns, results }: ChoiceOf<'columns'>): Layout {
   return { threads: { rows: 1, columns: threadColumns }, axes };
 }
 
-function rowLayout({ threadRows, threadColumns, results, vector }: ChoiceOf<'rows'>): Layout {
+function rowLayout({ threadRows, threadColumns, results, vector, vectors }: ChoiceOf<'rows'>): Layout {
   const block = Math.min(4, results);
   const rows = spread(threadRows * results, threadRows === 1 ? 'whole' : 'rows', block);
   const isAlone = threadColumns === 1;
   const columns = isAlone
-    ? spread(vector, 'whole', vector)
-    : spread(threadColumns * vector, 'columns', vector);
+    ? spread(vector * vectors, 'whole', vector)
+    : spread(threadColumns * vector * vectors, 'columns', vector);
   return { threads: { rows: threadRows, columns: threadColumns }, axes: [rows, columns] };
 }

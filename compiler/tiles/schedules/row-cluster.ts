@@ -7,8 +7,9 @@
 import { dtypeFacts } from '../../../dsl/types/dtype.ts';
 import type { Combiner, ComputeNode, Scalar, Tensor, TensorId } from '../../graph/graph.ts';
 import { reduced, scalarType } from '../../graph/scalar.ts';
+import { nodeScalars } from '../../graph/uses.ts';
 import { asStored } from '../../optimize/inline.ts';
-import { firstRows, fours } from '../choices/rows.ts';
+import { firstRows, leastBytesOf } from '../choices/rows.ts';
 import { combine, isPositional } from '../combiners.ts';
 import { endsOf } from '../ends.ts';
 import { type Bindings, lowerScalar } from '../lower-scalar.ts';
@@ -86,6 +87,7 @@ function layoutOf({ rows, members, stored }: RowCluster, count: number, context:
       ),
       isNarrow,
       together: 4,
+      leastBytes: leastBytesOf(members.flatMap(({ node }) => nodeScalars(node))),
     },
     context.device,
   );
@@ -148,6 +150,7 @@ function statisticOf(
   const { combiner, extents, finish } = node.reduce;
   const groups = walkOf(member, cluster.rows.length, context);
   const lowered = loweringOf(writing, node);
+  const inner = groups.at(-1)?.extent ?? 1;
   const dtype = scalarType(node.body);
   const type = isPositional(combiner) ? 'i32' : dtype;
   const total = element(`${prefix}result`, type, [coordinate(0, layout.rows.extent)]);
@@ -155,7 +158,7 @@ function statisticOf(
   return [
     ...accumulate({
       ...{ combiner, dtype, groups, extents, prefix },
-      axes: [layout.rows, layout.columns(layout.vector(groups.at(-1)?.extent ?? 1))],
+      axes: [layout.rows, layout.columns(layout.vector(inner), inner)],
       value: (iterators, isWithin) => lowered(isWithin ? beforeEnds(node) : node.body, iterators),
     }),
     ...keep(writing, node.result, [lowered(finished, [], total)], prefix),
@@ -206,7 +209,7 @@ function bestOf(
   const best = bestPlaces({
     ...{ prefix, group: group!, direction: node.direction, dtype: scalarType(entry) },
     hasNaN: dtypeFacts[context.tensors(node.source).dtype].class === 'float',
-    axes: [layout.rows, layout.columns(layout.vector(group!.extent))],
+    axes: [layout.rows, layout.columns(layout.vector(group!.extent), group!.extent)],
     count: node.result.shape.at(-1)!,
     entry: (place) => lowerScalar(entry, { ...bindingsOf(writing), iterators: [...iterators, place] }),
   });
@@ -221,8 +224,8 @@ function wideOf(writing: Writing, member: RowMember & { readonly kind: 'wide' })
   const groups = walkOf(member, cluster.rows.length, context);
   const rows = rowIterators(writing, [node.body], shape);
   const lowered = loweringOf(writing, node);
-  // Whole words are stored at once.
-  const columns = layout.columns(fours(groups.at(-1)!.extent, context.device));
+  const { extent } = groups.at(-1)!;
+  const columns = layout.columns(layout.storedVector(extent), extent);
   return [
     ...walkAlong(
       groups,
