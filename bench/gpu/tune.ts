@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import { printChoice } from '../../compiler/tiles/choices/choice-text.ts';
 import { checkFile, lower } from '../../driver/compile.ts';
 import { packageRoot } from '../../driver/package-root.ts';
+import { knownFrom } from '../../driver/tuning/cache.ts';
 import { gpuIdentity } from '../../driver/tuning/identity.ts';
 import { onGpu } from '../../driver/tuning/trier.ts';
 import { tunePrograms } from '../../driver/tuning/tune-program.ts';
@@ -48,6 +49,7 @@ const device = gpuIdentity(gpu.gpu);
 await tunePrograms(graphs, onGpu(gpu, undefined, ahead), new Map(), {
   budget: seconds - passed(),
   most: Number(values.most),
+  suggested: knownFrom('shipped', device, console.error).advice,
   // The evaluator takes seconds for what the GPU does at once.
   mostEvaluated: 1e7,
   isStopped: () => passed() > seconds,

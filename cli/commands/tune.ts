@@ -5,7 +5,7 @@ import type { Rates } from '../../compiler/tiles/device-rates.ts';
 import { chooseTarget, type KernelTarget, onChosen } from '../../driver/choose-target.ts';
 import type { Lowered } from '../../driver/compile.ts';
 import { lower } from '../../driver/compile.ts';
-import { cachedTuning, keepTuning } from '../../driver/tuning/cache.ts';
+import { cachedTuning, keepTuning, knownFrom } from '../../driver/tuning/cache.ts';
 import { adapterIdentity, gpuIdentity, processorIdentity } from '../../driver/tuning/identity.ts';
 import { measureRates } from '../../driver/tuning/measure-rates.ts';
 import { ratesText } from '../../driver/tuning/rates-text.ts';
@@ -148,6 +148,7 @@ async function tune(
   try {
     await tunePrograms([optimized], on(rates), again ? new Map() : before, {
       budget,
+      suggested: knownFrom('shipped', device, output.progress).advice,
       isStopped: () => isStopped,
       report: output.progress,
       progress: (title, tried, all) => output.advance(`tuning ${title}`, tried, all),

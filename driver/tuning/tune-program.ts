@@ -22,7 +22,8 @@ import type { TunedProblem, Tuning } from './tuning-file.ts';
 
 type Problems = Tuning['problems'];
 
-export interface ProgramSearch extends Pick<Search, 'isStopped' | 'report' | 'most' | 'mostEvaluated'> {
+export interface ProgramSearch
+  extends Pick<Search, 'isStopped' | 'report' | 'most' | 'mostEvaluated' | 'suggested'> {
   /** Seconds to measure for, all problems together. */
   readonly budget: number;
   readonly progress: (title: string, tried: number, all: number) => void;

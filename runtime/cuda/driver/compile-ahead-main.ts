@@ -1,4 +1,4 @@
-/** A process of `compile-ahead.ts`: loads modules, for the driver to compile and keep them, and forgets them. */
+/** A process of `compile-ahead.ts`: loads modules, for the driver to compile and keep them, and drops them. */
 import { isUserError } from '../../errors.ts';
 import type { AheadRequest } from './compile-ahead.ts';
 import { openGpu } from './open.ts';
