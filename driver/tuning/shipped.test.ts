@@ -7,9 +7,8 @@ import { allTensors } from '../../compiler/plan/storages.ts';
 import { adviceOf } from '../../compiler/tiles/choices/advice.ts';
 import { printChoice } from '../../compiler/tiles/choices/choice-text.ts';
 import { problemKey } from '../../compiler/tiles/choices/problem-key.ts';
-import { cudaDevices } from '../../compiler/tiles/device-profile.ts';
 import { scheduleGraph } from '../../compiler/tiles/schedule-graph.ts';
-import { checkFile, lower } from '../compile.ts';
+import { checkFile, cudaDeviceFor, lower } from '../compile.ts';
 import { packageRoot } from '../package-root.ts';
 import { knownFrom } from './cache.ts';
 import { packageIdentity } from './identity.ts';
@@ -22,10 +21,10 @@ test('each choice of the table is taken for its problem', () => {
   const advice = adviceOf(new Map([...problems].map(([key, { choice }]) => [key, choice])));
   const checked = accepted(checkFile(join(packageRoot, 'bench/gpu/cases.ricci')));
   const taken = new Map(
-    tunedCases.flatMap(({ entry, sizes }) => {
+    tunedCases.flatMap(({ entry, sizes, roundsFactors = false }) => {
       const instance = { entry, sizes: new Map(Object.entries(sizes)), inputDtypes: new Map() };
       const { optimized } = accepted(lower(checked, instance));
-      const schedule = scheduleGraph(optimized, cudaDevices.sm_90a, advice);
+      const schedule = scheduleGraph(optimized, cudaDeviceFor('sm_90a', { roundsFactors }), advice);
       const tensors = allTensors(optimized, schedule);
       return schedule.chosen.map(({ problem, choice }) => {
         const key = problemKey(problem, (id) => tensors.get(id)!);
