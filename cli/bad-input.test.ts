@@ -130,10 +130,10 @@ describe('the command line', () => {
     ['two things to compile to', 'compile @model.ricci --show types -o @p', 2, /--show writes no package/],
     ['an unknown stage', 'compile @model.ricci --show sass', 2, /Allowed choices are tree, types, graph/],
     [
-      'a tuning of PTX',
-      'compile @model.ricci --entry square --size N=4 --target ptx -o @t --tuning @t',
+      'an architecture of no PTX',
+      'compile @model.ricci --entry square --size N=4 --target wgsl --arch sm_80 -o @t',
       2,
-      /no schedules are measured for the target ptx/,
+      /--arch is of PTX/,
     ],
     [
       'rounded factors of WebAssembly',

@@ -363,7 +363,8 @@ export function packagePtx(
   return packaged(backEnd, lowered, instance, schedule, progress);
 }
 
-function cudaDeviceFor(
+/** What schedules for a target respect. */
+export function cudaDeviceFor(
   arch: PtxTarget,
   { roundsFactors = false }: Pick<Instance, 'roundsFactors'>,
 ): DeviceProfile {

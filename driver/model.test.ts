@@ -154,3 +154,7 @@ test('a file with errors is refused with all of them', async () => {
   writeFileSync(broken, 'export fn f(x: f32[N]) -> f32[M] = x\nexport fn g(x: f32) -> f32 = y\n');
   await expect(load(broken)).rejects.toThrow(/broken.ricci:1.*broken.ricci:2/s);
 });
+
+test('factors are rounded by matrix units of PTX alone', async () => {
+  await expect(load(file, { target: 'wasm', roundFactors: true })).rejects.toThrow(/is of the target ptx/);
+});

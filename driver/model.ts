@@ -44,7 +44,7 @@ import { reservedMethods } from './reserved-methods.ts';
 import { runReference } from './run-reference.ts';
 import { runReferenceOnMesh } from './run-reference-mesh.ts';
 import { knownFrom } from './tuning/cache.ts';
-import { adapterIdentity, processorIdentity } from './tuning/identity.ts';
+import { adapterIdentity, cudaIdentity, processorIdentity } from './tuning/identity.ts';
 import type { Identity } from './tuning/tuning-file.ts';
 
 export { isUserError, UserError } from '../runtime/errors.ts';
@@ -83,7 +83,7 @@ export interface LoadOptions {
   readonly machine?: Machine;
   /**
    * Schedules as `ricci tune` measured them: a file that it wrote, `auto` (the default) for what it kept of
-   * the device, or `none`.
+   * the device, `shipped` for what comes with the compiler alone, or `none`.
    */
   readonly tuning?: string;
   /**
@@ -140,13 +140,15 @@ type Calls = Readonly<Record<string, (...inputs: never) => Promise<unknown>>>;
 
 /**
  * Reads and checks a Ricci file; its entries become methods.
- * @throws UserError when the file cannot be read or has errors (all of them are in the message).
+ * @throws UserError when the file cannot be read or has errors (all of them are in the message), or when
+ * options contradict each other.
  */
 export async function load<Entries extends object = Calls>(
   path: string,
   options: LoadOptions = {},
 ): Promise<Model & Entries> {
   const { report = () => undefined } = options;
+  refuseRounding(options);
   const checked = accepted(checkFile(path));
   const instances = new Map<string, Promise<Instance>>();
   const choose = once(() => chooseTarget({ ...options, target: kernelTargetOf(options), report }));
@@ -224,6 +226,15 @@ export async function load<Entries extends object = Calls>(
       nestOutputs(await call(name, inputs, sizes)),
   ]);
   return { ...Object.fromEntries(entries), call, webgpu, close } as Model & Entries;
+}
+
+function refuseRounding({ roundFactors, target }: LoadOptions): void {
+  if (roundFactors === true && target !== 'ptx')
+    throw new UserError(
+      'wrong-input',
+      'roundFactors is of the target ptx',
+      "give target: 'ptx', or leave it out",
+    );
 }
 
 /** Where its kernels run, where that was said. */
@@ -347,7 +358,7 @@ async function makeInstance(
     },
     ptx: async () => {
       const device = await openCuda();
-      const own = { ...instance, roundsFactors: roundFactors };
+      const own = { ...advised(cudaIdentity(device)), roundsFactors: roundFactors };
       return onCuda(compilePtx(lowered, own, device.target).package, device);
     },
   });

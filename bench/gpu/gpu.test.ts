@@ -51,3 +51,14 @@ test.runIf(missingForStub() === undefined)('what is not computed is wrong, and i
   // Every output is as it was poisoned; a distance from NaN is infinite, which JSON has not.
   expect(answer).toMatchObject({ copies: 2, launches: 1, distance: null, seconds: { runs: 294 } });
 });
+
+test('small programs are tried in processes of their own, for as long as there is time', () => {
+  const script = join(packageRoot, 'dist/bench/gpu/programs.js');
+  const words = ['ptx', '--emulator', '--file', 'experts.ricci', '--seconds', '1', '--processes', '1'];
+  const { status, stdout, stderr } = spawnSync('node', [script, ...words], { encoding: 'utf8' });
+  expect(stderr).toBe('');
+  expect(status).toBe(0);
+  expect(stdout).toMatch(
+    /in all processes together: compiling .*running .*\n\d+ passed, 0 failed, \d+ not begun;/,
+  );
+});

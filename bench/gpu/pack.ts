@@ -27,7 +27,14 @@ import { packageRoot } from '../../driver/package-root.ts';
 const mostBytes = 64 * 2 ** 20;
 
 /** Of the project, as it lies. */
-const parts = ['dist', 'stdlib', 'bench', 'property-tests/programs', 'package.json'];
+const parts = [
+  'dist',
+  'stdlib',
+  'backends/cuda-ptx/tuned',
+  'bench',
+  'property-tests/programs',
+  'package.json',
+];
 const packages = ['chevrotain', 'commander', 'fast-check', 'koffi', 'webgpu', 'zod'];
 /** Of packages, what is for other machines or is not run. */
 const leftOut = /node_modules\/(webgpu\/dist\/(?!linux-x64)|.*\.(map|d\.[cm]?ts|md)$|koffi\/(vendor|doc)\/)/;

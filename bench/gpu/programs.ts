@@ -28,13 +28,17 @@ const { values, positionals } = parseArgs({
     emulator: { type: 'boolean', default: false },
     processes: { type: 'string', default: String(Math.min(16, availableParallelism())) },
     seconds: { type: 'string', default: '40' },
+    /** Those of one file, such as `softmax.ricci`. */
+    file: { type: 'string' },
   },
 });
 
 /** Every program at one size before any at another, for when time is short. */
 function allJobs(): readonly ProgramJob[] {
   const folder = join(packageRoot, 'property-tests/programs');
-  const files = readdirSync(folder).filter((name) => name.endsWith('.ricci'));
+  const files = readdirSync(folder).filter((name) =>
+    values.file === undefined ? name.endsWith('.ricci') : name === values.file,
+  );
   const jobs = files.flatMap((name) => {
     const file = join(folder, name);
     const { program } = accepted(checkFile(file));

@@ -9,8 +9,9 @@ import { parseArgs } from 'node:util';
 import { printChoice } from '../../compiler/tiles/choices/choice-text.ts';
 import { checkFile, lower } from '../../driver/compile.ts';
 import { packageRoot } from '../../driver/package-root.ts';
+import { knownFrom } from '../../driver/tuning/cache.ts';
 import { gpuIdentity } from '../../driver/tuning/identity.ts';
-import { onGpu } from '../../driver/tuning/trier.ts';
+import { onGpu, type Trier } from '../../driver/tuning/trier.ts';
 import { tunePrograms } from '../../driver/tuning/tune-program.ts';
 import { writeTuning } from '../../driver/tuning/tuning-file.ts';
 import { compilingAhead } from '../../runtime/cuda/driver/compile-ahead.ts';
@@ -38,16 +39,22 @@ const seconds = Number(values.seconds);
 const ahead = compilingAhead(Number(values.processes));
 const gpu = await openGpu();
 const checked = accepted(checkFile(join(packageRoot, 'bench/gpu/cases.ricci')));
-const graphs = tunedCases.slice(0, Number(values.cases)).map(({ entry, sizes }) => {
+const [exact, rounding] = [false, true].map((roundsFactors) => onGpu(gpu, { roundsFactors, ahead })) as [
+  Trier,
+  Trier,
+];
+const programs = tunedCases.slice(0, Number(values.cases)).map(({ entry, sizes, roundsFactors }) => {
   const instance = { entry, sizes: new Map(Object.entries(sizes)), inputDtypes: new Map() };
-  return accepted(lower(checked, instance)).optimized;
+  const { optimized: graph } = accepted(lower(checked, instance));
+  return { graph, trier: roundsFactors === true ? rounding : exact };
 });
-console.log(`${passed().toFixed(1)} s: ${graphs.length} programs are lowered`);
+console.log(`${passed().toFixed(1)} s: ${programs.length} programs are lowered`);
 
 const device = gpuIdentity(gpu.gpu);
-await tunePrograms(graphs, onGpu(gpu, undefined, ahead), new Map(), {
+await tunePrograms(programs, new Map(), {
   budget: seconds - passed(),
   most: Number(values.most),
+  suggested: knownFrom('shipped', device, console.error).advice,
   // The evaluator takes seconds for what the GPU does at once.
   mostEvaluated: 1e7,
   isStopped: () => passed() > seconds,

@@ -4,6 +4,8 @@ import { gpuCases } from './cases.ts';
 export interface TunedCase {
   readonly entry: string;
   readonly sizes: Readonly<Record<string, number>>;
+  /** Whether matrix units may round factors. */
+  readonly roundsFactors?: boolean;
 }
 
 /** Weights of models in use, [outputs, inputs]: those of 8 and of 70 billion parameters. */
@@ -24,13 +26,15 @@ const squares = (entry: string, extents: readonly number[]) =>
   extents.map((size): TunedCase => ({ entry, sizes: { M: size, N: size, K: size } }));
 
 const attention = (entry: string, H: number, A: number, lengths: readonly number[]) =>
-  lengths.map((S): TunedCase => ({ entry, sizes: { H, S, A } }));
+  [true, false].flatMap((roundsFactors) =>
+    lengths.map((S): TunedCase => ({ entry, sizes: { H, S, A }, roundsFactors })),
+  );
 
 const decode = (B: number, lengths: readonly number[]) =>
   lengths.map((S): TunedCase => ({ entry: 'decode', sizes: { B, G: 8, R: 4, S, A: 128 } }));
 
 export const tunedCases: readonly TunedCase[] = [
-  ...gpuCases.map(({ entry, sizes }) => ({ entry, sizes })),
+  ...gpuCases,
   ...squares('linear', [2048, 1024]),
   ...squares('matmul', [4096, 2048, 1024]),
   ...products('linear', [16, 1], weights.slice(0, 3)),

@@ -12,6 +12,8 @@ import { checkFile, compilePtx, lower } from '../../driver/compile.ts';
 import { packageRoot } from '../../driver/package-root.ts';
 import { randomInput } from '../../driver/random-inputs.ts';
 import { runReference } from '../../driver/run-reference.ts';
+import { knownFrom } from '../../driver/tuning/cache.ts';
+import { packageIdentity } from '../../driver/tuning/identity.ts';
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import { evaluateSize } from '../../dsl/types/size.ts';
 import { distance } from '../../property-tests/run-entry.ts';
@@ -45,6 +47,8 @@ const isEmulated = process.argv.includes('--emulator');
 const isSmall = isEmulated || process.argv.includes('--small');
 const gpu: DriverDevice | undefined = isEmulated ? undefined : await openGpu();
 const device: CudaDevice = gpu ?? emulatorDevice();
+/** Schedules as `ricci compile` takes them. */
+const { advice: shipped } = knownFrom('shipped', packageIdentity(device.target), console.error);
 const checked = accepted(checkFile(join(packageRoot, 'bench/gpu/cases.ricci')));
 
 for await (const line of createInterface({ input: process.stdin })) {
@@ -93,7 +97,7 @@ async function run({
   const sizes = new Map(Object.entries(sizesOf(each)));
   const chosen = choice === undefined ? undefined : parseChoice(choice);
   if (chosen !== undefined && 'wrong' in chosen) throw new Error(chosen.wrong);
-  const advice = chosen === undefined ? undefined : () => chosen;
+  const advice = chosen === undefined ? shipped : () => chosen;
   const { entry, roundsFactors = false } = each;
   const instance = { entry, sizes, inputDtypes: new Map(), advice, roundsFactors };
   const begin = performance.now();

@@ -19,7 +19,13 @@ import {
 } from '../../driver/compile.ts';
 import { type DeviceStage, isGraphStage, isSourceStage, type Stage, stages } from '../../driver/stages.ts';
 import { knownFrom } from '../../driver/tuning/cache.ts';
-import { adapterIdentity, processorIdentity } from '../../driver/tuning/identity.ts';
+import {
+  adapterIdentity,
+  gpuIdentity,
+  packageIdentity,
+  processorIdentity,
+} from '../../driver/tuning/identity.ts';
+import type { Identity } from '../../driver/tuning/tuning-file.ts';
 import { openAdapter } from '../../runtime/webgpu/adapter.ts';
 import { openDevice } from '../../runtime/webgpu/device.ts';
 import { UsageError } from '../exit.ts';
@@ -32,7 +38,6 @@ import {
   prepareEntry,
   refuseAdapter,
   refuseRounding,
-  refuseTuning,
   roundingOption,
   tuningOption,
   withEntryOptions,
@@ -40,7 +45,7 @@ import {
 
 interface CompileOptions extends EntryOptions {
   readonly target: 'wgsl' | 'wasm' | 'ptx';
-  readonly arch: PtxTarget;
+  readonly arch?: PtxTarget;
   readonly adapter: 'auto' | 'hardware' | 'software';
   readonly relaxedSimd?: boolean;
   readonly roundFactors?: boolean;
@@ -63,9 +68,9 @@ export function addCompile(command: Command, streams: Streams): void {
       new Option('--target <target>', 'what to compile to').choices(['wgsl', 'wasm', 'ptx']).default('wgsl'),
     )
     .addOption(
-      new Option('--arch <target>', 'of PTX: the GPUs it is for, and later ones')
-        .choices(ptxTargets)
-        .default('sm_80'),
+      new Option('--arch <target>', 'of PTX: the GPUs it is for, and later ones; sm_80 if not given').choices(
+        ptxTargets,
+      ),
     )
     .addOption(
       new Option('--adapter <kind>', 'the adapter to compile for')
@@ -77,7 +82,7 @@ export function addCompile(command: Command, streams: Streams): void {
       'to WebAssembly with multiply-adds in one instruction, which not every engine has',
     )
     .addOption(roundingOption())
-    .addOption(tuningOption('none'))
+    .addOption(tuningOption('shipped'))
     .option('-o, --output <dir>', 'the directory to write')
     .addOption(
       new Option('--show <stage>', 'print the program at a stage, and write nothing').choices(stages),
@@ -95,8 +100,9 @@ export function addCompile(command: Command, streams: Streams): void {
       }
       refuseStage(show, options.target);
       if (options.target !== 'wgsl') refuseAdapter(options.adapter, options.target);
-      if (options.target === 'ptx') refuseTuning(options.tuning);
       refuseRounding(options.roundFactors, options.target);
+      if (options.target !== 'ptx' && options.arch !== undefined)
+        throw new UsageError('--arch is of PTX', 'use --target ptx, or leave it out');
       if (options.target !== 'wasm' && options.relaxedSimd === true)
         throw new UsageError('--relaxed-simd is of WebAssembly', 'use --target wasm, or leave it out');
       if (isSourceStage(show)) return showText(show, orEnd(showSource[show](file), output).text, output);
@@ -142,16 +148,27 @@ function refuseReport({ report, show, target, output: directory }: CompileOption
 async function compileToPtx(
   lowered: Lowered,
   instance: Instance,
-  { show, arch, roundFactors = false, report, output: directory }: ShownOptions,
+  { show, arch = 'sm_80', roundFactors = false, report, tuning, output: directory }: ShownOptions,
   output: Output,
 ): Promise<void> {
-  const compiled = compilePtx(lowered, { ...instance, roundsFactors: roundFactors }, arch, output.advance);
+  const here = tuning === 'auto' ? { ...(await identityOfGpu()), arch } : packageIdentity(arch);
+  const known = knownFrom(tuning, here, output.progress);
+  const own = { ...instance, ...known, roundsFactors: roundFactors };
+  const compiled = compilePtx(lowered, own, arch, output.advance);
   if (show !== undefined && show !== 'wgsl' && show !== 'wasm')
     showText(show, showPtx[show](compiled), output);
   if (directory !== undefined) await writeCompiled(directory, compiled.package, 'device memory', output);
   if (report !== true) return;
   const { reportPtx } = await import('./ptx-report.ts');
   await reportPtx(compiled, arch, process.env, output);
+}
+
+/** @throws UserError `no-device` */
+async function identityOfGpu(): Promise<Identity> {
+  const { openGpu } = await import('../../runtime/cuda/driver/open.ts');
+  const device = await openGpu();
+  device.release();
+  return gpuIdentity(device.gpu);
 }
 
 async function compileToWasm(

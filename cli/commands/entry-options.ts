@@ -60,10 +60,11 @@ export function withEntryOptions(command: Command): Command {
 }
 
 /** Of commands that make kernels. */
-export function tuningOption(by: 'auto' | 'none'): Option {
+export function tuningOption(by: 'auto' | 'shipped'): Option {
   return new Option(
     '--tuning <from>',
-    'schedules as ricci tune measured them: a file that it wrote, auto for what it kept of this device, or none',
+    'schedules as ricci tune measured them: a file that it wrote, auto for what it kept of this device, shipped ' +
+      'for what comes with the compiler alone, or none',
   ).default(by);
 }
 
@@ -90,12 +91,6 @@ export function roundingOption(): Option {
 export function refuseRounding(roundFactors: boolean | undefined, target: string | undefined): void {
   if (roundFactors === true && target !== 'ptx')
     throw new UsageError('--round-factors is of PTX', 'use --target ptx, or leave it out');
-}
-
-/** Of the target `ptx`, which runs by the first choices of schedules. */
-export function refuseTuning(tuning: string): void {
-  if (tuning !== 'auto' && tuning !== 'none')
-    throw new UsageError('--tuning: no schedules are measured for the target ptx', 'leave it out');
 }
 
 /** Of commands that run an entry, or look at it, at one set of sizes. */

@@ -10,7 +10,7 @@ import { storedRandomInput } from '../../driver/random-inputs.ts';
 import { runReference } from '../../driver/run-reference.ts';
 import { runReferenceOnMesh } from '../../driver/run-reference-mesh.ts';
 import { knownFrom } from '../../driver/tuning/cache.ts';
-import { adapterIdentity, processorIdentity } from '../../driver/tuning/identity.ts';
+import { adapterIdentity, cudaIdentity, processorIdentity } from '../../driver/tuning/identity.ts';
 import type { Identity } from '../../driver/tuning/tuning-file.ts';
 import { writeFileBeside } from '../../driver/write-file.ts';
 import { natural } from '../../dsl/types/size.ts';
@@ -41,7 +41,6 @@ import {
   refuseAdapter,
   refuseBounds,
   refuseRounding,
-  refuseTuning,
   roundingOption,
   tuningOption,
   withEntryOptions,
@@ -116,7 +115,6 @@ function refuseCombinations(options: RunOptions): void {
   const { trace, target, communicator, adapter, tuning, roundFactors } = options;
   refuseRounding(roundFactors, target);
   if (target === 'wasm' || target === 'ptx') refuseAdapter(adapter, target);
-  if (target === 'ptx') refuseTuning(tuning);
   if (target !== 'reference') return;
   if (trace !== undefined)
     throw new UsageError('--trace times kernels, and the reference has none', 'use another --target');
@@ -164,7 +162,7 @@ async function runFile(
       ? runReference(lowered.graph, readAll(given), output.advance)
       : runReferenceOnMesh(lowered.device, readAll(given));
   // All ranks run the same kernels, whatever was measured where they are.
-  const tuning = rank !== undefined && options.tuning === 'auto' ? 'none' : options.tuning;
+  const tuning = rank !== undefined && options.tuning === 'auto' ? 'shipped' : options.tuning;
   const advised = (here: Identity) => ({ ...instance, ...knownFrom(tuning, here, output.progress) });
   const { target, adapter } = options;
   const chosen = await chooseTarget({ target, adapter, report: output.progress });
@@ -192,7 +190,7 @@ async function runFile(
       }),
     ptx: () =>
       onCudaDevice(output, (device) => {
-        const own = { ...instance, roundsFactors: options.roundFactors === true };
+        const own = { ...advised(cudaIdentity(device)), roundsFactors: options.roundFactors === true };
         const compiled = compilePtx(lowered, own, device.target, output.advance);
         return runOn(onCuda(compiled.package, device, output), given, run);
       }),

@@ -5,7 +5,7 @@ import type { Rates } from '../../compiler/tiles/device-rates.ts';
 import { chooseTarget, type KernelTarget, onChosen } from '../../driver/choose-target.ts';
 import type { Lowered } from '../../driver/compile.ts';
 import { lower } from '../../driver/compile.ts';
-import { cachedTuning, keepTuning } from '../../driver/tuning/cache.ts';
+import { cachedTuning, keepTuning, knownFrom } from '../../driver/tuning/cache.ts';
 import { adapterIdentity, gpuIdentity, processorIdentity } from '../../driver/tuning/identity.ts';
 import { measureRates } from '../../driver/tuning/measure-rates.ts';
 import { ratesText } from '../../driver/tuning/rates-text.ts';
@@ -20,13 +20,22 @@ import { wasmDeviceHere } from '../../runtime/wasm/features.ts';
 import { createOutput, type Output } from '../output.ts';
 import type { Streams } from '../streams.ts';
 import { alignColumns, counted } from '../table.ts';
-import { type EntryOptions, orEnd, prepareEntry, refuseAdapter, withEntryOptions } from './entry-options.ts';
+import {
+  type EntryOptions,
+  orEnd,
+  prepareEntry,
+  refuseAdapter,
+  refuseRounding,
+  roundingOption,
+  withEntryOptions,
+} from './entry-options.ts';
 
 interface TuneOptions extends EntryOptions {
   readonly target?: KernelTarget;
   readonly adapter: 'auto' | 'hardware' | 'software';
   readonly budget: number;
   readonly again?: boolean;
+  readonly roundFactors?: boolean;
   readonly output?: string;
 }
 
@@ -51,12 +60,14 @@ export function addTune(command: Command, streams: Streams): void {
         .argParser(parseSeconds)
         .default(60),
     )
+    .addOption(roundingOption())
     .option('--again', 'measure what was measured before, too')
     .option('-o, --output <file>', 'write what is known to this file, for ricci compile --tuning')
     .action(async (file: string, options: TuneOptions) => {
       const output = createOutput(options.json === true, streams);
       if (options.target === 'wasm' || options.target === 'ptx')
         refuseAdapter(options.adapter, options.target);
+      refuseRounding(options.roundFactors, options.target);
       const { checked, instance } = prepareEntry(file, options, output);
       const lowered = orEnd(lower(checked, instance, output.advance), output);
       const { target, adapter } = options;
@@ -82,7 +93,8 @@ export function addTune(command: Command, streams: Streams): void {
         ptx: async () => {
           const gpu = await gpuToTune();
           const ahead = compilingAhead(Math.min(mostAhead, availableParallelism() - 1));
-          const on = (rates?: Rates) => onGpu(gpu, rates, ahead);
+          const roundsFactors = options.roundFactors === true;
+          const on = (rates?: Rates) => onGpu(gpu, { rates, roundsFactors, ahead });
           try {
             await tune(lowered, on, gpuIdentity(gpu.gpu), options, output);
           } finally {
@@ -146,8 +158,9 @@ async function tune(
   let known: Tuning = { device, rates, problems: before };
   keepTuning(known);
   try {
-    await tunePrograms([optimized], on(rates), again ? new Map() : before, {
+    await tunePrograms([{ graph: optimized, trier: on(rates) }], again ? new Map() : before, {
       budget,
+      suggested: knownFrom('shipped', device, output.progress).advice,
       isStopped: () => isStopped,
       report: output.progress,
       progress: (title, tried, all) => output.advance(`tuning ${title}`, tried, all),

@@ -9,6 +9,7 @@ import { fileReason } from '../../compiler/plan/file-reason.ts';
 import { type Advice, adviceOf } from '../../compiler/tiles/choices/advice.ts';
 import type { Rates } from '../../compiler/tiles/device-rates.ts';
 import { isUserError, UserError } from '../../runtime/errors.ts';
+import { shippedProblems } from './shipped.ts';
 import { differenceOf, type Identity, readTuning, type Tuning, writeTuning } from './tuning-file.ts';
 
 export function cachePath({ target, name }: Identity): string {
@@ -20,6 +21,8 @@ export function cachePath({ target, name }: Identity): string {
 
 /** Undefined where there is nothing, or nothing that may be used: `report` hears why. */
 export function cachedTuning(here: Identity, report: (line: string) => void): Tuning | undefined {
+  // Of what is no device nothing was measured.
+  if (here.name === undefined) return undefined;
   const path = cachePath(here);
   if (!existsSync(path)) return undefined;
   const unused = (reason: string): undefined => {
@@ -65,7 +68,8 @@ function givenTuning(path: string, here: Identity, report: (line: string) => voi
       `${path} was measured for the target ${target ?? 'of no name'}, not for ${here.target}`,
       'give what `ricci tune` wrote for that target, or leave --tuning out',
     );
-  const difference = differenceOf(tuning.device, here);
+  const measured = Object.fromEntries(Object.keys(here).map((name) => [name, tuning.device[name] ?? '']));
+  const difference = differenceOf(measured, here);
   if (difference !== undefined) report(`${path} was measured on another device, whose ${difference}`);
   return tuning;
 }
@@ -78,13 +82,18 @@ export interface Known {
 
 /**
  * What is known of how to schedule programs for a device.
- * @param from a file; `auto` for what was measured of the device, if anything; or `none`
+ * @param from a file; `auto` for what was measured of the device, if anything; `shipped` for what ships with
+ * the compiler, which those two go before; or `none`
  * @throws UserError when a file cannot be read, is no tuning file, or is of another target
  */
 export function knownFrom(from: string, here: Identity, report: (line: string) => void): Known {
   if (from === 'none') return {};
-  const tuning = from === 'auto' ? cachedTuning(here, report) : givenTuning(from, here, report);
-  if (tuning === undefined) return {};
-  const { rates, problems } = tuning;
-  return { rates, advice: adviceOf(new Map([...problems].map(([key, { choice }]) => [key, choice]))) };
+  const { rates, problems } = measuredFrom(from, here, report) ?? { rates: undefined, problems: [] };
+  const all = new Map([...shippedProblems(here), ...problems]);
+  return { rates, advice: adviceOf(new Map([...all].map(([key, { choice }]) => [key, choice]))) };
+}
+
+function measuredFrom(from: string, here: Identity, report: (line: string) => void): Tuning | undefined {
+  if (from === 'shipped') return undefined;
+  return from === 'auto' ? cachedTuning(here, report) : givenTuning(from, here, report);
 }

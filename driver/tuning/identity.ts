@@ -1,5 +1,7 @@
 /** What a device is, as far as how fast a kernel runs on it may depend on it. */
 import { availableParallelism, cpus } from 'node:os';
+import type { PtxTarget } from '../../compiler/tiles/ptx-target.ts';
+import type { CudaDevice } from '../../runtime/cuda/device.ts';
 import type { Gpu } from '../../runtime/cuda/driver/choose-gpu.ts';
 import { wasmFeatures } from '../../runtime/wasm/features.ts';
 import type { OpenedDevice } from '../../runtime/webgpu/device.ts';
@@ -31,13 +33,22 @@ export function processorIdentity(): Identity {
   };
 }
 
-export function gpuIdentity({ name, capability, driver, multiprocessors }: Gpu): Identity {
+export function gpuIdentity({ name, target, capability, driver, multiprocessors }: Gpu): Identity {
   return {
-    target: 'ptx',
-    compiler: version,
+    ...packageIdentity(target),
     name,
     capability,
     driver: `CUDA ${driver}`,
     multiprocessors: String(multiprocessors),
   };
+}
+
+/** What is known of where a package of PTX will run. */
+export function packageIdentity(arch: PtxTarget): Identity {
+  return { target: 'ptx', compiler: version, arch };
+}
+
+/** The emulator is as fast as nothing: what it runs is what would run on a GPU of its target. */
+export function cudaIdentity({ gpu, target }: Pick<CudaDevice, 'gpu' | 'target'>): Identity {
+  return gpu === undefined ? packageIdentity(target) : gpuIdentity(gpu);
 }

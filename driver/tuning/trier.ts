@@ -1,7 +1,7 @@
 /** What runs and times a program, however it is scheduled: an adapter, a GPU of CUDA, or the processor. */
 import type { Graph } from '../../compiler/graph/graph.ts';
 import type { PtxPackage } from '../../compiler/plan/package.ts';
-import { cudaDevices, type DeviceProfile } from '../../compiler/tiles/device-profile.ts';
+import type { DeviceProfile } from '../../compiler/tiles/device-profile.ts';
 import type { Rates } from '../../compiler/tiles/device-rates.ts';
 import type { ChosenSchedule } from '../../compiler/tiles/scheduled.ts';
 import { copiesPast, loadCopies, type Stopwatch, stopwatchOf } from '../../runtime/cuda/copies.ts';
@@ -13,7 +13,7 @@ import { loadWasm } from '../../runtime/wasm/load.ts';
 import type { OpenedDevice } from '../../runtime/webgpu/device.ts';
 import { loadPackage } from '../../runtime/webgpu/execute.ts';
 import type { TensorData } from '../../runtime/weights/tensor-data.ts';
-import { packageFor, packagePtx, packageWasm } from '../compile.ts';
+import { cudaDeviceFor, packageFor, packagePtx, packageWasm } from '../compile.ts';
 
 type Tensors = ReadonlyMap<string, TensorData>;
 
@@ -79,13 +79,18 @@ export function onProcessor(profile: DeviceProfile, rates?: Rates, options: Wasm
 /** A timed piece of work has about so many seconds. */
 const pieceSeconds = 0.002;
 
-/**
- * Times by events of the GPU, on one copy of the tensors after another.
- * @param rates of the GPU, where they were measured
- * @param ahead compiles what is expected
- */
-export function onGpu(gpu: DriverDevice, rates?: Rates, ahead?: CompilingAhead): Trier {
-  const device = { ...cudaDevices[gpu.target], rates };
+export interface GpuTrials {
+  /** Of the GPU, where they were measured. */
+  readonly rates?: Rates | undefined;
+  /** Whether matrix units may round factors. */
+  readonly roundsFactors?: boolean;
+  /** Compiles what is expected. */
+  readonly ahead?: CompilingAhead | undefined;
+}
+
+/** Times by events of the GPU, on one copy of the tensors after another. */
+export function onGpu(gpu: DriverDevice, { rates, roundsFactors = false, ahead }: GpuTrials): Trier {
+  const device = { ...cudaDeviceFor(gpu.target, { roundsFactors }), rates };
   const expected = new WeakMap<ChosenSchedule, Expected>();
   const packageOf = (graph: Graph, schedule: ChosenSchedule) =>
     packagePtx(...programOf(graph), schedule, gpu.target).package;

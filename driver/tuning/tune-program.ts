@@ -22,7 +22,8 @@ import type { TunedProblem, Tuning } from './tuning-file.ts';
 
 type Problems = Tuning['problems'];
 
-export interface ProgramSearch extends Pick<Search, 'isStopped' | 'report' | 'most' | 'mostEvaluated'> {
+export interface ProgramSearch
+  extends Pick<Search, 'isStopped' | 'report' | 'most' | 'mostEvaluated' | 'suggested'> {
   /** Seconds to measure for, all problems together. */
   readonly budget: number;
   readonly progress: (title: string, tried: number, all: number) => void;
@@ -30,14 +31,19 @@ export interface ProgramSearch extends Pick<Search, 'isStopped' | 'report' | 'mo
   readonly found: (title: string, outcome: Outcome, problems: Problems) => void;
 }
 
+export interface TunedProgram {
+  /** Optimized. */
+  readonly graph: Graph;
+  readonly trier: Trier;
+}
+
 /**
  * A round measures the problems that there are as far as choices are known; what is chosen then may make
  * others, as halves of what is split, which the next round measures.
- * @param graphs optimized; those first that matter most
+ * @param programs those first that matter most
  */
 export async function tunePrograms(
-  graphs: readonly Graph[],
-  trier: Trier,
+  programs: readonly TunedProgram[],
   known: Problems,
   search: ProgramSearch,
 ): Promise<Problems> {
@@ -45,26 +51,26 @@ export async function tunePrograms(
   const problems = new Map<string, TunedProblem>(known);
   const done = new Set(known.keys());
   for (;;) {
-    const found = graphs.flatMap((graph) => problemsOf(graph, trier, problems));
+    const found = programs.flatMap((program) => problemsOf(program, problems));
     const open = [...new Map(found.map((each) => [each.key, each])).values()].filter(
       ({ key }) => !done.has(key),
     );
     if (open.length === 0) return problems;
     const plans = new Map<Open, Plan>();
     const planned = (each: Open): Plan => {
-      const plan = plans.get(each) ?? planOf(each.problem, each.tensors, trier, search);
+      const plan = plans.get(each) ?? planOf(each.problem, each.tensors, each.trier, search);
       plans.set(each, plan);
       return plan;
     };
     for (const [place, each] of open.entries()) {
       if (search.isStopped() || left <= 0) return problems;
-      const { key, title } = each;
+      const { key, title, trier } = each;
       done.add(key);
       const budget = left / (open.length - place);
       const begin = performance.now();
       const plan = planned(each);
       const next = open[place + 1];
-      if (next !== undefined && trier.expect !== undefined) expectChoice(planned(next), 0, trier);
+      if (next?.trier.expect !== undefined) expectChoice(planned(next), 0, next.trier);
       const outcome = await tuneProblem(plan, trier, {
         ...search,
         budget,
@@ -83,6 +89,7 @@ function tunedOf({ choice, milliseconds, first }: Measured): TunedProblem {
 }
 
 interface Open {
+  readonly trier: Trier;
   readonly key: string;
   readonly problem: Problem;
   readonly tensors: (id: TensorId) => Tensor;
@@ -90,12 +97,13 @@ interface Open {
 }
 
 /** Each once, those that take longest first. */
-function problemsOf(graph: Graph, { device }: Trier, problems: Problems): readonly Open[] {
+function problemsOf({ graph, trier }: TunedProgram, problems: Problems): readonly Open[] {
   const choices = new Map([...problems].map(([key, { choice }]) => [key, choice]));
-  const schedule = scheduleGraph(graph, device, adviceOf(choices));
+  const schedule = scheduleGraph(graph, trier.device, adviceOf(choices));
   const all = allTensors(graph, schedule);
   const tensors = (id: TensorId) => all.get(id)!;
   const open = schedule.chosen.map(({ problem }) => ({
+    trier,
     key: problemKey(problem, tensors),
     problem,
     tensors,

@@ -109,3 +109,21 @@ test('near is within the rounding of f32, and no further', () => {
   expect(isNear(wanted, tensor([1, -100, 0, Number.POSITIVE_INFINITY]))).toBe(false);
   expect(isNear(wanted, tensor([1, -100, Number.NaN, 7]))).toBe(false);
 });
+
+test('of a large tensor, what is wrong in one column or one place of a tile is noticed', () => {
+  const columns = 1024;
+  const wanted = new Float32Array(columns * columns).fill(1);
+  const tensor = (values: Float32Array) =>
+    new Map([
+      ['y', { dtype: 'f32', shape: [columns, columns], bytes: new Uint8Array(values.buffer) } as const],
+    ]);
+  for (const [every, at] of [
+    [columns, 0],
+    [columns, 517],
+    [64, 63],
+  ] as const) {
+    const wrong = wanted.map((value, place) => (place % every === at ? 2 : value));
+    expect(isNear(tensor(wanted), tensor(wrong)), `${at} of ${every}`).toBe(false);
+  }
+  expect(isNear(tensor(wanted), tensor(wanted.slice()))).toBe(true);
+});

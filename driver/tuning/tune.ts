@@ -4,6 +4,7 @@
  */
 import { graphCost } from '../../compiler/graph/cost.ts';
 import type { Tensor, TensorId } from '../../compiler/graph/graph.ts';
+import type { Advice } from '../../compiler/tiles/choices/advice.ts';
 import type { Choice } from '../../compiler/tiles/choices/choice.ts';
 import { printChoice } from '../../compiler/tiles/choices/choice-text.ts';
 import type { Problem } from '../../compiler/tiles/choices/problem.ts';
@@ -42,6 +43,8 @@ export interface Search {
   readonly most?: number;
   /** Operations of what the reference evaluates: beyond, results are compared with the first choice's. */
   readonly mostEvaluated?: number;
+  /** What is taken where nothing was measured here, as what ships: it is tried after the first choice. */
+  readonly suggested?: Advice | undefined;
 }
 
 /** For these the evaluator takes seconds. */
@@ -61,10 +64,10 @@ export function planOf(
   problem: Problem,
   tensors: (id: TensorId) => Tensor,
   { device }: Trier,
-  { most }: Pick<Search, 'most'>,
+  { most, suggested }: Pick<Search, 'most' | 'suggested'>,
 ): Plan {
   const program = apart(problem, tensors);
-  const all = inOrder(problem, tensors, device);
+  const all = withSecond(inOrder(problem, tensors, device), suggested?.(problem, tensors));
   const schedules = new Map<Choice, ChosenSchedule>();
   const scheduleOf = (choice: Choice): ChosenSchedule => {
     const schedule = schedules.get(choice) ?? scheduleGraph(program.graph, device, onceFor(problem, choice));
@@ -72,6 +75,12 @@ export function planOf(
     return schedule;
   };
   return { problem, program, choices: all.slice(0, most), all: all.length, scheduleOf };
+}
+
+function withSecond(choices: readonly Choice[], wanted: Choice | undefined): readonly Choice[] {
+  const text = wanted && printChoice(wanted);
+  const second = choices.slice(1).find((choice) => printChoice(choice) === text);
+  return second === undefined ? choices : [...new Set([choices[0]!, second, ...choices])];
 }
 
 /** Says what will be loaded: the choice at the place. */

@@ -1,6 +1,7 @@
 /** What runs modules of PTX, as packages see it. */
 import type { PtxTarget } from '../../compiler/tiles/ptx-target.ts';
 import type { Dtype } from '../../dsl/types/dtype.ts';
+import type { Gpu } from './driver/choose-gpu.ts';
 
 /**
  * Where modules of PTX run: a GPU through the CUDA driver, or the emulator. Work runs in the order it was
@@ -10,6 +11,8 @@ export interface CudaDevice {
   readonly name: string;
   /** What it runs: `sm_90a` runs what is for `sm_80` too. */
   readonly target: PtxTarget;
+  /** What it is, where it is a GPU. */
+  readonly gpu?: Gpu;
   /**
    * A device address, 256-byte aligned. Nothing is in that memory.
    * @param name what faults call it, where the device tells of whose memory they are

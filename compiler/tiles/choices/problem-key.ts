@@ -7,7 +7,8 @@ import type { Tensor, TensorId } from '../../graph/graph.ts';
 import { printNode, printType } from '../../graph/print.ts';
 import type { Problem } from './problem.ts';
 
-export function problemKey({ node }: Problem, tensors: (id: TensorId) => Tensor): string {
+export function problemKey(problem: Problem, tensors: (id: TensorId) => Tensor): string {
+  const { node } = problem;
   const met = new Map<TensorId, string>();
   const name = (id: TensorId): string => {
     const known = met.get(id) ?? `t${met.size}`;
@@ -16,5 +17,14 @@ export function problemKey({ node }: Problem, tensors: (id: TensorId) => Tensor)
   };
   const text = printNode(node, name);
   const types = [...met].map(([id, own]) => `${own}: ${printType(tensors(id))}`);
-  return [text, ...types].join('; ');
+  return [text, ...types, ...byUnits(problem)].join('; ');
+}
+
+/** What matrix units would multiply: it may be allowed to round factors, or not. */
+function byUnits(problem: Problem): readonly string[] {
+  if (problem.kind === 'contraction')
+    return problem.packed === undefined ? [] : [`units of ${problem.packed}`];
+  if (problem.kind !== 'softmaxSum' || problem.units === undefined) return [];
+  const { scores, values, parts } = problem.units;
+  return [`units of ${scores} and ${values}, weights in ${parts}`];
 }

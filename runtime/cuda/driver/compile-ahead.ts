@@ -56,9 +56,11 @@ function newCompiler(environment: NodeJS.ProcessEnv) {
     waiting: () => (isOver ? Number.POSITIVE_INFINITY : waiting.size),
     compile: (request: AheadRequest): Promise<void> =>
       new Promise((done) => {
-        if (isOver) return done();
+        if (isOver || !child.connected) return done();
         waiting.set(request.number, done);
-        child.send(request);
+        child.send(request, (error) => {
+          if (error !== null) settle(request.number);
+        });
       }),
     close: () => {
       if (child.connected) child.disconnect();

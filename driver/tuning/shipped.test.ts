@@ -1,0 +1,45 @@
+/** The table that ships has choices that can be taken, of problems that it is measured for. */
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { accepted } from '../../bench/accepted.ts';
+import { tunedCases } from '../../bench/gpu/tuned.ts';
+import { allTensors } from '../../compiler/plan/storages.ts';
+import { adviceOf } from '../../compiler/tiles/choices/advice.ts';
+import { printChoice } from '../../compiler/tiles/choices/choice-text.ts';
+import { problemKey } from '../../compiler/tiles/choices/problem-key.ts';
+import { scheduleGraph } from '../../compiler/tiles/schedule-graph.ts';
+import { checkFile, cudaDeviceFor, lower } from '../compile.ts';
+import { packageRoot } from '../package-root.ts';
+import { knownFrom } from './cache.ts';
+import { packageIdentity } from './identity.ts';
+import { shippedProblems } from './shipped.ts';
+
+const silent = () => undefined;
+
+test('each choice of the table is taken for its problem', () => {
+  const problems = shippedProblems(packageIdentity('sm_90a'));
+  const advice = adviceOf(new Map([...problems].map(([key, { choice }]) => [key, choice])));
+  const checked = accepted(checkFile(join(packageRoot, 'bench/gpu/cases.ricci')));
+  const taken = new Map(
+    tunedCases.flatMap(({ entry, sizes, roundsFactors = false }) => {
+      const instance = { entry, sizes: new Map(Object.entries(sizes)), inputDtypes: new Map() };
+      const { optimized } = accepted(lower(checked, instance));
+      const schedule = scheduleGraph(optimized, cudaDeviceFor('sm_90a', { roundsFactors }), advice);
+      const tensors = allTensors(optimized, schedule);
+      return schedule.chosen.map(({ problem, choice }) => {
+        const key = problemKey(problem, (id) => tensors.get(id)!);
+        return [key, printChoice(choice)] as const;
+      });
+    }),
+  );
+  for (const [key, { choice }] of problems) expect(taken.get(key), key).toBe(printChoice(choice));
+});
+
+test('what ships is of its target, and none is none', () => {
+  expect(shippedProblems(packageIdentity('sm_80')).size).toBe(0);
+  expect(shippedProblems({ target: 'wgsl', name: 'a device' }).size).toBe(0);
+  expect(knownFrom('none', packageIdentity('sm_90a'), silent)).toEqual({});
+  // Nothing is kept of what is no device.
+  const shipped = knownFrom('shipped', packageIdentity('sm_90a'), silent);
+  expect(Object.keys(knownFrom('auto', packageIdentity('sm_90a'), silent))).toEqual(Object.keys(shipped));
+});
