@@ -112,7 +112,15 @@ export function unitContraction(
       (within, along) =>
         lowerScalar(contraction.left, { tensors, iterators: at(source.flat(within), constant(0), along) }),
       k,
-      factorBox(problem, 'rows', stored, leftOrder === 'km', [k, source.flat(constant(0))], context),
+      factorBox(
+        problem,
+        'rows',
+        { factor: contraction.left, extra: [] },
+        stored,
+        leftOrder === 'km',
+        [k, source.flat(constant(0))],
+        context,
+      ),
     ),
     feed(
       'rights',
@@ -121,7 +129,15 @@ export function unitContraction(
       (within, along) =>
         lowerScalar(source.right, { tensors, iterators: at(constant(0), columnAt(within), along) }),
       k,
-      factorBox(problem, 'columns', stored, rightOrder === 'kn', [k, columnAt(constant(0))], context),
+      factorBox(
+        problem,
+        'columns',
+        { factor: source.right, extra: source.extra },
+        stored,
+        rightOrder === 'kn',
+        [k, columnAt(constant(0))],
+        context,
+      ),
     ),
   ];
 
