@@ -63,7 +63,7 @@ export function unitContraction(
   const total = rank + node.reduce.extents.length;
   const groups = Math.ceil(columns.extent / tile.columns);
   const walk = walkOf(problem, Math.ceil(rows.extent / tile.rows), groups);
-  const source = contractionRows(problem, tile.rows, walk?.row);
+  const source = contractionRows(problem, tile.rows, { place: walk?.row, settles: true });
   const at = (row: TileExpression, column: TileExpression, along: TileExpression) => [
     ...iteratorsAt(
       total,
