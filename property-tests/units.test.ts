@@ -57,6 +57,14 @@ test.each(
       'hidden_words B=2,T=30,D=40,V=1096',
       'units warpRows=4 warpColumns=1 rows=16 columns=128 depth=16 stages=3',
     ],
+    [
+      'experts_of_halves T=300,D=200,E=3,F=136',
+      'units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3',
+    ],
+    [
+      'experts_of_halves T=70,D=64,E=5,F=40',
+      'units warpRows=4 warpColumns=1 rows=16 columns=32 depth=16 stages=2',
+    ],
   ].flatMap(([name, choice]) =>
     (['early', 'late', { seed }] as const).map((copies) => ({ name: name!, choice: choice!, copies })),
   ),

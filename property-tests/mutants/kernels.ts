@@ -44,8 +44,8 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
   'contraction-rows.ts': [
     [
       'gives experts the rows of the next',
-      "apply('lt', 'bool', position(within), end),",
-      "apply('le', 'bool', position(within), end),",
+      "apply('lt', 'bool', position(row), end),",
+      "apply('le', 'bool', position(row), end),",
       'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
     ],
     [

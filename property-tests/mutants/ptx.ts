@@ -220,8 +220,8 @@ export const ptxMutants: ByFile = faultsOf(
       ],
       [
         'expects what one tile has',
-        'arrival.feeds.reduce((total, { tile }) => total + bytesOfTile(tile), 0)',
-        'arrival.feeds.reduce((_, { tile }) => bytesOfTile(tile), 0)',
+        'arrival.boxed.reduce((total, { tile }) => total + bytesOfTile(tile), 0)',
+        'arrival.boxed.reduce((_, { tile }) => bytesOfTile(tile), 0)',
         'units.ricci: wide_result M=128,K=320,N=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
       ],
       [
@@ -247,6 +247,32 @@ export const ptxMutants: ByFile = faultsOf(
         'writer.effect(`xor.b32 ${parity.text}, ${parity.text}, 1;`, isLast);',
         '',
         'units.ricci: wide_result M=128,K=320,N=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
+      ],
+      [
+        'shows no product what was gathered',
+        "if (kind === 'full' && arrival.gathered.length > 0) showToProducts(emission);",
+        '',
+        'units.ricci: experts_of_halves T=140,D=320,E=2,F=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
+      ],
+      [
+        'says that a stage is full before its copies are there',
+        'cp.async.mbarrier.arrive.noinc.shared::cta.b64 ${full};',
+        'mbarrier.arrive.shared::cta.b64 _, ${full};',
+        'units.ricci: experts_of_halves T=140,D=320,E=2,F=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
+      ],
+      [
+        'counts nobody who gathers',
+        '(gathered.length > 0 ? producers : 0)',
+        '0',
+        'units.ricci: experts_of_halves T=140,D=320,E=2,F=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
+      ],
+    ],
+    'preparation.ts': [
+      [
+        'does half of what has to be known',
+        'for (const each of all) for (const name of tilesUsedBy(each)) names.add(name);',
+        '',
+        'units.ricci: experts_of_halves T=140,D=320,E=2,F=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
       ],
     ],
     'products-in-flight.ts': [
@@ -434,9 +460,15 @@ export const unitMutants: ByFile = faultsOf(
     'unit-boxes.ts': [
       [
         'begins at the first of all columns',
-        'stride: strideOf(along), start: first }',
-        'stride: strideOf(along), start: grid(0, 1) }',
+        'side(along, own.extent, first)',
+        'side(along, own.extent, constant(0))',
         'units.ricci: wide_result M=128,K=128,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
+      ],
+      [
+        'brings the weights of the first expert',
+        "side('expert', node.grouped?.experts ?? 1, start)",
+        "side('expert', node.grouped?.experts ?? 1, constant(0))",
+        'units.ricci: experts_of_halves T=140,D=320,E=2,F=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
       ],
     ],
     'unit-contraction.ts': [

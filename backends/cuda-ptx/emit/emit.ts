@@ -2,7 +2,7 @@
 import type { LoopId, Tensor, TensorId } from '../../../compiler/graph/graph.ts';
 import type { PtxMap } from '../../../compiler/plan/plan-ptx-package.ts';
 import type { PtxTarget } from '../../../compiler/tiles/ptx-target.ts';
-import type { TileProgram } from '../../../compiler/tiles/tile-program.ts';
+import type { TileProgram, TileStatement } from '../../../compiler/tiles/tile-program.ts';
 import type { Buffer, Emission } from './emission.ts';
 import type { PtxKernel } from './kernel.ts';
 import { sharedSymbol } from './shared-memory.ts';
@@ -42,7 +42,7 @@ export function emitPtx(
   const along = (opcode: string) => writer.operation(opcode, 'i32', [threads, literal(columns, 'u32')]);
   const { launch, places: grid } = launched(writer, program);
   const shared = sharedPlaces(program);
-  const specialised = specialisedAs(program, target);
+  const specialised = specialisedAs(program, target, tensors);
   const maps = specialised === undefined ? [] : mapsOf(specialised, program);
   const places = {
     threads,
@@ -67,11 +67,11 @@ export function emitPtx(
     inPlaceOf: shared.inPlaceOf,
     scratchVersion: 0,
   };
-  const statements = () => emitStatements(emission, program.body);
-  if (specialised === undefined) statements();
+  const write = (statements: readonly TileStatement[]) => emitStatements(emission, statements);
+  if (specialised === undefined) write(program.body);
   else {
     const addresses = maps.map((_, at) => read(`map${at}`, 'u64'));
-    emitSpecialised(emission, specialised, addresses, statements);
+    emitSpecialised(emission, specialised, addresses, write);
   }
   const block = rows * columns + (specialised === undefined ? 0 : producers);
   const parameters = parametersOf(program, maps);

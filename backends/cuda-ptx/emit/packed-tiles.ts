@@ -3,6 +3,7 @@
  * every n-th run of neighbours: straight from global memory (`cp.async`) where the tile has what a tensor
  * has, bit by bit, and runs of it lie there as they do in the tile; otherwise through registers.
  */
+import type { Tensor, TensorId } from '../../../compiler/graph/graph.ts';
 import { createDomain, divisorOf, laneStride, neighbours } from '../../../compiler/tiles/lanes.ts';
 import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts';
 import type { Feed } from '../../../compiler/tiles/tile-program.ts';
@@ -28,13 +29,14 @@ export interface Copy extends Copied {
   readonly width: number;
 }
 
-/** Undefined where elements have to go through registers. */
-export function copyOf(emission: Emission, { tile, value }: Feed): Copy | undefined {
+/** Undefined where elements have to go through registers. @param tensors of buffers */
+export function copyOf(tensors: (id: TensorId) => Tensor, { tile, value }: Feed): Copy | undefined {
   const copied = copiedBy(value);
-  if (copied === undefined || bufferOf(emission, copied.load.tensor).tensor.dtype !== tile.packed)
-    return undefined;
+  if (copied === undefined) return undefined;
   const { load, mask } = copied;
-  const { count } = bufferOf(emission, load.tensor);
+  const { dtype, shape } = tensors(load.tensor);
+  if (dtype !== tile.packed) return undefined;
+  const count = shape.reduce((total, extent) => total * extent, 1);
   const width = [8, 4, 2].find((each) => {
     const domain = neighbours(tile.axes, each);
     return (
@@ -64,15 +66,30 @@ interface Run {
   readonly guard: Value | undefined;
 }
 
-function runsOf({ writer, program, places }: Emission, { tile }: TileState, width: number): readonly Run[] {
+/** Those who copy together: how many, and which of them an invocation is. */
+export interface Copiers {
+  readonly count: number;
+  readonly place: Value;
+}
+
+/** All of a workgroup. */
+export function everyone({ program: { threads }, places }: Emission): Copiers {
+  return { count: threads.rows * threads.columns, place: places.threads };
+}
+
+function runsOf(
+  { writer }: Emission,
+  { tile }: TileState,
+  width: number,
+  { count: invocations, place: own }: Copiers,
+): readonly Run[] {
   const [rows, columns] = tile.axes.map(({ extent }) => extent) as [number, number];
   const across = literal(columns / width, 'u32');
   const runs = (rows * columns) / width;
-  const invocations = program.threads.rows * program.threads.columns;
   return Array.from({ length: Math.ceil(runs / invocations) }, (_, round) => {
     const place = sumOf(
       writer,
-      plus(linearValue(places.threads, { isNatural: true }), linearConstant(round * invocations)),
+      plus(linearValue(own, { isNatural: true }), linearConstant(round * invocations)),
     );
     const piece = writer.operation('rem.u32', 'i32', [place, across]);
     const isFull = (round + 1) * invocations <= runs;
@@ -113,11 +130,12 @@ export function beginCopy(
   state: TileState,
   { load, mask, width }: Copy,
   stage: Value | undefined,
+  copiers = everyone(emission),
 ): void {
   const { writer } = emission;
   const bytes = 2 * width;
   const inside = isInside(load.offset, bufferOf(emission, load.tensor).count);
-  for (const run of runsOf(emission, state, width)) {
+  for (const run of runsOf(emission, state, width, copiers)) {
     const point = first(pointOf(state, run));
     const from = copyAddress(emission, load.tensor, linear(emission, load.offset, point), inside, width);
     const into = target(emission, state, run, width, stage);
@@ -136,7 +154,7 @@ export function packedValues(
   state: TileState,
   value: TileExpression,
 ): readonly (readonly Value[])[] {
-  return runsOf(emission, state, 4).map((run) => {
+  return runsOf(emission, state, 4, everyone(emission)).map((run) => {
     const lanes: Lanes = emit(emission, value, pointOf(state, run));
     const four = lanesFrom(4, (lane) => laneOf(lanes, lane));
     return packedWords(emission.writer, state.tile.packed!, four);
@@ -149,7 +167,7 @@ export function putPacked(
   words: readonly (readonly Value[])[],
   stage: Value | undefined,
 ): void {
-  for (const [at, run] of runsOf(emission, state, 4).entries()) {
+  for (const [at, run] of runsOf(emission, state, 4, everyone(emission)).entries()) {
     const into = target(emission, state, run, 4, stage);
     const from = words[at]!.map(({ text }) => text).join(', ');
     emission.writer.effect(`st.shared.v2.b32 ${into}, {${from}};`, run.guard);

@@ -13,7 +13,7 @@ import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts'
 import type { TileStatement } from '../../../compiler/tiles/tile-program.ts';
 import { enterLoop, leaveBranch } from '../../writing/barriers.ts';
 import { linearConstant, linearValue, plus } from '../../writing/linear.ts';
-import type { Emission, TileState } from './emission.ts';
+import { bufferOf, type Emission, type TileState } from './emission.ts';
 import { beginCopy, type Copy, copyOf, packedValues, putPacked } from './packed-tiles.ts';
 import { waitForProducts } from './products-in-flight.ts';
 import { bytesOfTile } from './shared-places.ts';
@@ -55,7 +55,8 @@ export function emitPipeline(emission: Emission, statement: Pipeline, body: () =
       ...{ mutable: true, stage: used, version: 0 },
     };
     emission.tiles.set(feed.tile.name, state);
-    return { state, value: feed.value, copy: copyOf(emission, feed), bytes, used, brought };
+    const copy = copyOf((tensor) => bufferOf(emission, tensor).tensor, feed);
+    return { state, value: feed.value, copy, bytes, used, brought };
   });
   const copied = feeds.filter(({ copy }) => copy !== undefined);
   const computed = feeds.filter(({ copy }) => copy === undefined);

@@ -1,112 +1,142 @@
 /**
- * Kernels whose warps have different work, on Hopper: a thread of a warpgroup of its own has the tensor
- * memory accelerator (TMA) bring the tiles of a pipeline, and the others only compute. They meet at
- * barriers in shared memory (`mbarrier`), two for each stage: that a stage is full, which the engine says by
- * the bytes that it has written, and that it is empty, which each computing warp says (the producer and the
- * consumers of CUTLASS's kernels for sm_90; PTX ISA, "mbarrier").
+ * Kernels whose warps have different work, on Hopper: a warpgroup of its own brings the tiles of a pipeline,
+ * and the others only compute. Boxes of tensors one of its threads has the tensor memory accelerator (TMA)
+ * copy; what is gathered all of them copy (`cp.async`). They meet at barriers in shared memory (`mbarrier`),
+ * two for each stage: that a stage is full, which the engine says by the bytes that it has written and each
+ * thread's copies when they are done, and that it is empty, which each computing warp says (the producer and
+ * the consumers of CUTLASS's kernels for sm_90; PTX ISA, "mbarrier").
  */
 
+import type { Tensor, TensorId } from '../../../compiler/graph/graph.ts';
 import type { PtxMap } from '../../../compiler/plan/plan-ptx-package.ts';
 import { bumpVersions } from '../../../compiler/tiles/changes.ts';
 import type { PtxTarget } from '../../../compiler/tiles/ptx-target.ts';
 import { allStatements, insideOf, tileNamed } from '../../../compiler/tiles/tile-builder.ts';
-import { operandsOf, type TileExpression } from '../../../compiler/tiles/tile-expression.ts';
-import type { Box, TileProgram, TileStatement } from '../../../compiler/tiles/tile-program.ts';
-import type { Emission } from './emission.ts';
+import type { Box, Feed, Tile, TileProgram, TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import { type Emission, tileState } from './emission.ts';
 import { packedLayout } from './packed-layout.ts';
+import { beginCopy, type Copy, copyOf } from './packed-tiles.ts';
+import { isKnownToAll, preparationOf } from './preparation.ts';
 import { waitForAll, waitForProducts } from './products-in-flight.ts';
 import { sharedStart } from './shared-memory.ts';
 import { bytesOfTile } from './shared-places.ts';
 import { warpSize } from './units.ts';
 import { literal, type Value } from './values.ts';
-import { isByWarpgroups } from './warpgroup-products.ts';
+import { isByWarpgroups, showToProducts } from './warpgroup-products.ts';
 import type { Writer } from './writer.ts';
 
 type Pipeline = TileStatement & { readonly kind: 'pipeline' };
 type Product = TileStatement & { readonly kind: 'multiplyAccumulate' };
-type Boxed = Pipeline['feeds'][number] & { readonly box: Box };
+type Boxed = Feed & { readonly box: Box };
+
+/** What all threads that bring copy. */
+interface Gathered {
+  readonly feed: Feed;
+  readonly copy: Copy;
+}
 
 /** Feeds that are first read by one product: they arrive together, and have two barriers for each stage. */
 interface Arrival {
   readonly name: string;
-  readonly feeds: readonly Boxed[];
+  readonly boxed: readonly Boxed[];
+  readonly gathered: readonly Gathered[];
+  readonly tiles: readonly Tile[];
   readonly lags: boolean;
 }
 
 export interface Specialised {
   readonly pipeline: Pipeline;
+  /** What stands before it that says what is to be brought: both sides do it. */
+  readonly preparation: readonly TileStatement[];
   readonly arrivals: readonly Arrival[];
+  readonly gathers: boolean;
   /** Threads that compute; those behind them bring. */
   readonly consumers: number;
   /** Registers of a thread that brings and of one that computes, where they do not share alike. */
   readonly registers: readonly [number, number] | undefined;
 }
 
-/** Threads of the warpgroup that brings, one of which does. */
+/** Threads of the warpgroup that brings, one of which does where nothing is gathered. */
 export const producers = 128;
 /** Registers of a thread that brings and of one that computes, by how many warpgroups compute. */
 const registers: { readonly [groups: number]: readonly [number, number] } = { 2: [24, 240], 3: [24, 160] };
+/** The same where threads that bring have addresses of their own. */
+const registersOfGathering: typeof registers = { 2: [56, 224], 3: [56, 152] };
 /** Results that a thread has at least where its share of the registers is not enough. */
 const manyResults = 64;
 
-/** The only pipeline of a program, if what it brings is boxes for products of warpgroups. */
-export function specialisedAs(program: TileProgram, target: PtxTarget): Specialised | undefined {
+/** The only pipeline of a program, if what it brings is boxes, and copies, for products of warpgroups. */
+export function specialisedAs(
+  program: TileProgram,
+  target: PtxTarget,
+  tensors: (id: TensorId) => Tensor,
+): Specialised | undefined {
   const { body, threads } = program;
   const groups = threads.rows / 4;
   const pipelines = allStatements(body).filter((statement) => statement.kind === 'pipeline');
   const [pipeline] = pipelines;
   if (pipeline === undefined || pipelines.length > 1 || !body.includes(pipeline)) return undefined;
   if (target !== 'sm_90a' || (groups !== 1 && registers[groups] === undefined)) return undefined;
-  const feeds = pipeline.feeds.filter((feed): feed is Boxed => feed.box !== undefined);
-  const told = [pipeline.from, pipeline.to, ...feeds.flatMap(({ box }) => box.starts)];
-  const isKnown = told.every((expression) => isKnownToAll(program, expression));
-  if (feeds.length < pipeline.feeds.length || !isKnown) return undefined;
+  const boxed = pipeline.feeds.filter((feed): feed is Boxed => feed.box !== undefined);
+  const gathered = pipeline.feeds.flatMap((feed): readonly Gathered[] => {
+    const copy = feed.box === undefined ? copyOf(tensors, feed) : undefined;
+    return copy === undefined ? [] : [{ feed, copy }];
+  });
+  if (boxed.length === 0 || boxed.length + gathered.length < pipeline.feeds.length) return undefined;
+  const told = [pipeline.from, pipeline.to, ...boxed.flatMap(({ box }) => box.starts)];
+  const preparation = preparationOf(body.slice(0, body.indexOf(pipeline)), [
+    ...told,
+    ...gathered.map(({ feed }) => feed.value),
+  ]);
+  if (preparation === undefined || !told.every((each) => isKnownToAll(program, each))) return undefined;
   const products = productsAmong(pipeline.body);
   const isOfProducts =
     products.length === productsAmong(allStatements(pipeline.body)).length &&
     products.every((product) => isByWarpgroups({ program, target }, product));
-  const arrivals = arrivalsOf(products, feeds);
-  const isRead = arrivals.flatMap((arrival) => arrival.feeds).length === feeds.length;
+  const arrivals = arrivalsOf(products, boxed, gathered);
+  const isRead = arrivals.flatMap(({ tiles }) => tiles).length === pipeline.feeds.length;
   if (!isOfProducts || arrivals.length === 0 || !isRead) return undefined;
   const consumers = threads.rows * threads.columns;
   const results = [...new Set(products.map(({ into }) => into))]
     .map((name) => tileNamed(program, name)!.axes.reduce((total, { extent }) => total * extent, 1))
     .reduce((total, each) => total + each, 0);
   const isLarge = results / consumers >= manyResults;
-  return { pipeline, arrivals, consumers, registers: isLarge ? registers[groups] : undefined };
+  const gathers = gathered.length > 0;
+  const shares = (gathers ? registersOfGathering : registers)[groups];
+  const own = isLarge ? shares : undefined;
+  return { pipeline, preparation, arrivals, gathers, consumers, registers: own };
 }
 
 function productsAmong(statements: readonly TileStatement[]): readonly Product[] {
   return statements.filter((statement) => statement.kind === 'multiplyAccumulate');
 }
 
-function reads({ left, right }: Product, { tile: { name } }: Boxed): boolean {
+function reads({ left, right }: Product, { name }: Tile): boolean {
   return name === left || name === right;
 }
 
-function arrivalsOf(products: readonly Product[], feeds: readonly Boxed[]): readonly Arrival[] {
-  const first = (feed: Boxed) => products.findIndex((product) => reads(product, feed));
+function arrivalsOf(
+  products: readonly Product[],
+  boxed: readonly Boxed[],
+  gathered: readonly Gathered[],
+): readonly Arrival[] {
+  const first = ({ tile }: Feed) => products.findIndex((product) => reads(product, tile));
   return products.flatMap((_, at): readonly Arrival[] => {
-    const own = feeds.filter((feed) => first(feed) === at);
-    if (own.length === 0) return [];
-    return [{ name: own[0]!.tile.name, feeds: own, lags: own.some((feed) => feed.lags === true) }];
+    const own = {
+      boxed: boxed.filter((feed) => first(feed) === at),
+      gathered: gathered.filter(({ feed }) => first(feed) === at),
+    };
+    const feeds = [...own.boxed, ...own.gathered.map(({ feed }) => feed)];
+    const tiles = feeds.map(({ tile }) => tile);
+    if (feeds.length === 0) return [];
+    return [{ ...own, tiles, name: tiles[0]!.name, lags: feeds.some((feed) => feed.lags === true) }];
   });
 }
 
-/** Of numbers that are the same in all threads of a block, and that no statement computes. */
-function isKnownToAll(program: TileProgram, expression: TileExpression): boolean {
-  if (expression.op === 'element' || expression.op === 'coordinate') return false;
-  if (expression.op === 'load') {
-    const { access } = program.buffers.find(({ tensor }) => tensor === expression.tensor)!;
-    if (access !== 'read') return false;
-  }
-  return operandsOf(expression).every((operand) => isKnownToAll(program, operand));
-}
-
-/** A map for each feed. @param buffers in binding order */
+/** A map for each box. @param buffers in binding order */
 export function mapsOf({ arrivals }: Specialised, { buffers }: TileProgram): readonly PtxMap[] {
-  const feeds = arrivals.flatMap((arrival) => arrival.feeds);
-  return feeds.map(({ tile, box: { tensor, dims } }) => {
+  const boxed = arrivals.flatMap((arrival) => arrival.boxed);
+  return boxed.map(({ tile, box: { tensor, dims } }) => {
     const { rowBytes } = packedLayout(tile);
     const across = rowBytes / elementBytes;
     return {
@@ -128,14 +158,14 @@ export function emitSpecialised(
   emission: Emission,
   specialised: Specialised,
   maps: readonly Value[],
-  statements: () => void,
+  write: (statements: readonly TileStatement[]) => void,
 ): void {
-  const { writer, places } = emission;
-  const { consumers, pipeline, arrivals } = specialised;
+  const { writer, places, program } = emission;
+  const { consumers, pipeline, arrivals, gathers, preparation } = specialised;
   const kinds = arrivals.flatMap(
     (arrival) =>
       [
-        [arrival, 'full', 1],
+        [arrival, 'full', fills(arrival)],
         [arrival, 'empty', consumers / warpSize],
       ] as const,
   );
@@ -157,12 +187,22 @@ export function emitSpecialised(
   writer.when(brings, true, () => {
     if (few !== undefined) writer.effect(`setmaxnreg.dec.sync.aligned.u32 ${few};`);
     const isOne = writer.operation('setp.eq.u32', 'bool', [places.threads, literal(consumers, 'u32')]);
-    writer.when(isOne, false, () => emitProducer(emission, specialised, maps));
+    const bring = (isAlone: boolean) => {
+      write(preparation);
+      emitProducer(emission, specialised, maps, isAlone ? undefined : isOne);
+    };
+    if (gathers) bring(false);
+    else writer.when(isOne, false, () => bring(true));
   });
   writer.when(computes, true, () => {
     if (many !== undefined) writer.effect(`setmaxnreg.inc.sync.aligned.u32 ${many};`);
-    statements();
+    write(program.body);
   });
+}
+
+/** How many arrivals make a stage full: of who has boxes copied, and of all who gather. */
+function fills({ boxed, gathered }: Arrival): number {
+  return (boxed.length > 0 ? 1 : 0) + (gathered.length > 0 ? producers : 0);
 }
 
 /** Which stage a step uses, and whether it is for the second, fourth … time. */
@@ -210,14 +250,22 @@ function waitFor(
 ): void {
   const at = barrierAt(emission, arrival, kind, stage);
   emission.writer.until((done) => `mbarrier.try_wait.parity.shared::cta.b64 ${done}, ${at}, ${parity.text};`);
+  if (kind === 'full' && arrival.gathered.length > 0) showToProducts(emission);
 }
 
 // ── who brings ─────────────────────────────────────────────────────────────────────────────────────────────
 
-function emitProducer(emission: Emission, { pipeline, arrivals }: Specialised, maps: readonly Value[]): void {
-  const { writer, variables } = emission;
+/** @param one who of all that bring has boxes copied; undefined where there is no other */
+function emitProducer(
+  emission: Emission,
+  { pipeline, arrivals, gathers, consumers }: Specialised,
+  maps: readonly Value[],
+  one: Value | undefined,
+): void {
+  const { writer, variables, places } = emission;
   const [from, to] = [pipeline.from, pipeline.to].map((bound) => emission.uniform(bound)) as [Value, Value];
   const turn = firstTurn(writer);
+  const own = writer.operation('sub.u32', 'i32', [places.threads, literal(consumers, 'u32')]);
   writer.loop(from, to, pipeline.step, (counter) => {
     variables.set(pipeline.variable, counter);
     // Nobody has used a stage for the first time: the phase before the first counts as over.
@@ -226,12 +274,26 @@ function emitProducer(emission: Emission, { pipeline, arrivals }: Specialised, m
     for (const arrival of arrivals) {
       waitFor(emission, arrival, 'empty', turn, before);
       const full = barrierAt(emission, arrival, 'full', turn.stage);
-      const bytes = arrival.feeds.reduce((total, { tile }) => total + bytesOfTile(tile), 0);
-      writer.effect(`mbarrier.arrive.expect_tx.shared::cta.b64 _, ${full}, ${bytes};`);
-      for (const feed of arrival.feeds) bringBox(emission, feed, turn, maps[map++]!, full);
+      const bytes = arrival.boxed.reduce((total, { tile }) => total + bytesOfTile(tile), 0);
+      const bringBoxes = () => {
+        if (bytes === 0) return;
+        writer.effect(`mbarrier.arrive.expect_tx.shared::cta.b64 _, ${full}, ${bytes};`);
+        for (const feed of arrival.boxed) bringBox(emission, feed, turn, maps[map++]!, full);
+      };
+      if (one === undefined) bringBoxes();
+      else writer.when(one, false, bringBoxes);
+      take(emission, arrival, turn);
+      for (const { feed, copy } of arrival.gathered) {
+        const state = tileState(emission, feed.tile.name);
+        beginCopy(emission, state, copy, state.stage, { count: producers, place: own });
+      }
+      if (arrival.gathered.length > 0)
+        writer.effect(`cp.async.mbarrier.arrive.noinc.shared::cta.b64 ${full};`);
     }
     nextTurn(emission, turn, pipeline.stages);
   });
+  // Who has copies under way does not go.
+  if (gathers) writer.effect('cp.async.wait_all;');
 }
 
 function bringBox(emission: Emission, { tile, box }: Boxed, turn: Turn, map: Value, full: string): void {
@@ -313,7 +375,7 @@ export function emitConsumer(
     });
   bumpVersions(emission, insideOf(pipeline));
   emission.scratchVersion++;
-  for (const { feeds } of arrivals) for (const { tile } of feeds) barriers.read.add(tile.name);
+  for (const { tiles } of arrivals) for (const { name } of tiles) barriers.read.add(name);
 }
 
 function isAbove({ writer }: Emission, value: Value, than: Value): Value {
@@ -333,7 +395,7 @@ function emitStep(
   const readers = new Map(
     taken.map(({ arrival }) => [
       arrival,
-      productsAmong(statements).filter((product) => arrival.feeds.some((feed) => reads(product, feed))),
+      productsAmong(statements).filter((product) => arrival.tiles.some((tile) => reads(product, tile))),
     ]),
   );
   for (const { arrival, turn } of taken) take(emission, arrival, turn);
@@ -388,8 +450,8 @@ function isLeader({ writer, unit }: Emission): Value {
 }
 
 /** The tiles of feeds are now those of a stage. */
-function take({ writer, tiles }: Emission, { feeds }: Arrival, { stage }: Turn): void {
-  for (const { tile } of feeds)
+function take({ writer, tiles }: Emission, arrival: Arrival, { stage }: Turn): void {
+  for (const tile of arrival.tiles)
     tiles.set(tile.name, {
       ...{ tile, fragment: tile.axes.map(({ extent }) => extent), registers: [], mutable: true, version: 0 },
       stage: writer.operation('mul.lo.u32', 'u32', [stage, literal(bytesOfTile(tile), 'u32')]),

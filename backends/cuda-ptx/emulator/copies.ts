@@ -73,7 +73,8 @@ function finish(machine: Machine, copy: Copy): void {
 function settle(machine: Machine, group: readonly Copy[]): void {
   for (const copy of group) {
     finish(machine, copy);
-    setStates(machine, copy, shadow.written);
+    // As if the thread had written it: the unit beside does not see it yet (PTX ISA, "Async proxy").
+    setStates(machine, copy, shadow.written | shadow.unfenced);
   }
 }
 

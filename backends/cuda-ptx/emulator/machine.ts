@@ -659,7 +659,7 @@ export class Machine {
     });
   }
 
-  /** What the warp wrote to its block's shared memory is visible from now on. */
+  /** What the warp wrote to its block's shared memory, or has heard of, is visible from now on. */
   fenceProxy(warp: Warp): void {
     this.unit.fence(warp.base, this.checksRaces ? 1 : 0);
   }

@@ -6,8 +6,10 @@ import type { Expression, FunctionCode } from '../../wasm/code.ts';
 import { CodeBuilder, load, wordAt } from './code-builder.ts';
 import { i32, run, words } from './code-text.ts';
 import { half, header, shadow } from './layout.ts';
+import { clockOf } from './race-code.ts';
 
 export const pieceBytes = 16;
+const wordBytes = 4;
 
 function withParameters(count: number): readonly [CodeBuilder, readonly Expression[]] {
   const code = new CodeBuilder(Array.from({ length: count }, () => 'i32' as const));
@@ -68,24 +70,31 @@ function writesOf(): FunctionCode {
 }
 
 /**
- * What a warp wrote to shared memory is visible to the unit beside from now on: `fence(warp, knowsWriters)`.
- * Without records of who wrote a word, it may have been this warp.
+ * What a warp wrote to shared memory, and what it has heard of that others wrote, is visible to the unit
+ * beside from now on: `fence(warp, knowsWriters)`. Without records of who wrote a word, that is all.
  */
 function fence(): FunctionCode {
   const [code, [warp, knowsWriters]] = withParameters(2);
   const shared = code.hold(load('i32.load', warp!, header.sharedBase));
+  const clocks = code.hold(load('i32.load', warp!, header.clocks));
   const writers = code.hold(load('i32.load', warp!, header.records));
-  const number = code.hold(run('i32x4.splat', load('i32.load', warp!, header.warpNumber)));
-  const others = code.hold(run('i32x4.splat', run('i32.sub', i32(0), knowsWriters!)));
-  const mark = words(shadow.unfenced * 0x01010101);
+  const writes = code.hold(run('i32.add', writers, load('i32.load', warp!, header.recordRowBytes)));
+  const mark = shadow.unfenced * 0x01010101;
   code.loop(i32(0), load('i32.load', warp!, header.sharedBytes), pieceBytes, (at) => {
-    const place = code.hold(run('i32.add', shared, at));
-    const marked = code.hold(run('v128.and', load('v128.load', place, half), mark));
-    code.when(run('v128.any_true', marked), () => {
-      const isOther = run('i32x4.ne', load('v128.load', run('i32.add', writers, at)), number);
-      const cleared = run('v128.andnot', marked, run('v128.and', isOther, others));
-      code.store('v128.store', place, run('v128.xor', load('v128.load', place, half), cleared), half);
-    });
+    const piece = code.hold(run('i32.add', shared, at));
+    const marked = run('v128.and', load('v128.load', piece, half), words(mark));
+    code.when(run('v128.any_true', marked), () =>
+      code.loop(at, run('i32.add', at, i32(pieceBytes)), wordBytes, (word) => {
+        const place = code.hold(run('i32.add', shared, word));
+        const writer = load('i32.load', run('i32.add', writers, word));
+        const write = load('i32.load', run('i32.add', writes, word));
+        const isHeard = run('i32.le_u', clockOf(write), wordAt(clocks, writer));
+        const state = code.hold(load('i32.load', place, half));
+        code.when(run('i32.or', run('i32.eqz', knowsWriters!), isHeard), () =>
+          code.store('i32.store', place, run('i32.and', state, i32(~mark)), half),
+        );
+      }),
+    );
   });
   return code.function('fence');
 }

@@ -30,7 +30,8 @@ export function recordBytes(sharedBytes: number, warps: number): number {
   return recordRowBytes(sharedBytes) * (rows.reads + warps);
 }
 
-const clockOf = (found: Expression): Expression => run('i32.shr_u', found, i32(10));
+/** Of a record. */
+export const clockOf = (found: Expression): Expression => run('i32.shr_u', found, i32(10));
 const bytesOf = (found: Expression): Expression => run('i32.and', run('i32.shr_u', found, i32(6)), i32(15));
 const laneIn = (found: Expression): Expression => run('i32.and', found, i32(63));
 

@@ -94,14 +94,20 @@ function allSplits({ node }: ReductionProblem): readonly ChoiceOf<'split'>[] {
 /** Results beside each other that a core has at once: as many as a line of its cache holds. */
 const inLine = 16;
 
-function firstColumns({ count }: ReductionProblem, device: DeviceProfile): ChoiceOf<'columns'> {
+/** Results from which on a device with matrix units is busy with eight an invocation. */
+const manyColumns = 2 ** 20;
+
+function firstColumns({ count, outputs }: ReductionProblem, device: DeviceProfile): ChoiceOf<'columns'> {
   if (device.core !== undefined) {
     const results = count >= inLine * fewestWorkgroups ? inLine : 4;
     // Few columns at a time: what they read lies closer together.
     const threadColumns = powerFor(count / results / (16 * fewestWorkgroups), 16);
     return { form: 'columns', threadColumns, results };
   }
-  const { software, maxInvocationsPerWorkgroup } = device;
+  const { software, units, maxInvocationsPerWorkgroup } = device;
+  // Eight of 16 bits are read at once.
+  if (units !== undefined && count >= manyColumns && (outputs.at(-1)?.extent ?? 1) % 8 === 0)
+    return { form: 'columns', threadColumns: 128, results: 8 };
   const most = Math.min(software ? 128 : 64, maxInvocationsPerWorkgroup);
   const wanted = count / (software ? 16 : 4);
   return { form: 'columns', threadColumns: Math.max(4, powerFor(wanted, most)), results: 4 };
@@ -109,9 +115,10 @@ function firstColumns({ count }: ReductionProblem, device: DeviceProfile): Choic
 
 function allColumns(
   { count }: ReductionProblem,
-  { core, maxInvocationsPerWorkgroup }: DeviceProfile,
+  { core, units, maxInvocationsPerWorkgroup }: DeviceProfile,
 ): readonly ChoiceOf<'columns'>[] {
-  return (core === undefined ? [4] : [4, inLine]).flatMap((results) =>
+  const several = units === undefined ? [4] : [4, 8];
+  return (core === undefined ? several : [4, inLine]).flatMap((results) =>
     powersTo(powerFor(count / results, maxInvocationsPerWorkgroup)).map(
       (threadColumns) => ({ form: 'columns', threadColumns, results }) as const,
     ),

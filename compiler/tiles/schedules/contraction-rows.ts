@@ -18,7 +18,7 @@ import {
 } from '../tile-expression.ts';
 import type { TileStatement } from '../tile-program.ts';
 import type { ContractionProblem } from './contraction.ts';
-import { groupedRows, ofExpert } from './grouped-rows.ts';
+import { groupedRows, ofExpert, settled } from './grouped-rows.ts';
 
 export interface ContractionRows {
   /** Axis 1 of the grid. */
@@ -38,16 +38,20 @@ export interface ContractionRows {
 /**
  * @param together rows of a workgroup
  * @param place which of those a workgroup has, where that is not its place along axis 1 of the grid
+ * @param settles whether what is found out of the rows of experts is kept in registers
  */
 export function contractionRows(
   problem: ContractionProblem,
   together: number,
-  place?: TileExpression,
+  {
+    place,
+    settles = false,
+  }: { readonly place?: TileExpression | undefined; readonly settles?: boolean } = {},
 ): ContractionRows {
   const { grouped } = problem.node;
   return grouped === undefined
     ? plainRows(problem, together, place)
-    : rowsOfExperts(problem, together, grouped);
+    : rowsOfExperts(problem, together, grouped, settles);
 }
 
 function plainRows(
@@ -74,9 +78,11 @@ function rowsOfExperts(
   { node, contraction, rows, reduced }: ContractionProblem,
   together: number,
   grouped: GroupedLookup,
+  settles: boolean,
 ): ContractionRows {
   const expertAxis = node.result.shape.length + node.reduce.extents.length;
-  const { groups, prepare, expert, start, end } = groupedRows(grouped, rows.extent, together);
+  const found = groupedRows(grouped, rows.extent, together);
+  const { groups, prepare, expert, start, end } = settles ? settled(found) : found;
   const position = (row: TileExpression) => sum(start, row);
   return {
     grid: groups,

@@ -12,6 +12,7 @@ import {
   difference,
   element,
   grid,
+  intervalOf,
   load,
   masked,
   product,
@@ -68,13 +69,25 @@ export function groupedRows({ experts, offsets }: GroupedLookup, rows: number, t
         update('tiles', after),
       ];
     }),
-    // What does not change any more, so that what follows from it is computed once.
-    define(number('own_expert'), read('expert')),
-    define(number('own_start'), read('start')),
-    define(number('own_end'), read('end')),
   ];
-  const expert = within(read('own_expert'), { low: 0, high: experts - 1 });
-  return { groups, prepare, expert, start: read('own_start'), end: read('own_end') };
+  const expert = within(read('expert'), { low: 0, high: experts - 1 });
+  return { groups, prepare, expert, start: read('start'), end: read('end') };
+}
+
+/**
+ * The same in numbers that do not change any more, so that what follows from them is computed once, and kept
+ * in registers: for kernels that have some left.
+ */
+export function settled({ groups, prepare, expert, start, end }: GroupedRows): GroupedRows {
+  const own = (name: string) => element(`own_${name}`, 'i32', [constant(0)]);
+  const taken = Object.entries({ expert, start, end }).map(([name, value]) =>
+    define(register(`own_${name}`, 'i32', [spread(1, 'whole')]), value),
+  );
+  return {
+    groups,
+    prepare: [...prepare, ...taken],
+    ...{ expert: within(own('expert'), intervalOf(expert)), start: own('start'), end: own('end') },
+  };
 }
 
 /** The factor with an iterator of its own, `axis`, in place of the look-up of the expert. */

@@ -14,26 +14,30 @@ const mostDimensions = 5;
 
 /**
  * The factor that varies along the rows or the columns; undefined where it is no plain part of a tensor.
+ * Rows that are looked up are none.
+ * @param extra iterators beyond the node's own: an expert
  * @param isDeepFirst whether the tile's first axis is the reduced one
  * @param starts where the tile begins along what is reduced, and along its own axis
  */
 export function factorBox(
-  { node, contraction, batch, rows, columns, reduced }: ContractionProblem,
+  { node, batch, rows, columns, reduced }: ContractionProblem,
   along: 'rows' | 'columns',
+  { factor, extra }: { readonly factor: Scalar; readonly extra: readonly TileExpression[] },
   stored: Packed,
   isDeepFirst: boolean,
   [k, first]: readonly [TileExpression, TileExpression],
   context: ScheduleContext,
 ): Box | undefined {
-  const factor = along === 'rows' ? contraction.left : contraction.right;
   const own = along === 'rows' ? rows : columns;
   const ends = [batch.end, own.end, reduced.end];
-  if (node.grouped !== undefined || ends.some((end) => end !== undefined)) return undefined;
+  const isGathered = along === 'rows' && node.grouped !== undefined;
+  if (isGathered || ends.some((end) => end !== undefined)) return undefined;
   const total = node.result.shape.length + node.reduce.extents.length;
   const deep = side('reduced', reduced.extent, k);
   const wide = side(along, own.extent, first);
   const several = side('batch', batch.extent, grid(0, batch.extent));
-  const iterators = iteratorsAt(
+  const experts = extra.map((start) => side('expert', node.grouped?.experts ?? 1, start));
+  const plain = iteratorsAt(
     total,
     [
       [batch, several.place],
@@ -43,7 +47,9 @@ export function factorBox(
     ],
     constant(0),
   );
-  return boxOf(factor, stored, iterators, [...(isDeepFirst ? [wide, deep] : [deep, wide]), several], context);
+  const iterators = [...plain, ...experts.map(({ place }) => place)];
+  const sides = [...(isDeepFirst ? [wide, deep] : [deep, wide]), several, ...experts];
+  return boxOf(factor, stored, iterators, sides, context);
 }
 
 /** A dimension of a box: what a factor is indexed with along it, and where the box begins. */

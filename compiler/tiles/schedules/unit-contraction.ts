@@ -63,7 +63,7 @@ export function unitContraction(
   const total = rank + node.reduce.extents.length;
   const groups = Math.ceil(columns.extent / tile.columns);
   const walk = walkOf(problem, Math.ceil(rows.extent / tile.rows), groups);
-  const source = contractionRows(problem, tile.rows, walk?.row);
+  const source = contractionRows(problem, tile.rows, { place: walk?.row, settles: true });
   const at = (row: TileExpression, column: TileExpression, along: TileExpression) => [
     ...iteratorsAt(
       total,
@@ -112,7 +112,15 @@ export function unitContraction(
       (within, along) =>
         lowerScalar(contraction.left, { tensors, iterators: at(source.flat(within), constant(0), along) }),
       k,
-      factorBox(problem, 'rows', stored, leftOrder === 'km', [k, source.flat(constant(0))], context),
+      factorBox(
+        problem,
+        'rows',
+        { factor: contraction.left, extra: [] },
+        stored,
+        leftOrder === 'km',
+        [k, source.flat(constant(0))],
+        context,
+      ),
     ),
     feed(
       'rights',
@@ -121,7 +129,15 @@ export function unitContraction(
       (within, along) =>
         lowerScalar(source.right, { tensors, iterators: at(constant(0), columnAt(within), along) }),
       k,
-      factorBox(problem, 'columns', stored, rightOrder === 'kn', [k, columnAt(constant(0))], context),
+      factorBox(
+        problem,
+        'columns',
+        { factor: source.right, extra: source.extra },
+        stored,
+        rightOrder === 'kn',
+        [k, columnAt(constant(0))],
+        context,
+      ),
     ),
   ];
 
