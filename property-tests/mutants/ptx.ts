@@ -92,8 +92,8 @@ export const ptxMutants: ByFile = faultsOf(
     'narrow.ts': [
       [
         'packs halves in the other order',
-        '[half(bits[0]!, bits[1]!, 0x5410), half(bits[2]!, bits[3]!, 0x5410)]',
-        '[half(bits[1]!, bits[0]!, 0x5410), half(bits[2]!, bits[3]!, 0x5410)]',
+        '[values[at + 1]!, values[at]!]',
+        '[values[at]!, values[at + 1]!]',
         'pointwise.ricci: narrow N=300',
       ],
     ],
@@ -306,9 +306,9 @@ export const ptxMutants: ByFile = faultsOf(
     'statements.ts': [
       [
         'stores behind the end by the first of those that have it',
-        "'and', 'bool', [holder, mask]",
-        "'or', 'bool', [holder, mask]",
-        'reductions.ricci: rows N=7,M=640',
+        "'and', 'bool', [holder, own]",
+        "'or', 'bool', [holder, own]",
+        'reductions.ricci: rows N=7,M=64',
       ],
     ],
     'sums.ts': [

@@ -91,9 +91,6 @@ export function unpacked(writer: Writer, dtype: Dtype, words: readonly Value[]):
   return [0, 1, 2, 3].map((at) => {
     const word = words[(at * bytes) >> 2]!;
     const shift = (at * bytes * 8) % 32;
-    // What is above of a bf16 is there already.
-    if (dtype === 'bf16' && shift === 16)
-      return writer.operation('and.b32', 'f32', [word, literal(0xffff0000, 'u32')]);
     const bits = shift === 0 ? word : writer.operation('shr.u32', 'u32', [word, literal(shift, 'u32')]);
     return decoded(writer, dtype, bits);
   });
