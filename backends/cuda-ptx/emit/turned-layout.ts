@@ -1,5 +1,5 @@
 /**
- * Where elements of turned tiles lie in shared memory: squares, as narrow as in global memory, that are filled
+ * Where elements of turned tiles lie in shared memory: squares, narrow as in global memory, that are filled
  * along rows and read down columns. Where the sixteen-byte pieces of a row lie depends on the row, so that
  * neither meets a bank twice: invocations that fill have neighbouring pieces of a row; those that read have
  * runs of rows each, as long as the tile's block, and neighbours among them the same columns.

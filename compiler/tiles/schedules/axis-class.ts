@@ -5,7 +5,7 @@ import { flatEnd } from '../ends.ts';
 import { groupIterators } from '../merge-axes.ts';
 import { type TileExpression, unflatten } from '../tile-expression.ts';
 import type { ScheduleContext } from './context.ts';
-import { mergedGroups } from './map.ts';
+import { mergedGroups } from './merged-groups.ts';
 
 export interface AxisClass {
   readonly axes: readonly number[];

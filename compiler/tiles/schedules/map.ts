@@ -1,14 +1,14 @@
 /** Maps: each invocation computes runs of four neighbours of the flat result. */
-import type { ComputeNode, Ends, Scalar } from '../../graph/graph.ts';
+import type { ComputeNode, Scalar } from '../../graph/graph.ts';
 import type { ChoiceOf } from '../choices/choice.ts';
-import { flatEnd } from '../ends.ts';
 import { lowerScalar } from '../lower-scalar.ts';
-import { type AxisGroup, groupIterators, mergeAxes, placeholder } from '../merge-axes.ts';
+import { groupIterators } from '../merge-axes.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import { spread, store } from '../tile-builder.ts';
-import { constant, type TileExpression, unflatten } from '../tile-expression.ts';
+import { type TileExpression, unflatten } from '../tile-expression.ts';
 import type { ScheduleContext } from './context.ts';
 import { flatResults } from './flat-results.ts';
+import { mergedGroups } from './merged-groups.ts';
 import { scheduleTurned, type Turn, turnOf } from './turned-map.ts';
 
 /** Elements that an invocation computes together: four, so that words of any dtype are stored whole. */
@@ -72,23 +72,4 @@ function flatIterators(
     groups.map((group) => group.extent),
   );
   return groupIterators(groups, indices);
-}
-
-export function mergedGroups(
-  scalars: readonly Scalar[],
-  extents: readonly number[],
-  from: number,
-  to: number,
-  context: ScheduleContext,
-  ends: Ends = [],
-): readonly AxisGroup[] {
-  const iterators = extents.map((extent, axis) => placeholder(axis, extent));
-  const reduced = constant(0, 'f32');
-  const lowered = scalars.map((scalar) =>
-    lowerScalar(scalar, { tensors: context.tensors, iterators, reduced }),
-  );
-  return mergeAxes(lowered, extents, from, to).map((group) => {
-    const axes = Array.from({ length: group.last - group.first + 1 }, (_, at) => group.first + at);
-    return { ...group, end: flatEnd(axes, extents, ends) };
-  });
 }

@@ -20,7 +20,7 @@ import type { ThreadShape } from '../tile-program.ts';
 import { type AccumulatorAxes, accumulate } from './accumulate.ts';
 import { elementCount, type ScheduleContext } from './context.ts';
 import { flatResults } from './flat-results.ts';
-import { mergedGroups } from './map.ts';
+import { mergedGroups } from './merged-groups.ts';
 import { scheduleSplit } from './split-reduction.ts';
 
 export type ReductionNode = ComputeNode & { readonly reduce: NonNullable<ComputeNode['reduce']> };

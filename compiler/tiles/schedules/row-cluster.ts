@@ -37,7 +37,7 @@ import { accumulate, walkAlong } from './accumulate.ts';
 import { bestPlaces } from './best-places.ts';
 import type { ScheduleContext } from './context.ts';
 import { flatResults } from './flat-results.ts';
-import { mergedGroups } from './map.ts';
+import { mergedGroups } from './merged-groups.ts';
 import { beforeEnds } from './reduction.ts';
 import { type RowLayout, rowLayout } from './row-layout.ts';
 

@@ -28,7 +28,7 @@ import {
 } from '../tile-expression.ts';
 import type { TileStatement } from '../tile-program.ts';
 import type { ScheduleContext } from './context.ts';
-import { mergedGroups } from './map.ts';
+import { mergedGroups } from './merged-groups.ts';
 
 /** How a map may be turned. */
 export interface Turn {
