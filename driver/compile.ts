@@ -127,6 +127,8 @@ export interface Instance {
    * both are theirs. Of the target `ptx`.
    */
   readonly roundsFactors?: boolean;
+  /** Multiprocessors of the GPU, where they are not those of an H100. Of the target `ptx`. */
+  readonly processors?: number;
   /** What may be done to collectives; if not given, what changes no bit of the results. */
   readonly collectives?: CollectiveOptions;
 }
@@ -366,10 +368,12 @@ export function packagePtx(
 /** What schedules for a target respect. */
 export function cudaDeviceFor(
   arch: PtxTarget,
-  { roundsFactors = false }: Pick<Instance, 'roundsFactors'>,
+  { roundsFactors = false, processors }: Pick<Instance, 'roundsFactors' | 'processors'>,
 ): DeviceProfile {
   const device = cudaDevices[arch];
-  return device.units === undefined ? device : { ...device, units: { ...device.units, roundsFactors } };
+  const { units } = device;
+  if (units === undefined) return device;
+  return { ...device, units: { ...units, processors: processors ?? units.processors, roundsFactors } };
 }
 
 function scheduled(

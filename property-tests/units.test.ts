@@ -76,6 +76,51 @@ test.each(
   expect(off).toBeLessThanOrEqual(deviceToleranceOf(written));
 });
 
+/** Few processors, so that each goes on to other tiles while what it has done leaves. */
+test.each(
+  (
+    [
+      [
+        'plain M=200,K=200,N=136',
+        'units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3',
+        'early',
+      ],
+      [
+        'plain M=200,K=72,N=136',
+        'units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
+        'late',
+      ],
+      [
+        'gated M=136,K=136,N=200',
+        'units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=4',
+        { seed },
+      ],
+      [
+        'wide_result M=136,K=72,N=150',
+        'units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=4',
+        'late',
+      ],
+      [
+        'left_across M=136,K=72,N=136',
+        'units warpRows=8 warpColumns=1 rows=16 columns=32 depth=32 stages=4',
+        { seed },
+      ],
+      [
+        'batched_halves B=2,M=136,K=40,N=72',
+        'units warpRows=4 warpColumns=1 rows=32 columns=128 depth=64 stages=4',
+        'late',
+      ],
+    ] as const
+  ).map(([name, choice, copies]) => ({ name, choice, copies })),
+)('$name by two processors, copies $copies', async ({ name, choice, copies }) => {
+  const { instance, lowered, inputs, written } = preparedByName(file, name);
+  const advised = { ...instance, processors: 2, advice: () => parsedChoice(choice) };
+  const { kernels } = compilePtx(lowered, advised, 'sm_90a');
+  expect(kernels.map(({ grid }) => grid)).toEqual([[2, 1, 1]]);
+  const off = distance(written, await runPtx(lowered, advised, inputs, { target: 'sm_90a', copies }));
+  expect(off).toBeLessThanOrEqual(deviceToleranceOf(written));
+});
+
 function parsedChoice(text: string): Choice {
   const choice = parseChoice(text);
   if ('wrong' in choice) throw new Error(choice.wrong);

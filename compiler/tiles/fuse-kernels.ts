@@ -13,7 +13,7 @@ import { mostUniforms, uniformsOf } from './merge-kernels.ts';
 import type { ScheduledStep } from './scheduled.ts';
 import { allStatements, program } from './tile-builder.ts';
 import type { TileExpression } from './tile-expression.ts';
-import type { Tile, TileProgram, TileStatement } from './tile-program.ts';
+import type { Feed, Tile, TileProgram, TileStatement } from './tile-program.ts';
 
 type Store = TileStatement & { readonly kind: 'store' };
 
@@ -45,11 +45,19 @@ export function fuseKernels(
       return only !== undefined && reads.has(only) && isOnlyRead(only);
     });
     const before = fused[place];
-    const both = before?.kind === 'kernel' && side(before.program, step.program, device, enclosing);
+    const [first, second] = [before && withRoom(before), withRoom(step)];
+    const both = first && second && side(first, second, device, enclosing);
     if (both) fused.splice(place, 1);
     fused.push(both ? { kind: 'kernel', program: both } : step);
   }
   return fused;
+}
+
+/** As it may be put beside another one: a kernel whose tiles are brought ahead says how. */
+function withRoom(step: ScheduledStep): TileProgram | undefined {
+  if (step.kind !== 'kernel') return undefined;
+  if (step.beside !== undefined) return step.beside();
+  return allStatements(step.program.body).some(({ kind }) => kind === 'pipeline') ? undefined : step.program;
 }
 
 /** What a loop reads is among what others read. */
@@ -60,11 +68,16 @@ function readsOf(step: ScheduledStep): ReadonlySet<TensorId> {
   return new Set(read.map(({ tensor }) => tensor));
 }
 
-/** The one tensor that a kernel stores, in its last statement. */
+/** The one tensor that a kernel stores, in its last statement, which may be that of a loop. */
 function storedBy({ buffers, body }: TileProgram): TensorId | undefined {
   const written = buffers.filter(({ access }) => access !== 'read');
+  return written.length === 1 ? lastStore(body)?.tensor : undefined;
+}
+
+function lastStore(body: readonly TileStatement[]): Store | undefined {
   const last = body.at(-1);
-  return written.length === 1 && last?.kind === 'store' ? last.tensor : undefined;
+  if (last?.kind === 'loop') return lastStore(last.body);
+  return last?.kind === 'store' ? last : undefined;
 }
 
 /** Both as one, or undefined where they are not alike. */
@@ -78,12 +91,16 @@ function side(
     `${first.grid}` === `${second.grid}` &&
     JSON.stringify(first.gridEnds) === JSON.stringify(second.gridEnds) &&
     first.threads.rows === second.threads.rows &&
-    first.threads.columns === second.threads.columns;
+    first.threads.columns === second.threads.columns &&
+    first.cluster === second.cluster;
   if (!isAlike || storedBy(second) === undefined) return undefined;
   const body = sideBySide(first, second);
   if (body === undefined) return undefined;
-  const { name, grid, gridEnds = [], threads } = second;
-  const fused = program({ name, grid, gridEnds, threads, body, enclosing });
+  const { name, grid, gridEnds = [], threads, cluster } = second;
+  const fused = program({
+    ...{ name, grid, gridEnds, threads, body, enclosing },
+    ...(cluster === undefined ? {} : { cluster }),
+  });
   const between = storedBy(first);
   const fits =
     // Nothing but the last statement may read it.
@@ -99,17 +116,12 @@ function side(
  * done again with two of them.
  */
 function sideBySide(first: TileProgram, second: TileProgram): readonly TileStatement[] | undefined {
-  const [given, taken] = [first.body.at(-1), second.body.at(-1)];
-  if (given?.kind !== 'store' || taken?.kind !== 'store') return undefined;
   const prefix = freePrefix(second.body);
   const apart = new Set<string>();
   for (;;) {
-    const pairing = createPairing(prefix, apart);
-    const paired = pairedBodies(first.body.slice(0, -1), second.body.slice(0, -1), pairing);
+    const paired = pairedBodies(first.body, second.body, createPairing(prefix, apart));
     if (paired === 'unlike') return undefined;
-    if (paired === 'again') continue;
-    const store = withValue(pairing.renamed(given), taken, pairing.keyOf);
-    return store && [...paired, store];
+    if (paired !== 'again') return paired;
   }
 }
 
@@ -146,6 +158,8 @@ function freePrefix(body: readonly TileStatement[]): string {
   const names = allStatements(body).flatMap((statement) => {
     if (statement.kind === 'define') return [statement.tile.name];
     if (statement.kind === 'reduce') return statement.into;
+    if (statement.kind === 'pipeline')
+      return [statement.variable, ...statement.feeds.map(({ tile }) => tile.name)];
     return statement.kind === 'loop' ? [statement.variable] : [];
   });
   let prefix = 'with_';
@@ -173,7 +187,7 @@ function pairedBodies(
 
 /** Two statements as one where they are alike, and one after the other where they do the same with others. */
 function pairOf(first: TileStatement, second: TileStatement, pairing: Pairing): Paired {
-  const { names, prefix, apart, keyOf, inBoth, renamed } = pairing;
+  const { names, prefix, apart, keyOf, renamed } = pairing;
   if (first.kind === 'define' && second.kind === 'define') {
     const [{ name }, other] = [first.tile, second.tile];
     if (layoutOf(first.tile) !== layoutOf(other)) return 'unlike';
@@ -182,12 +196,22 @@ function pairOf(first: TileStatement, second: TileStatement, pairing: Pairing): 
     return isOne ? [second] : [renamed(first), second];
   }
   if (first.kind === 'loop' && second.kind === 'loop') {
-    const [from, to] = [inBoth(first.from), inBoth(first.to)];
-    const isAlike = keyOf(from) === keyOf(second.from) && keyOf(to) === keyOf(second.to);
-    if (!isAlike || first.step !== second.step) return 'unlike';
+    if (!areAlike(first, second, pairing)) return 'unlike';
     names.set(first.variable, second.variable);
     const body = pairedBodies(first.body, second.body, pairing);
     return typeof body === 'string' ? body : [{ ...second, body }];
+  }
+  if (first.kind === 'pipeline' && second.kind === 'pipeline') {
+    if (!areAlike(first, second, pairing) || first.stages !== second.stages) return 'unlike';
+    names.set(first.variable, second.variable);
+    const feeds = pairedFeeds(first, second, pairing);
+    if (feeds === undefined) return 'unlike';
+    const body = pairedBodies(first.body, second.body, pairing);
+    return typeof body === 'string' ? body : [{ ...second, feeds, body }];
+  }
+  if (first.kind === 'store' && second.kind === 'store') {
+    const store = withValue(renamed(first), second, keyOf);
+    return store === undefined ? 'unlike' : [store];
   }
   if (first.kind === 'update' && second.kind === 'update')
     return changes(first, second, first.tile, pairing, ({ tile, value }) => `${tile} ${keyOf(value)}`);
@@ -197,6 +221,38 @@ function pairOf(first: TileStatement, second: TileStatement, pairing: Pairing): 
       ({ into, left, right, rightOrder }) => `${into} ${left} ${right} ${rightOrder}`,
     );
   return 'unlike';
+}
+
+interface Bounds {
+  readonly from: TileExpression;
+  readonly to: TileExpression;
+  readonly step: number;
+}
+
+function areAlike(first: Bounds, second: Bounds, { keyOf, inBoth }: Pairing): boolean {
+  const isSame = (of: 'from' | 'to') => keyOf(inBoth(first[of])) === keyOf(second[of]);
+  return isSame('from') && isSame('to') && first.step === second.step;
+}
+
+type Pipeline = TileStatement & { readonly kind: 'pipeline' };
+
+/** Those of both, what is alike in them once; undefined where they do not go together. */
+function pairedFeeds(first: Pipeline, second: Pipeline, pairing: Pairing): readonly Feed[] | undefined {
+  const { names, prefix, keyOf, inBoth } = pairing;
+  if (first.feeds.length !== second.feeds.length) return undefined;
+  const feeds: Feed[] = [];
+  for (const [at, { tile, value, box }] of first.feeds.entries()) {
+    const other = second.feeds[at]!;
+    if (layoutOf(tile) !== layoutOf(other.tile)) return undefined;
+    const own = inBoth(value);
+    const isOne = keyOf(own) === keyOf(other.value);
+    const name = isOne ? other.tile.name : `${prefix}${tile.name}`;
+    names.set(tile.name, name);
+    const moved = box && { ...box, starts: box.starts.map(inBoth) };
+    if (!isOne) feeds.push({ tile: { ...tile, name }, value: own, ...(moved && { box: moved }) });
+    feeds.push(other);
+  }
+  return feeds;
 }
 
 /** Both change a tile: the same one in the same way, or each its own. */
@@ -214,8 +270,8 @@ function changes<S extends TileStatement>(
   return 'again';
 }
 
-function layoutOf({ dtype, space, axes }: Tile): string {
-  return JSON.stringify([dtype, space, axes]);
+function layoutOf({ dtype, space, axes, packed }: Tile): string {
+  return JSON.stringify([dtype, space, axes, packed]);
 }
 
 /** The second store with the first one's value in place of what it reads of that; undefined: it cannot. */

@@ -1,6 +1,6 @@
 /** Expressions of tile programs with other leaves. */
 import { operandsOf, type TileExpression } from './tile-expression.ts';
-import type { TileStatement } from './tile-program.ts';
+import type { Box, TileStatement } from './tile-program.ts';
 
 /**
  * `rewrite` gets each distinct subexpression with its operands already rewritten, and gives what stands in its
@@ -71,7 +71,7 @@ export function mapStatement(
         ...feed,
         tile: { ...tile, name: name(tile.name) },
         value: map(value),
-        ...(box && { box: { ...box, starts: box.starts.map(map) } }),
+        ...(box && { box: boxWith(box, map) }),
       }));
       return {
         ...{ ...statement, variable: name(variable), from: map(from), to: map(to) },
@@ -83,8 +83,13 @@ export function mapStatement(
     case 'when':
       return { ...statement, condition: map(statement.condition), body: inside(statement.body) };
     case 'store': {
-      const { offset, value, mask } = statement;
-      return { ...statement, offset: map(offset), value: map(value), mask: mask && map(mask) };
+      const { offset, value, mask, box } = statement;
+      const stored = { ...statement, offset: map(offset), value: map(value), mask: mask && map(mask) };
+      return { ...stored, ...(box && { box: boxWith(box, map) }) };
     }
   }
+}
+
+function boxWith(box: Box, map: (expression: TileExpression) => TileExpression): Box {
+  return { ...box, starts: box.starts.map(map) };
 }

@@ -87,7 +87,7 @@ function fitTogether(parts: readonly TileProgram[], device: DeviceProfile): bool
   return (
     parts.length <= mostParts &&
     // Of one grid, workgroups at the end could be left out, and not between.
-    parts.every(({ gridEnds }) => gridEnds === undefined) &&
+    parts.every(({ gridEnds, cluster }) => gridEnds === undefined && cluster === undefined) &&
     parts.every(({ threads }) => threads.rows === rows && threads.columns === columns) &&
     agreeOnSharedTiles(parts) &&
     uniformsOf(parts) <= mostUniforms &&

@@ -9,6 +9,7 @@ export function printTileProgram(program: TileProgram): string {
   const buffers = program.buffers.map(({ tensor, access }) => `${access} %${tensor}`);
   return [
     `kernel ${program.name}: ${grid}, ${rows} × ${columns} invocations`,
+    ...(program.cluster === undefined ? [] : [`  in clusters of ${program.cluster}`]),
     ...(program.choice === undefined ? [] : [`  chosen: ${printChoice(program.choice)}`]),
     `  ${[...buffers, ...(program.scratch ?? []).map((tensor) => `own %${tensor}`)].join(', ')}`,
     ...(program.counters.length > 0 ? [`  counters of loops ${program.counters.join(', ')}`] : []),
@@ -56,10 +57,11 @@ const printers: Printers = {
     `${indent}when ${printExpression(condition)}`,
     ...printBody(body, indent),
   ],
-  store: ({ tensor, axes, offset, value, mask }, indent) => {
+  store: ({ tensor, axes, offset, value, mask, box }, indent) => {
     const place = `%${tensor}[${printExpression(offset)}]`;
     const condition = mask === undefined ? '' : ` where ${printExpression(mask)}`;
-    return [`${indent}store ${printAxes(axes)} ${place} = ${printExpression(value)}${condition}`];
+    const what = box === undefined ? 'store' : 'store box';
+    return [`${indent}${what} ${printAxes(axes)} ${place} = ${printExpression(value)}${condition}`];
   },
 };
 

@@ -105,10 +105,14 @@ export function scheduleGraph(
       device,
       tensors: tensorOf,
       temporary,
-      kernel: (parts) => ({
-        kind: 'kernel',
-        program: program({ ...parts, name: uniqueName(parts.name, names), enclosing }),
-      }),
+      kernel: ({ beside, ...parts }) => {
+        const name = uniqueName(parts.name, names);
+        return {
+          kind: 'kernel',
+          program: program({ ...parts, name, enclosing }),
+          ...(beside && { beside: () => program({ ...beside(), name, enclosing }) }),
+        };
+      },
       node: (node) => fitting(node).flatMap((each) => scheduleWhole(each, context)),
       problem: (problem) => {
         const choice = choose(problem);

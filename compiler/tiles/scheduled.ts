@@ -21,7 +21,12 @@ export interface Chosen {
 }
 
 export type ScheduledStep =
-  | { readonly kind: 'kernel'; readonly program: TileProgram }
+  | {
+      readonly kind: 'kernel';
+      readonly program: TileProgram;
+      /** The same with room for another one of its form beside it (`fuse-kernels.ts`). */
+      readonly beside?: () => TileProgram;
+    }
   /** No kernel of this device: the launch has the devices of a group do it together. */
   | { readonly kind: 'exchange'; readonly node: ExchangeNode }
   /** The states are the inputs of `loop.body`; `steps` computes its outputs. */

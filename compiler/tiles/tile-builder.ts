@@ -8,6 +8,7 @@ import type { Arithmetic, Combiner, LoopId, Tensor, TensorId } from '../graph/gr
 import type { Choice } from './choices/choice.ts';
 import { arithmeticOfDtype, type Interval, operandsOf, type TileExpression } from './tile-expression.ts';
 import type {
+  Box,
   Packed,
   Spread,
   ThreadShape,
@@ -124,8 +125,9 @@ export function store(
   offset: TileExpression,
   value: TileExpression,
   mask?: TileExpression,
+  box?: Box,
 ): TileStatement {
-  return { kind: 'store', tensor: tensor.id, axes, offset, value, mask };
+  return { kind: 'store', tensor: tensor.id, axes, offset, value, mask, ...(box && { box }) };
 }
 
 export interface ProgramParts {
@@ -133,6 +135,7 @@ export interface ProgramParts {
   readonly grid: readonly number[];
   readonly gridEnds?: TileProgram['gridEnds'];
   readonly threads: ThreadShape;
+  readonly cluster?: number;
   readonly body: readonly TileStatement[];
   /** Loops around the kernel, outermost first. */
   readonly enclosing: readonly LoopId[];
@@ -154,7 +157,7 @@ export function program(parts: ProgramParts): TileProgram {
       (tensor) => ({ tensor, access: uses.reads.has(tensor) ? 'readwrite' : 'write' }) as const,
     ),
   ];
-  const { name, grid, gridEnds = [], threads, body } = parts;
+  const { name, grid, gridEnds = [], threads, cluster, body } = parts;
   return {
     name,
     buffers,
@@ -164,6 +167,7 @@ export function program(parts: ProgramParts): TileProgram {
     grid,
     ...(gridEnds.every((end) => end === undefined) ? {} : { gridEnds }),
     threads,
+    ...(cluster === undefined ? {} : { cluster }),
     body,
     choice: parts.choice,
   };

@@ -78,6 +78,11 @@ export interface TileProgram {
    */
   readonly gridEnds?: readonly (GridEnd | undefined)[];
   readonly threads: ThreadShape;
+  /**
+   * Workgroups that are neighbours along the last axis of the grid and may bring common boxes for each other,
+   * each a part: so many, which divide its extent. One, where it is left out.
+   */
+  readonly cluster?: number;
   readonly body: readonly TileStatement[];
   /** What made it so, where there was something to choose. For people alone. */
   readonly choice?: Choice | undefined;
@@ -144,7 +149,7 @@ export interface Feed {
 
 /**
  * Neighbours of a tensor of the tile's own dtype, seen as of these dimensions, the innermost first; what is
- * outside of them is zeros. The tile's last axis is along the first dimension, the other along the second,
+ * outside of them is read as zeros and not written. The tile's last axis is along the first dimension, the other along the second,
  * and of others it has one place.
  */
 export interface Box {
@@ -153,6 +158,8 @@ export interface Box {
   readonly dims: readonly { readonly extent: number; readonly stride: number }[];
   /** Where it begins. */
   readonly starts: readonly TileExpression[];
+  /** Of a feed: whether all workgroups of a cluster bring the same, in as many steps. */
+  readonly isCommon?: boolean;
 }
 
 export type TileStatement =
@@ -215,7 +222,8 @@ export type TileStatement =
   /**
    * `tensor[offset] = value` for every coordinate of `axes` at which `mask` holds, rounded to the tensor's
    * dtype. In a dtype narrower than 32 bits, runs of a word's worth of elements along the last axis must be
-   * stored whole: aligned by construction, and masked only behind the end of the tensor (`words.ts`).
+   * stored whole: aligned by construction, and masked only behind the end of the tensor (`words.ts`). What is
+   * spread over units may have a `box`: then `mask` leaves out just what is outside of the box's dimensions.
    */
   | {
       readonly kind: 'store';
@@ -224,6 +232,8 @@ export type TileStatement =
       readonly offset: TileExpression;
       readonly value: TileExpression;
       readonly mask: TileExpression | undefined;
+      /** The same as a box of the tensor, where it is one: for engines that copy boxes. */
+      readonly box?: Box;
     };
 
 export type TileStatementKind = TileStatement['kind'];

@@ -5,6 +5,50 @@ import { type ByFile, faultsOf } from './kernels.ts';
 export const ptxMutants: ByFile = faultsOf(
   'backends/cuda-ptx/emit',
   {
+    'boxed-stores.ts': [
+      [
+        'writes over what has not left yet',
+        "  writer.effect('cp.async.bulk.wait_group.read 0;', isLeader);\n  meet();",
+        '  meet();',
+        'units.ricci: plain M=200,K=200,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3, 2 processors',
+      ],
+      [
+        'writes before its leader has waited',
+        "  writer.effect('cp.async.bulk.wait_group.read 0;', isLeader);\n  meet();",
+        "  writer.effect('cp.async.bulk.wait_group.read 0;', isLeader);",
+        'units.ricci: plain M=200,K=200,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3, 2 processors',
+      ],
+      [
+        'does not show what leaves',
+        '  showToProducts(emission);\n',
+        '',
+        'units.ricci: plain M=200,K=200,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3, 2 processors',
+      ],
+      [
+        'lets leave what not all have written',
+        '  meet();\n  writer.when(isLeader',
+        '  writer.when(isLeader',
+        'units.ricci: plain M=200,K=200,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3, 2 processors',
+      ],
+      [
+        'leaves from the place of another block of rows',
+        "literal(groupRows, 'i32'),",
+        "literal(2 * groupRows, 'i32'),",
+        'units.ricci: plain M=200,K=200,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3, 2 processors',
+      ],
+      [
+        'takes columns for those beside them',
+        "literal(8, 'u32'), literal(column, 'u32')",
+        "literal(0, 'u32'), literal(column, 'u32')",
+        'units.ricci: plain M=200,K=200,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3, 2 processors',
+      ],
+      [
+        'ends before all has left',
+        "emission.writer.effect('cp.async.bulk.wait_group.read 0;', leads(emission));",
+        '',
+        'units.ricci: plain M=200,K=200,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3, 2 processors',
+      ],
+    ],
     'emit.ts': [
       [
         'takes the grid in the other order',
@@ -208,14 +252,14 @@ export const ptxMutants: ByFile = faultsOf(
     'specialised.ts': [
       [
         'tells that a stage is empty while it is used',
-        "writer.operation('and.pred', 'bool', [isLeader(emission), isLater])",
-        'isLeader(emission)',
+        'tell(emission, arrival, before, isAbove(emission, counter, begin));',
+        'tell(emission, arrival, turn.stage, isAbove(emission, counter, begin));',
         'units.ricci: wide_result M=128,K=320,N=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
       ],
       [
         'brings into stages that are not empty',
-        "const before = writer.operation('xor.b32', 'u32', [turn.parity, literal(1, 'u32')]);",
-        'const before = turn.parity;',
+        "const parity = writer.operation('xor.b32', 'u32', [turn.parity, literal(1, 'u32')]);",
+        'const parity = turn.parity;',
         'units.ricci: wide_result M=128,K=320,N=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
       ],
       [
@@ -247,6 +291,48 @@ export const ptxMutants: ByFile = faultsOf(
         'writer.effect(`xor.b32 ${parity.text}, ${parity.text}, 1;`, isLast);',
         '',
         'units.ricci: wide_result M=128,K=320,N=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
+      ],
+      [
+        'keeps the last stage of a tile',
+        'tell(emission, arrival, before, isAbove(emission, end, begin));',
+        '',
+        'units.ricci: plain M=200,K=200,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3, 2 processors',
+      ],
+      [
+        'tells no other block of the cluster that a stage is empty',
+        "[unit.lane, literal(cluster, 'u32')]);",
+        "[unit.lane, literal(1, 'u32')]);",
+        'units.ricci: plain M=200,K=200,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3, 2 processors',
+      ],
+      [
+        'awaits only the warps of its own block',
+        "[arrival, 'empty', (cluster * consumers) / warpSize],",
+        "[arrival, 'empty', consumers / warpSize],",
+        'units.ricci: plain M=200,K=200,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3, 2 processors',
+      ],
+      [
+        'brings its part of what is common to itself',
+        '2 ** cluster - 1',
+        '1',
+        'units.ricci: plain M=200,K=200,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3, 2 processors',
+      ],
+      [
+        'brings the part of another block',
+        '[start, outer] = [behind(start, rows * rowBytes), behind(outer!, rows)];',
+        'start = behind(start, rows * rowBytes);',
+        'units.ricci: plain M=200,K=200,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3, 2 processors',
+      ],
+      [
+        'leaves while the other block tells it of stages',
+        '  if (cluster > 1) meetInCluster(writer);',
+        '',
+        'units.ricci: plain M=200,K=200,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3, 2 processors',
+      ],
+      [
+        'begins before the barriers of the other block are there',
+        'else meetInCluster(writer);\n  const brings',
+        'const brings',
+        'units.ricci: plain M=200,K=200,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3, 2 processors',
       ],
       [
         'shows no product what was gathered',
@@ -460,8 +546,8 @@ export const unitMutants: ByFile = faultsOf(
     'unit-boxes.ts': [
       [
         'begins at the first of all columns',
-        'side(along, own.extent, first)',
-        'side(along, own.extent, constant(0))',
+        'dims.map((name) => sideOf(name, start[name]));',
+        "dims.map((name) => sideOf(name, start[name === 'columns' ? 'batch' : name]));",
         'units.ricci: wide_result M=128,K=128,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
       ],
       [
@@ -535,6 +621,20 @@ export const unitMutants: ByFile = faultsOf(
         'both(isRow(flats.row), below(flats.value',
         'both(undefined, below(flats.value',
         'unit-attention.ricci: full_halves S=20,U=40,H=1,A=16,B=16',
+      ],
+    ],
+    'unit-walk.ts': [
+      [
+        'goes on to the tile after its own',
+        'step: processors }',
+        'step: 1 }',
+        'units.ricci: plain M=200,K=200,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3, 2 processors',
+      ],
+      [
+        'goes through rows twice',
+        'remainder(within, together)',
+        'remainder(within, 1)',
+        'units.ricci: plain M=200,K=200,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3, 2 processors',
       ],
     ],
     'visible-bound.ts': [

@@ -156,8 +156,8 @@ export const mergedMutants: ByFile = faultsOf('compiler/tiles', {
   'fuse-kernels.ts': [
     [
       'renames what is inside of a loop before it has names',
-      'const [from, to] = [inBoth(first.from), inBoth(first.to)];',
-      'const { from, to } = renamed(first);',
+      "if (!areAlike(first, second, pairing)) return 'unlike';",
+      "if (!areAlike(renamed(first), second, pairing)) return 'unlike';",
       'contractions.ricci: gated M=24,K=20,N=24, on a GPU',
     ],
     [

@@ -7,7 +7,7 @@ import type { Sharing } from '../../writing/barriers.ts';
 import type { Linear } from '../../writing/linear.ts';
 import type { Flight } from './products-in-flight.ts';
 import type { SharedPlaces } from './shared-places.ts';
-import type { Specialised } from './specialised.ts';
+import type { Specialised, Taken } from './specialised.ts';
 import type { Value } from './values.ts';
 import type { Writer } from './writer.ts';
 
@@ -18,6 +18,10 @@ export interface Emission extends Sharing {
   readonly specialised: Specialised | undefined;
   /** The value of what is the same for all. */
   readonly uniform: (expression: TileExpression) => Value;
+  /** Addresses of its maps. */
+  readonly maps: readonly Value[];
+  /** Where those who compute are among the stages of what is brought. */
+  taken: readonly Taken[];
   /** Products of warpgroups that were begun and not waited for, in their order. */
   readonly flights: Flight[];
   /** Is told of products that were waited for. */

@@ -44,6 +44,7 @@ export function emitPtx(
   const shared = sharedPlaces(program);
   const specialised = specialisedAs(program, target, tensors);
   const maps = specialised === undefined ? [] : mapsOf(specialised, program);
+  const mapAddresses = maps.map((_, at) => read(`map${at}`, 'u64'));
   const places = {
     threads,
     rows: rows === 1 ? literal(0, 'i32') : columns === 1 ? threads : along('div.u32'),
@@ -53,7 +54,8 @@ export function emitPtx(
     ...{ program, target, writer, buffers, grid },
     flights: [],
     landed: () => {},
-    specialised,
+    ...{ specialised, maps: mapAddresses },
+    taken: [],
     uniform: (expression) => uniform(emission, expression),
     barriers: { read: new Set(), written: new Set() },
     synchronize: () =>
@@ -69,10 +71,7 @@ export function emitPtx(
   };
   const write = (statements: readonly TileStatement[]) => emitStatements(emission, statements);
   if (specialised === undefined) write(program.body);
-  else {
-    const addresses = maps.map((_, at) => read(`map${at}`, 'u64'));
-    emitSpecialised(emission, specialised, addresses, write);
-  }
+  else emitSpecialised(emission, specialised, write);
   const block = rows * columns + (specialised === undefined ? 0 : producers);
   const parameters = parametersOf(program, maps);
   const entry = [
@@ -81,6 +80,9 @@ export function emitPtx(
     parameters.map(({ name, type }) => `  .param .${type} ${name}`).join(',\n'),
     ')',
     `.maxntid ${block}, 1, 1`,
+    ...(specialised === undefined || specialised.cluster === 1
+      ? []
+      : [`.reqnctapercluster ${specialised.cluster}, 1, 1`]),
     '{',
     writer.render(),
     '  ret;',

@@ -125,7 +125,7 @@ function valueSum(value: Value) {
   return value.known === undefined ? linearValue(value) : linearConstant(value.known);
 }
 
-function isBelow({ writer }: Emission, value: Value, to: Value): Value {
+export function isBelow({ writer }: Emission, value: Value, to: Value): Value {
   if (value.known !== undefined && to.known !== undefined)
     return literal(Number(value.known < to.known), 'bool');
   return writer.operation('setp.lt.s32', 'bool', [value, to]);

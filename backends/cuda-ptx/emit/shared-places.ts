@@ -12,8 +12,8 @@ import { wordBytes } from './writer.ts';
 export interface SharedPlaces {
   /** The first byte of a tile, or of what was reserved. */
   readonly start: (name: string) => number;
-  /** What invocations meet in beside tiles: there while the kernel runs. */
-  readonly reserve: (name: string, bytes: number) => void;
+  /** What invocations need beside tiles: there while the kernel runs. */
+  readonly reserve: (name: string, bytes: number, alignment?: number) => void;
   /** Other tiles that take some of the bytes of this one. */
   readonly inPlaceOf: (tile: string) => readonly string[];
   /** Of all. */
@@ -41,9 +41,9 @@ export function sharedPlaces({ body }: TileProgram): SharedPlaces {
       if (start === undefined) throw new Error(`${name} is not in shared memory`);
       return start;
     },
-    reserve: (name, bytes) => {
+    reserve: (name, bytes, alignment = wordAlignment) => {
       if (starts.has(name)) return;
-      const start = aligned(end, wordAlignment);
+      const start = aligned(end, alignment);
       starts.set(name, start);
       end = start + bytes;
     },
@@ -75,7 +75,7 @@ function aligned(place: number, alignment: number): number {
 /** Of vectors of four words. */
 const wordAlignment = 16;
 /** Packed tiles repeat their order after so many bytes. */
-const packedAlignment = 1024;
+export const packedAlignment = 1024;
 
 /** From one statement to another, both included. */
 interface Span {
@@ -104,8 +104,11 @@ function lifetimes(body: readonly TileStatement[]): readonly Omit<Piece, 'start'
       clock++;
       const inside = insideOf(statement);
       const span = { from: clock, to: clock + allStatements(inside).length };
-      const copies = statement.kind === 'pipeline' ? statement.stages : 1;
-      for (const tile of tilesOf(statement)) if (tile.space === 'shared') define(tile, copies, span, loops);
+      const isAhead = statement.kind === 'pipeline';
+      const copies = isAhead ? statement.stages : 1;
+      // What is brought ahead may be so for the next turn of a loop around it.
+      const there = (isAhead && loops[0]) || span;
+      for (const tile of tilesOf(statement)) if (tile.space === 'shared') define(tile, copies, there, loops);
       for (const name of tilesUsedBy(statement)) touch(name, loops);
       visit(inside, statement.kind === 'when' ? loops : [...loops, span]);
     }

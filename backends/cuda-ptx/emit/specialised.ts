@@ -13,7 +13,9 @@ import { bumpVersions } from '../../../compiler/tiles/changes.ts';
 import type { PtxTarget } from '../../../compiler/tiles/ptx-target.ts';
 import { allStatements, insideOf, tileNamed } from '../../../compiler/tiles/tile-builder.ts';
 import type { Box, Feed, Tile, TileProgram, TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import { type BoxedStore, boxedStores, reserveLeaving, waitUntilLeft } from './boxed-stores.ts';
 import { type Emission, tileState } from './emission.ts';
+import { applyFunction } from './functions.ts';
 import { packedLayout } from './packed-layout.ts';
 import { beginCopy, type Copy, copyOf } from './packed-tiles.ts';
 import { isKnownToAll, preparationOf } from './preparation.ts';
@@ -26,6 +28,7 @@ import { isByWarpgroups, showToProducts } from './warpgroup-products.ts';
 import type { Writer } from './writer.ts';
 
 type Pipeline = TileStatement & { readonly kind: 'pipeline' };
+type Loop = TileStatement & { readonly kind: 'loop' };
 type Product = TileStatement & { readonly kind: 'multiplyAccumulate' };
 type Boxed = Feed & { readonly box: Box };
 
@@ -46,10 +49,16 @@ interface Arrival {
 
 export interface Specialised {
   readonly pipeline: Pipeline;
+  /** Those around it, outermost first. */
+  readonly loops: readonly Loop[];
   /** What stands before it that says what is to be brought: both sides do it. */
   readonly preparation: readonly TileStatement[];
   readonly arrivals: readonly Arrival[];
   readonly gathers: boolean;
+  /** What leaves through shared memory. */
+  readonly stores: readonly BoxedStore[];
+  /** Blocks that bring what is common for each other. */
+  readonly cluster: number;
   /** Threads that compute; those behind them bring. */
   readonly consumers: number;
   /** Registers of a thread that brings and of one that computes, where they do not share alike. */
@@ -65,7 +74,7 @@ const registersOfGathering: typeof registers = { 2: [56, 224], 3: [56, 152] };
 /** Results that a thread has at least where its share of the registers is not enough. */
 const manyResults = 64;
 
-/** The only pipeline of a program, if what it brings is boxes, and copies, for products of warpgroups. */
+/** The only pipeline of a program, in loops or in none, if what it brings is boxes, and copies, for products of warpgroups. */
 export function specialisedAs(
   program: TileProgram,
   target: PtxTarget,
@@ -75,7 +84,8 @@ export function specialisedAs(
   const groups = threads.rows / 4;
   const pipelines = allStatements(body).filter((statement) => statement.kind === 'pipeline');
   const [pipeline] = pipelines;
-  if (pipeline === undefined || pipelines.length > 1 || !body.includes(pipeline)) return undefined;
+  const loops = pipeline && loopsAround(body, pipeline);
+  if (pipeline === undefined || loops === undefined || pipelines.length > 1) return undefined;
   if (target !== 'sm_90a' || (groups !== 1 && registers[groups] === undefined)) return undefined;
   const boxed = pipeline.feeds.filter((feed): feed is Boxed => feed.box !== undefined);
   const gathered = pipeline.feeds.flatMap((feed): readonly Gathered[] => {
@@ -83,8 +93,10 @@ export function specialisedAs(
     return copy === undefined ? [] : [{ feed, copy }];
   });
   if (boxed.length === 0 || boxed.length + gathered.length < pipeline.feeds.length) return undefined;
-  const told = [pipeline.from, pipeline.to, ...boxed.flatMap(({ box }) => box.starts)];
-  const preparation = preparationOf(body.slice(0, body.indexOf(pipeline)), [
+  const bounds = loops.flatMap(({ from, to }) => [from, to]);
+  const told = [...bounds, pipeline.from, pipeline.to, ...boxed.flatMap(({ box }) => box.starts)];
+  const beside = loops.at(-1)?.body ?? body;
+  const preparation = preparationOf(beside.slice(0, beside.indexOf(pipeline)), [
     ...told,
     ...gathered.map(({ feed }) => feed.value),
   ]);
@@ -93,7 +105,7 @@ export function specialisedAs(
   const isOfProducts =
     products.length === productsAmong(allStatements(pipeline.body)).length &&
     products.every((product) => isByWarpgroups({ program, target }, product));
-  const arrivals = arrivalsOf(products, boxed, gathered);
+  const arrivals = isCarried(pipeline) ? [arrivalOf(boxed, gathered)] : arrivalsOf(products, boxed, gathered);
   const isRead = arrivals.flatMap(({ tiles }) => tiles).length === pipeline.feeds.length;
   if (!isOfProducts || arrivals.length === 0 || !isRead) return undefined;
   const consumers = threads.rows * threads.columns;
@@ -104,7 +116,24 @@ export function specialisedAs(
   const gathers = gathered.length > 0;
   const shares = (gathers ? registersOfGathering : registers)[groups];
   const own = isLarge ? shares : undefined;
-  return { pipeline, preparation, arrivals, gathers, consumers, registers: own };
+  const [stores, cluster] = [boxedStores(program, tensors), program.cluster ?? 1];
+  return { pipeline, loops, preparation, arrivals, gathers, stores, cluster, consumers, registers: own };
+}
+
+/** Undefined where a statement is in something else than loops. */
+function loopsAround(body: readonly TileStatement[], wanted: TileStatement): readonly Loop[] | undefined {
+  if (body.includes(wanted)) return [];
+  for (const statement of body) {
+    if (statement.kind !== 'loop') continue;
+    const inner = loopsAround(statement.body, wanted);
+    if (inner !== undefined) return [statement, ...inner];
+  }
+  return undefined;
+}
+
+/** Whether steps are nothing but products, which are then still under way when the next step begins. */
+function isCarried({ first, body }: Pipeline): boolean {
+  return first === undefined && productsAmong(body).length === body.length;
 }
 
 function productsAmong(statements: readonly TileStatement[]): readonly Product[] {
@@ -121,30 +150,38 @@ function arrivalsOf(
   gathered: readonly Gathered[],
 ): readonly Arrival[] {
   const first = ({ tile }: Feed) => products.findIndex((product) => reads(product, tile));
-  return products.flatMap((_, at): readonly Arrival[] => {
-    const own = {
-      boxed: boxed.filter((feed) => first(feed) === at),
-      gathered: gathered.filter(({ feed }) => first(feed) === at),
-    };
-    const feeds = [...own.boxed, ...own.gathered.map(({ feed }) => feed)];
-    const tiles = feeds.map(({ tile }) => tile);
-    if (feeds.length === 0) return [];
-    return [{ ...own, tiles, name: tiles[0]!.name, lags: feeds.some((feed) => feed.lags === true) }];
-  });
+  return products
+    .map((_, at) =>
+      arrivalOf(
+        boxed.filter((feed) => first(feed) === at),
+        gathered.filter(({ feed }) => first(feed) === at),
+      ),
+    )
+    .filter(({ tiles }) => tiles.length > 0);
 }
 
-/** A map for each box. @param buffers in binding order */
-export function mapsOf({ arrivals }: Specialised, { buffers }: TileProgram): readonly PtxMap[] {
+function arrivalOf(boxed: readonly Boxed[], gathered: readonly Gathered[]): Arrival {
+  const feeds = [...boxed, ...gathered.map(({ feed }) => feed)];
+  const tiles = feeds.map(({ tile }) => tile);
+  const lags = feeds.some((feed) => feed.lags === true);
+  return { boxed, gathered, tiles, name: tiles[0]?.name ?? '', lags };
+}
+
+/** A map for each box that is brought, in the order of arrivals, then for each that is stored. */
+export function mapsOf(
+  { arrivals, stores, cluster }: Specialised,
+  { buffers }: TileProgram,
+): readonly PtxMap[] {
   const boxed = arrivals.flatMap((arrival) => arrival.boxed);
-  return boxed.map(({ tile, box: { tensor, dims } }) => {
+  return [...boxed, ...stores].map(({ tile, box: { tensor, dims, isCommon = false } }) => {
     const { rowBytes } = packedLayout(tile);
-    const across = rowBytes / elementBytes;
+    const rows = tile.axes[0]!.extent / (isCommon ? cluster : 1);
     return {
       buffer: buffers.findIndex((buffer) => buffer.tensor === tensor),
       dtype: tile.packed!,
       shape: dims.map(({ extent }) => extent),
       strides: dims.slice(1).map(({ stride }) => stride * elementBytes),
-      box: [across, tile.axes[0]!.extent, ...dims.slice(2).map(() => 1)],
+      box: [rowBytes / elementBytes, rows, ...dims.slice(2).map(() => 1)],
       swizzle: rowBytes as PtxMap['swizzle'],
     };
   });
@@ -157,20 +194,20 @@ const barrierBytes = 8;
 export function emitSpecialised(
   emission: Emission,
   specialised: Specialised,
-  maps: readonly Value[],
   write: (statements: readonly TileStatement[]) => void,
 ): void {
   const { writer, places, program } = emission;
-  const { consumers, pipeline, arrivals, gathers, preparation } = specialised;
+  const { consumers, pipeline, arrivals, gathers, stores, cluster } = specialised;
   const kinds = arrivals.flatMap(
     (arrival) =>
       [
         [arrival, 'full', fills(arrival)],
-        [arrival, 'empty', consumers / warpSize],
+        [arrival, 'empty', (cluster * consumers) / warpSize],
       ] as const,
   );
   for (const [arrival, kind] of kinds)
     emission.shared.reserve(barrierName(arrival, kind), pipeline.stages * barrierBytes);
+  for (const store of stores) reserveLeaving(emission, store);
   const isFirst = writer.operation('setp.eq.u32', 'bool', [places.threads, literal(0, 'u32')]);
   writer.when(isFirst, false, () => {
     for (let stage = 0; stage < pipeline.stages; stage++)
@@ -180,24 +217,31 @@ export function emitSpecialised(
       }
     writer.effect('fence.mbarrier_init.release.cluster;');
   });
-  writer.effect('bar.sync 0;');
+  if (cluster === 1) writer.effect('bar.sync 0;');
+  else meetInCluster(writer);
   const brings = writer.operation('setp.ge.u32', 'bool', [places.threads, literal(consumers, 'u32')]);
   const computes = writer.operation('setp.lt.u32', 'bool', [places.threads, literal(consumers, 'u32')]);
   const [few, many] = specialised.registers ?? [];
   writer.when(brings, true, () => {
     if (few !== undefined) writer.effect(`setmaxnreg.dec.sync.aligned.u32 ${few};`);
     const isOne = writer.operation('setp.eq.u32', 'bool', [places.threads, literal(consumers, 'u32')]);
-    const bring = (isAlone: boolean) => {
-      write(preparation);
-      emitProducer(emission, specialised, maps, isAlone ? undefined : isOne);
-    };
-    if (gathers) bring(false);
-    else writer.when(isOne, false, () => bring(true));
+    if (gathers) emitProducer(emission, specialised, isOne, write);
+    else writer.when(isOne, false, () => emitProducer(emission, specialised, undefined, write));
   });
   writer.when(computes, true, () => {
     if (many !== undefined) writer.effect(`setmaxnreg.inc.sync.aligned.u32 ${many};`);
+    emission.taken = arrivals.map((arrival) => ({ arrival, turn: firstTurn(writer) }));
     write(program.body);
+    if (stores.length > 0) waitUntilLeft(emission);
   });
+  // Nobody leaves while another one may write to its shared memory or arrive at its barriers.
+  if (cluster > 1) meetInCluster(writer);
+}
+
+/** All threads of all its blocks. */
+function meetInCluster(writer: Writer): void {
+  writer.effect('barrier.cluster.arrive.release;');
+  writer.effect('barrier.cluster.wait.acquire;');
 }
 
 /** How many arrivals make a stage full: of who has boxes copied, and of all who gather. */
@@ -241,44 +285,52 @@ function barrierAt(emission: Emission, arrival: Arrival, kind: BarrierKind, stag
   return `[${at.text}+${shared.start(barrierName(arrival, kind))}]`;
 }
 
+/** @param scope of those who arrive */
 function waitFor(
   emission: Emission,
   arrival: Arrival,
   kind: BarrierKind,
   { stage }: Turn,
   parity: Value,
+  scope: 'cta' | 'cluster' = 'cta',
 ): void {
   const at = barrierAt(emission, arrival, kind, stage);
-  emission.writer.until((done) => `mbarrier.try_wait.parity.shared::cta.b64 ${done}, ${at}, ${parity.text};`);
+  const order = scope === 'cta' ? '' : '.acquire.cluster';
+  emission.writer.until(
+    (done) => `mbarrier.try_wait.parity${order}.shared::cta.b64 ${done}, ${at}, ${parity.text};`,
+  );
   if (kind === 'full' && arrival.gathered.length > 0) showToProducts(emission);
 }
 
 // ── who brings ─────────────────────────────────────────────────────────────────────────────────────────────
 
-/** @param one who of all that bring has boxes copied; undefined where there is no other */
+/**
+ * @param one who of all that bring has boxes copied; undefined where there is no other
+ * @param write statements that say what is to be brought
+ */
 function emitProducer(
   emission: Emission,
-  { pipeline, arrivals, gathers, consumers }: Specialised,
-  maps: readonly Value[],
+  specialised: Specialised,
   one: Value | undefined,
+  write: (statements: readonly TileStatement[]) => void,
 ): void {
-  const { writer, variables, places } = emission;
-  const [from, to] = [pipeline.from, pipeline.to].map((bound) => emission.uniform(bound)) as [Value, Value];
+  const { writer, places, maps } = emission;
+  const { pipeline, loops, preparation, arrivals, gathers, cluster, consumers } = specialised;
   const turn = firstTurn(writer);
   const own = writer.operation('sub.u32', 'i32', [places.threads, literal(consumers, 'u32')]);
-  writer.loop(from, to, pipeline.step, (counter) => {
-    variables.set(pipeline.variable, counter);
+  const bring = () => {
     // Nobody has used a stage for the first time: the phase before the first counts as over.
     const before = writer.operation('xor.b32', 'u32', [turn.parity, literal(1, 'u32')]);
     let map = 0;
     for (const arrival of arrivals) {
-      waitFor(emission, arrival, 'empty', turn, before);
+      waitFor(emission, arrival, 'empty', turn, before, cluster === 1 ? 'cta' : 'cluster');
       const full = barrierAt(emission, arrival, 'full', turn.stage);
+      // With those that other blocks of a cluster bring.
       const bytes = arrival.boxed.reduce((total, { tile }) => total + bytesOfTile(tile), 0);
       const bringBoxes = () => {
         if (bytes === 0) return;
         writer.effect(`mbarrier.arrive.expect_tx.shared::cta.b64 _, ${full}, ${bytes};`);
-        for (const feed of arrival.boxed) bringBox(emission, feed, turn, maps[map++]!, full);
+        for (const feed of arrival.boxed) bringBox(emission, feed, turn, maps[map++]!, full, cluster);
       };
       if (one === undefined) bringBoxes();
       else writer.when(one, false, bringBoxes);
@@ -291,28 +343,67 @@ function emitProducer(
         writer.effect(`cp.async.mbarrier.arrive.noinc.shared::cta.b64 ${full};`);
     }
     nextTurn(emission, turn, pipeline.stages);
+  };
+  inLoops(emission, loops, () => {
+    write(preparation);
+    inLoops(emission, [pipeline], bring);
   });
   // Who has copies under way does not go.
   if (gathers) writer.effect('cp.async.wait_all;');
 }
 
-function bringBox(emission: Emission, { tile, box }: Boxed, turn: Turn, map: Value, full: string): void {
+/** One in the other. */
+function inLoops(
+  emission: Emission,
+  [outer, ...inner]: readonly (Loop | Pipeline)[],
+  body: () => void,
+): void {
+  if (outer === undefined) {
+    body();
+    return;
+  }
+  const [from, to] = [outer.from, outer.to].map((bound) => emission.uniform(bound)) as [Value, Value];
+  emission.writer.loop(from, to, outer.step, (counter) => {
+    emission.variables.set(outer.variable, counter);
+    inLoops(emission, inner, body);
+  });
+}
+
+/** Of what is common a block of a cluster brings a part of the rows, to all blocks. */
+function bringBox(
+  emission: Emission,
+  { tile, box }: Boxed,
+  turn: Turn,
+  map: Value,
+  full: string,
+  cluster: number,
+): void {
   const { writer, shared } = emission;
   const { rowBytes, panelBytes, panels } = packedLayout(tile);
-  const start = writer.operation('mad.lo.u32', 'u32', [
+  const isCommon = cluster > 1 && box.isCommon === true;
+  let start = writer.operation('mad.lo.u32', 'u32', [
     turn.stage,
     literal(bytesOfTile(tile), 'u32'),
     sharedStart(emission),
   ]);
-  const [inner, ...others] = box.starts.map((each) => emission.uniform(each));
+  let [inner, outer, ...others] = box.starts.map((each) => emission.uniform(each));
+  if (isCommon) {
+    const rank = writer.compute(['u32'], [], ([result]) => `mov.u32 ${result}, %cluster_ctarank;`)[0]!;
+    const rows = tile.axes[0]!.extent / cluster;
+    const behind = (of: Value, by: number) =>
+      writer.operation('mad.lo.u32', 'u32', [rank, literal(by, 'u32'), of]);
+    [start, outer] = [behind(start, rows * rowBytes), behind(outer!, rows)];
+  }
+  const mask = writer.compute(['half'], [], ([result]) => `mov.b16 ${result}, ${2 ** cluster - 1};`)[0]!;
+  const [cast, to] = isCommon ? ['.multicast::cluster', `, ${mask.text}`] : ['', ''];
   for (let panel = 0; panel < panels; panel++) {
     const across = literal((panel * rowBytes) / elementBytes, 'i32');
     const place = panel === 0 ? inner! : writer.operation('add.s32', 'i32', [inner!, across]);
-    const coordinates = [place, ...others].map(({ text }) => text).join(', ');
+    const coordinates = [place, outer!, ...others].map(({ text }) => text).join(', ');
     const into = `[${start.text}+${shared.start(tile.name) + panel * panelBytes}]`;
     writer.effect(
-      `cp.async.bulk.tensor.${box.starts.length}d.shared::cluster.global.tile.mbarrier::complete_tx::bytes ` +
-        `${into}, [${map.text}, {${coordinates}}], ${full};`,
+      `cp.async.bulk.tensor.${box.starts.length}d.shared::cluster.global.tile.mbarrier::complete_tx::bytes` +
+        `${cast} ${into}, [${map.text}, {${coordinates}}], ${full}${to};`,
     );
   }
 }
@@ -320,7 +411,7 @@ function bringBox(emission: Emission, { tile, box }: Boxed, turn: Turn, map: Val
 // ── who computes ───────────────────────────────────────────────────────────────────────────────────────────
 
 /** Feeds that are used, and which of their stages is next. */
-interface Taken {
+export interface Taken {
   readonly arrival: Arrival;
   readonly turn: Turn;
 }
@@ -334,26 +425,15 @@ export function emitConsumer(
   const { writer, barriers, variables } = emission;
   const { first, body, last, variable, step } = pipeline;
   const [from, to] = [pipeline.from, pipeline.to].map((bound) => emission.uniform(bound)) as [Value, Value];
-  const all = arrivals.map((arrival): Taken => ({ arrival, turn: firstTurn(writer) }));
+  const all = emission.taken;
   bumpVersions(emission, insideOf(pipeline));
-  if (first === undefined || last === undefined) {
-    const [product] = body;
-    const isCarried = body.length === 1 && product!.kind === 'multiplyAccumulate';
-    const before = writer.variable(literal(0, 'u32'));
+  if (isCarried(pipeline)) emitCarried(emission, pipeline, all[0]!, write);
+  else if (first === undefined || last === undefined)
     writer.loop(from, to, step, (counter) => {
       variables.set(variable, counter);
-      if (isCarried)
-        emitCarried(
-          emission,
-          pipeline,
-          all[0]!,
-          { before, isLater: isAbove(emission, counter, from) },
-          write,
-        );
-      else emitStep(emission, pipeline, body, all, write);
+      emitStep(emission, pipeline, body, all, write);
     });
-    if (isCarried) waitForProducts(emission, 0);
-  } else
+  else
     writer.when(isAbove(emission, to, from), true, () => {
       variables.set(variable, from);
       const prompt = all.filter(({ arrival }) => !arrival.lags);
@@ -379,6 +459,8 @@ export function emitConsumer(
 }
 
 function isAbove({ writer }: Emission, value: Value, than: Value): Value {
+  if (value.known !== undefined && than.known !== undefined)
+    return literal(Number(value.known > than.known), 'bool');
   return writer.operation('setp.gt.s32', 'bool', [value, than]);
 }
 
@@ -402,7 +484,7 @@ function emitStep(
   emission.landed = (flights) => {
     for (const { arrival, turn } of taken)
       if (flights.some(({ product }) => product === readers.get(arrival)!.at(-1)))
-        tell(emission, arrival, turn.stage, isLeader(emission));
+        tell(emission, arrival, turn.stage, undefined);
   };
   const [earliest] = productsAmong(statements);
   for (const [at, statement] of statements.entries()) {
@@ -418,35 +500,58 @@ function emitStep(
   for (const { turn } of taken) nextTurn(emission, turn, stages);
 }
 
-/**
- * A step that is nothing but a product: it is done, and its stage empty, when the product after it has begun.
- */
+/** Steps of nothing but products: they are done, and their stage empty, when those of the next one have begun. */
 function emitCarried(
   emission: Emission,
-  { body, stages }: Pipeline,
+  { from, to, step, variable, body, stages }: Pipeline,
   { arrival, turn }: Taken,
-  { before, isLater }: { readonly before: Value; readonly isLater: Value },
   write: (statements: readonly TileStatement[]) => void,
 ): void {
-  const { writer } = emission;
-  waitFor(emission, arrival, 'full', turn, turn.parity);
-  take(emission, arrival, turn);
-  write(body);
-  waitForProducts(emission, 1);
-  emission.flights.length = 0;
-  tell(emission, arrival, before, writer.operation('and.pred', 'bool', [isLeader(emission), isLater]));
-  writer.assign(before, turn.stage);
-  nextTurn(emission, turn, stages);
+  const { writer, variables } = emission;
+  const [begin, end] = [from, to].map((bound) => emission.uniform(bound)) as [Value, Value];
+  const before = writer.variable(literal(0, 'u32'));
+  writer.loop(begin, end, step, (counter) => {
+    variables.set(variable, counter);
+    waitFor(emission, arrival, 'full', turn, turn.parity);
+    take(emission, arrival, turn);
+    write(body);
+    waitForProducts(emission, body.length);
+    emission.flights.length = 0;
+    tell(emission, arrival, before, isAbove(emission, counter, begin));
+    writer.assign(before, turn.stage);
+    nextTurn(emission, turn, stages);
+  });
+  waitForProducts(emission, 0);
+  tell(emission, arrival, before, isAbove(emission, end, begin));
 }
 
-/** Each warp says once that it needs a stage no longer. */
-function tell(emission: Emission, arrival: Arrival, stage: Value, guard: Value): void {
-  const empty = barrierAt(emission, arrival, 'empty', stage);
-  emission.writer.effect(`mbarrier.arrive.shared::cta.b64 _, ${empty};`, guard);
+/** Each warp says once that it needs a stage no longer, a lane of it to each block of a cluster. */
+function tell(emission: Emission, arrival: Arrival, stage: Value, isUsed: Value | undefined): void {
+  const { writer, unit, specialised } = emission;
+  const { cluster } = specialised!;
+  const tells = writer.operation('setp.lt.u32', 'bool', [unit.lane, literal(cluster, 'u32')]);
+  const guard = isUsed === undefined ? tells : applyFunction(writer, 'and', 'bool', [tells, isUsed]);
+  if (cluster === 1) {
+    writer.effect(
+      `mbarrier.arrive.shared::cta.b64 _, ${barrierAt(emission, arrival, 'empty', stage)};`,
+      guard,
+    );
+    return;
+  }
+  const block = writer.operation('and.b32', 'u32', [unit.lane, literal(cluster - 1, 'u32')]);
+  const at = inBlock(emission, block, arrival, stage);
+  writer.effect(`mbarrier.arrive.release.cluster.shared::cluster.b64 _, ${at};`, guard);
 }
 
-function isLeader({ writer, unit }: Emission): Value {
-  return writer.operation('setp.eq.u32', 'bool', [unit.lane, literal(0, 'u32')]);
+/** `[address]` of a stage's barrier in a block of the cluster. */
+function inBlock(emission: Emission, block: Value, arrival: Arrival, stage: Value): string {
+  const { writer, shared } = emission;
+  const start = writer.compute(
+    ...([['u32'], [sharedStart(emission), block]] as const),
+    ([result], [own, rank]) => `mapa.shared::cluster.u32 ${result}, ${own}, ${rank};`,
+  )[0]!;
+  const at = writer.operation('mad.lo.u32', 'u32', [stage, literal(barrierBytes, 'u32'), start]);
+  return `[${at.text}+${shared.start(barrierName(arrival, 'empty'))}]`;
 }
 
 /** The tiles of feeds are now those of a stage. */
@@ -456,4 +561,14 @@ function take({ writer, tiles }: Emission, arrival: Arrival, { stage }: Turn): v
       ...{ tile, fragment: tile.axes.map(({ extent }) => extent), registers: [], mutable: true, version: 0 },
       stage: writer.operation('mul.lo.u32', 'u32', [stage, literal(bytesOfTile(tile), 'u32')]),
     });
+}
+
+/** Undefined where a statement stores no box by itself. */
+export function boxedStoreOf(
+  { specialised, maps }: Emission,
+  statement: TileStatement,
+): { readonly store: BoxedStore; readonly map: Value } | undefined {
+  const at = specialised?.stores.findIndex((store) => store.statement === statement) ?? -1;
+  if (specialised === undefined || at < 0) return undefined;
+  return { store: specialised.stores[at]!, map: maps.at(at - specialised.stores.length)! };
 }

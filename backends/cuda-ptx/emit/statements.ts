@@ -6,6 +6,7 @@ import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts'
 import type { TileStatement, TileStatementKind } from '../../../compiler/tiles/tile-program.ts';
 import { enterLoop, leaveBranch, prepareShared } from '../../writing/barriers.ts';
 import type { Point as PointOf } from '../../writing/point.ts';
+import { emitBoxedStore } from './boxed-stores.ts';
 import { type Emission, tileState } from './emission.ts';
 import { emit, linear, placesOf } from './expressions.ts';
 import { applyFunction } from './functions.ts';
@@ -16,7 +17,7 @@ import { settle, waitForAll } from './products-in-flight.ts';
 import { emitReduce } from './reduce-tiles.ts';
 import { defineRegisters, registerPoints, updateRegisters } from './register-tiles.ts';
 import { fillShared } from './shared-tiles.ts';
-import { emitConsumer } from './specialised.ts';
+import { boxedStoreOf, emitConsumer } from './specialised.ts';
 import { emitUnitProduct } from './unit-products.ts';
 import { type Lanes, laneOf, lanesFrom, literal, type Value } from './values.ts';
 import { emitWarpgroupProduct, isByWarpgroups } from './warpgroup-products.ts';
@@ -50,7 +51,11 @@ const rules: Rules = {
     else emitPipeline(emission, statement, () => write(statement.body));
   },
   when: emitWhen,
-  store: emitStore,
+  store: (emission, statement) => {
+    const boxed = boxedStoreOf(emission, statement);
+    if (boxed === undefined) emitStore(emission, statement);
+    else emitBoxedStore(emission, boxed.store, boxed.map);
+  },
 };
 
 /** What a statement is about, for whoever reads the kernel. */
@@ -70,7 +75,8 @@ const titles: {
 export function emitStatements(emission: Emission, body: readonly TileStatement[]): void {
   for (const statement of body) {
     settle(emission, statement);
-    prepareShared(emission, statement);
+    // What is brought by others is waited for stage by stage.
+    if (statement !== emission.specialised?.pipeline) prepareShared(emission, statement);
     emitStatement(emission, statement);
   }
 }

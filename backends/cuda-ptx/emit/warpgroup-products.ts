@@ -18,6 +18,9 @@ type Product = TileStatement & { readonly kind: 'multiplyAccumulate' };
 /** Of one instruction; it has up to 256 columns. */
 const shape = { rows: 64, depth: 16, mostColumns: 256 };
 const warps = 4;
+/** What a warpgroup has. */
+export const groupRows = shape.rows;
+export const groupWarps = warps;
 
 /** Whether a product is one that warpgroups can compute, on a target that has them. */
 export function isByWarpgroups(
@@ -118,7 +121,7 @@ export function showToProducts({ writer }: Emission): void {
 }
 
 /** The number of the invocation's warpgroup: told by its first lane, so that it is known to be the same. */
-function warpgroup({ writer, unit, program }: Emission): Value | undefined {
+export function warpgroup({ writer, unit, program }: Emission): Value | undefined {
   if (program.threads.rows === warps) return undefined;
   const own = writer.operation('shr.u32', 'u32', [unit.warpRow, literal(Math.log2(warps), 'u32')]);
   return writer.compute(

@@ -6,7 +6,7 @@ import type { Operand } from '../ptx.ts';
 import { bytesOf, type PtxType, ptxTypes } from '../ptx-types.ts';
 import { shadow } from './layout.ts';
 import { type BulkCopy, firstLane, type Machine, type Warp } from './machine.ts';
-import { barrierAt, completeBytes, type Mbarrier } from './mbarriers.ts';
+import { barrierAt, completeBytes, demandThere, type Mbarrier } from './mbarriers.ts';
 import type { Operation } from './operation.ts';
 import { pieceBytes } from './piece-code.ts';
 import { type FloatFormat, narrow, widen } from './soft-float.ts';
@@ -127,6 +127,7 @@ function begin(
   );
   const clocks = machine.clocksOf(warp);
   for (const block of blocks) {
+    demandThere(machine, warp, lane, block, instruction);
     // The barrier at the same place of each block.
     const offset = barrierPlace - own.block.sharedBase;
     const barrier = machine.mbarriers.get(block.sharedBase + offset);
@@ -207,7 +208,9 @@ function leave(
   machine.checkPieces(warp, lane, places, instruction);
   for (const piece of pieces.rest)
     machine.checkProxy(warp, lane, sharedBase + piece.shared, piece.bytes, instruction);
+  machine.notePieces(warp, lane, 0, places, false, instruction);
   const copy: BulkCopy = {
+    reads: places,
     run: () => {
       if (combine === undefined) copyPieces(machine, places, pieces.global);
       else
@@ -345,8 +348,14 @@ const commit: Operation = (_machine, warp) => {
 
 /** `.read`: the source may be written again, which here is the same. */
 const wait: Operation = (machine, warp, lanes, instruction) => {
-  const left = machine.word(warp, instruction.operands[0]!, firstLane(lanes));
-  while (warp.bulkGroups.length > left) for (const copy of warp.bulkGroups.shift()!) machine.finish(copy);
+  const lane = firstLane(lanes);
+  const left = machine.word(warp, instruction.operands[0]!, lane);
+  while (warp.bulkGroups.length > left)
+    for (const copy of warp.bulkGroups.shift()!) {
+      machine.finish(copy);
+      // It may have read until now: who writes there must have heard of the wait.
+      if (copy.reads !== undefined) machine.notePieces(warp, lane, 0, copy.reads, false, instruction);
+    }
   return 'next';
 };
 

@@ -9,6 +9,7 @@ export type FaultKind =
   | 'barrier divergence'
   | 'barrier mismatch'
   | 'missing fence'
+  | 'missing wait'
   | 'deadlock'
   | 'lanes apart'
   | 'trap'

@@ -59,6 +59,8 @@ export interface Sums {
 /** Something that happens by itself, once, at any time until it is waited for. */
 export interface BulkCopy {
   readonly run: () => void;
+  /** Pieces of shared memory that are read until it is waited for. */
+  readonly reads?: Int32Array;
 }
 
 interface Started extends BulkCopy {

@@ -39,7 +39,27 @@ export function barrierAt(
       lane,
       instruction,
     );
-  return { barrier, block: machine.blockOf(linear) ?? warp.block };
+  const block = machine.blockOf(linear) ?? warp.block;
+  demandThere(machine, warp, lane, block, instruction);
+  return { barrier, block };
+}
+
+/** @throws EmulatorFault where all threads of the block have left, so that its shared memory is no more. */
+export function demandThere(
+  machine: Machine,
+  warp: Warp,
+  lane: number,
+  block: Block,
+  instruction: WarpInstruction,
+): void {
+  if (block !== warp.block && block.warps.every(({ live }) => live === 0))
+    throw machine.fault(
+      'out of bounds',
+      `uses the shared memory of block (${block.index.join(', ')}), whose threads have all left`,
+      warp,
+      lane,
+      instruction,
+    );
 }
 
 function eachLane(lanes: number, work: (lane: number) => void): void {

@@ -159,11 +159,21 @@ function runLanes(
       if (end.isTrap && taken !== 0)
         throw machine.fault('trap', 'comes to a trap', warp, firstLane(taken), step.last);
       warp.live &= ~taken;
+      if (warp.live === 0) demandRead(machine, warp, firstLane(taken), step.last);
       fragment.mask = others;
       fragment.step++;
       if (others === 0) warp.fragments = warp.fragments.filter((each) => each !== fragment);
   }
   return rounds;
+}
+
+/** Shared memory is no more when all have left: what leaves from there must have been read. */
+function demandRead(machine: Machine, warp: Warp, lane: number, last: Instruction | undefined): void {
+  if (warp.pendingBulk.length > 0 || warp.bulkGroups.length > 0)
+    throw machine.fault(
+      ...(['missing wait', 'leaves before what it copies from shared memory was read'] as const),
+      ...([warp, lane, last] as const),
+    );
 }
 
 /** Whether lanes wait there for something that happens, and not for each other. */

@@ -1,7 +1,8 @@
 /** How contractions may be run by matrix units. */
+import { dtypeFacts } from '../../../dsl/types/dtype.ts';
 import type { DeviceProfile, MatrixUnits } from '../device-profile.ts';
 import type { ContractionProblem } from '../schedules/contraction.ts';
-import { resultPadding } from '../schedules/unit-contraction.ts';
+import { fedBytes, resultPadding } from '../schedules/unit-contraction.ts';
 import type { ChoiceOf } from './choice.ts';
 
 type UnitsChoice = ChoiceOf<'units'>;
@@ -78,9 +79,9 @@ function timeOf(
 
 /** With steps of 64 where two stages of those fit, since rows of 128 bytes are copied best. */
 function deepened(
-  { reduced }: ContractionProblem,
+  { node, reduced }: ContractionProblem,
   shape: Shape,
-  { workgroupBytes }: MatrixUnits,
+  { workgroupBytes, warpgroups }: MatrixUnits,
 ): UnitsChoice | undefined {
   const fitting = [
     [64, 4],
@@ -90,10 +91,14 @@ function deepened(
     [32, 2],
     [16, 2],
   ] as const;
+  // Results of warpgroups leave through memory of their own, so that the next factors come at the same time.
+  const areGroups = warpgroups && shape.warpColumns === 1 && shape.warpRows % 4 === 0;
+  const leave = areGroups && node.grouped === undefined && dtypeFacts[node.result.dtype].bits === 16;
   for (const [depth, stages] of fitting) {
     const isTooDeep = depth > 16 && reduced.extent <= depth / 2;
     const choice: UnitsChoice = { form: 'units', ...shape, depth, stages };
-    if (!isTooDeep && bytesOfUnits(choice) <= workgroupBytes) return choice;
+    const bytes = Math.max(bytesOfUnits(choice), leave ? fedBytes(choice, { products: 1, leave }) : 0);
+    if (!isTooDeep && bytes <= workgroupBytes) return choice;
   }
   return undefined;
 }

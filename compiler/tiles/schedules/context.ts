@@ -27,10 +27,13 @@ export interface KernelParts {
   /** By axis of the grid, where some end in a run. */
   readonly gridEnds?: TileProgram['gridEnds'];
   readonly threads: ThreadShape;
+  readonly cluster?: number;
   readonly body: readonly TileStatement[];
   /** Of tensors in the body those that a workgroup has to itself. */
   readonly scratch?: readonly TensorId[];
   readonly choice?: Choice;
+  /** The same with room for another one of its form beside it (`fuse-kernels.ts`). */
+  readonly beside?: () => Omit<KernelParts, 'name'>;
 }
 
 /** How nodes of one kind become kernels. Nothing to compute (a result without elements) gives no step. */

@@ -1,7 +1,7 @@
-/** Which factors of a contraction are boxes of tensors, so that an engine can copy them by itself. */
-import type { Scalar } from '../../graph/graph.ts';
+/** Which factors and results of a contraction are boxes of tensors, so that an engine can copy them by itself. */
+import type { Scalar, TensorId } from '../../graph/graph.ts';
 import { lowerScalar } from '../lower-scalar.ts';
-import { constant, grid, type TileExpression } from '../tile-expression.ts';
+import { constant, flatten, type TileExpression } from '../tile-expression.ts';
 import type { Box, Packed } from '../tile-program.ts';
 import { iteratorsAt } from './axis-class.ts';
 import type { ScheduleContext } from './context.ts';
@@ -12,44 +12,79 @@ const alignment = 8;
 /** Of a box. */
 const mostDimensions = 5;
 
+/** Where a tile begins along each class of axes. */
+export interface TileStart {
+  readonly batch: TileExpression;
+  readonly rows: TileExpression;
+  readonly columns: TileExpression;
+  readonly reduced: TileExpression;
+  /** Whose the rows are, where they are of one expert. */
+  readonly expert?: TileExpression | undefined;
+}
+
+const classes = ['batch', 'rows', 'columns', 'reduced'] as const;
+
+/** The box of a tile that begins there. */
+export type BoxAt = (start: TileStart) => Box;
+
 /**
- * The factor that varies along the rows or the columns; undefined where it is no plain part of a tensor.
+ * Of a factor that varies along the rows or the columns; undefined where it is no plain part of a tensor.
  * Rows that are looked up are none.
- * @param extra iterators beyond the node's own: an expert
  * @param isDeepFirst whether the tile's first axis is the reduced one
- * @param starts where the tile begins along what is reduced, and along its own axis
  */
 export function factorBox(
-  { node, batch, rows, columns, reduced }: ContractionProblem,
+  problem: ContractionProblem,
   along: 'rows' | 'columns',
-  { factor, extra }: { readonly factor: Scalar; readonly extra: readonly TileExpression[] },
+  factor: Scalar,
   stored: Packed,
   isDeepFirst: boolean,
-  [k, first]: readonly [TileExpression, TileExpression],
   context: ScheduleContext,
-): Box | undefined {
-  const own = along === 'rows' ? rows : columns;
-  const ends = [batch.end, own.end, reduced.end];
+): BoxAt | undefined {
+  const { node, batch, reduced } = problem;
+  const ends = [batch.end, problem[along].end, reduced.end];
   const isGathered = along === 'rows' && node.grouped !== undefined;
   if (isGathered || ends.some((end) => end !== undefined)) return undefined;
-  const total = node.result.shape.length + node.reduce.extents.length;
-  const deep = side('reduced', reduced.extent, k);
-  const wide = side(along, own.extent, first);
-  const several = side('batch', batch.extent, grid(0, batch.extent));
-  const experts = extra.map((start) => side('expert', node.grouped?.experts ?? 1, start));
-  const plain = iteratorsAt(
-    total,
-    [
-      [batch, several.place],
-      [rows, side('rows', rows.extent, constant(0)).place],
-      [columns, side('columns', columns.extent, constant(0)).place],
-      [reduced, deep.place],
-    ],
-    constant(0),
+  const dims = isDeepFirst ? ([along, 'reduced'] as const) : (['reduced', along] as const);
+  return boxesOf(problem, [...dims, 'batch', 'expert'], (iterators, sides) =>
+    boxOf(factor, stored, iterators, sides, context),
   );
-  const iterators = [...plain, ...experts.map(({ place }) => place)];
-  const sides = [...(isDeepFirst ? [wide, deep] : [deep, wide]), several, ...experts];
-  return boxOf(factor, stored, iterators, sides, context);
+}
+
+/** Of the results, if they are of 16 bits and those of a row lie together; undefined where they are no box. */
+export function resultBox(problem: ContractionProblem): BoxAt | undefined {
+  const { node, batch, rows, columns } = problem;
+  const { id, dtype, shape } = node.result;
+  const ends = [batch.end, rows.end, columns.end];
+  if (node.grouped !== undefined || ends.some((end) => end !== undefined)) return undefined;
+  if (dtype !== 'bf16' && dtype !== 'f16') return undefined;
+  return boxesOf(problem, ['columns', 'rows', 'batch'], (iterators, sides) =>
+    boxAt(id, flatten(iterators.slice(0, shape.length), shape), sides),
+  );
+}
+
+/** @param box of iterators of the node, which are a variable for each class, and one for an expert */
+function boxesOf(
+  problem: ContractionProblem,
+  dims: readonly (keyof TileStart)[],
+  box: (iterators: readonly TileExpression[], sides: readonly Side[]) => Box | undefined,
+): BoxAt | undefined {
+  const { node } = problem;
+  const zero = constant(0);
+  const sideOf = (name: keyof TileStart, start = zero) =>
+    side(name, name === 'expert' ? (node.grouped?.experts ?? 1) : problem[name].extent, start);
+  const plain = iteratorsAt(
+    node.result.shape.length + node.reduce.extents.length,
+    classes.map((name) => [problem[name], sideOf(name).place]),
+    zero,
+  );
+  const iterators = [...plain, ...(node.grouped === undefined ? [] : [sideOf('expert').place])];
+  const at = (start: TileStart) =>
+    box(
+      iterators,
+      dims.map((name) => sideOf(name, start[name])),
+    );
+  if (at({ batch: zero, rows: zero, columns: zero, reduced: zero }) === undefined) return undefined;
+  return (start) => at(start)!;
 }
 
 /** A dimension of a box: what a factor is indexed with along it, and where the box begins. */
@@ -77,7 +112,12 @@ export function boxOf(
 ): Box | undefined {
   if (factor.op !== 'load' || factor.dtype !== stored) return undefined;
   const lowered = lowerScalar(factor, { tensors, iterators });
-  const strides = lowered.op === 'load' ? stridesOf(lowered.offset) : undefined;
+  return lowered.op === 'load' ? boxAt(factor.tensor, lowered.offset, sides) : undefined;
+}
+
+/** What is at an offset in elements. */
+function boxAt(tensor: TensorId, offset: TileExpression, sides: readonly Side[]): Box | undefined {
+  const strides = stridesOf(offset);
   if (strides === undefined) return undefined;
   const strideOf = ({ place }: Side) => strides.get(place.name) ?? 0;
   const dims = sides.filter((each, at) => at < 2 || strideOf(each) !== 0);
@@ -87,7 +127,7 @@ export function boxOf(
   const isOfThese = [...strides].every(([name, stride]) => names.has(name) || stride === 0);
   if (!isBox || !isOfThese || dims.length > mostDimensions) return undefined;
   return {
-    tensor: factor.tensor,
+    tensor,
     dims: dims.map((each) => ({ extent: each.place.range.high + 1, stride: strideOf(each) })),
     starts: dims.map(({ start }) => start),
   };

@@ -2,10 +2,10 @@
  * Contractions by matrix units: a workgroup's warps share a tile of the result, each accumulating a part of
  * it in registers as its units have it, while blocks of both factors are brought ahead through shared memory.
  * The results go to memory through shared memory too, in the place of the factors, so that neighbours are
- * finished and stored together.
+ * finished and stored together; but where an engine brings the factors, which it does ahead of the next tile
+ * while these are stored, each invocation finishes what it has, and an engine may store it.
  */
 import type { ChoiceOf } from '../choices/choice.ts';
-import { gridEnd } from '../ends.ts';
 import { lowerScalar } from '../lower-scalar.ts';
 import { innermostStrides } from '../merge-axes.ts';
 import type { ScheduledStep } from '../scheduled.ts';
@@ -27,7 +27,6 @@ import {
   coordinate,
   element,
   flatten,
-  grid,
   masked,
   product,
   quotient,
@@ -35,12 +34,13 @@ import {
   sum,
   type TileExpression,
 } from '../tile-expression.ts';
-import type { Box, Feed, Packed, TileStatement } from '../tile-program.ts';
+import type { Feed, Packed, TileStatement } from '../tile-program.ts';
 import { iteratorsAt } from './axis-class.ts';
-import type { ScheduleContext } from './context.ts';
+import type { KernelParts, ScheduleContext } from './context.ts';
 import type { ContractionProblem, Ending, Results } from './contraction.ts';
 import { contractionRows } from './contraction-rows.ts';
-import { factorBox } from './unit-boxes.ts';
+import { factorBox, resultBox, type TileStart } from './unit-boxes.ts';
+import { type TilePlace, walkTiles } from './unit-walk.ts';
 
 /** Words between rows of results, so that the lanes of a warp put theirs into different banks. */
 export const resultPadding = 8;
@@ -56,198 +56,222 @@ export function unitContraction(
   context: ScheduleContext,
   ending?: Ending,
 ): ScheduledStep {
+  const { node } = problem;
+  const name = `${node.grouped === undefined ? 'contract' : 'grouped'}_${node.result.name}`;
+  return context.kernel({ name, ...partsOf(problem, stored, choice, context, { products: 1, ending }) });
+}
+
+interface Made {
+  /** How many such products a workgroup has room for. */
+  readonly products: 1 | 2;
+  readonly ending?: Ending | undefined;
+}
+
+function partsOf(
+  problem: ContractionProblem,
+  stored: Packed,
+  choice: ChoiceOf<'units'>,
+  context: ScheduleContext,
+  { products, ending }: Made,
+): Omit<KernelParts, 'name'> {
   const { node, contraction, batch, rows, columns, reduced, rightOrder } = problem;
   const { warpRows, warpColumns, depth, stages } = choice;
   const tile = { rows: warpRows * choice.rows, columns: warpColumns * choice.columns };
+  const wide = Math.ceil(columns.extent / tile.columns);
   const rank = node.result.shape.length;
   const total = rank + node.reduce.extents.length;
-  const groups = Math.ceil(columns.extent / tile.columns);
-  const walk = walkOf(problem, Math.ceil(rows.extent / tile.rows), groups);
-  const source = contractionRows(problem, tile.rows, { place: walk?.row, settles: true });
-  const at = (row: TileExpression, column: TileExpression, along: TileExpression) => [
-    ...iteratorsAt(
-      total,
-      [
-        [batch, grid(0, batch.extent)],
-        [rows, row],
-        [columns, column],
-        [reduced, along],
-      ],
-      constant(0),
-    ),
-    ...source.extra,
-  ];
-  const group = walk?.column ?? grid(2, groups);
-  const columnAt = (within: TileExpression) => sum(product(group, constant(tile.columns)), within);
-  const { tensors } = context;
-  const finished = (value: TileExpression, iterators: readonly TileExpression[]) =>
-    node.reduce.finish === undefined
-      ? value
-      : lowerScalar(node.reduce.finish, { tensors, iterators, reduced: value });
-
-  /** A factor whose tile has the reduced axis first or last. */
-  const feed = (
-    name: string,
-    extent: number,
-    isDeepFirst: boolean,
-    value: (within: TileExpression, along: TileExpression) => TileExpression,
-    k: TileExpression,
-    box: Box | undefined,
-  ): Feed => {
-    const axes = [spread(extent, 'whole'), spread(depth, 'whole')];
-    const places = axes.map((axis, place) => coordinate(isDeepFirst ? 1 - place : place, axis.extent));
-    const along = sum(k, places[1]!);
-    return {
-      tile: packed(name, stored, isDeepFirst ? axes.toReversed() : axes),
-      value: masked(below(along, constant(reduced.extent)), value(places[0]!, along), constant(0, 'f32')),
-      ...(box && { box }),
-    };
-  };
+  const { tensors, device } = context;
+  const { workgroupBytes, processors, warpgroups } = device.units!;
   const leftOrder = leftOrderOf(problem, context);
-  const feeds = (k: TileExpression): readonly Feed[] => [
-    feed(
-      'lefts',
-      tile.rows,
-      leftOrder === 'km',
-      (within, along) =>
-        lowerScalar(contraction.left, { tensors, iterators: at(source.flat(within), constant(0), along) }),
-      k,
-      factorBox(
-        problem,
-        'rows',
-        { factor: contraction.left, extra: [] },
-        stored,
-        leftOrder === 'km',
-        [k, source.flat(constant(0))],
-        context,
-      ),
-    ),
-    feed(
-      'rights',
-      tile.columns,
-      rightOrder === 'kn',
-      (within, along) =>
-        lowerScalar(source.right, { tensors, iterators: at(constant(0), columnAt(within), along) }),
-      k,
-      factorBox(
-        problem,
-        'columns',
-        { factor: source.right, extra: source.extra },
-        stored,
-        rightOrder === 'kn',
-        [k, columnAt(constant(0))],
-        context,
-      ),
-    ),
-  ];
-
   // Of four rows of warps, warpgroups may make one product.
   const areGroups = warpColumns === 1 && warpRows % 4 === 0;
+  const { right } = contractionRows(problem, tile.rows);
+  const boxes = {
+    lefts: factorBox(problem, 'rows', contraction.left, stored, leftOrder === 'km', context),
+    rights: factorBox(problem, 'columns', right, stored, rightOrder === 'kn', context),
+    results: fedBytes(choice, { products, leave: true }) <= workgroupBytes ? resultBox(problem) : undefined,
+  };
+  const isFed = areGroups && warpgroups && boxes.lefts !== undefined && boxes.rights !== undefined;
   const axes = [
     spread(tile.rows, 'unitRows', areGroups ? 16 : choice.rows),
     spread(tile.columns, 'unitColumns', choice.columns),
   ] as const;
-  const last = Math.floor(Math.max(0, reduced.extent - 1) / depth) * depth;
-  const body: readonly TileStatement[] = [
-    ...source.prepare,
-    define(register('sum', 'f32', axes), constant(0, 'f32')),
-    pipeline(
-      'k',
-      {
-        from: constant(0),
-        to: source.depth,
-        step: depth,
-        stages,
-        range: { low: 0, high: last },
-        multipleOf: depth,
-      },
-      (k) => ({
-        feeds: feeds(k),
-        body: [multiplyAccumulate('sum', 'lefts', 'rights', rightOrder, leftOrder)],
-      }),
-    ),
-    ...(ending === undefined ? storing() : ending(results())),
-  ];
 
-  function results(): Results {
-    const [row, column] = [coordinate(0, tile.rows), coordinate(1, tile.columns)];
-    const iterators = at(source.flat(row), columnAt(column), constant(0));
-    return {
-      ...{ rows: axes[0], columns: axes[1], iterators, group, groups },
-      value: finished(element('sum', 'f32', [row, column]), iterators),
-      isRow: source.mask(row),
-      isColumn: below(columnAt(column), constant(columns.extent)),
-    };
-  }
-
-  /** All invocations finish neighbours of the results, which they exchange, some vectors at a time. */
-  function storing(): readonly TileStatement[] {
-    const threads = 32 * warpRows * warpColumns;
-    const results = tile.rows * tile.columns;
-    const together = Math.min(results, threads * 4 * mostVectors);
-    const bounds = {
-      ...{ from: constant(0), to: constant(results), step: together, multipleOf: together },
-      range: { low: 0, high: results - together },
-    };
-    const exchanged = define(
-      { ...shared('results', 'f32', axes), padding: resultPadding },
-      element('sum', 'f32', [coordinate(0, tile.rows), coordinate(1, tile.columns)]),
-    );
-    const finishing = loop('part', bounds, (part) => {
-      const flat = sum(part, coordinate(0, together));
-      const [row, column] = [quotient(flat, tile.columns), remainder(flat, tile.columns)];
-      const iterators = at(source.flat(row), columnAt(column), constant(0));
-      return [
-        store(
-          node.result,
-          [spread(together, 'threads', 4)],
-          flatten(iterators.slice(0, rank), node.result.shape),
-          finished(element('results', 'f32', [row, column]), iterators),
-          both(source.mask(row), below(columnAt(column), constant(columns.extent))),
-        ),
-      ];
+  function statements(place: TilePlace): readonly TileStatement[] {
+    const source = contractionRows(problem, tile.rows, { place: place.row, settles: true });
+    const at = (row: TileExpression, column: TileExpression, along: TileExpression) => [
+      ...iteratorsAt(
+        total,
+        [
+          [batch, place.batch],
+          [rows, row],
+          [columns, column],
+          [reduced, along],
+        ],
+        constant(0),
+      ),
+      ...source.extra,
+    ];
+    const columnAt = (within: TileExpression) => sum(product(place.column, constant(tile.columns)), within);
+    const start = (k: TileExpression): TileStart => ({
+      ...{ batch: place.batch, reduced: k, expert: source.extra[0] },
+      ...{ rows: source.flat(constant(0)), columns: columnAt(constant(0)) },
     });
-    return [exchanged, finishing];
+
+    /** A factor whose tile has the reduced axis first or last. */
+    const feed = (
+      name: 'lefts' | 'rights',
+      extent: number,
+      isDeepFirst: boolean,
+      value: (within: TileExpression, along: TileExpression) => TileExpression,
+      k: TileExpression,
+    ): Feed => {
+      const whole = [spread(extent, 'whole'), spread(depth, 'whole')];
+      const places = whole.map((axis, at) => coordinate(isDeepFirst ? 1 - at : at, axis.extent));
+      const along = sum(k, places[1]!);
+      const own = boxes[name]?.(start(k));
+      const box = own && name === 'rights' && place.beside > 1 ? { ...own, isCommon: true } : own;
+      return {
+        tile: packed(name, stored, isDeepFirst ? whole.toReversed() : whole),
+        value: masked(below(along, constant(reduced.extent)), value(places[0]!, along), constant(0, 'f32')),
+        ...(box && { box }),
+      };
+    };
+    const feeds = (k: TileExpression): readonly Feed[] => [
+      feed(
+        ...(['lefts', tile.rows, leftOrder === 'km'] as const),
+        (within, along) =>
+          lowerScalar(contraction.left, { tensors, iterators: at(source.flat(within), constant(0), along) }),
+        k,
+      ),
+      feed(
+        ...(['rights', tile.columns, rightOrder === 'kn'] as const),
+        (within, along) =>
+          lowerScalar(source.right, { tensors, iterators: at(constant(0), columnAt(within), along) }),
+        k,
+      ),
+    ];
+
+    const finished = (value: TileExpression, iterators: readonly TileExpression[]) =>
+      node.reduce.finish === undefined
+        ? value
+        : lowerScalar(node.reduce.finish, { tensors, iterators, reduced: value });
+
+    /** In the registers that the units left them in. */
+    const results = (): Results => {
+      const [row, column] = [coordinate(0, tile.rows), coordinate(1, tile.columns)];
+      const iterators = at(source.flat(row), columnAt(column), constant(0));
+      return {
+        ...{ rows: axes[0], columns: axes[1], iterators, group: place.column, groups: wide },
+        value: finished(element('sum', 'f32', [row, column]), iterators),
+        isRow: source.mask(row),
+        isColumn: below(columnAt(column), constant(columns.extent)),
+      };
+    };
+
+    /** Each invocation stores what it has. */
+    const storingOwn: Ending = ({ iterators, value, isRow, isColumn }) => [
+      store(
+        node.result,
+        axes,
+        flatten(iterators.slice(0, rank), node.result.shape),
+        value,
+        both(isRow, isColumn),
+        boxes.results?.(start(constant(0))),
+      ),
+    ];
+
+    /** All invocations finish neighbours of the results, which they exchange, some vectors at a time. */
+    const storingTogether = (): readonly TileStatement[] => {
+      const count = tile.rows * tile.columns;
+      const together = Math.min(count, 32 * warpRows * warpColumns * 4 * mostVectors);
+      const bounds = {
+        ...{ from: constant(0), to: constant(count), step: together, multipleOf: together },
+        range: { low: 0, high: count - together },
+      };
+      const exchanged = define(
+        { ...shared('results', 'f32', axes), padding: resultPadding },
+        element('sum', 'f32', [coordinate(0, tile.rows), coordinate(1, tile.columns)]),
+      );
+      const finishing = loop('part', bounds, (part) => {
+        const flat = sum(part, coordinate(0, together));
+        const [row, column] = [quotient(flat, tile.columns), remainder(flat, tile.columns)];
+        const iterators = at(source.flat(row), columnAt(column), constant(0));
+        return [
+          store(
+            node.result,
+            [spread(together, 'threads', 4)],
+            flatten(iterators.slice(0, rank), node.result.shape),
+            finished(element('results', 'f32', [row, column]), iterators),
+            both(source.mask(row), below(columnAt(column), constant(columns.extent))),
+          ),
+        ];
+      });
+      return [exchanged, finishing];
+    };
+    const end = ending ?? (isFed ? storingOwn : undefined);
+
+    const last = Math.floor(Math.max(0, reduced.extent - 1) / depth) * depth;
+    return [
+      ...source.prepare,
+      define(register('sum', 'f32', axes), constant(0, 'f32')),
+      pipeline(
+        'k',
+        {
+          ...{ from: constant(0), to: source.depth, step: depth, stages },
+          ...{ range: { low: 0, high: last }, multipleOf: depth },
+        },
+        (k) => ({
+          feeds: feeds(k),
+          body: [multiplyAccumulate('sum', 'lefts', 'rights', rightOrder, leftOrder)],
+        }),
+      ),
+      ...(end === undefined ? storingTogether() : end(results())),
+    ];
   }
 
-  return context.kernel({
-    name: `${node.grouped === undefined ? 'contract' : 'grouped'}_${node.result.name}`,
-    ...(walk === undefined
-      ? {
-          grid: [batch.extent, source.grid, groups],
-          gridEnds: [gridEnd(batch.end, 1), source.gridEnd, gridEnd(columns.end, tile.columns)],
-        }
-      : { grid: [batch.extent, source.grid * groups], gridEnds: [gridEnd(batch.end, 1), undefined] }),
-    threads: { rows: warpRows, columns: 32 * warpColumns },
-    body,
-  });
-}
-
-/** Which tile a workgroup has that is counted through in axis 1 of the grid. */
-interface Walk {
-  readonly row: TileExpression;
-  readonly column: TileExpression;
-}
-
-/** Rows of tiles that are walked along together. */
-const mostTogether = 8;
-
-/**
- * Workgroups that run at the same time should read few rows and few columns, which a cache then has: some
- * rows of tiles are walked along together, column by column.
- */
-function walkOf({ node, rows, columns }: ContractionProblem, high: number, wide: number): Walk | undefined {
-  const together = [mostTogether, 4, 2].find((each) => high % each === 0);
-  const isPlain = node.grouped === undefined && rows.end === undefined && columns.end === undefined;
-  if (!isPlain || together === undefined || wide === 1) return undefined;
-  const tile = grid(1, high * wide);
-  const band = quotient(tile, together * wide);
-  const within = remainder(tile, together * wide);
+  // Two warpgroups and more have all registers of a processor.
+  const isAlone =
+    isFed &&
+    (warpRows > 4 || 2 * fedBytes(choice, { products, leave: boxes.results !== undefined }) > workgroupBytes);
   return {
-    row: sum(product(band, constant(together)), remainder(within, together)),
-    column: quotient(within, together),
+    ...walkTiles(problem, tile, isAlone ? processors : undefined, statements),
+    threads: { rows: warpRows, columns: 32 * warpColumns },
+    ...(isFed &&
+      products === 1 &&
+      ending === undefined && {
+        beside: () => partsOf(problem, stored, narrowed(choice, workgroupBytes), context, { products: 2 }),
+      }),
   };
 }
+
+/** Sums of an invocation. */
+const mostSums = 128;
+
+/** With room for the sums and the right factors of two products. */
+function narrowed(choice: ChoiceOf<'units'>, workgroupBytes: number): ChoiceOf<'units'> {
+  const { rows, columns } = choice;
+  const half = { ...choice, columns: (2 * rows * columns) / 32 > mostSums ? columns / 2 : columns };
+  const stages = [4, 3, 2].find(
+    (each) => fedBytes({ ...half, stages: each }, { products: 2, leave: true }) <= workgroupBytes,
+  );
+  return { ...half, stages: stages ?? 2 };
+}
+
+/**
+ * Of workgroup memory: the stages of the factors of some products of the same rows, and, where they leave
+ * through it, results of 16 bits.
+ */
+export function fedBytes(
+  { warpRows, warpColumns, rows, columns, depth, stages }: Omit<ChoiceOf<'units'>, 'form'>,
+  { products, leave }: { readonly products: number; readonly leave: boolean },
+): number {
+  const [high, wide] = [warpRows * rows, warpColumns * columns];
+  return 2 * (stages * depth * (high + products * wide) + (leave ? high * wide : 0)) + barrierBytes;
+}
+
+/** What meeting takes at most. */
+const barrierBytes = 1024;
 
 /** Whether neighbours of the left factor in memory lie along what is reduced, or along rows. */
 function leftOrderOf({ node, contraction }: ContractionProblem, context: ScheduleContext): 'mk' | 'km' {

@@ -1,6 +1,7 @@
 /**
  * Small programs (`file: entry`, or `file: entry N=3,M=4`) compute as PTX, in the emulator, what they say: for
- * sm_80, or for sm_90a (`…, sm_90a`), there also as chosen (`…, sm_90a, units warpRows=4 …`).
+ * sm_80, or for sm_90a (`…, sm_90a`), there also as chosen (`…, sm_90a, units warpRows=4 …`), and for so many
+ * processors (`…, sm_90a, units warpRows=4 …, 2 processors`).
  */
 
 import { describeEntry } from '../../../compiler/lower/entry.ts';
@@ -16,14 +17,15 @@ import type { Oracle } from '../mutant.ts';
 export const oracle: Oracle = {
   cases: [],
   check: async (name) => {
-    const [program, wanted, choice] = name.split(', ') as [string, string | undefined, string | undefined];
+    const [program, wanted, choice, few] = name.split(', ') as [string, ...(string | undefined)[]];
     const { checked, entry, instances } = namedProgram(program);
     const target = ptxTargets.find((each) => each === wanted) ?? 'sm_80';
     const advice = choice === undefined ? undefined : advising(choice);
     for (const sizes of instances) {
       const { inputs } = describeEntry(checked.program, entry);
       const given = new Map(inputs.map((input) => [input.path, randomInput(input, sizes, 7)]));
-      const instance = { entry, sizes, inputDtypes: new Map(), advice };
+      const processors = few === undefined ? {} : { processors: Number.parseInt(few, 10) };
+      const instance = { entry, sizes, inputDtypes: new Map(), advice, ...processors };
       const lowered = loweredEntry(checked, instance);
       const { written } = evaluateEntry(checked, entry, sizes, 7);
       const off = distance(written, await runPtx(lowered, instance, given, { target }));
