@@ -258,8 +258,8 @@ export const ptxMutants: ByFile = faultsOf(
       ],
       [
         'brings into stages that are not empty',
-        "const parity = writer.operation('xor.b32', 'u32', [turn.parity, literal(1, 'u32')]);",
-        'const parity = turn.parity;',
+        "const before = writer.operation('xor.b32', 'u32', [turn.parity, literal(1, 'u32')]);",
+        'const before = turn.parity;',
         'units.ricci: wide_result M=128,K=320,N=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
       ],
       [
