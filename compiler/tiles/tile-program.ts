@@ -149,8 +149,8 @@ export interface Feed {
 
 /**
  * Neighbours of a tensor of the tile's own dtype, seen as of these dimensions, the innermost first; what is
- * outside of them is read as zeros and not written. The tile's last axis is along the first dimension, the other along the second,
- * and of others it has one place.
+ * outside of them is read as zeros and not written. The tile's last axis is along the first dimension, the
+ * other along the second, and of others it has one place.
  */
 export interface Box {
   readonly tensor: TensorId;

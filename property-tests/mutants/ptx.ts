@@ -546,14 +546,14 @@ export const unitMutants: ByFile = faultsOf(
     'unit-boxes.ts': [
       [
         'begins at the first of all columns',
-        'dims.map((name) => sideOf(name, start[name]));',
-        "dims.map((name) => sideOf(name, start[name === 'columns' ? 'batch' : name]));",
+        'dims.map((name) => sideOf(name, start[name])),',
+        "dims.map((name) => sideOf(name, start[name === 'columns' ? 'batch' : name])),",
         'units.ricci: wide_result M=128,K=128,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
       ],
       [
         'brings the weights of the first expert',
-        "side('expert', node.grouped?.experts ?? 1, start)",
-        "side('expert', node.grouped?.experts ?? 1, constant(0))",
+        'sideOf(name, start[name])',
+        "sideOf(name, start[name === 'expert' ? 'batch' : name])",
         'units.ricci: experts_of_halves T=140,D=320,E=2,F=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
       ],
     ],

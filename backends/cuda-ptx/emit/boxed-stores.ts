@@ -1,6 +1,6 @@
 /**
- * Results of warpgroups that leave as boxes: each warpgroup puts the blocks of 64 rows that it has into shared
- * memory, by `stmatrix`, in the order of packed tiles, and one of its threads has the tensor memory
+ * Results of warpgroups that leave as boxes: each warpgroup puts the blocks of 64 rows that it has into
+ * shared memory, by `stmatrix`, in the order of packed tiles, and one of its threads has the tensor memory
  * accelerator (TMA) store them, which goes on while the others begin the next tile. Warpgroups do not wait
  * for each other: while one finishes, the units are another's.
  */

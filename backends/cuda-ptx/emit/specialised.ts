@@ -74,7 +74,10 @@ const registersOfGathering: typeof registers = { 2: [56, 224], 3: [56, 152] };
 /** Results that a thread has at least where its share of the registers is not enough. */
 const manyResults = 64;
 
-/** The only pipeline of a program, in loops or in none, if what it brings is boxes, and copies, for products of warpgroups. */
+/**
+ * The only pipeline of a program, in loops or in none, if what it brings is boxes, and copies, for products
+ * of warpgroups.
+ */
 export function specialisedAs(
   program: TileProgram,
   target: PtxTarget,
@@ -500,7 +503,7 @@ function emitStep(
   for (const { turn } of taken) nextTurn(emission, turn, stages);
 }
 
-/** Steps of nothing but products: they are done, and their stage empty, when those of the next one have begun. */
+/** Steps of nothing but products: they are done, and their stage empty, when those of the next have begun. */
 function emitCarried(
   emission: Emission,
   { from, to, step, variable, body, stages }: Pipeline,

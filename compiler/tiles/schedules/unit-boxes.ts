@@ -1,4 +1,4 @@
-/** Which factors and results of a contraction are boxes of tensors, so that an engine can copy them by itself. */
+/** Which factors and results of contractions are boxes of tensors, which an engine can copy by itself. */
 import type { Scalar, TensorId } from '../../graph/graph.ts';
 import { lowerScalar } from '../lower-scalar.ts';
 import { constant, flatten, type TileExpression } from '../tile-expression.ts';
@@ -50,7 +50,7 @@ export function factorBox(
   );
 }
 
-/** Of the results, if they are of 16 bits and those of a row lie together; undefined where they are no box. */
+/** Of results of 16 bits, of which those of a row lie together; undefined where they are no box. */
 export function resultBox(problem: ContractionProblem): BoxAt | undefined {
   const { node, batch, rows, columns } = problem;
   const { id, dtype, shape } = node.result;
