@@ -12,8 +12,8 @@ type UnitsChoice = ChoiceOf<'units'>;
 const mostRows = 64;
 
 /**
- * Bytes that a workgroup has in its stages so that a processor with one workgroup waits for none of them: more
- * than its share of what memory gives while it takes to answer (4.8 TB/s for about a microsecond, over 132).
+ * Bytes that a workgroup has in its stages so that a processor with one workgroup never waits: more than its
+ * share of what memory gives in the time that it takes to answer (4.8 TB/s for about 1 µs, over 132).
  */
 const enoughBytes = 64 * 1024;
 
