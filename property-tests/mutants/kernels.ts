@@ -86,6 +86,14 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'indexing.ricci: nothing_but_indices N=7,M=8',
     ],
   ],
+  'merged-groups.ts': [
+    [
+      'merges whatever there is',
+      'mergeAxes(lowered, extents, from, to)',
+      'mergeAxes([], extents, from, to)',
+      'indexing.ricci: nothing_but_indices N=7,M=8',
+    ],
+  ],
   'flat-results.ts': [
     [
       'leaves out the last elements',

@@ -124,6 +124,12 @@ export const ptxMutants: ByFile = faultsOf(
         'indexing.ricci: diagonal N=8',
         'contractions.ricci: matmul M=37,K=18,N=22',
       ],
+      [
+        'takes the lower half of eight for the upper',
+        'words.slice(half * bytes, (half + 1) * bytes)',
+        'words.slice(0, bytes)',
+        'indexing.ricci: transposed_halves N=72,M=136',
+      ],
     ],
     'multiply-accumulate.ts': [
       [
@@ -396,6 +402,12 @@ export const ptxMutants: ByFile = faultsOf(
         "'or', 'bool', [holder, own]",
         'reductions.ricci: rows N=7,M=64',
       ],
+      [
+        'stores the upper four of eight first',
+        '[lower, values], guarded',
+        '[values, lower], guarded',
+        'indexing.ricci: transposed_halves N=72,M=136',
+      ],
     ],
     'sums.ts': [
       [
@@ -411,6 +423,22 @@ export const ptxMutants: ByFile = faultsOf(
         'return point.fragment[subscript.axis]! + (isLast ? lane : 0);',
         'return point.fragment[subscript.axis]!;',
         'contractions.ricci: matmul M=16,K=40,N=16',
+      ],
+    ],
+    'turned-layout.ts': [
+      [
+        'reads the first four of a run for all of it',
+        '(behind + lane) * square.rowBytes',
+        'lane * square.rowBytes',
+        'indexing.ricci: transposed_halves N=72,M=136',
+      ],
+    ],
+    'turned-tiles.ts': [
+      [
+        'fills a part of a square several times',
+        'linearConstant(round * invocations)',
+        'linearConstant(0 * round * invocations)',
+        'indexing.ricci: transposed_halves N=72,M=136',
       ],
     ],
     'unit-parts.ts': [
@@ -541,6 +569,28 @@ export const unitMutants: ByFile = faultsOf(
         "update('parts', sum(element('parts', 'i32', [constant(0), across]), earlier))",
         "update('parts', earlier)",
         'units.ricci: experts_of_halves T=300,D=8,E=200,F=16',
+      ],
+    ],
+    'accumulate.ts': [
+      [
+        'counts what is behind the end of a row that is met in one step',
+        'const mask = extent === width ? undefined : below(index, constant(extent));',
+        'const mask = undefined;',
+        'reductions.ricci: rows N=7,M=36',
+      ],
+    ],
+    'turned-map.ts': [
+      [
+        'takes the first of a batch for all',
+        'rest[others.indexOf(group)]!',
+        'constant(0)',
+        'indexing.ricci: batched_transposed B=3,N=16,M=24',
+      ],
+      [
+        'stores what is behind the last row',
+        'both(below(row, constant(rows.extent)), below(column, constant(columns.extent)))',
+        'below(column, constant(columns.extent))',
+        'indexing.ricci: transpose N=40,M=72',
       ],
     ],
     'unit-boxes.ts': [

@@ -9,7 +9,7 @@ import { canPanel } from '../schedules/panels.ts';
 import { splitAxis } from '../schedules/split-reduction.ts';
 import type { ChoiceOf } from './choice.ts';
 import { type Choosing, fewestWorkgroups, powerFor, powersTo } from './choosing.ts';
-import { fewRowsUnits } from './few-rows.ts';
+import { fewRowsUnits, withEnoughStages } from './few-rows.ts';
 import { chunkWithinPages, secondCacheBytes } from './pages.ts';
 import { chunkFor, type ReductionForm, reductionChoices } from './reduction.ts';
 import { allUnits, firstUnits, isWorthUnits } from './unit-tiles.ts';
@@ -38,7 +38,7 @@ function firstWhole(problem: ContractionProblem, device: DeviceProfile): WholeCh
     return isFolded(problem, device) ? softwareTiles(problem, device) : firstThin(problem, device);
   if (!isWorthTiling(problem, device)) return undefined;
   const units = isWorthUnits(problem, device) ? firstUnits(problem, device) : undefined;
-  return units ?? firstTiles(problem, device);
+  return units === undefined ? firstTiles(problem, device) : withEnoughStages(units, problem, device);
 }
 
 /** Of the whole product in one kernel. */

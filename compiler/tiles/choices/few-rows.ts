@@ -1,6 +1,6 @@
 /**
  * Products of few rows by matrix units, as of some tokens with a weight: what takes time is to read the
- * weight, so that as many bytes of it should be under way as there is shared memory for.
+ * weight, so that enough bytes of it have to be under way.
  */
 import type { DeviceProfile } from '../device-profile.ts';
 import type { ContractionProblem } from '../schedules/contraction.ts';
@@ -11,8 +11,29 @@ type UnitsChoice = ChoiceOf<'units'>;
 /** More rows than this are computed for as long as they are waited for. */
 const mostRows = 64;
 
-/** Stages beyond those that are tried of any product. */
-const manyStages = [6, 8, 12, 16] as const;
+/**
+ * Bytes that a workgroup has in its stages so that a processor with one workgroup never waits: more than its
+ * share of what memory gives in the time that it takes to answer (4.8 TB/s for about 1 µs, over 132).
+ */
+const enoughBytes = 64 * 1024;
+
+/** A choice with as many stages as that takes, if there is room, and steps, for them. */
+export function withEnoughStages(
+  choice: UnitsChoice,
+  { rows, reduced }: ContractionProblem,
+  { units }: DeviceProfile,
+): UnitsChoice {
+  if (units === undefined || rows.extent > mostRows) return choice;
+  const perStage = stageBytes(choice);
+  const wanted = Math.ceil(enoughBytes / perStage);
+  const most = Math.min(units.workgroupBytes / perStage, reduced.extent / choice.depth);
+  const stages = Math.max(choice.stages, Math.min(wanted + 1, Math.floor(most)));
+  return { ...choice, stages };
+}
+
+function stageBytes({ warpRows, warpColumns, rows, columns, depth }: UnitsChoice): number {
+  return 2 * depth * (warpRows * rows + warpColumns * columns);
+}
 
 const shapes = [
   { warpRows: 1, warpColumns: 4, rows: 16, columns: 16 },
@@ -20,22 +41,21 @@ const shapes = [
   { warpRows: 1, warpColumns: 4, rows: 16, columns: 32 },
   { warpRows: 4, warpColumns: 1, rows: 16, columns: 32 },
   { warpRows: 4, warpColumns: 1, rows: 16, columns: 64 },
-  { warpRows: 4, warpColumns: 1, rows: 16, columns: 128 },
 ] as const;
 
-const depth = 64;
-
+/** Those with more stages, or longer steps, than are tried of any product. */
 export function fewRowsUnits(
-  { packed, rows, reduced }: ContractionProblem,
+  { packed, rows, columns, reduced }: ContractionProblem,
   { units }: DeviceProfile,
 ): readonly UnitsChoice[] {
   if (units === undefined || packed === undefined || rows.extent > mostRows) return [];
-  return shapes.flatMap((shape) =>
-    [4, ...manyStages].flatMap((stages): readonly UnitsChoice[] => {
-      const [high, wide] = [shape.warpRows * shape.rows, shape.warpColumns * shape.columns];
-      const bytes = Math.max(2 * stages * depth * (high + wide), 4 * high * (wide + 8));
-      const isFit = bytes <= units.workgroupBytes && reduced.extent >= stages * depth;
-      return isFit ? [{ form: 'units', ...shape, depth, stages }] : [];
-    }),
+  const fitting = shapes.filter(({ warpColumns, columns: wide }) => warpColumns * wide < 2 * columns.extent);
+  return fitting.flatMap((shape) =>
+    [64, 128].flatMap((depth) =>
+      [3, 4, 5, 6, 8, 12]
+        .map((stages): UnitsChoice => ({ form: 'units', ...shape, depth, stages }))
+        .filter((choice) => choice.stages * stageBytes(choice) <= units.workgroupBytes)
+        .filter(({ stages }) => reduced.extent >= stages * depth),
+    ),
   );
 }
