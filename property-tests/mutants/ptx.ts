@@ -543,6 +543,14 @@ export const unitMutants: ByFile = faultsOf(
         'units.ricci: experts_of_halves T=300,D=8,E=200,F=16',
       ],
     ],
+    'in-parts.ts': [
+      [
+        'takes the largest part of a number twice',
+        "apply('select', isAt(1), middle, high)",
+        'high',
+        'units.ricci: wide_left M=24,K=40,N=24, sm_80, units warpRows=1 warpColumns=1 rows=16 columns=16 depth=16 stages=2',
+      ],
+    ],
     'unit-boxes.ts': [
       [
         'begins at the first of all columns',

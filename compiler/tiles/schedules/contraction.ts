@@ -36,6 +36,7 @@ import { type AxisClass, axisClass, iteratorsAt } from './axis-class.ts';
 import type { ScheduleContext } from './context.ts';
 import { contractionRows } from './contraction-rows.ts';
 import { groupedOnCore } from './grouped-on-core.ts';
+import { inParts } from './in-parts.ts';
 import { sharesWords, widened } from './narrow-result.ts';
 import { panelsOf } from './panels.ts';
 import {
@@ -46,7 +47,7 @@ import {
 } from './reduction.ts';
 import { thinKernel } from './thin-contraction.ts';
 import { unitContraction } from './unit-contraction.ts';
-import { packedFactors } from './unit-factors.ts';
+import { packedFactors, type WideFactor, wideFactor } from './unit-factors.ts';
 
 export function scheduleContraction(
   problem: ContractionProblem,
@@ -61,7 +62,10 @@ export function scheduleContraction(
           : [groupedOnCore(own, own.node.grouped, choice, context)],
       );
     case 'units':
-      return owningWords(problem, context, (own) => [unitContraction(own, own.packed!, choice, context)]);
+      return owningWords(problem, context, (own) => {
+        const { before, problem: multiplied } = inParts(own, context);
+        return [...before, unitContraction(multiplied, multiplied.packed!, choice, context)];
+      });
     case 'thin':
       return owningWords(problem, context, (own) => [context.kernel(thinKernel(own, choice, context))]);
     case 'rows':
@@ -102,6 +106,8 @@ export interface ContractionProblem {
   readonly isDear: boolean;
   /** What matrix units would multiply; undefined where they cannot. */
   readonly packed: Packed | undefined;
+  /** The factor that they can multiply in parts, where they cannot as it is. */
+  readonly wide: WideFactor | undefined;
   /** The same as a sum like any other. */
   readonly reduction: ReductionProblem;
 }
@@ -122,6 +128,8 @@ export function contractionProblem(
   const rightOrder = neighbours(depth) > neighbours(column) ? 'nk' : 'kn';
   const { right } = contraction;
   const stored = right.op === 'load' ? context.tensors(right.tensor).dtype : undefined;
+  const { units } = context.device;
+  const packed = packedFactors(contraction.left, right, units?.roundsFactors);
   return {
     kind: 'contraction',
     node,
@@ -133,9 +141,17 @@ export function contractionProblem(
     rightOrder,
     hasVectors: rightOrder === 'kn' && columns.isFlat && stored === 'f32',
     isDear: stored === undefined || dtypeFacts[stored].bits < 16,
-    packed: packedFactors(contraction.left, right, context.device.units?.roundsFactors),
+    packed,
+    wide: units && packed === undefined ? wideIn(node, contraction) : undefined,
     reduction: reductionProblem(node, context),
   };
+}
+
+/** Undefined of axes that end in a run, where parts would be apart; and of experts' weights, which are too many. */
+function wideIn(node: ReductionNode, { left, right }: Contraction): WideFactor | undefined {
+  if (endsOf(node).some((end) => end !== undefined)) return undefined;
+  const wide = wideFactor(left, right);
+  return node.grouped === undefined || wide === 'left' ? wide : undefined;
 }
 
 /** Whether runs of four results, stored by one invocation, are whole aligned words of the tensor. */
