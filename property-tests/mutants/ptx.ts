@@ -543,6 +543,14 @@ export const unitMutants: ByFile = faultsOf(
         'units.ricci: experts_of_halves T=300,D=8,E=200,F=16',
       ],
     ],
+    'contraction-problem.ts': [
+      [
+        'leaves out all rows but those of the first axis',
+        'rows: classOf(contraction.rows),',
+        'rows: classOf(contraction.rows.slice(0, 1)),',
+        'units.ricci: hidden_words B=2,T=9,D=24,V=1030',
+      ],
+    ],
     'in-parts.ts': [
       [
         'takes the largest part of a number twice',

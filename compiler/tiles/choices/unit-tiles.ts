@@ -11,7 +11,7 @@ type Shape = Pick<UnitsChoice, 'warpRows' | 'warpColumns' | 'rows' | 'columns'>;
 /** Below this many rows and columns, most of what the units do is for nothing. */
 const fewest = { rows: 4, columns: 8, depth: 8 };
 
-/** What a product in parts has at least: multiply-adds that are worth a kernel more, and parts of whole steps. */
+/** Of a product in parts: the fewest multiply-adds that are worth a kernel more, and parts of whole steps. */
 const leastInParts = { work: 2 ** 28, depth: 64 };
 
 export function isWorthUnits(problem: ContractionProblem, { units }: DeviceProfile): boolean {

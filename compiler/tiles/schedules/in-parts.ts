@@ -1,9 +1,9 @@
 /**
- * Products of f32 numbers with numbers of 16 bits by matrix units. An f32 number is the sum of three of bf16,
- * each of which has eight of its 24 bits, so its product with another is the sum of three products, and nothing
- * is rounded on the way but what is below 2^-133 (Henry, Tang and Heinecke, "Leveraging the bfloat16 artificial
- * intelligence datatype for higher-precision computations", 2019). One kernel writes the three beside each other
- * along what is reduced, which is then three times as long.
+ * Products of f32 numbers with numbers of 16 bits by matrix units. An f32 number is the sum of three of
+ * bf16, each of which has eight of its 24 bits, so its product with another is the sum of three products, and
+ * nothing is rounded on the way but what is below 2^-133 (Henry, Tang and Heinecke, "Leveraging the bfloat16
+ * artificial intelligence datatype for higher-precision computations", 2019). One kernel writes the three
+ * beside each other along what is reduced, which is then three times as long.
  */
 import type { ComputeNode, Scalar } from '../../graph/graph.ts';
 import {
@@ -19,7 +19,8 @@ import {
 import { product } from '../../optimize/contraction.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import type { ScheduleContext } from './context.ts';
-import { type ContractionProblem, contractionProblem } from './contraction.ts';
+import type { ContractionProblem } from './contraction.ts';
+import { contractionProblem } from './contraction-problem.ts';
 import type { WideFactor } from './unit-factors.ts';
 
 const parts = 3;
@@ -79,8 +80,8 @@ function partedBy(problem: ContractionProblem, wide: WideFactor, context: Schedu
 }
 
 /**
- * The smallest part comes first, so that what is large is added once. It has what is left of values that no bf16
- * comes near, such as ∞.
+ * The smallest part comes first, so that what is large is added once. It has what is left of values that no
+ * bf16 comes near, such as ∞.
  */
 function partOf(value: Scalar, place: Scalar): Scalar {
   const near = (wide: Scalar) =>
