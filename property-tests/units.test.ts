@@ -5,9 +5,11 @@ import type { Choice } from '../compiler/tiles/choices/choice.ts';
 import { parseChoice } from '../compiler/tiles/choices/choice-text.ts';
 import { ptxTargets } from '../compiler/tiles/ptx-target.ts';
 import { compilePtx } from '../driver/compile.ts';
+import { tensorFromValues, tensorValues } from '../runtime/weights/tensor-data.ts';
 import { checkByUnits, preparedByName } from './by-units.ts';
-import { deviceToleranceOf, distance } from './run-entry.ts';
+import { deviceToleranceOf, distance, loweredEntry } from './run-entry.ts';
 import { runPtx } from './run-ptx.ts';
+import { checkSmallProgram } from './small-programs.ts';
 
 const seed = fc.readConfigureGlobal().seed ?? 0;
 const file = 'units.ricci';
@@ -31,6 +33,8 @@ const cases = [
   'experts_of_halves T=9,D=24,E=5,F=16',
   'next_words T=40,D=20,V=1101',
   'hidden_words B=2,T=9,D=24,V=1030',
+  'wide_left M=40,K=72,N=56',
+  'wide_right M=9,K=33,N=20',
 ];
 
 test.each(
@@ -39,6 +43,10 @@ test.each(
   ),
 )('$name for $target', async ({ name, target, turns }) => {
   await checkByUnits(file, name, 'units', { target, turns });
+});
+
+test.each(ptxTargets)('logits of f32 in parts, for %s', async (target) => {
+  await checkByUnits('softmax.ricci', 'vocabulary B=1,T=9,D=8,V=1030', 'units', { target, turns: 2 });
 });
 
 /** A warpgroup that brings boxes, and others that compute. */
@@ -119,6 +127,44 @@ test.each(
   expect(kernels.map(({ grid }) => grid)).toEqual([[2, 1, 1]]);
   const off = distance(written, await runPtx(lowered, advised, inputs, { target: 'sm_90a', copies }));
   expect(off).toBeLessThanOrEqual(deviceToleranceOf(written));
+});
+
+/**
+ * Where f32 numbers are multiplied in parts: every number is the sum of its parts, but for the smallest of all,
+ * whose last bits bf16 does not have, and infinities stay such.
+ */
+test.each(ptxTargets)('no bit of an f32 is lost for %s', async (target) => {
+  const [rows, depth, columns] = [32, 16, 16];
+  const sizes = new Map([
+    ['M', rows],
+    ['K', depth],
+    ['N', columns],
+  ]);
+  const choice = parsedChoice('units warpRows=1 warpColumns=1 rows=16 columns=16 depth=16 stages=2');
+  const instance = { entry: 'wide_left', sizes, inputDtypes: new Map(), advice: () => choice };
+  const lowered = loweredEntry(checkSmallProgram(file), instance);
+  expect(compilePtx(lowered, instance, target).module).toContain('mma.sync');
+  const powers = Array.from({ length: columns }, (_, column) => 2 ** (column - 8));
+  const number = fc.float().map((value) => (Math.abs(value) < 2 ** -100 ? 0 : value));
+  const numbers = fc.array(number, { minLength: rows - 4, maxLength: rows - 4 });
+  const largest = (2 - 2 ** -23) * 2 ** 127;
+  await fc.assert(
+    fc.asyncProperty(numbers, async (drawn) => {
+      const values = [...drawn, Number.POSITIVE_INFINITY, largest, -largest, Number.NaN];
+      const placed = values.flatMap((value, row) =>
+        Array.from({ length: depth }, (_, k) => (k === row % depth ? value : 0)),
+      );
+      const factors = powers.flatMap((power) => Array.from({ length: depth }, () => power));
+      const inputs = new Map([
+        ['a', tensorFromValues('f32', [rows, depth], placed)],
+        ['b', tensorFromValues('bf16', [columns, depth], factors)],
+      ]);
+      const found = (await runPtx(lowered, instance, inputs, { target })).get('out')!;
+      const wanted = values.flatMap((value) => powers.map((power) => Math.fround(value * power) + 0));
+      expect([...tensorValues(found)].map((value) => value + 0)).toEqual(wanted);
+    }),
+    { numRuns: 6 },
+  );
 });
 
 function parsedChoice(text: string): Choice {

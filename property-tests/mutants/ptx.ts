@@ -593,6 +593,22 @@ export const unitMutants: ByFile = faultsOf(
         'indexing.ricci: transpose N=40,M=72',
       ],
     ],
+    'contraction-problem.ts': [
+      [
+        'leaves out all rows but those of the first axis',
+        'rows: classOf(contraction.rows),',
+        'rows: classOf(contraction.rows.slice(0, 1)),',
+        'units.ricci: hidden_words B=2,T=9,D=24,V=1030',
+      ],
+    ],
+    'in-parts.ts': [
+      [
+        'takes the largest part of a number twice',
+        "apply('select', isAt(1), middle, high)",
+        'high',
+        'units.ricci: wide_left M=24,K=40,N=24, sm_80, units warpRows=1 warpColumns=1 rows=16 columns=16 depth=16 stages=2',
+      ],
+    ],
     'unit-boxes.ts': [
       [
         'begins at the first of all columns',

@@ -123,10 +123,10 @@ const log2e = literal(Math.LOG2E, 'f32');
 
 /**
  * Off by two units in the last place (PTX ISA, "ex2"): so an exponential, whose operand is rounded once more,
- * is off by no more than 2 + |x|.
+ * is off by no more than 2 + |x|. What is below 2^-126 is 0, without which each takes four instructions more.
  */
 function powerOfTwo(writer: Writer, exponent: Value): Value {
-  return writer.operation('ex2.approx.f32', 'f32', [exponent]);
+  return writer.operation('ex2.approx.ftz.f32', 'f32', [exponent]);
 }
 
 export const functionRules: { readonly [F in ScalarFunction]: Rule } = {

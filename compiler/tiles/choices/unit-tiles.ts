@@ -11,13 +11,17 @@ type Shape = Pick<UnitsChoice, 'warpRows' | 'warpColumns' | 'rows' | 'columns'>;
 /** Below this many rows and columns, most of what the units do is for nothing. */
 const fewest = { rows: 4, columns: 8, depth: 8 };
 
-export function isWorthUnits(
-  { packed, rows, columns, reduced }: ContractionProblem,
-  { units }: DeviceProfile,
-): boolean {
+/** Of a product in parts: the fewest multiply-adds that are worth a kernel more, and parts of whole steps. */
+const leastInParts = { work: 2 ** 28, depth: 64 };
+
+export function isWorthUnits(problem: ContractionProblem, { units }: DeviceProfile): boolean {
+  const { packed, wide, batch, rows, columns, reduced } = problem;
+  const work = batch.extent * rows.extent * columns.extent * reduced.extent;
+  const isWorthParts =
+    wide !== undefined && work >= leastInParts.work && reduced.extent % leastInParts.depth === 0;
   return (
     units !== undefined &&
-    packed !== undefined &&
+    (packed !== undefined || isWorthParts) &&
     rows.extent >= fewest.rows &&
     columns.extent >= fewest.columns &&
     reduced.extent >= fewest.depth
@@ -115,8 +119,8 @@ const mostSums = 64 * 64;
 /** Tiles that fit into registers and shared memory. */
 export function allUnits(problem: ContractionProblem, device: DeviceProfile): readonly UnitsChoice[] {
   const { units } = device;
-  const { packed, rows, columns, reduced } = problem;
-  if (units === undefined || packed === undefined || reduced.extent === 0) return [];
+  const { packed, wide, rows, columns, reduced } = problem;
+  if (units === undefined || (packed ?? wide) === undefined || reduced.extent === 0) return [];
   const upTo = (counts: readonly number[], per: number, extent: number) =>
     counts.filter((count, place) => place === 0 || count * per < 2 * extent);
   const widths = units.warpgroups ? [16, 32, 64, 128, 256] : [16, 32, 64];

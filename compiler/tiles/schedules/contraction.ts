@@ -8,14 +8,12 @@
  *   - staged: all invocations together bring blocks of both factors into workgroup memory.
  * By matrix units see `unit-contraction.ts`.
  */
-import { dtypeFacts } from '../../../dsl/types/dtype.ts';
 import type { Scalar } from '../../graph/graph.ts';
 import type { Contraction } from '../../optimize/contraction.ts';
 import type { ChoiceOf } from '../choices/choice.ts';
 import type { ContractionForm } from '../choices/contraction.ts';
 import { assumingWithin, endsOf, gridEnd } from '../ends.ts';
 import { lowerScalar } from '../lower-scalar.ts';
-import { innermostStrides } from '../merge-axes.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import { define, loop, multiplyAccumulate, register, shared, spread, store, whole } from '../tile-builder.ts';
 import {
@@ -32,21 +30,17 @@ import {
   type TileExpression,
 } from '../tile-expression.ts';
 import type { Packed, TileAxis, TileStatement } from '../tile-program.ts';
-import { type AxisClass, axisClass, iteratorsAt } from './axis-class.ts';
+import { type AxisClass, iteratorsAt } from './axis-class.ts';
 import type { ScheduleContext } from './context.ts';
 import { contractionRows } from './contraction-rows.ts';
 import { groupedOnCore } from './grouped-on-core.ts';
+import { inParts } from './in-parts.ts';
 import { sharesWords, widened } from './narrow-result.ts';
 import { panelsOf } from './panels.ts';
-import {
-  type ReductionNode,
-  type ReductionProblem,
-  reductionProblem,
-  scheduleReduction,
-} from './reduction.ts';
+import { type ReductionNode, type ReductionProblem, scheduleReduction } from './reduction.ts';
 import { thinKernel } from './thin-contraction.ts';
 import { unitContraction } from './unit-contraction.ts';
-import { packedFactors } from './unit-factors.ts';
+import type { WideFactor } from './unit-factors.ts';
 
 export function scheduleContraction(
   problem: ContractionProblem,
@@ -61,7 +55,10 @@ export function scheduleContraction(
           : [groupedOnCore(own, own.node.grouped, choice, context)],
       );
     case 'units':
-      return owningWords(problem, context, (own) => [unitContraction(own, own.packed!, choice, context)]);
+      return owningWords(problem, context, (own) => {
+        const { before, problem: multiplied } = inParts(own, context);
+        return [...before, unitContraction(multiplied, multiplied.packed!, choice, context)];
+      });
     case 'thin':
       return owningWords(problem, context, (own) => [context.kernel(thinKernel(own, choice, context))]);
     case 'rows':
@@ -102,40 +99,10 @@ export interface ContractionProblem {
   readonly isDear: boolean;
   /** What matrix units would multiply; undefined where they cannot. */
   readonly packed: Packed | undefined;
+  /** The factor that they can multiply in parts, where they cannot as it is. */
+  readonly wide: WideFactor | undefined;
   /** The same as a sum like any other. */
   readonly reduction: ReductionProblem;
-}
-
-export function contractionProblem(
-  node: ReductionNode,
-  contraction: Contraction,
-  context: ScheduleContext,
-): ContractionProblem {
-  const extents = [...node.result.shape, ...node.reduce.extents];
-  const scalars = node.reduce.finish === undefined ? [node.body] : [node.body, node.reduce.finish];
-  const ends = endsOf(node);
-  const classOf = (axes: readonly number[]) => axisClass(axes, extents, scalars, context, ends);
-  const [column, depth] = [contraction.columns.at(-1), contraction.reduced.at(-1)];
-  const neighbours = (axis: number | undefined) =>
-    axis === undefined ? 0 : innermostStrides(contraction.right, extents, axis, context.tensors);
-  const columns = classOf(contraction.columns);
-  const rightOrder = neighbours(depth) > neighbours(column) ? 'nk' : 'kn';
-  const { right } = contraction;
-  const stored = right.op === 'load' ? context.tensors(right.tensor).dtype : undefined;
-  return {
-    kind: 'contraction',
-    node,
-    contraction,
-    batch: classOf(contraction.batch),
-    rows: classOf(contraction.rows),
-    columns,
-    reduced: classOf(contraction.reduced),
-    rightOrder,
-    hasVectors: rightOrder === 'kn' && columns.isFlat && stored === 'f32',
-    isDear: stored === undefined || dtypeFacts[stored].bits < 16,
-    packed: packedFactors(contraction.left, right, context.device.units?.roundsFactors),
-    reduction: reductionProblem(node, context),
-  };
 }
 
 /** Whether runs of four results, stored by one invocation, are whole aligned words of the tensor. */

@@ -14,7 +14,9 @@ import type { ScheduledStep } from '../scheduled.ts';
 import { define, reduceTiles, register, store } from '../tile-builder.ts';
 import { apply, both, constant, coordinate, element, flatten, masked } from '../tile-expression.ts';
 import type { ScheduleContext } from './context.ts';
-import { type ContractionProblem, contractionProblem, contractionSteps, type Ending } from './contraction.ts';
+import { type ContractionProblem, contractionSteps, type Ending } from './contraction.ts';
+import { contractionProblem } from './contraction-problem.ts';
+import { inParts } from './in-parts.ts';
 import { scheduleRowCluster } from './row-cluster.ts';
 import { unitContraction } from './unit-contraction.ts';
 
@@ -50,10 +52,11 @@ export function scheduleTiledSum(
     });
   const parts = { top: temporary('tops'), total: temporary('totals') };
   const ending = leavingParts(node, parts, context);
-  const tiles =
-    choice.form === 'units'
-      ? [unitContraction(logits, logits.packed!, choice, context, ending)]
-      : contractionSteps(logits, choice, context, ending);
+  const byUnits = (units: ChoiceOf<'units'>) => {
+    const { before, problem } = inParts(logits, context);
+    return [...before, unitContraction(problem, problem.packed!, units, context, ending)];
+  };
+  const tiles = choice.form === 'units' ? byUnits(choice) : contractionSteps(logits, choice, context, ending);
   return [...tiles, scheduleRowCluster(together(node, parts, groups), context)];
 }
 

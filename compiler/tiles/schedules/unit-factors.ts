@@ -33,6 +33,17 @@ export function packedFactors(left: Scalar, right: Scalar, rounds = false): Pack
   return both === 'any' ? 'bf16' : both;
 }
 
+/** One of the two factors of a product. */
+export type WideFactor = 'left' | 'right';
+
+/** The factor that is of f32, where bf16 holds the other one. */
+export function wideFactor(left: Scalar, right: Scalar): WideFactor | undefined {
+  const [a, b] = [heldIn(left), heldIn(right)];
+  const isHeld = (held: Held | undefined) => held === 'bf16' || held === 'any';
+  if (a === undefined && isHeld(b)) return 'left';
+  return b === undefined && isHeld(a) ? 'right' : undefined;
+}
+
 function common(left: Held | undefined, right: Held | undefined): Held | undefined {
   if (left === 'any') return right;
   return right === 'any' || left === right ? left : undefined;

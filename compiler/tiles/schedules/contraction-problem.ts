@@ -1,0 +1,52 @@
+/** What is known of a contraction before it is chosen how it is run. */
+import { dtypeFacts } from '../../../dsl/types/dtype.ts';
+import type { Contraction } from '../../optimize/contraction.ts';
+import { endsOf } from '../ends.ts';
+import { innermostStrides } from '../merge-axes.ts';
+import { axisClass } from './axis-class.ts';
+import type { ScheduleContext } from './context.ts';
+import type { ContractionProblem } from './contraction.ts';
+import { type ReductionNode, reductionProblem } from './reduction.ts';
+import { packedFactors, type WideFactor, wideFactor } from './unit-factors.ts';
+
+export function contractionProblem(
+  node: ReductionNode,
+  contraction: Contraction,
+  context: ScheduleContext,
+): ContractionProblem {
+  const extents = [...node.result.shape, ...node.reduce.extents];
+  const scalars = node.reduce.finish === undefined ? [node.body] : [node.body, node.reduce.finish];
+  const ends = endsOf(node);
+  const classOf = (axes: readonly number[]) => axisClass(axes, extents, scalars, context, ends);
+  const [column, depth] = [contraction.columns.at(-1), contraction.reduced.at(-1)];
+  const neighbours = (axis: number | undefined) =>
+    axis === undefined ? 0 : innermostStrides(contraction.right, extents, axis, context.tensors);
+  const columns = classOf(contraction.columns);
+  const rightOrder = neighbours(depth) > neighbours(column) ? 'nk' : 'kn';
+  const { right } = contraction;
+  const stored = right.op === 'load' ? context.tensors(right.tensor).dtype : undefined;
+  const { units } = context.device;
+  const packed = packedFactors(contraction.left, right, units?.roundsFactors);
+  return {
+    kind: 'contraction',
+    node,
+    contraction,
+    batch: classOf(contraction.batch),
+    rows: classOf(contraction.rows),
+    columns,
+    reduced: classOf(contraction.reduced),
+    rightOrder,
+    hasVectors: rightOrder === 'kn' && columns.isFlat && stored === 'f32',
+    isDear: stored === undefined || dtypeFacts[stored].bits < 16,
+    packed,
+    wide: units && packed === undefined ? wideIn(node, contraction) : undefined,
+    reduction: reductionProblem(node, context),
+  };
+}
+
+/** Not of axes that end in a run, where parts would be apart, nor of experts' weights, which are many. */
+function wideIn(node: ReductionNode, { left, right }: Contraction): WideFactor | undefined {
+  if (endsOf(node).some((end) => end !== undefined)) return undefined;
+  const wide = wideFactor(left, right);
+  return node.grouped === undefined || wide === 'left' ? wide : undefined;
+}
