@@ -554,21 +554,21 @@ export const unitMutants: ByFile = faultsOf(
     'route-by-picks.ts': [
       [
         'counts a pick before itself',
-        "apply('lt', 'bool', i, inChunk)",
-        "apply('le', 'bool', i, inChunk)",
+        "equal(known('picks', at), own), isLess(at, inChunk)",
+        "equal(known('picks', at), own), isLess(at, sum(inChunk, constant(1)))",
         'units.ricci: experts_of_halves T=300,D=8,E=3,F=16',
       ],
       [
         'counts a chunk before itself',
-        "apply('lt', 'bool', c, chunk)",
-        "apply('le', 'bool', c, chunk)",
+        "masked(isLess(at, inChunk), known('row', at)",
+        "masked(isLess(at, sum(inChunk, constant(1))), known('row', at)",
         'units.ricci: experts_of_halves T=300,D=8,E=3,F=16',
       ],
       [
         'leaves out the experts before',
         "update('parts', sum(element('parts', 'i32', [constant(0), across]), earlier))",
         "update('parts', earlier)",
-        'units.ricci: experts_of_halves T=300,D=8,E=200,F=16',
+        'units.ricci: experts_of_halves T=300,D=8,E=700,F=16',
       ],
     ],
     'accumulate.ts': [
