@@ -65,6 +65,10 @@ test.each(
       'experts_of_halves T=70,D=64,E=5,F=40',
       'units warpRows=4 warpColumns=1 rows=16 columns=32 depth=16 stages=2',
     ],
+    [
+      'experts_rounded T=70,D=72,E=3,F=136',
+      'units warpRows=4 warpColumns=1 rows=32 columns=64 depth=64 stages=2',
+    ],
   ].flatMap(([name, choice]) =>
     (['early', 'late', { seed }] as const).map((copies) => ({ name: name!, choice: choice!, copies })),
   ),
@@ -104,6 +108,11 @@ test.each(
         'left_across M=136,K=72,N=136',
         'units warpRows=8 warpColumns=1 rows=16 columns=32 depth=32 stages=4',
         { seed },
+      ],
+      [
+        'experts_rounded T=150,D=72,E=3,F=136',
+        'units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
+        'late',
       ],
       [
         'batched_halves B=2,M=136,K=40,N=72',
