@@ -223,6 +223,26 @@ export const ptxMutants: ByFile = faultsOf(
         'contractions.ricci: matmul M=16,K=40,N=16',
       ],
     ],
+    'row-stores.ts': [
+      [
+        'stores what other lanes have not put there',
+        '      meet();\n      storeRows(',
+        '      storeRows(',
+        'units.ricci: experts_rounded T=70,D=72,E=3,F=136, sm_90a, units warpRows=4 warpColumns=1 rows=32 columns=64 depth=64 stages=2',
+      ],
+      [
+        'puts the next columns where others are read',
+        '      meet();\n      for (let column',
+        '      for (let column',
+        'units.ricci: experts_rounded T=70,D=72,E=3,F=136, sm_90a, units warpRows=4 warpColumns=1 rows=32 columns=64 depth=64 stages=2',
+      ],
+      [
+        'stores the first block of rows again',
+        'linearConstant(block * warps * warpRows)',
+        'linearConstant(0)',
+        'units.ricci: experts_rounded T=70,D=72,E=3,F=136, sm_90a, units warpRows=4 warpColumns=1 rows=32 columns=64 depth=64 stages=2',
+      ],
+    ],
     'scalar-operations.ts': [
       [
         'swaps the branches of a choice',
