@@ -67,13 +67,15 @@ def routed(x, choose):
     return weight / weight.sum(-1, keepdim=True), pick
 
 
-def experts(x, choose, up, down):
+def experts(x, choose, up, down, stored=lambda each: each):
+    """`stored`: what is left of what goes from one step to the next."""
     weight, pick = routed(x, choose)
     result = torch.zeros_like(x)
     for expert in range(up.shape[0]):
         token, slot = (pick == expert).nonzero(as_tuple=True)
-        hidden = F.silu(x[token] @ up[expert].to(x.dtype).T)
-        result.index_add_(0, token, weight[token, slot, None] * (hidden @ down[expert].to(x.dtype).T))
+        hidden = stored(F.silu(x[token] @ up[expert].to(x.dtype).T))
+        out = stored(hidden @ down[expert].to(x.dtype).T)
+        result.index_add_(0, token, weight[token, slot, None] * out)
     return result
 
 
@@ -100,7 +102,10 @@ REFERENCES = {
     "causal": lambda q, k, v: attended(q, k, v, True),
     "full": lambda q, k, v: attended(q, k, v, False),
     "decode": lambda q, k, v: torch.stack([attended(*each, False) for each in zip(q, k, v)]),
-    "experts": lambda x, choose, up, down: experts(x.double(), choose.double(), up, down),
+    # As the program says: bf16 between its steps.
+    "experts": lambda x, choose, up, down: experts(
+        x.double(), choose.double(), up, down, lambda each: each.bfloat16().double()
+    ),
     "cross_entropy": lambda x, w, target: cross_entropy(x.double(), w.double(), target),
     "small_layers": lambda x, w: small_layers(x.double(), w.double()),
 }

@@ -223,6 +223,26 @@ export const ptxMutants: ByFile = faultsOf(
         'contractions.ricci: matmul M=16,K=40,N=16',
       ],
     ],
+    'row-stores.ts': [
+      [
+        'stores what other lanes have not put there',
+        '      meet();\n      storeRows(',
+        '      storeRows(',
+        'units.ricci: experts_rounded T=70,D=72,E=3,F=136, sm_90a, units warpRows=4 warpColumns=1 rows=32 columns=64 depth=64 stages=2',
+      ],
+      [
+        'puts the next columns where others are read',
+        '      meet();\n      for (let column',
+        '      for (let column',
+        'units.ricci: experts_rounded T=70,D=72,E=3,F=136, sm_90a, units warpRows=4 warpColumns=1 rows=32 columns=64 depth=64 stages=2',
+      ],
+      [
+        'stores the first block of rows again',
+        'linearConstant(block * warps * warpRows)',
+        'linearConstant(0)',
+        'units.ricci: experts_rounded T=70,D=72,E=3,F=136, sm_90a, units warpRows=4 warpColumns=1 rows=32 columns=64 depth=64 stages=2',
+      ],
+    ],
     'scalar-operations.ts': [
       [
         'swaps the branches of a choice',
@@ -554,21 +574,21 @@ export const unitMutants: ByFile = faultsOf(
     'route-by-picks.ts': [
       [
         'counts a pick before itself',
-        "apply('lt', 'bool', i, inChunk)",
-        "apply('le', 'bool', i, inChunk)",
+        "equal(known('picks', at), own), isLess(at, inChunk)",
+        "equal(known('picks', at), own), isLess(at, sum(inChunk, constant(1)))",
         'units.ricci: experts_of_halves T=300,D=8,E=3,F=16',
       ],
       [
         'counts a chunk before itself',
-        "apply('lt', 'bool', c, chunk)",
-        "apply('le', 'bool', c, chunk)",
+        "masked(isLess(at, inChunk), known('row', at)",
+        "masked(isLess(at, sum(inChunk, constant(1))), known('row', at)",
         'units.ricci: experts_of_halves T=300,D=8,E=3,F=16',
       ],
       [
         'leaves out the experts before',
         "update('parts', sum(element('parts', 'i32', [constant(0), across]), earlier))",
         "update('parts', earlier)",
-        'units.ricci: experts_of_halves T=300,D=8,E=200,F=16',
+        'units.ricci: experts_of_halves T=300,D=8,E=700,F=16',
       ],
     ],
     'accumulate.ts': [

@@ -258,7 +258,8 @@ export function storeEight(
   storeWords(emission, buffer, first, words, mask);
 }
 
-function storeWords(
+/** Neighbours, as the tensor has them. */
+export function storeWords(
   emission: Emission,
   buffer: Buffer,
   first: Sum,

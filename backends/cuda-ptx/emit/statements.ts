@@ -16,6 +16,7 @@ import { emitPipeline } from './pipeline.ts';
 import { settle, waitForAll } from './products-in-flight.ts';
 import { emitReduce } from './reduce-tiles.ts';
 import { defineRegisters, registerPoints, updateRegisters } from './register-tiles.ts';
+import { emitRowStore, rowStoreOf } from './row-stores.ts';
 import { fillShared } from './shared-tiles.ts';
 import { boxedStoreOf, emitConsumer } from './specialised.ts';
 import { emitUnitProduct } from './unit-products.ts';
@@ -53,8 +54,10 @@ const rules: Rules = {
   when: emitWhen,
   store: (emission, statement) => {
     const boxed = boxedStoreOf(emission, statement);
-    if (boxed === undefined) emitStore(emission, statement);
-    else emitBoxedStore(emission, boxed.store, boxed.map);
+    const rows = boxed === undefined ? rowStoreOf(emission, statement) : undefined;
+    if (boxed !== undefined) emitBoxedStore(emission, boxed.store, boxed.map);
+    else if (rows !== undefined) emitRowStore(emission, rows);
+    else emitStore(emission, statement);
   },
 };
 

@@ -1,6 +1,6 @@
 /**
- * Products of few rows by matrix units, as of some tokens with a weight: what takes time is to read the
- * weight, so that enough bytes of it have to be under way.
+ * Products of few rows by matrix units, as of some tokens with a weight, or of few columns, as those of a
+ * router are: what takes time is to read the other factor, so that enough bytes of it have to be under way.
  */
 import type { DeviceProfile } from '../device-profile.ts';
 import type { ContractionProblem } from '../schedules/contraction.ts';
@@ -8,7 +8,7 @@ import type { ChoiceOf } from './choice.ts';
 
 type UnitsChoice = ChoiceOf<'units'>;
 
-/** More rows than this are computed for as long as they are waited for. */
+/** More rows, or columns, than this are computed for as long as they are waited for. */
 const mostRows = 64;
 
 /**
@@ -20,10 +20,10 @@ const enoughBytes = 64 * 1024;
 /** A choice with as many stages as that takes, if there is room, and steps, for them. */
 export function withEnoughStages(
   choice: UnitsChoice,
-  { rows, reduced }: ContractionProblem,
+  { rows, columns, reduced }: ContractionProblem,
   { units }: DeviceProfile,
 ): UnitsChoice {
-  if (units === undefined || rows.extent > mostRows) return choice;
+  if (units === undefined || Math.min(rows.extent, columns.extent) > mostRows) return choice;
   const perStage = stageBytes(choice);
   const wanted = Math.ceil(enoughBytes / perStage);
   const most = Math.min(units.workgroupBytes / perStage, reduced.extent / choice.depth);
@@ -39,6 +39,7 @@ const shapes = [
   { warpRows: 1, warpColumns: 4, rows: 16, columns: 16 },
   { warpRows: 1, warpColumns: 2, rows: 16, columns: 16 },
   { warpRows: 1, warpColumns: 4, rows: 16, columns: 32 },
+  { warpRows: 4, warpColumns: 1, rows: 16, columns: 16 },
   { warpRows: 4, warpColumns: 1, rows: 16, columns: 32 },
   { warpRows: 4, warpColumns: 1, rows: 16, columns: 64 },
 ] as const;
@@ -48,7 +49,8 @@ export function fewRowsUnits(
   { packed, rows, columns, reduced }: ContractionProblem,
   { units }: DeviceProfile,
 ): readonly UnitsChoice[] {
-  if (units === undefined || packed === undefined || rows.extent > mostRows) return [];
+  if (units === undefined || packed === undefined) return [];
+  if (Math.min(rows.extent, columns.extent) > mostRows) return [];
   const fitting = shapes.filter(({ warpColumns, columns: wide }) => warpColumns * wide < 2 * columns.extent);
   return fitting.flatMap((shape) =>
     [64, 128].flatMap((depth) =>

@@ -54,6 +54,7 @@ const ratedOfGroups: readonly Rated[] = [
   { shape: { warpRows: 4, warpColumns: 1, rows: 16, columns: 256 }, rate: 1.3 },
   { shape: { warpRows: 4, warpColumns: 1, rows: 16, columns: 128 }, rate: 1.1 },
   { shape: { warpRows: 4, warpColumns: 1, rows: 16, columns: 64 }, rate: 0.8 },
+  { shape: { warpRows: 4, warpColumns: 1, rows: 16, columns: 16 }, rate: 0.3 },
 ];
 
 /** The tile that is done first, workgroups running together in turns. */
@@ -116,6 +117,15 @@ export function bytesOfUnits({ warpRows, warpColumns, rows, columns, depth, stag
 /** Results of a warp: 128 registers of each lane. */
 const mostSums = 64 * 64;
 
+/** What is brought by others may be brought further ahead. */
+function stagesOf(
+  { warpgroups }: MatrixUnits,
+  { warpRows, warpColumns, depth }: Pick<UnitsChoice, 'warpRows' | 'warpColumns' | 'depth'>,
+): readonly number[] {
+  const isByOthers = warpgroups && warpRows === 8 && warpColumns === 1 && depth === 64;
+  return isByOthers ? [2, 3, 4, 5, 6] : [2, 3, 4];
+}
+
 /** Tiles that fit into registers and shared memory. */
 export function allUnits(problem: ContractionProblem, device: DeviceProfile): readonly UnitsChoice[] {
   const { units } = device;
@@ -129,7 +139,7 @@ export function allUnits(problem: ContractionProblem, device: DeviceProfile): re
       upTo(units.warpgroups ? [1, 2, 4, 8] : [1, 2, 4], high, rows.extent).flatMap((warpRows) =>
         upTo([1, 2, 4], wide, columns.extent).flatMap((warpColumns) =>
           [16, 32, 64].flatMap((depth) =>
-            [2, 3, 4].flatMap((stages): readonly UnitsChoice[] => {
+            stagesOf(units, { warpRows, warpColumns, depth }).flatMap((stages): readonly UnitsChoice[] => {
               const shape = { warpRows, warpColumns, rows: high, columns: wide };
               const choice: UnitsChoice = { form: 'units', ...shape, depth, stages };
               return bytesOfUnits(choice) > units.workgroupBytes || high * wide > mostSums ? [] : [choice];

@@ -35,23 +35,23 @@ export interface ContractionRows {
   readonly extra: readonly TileExpression[];
 }
 
-/**
- * @param together rows of a workgroup
- * @param place which of those a workgroup has, where that is not its place along axis 1 of the grid
- * @param settles whether what is found out of the rows of experts is kept in registers
- */
+interface Where {
+  /** Which tile a workgroup has, where that is not its place along axis 1 of the grid. */
+  readonly place?: TileExpression | undefined;
+  /** Whether what is found out of the rows of experts is kept in registers. */
+  readonly settles?: boolean;
+}
+
+/** @param together rows of a workgroup */
 export function contractionRows(
   problem: ContractionProblem,
   together: number,
-  {
-    place,
-    settles = false,
-  }: { readonly place?: TileExpression | undefined; readonly settles?: boolean } = {},
+  { place, settles = false }: Where = {},
 ): ContractionRows {
   const { grouped } = problem.node;
   return grouped === undefined
     ? plainRows(problem, together, place)
-    : rowsOfExperts(problem, together, grouped, settles);
+    : rowsOfExperts(problem, together, grouped, { place, settles });
 }
 
 function plainRows(
@@ -78,10 +78,10 @@ function rowsOfExperts(
   { node, contraction, rows, reduced }: ContractionProblem,
   together: number,
   grouped: GroupedLookup,
-  settles: boolean,
+  { place, settles = false }: Where,
 ): ContractionRows {
   const expertAxis = node.result.shape.length + node.reduce.extents.length;
-  const found = groupedRows(grouped, rows.extent, together);
+  const found = groupedRows(grouped, rows.extent, together, place);
   const { groups, prepare, expert, start, end } = settles ? settled(found) : found;
   const position = (row: TileExpression) => sum(start, row);
   return {

@@ -34,13 +34,21 @@ export interface GroupedRows {
   readonly end: TileExpression;
 }
 
-/** @param tile rows of a workgroup at most, of `rows` in all */
-export function groupedRows({ experts, offsets }: GroupedLookup, rows: number, tile: number): GroupedRows {
+/**
+ * @param tile rows of a workgroup at most, of `rows` in all
+ * @param place which tile it has, where that is not its place along axis 1 of the grid
+ */
+export function groupedRows(
+  { experts, offsets }: GroupedLookup,
+  rows: number,
+  tile: number,
+  place?: TileExpression,
+): GroupedRows {
   const groups = Math.min(rows, Math.ceil(rows / tile) + experts);
   const number = (name: string) => register(name, 'i32', [spread(1, 'whole')]);
   const read = (name: string) => element(name, 'i32', [constant(0)]);
   const offsetOf = (place: TileExpression) => load(offsets, 'i32', place);
-  const group = grid(1, groups);
+  const group = place ?? grid(1, groups);
   const bounds = {
     from: constant(0),
     to: constant(experts),

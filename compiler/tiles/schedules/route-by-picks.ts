@@ -23,6 +23,7 @@ import {
   type TileExpression,
   within,
 } from '../tile-expression.ts';
+import type { TileStatement } from '../tile-program.ts';
 import { elementCount, type ScheduleContext } from './context.ts';
 
 /** Picks of a chunk, and invocations of its workgroup. */
@@ -49,38 +50,53 @@ function pickAt(node: RouteNode, place: TileExpression, context: ScheduleContext
 
 const ofChunk = spread(chunkLength, 'threads');
 const inChunk = coordinate(0, chunkLength);
-const upTo = (extent: number) => ({
-  from: constant(0),
-  to: constant(extent),
-  step: 1,
-  range: { low: 0, high: extent - 1 },
-});
-const oneIf = (condition: TileExpression) => masked(condition, constant(1), constant(0));
+
+/** Steps whose reads are under way together. */
+const together = 8;
+
+/** Adds to a tile of an invocation's own number what `added` is at each place of a chunk. */
+function overChunk(tile: string, added: (place: TileExpression) => TileExpression): TileStatement {
+  const bounds = {
+    ...{ from: constant(0), to: constant(chunkLength), step: together, multipleOf: together },
+    range: { low: 0, high: chunkLength - together },
+  };
+  const own = element(tile, 'i32', [inChunk]);
+  return loop('i', bounds, (i) => [
+    update(tile, sum(own, ...Array.from({ length: together }, (_, at) => added(sum(i, constant(at)))))),
+  ]);
+}
+
+function oneIf(condition: TileExpression): TileExpression {
+  return masked(condition, constant(1), constant(0));
+}
+
+const equal = (left: TileExpression, right: TileExpression) => apply('eq', 'bool', left, right);
+const isLess = (left: TileExpression, right: TileExpression) => apply('lt', 'bool', left, right);
+
+/** Numbers of a chunk that all invocations need, and one of them. */
+const ofAll = (name: string) => shared(name, 'i32', [ofChunk]);
+const known = (name: string, at: TileExpression) => element(name, 'i32', [at]);
 
 /** counts[e, c]: how many picks of chunk c are expert e's. An invocation has an expert. */
 function countingKernel(node: RouteNode, counts: Tensor, context: ScheduleContext): ScheduledStep {
   const [experts, chunks] = counts.shape as [number, number];
-  const invocations = Math.min(64, 2 ** Math.ceil(Math.log2(experts)));
-  const groups = Math.ceil(experts / invocations);
+  const groups = Math.ceil(experts / chunkLength);
   const chunk = grid(0, chunks);
-  const expert = sum(product(grid(1, groups), constant(invocations)), coordinate(0, invocations));
-  const count = element('count', 'i32', [coordinate(0, invocations)]);
-  const axis = spread(invocations, 'threads');
+  const expert = sum(product(grid(1, groups), constant(chunkLength)), inChunk);
+  const place = sum(product(chunk, constant(chunkLength)), inChunk);
   return context.kernel({
     name: `count_${node.order.name}`,
     grid: [chunks, groups],
-    threads: { rows: 1, columns: invocations },
+    threads: { rows: 1, columns: chunkLength },
     body: [
-      define(register('count', 'i32', [axis]), constant(0)),
-      loop('i', upTo(chunkLength), (i) => {
-        const picked = pickAt(node, sum(product(chunk, constant(chunkLength)), i), context);
-        return [update('count', sum(count, oneIf(apply('eq', 'bool', picked, expert))))];
-      }),
+      define(ofAll('picks'), pickAt(node, place, context)),
+      define(register('count', 'i32', [ofChunk]), constant(0)),
+      overChunk('count', (at) => oneIf(equal(known('picks', at), expert))),
       store(
         counts,
-        [axis],
+        [ofChunk],
         sum(product(expert, constant(chunks)), chunk),
-        count,
+        element('count', 'i32', [inChunk]),
         below(expert, constant(experts)),
       ),
     ],
@@ -88,8 +104,8 @@ function countingKernel(node: RouteNode, counts: Tensor, context: ScheduleContex
 }
 
 /**
- * starts[e, c]: where in the order those of expert e in chunk c begin; and where each expert's do. Workgroups
- * have some chunks of an expert, and there is one behind the last expert, for where that ends.
+ * starts[e, c]: where in the order those of expert e in chunk c begin; and where each expert's do. A workgroup
+ * has some chunks of an expert, and there is one behind the last expert, for where that ends.
  */
 function addingKernel(
   node: RouteNode,
@@ -100,41 +116,36 @@ function addingKernel(
   const [experts, chunks] = counts.shape as [number, number];
   const groups = Math.ceil(chunks / chunkLength);
   const expert = grid(0, experts + 1);
-  const first = product(expert, constant(chunks));
-  const chunk = sum(product(grid(1, groups), constant(chunkLength)), inChunk);
-  const own = element('start', 'i32', [inChunk]);
+  const group = grid(1, groups);
+  const chunk = sum(product(group, constant(chunkLength)), inChunk);
+  const first = sum(product(expert, constant(chunks)), product(group, constant(chunkLength)));
+  const step = 4 * chunkLength;
   const before = {
-    ...{ from: constant(0), to: first, step: chunkLength, multipleOf: chunkLength },
+    ...{ from: constant(0), to: first, step, multipleOf: step },
     range: { low: 0, high: experts * chunks - 1 },
   };
-  const across = coordinate(1, chunkLength);
+  const across = coordinate(1, step);
+  const countAt = (place: TileExpression, isReal: TileExpression | undefined) =>
+    masked(isReal, load(counts.id, 'i32', place), constant(0));
+  const isOwn = both(below(chunk, constant(chunks)), below(expert, constant(experts)));
+  const own = element('start', 'i32', [inChunk]);
   return context.kernel({
     name: `add_${node.order.name}`,
     grid: [experts + 1, groups],
     threads: { rows: 1, columns: chunkLength },
     body: [
-      define(register('parts', 'i32', [spread(1, 'whole'), spread(chunkLength, 'columns')]), constant(0)),
+      define(register('parts', 'i32', [spread(1, 'whole'), spread(step, 'columns', 4)]), constant(0)),
       loop('p', before, (p) => {
         const place = sum(p, across);
-        const earlier = masked(apply('lt', 'bool', place, first), load(counts.id, 'i32', place), constant(0));
+        const earlier = countAt(place, isLess(place, first));
         return [update('parts', sum(element('parts', 'i32', [constant(0), across]), earlier))];
       }),
       reduceTiles('sum', ['parts'], ['total']),
+      define(ofAll('row'), countAt(sum(first, inChunk), isOwn)),
       define(register('start', 'i32', [ofChunk]), element('total', 'i32', [constant(0)])),
-      store(node.offsets, [ofChunk], expert, own, apply('eq', 'bool', chunk, constant(0))),
-      loop('c', upTo(chunks), (c) => {
-        const isBefore = both(apply('lt', 'bool', c, chunk), below(expert, constant(experts)));
-        return [
-          update('start', sum(own, masked(isBefore, load(counts.id, 'i32', sum(first, c)), constant(0)))),
-        ];
-      }),
-      store(
-        starts,
-        [ofChunk],
-        sum(first, chunk),
-        own,
-        both(below(chunk, constant(chunks)), below(expert, constant(experts))),
-      ),
+      store(node.offsets, [ofChunk], expert, own, equal(chunk, constant(0))),
+      overChunk('start', (at) => masked(isLess(at, inChunk), known('row', at), constant(0))),
+      store(starts, [ofChunk], sum(first, inChunk), own, isOwn),
     ],
   });
 }
@@ -144,22 +155,19 @@ function placingKernel(node: RouteNode, starts: Tensor, context: ScheduleContext
   const [experts, chunks] = starts.shape as [number, number];
   const chunk = grid(0, chunks);
   const place = sum(product(chunk, constant(chunkLength)), inChunk);
-  const pick = (at: TileExpression) => element('picks', 'i32', [at]);
-  const rank = element('rank', 'i32', [inChunk]);
-  const row = product(within(pick(inChunk), { low: 0, high: experts - 1 }), constant(chunks));
+  const own = known('picks', inChunk);
+  const row = product(within(own, { low: 0, high: experts - 1 }), constant(chunks));
   return context.kernel({
     name: `route_${node.order.name}`,
     grid: [chunks],
     threads: { rows: 1, columns: chunkLength },
     body: [
-      define(shared('picks', 'i32', [ofChunk]), pickAt(node, place, context)),
+      define(ofAll('picks'), pickAt(node, place, context)),
       define(register('rank', 'i32', [ofChunk]), load(starts.id, 'i32', sum(row, chunk))),
-      loop('i', upTo(chunkLength), (i) => {
-        const isSame = apply('eq', 'bool', pick(i), pick(inChunk));
-        const isBefore = apply('and', 'bool', isSame, apply('lt', 'bool', i, inChunk));
-        return [update('rank', sum(rank, oneIf(isBefore)))];
-      }),
-      store(node.order, [ofChunk], rank, place, apply('lt', 'bool', pick(inChunk), constant(experts))),
+      overChunk('rank', (at) =>
+        oneIf(apply('and', 'bool', equal(known('picks', at), own), isLess(at, inChunk))),
+      ),
+      store(node.order, [ofChunk], element('rank', 'i32', [inChunk]), place, isLess(own, constant(experts))),
     ],
   });
 }

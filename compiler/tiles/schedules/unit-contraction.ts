@@ -91,7 +91,14 @@ function partsOf(
     rights: factorBox(problem, 'columns', right, stored, rightOrder === 'kn', context),
     results: fedBytes(choice, { products, leave: true }) <= workgroupBytes ? resultBox(problem) : undefined,
   };
-  const isFed = areGroups && warpgroups && boxes.lefts !== undefined && boxes.rights !== undefined;
+  // Rows that are looked up are gathered beside the engine.
+  const { left } = contraction;
+  const isGathered = node.grouped !== undefined && left.op === 'load' && left.dtype === stored;
+  const isFed =
+    areGroups &&
+    warpgroups &&
+    boxes.rights !== undefined &&
+    (boxes.lefts !== undefined || (isGathered && leavingRows(choice, products) <= workgroupBytes));
   const axes = [
     spread(tile.rows, 'unitRows', areGroups ? 16 : choice.rows),
     spread(tile.columns, 'unitColumns', choice.columns),
@@ -268,6 +275,11 @@ export function fedBytes(
 ): number {
   const [high, wide] = [warpRows * rows, warpColumns * columns];
   return 2 * (stages * depth * (high + products * wide) + (leave ? high * wide : 0)) + barrierBytes;
+}
+
+/** The same where results leave row by row: sixteen rows of 64 columns of each warp at a time. */
+function leavingRows(choice: ChoiceOf<'units'>, products: number): number {
+  return fedBytes(choice, { products, leave: false }) + 2 * 16 * 64 * choice.warpRows;
 }
 
 /** What meeting takes at most. */

@@ -51,7 +51,19 @@ export function walkTiles(
   const { node, batch, rows, columns } = problem;
   const rowsOf = contractionRows(problem, tile.rows);
   const [high, wide] = [rowsOf.grid, Math.ceil(columns.extent / tile.columns)];
-  const isPlain = node.grouped === undefined && rows.end === undefined && columns.end === undefined;
+  const isKnown = rows.end === undefined && columns.end === undefined && batch.end === undefined;
+  const isOfExperts = node.grouped !== undefined;
+  if (isOfExperts && isKnown && processors !== undefined && high * wide > processors && batch.extent === 1)
+    return {
+      grid: [processors],
+      // Those of an expert after each other; behind the last one there are some without rows.
+      body: [
+        loop('tile', inTurns(high * wide, processors), (at) =>
+          statements({ batch: constant(0), row: quotient(at, wide), column: remainder(at, wide), beside: 1 }),
+        ),
+      ],
+    };
+  const isPlain = !isOfExperts && rows.end === undefined && columns.end === undefined;
   if (!isPlain || (processors === undefined && (togetherOf(high) === 1 || wide === 1)))
     return {
       grid: [batch.extent, high, wide],
@@ -76,18 +88,22 @@ export function walkTiles(
       ...cluster,
       body: statements({ batch: grid(0, batch.extent), ...inBands(grid(1, each), high, wide), beside }),
     };
-  const bounds = {
-    ...{ from: grid(0, processors), to: constant(total), step: processors },
-    range: { low: 0, high: total - 1 },
-  };
   return {
     grid: [processors],
     ...cluster,
     body: [
-      loop('tile', bounds, (at) =>
+      loop('tile', inTurns(total, processors), (at) =>
         statements({ batch: quotient(at, each), ...inBands(remainder(at, each), high, wide), beside }),
       ),
     ],
+  };
+}
+
+/** A workgroup has every so many of all tiles. */
+function inTurns(total: number, processors: number) {
+  return {
+    ...{ from: grid(0, processors), to: constant(total), step: processors },
+    range: { low: 0, high: total - 1 },
   };
 }
 
