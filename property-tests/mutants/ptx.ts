@@ -169,6 +169,14 @@ export const ptxMutants: ByFile = faultsOf(
         'units.ricci: plain M=40,K=36,N=44',
       ],
     ],
+    'paired-stores.ts': [
+      [
+        'stores the second of two first',
+        '[low!, high!]',
+        '[high!, low!]',
+        'units.ricci: wide_result M=16,K=72,N=24, sm_90a, units warpRows=4 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
+      ],
+    ],
     'pipeline.ts': [
       [
         'does not wait for its copies',

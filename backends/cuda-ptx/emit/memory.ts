@@ -258,6 +258,17 @@ export function storeEight(
   storeWords(emission, buffer, first, words, mask);
 }
 
+/** Stores two neighbours of 32 bits where `mask` holds. */
+export function storePair(
+  emission: Emission,
+  tensor: TensorId,
+  first: Sum,
+  values: readonly [Value, Value],
+  mask: Value | undefined,
+): void {
+  storeWords(emission, bufferOf(emission, tensor), first, values, mask);
+}
+
 /** Neighbours, as the tensor has them. */
 export function storeWords(
   emission: Emission,

@@ -12,6 +12,7 @@ import { emit, linear, placesOf } from './expressions.ts';
 import { applyFunction } from './functions.ts';
 import { isSameForEight, mayStoreEight, storeEight, storeLanes, storeOne } from './memory.ts';
 import { emitMultiplyAccumulate } from './multiply-accumulate.ts';
+import { isOfPairs, storePairs } from './paired-stores.ts';
 import { emitPipeline } from './pipeline.ts';
 import { settle, waitForAll } from './products-in-flight.ts';
 import { emitReduce } from './reduce-tiles.ts';
@@ -135,6 +136,10 @@ function emitWhen(emission: Emission, statement: TileStatement & { readonly kind
 function emitStore(emission: Emission, statement: TileStatement & { readonly kind: 'store' }): void {
   const { tensor, offset, value, mask } = statement;
   const domain = createDomain(statement.axes);
+  if (isOfPairs(emission, statement)) {
+    storePairs(emission, statement);
+    return;
+  }
   const holder = oneHolder(emission, domain);
   const guarded = (masks: Lanes | undefined, lane: number) => {
     const own = masks && laneOf(masks, lane);

@@ -5,6 +5,7 @@
  * finished and stored together; but where an engine brings the factors, which it does ahead of the next tile
  * while these are stored, each invocation finishes what it has, and an engine may store it.
  */
+import { dtypeFacts } from '../../../dsl/types/dtype.ts';
 import type { ChoiceOf } from '../choices/choice.ts';
 import { lowerScalar } from '../lower-scalar.ts';
 import { innermostStrides } from '../merge-axes.ts';
@@ -99,6 +100,9 @@ function partsOf(
     warpgroups &&
     boxes.rights !== undefined &&
     (boxes.lefts !== undefined || (isGathered && leavingRows(choice, products) <= workgroupBytes));
+  // Results of 16 bits that are no box, and no rows that leave, are stored well only by those who exchange them.
+  const isOwn =
+    isFed && (boxes.results !== undefined || isGathered || dtypeFacts[node.result.dtype].bits === 32);
   const axes = [
     spread(tile.rows, 'unitRows', areGroups ? 16 : choice.rows),
     spread(tile.columns, 'unitColumns', choice.columns),
@@ -216,7 +220,7 @@ function partsOf(
       });
       return [exchanged, finishing];
     };
-    const end = ending ?? (isFed ? storingOwn : undefined);
+    const end = ending ?? (isOwn ? storingOwn : undefined);
 
     const last = Math.floor(Math.max(0, reduced.extent - 1) / depth) * depth;
     return [
@@ -239,12 +243,13 @@ function partsOf(
 
   // Two warpgroups and more have all registers of a processor.
   const isAlone =
+    (isOwn || ending !== undefined) &&
     isFed &&
     (warpRows > 4 || 2 * fedBytes(choice, { products, leave: boxes.results !== undefined }) > workgroupBytes);
   return {
     ...walkTiles(problem, tile, isAlone ? processors : undefined, statements),
     threads: { rows: warpRows, columns: 32 * warpColumns },
-    ...(isFed &&
+    ...(isOwn &&
       products === 1 &&
       ending === undefined && {
         beside: () => partsOf(problem, stored, narrowed(choice, workgroupBytes), context, { products: 2 }),
