@@ -50,8 +50,11 @@ export function mapStatement(
   const inside = (body: readonly TileStatement[]) => body.map((each) => mapStatement(each, map, name));
   switch (statement.kind) {
     case 'define': {
-      const { tile, value } = statement;
-      return { ...statement, tile: { ...tile, name: name(tile.name) }, value: map(value) };
+      const { tile, value, box } = statement;
+      return {
+        ...{ ...statement, tile: { ...tile, name: name(tile.name) }, value: map(value) },
+        ...(box && { box: boxWith(box, map) }),
+      };
     }
     case 'update':
       return { ...statement, tile: name(statement.tile), value: map(statement.value) };

@@ -51,8 +51,8 @@ export function turned(name: string, stored: Dtype, axes: readonly TileAxis[]): 
   return { name, dtype: arithmeticOfDtype(stored), space: 'shared', axes, turned: stored };
 }
 
-export function define(tile: Tile, value: TileExpression): TileStatement {
-  return { kind: 'define', tile, value };
+export function define(tile: Tile, value: TileExpression, box?: Box): TileStatement {
+  return { kind: 'define', tile, value, ...(box && { box }) };
 }
 
 export function update(tile: string, value: TileExpression): TileStatement {

@@ -163,8 +163,8 @@ export interface Box {
 }
 
 export type TileStatement =
-  /** Brings `tile` into being. Its `value` may use `coordinate(axis)` of it. */
-  | { readonly kind: 'define'; readonly tile: Tile; readonly value: TileExpression }
+  /** Brings `tile` into being. Its `value` may use `coordinate(axis)` of it; `box` is as that of a feed. */
+  | { readonly kind: 'define'; readonly tile: Tile; readonly value: TileExpression; readonly box?: Box }
   /** Recomputes a tile. Elements of it in `value` are the old ones. */
   | { readonly kind: 'update'; readonly tile: string; readonly value: TileExpression }
   /**

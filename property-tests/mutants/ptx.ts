@@ -395,6 +395,14 @@ export const ptxMutants: ByFile = faultsOf(
         'units.ricci: experts_of_halves T=140,D=320,E=2,F=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
       ],
     ],
+    'group-order.ts': [
+      [
+        'lets nobody else go on',
+        "'add.u32', 'u32', [group, literal(1, 'u32')]",
+        "'add.u32', 'u32', [group, literal(0, 'u32')]",
+        'unit-attention.ricci: causal_groups S=150,G=1,R=1,A=32,B=64, sm_90a, unitStream warps=8 rows=16 block=32 stages=2',
+      ],
+    ],
     'products-in-flight.ts': [
       [
         'waits for no product',
@@ -696,7 +704,7 @@ export const unitMutants: ByFile = faultsOf(
         'weighs what is hidden from a row that sees nothing',
         "masked(mask, ofPair('weight'), zero)",
         "ofPair('weight')",
-        'unit-attention.ricci: blind_across S=4,U=40,A=16,B=12',
+        'unit-attention.ricci: blind_across S=7,U=260,A=16,B=13',
       ],
       [
         'masks no block that some row sees the first of',

@@ -83,6 +83,8 @@ export function emitPtx(
     ...(specialised === undefined || specialised.cluster === 1
       ? []
       : [`.reqnctapercluster ${specialised.cluster}, 1, 1`]),
+    // Registers are shared anew among warps by how many a thread has at first, which is then known.
+    ...(specialised?.registers === undefined ? [] : ['.minnctapersm 1']),
     '{',
     writer.render(),
     '  ret;',

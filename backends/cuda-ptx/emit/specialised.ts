@@ -14,8 +14,9 @@ import type { PtxTarget } from '../../../compiler/tiles/ptx-target.ts';
 import { allStatements, insideOf, tileNamed } from '../../../compiler/tiles/tile-builder.ts';
 import type { Box, Feed, Tile, TileProgram, TileStatement } from '../../../compiler/tiles/tile-program.ts';
 import { type BoxedStore, boxedStores, reserveLeaving, waitUntilLeft } from './boxed-stores.ts';
-import { type Emission, tileState } from './emission.ts';
+import { type Emission, type TileState, tileState } from './emission.ts';
 import { applyFunction } from './functions.ts';
+import { awaitOrder, beginInOrder, endInOrder, letNext } from './group-order.ts';
 import { packedLayout } from './packed-layout.ts';
 import { beginCopy, type Copy, copyOf } from './packed-tiles.ts';
 import { isKnownToAll, preparationOf } from './preparation.ts';
@@ -31,6 +32,9 @@ type Pipeline = TileStatement & { readonly kind: 'pipeline' };
 type Loop = TileStatement & { readonly kind: 'loop' };
 type Product = TileStatement & { readonly kind: 'multiplyAccumulate' };
 type Boxed = Feed & { readonly box: Box };
+
+/** Writes statements. */
+type Write = (statements: readonly TileStatement[]) => void;
 
 /** What all threads that bring copy. */
 interface Gathered {
@@ -54,6 +58,8 @@ export interface Specialised {
   /** What stands before it that says what is to be brought: both sides do it. */
   readonly preparation: readonly TileStatement[];
   readonly arrivals: readonly Arrival[];
+  /** What is brought once, before all steps. */
+  readonly given: readonly Arrival[];
   readonly gathers: boolean;
   /** What leaves through shared memory. */
   readonly stores: readonly BoxedStore[];
@@ -120,7 +126,17 @@ export function specialisedAs(
   const shares = (gathers ? registersOfGathering : registers)[groups];
   const own = isLarge ? shares : undefined;
   const [stores, cluster] = [boxedStores(program, tensors), program.cluster ?? 1];
-  return { pipeline, loops, preparation, arrivals, gathers, stores, cluster, consumers, registers: own };
+  const given = loops.length === 0 ? body.slice(0, body.indexOf(pipeline)).flatMap(givenBy) : [];
+  return {
+    ...{ pipeline, loops, preparation, arrivals, given, gathers, stores, cluster, consumers },
+    registers: own,
+  };
+}
+
+function givenBy(statement: TileStatement): readonly Arrival[] {
+  if (statement.kind !== 'define' || statement.box === undefined) return [];
+  const { tile, value, box } = statement;
+  return [arrivalOf([{ tile, value, box }], [])];
 }
 
 /** Undefined where a statement is in something else than loops. */
@@ -170,12 +186,12 @@ function arrivalOf(boxed: readonly Boxed[], gathered: readonly Gathered[]): Arri
   return { boxed, gathered, tiles, name: tiles[0]?.name ?? '', lags };
 }
 
-/** A map for each box that is brought, in the order of arrivals, then for each that is stored. */
+/** A map for each box that is brought, once or in steps, in the order of arrivals, then for each that is stored. */
 export function mapsOf(
-  { arrivals, stores, cluster }: Specialised,
+  { given, arrivals, stores, cluster }: Specialised,
   { buffers }: TileProgram,
 ): readonly PtxMap[] {
-  const boxed = arrivals.flatMap((arrival) => arrival.boxed);
+  const boxed = [...given, ...arrivals].flatMap((arrival) => arrival.boxed);
   return [...boxed, ...stores].map(({ tile, box: { tensor, dims, isCommon = false } }) => {
     const { rowBytes } = packedLayout(tile);
     const rows = tile.axes[0]!.extent / (isCommon ? cluster : 1);
@@ -194,13 +210,9 @@ const elementBytes = 2;
 const barrierBytes = 8;
 
 /** Reserves and prepares the barriers of all stages, and parts those who bring from those who compute. */
-export function emitSpecialised(
-  emission: Emission,
-  specialised: Specialised,
-  write: (statements: readonly TileStatement[]) => void,
-): void {
+export function emitSpecialised(emission: Emission, specialised: Specialised, write: Write): void {
   const { writer, places, program } = emission;
-  const { consumers, pipeline, arrivals, gathers, stores, cluster } = specialised;
+  const { consumers, pipeline, arrivals, given, gathers, stores, cluster } = specialised;
   const kinds = arrivals.flatMap(
     (arrival) =>
       [
@@ -210,9 +222,14 @@ export function emitSpecialised(
   );
   for (const [arrival, kind] of kinds)
     emission.shared.reserve(barrierName(arrival, kind), pipeline.stages * barrierBytes);
+  for (const arrival of given) emission.shared.reserve(barrierName(arrival, 'full'), barrierBytes);
   for (const store of stores) reserveLeaving(emission, store);
   const isFirst = writer.operation('setp.eq.u32', 'bool', [places.threads, literal(0, 'u32')]);
   writer.when(isFirst, false, () => {
+    for (const arrival of given) {
+      const at = barrierAt(emission, arrival, 'full', once.stage);
+      writer.effect(`mbarrier.init.shared::cta.b64 ${at}, ${fills(arrival)};`);
+    }
     for (let stage = 0; stage < pipeline.stages; stage++)
       for (const [arrival, kind, arrivals] of kinds) {
         const at = barrierAt(emission, arrival, kind, literal(stage, 'u32'));
@@ -225,13 +242,13 @@ export function emitSpecialised(
   const brings = writer.operation('setp.ge.u32', 'bool', [places.threads, literal(consumers, 'u32')]);
   const computes = writer.operation('setp.lt.u32', 'bool', [places.threads, literal(consumers, 'u32')]);
   const [few, many] = specialised.registers ?? [];
-  writer.when(brings, true, () => {
+  writer.whenApart(brings, () => {
     if (few !== undefined) writer.effect(`setmaxnreg.dec.sync.aligned.u32 ${few};`);
     const isOne = writer.operation('setp.eq.u32', 'bool', [places.threads, literal(consumers, 'u32')]);
     if (gathers) emitProducer(emission, specialised, isOne, write);
     else writer.when(isOne, false, () => emitProducer(emission, specialised, undefined, write));
   });
-  writer.when(computes, true, () => {
+  writer.whenApart(computes, () => {
     if (many !== undefined) writer.effect(`setmaxnreg.inc.sync.aligned.u32 ${many};`);
     emission.taken = arrivals.map((arrival) => ({ arrival, turn: firstTurn(writer) }));
     write(program.body);
@@ -257,6 +274,9 @@ interface Turn {
   stage: Value;
   parity: Value;
 }
+
+/** Of what is brought once. */
+const once: Turn = { stage: literal(0, 'u32'), parity: literal(0, 'u32') };
 
 function firstTurn(writer: Writer): Turn {
   return { stage: writer.variable(literal(0, 'u32')), parity: writer.variable(literal(0, 'u32')) };
@@ -315,38 +335,45 @@ function emitProducer(
   emission: Emission,
   specialised: Specialised,
   one: Value | undefined,
-  write: (statements: readonly TileStatement[]) => void,
+  write: Write,
 ): void {
   const { writer, places, maps } = emission;
-  const { pipeline, loops, preparation, arrivals, gathers, cluster, consumers } = specialised;
+  const { pipeline, loops, preparation, arrivals, given, gathers, cluster, consumers } = specialised;
   const turn = firstTurn(writer);
   const own = writer.operation('sub.u32', 'i32', [places.threads, literal(consumers, 'u32')]);
+  const boxed = [...given, ...arrivals].flatMap((arrival) => arrival.boxed);
+  const bringBoxes = (arrival: Arrival, at: Turn) => {
+    if (arrival.boxed.length === 0) return;
+    const full = barrierAt(emission, arrival, 'full', at.stage);
+    // With those that other blocks of a cluster bring.
+    const bytes = arrival.boxed.reduce((total, { tile }) => total + bytesOfTile(tile), 0);
+    const begin = () => {
+      writer.effect(`mbarrier.arrive.expect_tx.shared::cta.b64 _, ${full}, ${bytes};`);
+      for (const feed of arrival.boxed)
+        bringBox(emission, feed, at, maps[boxed.indexOf(feed)]!, full, cluster);
+    };
+    if (one === undefined) begin();
+    else writer.when(one, false, begin);
+  };
   const bring = () => {
     // Nobody has used a stage for the first time: the phase before the first counts as over.
     const before = writer.operation('xor.b32', 'u32', [turn.parity, literal(1, 'u32')]);
-    let map = 0;
     for (const arrival of arrivals) {
       waitFor(emission, arrival, 'empty', turn, before, cluster === 1 ? 'cta' : 'cluster');
-      const full = barrierAt(emission, arrival, 'full', turn.stage);
-      // With those that other blocks of a cluster bring.
-      const bytes = arrival.boxed.reduce((total, { tile }) => total + bytesOfTile(tile), 0);
-      const bringBoxes = () => {
-        if (bytes === 0) return;
-        writer.effect(`mbarrier.arrive.expect_tx.shared::cta.b64 _, ${full}, ${bytes};`);
-        for (const feed of arrival.boxed) bringBox(emission, feed, turn, maps[map++]!, full, cluster);
-      };
-      if (one === undefined) bringBoxes();
-      else writer.when(one, false, bringBoxes);
+      bringBoxes(arrival, turn);
       take(emission, arrival, turn);
       for (const { feed, copy } of arrival.gathered) {
         const state = tileState(emission, feed.tile.name);
         beginCopy(emission, state, copy, state.stage, { count: producers, place: own });
       }
-      if (arrival.gathered.length > 0)
+      if (arrival.gathered.length > 0) {
+        const full = barrierAt(emission, arrival, 'full', turn.stage);
         writer.effect(`cp.async.mbarrier.arrive.noinc.shared::cta.b64 ${full};`);
+      }
     }
     nextTurn(emission, turn, pipeline.stages);
   };
+  for (const arrival of given) bringBoxes(arrival, once);
   inLoops(emission, loops, () => {
     write(preparation);
     inLoops(emission, [pipeline], bring);
@@ -419,46 +446,59 @@ export interface Taken {
   readonly turn: Turn;
 }
 
-/** Of those who compute. @param write the statements of a step */
-export function emitConsumer(
-  emission: Emission,
-  { pipeline, arrivals }: Specialised,
-  write: (statements: readonly TileStatement[]) => void,
-): void {
-  const { writer, barriers, variables } = emission;
-  const { first, body, last, variable, step } = pipeline;
-  const [from, to] = [pipeline.from, pipeline.to].map((bound) => emission.uniform(bound)) as [Value, Value];
-  const all = emission.taken;
+/** Waits for a tile that is brought once; false if that is not. */
+export function takeGiven(emission: Emission, { name }: Tile): boolean {
+  const arrival = emission.specialised?.given.find((each) => each.name === name);
+  if (arrival === undefined) return false;
+  waitFor(emission, arrival, 'full', once, once.parity);
+  for (const tile of arrival.tiles) emission.tiles.set(tile.name, stateOf(tile));
+  return true;
+}
+
+/** Of those who compute. */
+export function emitConsumer(emission: Emission, { pipeline, arrivals }: Specialised, write: Write): void {
+  const { writer, barriers, taken } = emission;
   bumpVersions(emission, insideOf(pipeline));
-  if (isCarried(pipeline)) emitCarried(emission, pipeline, all[0]!, write);
-  else if (first === undefined || last === undefined)
-    writer.loop(from, to, step, (counter) => {
-      variables.set(variable, counter);
-      emitStep(emission, pipeline, body, all, write);
-    });
-  else
-    writer.when(isAbove(emission, to, from), true, () => {
-      variables.set(variable, from);
-      const prompt = all.filter(({ arrival }) => !arrival.lags);
-      emitStep(emission, pipeline, first, prompt, write);
-      const second = writer.operation('add.s32', 'i32', [from, literal(step, 'i32')]);
-      writer.loop(second, to, step, (counter) => {
-        variables.set(variable, counter);
-        bumpVersions(emission, body);
-        emitStep(emission, pipeline, body, all, write);
+  if (isCarried(pipeline)) emitCarried(emission, pipeline, taken[0]!, write);
+  else {
+    const bounds = [pipeline.from, pipeline.to].map((bound) => emission.uniform(bound)) as [Value, Value];
+    if (pipeline.first !== undefined) emitLagging(emission, pipeline, bounds, write);
+    else
+      writer.loop(...bounds, pipeline.step, (counter) => {
+        emission.variables.set(pipeline.variable, counter);
+        emitStep(emission, pipeline, pipeline.body, taken, write);
       });
-      bumpVersions(emission, body);
-      emitStep(
-        emission,
-        pipeline,
-        last,
-        all.filter(({ arrival }) => arrival.lags),
-        write,
-      );
-    });
+  }
   bumpVersions(emission, insideOf(pipeline));
   emission.scratchVersion++;
   for (const { tiles } of arrivals) for (const { name } of tiles) barriers.read.add(name);
+}
+
+/** Steps in each of which some feeds are those of the step before. */
+function emitLagging(
+  emission: Emission,
+  pipeline: Pipeline,
+  [from, to]: readonly [Value, Value],
+  write: Write,
+): void {
+  const { writer, variables, taken } = emission;
+  const { first = [], body, last = [], variable, step } = pipeline;
+  writer.when(isAbove(emission, to, from), true, () => {
+    variables.set(variable, from);
+    const isPrompt = ({ arrival }: Taken) => !arrival.lags;
+    emitStep(emission, pipeline, first, taken.filter(isPrompt), write);
+    beginInOrder(emission);
+    const second = writer.operation('add.s32', 'i32', [from, literal(step, 'i32')]);
+    writer.loop(second, to, step, (counter) => {
+      variables.set(variable, counter);
+      bumpVersions(emission, body);
+      emitStep(emission, pipeline, body, taken, write, true);
+    });
+    endInOrder(emission);
+    bumpVersions(emission, body);
+    const lagging = taken.filter((each) => !isPrompt(each));
+    emitStep(emission, pipeline, last, lagging, write);
+  });
 }
 
 function isAbove({ writer }: Emission, value: Value, than: Value): Value {
@@ -469,13 +509,16 @@ function isAbove({ writer }: Emission, value: Value, than: Value): Value {
 
 /**
  * Feeds of the first product are waited for at the beginning, so that what it adds to may be zeroed by it;
- * others when a product is to read them. Their stage is empty when all that do are done. */
+ * others when a product is to read them. Their stage is empty when all that do are done.
+ * @param isInOrder whether warpgroups begin their products one after the other
+ */
 function emitStep(
   emission: Emission,
   { stages }: Pipeline,
   statements: readonly TileStatement[],
   taken: readonly Taken[],
-  write: (statements: readonly TileStatement[]) => void,
+  write: Write,
+  isInOrder = false,
 ): void {
   const readers = new Map(
     taken.map(({ arrival }) => [
@@ -489,14 +532,17 @@ function emitStep(
       if (flights.some(({ product }) => product === readers.get(arrival)!.at(-1)))
         tell(emission, arrival, turn.stage, undefined);
   };
-  const [earliest] = productsAmong(statements);
+  const products = productsAmong(statements);
+  const [earliest] = products;
   for (const [at, statement] of statements.entries()) {
     for (const { arrival, turn } of taken) {
       const [reader] = readers.get(arrival)!;
       if (at === 0 ? reader === earliest : reader === statement && reader !== earliest)
         waitFor(emission, arrival, 'full', turn, turn.parity);
     }
+    if (isInOrder && statement === earliest) awaitOrder(emission);
     write([statement]);
+    if (isInOrder && statement === products.at(-1)) letNext(emission);
   }
   waitForAll(emission);
   emission.landed = () => {};
@@ -508,7 +554,7 @@ function emitCarried(
   emission: Emission,
   { from, to, step, variable, body, stages }: Pipeline,
   { arrival, turn }: Taken,
-  write: (statements: readonly TileStatement[]) => void,
+  write: Write,
 ): void {
   const { writer, variables } = emission;
   const [begin, end] = [from, to].map((bound) => emission.uniform(bound)) as [Value, Value];
@@ -561,9 +607,14 @@ function inBlock(emission: Emission, block: Value, arrival: Arrival, stage: Valu
 function take({ writer, tiles }: Emission, arrival: Arrival, { stage }: Turn): void {
   for (const tile of arrival.tiles)
     tiles.set(tile.name, {
-      ...{ tile, fragment: tile.axes.map(({ extent }) => extent), registers: [], mutable: true, version: 0 },
+      ...stateOf(tile),
       stage: writer.operation('mul.lo.u32', 'u32', [stage, literal(bytesOfTile(tile), 'u32')]),
     });
+}
+
+function stateOf(tile: Tile): TileState {
+  const fragment = tile.axes.map(({ extent }) => extent);
+  return { tile, fragment, registers: [], mutable: true, version: 0 };
 }
 
 /** Undefined where a statement stores no box by itself. */

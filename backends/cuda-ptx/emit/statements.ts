@@ -19,7 +19,7 @@ import { emitReduce } from './reduce-tiles.ts';
 import { defineRegisters, registerPoints, updateRegisters } from './register-tiles.ts';
 import { emitRowStore, rowStoreOf } from './row-stores.ts';
 import { fillShared } from './shared-tiles.ts';
-import { boxedStoreOf, emitConsumer } from './specialised.ts';
+import { boxedStoreOf, emitConsumer, takeGiven } from './specialised.ts';
 import { emitUnitProduct } from './unit-products.ts';
 import { type Lanes, laneOf, lanesFrom, literal, type Value } from './values.ts';
 import { emitWarpgroupProduct, isByWarpgroups } from './warpgroup-products.ts';
@@ -32,8 +32,11 @@ type Rules = {
 };
 
 const rules: Rules = {
-  define: (emission, { tile, value }) =>
-    tile.space === 'shared' ? fillShared(emission, tile, value) : defineRegisters(emission, tile, value),
+  define: (emission, { tile, value }) => {
+    if (takeGiven(emission, tile)) return;
+    if (tile.space === 'shared') fillShared(emission, tile, value);
+    else defineRegisters(emission, tile, value);
+  },
   update: (emission, { tile, value }) => {
     const state = tileState(emission, tile);
     if (state.tile.space === 'shared') fillShared(emission, state.tile, value);
@@ -122,7 +125,7 @@ function emitLoop(emission: Emission, statement: TileStatement & { readonly kind
 function emitWhen(emission: Emission, statement: TileStatement & { readonly kind: 'when' }): void {
   const condition = uniform(emission, statement.condition);
   const leave = leaveBranch(emission);
-  emission.writer.when(condition, true, () => {
+  emission.writer.whenApart(condition, () => {
     const before = emission.flights.length;
     emitStatements(emission, statement.body);
     // Whoever comes from elsewhere has not begun any.

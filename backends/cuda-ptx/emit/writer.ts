@@ -170,18 +170,24 @@ export class Writer {
     this.effect(`@!${done.text} bra ${start};`);
   }
 
-  /**
-   * What is computed for a branch that whole warps take or leave, they compute in it.
-   * @param isUniform whether the condition is the same in all lanes of a warp
-   */
+  /** @param isUniform whether the condition is the same in all lanes of a warp */
   when(condition: Value, isUniform: boolean, body: () => void): void {
+    this.branch(condition, isUniform, false, body);
+  }
+
+  /** The same, of a uniform condition, for a body that computes what it needs by itself. */
+  whenApart(condition: Value, body: () => void): void {
+    this.branch(condition, true, true, body);
+  }
+
+  private branch(condition: Value, isUniform: boolean, isApart: boolean, body: () => void): void {
     if (condition.known === 0) return;
     if (condition.known !== undefined) {
       body();
       return;
     }
     const end = `$end${this.labels++}`;
-    this.inner(isUniform, () => {
+    this.inner(isApart, () => {
       this.effect(`@!${condition.text} bra${isUniform ? '.uni' : ''} ${end};`);
       body();
       this.push({ kind: 'label', name: end });

@@ -24,7 +24,7 @@ export function isWorthUnits({ units, node, depth, rows, values }: SoftmaxProble
  * often; of four warps two workgroups are to run together, and have shared memory for shorter ones. Of fewer
  * warps, each of which brings more of a block, longer ones do not stay in registers.
  */
-const blocks = { alone: [128, 64, 32, 16], together: [64, 32, 16], few: [32, 16] } as const;
+const blocks = { alone: [128, 96, 64, 32, 16], together: [64, 32, 16], few: [32, 16] } as const;
 
 /** What is done first. */
 export function firstUnitStream(
@@ -59,7 +59,7 @@ function firstWarps(
 export function allUnitStreams(problem: SoftmaxProblem, device: DeviceProfile): readonly UnitStreamChoice[] {
   return [1, 2, 4, 8].flatMap((warps) =>
     [16, 32].flatMap((rows) =>
-      [16, 32, 64, 128].flatMap((block) =>
+      [16, 32, 64, 96, 128].flatMap((block) =>
         [2, 3, 4]
           .map((stages): UnitStreamChoice => ({ form: 'unitStream', warps, rows, block, stages }))
           .filter((choice) => isFitting(problem, choice) && fits(problem, choice, device)),
@@ -75,15 +75,20 @@ function isFitting(problem: SoftmaxProblem, { warps, rows: perWarp, block }: Uni
   return isOfRows && (block === 16 || block < 2 * problem.node.extent);
 }
 
-/** Of the 255 that an invocation may have, those that sums, scores and their factors take. */
-const mostRegisters = 160;
+/**
+ * Of the 255 that an invocation may have, those that sums and scores take, and with them, of warpgroups, the
+ * weights that are multiplied meanwhile: by their parts, of which each but the first takes more to be found.
+ */
+const mostRegisters = [160, 160, 160, 148] as const;
 
 /** Whether its tiles are in registers and shared memory. */
 function fits(problem: SoftmaxProblem, choice: UnitStreamChoice, { units }: DeviceProfile): boolean {
   if (problem.units === undefined || units === undefined) return false;
   const { depth, components } = unitExtents(problem, units);
   const { warps, rows: perWarp, block, stages } = choice;
-  if (depth > mostDepth || (perWarp * (components + block)) / 32 > mostRegisters) return false;
+  const parts = units.warpgroups && warps % 4 === 0 ? problem.units.parts : 0;
+  const kept = components + block + (parts * block) / 2;
+  if (depth > mostDepth || (perWarp * kept) / 32 > mostRegisters[parts]) return false;
   const together = warps * perWarp;
   const factors = 2 * (together * depth + stages * block * (depth + components));
   const results = 4 * together * (components + resultPadding);

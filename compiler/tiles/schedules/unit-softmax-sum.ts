@@ -34,6 +34,7 @@ import {
   both,
   constant,
   coordinate,
+  difference,
   element,
   flatten,
   grid,
@@ -53,7 +54,7 @@ import { sharesWords, widened } from './narrow-result.ts';
 import { hidden, rowAxesOf, type SoftmaxProblem } from './softmax-problem.ts';
 import { boxOf, side } from './unit-boxes.ts';
 import type { UnitSoftmax } from './unit-softmax-factors.ts';
-import { commonPositions, lookedUpBound, seenPositions } from './visible-bound.ts';
+import { commonPositions, lookedUpBound, seenPositions, seesMore } from './visible-bound.ts';
 
 /** What the extents of tiles of matrix units are multiples of. */
 const unit = 16;
@@ -138,7 +139,12 @@ function streaming(
   const together = warps * perWarp;
   const groups = { rows: Math.ceil(rows.extent / together), values: Math.ceil(values.extent / components) };
   const rank = node.result.shape.length;
-  const first = product(grid(1, groups.rows), constant(together));
+  // Those that take longest begin first; in a run that ends sooner they might be none.
+  const isBackwards = rows.end === undefined && seesMore(node, rows);
+  const group = isBackwards
+    ? difference(constant(groups.rows - 1), grid(1, groups.rows))
+    : grid(1, groups.rows);
+  const first = product(group, constant(together));
   const rowAt = (within: TileExpression) => sum(first, within);
   const valueAt = (within: TileExpression) =>
     sum(product(grid(2, groups.values), constant(components)), within);
@@ -167,9 +173,7 @@ function streaming(
   const ofRows = { rows, at, first, together };
   const { from, to } = seenPositions(node, ofRows, context);
   const seen =
-    lookedUp === undefined
-      ? to
-      : load(lookedUp.result.id, 'i32', grid(1, groups.rows), { low: 0, high: node.extent });
+    lookedUp === undefined ? to : load(lookedUp.result.id, 'i32', group, { low: 0, high: node.extent });
 
   // ── tiles ────────────────────────────────────────────────────────────────────────────────────────────────
   const rowAxis = spread(together, 'unitRows', perWarp);
@@ -225,6 +229,12 @@ function streaming(
   const along = batch.axes.map((axis, place) =>
     side(`batch${place}`, node.result.shape[axis]!, batch.iterators(grid(0, batch.extent))[place]!),
   );
+  const queryBox = () => {
+    const [row, deep] = [side('row', rows.extent, first), side('depth', problem.depth, constant(0))];
+    const iterators = at({ row: row.place, depth: deep.place }).slice();
+    for (const [place, axis] of batch.axes.entries()) iterators[axis] = along[place]!.place;
+    return boxOf(units.ofRow, units.scores, iterators, [deep, row, ...along], context);
+  };
   const boxes = (start: TileExpression) => {
     const u = side('u', node.extent, start);
     const inner = {
@@ -310,7 +320,7 @@ function streaming(
           first: [...scores(), ...toWeights(start), takeWeights],
           body: [
             ...[...scores(), weigh, ...toWeights(start)],
-            ...[lessen, update('weights', ofPair('weight'))],
+            ...[update('weights', ofPair('weight')), lessen],
           ],
           last: [weigh],
         }
@@ -373,7 +383,7 @@ function streaming(
     gridEnds: [gridEnd(batch.end, 1), gridEnd(rows.end, together), gridEnd(values.end, components)],
     threads: { rows: warps, columns: 32 },
     body: [
-      define(queries.tile, queries.value),
+      define(queries.tile, queries.value, isAhead ? queryBox() : undefined),
       define(register('so_far', 'f32', [rowAxis]), lowest),
       define(register('total', 'f32', [rowAxis]), zero),
       define(register('sum', 'f32', [rowAxis, sumAxis]), zero),

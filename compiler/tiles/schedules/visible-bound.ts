@@ -65,6 +65,11 @@ export function commonPositions(
   return isAll ? positions(node, of, known, { begin: last, end: first }, context) : undefined;
 }
 
+/** Whether later rows may see more. */
+export function seesMore(node: SoftmaxSumNode, rows: AxisClass): boolean {
+  return limitsOf(node, rows).known.some((limit) => limit.of === 'end');
+}
+
 function endsOfRows({ rows, first, together }: Rows): readonly [TileExpression, TileExpression] {
   return [first, minimum(sum(first, constant(together - 1)), constant(rows.extent - 1))];
 }
