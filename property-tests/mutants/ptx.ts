@@ -604,7 +604,7 @@ export const unitMutants: ByFile = faultsOf(
         'reads in the place of a reduction',
         '...defined, ...body.slice(first)',
         '...defined, ...body.slice(first + 1)',
-        'rows.ricci: narrow_norms B=1,T=3,D=72',
+        'rows.ricci: narrow_norms B=2,T=3,D=136',
       ],
     ],
     'turned-map.ts': [
