@@ -8,7 +8,7 @@ import type { TileStatement } from '../tile-program.ts';
 
 type Load = TileExpression & { readonly op: 'load' };
 
-/** A body whose stores outside of loops find what they load in registers: writers know what they have read. */
+/** A body whose stores outside of loops find what they load in registers: as writers know it. */
 export function loadingAhead(body: readonly TileStatement[]): readonly TileStatement[] {
   const first = body.findIndex(({ kind }) => kind === 'reduce');
   if (first < 0) return body;
