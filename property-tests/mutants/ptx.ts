@@ -615,6 +615,14 @@ export const unitMutants: ByFile = faultsOf(
         'reductions.ricci: rows N=7,M=36',
       ],
     ],
+    'load-ahead.ts': [
+      [
+        'reads in the place of a reduction',
+        '...defined, ...body.slice(first)',
+        '...defined, ...body.slice(first + 1)',
+        'rows.ricci: narrow_norms B=2,T=3,D=136',
+      ],
+    ],
     'turned-map.ts': [
       [
         'takes the first of a batch for all',

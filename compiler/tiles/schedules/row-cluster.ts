@@ -37,6 +37,7 @@ import { accumulate, walkAlong } from './accumulate.ts';
 import { bestPlaces } from './best-places.ts';
 import type { ScheduleContext } from './context.ts';
 import { flatResults } from './flat-results.ts';
+import { loadingAhead } from './load-ahead.ts';
 import { mergedGroups } from './merged-groups.ts';
 import { beforeEnds } from './reduction.ts';
 import { type RowLayout, rowLayout } from './row-layout.ts';
@@ -55,7 +56,7 @@ export function scheduleRowCluster(cluster: RowCluster, context: ScheduleContext
     name: `rows_${last.node.result.name}`,
     ...ofGrid,
     threads: layout.threads,
-    body,
+    body: context.device.keptElements === undefined ? body : loadingAhead(body),
   });
 }
 
