@@ -1,6 +1,6 @@
 /**
- * Whether choices that are best for problems apart are so together, too: kernels that are alike may be made one,
- * and those that are not may not.
+ * Whether choices that are best for problems apart are so together, too: kernels that are alike may be made
+ * one, and others not.
  */
 import type { Graph } from '../../compiler/graph/graph.ts';
 import { allTensors } from '../../compiler/plan/storages.ts';

@@ -206,8 +206,8 @@ function fastest({ times }: Pick<Candidate, 'times'>): number {
 }
 
 /**
- * Those that may be best yet, in turns, so that what else the machine does disturbs all alike. The first choice
- * always takes part: it is what the others are compared with.
+ * Those that may be best yet, in turns, so that what else the machine does disturbs all alike. The first
+ * choice always takes part: it is what the others are compared with.
  */
 async function race(finalists: Candidate[], deadline: number): Promise<void> {
   for (let round = 0; round < rounds && (round < 3 || performance.now() < deadline); round++) {
