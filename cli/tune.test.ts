@@ -63,7 +63,7 @@ function withChoice(path: string, choice: string): void {
 const shown = async (...more: readonly string[]) =>
   (await runInProcess('compile', file, ...sizes, '--show', 'schedule', ...more)).stdout;
 
-const other = 'rows threadRows=1 threadColumns=1 results=4 vector=4';
+const other = 'rows threadRows=1 threadColumns=1 results=4 vector=4 vectors=1';
 
 test('what was measured is not measured again', async () => {
   const before = readFileSync(kept(), 'utf8');
@@ -82,7 +82,7 @@ test('a package has what it is told to have, and nothing else', async () => {
 });
 
 test('a choice that the device cannot run is passed over', async () => {
-  withChoice(tuned, 'rows threadRows=1 threadColumns=64 results=4 vector=1');
+  withChoice(tuned, 'rows threadRows=1 threadColumns=64 results=4 vector=1 vectors=1');
   expect(await shown('--tuning', tuned)).toBe(await shown());
 });
 

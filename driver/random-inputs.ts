@@ -1,8 +1,9 @@
 /** Inputs from a seed: the same for the same seed, path and shape, on every machine. */
 import { threefry2x32 } from '../compiler/graph/threefry.ts';
 import type { EntryTensor } from '../compiler/lower/entry.ts';
+import { elementCount, packedBytes } from '../compiler/plan/storage-bytes.ts';
 import { type Dtype, dtypeFacts } from '../dsl/types/dtype.ts';
-import { evaluateSize } from '../dsl/types/size.ts';
+import { evaluateSize, natural } from '../dsl/types/size.ts';
 import { UserError } from '../runtime/errors.ts';
 import { computed, type StoredTensor } from '../runtime/weights/stored-tensor.ts';
 import { type TensorData, tensorFromValues } from '../runtime/weights/tensor-data.ts';
@@ -51,6 +52,26 @@ export function randomInput(
   });
   return tensorFromValues(dtype, shape, values);
 }
+
+/**
+ * As `randomInput`, for what is timed and not looked at: of a large tensor so many elements are drawn, and come
+ * again.
+ */
+export function repeatedInput(
+  { path, element, dims }: EntryTensor,
+  sizes: ReadonlyMap<string, number>,
+  seed: number,
+): TensorData {
+  const shape = dims.map((size) => evaluateSize(size, sizes) ?? 0);
+  if (elementCount(shape) <= period) return randomInput({ path, element, dims }, sizes, seed);
+  const { dtype, bytes: drawn } = randomInput({ path, element, dims: [natural(period)] }, sizes, seed);
+  const bytes = new Uint8Array(packedBytes({ dtype, shape }));
+  for (let at = 0; at < bytes.length; at += drawn.length) bytes.set(drawn.subarray(0, bytes.length - at), at);
+  return { dtype, shape, bytes };
+}
+
+/** A prime number, so that rows differ. */
+const period = 65_521;
 
 /** Random words by position, different for each path. */
 function wordsOf(path: string, seed: number): (place: number) => number {

@@ -6,6 +6,7 @@ import { chooseTarget, type KernelTarget, onChosen } from '../../driver/choose-t
 import type { Lowered } from '../../driver/compile.ts';
 import { lower } from '../../driver/compile.ts';
 import { cachedTuning, keepTuning, knownFrom } from '../../driver/tuning/cache.ts';
+import { compilingAhead } from '../../driver/tuning/compile-ahead.ts';
 import { adapterIdentity, gpuIdentity, processorIdentity } from '../../driver/tuning/identity.ts';
 import { measureRates } from '../../driver/tuning/measure-rates.ts';
 import { ratesText } from '../../driver/tuning/rates-text.ts';
@@ -13,7 +14,6 @@ import { onAdapter, onGpu, onProcessor, type Trier } from '../../driver/tuning/t
 import type { Outcome } from '../../driver/tuning/tune.ts';
 import { tunePrograms } from '../../driver/tuning/tune-program.ts';
 import { type Identity, type Tuning, writeTuning } from '../../driver/tuning/tuning-file.ts';
-import { compilingAhead } from '../../runtime/cuda/driver/compile-ahead.ts';
 import type { DriverDevice } from '../../runtime/cuda/driver/open.ts';
 import { isUserError, UserError } from '../../runtime/errors.ts';
 import { wasmDeviceHere } from '../../runtime/wasm/features.ts';
@@ -106,6 +106,9 @@ export function addTune(command: Command, streams: Streams): void {
     });
 }
 
+/** Operations that the evaluator is through with in a second: what a GPU is tuned for has more, as a rule. */
+const mostEvaluatedForGpu = 2e7;
+
 /** Processes that compile beside what is measured. */
 const mostAhead = 8;
 
@@ -160,6 +163,7 @@ async function tune(
   try {
     await tunePrograms([{ graph: optimized, trier: on(rates) }], again ? new Map() : before, {
       budget,
+      ...(device.target === 'ptx' ? { mostEvaluated: mostEvaluatedForGpu } : {}),
       suggested: knownFrom('shipped', device, output.progress).advice,
       isStopped: () => isStopped,
       report: output.progress,

@@ -2,11 +2,10 @@
 import type { ComputeNode, Graph, LoopId, Node, NodeKind, Tensor, TensorId } from '../graph/graph.ts';
 import { allTensors, readsOf } from '../graph/uses.ts';
 import type { Advice } from './choices/advice.ts';
-import { printChoice } from './choices/choice-text.ts';
 import {
-  allChoices,
   type ChoiceFor,
   firstChoice,
+  legalChoice,
   type ProblemKind,
   type ProblemOf,
   problemOf,
@@ -94,9 +93,7 @@ export function scheduleGraph(
 
   const choose = <K extends ProblemKind>(problem: ProblemOf<K>): ChoiceFor<K> => {
     const wanted = advise(problem, tensorOf);
-    if (wanted === undefined) return firstChoice(problem, device);
-    const text = printChoice(wanted);
-    const legal = allChoices(problem, device).find((each) => printChoice(each) === text);
+    const legal = wanted && legalChoice(problem, device, wanted);
     return legal ?? firstChoice(problem, device);
   };
 

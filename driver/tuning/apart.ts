@@ -3,12 +3,11 @@ import type { Graph, GraphInput, Node, Scalar, Tensor, TensorId } from '../../co
 import { results } from '../../compiler/graph/graph.ts';
 import { integer, loadsOf, mapScalar } from '../../compiler/graph/scalar.ts';
 import { readsOf } from '../../compiler/graph/uses.ts';
-import { elementCount, packedBytes } from '../../compiler/plan/storage-bytes.ts';
 import type { Problem } from '../../compiler/tiles/choices/problem.ts';
 import { dtypeFacts } from '../../dsl/types/dtype.ts';
 import { natural } from '../../dsl/types/size.ts';
 import type { TensorData } from '../../runtime/weights/tensor-data.ts';
-import { randomInput } from '../random-inputs.ts';
+import { repeatedInput } from '../random-inputs.ts';
 
 export interface Apart {
   readonly graph: Graph;
@@ -54,17 +53,8 @@ function randomOf(path: string, tensor: Tensor, below: ReadonlyMap<TensorId, num
     isInteger && range !== undefined
       ? ({ kind: 'ix', range: natural(range) } as const)
       : ({ kind: 'dtype', dtype } as const);
-  const count = elementCount(shape);
-  if (count <= period) return randomInput({ path, element, dims: shape.map(natural) }, new Map(), 1);
-  const drawn = randomInput({ path, element, dims: [natural(period)] }, new Map(), 1);
-  const bytes = new Uint8Array(packedBytes({ dtype, shape }));
-  for (let at = 0; at < bytes.length; at += drawn.bytes.length)
-    bytes.set(drawn.bytes.subarray(0, bytes.length - at), at);
-  return { dtype, shape, bytes };
+  return repeatedInput({ path, element, dims: shape.map(natural) }, new Map(), 1);
 }
-
-/** So many elements of a large tensor are drawn, and come again: a prime, so that no two rows are alike. */
-const period = 262_139;
 
 const scalarsOf = (node: ProblemNode): readonly Scalar[] =>
   node.kind === 'compute'

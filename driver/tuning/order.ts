@@ -1,6 +1,6 @@
 /** In which order choices are measured: those first that promise most, for when time is short. */
 import type { Graph, Tensor, TensorId } from '../../compiler/graph/graph.ts';
-import type { Choice } from '../../compiler/tiles/choices/choice.ts';
+import { type Choice, partsOf } from '../../compiler/tiles/choices/choice.ts';
 import { costOf } from '../../compiler/tiles/choices/cost.ts';
 import { allChoices, type Problem } from '../../compiler/tiles/choices/problem.ts';
 import { unitsCost } from '../../compiler/tiles/choices/unit-cost.ts';
@@ -53,8 +53,9 @@ function costByUnits(estimated: Estimated, choice: Choice): number {
   return parts.reduce((sum, part) => sum + part, 0) || Number.POSITIVE_INFINITY;
 }
 
+/** Of how many parts. */
 function differences(left: Choice, right: Choice): number {
   if (left.form !== right.form) return Number.POSITIVE_INFINITY;
-  const others = new Map(Object.entries(right));
-  return Object.entries(left).filter(([part, value]) => others.get(part) !== value).length;
+  const [one, other] = [left, right] as readonly Readonly<Record<string, unknown>>[];
+  return partsOf(left.form).filter((part) => one![part] !== other![part]).length;
 }

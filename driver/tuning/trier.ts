@@ -6,7 +6,6 @@ import type { Rates } from '../../compiler/tiles/device-rates.ts';
 import type { ChosenSchedule } from '../../compiler/tiles/scheduled.ts';
 import { copiesPast, loadCopies, type Stopwatch, stopwatchOf } from '../../runtime/cuda/copies.ts';
 import type { CudaDevice } from '../../runtime/cuda/device.ts';
-import type { CompilingAhead } from '../../runtime/cuda/driver/compile-ahead.ts';
 import type { DriverDevice } from '../../runtime/cuda/driver/open.ts';
 import type { WasmOptions } from '../../runtime/wasm/devices.ts';
 import { loadWasm } from '../../runtime/wasm/load.ts';
@@ -14,6 +13,8 @@ import type { OpenedDevice } from '../../runtime/webgpu/device.ts';
 import { loadPackage } from '../../runtime/webgpu/execute.ts';
 import type { TensorData } from '../../runtime/weights/tensor-data.ts';
 import { cudaDeviceFor, packageFor, packagePtx, packageWasm } from '../compile.ts';
+import type { CompilingAhead } from './compile-ahead.ts';
+import { programOf } from './program-of.ts';
 
 type Tensors = ReadonlyMap<string, TensorData>;
 
@@ -91,21 +92,17 @@ export interface GpuTrials {
 /** Times by events of the GPU, on one copy of the tensors after another. */
 export function onGpu(gpu: DriverDevice, { rates, roundsFactors = false, ahead }: GpuTrials): Trier {
   const device = { ...cudaDeviceFor(gpu.target, { roundsFactors }), rates };
-  const expected = new WeakMap<ChosenSchedule, Expected>();
-  const packageOf = (graph: Graph, schedule: ChosenSchedule) =>
-    packagePtx(...programOf(graph), schedule, gpu.target).package;
+  const expected = new WeakMap<ChosenSchedule, Promise<PtxPackage | undefined>>();
   const kept = keepingInputs(gpu);
   return {
     device,
     expect: (graph, schedule) => {
       if (ahead === undefined || expected.has(schedule)) return;
-      const pkg = packageOf(graph, schedule);
-      expected.set(schedule, { pkg, isCompiled: ahead.compile(pkg.module) });
+      expected.set(schedule, ahead.compile(graph, schedule, gpu.target));
     },
     load: async (graph, schedule) => {
-      const known = expected.get(schedule);
-      await known?.isCompiled;
-      const pkg = known?.pkg ?? packageOf(graph, schedule);
+      const made = await expected.get(schedule);
+      const pkg = made ?? packagePtx(...programOf(graph), schedule, gpu.target).package;
       const loaded = loadCopies(pkg, copiesPast(gpu.gpu.l2Bytes, pkg.manifest.peakBytes), kept.device);
       let stopwatch: Stopwatch | undefined;
       return {
@@ -128,11 +125,6 @@ export function onGpu(gpu: DriverDevice, { rates, roundsFactors = false, ahead }
       };
     },
   };
-}
-
-interface Expected {
-  readonly pkg: PtxPackage;
-  readonly isCompiled: Promise<void>;
 }
 
 /** A device on which inputs that come again are copied from where they are: all choices get the same. */
@@ -166,11 +158,4 @@ async function timed(run: () => Promise<void>): Promise<number> {
   const start = performance.now();
   await run();
   return performance.now() - start;
-}
-
-function programOf(graph: Graph) {
-  return [
-    { optimized: graph, below: new Map<string, number>() },
-    { entry: graph.name, sizes: new Map<string, number>(), inputDtypes: new Map() },
-  ] as const;
 }

@@ -10,7 +10,7 @@ import { scheduleGraph } from '../../compiler/tiles/schedule-graph.ts';
 import { apart } from './apart.ts';
 import type { Trier } from './trier.ts';
 import {
-  expectChoice,
+  expectFirst,
   type Measured,
   type Outcome,
   type Plan,
@@ -70,7 +70,7 @@ export async function tunePrograms(
       const begin = performance.now();
       const plan = planned(each);
       const next = open[place + 1];
-      if (next?.trier.expect !== undefined) expectChoice(planned(next), 0, next.trier);
+      if (next?.trier.expect !== undefined) expectFirst(planned(next), next.trier);
       const outcome = await tuneProblem(plan, trier, {
         ...search,
         budget,

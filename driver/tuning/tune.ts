@@ -5,12 +5,12 @@
 import { graphCost } from '../../compiler/graph/cost.ts';
 import type { Tensor, TensorId } from '../../compiler/graph/graph.ts';
 import type { Advice } from '../../compiler/tiles/choices/advice.ts';
-import type { Choice } from '../../compiler/tiles/choices/choice.ts';
+import { areSame, type Choice } from '../../compiler/tiles/choices/choice.ts';
 import { printChoice } from '../../compiler/tiles/choices/choice-text.ts';
 import type { Problem } from '../../compiler/tiles/choices/problem.ts';
 import { scheduleGraph } from '../../compiler/tiles/schedule-graph.ts';
 import type { ChosenSchedule } from '../../compiler/tiles/scheduled.ts';
-import { isUserError } from '../../runtime/errors.ts';
+import { isUserError, type UserError } from '../../runtime/errors.ts';
 import type { TensorData } from '../../runtime/weights/tensor-data.ts';
 import { runReference } from '../run-reference.ts';
 import { type Apart, apart } from './apart.ts';
@@ -78,23 +78,29 @@ export function planOf(
 }
 
 function withSecond(choices: readonly Choice[], wanted: Choice | undefined): readonly Choice[] {
-  const text = wanted && printChoice(wanted);
-  const second = choices.slice(1).find((choice) => printChoice(choice) === text);
+  const second = wanted && choices.slice(1).find((choice) => areSame(choice, wanted));
   return second === undefined ? choices : [...new Set([choices[0]!, second, ...choices])];
 }
 
-/** Says what will be loaded: the choice at the place. */
-export function expectChoice({ program, choices, scheduleOf }: Plan, place: number, { expect }: Trier): void {
+function expectChoice({ program, choices, scheduleOf }: Plan, place: number, { expect }: Trier): void {
   const choice = choices[place];
   if (choice !== undefined) expect?.(program.graph, scheduleOf(choice));
 }
+
+/** Says what will be loaded first. */
+export function expectFirst(plan: Plan, trier: Trier): void {
+  for (let place = 0; place < expectedAtOnce; place++) expectChoice(plan, place, trier);
+}
+
+/** Choices that are made ready beside the one that is measured. */
+const expectedAtOnce = 6;
 
 export async function tuneProblem(plan: Plan, trier: Trier, search: Search): Promise<Outcome> {
   const { program, choices, all } = plan;
   const finalists: Candidate[] = [];
   let tried = 0;
   try {
-    for (let place = 0; place < expectedAtOnce; place++) expectChoice(plan, place, trier);
+    expectFirst(plan, trier);
     const inputs = program.inputs();
     let wanted = expected(program, inputs, search);
     const begin = performance.now();
@@ -120,15 +126,12 @@ export async function tuneProblem(plan: Plan, trier: Trier, search: Search): Pro
     return { ...bestOf(finalists), tried, all };
   } catch (error) {
     if (!isUserError(error)) return { untried: `it cannot be run apart: ${(error as Error).message}` };
-    if (error.code === 'device-lost') throw error;
+    if (isOver(error)) throw error;
     return { untried: error.message };
   } finally {
     for (const { loaded } of finalists) loaded.destroy();
   }
 }
-
-/** Choices that are made ready beside the one that is measured. */
-const expectedAtOnce = 6;
 
 /** Undefined where it takes too long to evaluate. */
 function expected(
@@ -137,6 +140,11 @@ function expected(
   { mostEvaluated = usualEvaluated }: Search,
 ): ReadonlyMap<string, TensorData> | undefined {
   return graphCost(graph).flops > mostEvaluated ? undefined : runReference(graph, inputs);
+}
+
+/** Whether nothing runs on the device any more: of CUDA, not after a fault either. */
+export function isOver({ code }: UserError): boolean {
+  return code === 'device-lost' || code === 'kernel-fault';
 }
 
 /** Undefined where the device refuses it. */
@@ -149,7 +157,7 @@ async function loadedAs(
   try {
     return await trier.load(program.graph, scheduleOf(choice));
   } catch (error) {
-    if (!isUserError(error) || error.code === 'device-lost') throw error;
+    if (!isUserError(error) || isOver(error)) throw error;
     report(`${printChoice(choice)}: ${error.message}`);
     return undefined;
   }
@@ -170,6 +178,8 @@ const firstRuns = 3;
 /** So many are measured again, in turns; the first choice is always one of them. */
 const mostFinalists = 4;
 const rounds = 15;
+/** What takes so much longer than the fastest will not be it. */
+const hopeless = 1.15;
 /** Another choice must be faster by so much, or the first one stays. */
 const leastGain = 0.03;
 
@@ -195,11 +205,17 @@ function fastest({ times }: Pick<Candidate, 'times'>): number {
   return Math.min(...times);
 }
 
-/** In turns, so that what else the machine does disturbs all alike. */
+/**
+ * Those that may be best yet, in turns, so that what else the machine does disturbs all alike. The first
+ * choice always takes part: it is what the others are compared with.
+ */
 async function race(finalists: Candidate[], deadline: number): Promise<void> {
-  for (let round = 0; round < rounds && (round < 3 || performance.now() < deadline); round++)
+  for (let round = 0; round < rounds && (round < 3 || performance.now() < deadline); round++) {
+    const least = Math.min(...finalists.map(fastest));
     for (const [place, each] of finalists.entries())
-      finalists[place] = { ...each, times: [...each.times, ...(await timesOf(each.loaded, 1))] };
+      if (place === 0 || fastest(each) < least * hopeless)
+        finalists[place] = { ...each, times: [...each.times, ...(await timesOf(each.loaded, 1))] };
+  }
 }
 
 function bestOf(finalists: readonly Candidate[]): Pick<Measured, 'choice' | 'milliseconds' | 'first'> {

@@ -3,8 +3,8 @@ import { type Choice, choiceSchema, partsOf } from './choice.ts';
 
 /** Equal choices have equal texts. */
 export function printChoice(choice: Choice): string {
-  const values = new Map(Object.entries(choice));
-  const parts = partsOf(choice.form).map((name) => `${name}=${valueText(values.get(name)!)}`);
+  const values: Readonly<Record<string, string | number | boolean>> = choice;
+  const parts = partsOf(choice.form).map((name) => `${name}=${valueText(values[name]!)}`);
   return [choice.form, ...parts].join(' ');
 }
 

@@ -127,7 +127,20 @@ export type Choice = z.infer<typeof choiceSchema>;
 export type Form = Choice['form'];
 export type ChoiceOf<F extends Form> = Choice & { readonly form: F };
 
+const parts: ReadonlyMap<Form, readonly string[]> = new Map(
+  Object.entries(forms).map(([form, { shape }]) => [
+    form as Form,
+    Object.keys(shape).filter((name) => name !== 'form'),
+  ]),
+);
+
 /** What a choice of the form says, in the order in which it is said. */
 export function partsOf(form: Form): readonly string[] {
-  return Object.keys(forms[form].shape).filter((name) => name !== 'form');
+  return parts.get(form)!;
+}
+
+export function areSame(left: Choice, right: Choice): boolean {
+  if (left.form !== right.form) return false;
+  const [one, other] = [left, right] as readonly Readonly<Record<string, unknown>>[];
+  return partsOf(left.form).every((part) => one![part] === other![part]);
 }

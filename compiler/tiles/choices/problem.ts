@@ -9,7 +9,7 @@ import { contractionProblem } from '../schedules/contraction-problem.ts';
 import { type MapForm, type MapProblem, mapProblem } from '../schedules/map.ts';
 import { emptyReduction, type ReductionProblem, reductionProblem } from '../schedules/reduction.ts';
 import { type SoftmaxProblem, softmaxProblem, zeros } from '../schedules/softmax-problem.ts';
-import type { ChoiceOf } from './choice.ts';
+import { areSame, type Choice, type ChoiceOf } from './choice.ts';
 import { printChoice } from './choice-text.ts';
 import type { Choosing } from './choosing.ts';
 import { type ContractionForm, contractionChoices } from './contraction.ts';
@@ -70,4 +70,15 @@ export function allChoices<K extends ProblemKind>(
   const choosing: Choosing<ProblemOf<K>, ChoiceFor<K>> = choosings[problem.kind];
   const all = [choosing.first(problem, device), ...choosing.all(problem, device)];
   return [...new Map(all.map((choice) => [printChoice(choice), choice])).values()];
+}
+
+/** The same among those that the device can run; undefined where it is none of them. */
+export function legalChoice<K extends ProblemKind>(
+  problem: ProblemOf<K>,
+  device: DeviceProfile,
+  wanted: Choice,
+): ChoiceFor<K> | undefined {
+  const choosing: Choosing<ProblemOf<K>, ChoiceFor<K>> = choosings[problem.kind];
+  const all = [choosing.first(problem, device), ...choosing.all(problem, device)];
+  return all.find((each) => areSame(each, wanted));
 }
