@@ -1,4 +1,4 @@
-/** Results of 32 bits that are where matrix units left them: an invocation has two neighbours of each eight. */
+/** Results of 32 bits where matrix units left them: an invocation has two neighbours of each eight. */
 import { createDomain, divisorOf, laneStride, neighbours } from '../../../compiler/tiles/lanes.ts';
 import type { TileStatement } from '../../../compiler/tiles/tile-program.ts';
 import { bufferOf, type Emission } from './emission.ts';

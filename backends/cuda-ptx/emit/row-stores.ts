@@ -1,5 +1,5 @@
 /**
- * Results of warpgroups that leave row by row, as those of experts do, whose rows lie anywhere: each warp puts
+ * Results of warpgroups that leave row by row, as those of experts do, whose rows lie anywhere: a warp puts
  * some columns of its sixteen rows into shared memory, by `stmatrix`, and its lanes store sixteen bytes of a
  * row each, so that neighbours store neighbours and find out where a row is once for eight results. A warp
  * waits for no other.

@@ -186,7 +186,7 @@ function arrivalOf(boxed: readonly Boxed[], gathered: readonly Gathered[]): Arri
   return { boxed, gathered, tiles, name: tiles[0]?.name ?? '', lags };
 }
 
-/** A map for each box that is brought, once or in steps, in the order of arrivals, then for each that is stored. */
+/** A map for each box that is brought, once or in steps, in the order of arrivals, then for each stored. */
 export function mapsOf(
   { given, arrivals, stores, cluster }: Specialised,
   { buffers }: TileProgram,

@@ -104,8 +104,8 @@ function countingKernel(node: RouteNode, counts: Tensor, context: ScheduleContex
 }
 
 /**
- * starts[e, c]: where in the order those of expert e in chunk c begin; and where each expert's do. A workgroup
- * has some chunks of an expert, and there is one behind the last expert, for where that ends.
+ * starts[e, c]: where in the order those of expert e in chunk c begin; and where each expert's do. Workgroups
+ * have some chunks of an expert, and there is one behind the last expert, for where that ends.
  */
 function addingKernel(
   node: RouteNode,

@@ -100,7 +100,7 @@ function partsOf(
     warpgroups &&
     boxes.rights !== undefined &&
     (boxes.lefts !== undefined || (isGathered && leavingRows(choice, products) <= workgroupBytes));
-  // Results of 16 bits that are no box, and no rows that leave, are stored well only by those who exchange them.
+  // Results of 16 bits that are no box and no rows that leave are best stored by those who exchange them.
   const isOwn =
     isFed && (boxes.results !== undefined || isGathered || dtypeFacts[node.result.dtype].bits === 32);
   const axes = [
