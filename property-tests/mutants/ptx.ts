@@ -174,7 +174,7 @@ export const ptxMutants: ByFile = faultsOf(
         'stores the second of two first',
         '[low!, high!]',
         '[high!, low!]',
-        'units.ricci: wide_result M=16,K=72,N=24, sm_90a, units warpRows=4 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
+        'units.ricci: wide_result M=72,K=72,N=72, sm_90a, units warpRows=4 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
       ],
     ],
     'pipeline.ts': [
