@@ -308,20 +308,15 @@ function barrierAt(emission: Emission, arrival: Arrival, kind: BarrierKind, stag
   return `[${at.text}+${shared.start(barrierName(arrival, kind))}]`;
 }
 
-/** @param scope of those who arrive */
 function waitFor(
   emission: Emission,
   arrival: Arrival,
   kind: BarrierKind,
   { stage }: Turn,
   parity: Value,
-  scope: 'cta' | 'cluster' = 'cta',
 ): void {
   const at = barrierAt(emission, arrival, kind, stage);
-  const order = scope === 'cta' ? '' : '.acquire.cluster';
-  emission.writer.until(
-    (done) => `mbarrier.try_wait.parity${order}.shared::cta.b64 ${done}, ${at}, ${parity.text};`,
-  );
+  emission.writer.until((done) => `mbarrier.try_wait.parity.shared::cta.b64 ${done}, ${at}, ${parity.text};`);
   if (kind === 'full' && arrival.gathered.length > 0) showToProducts(emission);
 }
 
@@ -359,7 +354,7 @@ function emitProducer(
     // Nobody has used a stage for the first time: the phase before the first counts as over.
     const before = writer.operation('xor.b32', 'u32', [turn.parity, literal(1, 'u32')]);
     for (const arrival of arrivals) {
-      waitFor(emission, arrival, 'empty', turn, before, cluster === 1 ? 'cta' : 'cluster');
+      waitFor(emission, arrival, 'empty', turn, before);
       bringBoxes(arrival, turn);
       take(emission, arrival, turn);
       for (const { feed, copy } of arrival.gathered) {
@@ -588,8 +583,9 @@ function tell(emission: Emission, arrival: Arrival, stage: Value, isUsed: Value 
     return;
   }
   const block = writer.operation('and.b32', 'u32', [unit.lane, literal(cluster - 1, 'u32')]);
+  // Products read, which no order of writes has to wait for: a release to the cluster would cost a fence.
   const at = inBlock(emission, block, arrival, stage);
-  writer.effect(`mbarrier.arrive.release.cluster.shared::cluster.b64 _, ${at};`, guard);
+  writer.effect(`mbarrier.arrive.shared::cluster.b64 _, ${at};`, guard);
 }
 
 /** `[address]` of a stage's barrier in a block of the cluster. */
