@@ -94,17 +94,17 @@ test.each(
     [
       [
         'plain M=200,K=200,N=136',
-        'units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3',
+        'units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3 cluster=2',
         'early',
       ],
       [
         'plain M=200,K=72,N=136',
-        'units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
+        'units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2 cluster=2',
         'late',
       ],
       [
         'gated M=136,K=136,N=200',
-        'units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=4',
+        'units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=4 cluster=2',
         { seed },
       ],
       [
@@ -119,7 +119,7 @@ test.each(
       ],
       [
         'experts_rounded T=150,D=72,E=3,F=136',
-        'units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
+        'units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2 cluster=2',
         'late',
       ],
       [

@@ -31,7 +31,8 @@ const tiles = z.strictObject({
 
 /**
  * A tile of a product by matrix units: so many rows and columns of warps, each with `rows × columns` results,
- * over steps of `depth` along what is reduced, brought `stages` − 1 steps ahead.
+ * over steps of `depth` along what is reduced, brought `stages` − 1 steps ahead. Workgroups of a cluster, if
+ * they are fed by an engine, bring the right factor for each other.
  */
 const units = z.strictObject({
   form: z.literal('units'),
@@ -41,6 +42,7 @@ const units = z.strictObject({
   columns: count,
   depth: count,
   stages: z.int().min(2),
+  cluster: z.int().min(1).max(2).default(1),
 });
 
 /** A product of few rows: all of them in each invocation, what is reduced shared by the thread columns. */

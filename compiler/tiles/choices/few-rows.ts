@@ -55,7 +55,7 @@ export function fewRowsUnits(
   return fitting.flatMap((shape) =>
     [64, 128].flatMap((depth) =>
       [3, 4, 5, 6, 8, 12]
-        .map((stages): UnitsChoice => ({ form: 'units', ...shape, depth, stages }))
+        .map((stages): UnitsChoice => ({ form: 'units', ...shape, depth, stages, cluster: 1 }))
         .filter((choice) => choice.stages * stageBytes(choice) <= units.workgroupBytes)
         .filter(({ stages }) => reduced.extent >= stages * depth),
     ),

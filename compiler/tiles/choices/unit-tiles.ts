@@ -47,14 +47,13 @@ const rated: readonly Rated[] = [
   { shape: { warpRows: 1, warpColumns: 2, rows: 16, columns: 16 }, rate: 0.15 },
 ];
 
-/** The same of warpgroups, by what those of an H100 reach. */
+/** The same of warpgroups, by what those of an H200 reach of products of 4096 and 8192 rows. */
 const ratedOfGroups: readonly Rated[] = [
-  { shape: { warpRows: 8, warpColumns: 1, rows: 16, columns: 256 }, rate: 1.6 },
-  { shape: { warpRows: 8, warpColumns: 1, rows: 16, columns: 128 }, rate: 1.4 },
-  { shape: { warpRows: 4, warpColumns: 1, rows: 16, columns: 256 }, rate: 1.3 },
-  { shape: { warpRows: 4, warpColumns: 1, rows: 16, columns: 128 }, rate: 1.1 },
+  { shape: { warpRows: 8, warpColumns: 1, rows: 16, columns: 256 }, rate: 1.9 },
+  { shape: { warpRows: 8, warpColumns: 1, rows: 16, columns: 128 }, rate: 1.85 },
+  { shape: { warpRows: 4, warpColumns: 1, rows: 16, columns: 256 }, rate: 1.4 },
+  { shape: { warpRows: 4, warpColumns: 1, rows: 16, columns: 128 }, rate: 1.25 },
   { shape: { warpRows: 4, warpColumns: 1, rows: 16, columns: 64 }, rate: 0.8 },
-  { shape: { warpRows: 4, warpColumns: 1, rows: 16, columns: 16 }, rate: 0.3 },
 ];
 
 /** The tile that is done first, workgroups running together in turns. */
@@ -101,7 +100,7 @@ function deepened(
   const leave = areGroups && node.grouped === undefined && dtypeFacts[node.result.dtype].bits === 16;
   for (const [depth, stages] of fitting) {
     const isTooDeep = depth > 16 && reduced.extent <= depth / 2;
-    const choice: UnitsChoice = { form: 'units', ...shape, depth, stages };
+    const choice: UnitsChoice = { form: 'units', ...shape, depth, stages, cluster: 1 };
     const bytes = Math.max(bytesOfUnits(choice), leave ? fedBytes(choice, { products: 1, leave }) : 0);
     if (!isTooDeep && bytes <= workgroupBytes) return choice;
   }
@@ -112,6 +111,11 @@ function deepened(
 export function bytesOfUnits({ warpRows, warpColumns, rows, columns, depth, stages }: UnitsChoice): number {
   const [high, wide] = [warpRows * rows, warpColumns * columns];
   return Math.max(2 * stages * depth * (high + wide), 4 * high * (wide + resultPadding));
+}
+
+/** Whether clusters are tried: of kernels that have a processor to themselves, in the steps that are best. */
+function mayPair({ warpgroups }: MatrixUnits, { warpRows, warpColumns, depth }: UnitsChoice): boolean {
+  return warpgroups && warpRows === 8 && warpColumns === 1 && depth === 64;
 }
 
 /** Results of a warp: 128 registers of each lane. */
@@ -141,8 +145,9 @@ export function allUnits(problem: ContractionProblem, device: DeviceProfile): re
           [16, 32, 64].flatMap((depth) =>
             stagesOf(units, { warpRows, warpColumns, depth }).flatMap((stages): readonly UnitsChoice[] => {
               const shape = { warpRows, warpColumns, rows: high, columns: wide };
-              const choice: UnitsChoice = { form: 'units', ...shape, depth, stages };
-              return bytesOfUnits(choice) > units.workgroupBytes || high * wide > mostSums ? [] : [choice];
+              const choice: UnitsChoice = { form: 'units', ...shape, depth, stages, cluster: 1 };
+              if (bytesOfUnits(choice) > units.workgroupBytes || high * wide > mostSums) return [];
+              return mayPair(units, choice) ? [choice, { ...choice, cluster: 2 }] : [choice];
             }),
           ),
         ),

@@ -247,7 +247,7 @@ function partsOf(
     isFed &&
     (warpRows > 4 || 2 * fedBytes(choice, { products, leave: boxes.results !== undefined }) > workgroupBytes);
   return {
-    ...walkTiles(problem, tile, isAlone ? processors : undefined, statements),
+    ...walkTiles(problem, { ...tile, cluster: choice.cluster }, isAlone ? processors : undefined, statements),
     threads: { rows: warpRows, columns: 32 * warpColumns },
     ...(isOwn &&
       products === 1 &&

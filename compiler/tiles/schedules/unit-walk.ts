@@ -33,18 +33,15 @@ export interface TilePlace {
 /** Rows of tiles that are walked along together at most. */
 const mostTogether = 8;
 
-/** Workgroups of a cluster. */
-const pair = 2;
-
 /**
  * The grid of a kernel, and what its workgroups do.
- * @param tile how many rows and columns of results it has
+ * @param tile how many rows and columns of results it has, and how many workgroups would be a cluster
  * @param processors where each runs one workgroup at a time
  * @param statements those of a tile
  */
 export function walkTiles(
   problem: ContractionProblem,
-  tile: { readonly rows: number; readonly columns: number },
+  tile: { readonly rows: number; readonly columns: number; readonly cluster: number },
   processors: number | undefined,
   statements: (place: TilePlace) => readonly TileStatement[],
 ): Pick<KernelParts, 'grid' | 'gridEnds' | 'cluster' | 'body'> {
@@ -78,9 +75,9 @@ export function walkTiles(
   const each = high * wide;
   const total = batch.extent * each;
   // Tiles that are walked along together are of the same columns.
-  const isPaired = processors !== undefined && processors % pair === 0 && togetherOf(high) % pair === 0;
-  const cluster = isPaired ? { cluster: pair } : {};
-  const beside = isPaired ? pair : 1;
+  const divides = [processors ?? 1, togetherOf(high)].every((count) => count % tile.cluster === 0);
+  const beside = divides ? tile.cluster : 1;
+  const cluster = beside > 1 ? { cluster: beside } : {};
   if (processors === undefined || batch.end !== undefined || total <= processors)
     return {
       grid: [batch.extent, each],
