@@ -70,7 +70,7 @@ function coreChunks(
     : undefined;
 }
 
-/** Columns that would occupy too few threads of a GPU to keep its memory busy are walked down in pieces too. */
+/** Columns that would occupy too few threads of a GPU to keep its memory busy are cut into pieces too. */
 function tallChunks(
   { node, direction, count, length }: ReductionProblem,
   { units }: DeviceProfile,
