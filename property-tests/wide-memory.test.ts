@@ -17,7 +17,7 @@ const turned = [
 test.each(turned.map((name, at) => ({ name, target: ptxTargets[at % 2]! })))(
   '$name in squares for $target',
   async ({ name, target }) => {
-    await checkByUnits('indexing.ricci', name, 'turned', { target, turns: 1 });
+    await checkByUnits('indexing.ricci', name, 'turned', { target, turns: 2 });
   },
 );
 

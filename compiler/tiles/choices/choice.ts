@@ -77,9 +77,9 @@ const map = z.strictObject({ form: z.literal('map'), threadColumns: count });
 
 /**
  * Values in squares that go through workgroup memory, where what is stored along one axis lies along another:
- * so many rows of threads store a square.
+ * so many rows of threads store a square, and squares are gone through row by row, or some rows together.
  */
-const turned = z.strictObject({ form: z.literal('turned'), threadRows: count });
+const turned = z.strictObject({ form: z.literal('turned'), threadRows: count, bands: z.boolean() });
 
 /** A softmax-weighted sum, streamed in blocks of so many positions. */
 const stream = z.strictObject({

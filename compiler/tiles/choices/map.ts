@@ -32,5 +32,7 @@ function mapOf(threadColumns: number): ChoiceOf<'map'> {
 /** Where elements are read sixteen bytes at once. The usual first. */
 function turnedChoices({ turn }: MapProblem, { keptElements }: DeviceProfile): readonly ChoiceOf<'turned'>[] {
   if (turn === undefined || keptElements === undefined) return [];
-  return [32, 16, 8].map((threadRows) => ({ form: 'turned', threadRows }));
+  return [32, 16, 8].flatMap((threadRows) =>
+    [false, true].map((bands) => ({ form: 'turned', threadRows, bands }) as const),
+  );
 }

@@ -15,7 +15,8 @@ type ReductionChoice = ChoiceOf<ReductionForm>;
 
 export const reductionChoices: Choosing<ReductionProblem, ReductionChoice> = {
   first: (problem, device) => {
-    const split = worthwhileSplit(problem, device) ?? coreChunks(problem, device);
+    const split =
+      worthwhileSplit(problem, device) ?? coreChunks(problem, device) ?? tallChunks(problem, device);
     if (split !== undefined) return split;
     if (problem.direction === 'columns') return firstColumns(problem, device);
     return firstAlong(problem, device);
@@ -68,6 +69,30 @@ function coreChunks(
     ? splitOf(chunk)
     : undefined;
 }
+
+/** Columns that would occupy too few threads of a GPU to keep its memory busy are cut into pieces too. */
+function tallChunks(
+  { node, direction, count, length }: ReductionProblem,
+  { units }: DeviceProfile,
+): ChoiceOf<'split'> | undefined {
+  const axis = splitAxis(node);
+  const isTall = direction === 'columns' && count * length >= leastToSplit;
+  if (units === undefined || axis === undefined || !isTall || isPositional(node.reduce.combiner))
+    return undefined;
+  const extent = node.reduce.extents[axis]!;
+  const threads = count / 4;
+  const parts = Math.floor(Math.min((units.processors * threadsOfProcessor) / threads, extent / shortest));
+  return parts < 2 ? undefined : splitOf(chunkFor(extent, parts));
+}
+
+/** Threads of a processor that have enough reads of four columns under way. */
+const threadsOfProcessor = 1024;
+
+/** Steps that are worth a sum of their own. */
+const shortest = 64;
+
+/** Elements that take longer to read than another kernel takes to begin. */
+const leastToSplit = 2 ** 21;
 
 /** Invocations that share a long row, of which there are few. */
 function sharersOf({ core, software, subgroupSize = 1 }: DeviceProfile): number {

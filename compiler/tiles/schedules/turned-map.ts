@@ -29,6 +29,7 @@ import {
 import type { TileStatement } from '../tile-program.ts';
 import type { ScheduleContext } from './context.ts';
 import { mergedGroups } from './merged-groups.ts';
+import { inBands } from './unit-walk.ts';
 
 /** How a map may be turned. */
 export interface Turn {
@@ -76,7 +77,7 @@ export function turnedSide({ together }: Turn): number {
 export function scheduleTurned(
   node: ComputeNode,
   turn: Turn,
-  { threadRows }: ChoiceOf<'turned'>,
+  { threadRows, bands }: ChoiceOf<'turned'>,
   context: ScheduleContext,
 ): readonly ScheduledStep[] {
   const { groups, along, together } = turn;
@@ -87,8 +88,11 @@ export function scheduleTurned(
   const sizes = others.map(({ extent }) => extent);
   const count = sizes.reduce((total, extent) => total * extent, 1);
   const [high, wide] = [Math.ceil(rows.extent / side), Math.ceil(columns.extent / side)];
-  const row = sum(product(grid(1, high), constant(side)), coordinate(0, side));
-  const column = sum(product(grid(2, wide), constant(side)), coordinate(1, side));
+  const square = bands
+    ? inBands(grid(1, high * wide), high, wide)
+    : { row: grid(1, high), column: grid(2, wide) };
+  const row = sum(product(square.row, constant(side)), coordinate(0, side));
+  const column = sum(product(square.column, constant(side)), coordinate(1, side));
   const rest = unflatten(grid(0, count), sizes);
   const indices = groups.map((group) => {
     if (group === rows) return row;
@@ -100,7 +104,7 @@ export function scheduleTurned(
   return [
     context.kernel({
       name: `turn_${result.name}`,
-      grid: [count, high, wide],
+      grid: bands ? [count, high * wide] : [count, high, wide],
       threads: { rows: threadRows, columns: piecesOfSide },
       body: [
         ...brought,

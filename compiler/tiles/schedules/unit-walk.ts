@@ -110,7 +110,7 @@ function togetherOf(high: number): number {
 }
 
 /** @param at which of the tiles of a batch, in the order in which they are walked along */
-function inBands(at: TileExpression, high: number, wide: number): Pick<TilePlace, 'row' | 'column'> {
+export function inBands(at: TileExpression, high: number, wide: number): Pick<TilePlace, 'row' | 'column'> {
   const together = togetherOf(high);
   const band = quotient(at, together * wide);
   const within = remainder(at, together * wide);
