@@ -74,8 +74,8 @@ export function resultBox(problem: ContractionProblem): BoxAt | undefined {
 type SideName = keyof TileStart | 'part';
 
 /**
- * @param box of iterators of the node, which are a variable for each class, and for a part and an expert. What
- *   is reduced is that of one part.
+ * @param box of iterators of the node: a variable for each class, of what is reduced for that of one part, and
+ *   variables for the part and an expert
  */
 function boxesOf(
   problem: ContractionProblem,
