@@ -74,8 +74,8 @@ export function resultBox(problem: ContractionProblem): BoxAt | undefined {
 type SideName = keyof TileStart | 'part';
 
 /**
- * @param box of iterators of the node: a variable for each class, of what is reduced for that of one part, and
- *   variables for the part and an expert
+ * @param box of iterators of the node: a variable for each class (of what is reduced, for that of one part),
+ *   and for the part and an expert
  */
 function boxesOf(
   problem: ContractionProblem,
