@@ -67,7 +67,6 @@ const large: readonly (readonly [string, boolean])[] = [
   ['units.ricci: experts_of_halves T=4096,D=2048,E=8,F=4096', true],
   ['units.ricci: wide_left M=4096,K=4096,N=4096', true],
   ['units.ricci: next_words T=4096,D=4096,V=32000', true],
-  ['units.ricci: next_words T=1000,D=1024,V=50257', true],
   ['units.ricci: hidden_words B=4,T=1000,D=1024,V=50264', true],
   ['units.ricci: plain M=8,K=4096,N=4096', false],
   ['unit-attention.ricci: causal_groups S=4096,G=4,R=4,A=64,B=64', true],

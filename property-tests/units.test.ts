@@ -31,8 +31,8 @@ const cases = [
   'rounded_for_one M=24,K=40,N=32',
   'experts_of_halves T=50,D=64,E=4,F=40',
   'experts_of_halves T=9,D=24,E=5,F=16',
-  'next_words T=40,D=20,V=1101',
-  'hidden_words B=2,T=9,D=24,V=1030',
+  'next_words T=20,D=20,V=1037',
+  'hidden_words B=2,T=5,D=24,V=1032',
   'wide_left M=40,K=72,N=56',
   'wide_right M=9,K=33,N=20',
 ];
@@ -60,11 +60,7 @@ test.each(
       'batched_halves B=3,M=40,K=72,N=72',
       'units warpRows=4 warpColumns=1 rows=16 columns=64 depth=16 stages=4',
     ],
-    ['next_words T=136,D=40,V=1101', 'units warpRows=8 warpColumns=1 rows=16 columns=256 depth=16 stages=3'],
-    [
-      'hidden_words B=2,T=30,D=40,V=1096',
-      'units warpRows=4 warpColumns=1 rows=16 columns=128 depth=16 stages=3',
-    ],
+    ['next_words T=70,D=40,V=1037', 'units warpRows=4 warpColumns=1 rows=16 columns=256 depth=16 stages=3'],
     [
       'experts_of_halves T=300,D=200,E=3,F=136',
       'units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3',
@@ -127,13 +123,24 @@ test.each(
         'units warpRows=4 warpColumns=1 rows=32 columns=128 depth=64 stages=4',
         'late',
       ],
+      [
+        'wide_left M=136,K=64,N=72',
+        'units warpRows=8 warpColumns=1 rows=16 columns=64 depth=32 stages=3',
+        'late',
+      ],
+      [
+        'next_words T=136,D=24,V=1030',
+        'units warpRows=8 warpColumns=1 rows=16 columns=256 depth=16 stages=4',
+        { seed },
+      ],
     ] as const
   ).map(([name, choice, copies]) => ({ name, choice, copies })),
 )('$name by two processors, copies $copies', async ({ name, choice, copies }) => {
   const { instance, lowered, inputs, written } = preparedByName(file, name);
   const advised = { ...instance, processors: 2, advice: () => parsedChoice(choice) };
   const { kernels } = compilePtx(lowered, advised, 'sm_90a');
-  expect(kernels.at(-1)!.grid).toEqual([2, 1, 1]);
+  const products = kernels.filter((kernel) => /^(contract|grouped)_/.test(kernel.name));
+  expect(products.map(({ grid }) => grid)).toEqual([[2, 1, 1]]);
   const off = distance(written, await runPtx(lowered, advised, inputs, { target: 'sm_90a', copies }));
   expect(off).toBeLessThanOrEqual(deviceToleranceOf(written));
 });
@@ -172,7 +179,7 @@ test.each(ptxTargets)('no bit of an f32 is lost for %s', async (target) => {
       const wanted = values.flatMap((value) => powers.map((power) => Math.fround(value * power) + 0));
       expect([...tensorValues(found)].map((value) => value + 0)).toEqual(wanted);
     }),
-    { numRuns: 6 },
+    { numRuns: 3 },
   );
 });
 

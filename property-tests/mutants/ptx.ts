@@ -642,7 +642,7 @@ export const unitMutants: ByFile = faultsOf(
         'leaves out all rows but those of the first axis',
         'rows: classOf(contraction.rows),',
         'rows: classOf(contraction.rows.slice(0, 1)),',
-        'units.ricci: hidden_words B=2,T=9,D=24,V=1030',
+        'units.ricci: hidden_words B=2,T=5,D=24,V=1032',
       ],
     ],
     'in-parts.ts': [
@@ -655,15 +655,21 @@ export const unitMutants: ByFile = faultsOf(
     ],
     'unit-boxes.ts': [
       [
+        'brings the first part of a number for all',
+        'part: quotient(start.reduced, ofPart),',
+        'part: constant(0),',
+        'units.ricci: wide_left M=64,K=64,N=72, sm_90a, units warpRows=4 warpColumns=1 rows=16 columns=64 depth=32 stages=2',
+      ],
+      [
         'begins at the first of all columns',
-        'dims.map((name) => sideOf(name, start[name])),',
-        "dims.map((name) => sideOf(name, start[name === 'columns' ? 'batch' : name])),",
+        'starts[name] ?? constant(0)',
+        "starts[name === 'columns' ? 'batch' : name] ?? constant(0)",
         'units.ricci: wide_result M=128,K=128,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
       ],
       [
         'brings the weights of the first expert',
-        'sideOf(name, start[name])',
-        "sideOf(name, start[name === 'expert' ? 'batch' : name])",
+        'starts[name] ?? constant(0)',
+        "starts[name === 'expert' ? 'batch' : name] ?? constant(0)",
         'units.ricci: experts_of_halves T=140,D=320,E=2,F=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
       ],
     ],

@@ -40,6 +40,7 @@ export function contractionProblem(
     isDear: stored === undefined || dtypeFacts[stored].bits < 16,
     packed,
     wide: units && packed === undefined ? wideIn(node, contraction) : undefined,
+    parts: 1,
     reduction: reductionProblem(node, context),
   };
 }

@@ -101,6 +101,8 @@ export interface ContractionProblem {
   readonly packed: Packed | undefined;
   /** The factor that they can multiply in parts, where they cannot as it is. */
   readonly wide: WideFactor | undefined;
+  /** How many parts a factor has, of which the first of the reduced axes is the number. */
+  readonly parts: number;
   /** The same as a sum like any other. */
   readonly reduction: ReductionProblem;
 }

@@ -76,7 +76,7 @@ function partedBy(problem: ContractionProblem, wide: WideFactor, context: Schedu
     { ...contraction, left, right, reduced: [rank, ...contraction.reduced.map(moved)] },
     context,
   );
-  return { before: context.node(split), problem: multiplied };
+  return { before: context.node(split), problem: { ...multiplied, parts } };
 }
 
 /**

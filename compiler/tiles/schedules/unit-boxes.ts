@@ -1,7 +1,15 @@
 /** Which factors and results of contractions are boxes of tensors, which an engine can copy by itself. */
 import type { Scalar, TensorId } from '../../graph/graph.ts';
 import { lowerScalar } from '../lower-scalar.ts';
-import { constant, flatten, type TileExpression } from '../tile-expression.ts';
+import {
+  constant,
+  flatten,
+  product,
+  quotient,
+  remainder,
+  sum,
+  type TileExpression,
+} from '../tile-expression.ts';
 import type { Box, Packed } from '../tile-program.ts';
 import { iteratorsAt } from './axis-class.ts';
 import type { ScheduleContext } from './context.ts';
@@ -22,8 +30,6 @@ export interface TileStart {
   readonly expert?: TileExpression | undefined;
 }
 
-const classes = ['batch', 'rows', 'columns', 'reduced'] as const;
-
 /** The box of a tile that begins there. */
 export type BoxAt = (start: TileStart) => Box;
 
@@ -31,21 +37,23 @@ export type BoxAt = (start: TileStart) => Box;
  * Of a factor that varies along the rows or the columns; undefined where it is no plain part of a tensor.
  * Rows that are looked up are none.
  * @param isDeepFirst whether the tile's first axis is the reduced one
+ * @param depth its extent along that
  */
 export function factorBox(
   problem: ContractionProblem,
   along: 'rows' | 'columns',
   factor: Scalar,
   stored: Packed,
-  isDeepFirst: boolean,
+  { isDeepFirst, depth }: { readonly isDeepFirst: boolean; readonly depth: number },
   context: ScheduleContext,
 ): BoxAt | undefined {
-  const { node, batch, reduced } = problem;
+  const { node, batch, reduced, parts } = problem;
   const ends = [batch.end, problem[along].end, reduced.end];
   const isGathered = along === 'rows' && node.grouped !== undefined;
-  if (isGathered || ends.some((end) => end !== undefined)) return undefined;
+  const isOfTwoParts = parts > 1 && reduced.extent % (parts * depth) !== 0;
+  if (isGathered || isOfTwoParts || ends.some((end) => end !== undefined)) return undefined;
   const dims = isDeepFirst ? ([along, 'reduced'] as const) : (['reduced', along] as const);
-  return boxesOf(problem, [...dims, 'batch', 'expert'], (iterators, sides) =>
+  return boxesOf(problem, [...dims, 'part', 'batch', 'expert'], (iterators, sides) =>
     boxOf(factor, stored, iterators, sides, context),
   );
 }
@@ -62,27 +70,50 @@ export function resultBox(problem: ContractionProblem): BoxAt | undefined {
   );
 }
 
-/** @param box of iterators of the node, which are a variable for each class, and one for an expert */
+/** Of a class of axes, or of what a tile has one of. */
+type SideName = keyof TileStart | 'part';
+
+/**
+ * @param box of iterators of the node: a variable for each class (of what is reduced, for that of one part),
+ *   and for the part and an expert
+ */
 function boxesOf(
   problem: ContractionProblem,
-  dims: readonly (keyof TileStart)[],
+  dims: readonly SideName[],
   box: (iterators: readonly TileExpression[], sides: readonly Side[]) => Box | undefined,
 ): BoxAt | undefined {
-  const { node } = problem;
-  const zero = constant(0);
-  const sideOf = (name: keyof TileStart, start = zero) =>
-    side(name, name === 'expert' ? (node.grouped?.experts ?? 1) : problem[name].extent, start);
+  const { node, parts, batch, rows, columns, reduced } = problem;
+  const ofPart = reduced.extent / parts;
+  const extents: { readonly [N in SideName]: number } = {
+    ...{ batch: batch.extent, rows: rows.extent, columns: columns.extent, reduced: ofPart },
+    ...{ part: parts, expert: node.grouped?.experts ?? 1 },
+  };
+  const place = (name: SideName) => side(name, extents[name], constant(0)).place;
+  const alongAll =
+    parts > 1 ? sum(product(place('part'), constant(ofPart)), place('reduced')) : place('reduced');
   const plain = iteratorsAt(
     node.result.shape.length + node.reduce.extents.length,
-    classes.map((name) => [problem[name], sideOf(name).place]),
-    zero,
+    [
+      [batch, place('batch')],
+      [rows, place('rows')],
+      [columns, place('columns')],
+      [reduced, alongAll],
+    ],
+    constant(0),
   );
-  const iterators = [...plain, ...(node.grouped === undefined ? [] : [sideOf('expert').place])];
-  const at = (start: TileStart) =>
-    box(
+  const iterators = [...plain, ...(node.grouped === undefined ? [] : [place('expert')])];
+  const at = (start: TileStart) => {
+    const parted = { part: quotient(start.reduced, ofPart), reduced: remainder(start.reduced, ofPart) };
+    const starts: { readonly [N in SideName]?: TileExpression | undefined } = {
+      ...start,
+      ...(parts > 1 && parted),
+    };
+    return box(
       iterators,
-      dims.map((name) => sideOf(name, start[name])),
+      dims.map((name) => side(name, extents[name], starts[name] ?? constant(0))),
     );
+  };
+  const zero = constant(0);
   if (at({ batch: zero, rows: zero, columns: zero, reduced: zero }) === undefined) return undefined;
   return (start) => at(start)!;
 }

@@ -88,8 +88,22 @@ function partsOf(
   const areGroups = warpColumns === 1 && warpRows % 4 === 0;
   const { right } = contractionRows(problem, tile.rows);
   const boxes = {
-    lefts: factorBox(problem, 'rows', contraction.left, stored, leftOrder === 'km', context),
-    rights: factorBox(problem, 'columns', right, stored, rightOrder === 'kn', context),
+    lefts: factorBox(
+      problem,
+      'rows',
+      contraction.left,
+      stored,
+      { isDeepFirst: leftOrder === 'km', depth },
+      context,
+    ),
+    rights: factorBox(
+      problem,
+      'columns',
+      right,
+      stored,
+      { isDeepFirst: rightOrder === 'kn', depth },
+      context,
+    ),
     results: fedBytes(choice, { products, leave: true }) <= workgroupBytes ? resultBox(problem) : undefined,
   };
   // Rows that are looked up are gathered beside the engine.
