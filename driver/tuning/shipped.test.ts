@@ -20,18 +20,19 @@ test('each choice of the table is taken for its problem', () => {
   const problems = shippedProblems(packageIdentity('sm_90a'));
   const advice = adviceOf(new Map([...problems].map(([key, { choice }]) => [key, choice])));
   const checked = accepted(checkFile(join(packageRoot, 'bench/gpu/cases.ricci')));
-  const taken = new Map(
-    tunedCases.flatMap(({ entry, sizes, roundsFactors = false }) => {
-      const instance = { entry, sizes: new Map(Object.entries(sizes)), inputDtypes: new Map() };
-      const { optimized } = accepted(lower(checked, instance));
-      const schedule = scheduleGraph(optimized, cudaDeviceFor('sm_90a', { roundsFactors }), advice);
-      const tensors = allTensors(optimized, schedule);
-      return schedule.chosen.map(({ problem, choice }) => {
-        const key = problemKey(problem, (id) => tensors.get(id)!);
-        return [key, printChoice(choice)] as const;
-      });
-    }),
-  );
+  const taken = new Map<string, string>();
+  for (const { entry, sizes, roundsFactors = false } of tunedCases) {
+    // A program takes a while to be scheduled.
+    if ([...problems.keys()].every((key) => taken.has(key))) break;
+    const instance = { entry, sizes: new Map(Object.entries(sizes)), inputDtypes: new Map() };
+    const { optimized } = accepted(lower(checked, instance));
+    const schedule = scheduleGraph(optimized, cudaDeviceFor('sm_90a', { roundsFactors }), advice);
+    const tensors = allTensors(optimized, schedule);
+    for (const { problem, choice } of schedule.chosen) {
+      const key = problemKey(problem, (id) => tensors.get(id)!);
+      taken.set(key, printChoice(choice));
+    }
+  }
   for (const [key, { choice }] of problems) expect(taken.get(key), key).toBe(printChoice(choice));
 });
 

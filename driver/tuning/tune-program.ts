@@ -27,6 +27,10 @@ export interface ProgramSearch
   /** Seconds to measure for, all problems together. */
   readonly budget: number;
   readonly progress: (title: string, tried: number, all: number) => void;
+  /** Keys of problems that are not to be measured. */
+  readonly skipped?: ReadonlySet<string>;
+  /** Hears the key of each problem before it is measured. */
+  readonly begun?: (key: string) => void;
   /** Hears of each problem, and of all that is known then. */
   readonly found: (title: string, outcome: Outcome, problems: Problems) => void;
 }
@@ -49,7 +53,7 @@ export async function tunePrograms(
 ): Promise<Problems> {
   let left = search.budget * 1000;
   const problems = new Map<string, TunedProblem>(known);
-  const done = new Set(known.keys());
+  const done = new Set([...known.keys(), ...(search.skipped ?? [])]);
   for (;;) {
     const found = programs.flatMap((program) => problemsOf(program, problems));
     const open = [...new Map(found.map((each) => [each.key, each])).values()].filter(
@@ -66,6 +70,7 @@ export async function tunePrograms(
       if (search.isStopped() || left <= 0) return problems;
       const { key, title, trier } = each;
       done.add(key);
+      search.begun?.(key);
       const budget = left / (open.length - place);
       const begin = performance.now();
       const plan = planned(each);

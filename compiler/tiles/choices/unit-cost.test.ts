@@ -1,32 +1,38 @@
-/** The estimate for matrix units has the order that was measured. */
+/** Matrix units: the estimate has the order that was measured, and what they may round tells problems apart. */
 import { expect, test } from 'vitest';
+import type { Dtype } from '../../../dsl/types/dtype.ts';
 import type { ComputeNode, Graph, Tensor } from '../../graph/graph.ts';
 import { apply, iterator, load } from '../../graph/scalar.ts';
+import { allTensors } from '../../graph/uses.ts';
 import { cudaDevices } from '../device-profile.ts';
 import { scheduleGraph } from '../schedule-graph.ts';
 import type { ContractionProblem } from '../schedules/contraction.ts';
 import type { Choice, ChoiceOf } from './choice.ts';
 import { parseChoice } from './choice-text.ts';
+import { problemKey } from './problem-key.ts';
 import { unitsCost } from './unit-cost.ts';
 
 const { sm_90a: device } = cudaDevices;
 
 /** Both factors have what is reduced innermost. */
-function productOf(rows: number, columns: number, depth: number): ContractionProblem {
+function graphOf(rows: number, columns: number, depth: number, dtype: Dtype = 'bf16'): Graph {
   const tensor = (id: number, ...shape: readonly number[]): Tensor => ({
-    ...{ id, name: `t${id}`, dtype: 'bf16', shape },
+    ...{ id, name: `t${id}`, dtype: id === 0 ? dtype : 'bf16', shape },
   });
   const [x, w, out] = [tensor(0, rows, depth), tensor(1, columns, depth), tensor(2, rows, columns)];
   const body = apply('mul', load(x, [0, 2].map(iterator)), load(w, [1, 2].map(iterator)));
   const reduce = { combiner: 'sum', extents: [depth], finish: undefined } as const;
   const node: ComputeNode = { kind: 'compute', result: out, body, reduce, grouped: undefined };
-  const graph: Graph = {
+  return {
     name: 'product',
     inputs: [x, w].map((each) => ({ path: each.name, tensor: each })),
     nodes: [node],
     outputs: [{ path: 'out', tensor: out.id }],
   };
-  const { problem } = scheduleGraph(graph, device).chosen[0]!;
+}
+
+function productOf(rows: number, columns: number, depth: number): ContractionProblem {
+  const { problem } = scheduleGraph(graphOf(rows, columns, depth), device).chosen[0]!;
   return problem.kind === 'contraction' ? problem : expect.unreachable();
 }
 
@@ -60,4 +66,15 @@ test('of few rows more must be on its way', () => {
   expect(deep).toBeGreaterThan(3.3e-5);
   expect(deep).toBeLessThan(6e-5);
   expect(shallow).toBeGreaterThan(1.5 * deep);
+});
+
+test('problems are others where factors may be rounded that are not of 16 bits', () => {
+  const keyOf = (dtype: Dtype, roundsFactors: boolean) => {
+    const graph = graphOf(64, 64, 64, dtype);
+    const { chosen } = scheduleGraph(graph, { ...device, units: { ...device.units!, roundsFactors } });
+    const tensors = allTensors(graph);
+    return problemKey(chosen[0]!.problem, (id) => tensors.get(id)!);
+  };
+  expect(keyOf('f32', true)).not.toBe(keyOf('f32', false));
+  expect(keyOf('bf16', true)).toBe(keyOf('bf16', false));
 });
