@@ -13,7 +13,7 @@ import { bufferOf, type Emission, type Sum, type TileState } from './emission.ts
 import { emit, linear } from './expressions.ts';
 import { copyAddress, isInside } from './memory.ts';
 import { packedWords } from './narrow.ts';
-import { packedPlace } from './packed-layout.ts';
+import { packedLayout, packedPlace } from './packed-layout.ts';
 import { sharedStart } from './shared-memory.ts';
 import { sumOf } from './sums.ts';
 import { type Lanes, laneOf, lanesFrom, literal, type Value } from './values.ts';
@@ -60,7 +60,9 @@ function copiedBy(value: TileExpression): Copied | undefined {
 // ── the runs of an invocation ──────────────────────────────────────────────────────────────────────────────
 
 interface Run {
+  /** Of the invocation's first run, or its own, and how many rows behind that it is: whole eights. */
   readonly row: Value;
+  readonly behind: number;
   readonly column: Value;
   /** Where there are fewer runs than invocations in the last round. */
   readonly guard: Value | undefined;
@@ -84,34 +86,42 @@ function runsOf(
   { count: invocations, place: own }: Copiers,
 ): readonly Run[] {
   const [rows, columns] = tile.axes.map(({ extent }) => extent) as [number, number];
-  const across = literal(columns / width, 'u32');
+  const across = columns / width;
   const runs = (rows * columns) / width;
+  /** Rounds that are whole eights of rows apart are in the same columns, and turned alike. */
+  const isEven = invocations % (eightRows * across) === 0;
   return Array.from({ length: Math.ceil(runs / invocations) }, (_, round) => {
-    const place = sumOf(
-      writer,
-      plus(linearValue(own, { isNatural: true }), linearConstant(round * invocations)),
-    );
-    const piece = writer.operation('rem.u32', 'i32', [place, across]);
-    const isFull = (round + 1) * invocations <= runs;
+    const before = round * invocations;
+    const placeAt = (at: number) =>
+      sumOf(writer, plus(linearValue(own, { isNatural: true }), linearConstant(at)));
+    const place = placeAt(isEven ? 0 : before);
+    const piece = writer.operation('rem.u32', 'i32', [place, literal(across, 'u32')]);
+    const isFull = before + invocations <= runs;
     return {
-      row: writer.operation('div.u32', 'i32', [place, across]),
+      row: writer.operation('div.u32', 'i32', [place, literal(across, 'u32')]),
+      behind: isEven ? before / across : 0,
       column: writer.operation('mul.lo.u32', 'i32', [piece, literal(width, 'u32')]),
-      guard: isFull ? undefined : writer.operation('setp.lt.s32', 'bool', [place, literal(runs, 'i32')]),
+      guard: isFull
+        ? undefined
+        : writer.operation('setp.lt.s32', 'bool', [placeAt(before), literal(runs, 'i32')]),
     };
   });
 }
 
-function pointOf({ tile }: TileState, { row, column }: Run): PointOf<Value> {
+const eightRows = 8;
+
+function pointOf({ tile }: TileState, { row, behind, column }: Run): PointOf<Value> {
   const domain = createDomain(tile.axes.map((axis) => ({ ...axis, block: 4 })));
   const along = (value: Value): Sum => linearValue(value, { isNatural: true });
-  return { domain, width: 4, coordinates: [along(row), along(column)], fragment: undefined };
+  const coordinates = [plus(along(row), linearConstant(behind)), along(column)];
+  return { domain, width: 4, coordinates, fragment: undefined };
 }
 
 /** The address of a run in the tile, of a stage that is so many bytes behind the first one. */
 function target(
   emission: Emission,
   state: TileState,
-  { row, column }: Run,
+  { row, behind, column }: Run,
   width: number,
   stage: Value | undefined,
 ): string {
@@ -119,7 +129,8 @@ function target(
   const place = packedPlace(emission, state, row, column, width);
   const inTile = writer.operation('add.u32', 'u32', [sharedStart(emission), place]);
   const address = stage === undefined ? inTile : writer.operation('add.u32', 'u32', [inTile, stage]);
-  return `[${address.text}+${shared.start(state.tile.name)}]`;
+  const displacement = shared.start(state.tile.name) + behind * packedLayout(state.tile).rowBytes;
+  return `[${address.text}+${displacement}]`;
 }
 
 // ── copying ────────────────────────────────────────────────────────────────────────────────────────────────
