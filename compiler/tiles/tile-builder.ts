@@ -77,6 +77,15 @@ export function reduceTiles(
   return { kind: 'reduce', combiner, from, into };
 }
 
+/** Of what each invocation has. */
+export function reduceOwn(
+  combiner: Combiner,
+  from: readonly string[],
+  into: readonly string[],
+): TileStatement {
+  return { kind: 'reduce', combiner, from, into, isOwn: true };
+}
+
 export function when(condition: TileExpression, body: readonly TileStatement[]): TileStatement {
   return { kind: 'when', condition, body };
 }

@@ -184,12 +184,14 @@ export type TileStatement =
   /**
    * Reduces the last axis of register tiles, defining register tiles of the other axes that every invocation
    * along it has. `argmax` and `argmin` reduce a pair (values, i32 positions; the lowest position on ties).
+   * `isOwn`: only what each invocation has of the axis, which is left with one element for each of them.
    */
   | {
       readonly kind: 'reduce';
       readonly combiner: Combiner;
       readonly from: readonly string[];
       readonly into: readonly string[];
+      readonly isOwn?: boolean;
     }
   /** `variable` = from, from + step, … while below `to`. */
   | {
