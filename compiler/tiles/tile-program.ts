@@ -165,8 +165,16 @@ export interface Box {
 export type TileStatement =
   /** Brings `tile` into being. Its `value` may use `coordinate(axis)` of it; `box` is as that of a feed. */
   | { readonly kind: 'define'; readonly tile: Tile; readonly value: TileExpression; readonly box?: Box }
-  /** Recomputes a tile. Elements of it in `value` are the old ones. */
-  | { readonly kind: 'update'; readonly tile: string; readonly value: TileExpression }
+  /**
+   * Recomputes a tile. Elements of it in `value` are the old ones, which they stay where `isNeeded` does not
+   * hold: a warp that has no others may leave it out.
+   */
+  | {
+      readonly kind: 'update';
+      readonly tile: string;
+      readonly value: TileExpression;
+      readonly isNeeded?: TileExpression;
+    }
   /**
    * `into[m, n] += Σ_k left[m, k] · right[k, n]`, f32, over all of k (which is `whole`). By matrix units: of
    * packed tiles; `left` may be one in registers, spread as `into` is.

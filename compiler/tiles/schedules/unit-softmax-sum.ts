@@ -57,6 +57,8 @@ import { boxOf, side } from './unit-boxes.ts';
 import type { UnitSoftmax } from './unit-softmax-factors.ts';
 import { commonPositions, lookedUpBound, seenPositions, seesMore } from './visible-bound.ts';
 
+/** Of a logit over the largest one that weights are relative to: they are 256 then. */
+const largestGrowth = 8 * Math.LN2;
 /** Of a warp, those that share a row of results. */
 const lanesOfRow = 4;
 /** What the extents of tiles of matrix units are multiples of. */
@@ -313,6 +315,9 @@ function streaming(
   const toLogit = (value: TileExpression) =>
     isPlain && units.scale !== 1 ? float('mul', value, constant(units.scale!, 'f32')) : value;
   const looked = isPlain ? 'score' : 'logit';
+  // Tops of parts are what they say, and of f16 there is no room for more.
+  const isPatient = isPlain && !isScaled;
+  const slack = constant(largestGrowth / (units.scale ?? 1), 'f32');
   const scores = (): TileStatement[] => [
     define(register('score', 'f32', [rowAxis, keyAxis]), zero),
     multiplyAccumulate('score', 'queries', 'keys', 'nk'),
@@ -324,12 +329,17 @@ function streaming(
       register('logit', 'f32', [rowAxis, keyAxis]),
       lowered(units.logit, flats, ofPair('score')),
     );
+    // What a row has summed is made smaller only when weights would be much larger than 1.
+    const farther = apply('lt', 'bool', float('add', ofRow('so_far'), slack), ofRow('block_top'));
+    const top = isPatient
+      ? apply('select', 'f32', farther, ofRow('block_top'), ofRow('so_far'))
+      : float('max', ofRow('block_top'), ofRow('so_far'));
     const weight = exp(float('sub', toLogit(ofPair(looked)), toLogit(ofRow('top'))));
     return [
       ...(isPlain ? [] : [logit]),
       ...atEdges(start, [update(looked, masked(mask, ofPair(looked), lowest))]),
       reduceTiles('max', [looked], ['block_top']),
-      define(register('top', 'f32', [rowAxis]), float('max', ofRow('block_top'), ofRow('so_far'))),
+      define(register('top', 'f32', [rowAxis]), top),
       define(register('keep', 'f32', [rowAxis]), exp(toLogit(float('sub', ofRow('so_far'), ofRow('top'))))),
       define(register('weight', 'f32', [rowAxis, keyAxis]), isScaled ? float('mul', weight, scale) : weight),
       ...atEdges(start, [update('weight', masked(mask, ofPair('weight'), zero))]),
@@ -348,6 +358,7 @@ function streaming(
   const lessen = update(
     'sum',
     float('mul', element('sum', 'f32', [...own, coordinate(1, components)]), ofRow('keep')),
+    isPatient ? apply('ne', 'bool', ofRow('keep'), constant(1, 'f32')) : undefined,
   );
   const weigh = multiplyAccumulate('sum', 'weights', 'values', 'kn');
   const takeWeights = define(weights, ofPair('weight'));
