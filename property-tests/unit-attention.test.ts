@@ -17,6 +17,8 @@ const cases = [
   'cached_keys S=5,G=2,R=4,U=90,A=16,B=16',
   'heads_first S=37,H=2,A=32,B=20',
   'blind_across S=21,U=50,A=16,B=13',
+  'steep S=70,U=130,A=32,B=64',
+  'steep S=70,U=120,A=16,B=64',
 ];
 
 test.each(cases.map((name, at) => ({ name, target: ptxTargets[at % ptxTargets.length]! })))(

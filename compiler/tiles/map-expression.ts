@@ -57,7 +57,10 @@ export function mapStatement(
       };
     }
     case 'update':
-      return { ...statement, tile: name(statement.tile), value: map(statement.value) };
+      return {
+        ...{ ...statement, tile: name(statement.tile), value: map(statement.value) },
+        ...(statement.isNeeded && { isNeeded: map(statement.isNeeded) }),
+      };
     case 'multiplyAccumulate': {
       const { into, left, right } = statement;
       return { ...statement, into: name(into), left: name(left), right: name(right) };

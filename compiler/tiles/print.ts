@@ -33,8 +33,8 @@ const printers: Printers = {
     const [a, b] = [leftOrder === 'mk' ? 'm, k' : 'k, m', rightOrder === 'kn' ? 'k, n' : 'n, k'];
     return [`${indent}${into}[m, n] += ${left}[${a}] · ${right}[${b}]`];
   },
-  reduce: ({ combiner, from, into }, indent) => [
-    `${indent}${into.join(', ')} = ${combiner} of ${from.join(', ')} along the last axis`,
+  reduce: ({ combiner, from, into, isOwn }, indent) => [
+    `${indent}${into.join(', ')} = ${combiner} of ${isOwn ? 'own ' : ''}${from.join(', ')} along the last axis`,
   ],
   loop: ({ variable, from, to, step, body }, indent) => {
     const bounds = `${printExpression(from)} … ${printExpression(to)} by ${step}`;

@@ -55,8 +55,8 @@ export function define(tile: Tile, value: TileExpression, box?: Box): TileStatem
   return { kind: 'define', tile, value, ...(box && { box }) };
 }
 
-export function update(tile: string, value: TileExpression): TileStatement {
-  return { kind: 'update', tile, value };
+export function update(tile: string, value: TileExpression, isNeeded?: TileExpression): TileStatement {
+  return { kind: 'update', tile, value, ...(isNeeded && { isNeeded }) };
 }
 
 export function multiplyAccumulate(
@@ -75,6 +75,15 @@ export function reduceTiles(
   into: readonly string[],
 ): TileStatement {
   return { kind: 'reduce', combiner, from, into };
+}
+
+/** Of what each invocation has. */
+export function reduceOwn(
+  combiner: Combiner,
+  from: readonly string[],
+  into: readonly string[],
+): TileStatement {
+  return { kind: 'reduce', combiner, from, into, isOwn: true };
 }
 
 export function when(condition: TileExpression, body: readonly TileStatement[]): TileStatement {
@@ -242,8 +251,9 @@ export function tilesUsedBy(statement: TileStatement): ReadonlySet<string> {
 export function expressionsOf(statement: TileStatement): readonly TileExpression[] {
   switch (statement.kind) {
     case 'define':
-    case 'update':
       return [statement.value];
+    case 'update':
+      return [statement.value, ...(statement.isNeeded === undefined ? [] : [statement.isNeeded])];
     case 'loop':
       return [statement.from, statement.to];
     case 'pipeline':

@@ -165,8 +165,16 @@ export interface Box {
 export type TileStatement =
   /** Brings `tile` into being. Its `value` may use `coordinate(axis)` of it; `box` is as that of a feed. */
   | { readonly kind: 'define'; readonly tile: Tile; readonly value: TileExpression; readonly box?: Box }
-  /** Recomputes a tile. Elements of it in `value` are the old ones. */
-  | { readonly kind: 'update'; readonly tile: string; readonly value: TileExpression }
+  /**
+   * Recomputes a tile. Elements of it in `value` are the old ones, which they stay where `isNeeded` does not
+   * hold: a warp that has no others may leave it out.
+   */
+  | {
+      readonly kind: 'update';
+      readonly tile: string;
+      readonly value: TileExpression;
+      readonly isNeeded?: TileExpression;
+    }
   /**
    * `into[m, n] += Σ_k left[m, k] · right[k, n]`, f32, over all of k (which is `whole`). By matrix units: of
    * packed tiles; `left` may be one in registers, spread as `into` is.
@@ -184,12 +192,14 @@ export type TileStatement =
   /**
    * Reduces the last axis of register tiles, defining register tiles of the other axes that every invocation
    * along it has. `argmax` and `argmin` reduce a pair (values, i32 positions; the lowest position on ties).
+   * `isOwn`: only what each invocation has of the axis, which is left with one element for each of them.
    */
   | {
       readonly kind: 'reduce';
       readonly combiner: Combiner;
       readonly from: readonly string[];
       readonly into: readonly string[];
+      readonly isOwn?: boolean;
     }
   /** `variable` = from, from + step, … while below `to`. */
   | {

@@ -225,6 +225,12 @@ export const ptxMutants: ByFile = faultsOf(
     ],
     'register-tiles.ts': [
       [
+        'leaves out what some element of a warp needs',
+        'vote.sync.any.pred',
+        'vote.sync.all.pred',
+        'unit-attention.ricci: steep S=70,U=130,A=32,B=64, sm_90a, unitStream warps=4 rows=16 block=32 stages=2',
+      ],
+      [
         'starts all blocks at the first of an axis',
         'return plus(times(index, axis.block), linearConstant(place));',
         'return linearConstant(place);',
@@ -554,7 +560,8 @@ export const ptxMutants: ByFile = faultsOf(
         'takes out of loops what is known in them only',
         'operands.reduce((most, { depth }) => Math.max(most, depth), least)',
         '0',
-        'reductions.ricci: rows N=7,M=40',
+        'reductions.ricci: columns N=40,M=7',
+        'contractions.ricci: matmul M=16,K=40,N=16',
       ],
     ],
   },
@@ -713,6 +720,12 @@ export const unitMutants: ByFile = faultsOf(
         "coordinate(1, components)]), ofRow('keep'))",
         "coordinate(1, components)]), constant(1, 'f32'))",
         'unit-attention.ricci: full_halves S=16,U=80,H=1,A=16,B=16',
+      ],
+      [
+        'keeps the largest logit that it saw first',
+        "apply('select', 'f32', farther, ofRow('block_top'), ofRow('so_far'))",
+        "ofRow('so_far')",
+        'unit-attention.ricci: steep S=20,U=80,A=16,B=16',
       ],
       [
         'weighs what is hidden from a row that sees nothing',

@@ -3,7 +3,7 @@
  * axis.
  */
 import type { Arithmetic } from '../../../compiler/graph/graph.ts';
-import { isOverUnits } from '../../../compiler/tiles/tile-builder.ts';
+import { isOverUnits, spread } from '../../../compiler/tiles/tile-builder.ts';
 import type { Spread, Tile, TileAxis, TileStatement } from '../../../compiler/tiles/tile-program.ts';
 import { barrier } from '../../writing/barriers.ts';
 import { linearConstant, linearValue, plus, times } from '../../writing/linear.ts';
@@ -33,7 +33,7 @@ export function emitReduce(emission: Emission, statement: TileStatement & { read
       left,
       right,
     );
-  const axes = source.tile.axes.slice(0, -1);
+  const others = source.tile.axes.slice(0, -1);
   const { over } = source.tile.axes.at(-1)!;
   const extent = source.fragment.at(-1)!;
   const owns = placesIn(source.fragment.slice(0, -1)).map((indices) => {
@@ -42,7 +42,9 @@ export function emitReduce(emission: Emission, statement: TileStatement & { read
     );
     return inTree<Entry<Own>>(entries, merge);
   });
-  const results = together(emission, owns, over, axes, merge);
+  const results = statement.isOwn ? owns : together(emission, owns, over, others, merge);
+  const count = statement.isOwn ? sharers(emission, over) : 1;
+  const axes = statement.isOwn ? [...others, spread(count, over, count)] : others;
   for (const [at, name] of statement.into.entries()) {
     const tile: Tile = { name, dtype: states[at]!.tile.dtype, space: 'register', axes };
     declareRegisters(

@@ -9,6 +9,7 @@ import type { Point as PointOf } from '../../writing/point.ts';
 import { placesIn } from '../../writing/reduction.ts';
 import { type Emission, fragmentExtent, type Sum, sharers, type TileState } from './emission.ts';
 import { emit } from './expressions.ts';
+import { applyFunction } from './functions.ts';
 import { partsOfValues } from './unit-parts.ts';
 import { unitCoordinate } from './units.ts';
 import { type Lanes, laneOf, lanesFrom, type Value } from './values.ts';
@@ -44,6 +45,19 @@ function coordinateOf(emission: Emission, axis: TileAxis, at: number): Sum {
 
 export function defineRegisters(emission: Emission, tile: Tile, value: TileExpression): void {
   declareRegisters(emission, tile, valuesOf(emission, tile, value));
+}
+
+function isAnyNeeded(emission: Emission, { tile }: TileState, isNeeded: TileExpression): Value {
+  const { writer } = emission;
+  const points = registerPoints(emission, createDomain(tile.axes));
+  const each = points.flatMap((point) => allOf(emit(emission, isNeeded, point), point));
+  const distinct = [...new Map(each.map((value) => [value.key, value])).values()];
+  const own = distinct.reduce((left, right) => applyFunction(writer, 'or', 'bool', [left, right]));
+  return writer.compute(
+    ...([['bool'], [writer.predicate(own)]] as const),
+    ([result], [any]) => `vote.sync.any.pred ${result}, ${any}, 0xffffffff;`,
+    { fixed: true },
+  )[0]!;
 }
 
 /** What an invocation's registers of a tile are to have. */
@@ -92,7 +106,19 @@ export function declareRegisters(emission: Emission, tile: Tile, values: readonl
 
 const copies = { f32: 'mov.b32', i32: 'mov.b32', u32: 'mov.b32', bool: 'mov.pred' } as const;
 
-export function updateRegisters(emission: Emission, state: TileState, value: TileExpression): void {
+/** @param isNeeded where it is: warps that have no such element go on at once */
+export function updateRegisters(
+  emission: Emission,
+  state: TileState,
+  value: TileExpression,
+  isNeeded?: TileExpression,
+): void {
+  if (isNeeded !== undefined) {
+    emission.writer.whenApart(isAnyNeeded(emission, state, isNeeded), () =>
+      updateRegisters(emission, state, value),
+    );
+    return;
+  }
   // All new values are computed from the old ones, so they have to be known before the first changes.
   const values = valuesOf(emission, state.tile, value);
   for (const [at, register] of state.registers.entries()) emission.writer.assign(register, values[at]!);

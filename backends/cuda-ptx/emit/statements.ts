@@ -37,10 +37,10 @@ const rules: Rules = {
     if (tile.space === 'shared') fillShared(emission, tile, value);
     else defineRegisters(emission, tile, value);
   },
-  update: (emission, { tile, value }) => {
+  update: (emission, { tile, value, isNeeded }) => {
     const state = tileState(emission, tile);
     if (state.tile.space === 'shared') fillShared(emission, state.tile, value);
-    else updateRegisters(emission, state, value);
+    else updateRegisters(emission, state, value, isNeeded);
   },
   multiplyAccumulate: (emission, statement) => {
     const isByUnits = tileState(emission, statement.into).tile.axes.some(({ over }) => isOverUnits(over));

@@ -59,7 +59,7 @@ function firstWarps(
 export function allUnitStreams(problem: SoftmaxProblem, device: DeviceProfile): readonly UnitStreamChoice[] {
   return [1, 2, 4, 8].flatMap((warps) =>
     [16, 32].flatMap((rows) =>
-      [16, 32, 64, 96, 128].flatMap((block) =>
+      [16, 32, 64, 96, 128, 160, 176].flatMap((block) =>
         [2, 3, 4]
           .map((stages): UnitStreamChoice => ({ form: 'unitStream', warps, rows, block, stages }))
           .filter((choice) => isFitting(problem, choice) && fits(problem, choice, device)),
@@ -79,7 +79,7 @@ function isFitting(problem: SoftmaxProblem, { warps, rows: perWarp, block }: Uni
  * Of the 255 that an invocation may have, those that sums and scores take, and with them, of warpgroups, the
  * weights that are multiplied meanwhile: by their parts, of which each but the first takes more to be found.
  */
-const mostRegisters = [160, 160, 160, 148] as const;
+const mostRegisters = [160, 200, 160, 148] as const;
 
 /** Whether its tiles are in registers and shared memory. */
 function fits(problem: SoftmaxProblem, choice: UnitStreamChoice, { units }: DeviceProfile): boolean {

@@ -58,9 +58,9 @@ export function unitSoftmax(node: SoftmaxSumNode, units: MatrixUnits): UnitSoftm
 function scaleOf(logit: Scalar): number | undefined {
   if (logit.op === 'reduced') return 1;
   if (logit.op !== 'apply' || logit.function !== 'mul') return undefined;
-  const [score, by] = logit.operands as [Scalar, Scalar];
-  const isScale = score.op === 'reduced' && by.op === 'constant' && by.value > 0;
-  return isScale && Number.isFinite(by.value) ? by.value : undefined;
+  const by = logit.operands.find((operand) => operand.op === 'constant');
+  const isScale = logit.operands.some((operand) => operand.op === 'reduced') && by !== undefined;
+  return isScale && by.value > 0 && Number.isFinite(by.value) ? by.value : undefined;
 }
 
 /** Divided by a number as multiplied by one over it: a quotient may be off by more than that is. */

@@ -20,6 +20,7 @@ import {
   multiplyAccumulate,
   packed,
   pipeline,
+  reduceOwn,
   reduceTiles,
   register,
   shared,
@@ -56,6 +57,10 @@ import { boxOf, side } from './unit-boxes.ts';
 import type { UnitSoftmax } from './unit-softmax-factors.ts';
 import { commonPositions, lookedUpBound, seenPositions, seesMore } from './visible-bound.ts';
 
+/** Of a logit over the largest one that weights are relative to: they are 256 then. */
+const largestGrowth = 8 * Math.LN2;
+/** Of a warp, those that share a row of results. */
+const lanesOfRow = 4;
 /** What the extents of tiles of matrix units are multiples of. */
 const unit = 16;
 /**
@@ -120,6 +125,40 @@ function areByWarpgroups(
   );
 }
 
+/** Which groups of rows and values a workgroup has, and of which part of the batch. */
+interface Walk {
+  readonly grid: readonly number[];
+  /** Whether axes of the grid are those of the batch, the rows and the values, and may end in a run. */
+  readonly canEnd: boolean;
+  readonly batch: TileExpression;
+  readonly rows: TileExpression;
+  readonly values: TileExpression;
+}
+
+/**
+ * Where later rows see more, those that take longest begin first, so that the last workgroups to begin take
+ * least: of some of the batch at a time.
+ */
+function walkOf(
+  { node, batch, rows, values }: SoftmaxProblem,
+  groups: { readonly rows: number; readonly values: number },
+): Walk {
+  const ends = [batch, rows, values].some(({ end }) => end !== undefined);
+  if (ends || groups.values > 1 || !seesMore(node, rows))
+    return {
+      ...{ grid: [batch.extent, groups.rows, groups.values], canEnd: true },
+      ...{ batch: grid(0, batch.extent), rows: grid(1, groups.rows), values: grid(2, groups.values) },
+    };
+  // A cache has the keys and values of so many.
+  const beside = [8, 7, 6, 5, 4, 3, 2].find((each) => batch.extent % each === 0) ?? 1;
+  const several = batch.extent / beside;
+  return {
+    ...{ grid: [several, groups.rows, beside], canEnd: false, values: constant(0) },
+    batch: sum(product(grid(0, several), constant(beside)), grid(2, beside)),
+    rows: difference(constant(groups.rows - 1), grid(1, groups.rows)),
+  };
+}
+
 /** Flat places along the classes of a node's axes: those not given are the workgroup's, or 0. */
 interface Flats {
   readonly row?: TileExpression;
@@ -139,21 +178,16 @@ function streaming(
   const together = warps * perWarp;
   const groups = { rows: Math.ceil(rows.extent / together), values: Math.ceil(values.extent / components) };
   const rank = node.result.shape.length;
-  // Those that take longest begin first; in a run that ends sooner they might be none.
-  const isBackwards = rows.end === undefined && seesMore(node, rows);
-  const group = isBackwards
-    ? difference(constant(groups.rows - 1), grid(1, groups.rows))
-    : grid(1, groups.rows);
-  const first = product(group, constant(together));
+  const walk = walkOf(problem, groups);
+  const first = product(walk.rows, constant(together));
   const rowAt = (within: TileExpression) => sum(first, within);
-  const valueAt = (within: TileExpression) =>
-    sum(product(grid(2, groups.values), constant(components)), within);
+  const valueAt = (within: TileExpression) => sum(product(walk.values, constant(components)), within);
   const at = ({ row, value, u, depth: along }: Flats) => {
     const none = constant(0);
     const outputs = iteratorsAt(
       rank,
       [
-        [batch, grid(0, batch.extent)],
+        [batch, walk.batch],
         [rows, row ?? none],
         [values, value ?? none],
       ],
@@ -173,16 +207,19 @@ function streaming(
   const ofRows = { rows, at, first, together };
   const { from, to } = seenPositions(node, ofRows, context);
   const seen =
-    lookedUp === undefined ? to : load(lookedUp.result.id, 'i32', group, { low: 0, high: node.extent });
+    lookedUp === undefined ? to : load(lookedUp.result.id, 'i32', walk.rows, { low: 0, high: node.extent });
 
   // ── tiles ────────────────────────────────────────────────────────────────────────────────────────────────
   const rowAxis = spread(together, 'unitRows', perWarp);
   const keyAxis = spread(block, 'unitColumns', block);
   const sumAxis = spread(components, 'unitColumns', components);
+  /** An element for each lane that has a part of a row. */
+  const laneAxis = spread(lanesOfRow, 'unitColumns', lanesOfRow);
   const zero = constant(0, 'f32');
   const own = [coordinate(0, together)];
   const pair = [coordinate(0, together), coordinate(1, block)];
   const ofRow = (tile: string) => element(tile, 'f32', own);
+  const ofLane = (tile: string) => element(tile, 'f32', [...own, coordinate(1, lanesOfRow)]);
   const ofPair = (tile: string) => element(tile, 'f32', pair);
   const float = (name: 'max' | 'add' | 'sub' | 'mul', left: TileExpression, right: TileExpression) =>
     apply(name, 'f32', left, right);
@@ -227,7 +264,7 @@ function streaming(
   const isPlainStream =
     lookedUp === undefined && [node.end, batch.end, rows.end, values.end].every((each) => each === undefined);
   const along = batch.axes.map((axis, place) =>
-    side(`batch${place}`, node.result.shape[axis]!, batch.iterators(grid(0, batch.extent))[place]!),
+    side(`batch${place}`, node.result.shape[axis]!, batch.iterators(walk.batch)[place]!),
   );
   const queryBox = () => {
     const [row, deep] = [side('row', rows.extent, first), side('depth', problem.depth, constant(0))];
@@ -278,6 +315,9 @@ function streaming(
   const toLogit = (value: TileExpression) =>
     isPlain && units.scale !== 1 ? float('mul', value, constant(units.scale!, 'f32')) : value;
   const looked = isPlain ? 'score' : 'logit';
+  // Tops of parts are what they say, and of f16 there is no room for more.
+  const isPatient = isPlain && !isScaled;
+  const slack = constant(largestGrowth / (units.scale ?? 1), 'f32');
   const scores = (): TileStatement[] => [
     define(register('score', 'f32', [rowAxis, keyAxis]), zero),
     multiplyAccumulate('score', 'queries', 'keys', 'nk'),
@@ -289,17 +329,25 @@ function streaming(
       register('logit', 'f32', [rowAxis, keyAxis]),
       lowered(units.logit, flats, ofPair('score')),
     );
+    // What a row has summed is made smaller only when weights would be much larger than 1.
+    const farther = apply('lt', 'bool', float('add', ofRow('so_far'), slack), ofRow('block_top'));
+    const top = isPatient
+      ? apply('select', 'f32', farther, ofRow('block_top'), ofRow('so_far'))
+      : float('max', ofRow('block_top'), ofRow('so_far'));
     const weight = exp(float('sub', toLogit(ofPair(looked)), toLogit(ofRow('top'))));
     return [
       ...(isPlain ? [] : [logit]),
       ...atEdges(start, [update(looked, masked(mask, ofPair(looked), lowest))]),
       reduceTiles('max', [looked], ['block_top']),
-      define(register('top', 'f32', [rowAxis]), float('max', ofRow('block_top'), ofRow('so_far'))),
+      define(register('top', 'f32', [rowAxis]), top),
       define(register('keep', 'f32', [rowAxis]), exp(toLogit(float('sub', ofRow('so_far'), ofRow('top'))))),
       define(register('weight', 'f32', [rowAxis, keyAxis]), isScaled ? float('mul', weight, scale) : weight),
       ...atEdges(start, [update('weight', masked(mask, ofPair('weight'), zero))]),
-      reduceTiles('sum', ['weight'], ['block_total']),
-      update('total', float('add', float('mul', ofRow('total'), ofRow('keep')), ofRow('block_total'))),
+      reduceOwn('sum', ['weight'], ['own_weight']),
+      update(
+        'own_total',
+        float('add', float('mul', ofLane('own_total'), ofRow('keep')), ofLane('own_weight')),
+      ),
       update('so_far', ofRow('top')),
     ];
   };
@@ -310,6 +358,7 @@ function streaming(
   const lessen = update(
     'sum',
     float('mul', element('sum', 'f32', [...own, coordinate(1, components)]), ofRow('keep')),
+    isPatient ? apply('ne', 'bool', ofRow('keep'), constant(1, 'f32')) : undefined,
   );
   const weigh = multiplyAccumulate('sum', 'weights', 'values', 'kn');
   const takeWeights = define(weights, ofPair('weight'));
@@ -369,7 +418,7 @@ function streaming(
     const outputs = at({ row });
     const subscripts = rowAxesOf(node).map((axis) => outputs[axis]!);
     // Of the workgroups that share rows, the one with the first values.
-    const mask = both(isRow(row), groups.values > 1 ? below(grid(2, groups.values), constant(1)) : undefined);
+    const mask = both(isRow(row), groups.values > 1 ? below(walk.values, constant(1)) : undefined);
     const { top, total } = node.partial;
     return [
       store(top, [rowAxis], flatten(subscripts, top.shape), ofRow('so_far'), mask),
@@ -379,13 +428,15 @@ function streaming(
 
   const attend = context.kernel({
     name: `attend_${node.result.name}`,
-    grid: [batch.extent, groups.rows, groups.values],
-    gridEnds: [gridEnd(batch.end, 1), gridEnd(rows.end, together), gridEnd(values.end, components)],
+    grid: walk.grid,
+    ...(walk.canEnd && {
+      gridEnds: [gridEnd(batch.end, 1), gridEnd(rows.end, together), gridEnd(values.end, components)],
+    }),
     threads: { rows: warps, columns: 32 },
     body: [
       define(queries.tile, queries.value, isAhead ? queryBox() : undefined),
       define(register('so_far', 'f32', [rowAxis]), lowest),
-      define(register('total', 'f32', [rowAxis]), zero),
+      define(register('own_total', 'f32', [rowAxis, laneAxis]), zero),
       define(register('sum', 'f32', [rowAxis, sumAxis]), zero),
       pipeline(
         'u',
@@ -396,6 +447,7 @@ function streaming(
         },
         (start) => ({ feeds: feeds(start), ...steps(start) }),
       ),
+      reduceTiles('sum', ['own_total'], ['total']),
       ...(node.partial === undefined ? [define(register('share', 'f32', [rowAxis]), share())] : []),
       define({ ...shared('results', 'f32', [rowAxis, sumAxis]), padding: resultPadding }, finished()),
       stored(),
