@@ -11,20 +11,30 @@ type Shape = Pick<UnitsChoice, 'warpRows' | 'warpColumns' | 'rows' | 'columns'>;
 /** Below this many rows and columns, most of what the units do is for nothing. */
 const fewest = { rows: 4, columns: 8, depth: 8 };
 
-/** Of a product in parts: the fewest multiply-adds that are worth a kernel more, and parts of whole steps. */
-const leastInParts = { work: 2 ** 28, depth: 64 };
+/**
+ * Of a product in parts: the fewest multiply-adds that are worth a kernel more, and rows and columns that are
+ * worth what is written and read more; parts are whole steps.
+ */
+const leastInParts = { work: 2 ** 28, side: 64, depth: 64 };
 
 export function isWorthUnits(problem: ContractionProblem, { units }: DeviceProfile): boolean {
-  const { packed, wide, batch, rows, columns, reduced } = problem;
-  const work = batch.extent * rows.extent * columns.extent * reduced.extent;
-  const isWorthParts =
-    wide !== undefined && work >= leastInParts.work && reduced.extent % leastInParts.depth === 0;
+  const { packed, rows, columns, reduced } = problem;
   return (
     units !== undefined &&
-    (packed !== undefined || isWorthParts) &&
+    (packed !== undefined || isWorthParts(problem)) &&
     rows.extent >= fewest.rows &&
     columns.extent >= fewest.columns &&
     reduced.extent >= fewest.depth
+  );
+}
+
+function isWorthParts({ wide, batch, rows, columns, reduced }: ContractionProblem): boolean {
+  const { work, side, depth } = leastInParts;
+  return (
+    wide !== undefined &&
+    Math.min(rows.extent, columns.extent) >= side &&
+    reduced.extent % depth === 0 &&
+    batch.extent * rows.extent * columns.extent * reduced.extent >= work
   );
 }
 
