@@ -66,7 +66,7 @@ test.each(
       'units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3',
     ],
     [
-      'experts_of_halves T=70,D=64,E=5,F=40',
+      'experts_of_halves T=70,D=64,E=11,F=40',
       'units warpRows=4 warpColumns=1 rows=16 columns=32 depth=16 stages=2',
     ],
     [

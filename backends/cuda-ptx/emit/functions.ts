@@ -29,6 +29,12 @@ const arithmetic =
     return writer.operation(opcode, dtype, operands);
   };
 
+/** Of floats: as far off as two roundings at most, and of 1 as one. */
+const divided: Rule = (writer, [value, divisor], dtype) =>
+  value!.known === 1
+    ? writer.operation('rcp.approx.f32', dtype, [divisor!])
+    : writer.operation('div.full.f32', dtype, [value!, divisor!]);
+
 const comparison =
   (opcodes: Opcodes, ofBools: (writer: Writer, left: Value, right: Value) => Value): Rule =>
   (writer, operands, dtype) => {
@@ -134,7 +140,7 @@ export const functionRules: { readonly [F in ScalarFunction]: Rule } = {
   add: arithmetic({ f32: 'add.rn.f32', i32: 'add.s32', u32: 'add.u32' }),
   sub: arithmetic({ f32: 'sub.rn.f32', i32: 'sub.s32', u32: 'sub.u32' }),
   mul: arithmetic({ f32: 'mul.rn.f32', i32: 'mul.lo.s32', u32: 'mul.lo.u32' }),
-  div: arithmetic({ f32: 'div.full.f32' }),
+  div: divided,
   floordiv: floored('quotient'),
   mod: floored('remainder'),
   neg: (writer, [value], dtype) =>

@@ -98,14 +98,24 @@ function deepened(
   shape: Shape,
   { workgroupBytes, warpgroups }: MatrixUnits,
 ): UnitsChoice | undefined {
+  const areMany = warpgroups && shape.warpColumns === 1 && shape.warpRows === 8;
   const fitting = [
-    [64, 4],
-    [64, 3],
-    [32, 4],
-    [32, 3],
-    [32, 2],
-    [16, 2],
-  ] as const;
+    // A step of a narrower tile is sooner done: more of them are brought ahead.
+    ...(areMany
+      ? ([
+          [64, 6],
+          [64, 5],
+        ] as const)
+      : []),
+    ...([
+      [64, 4],
+      [64, 3],
+      [32, 4],
+      [32, 3],
+      [32, 2],
+      [16, 2],
+    ] as const),
+  ];
   // Results of warpgroups leave through memory of their own, so that the next factors come at the same time.
   const areGroups = warpgroups && shape.warpColumns === 1 && shape.warpRows % 4 === 0;
   const leave = areGroups && node.grouped === undefined && dtypeFacts[node.result.dtype].bits === 16;

@@ -73,6 +73,9 @@ function plainRows(
   };
 }
 
+/** That are looked at together. */
+const mostExperts = 8;
+
 /** Of one expert. */
 function rowsOfExperts(
   { node, contraction, rows, reduced }: ContractionProblem,
@@ -81,8 +84,10 @@ function rowsOfExperts(
   { place, settles = false }: Where,
 ): ContractionRows {
   const expertAxis = node.result.shape.length + node.reduce.extents.length;
-  const found = groupedRows(grouped, rows.extent, together, place);
-  const { groups, prepare, expert, start, end } = settles ? settled(found) : found;
+  const found = settles
+    ? settled(groupedRows(grouped, rows.extent, together, place, Math.min(mostExperts, grouped.experts)))
+    : groupedRows(grouped, rows.extent, together, place);
+  const { groups, prepare, expert, start, end } = found;
   const position = (row: TileExpression) => sum(start, row);
   return {
     grid: groups,

@@ -8,6 +8,7 @@ import { iterator, mapScalar } from '../../graph/scalar.ts';
 import { define, loop, register, spread, update } from '../tile-builder.ts';
 import {
   apply,
+  below,
   constant,
   difference,
   element,
@@ -37,12 +38,14 @@ export interface GroupedRows {
 /**
  * @param tile rows of a workgroup at most, of `rows` in all
  * @param place which tile it has, where that is not its place along axis 1 of the grid
+ * @param together experts that are looked at in a step, so that what is read of them comes at the same time
  */
 export function groupedRows(
   { experts, offsets }: GroupedLookup,
   rows: number,
   tile: number,
   place?: TileExpression,
+  together = 1,
 ): GroupedRows {
   const groups = Math.min(rows, Math.ceil(rows / tile) + experts);
   const number = (name: string) => register(name, 'i32', [spread(1, 'whole')]);
@@ -50,33 +53,36 @@ export function groupedRows(
   const offsetOf = (place: TileExpression) => load(offsets, 'i32', place);
   const group = place ?? grid(1, groups);
   const bounds = {
-    from: constant(0),
-    to: constant(experts),
-    step: 1,
-    range: { low: 0, high: experts - 1 },
+    ...{ from: constant(0), to: constant(experts), step: together, multipleOf: together },
+    range: { low: 0, high: Math.floor((experts - 1) / together) * together },
+  };
+  const lookedAt = (e: TileExpression): readonly TileStatement[] => {
+    const [begin, end] = [offsetOf(e), offsetOf(sum(e, constant(1)))];
+    // One that there is not has no tiles.
+    const count = masked(below(e, constant(experts)), difference(end, begin), constant(0));
+    const after = sum(read('tiles'), quotient(sum(count, constant(tile - 1)), tile));
+    const isHere = apply(
+      'and',
+      'bool',
+      apply('le', 'bool', read('tiles'), group),
+      apply('lt', 'bool', group, after),
+    );
+    const first = sum(begin, product(difference(group, read('tiles')), constant(tile)));
+    return [
+      update('expert', masked(isHere, e, read('expert'))),
+      update('start', masked(isHere, first, read('start'))),
+      update('end', masked(isHere, end, read('end'))),
+      update('tiles', after),
+    ];
   };
   const prepare: readonly TileStatement[] = [
     define(number('expert'), constant(0)),
     define(number('start'), constant(0)),
     define(number('end'), constant(0)),
     define(number('tiles'), constant(0)),
-    loop('e', bounds, (e) => {
-      const count = difference(offsetOf(sum(e, constant(1))), offsetOf(e));
-      const after = sum(read('tiles'), quotient(sum(count, constant(tile - 1)), tile));
-      const isHere = apply(
-        'and',
-        'bool',
-        apply('le', 'bool', read('tiles'), group),
-        apply('lt', 'bool', group, after),
-      );
-      const begin = sum(offsetOf(e), product(difference(group, read('tiles')), constant(tile)));
-      return [
-        update('expert', masked(isHere, e, read('expert'))),
-        update('start', masked(isHere, begin, read('start'))),
-        update('end', masked(isHere, offsetOf(sum(e, constant(1))), read('end'))),
-        update('tiles', after),
-      ];
-    }),
+    loop('e', bounds, (e) =>
+      Array.from({ length: together }, (_, at) => lookedAt(sum(e, constant(at)))).flat(),
+    ),
   ];
   const expert = within(read('expert'), { low: 0, high: experts - 1 });
   return { groups, prepare, expert, start: read('start'), end: read('end') };
