@@ -714,6 +714,22 @@ export const unitMutants: ByFile = faultsOf(
         'unit-attention.ricci: heads_first H=1,S=20,A=16,B=16',
       ],
     ],
+    'unit-softmax-boxes.ts': [
+      [
+        'brings the first block again',
+        "side('u', node.extent, start)",
+        "side('u', node.extent, none)",
+        'unit-attention.ricci: causal_groups S=150,G=1,R=1,A=32,B=64, sm_90a, unitStream warps=4 rows=16 block=32 stages=2',
+      ],
+    ],
+    'unit-softmax-walk.ts': [
+      [
+        'begins behind the last rows',
+        'difference(constant(groups.rows - 1), grid(1, groups.rows))',
+        'difference(constant(groups.rows), grid(1, groups.rows))',
+        'unit-attention.ricci: causal_groups S=150,G=1,R=1,A=32,B=64, sm_90a, unitStream warps=4 rows=16 block=32 stages=2',
+      ],
+    ],
     'unit-softmax-sum.ts': [
       [
         'does not make smaller what came before',

@@ -5,13 +5,16 @@
  * those never leave registers: the four lanes that share a row agree on its largest logit, and the sums are
  * rescaled when that grows. Only blocks that some row does not see all of are masked.
  *
+ * Warpgroups that are brought boxes weigh the values of a block while the scores of the next one become
+ * weights (Shah et al., "FlashAttention-3", 2024).
+ *
  * Weights are f32, where the units multiply numbers of 16 bits: they are multiplied in parts
  * (`unit-softmax-factors.ts`).
  */
 import type { Scalar } from '../../graph/graph.ts';
 import type { ChoiceOf } from '../choices/choice.ts';
 import type { MatrixUnits } from '../device-profile.ts';
-import { endExpression, gridEnd } from '../ends.ts';
+import { endExpression } from '../ends.ts';
 import { lowerScalar } from '../lower-scalar.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import {
@@ -35,10 +38,8 @@ import {
   both,
   constant,
   coordinate,
-  difference,
   element,
   flatten,
-  grid,
   load,
   masked,
   minimum,
@@ -53,9 +54,10 @@ import { iteratorsAt } from './axis-class.ts';
 import type { ScheduleContext } from './context.ts';
 import { sharesWords, widened } from './narrow-result.ts';
 import { hidden, rowAxesOf, type SoftmaxProblem } from './softmax-problem.ts';
-import { boxOf, side } from './unit-boxes.ts';
+import { softmaxBoxes } from './unit-softmax-boxes.ts';
 import type { UnitSoftmax } from './unit-softmax-factors.ts';
-import { commonPositions, lookedUpBound, seenPositions, seesMore } from './visible-bound.ts';
+import { walkSoftmax } from './unit-softmax-walk.ts';
+import { commonPositions, lookedUpBound, seenPositions } from './visible-bound.ts';
 
 /** Of a logit over the largest one that weights are relative to: they are 256 then. */
 const largestGrowth = 8 * Math.LN2;
@@ -125,40 +127,6 @@ function areByWarpgroups(
   );
 }
 
-/** Which groups of rows and values a workgroup has, and of which part of the batch. */
-interface Walk {
-  readonly grid: readonly number[];
-  /** Whether axes of the grid are those of the batch, the rows and the values, and may end in a run. */
-  readonly canEnd: boolean;
-  readonly batch: TileExpression;
-  readonly rows: TileExpression;
-  readonly values: TileExpression;
-}
-
-/**
- * Where later rows see more, those that take longest begin first, so that the last workgroups to begin take
- * least: of some of the batch at a time.
- */
-function walkOf(
-  { node, batch, rows, values }: SoftmaxProblem,
-  groups: { readonly rows: number; readonly values: number },
-): Walk {
-  const ends = [batch, rows, values].some(({ end }) => end !== undefined);
-  if (ends || groups.values > 1 || !seesMore(node, rows))
-    return {
-      ...{ grid: [batch.extent, groups.rows, groups.values], canEnd: true },
-      ...{ batch: grid(0, batch.extent), rows: grid(1, groups.rows), values: grid(2, groups.values) },
-    };
-  // A cache has the keys and values of so many.
-  const beside = [8, 7, 6, 5, 4, 3, 2].find((each) => batch.extent % each === 0) ?? 1;
-  const several = batch.extent / beside;
-  return {
-    ...{ grid: [several, groups.rows, beside], canEnd: false, values: constant(0) },
-    batch: sum(product(grid(0, several), constant(beside)), grid(2, beside)),
-    rows: difference(constant(groups.rows - 1), grid(1, groups.rows)),
-  };
-}
-
 /** Flat places along the classes of a node's axes: those not given are the workgroup's, or 0. */
 interface Flats {
   readonly row?: TileExpression;
@@ -178,7 +146,8 @@ function streaming(
   const together = warps * perWarp;
   const groups = { rows: Math.ceil(rows.extent / together), values: Math.ceil(values.extent / components) };
   const rank = node.result.shape.length;
-  const walk = walkOf(problem, groups);
+  const { units: device } = context.device;
+  const walk = walkSoftmax(problem, { rows: together, values: components }, device!.processors);
   const first = product(walk.rows, constant(together));
   const rowAt = (within: TileExpression) => sum(first, within);
   const valueAt = (within: TileExpression) => sum(product(walk.values, constant(components)), within);
@@ -260,43 +229,19 @@ function streaming(
     };
   };
 
-  /** What is brought for the next step: as boxes where all is one, since only engines bring both apart. */
-  const isPlainStream =
-    lookedUp === undefined && [node.end, batch.end, rows.end, values.end].every((each) => each === undefined);
-  const along = batch.axes.map((axis, place) =>
-    side(`batch${place}`, node.result.shape[axis]!, batch.iterators(walk.batch)[place]!),
-  );
-  const queryBox = () => {
-    const [row, deep] = [side('row', rows.extent, first), side('depth', problem.depth, constant(0))];
-    const iterators = at({ row: row.place, depth: deep.place }).slice();
-    for (const [place, axis] of batch.axes.entries()) iterators[axis] = along[place]!.place;
-    return boxOf(units.ofRow, units.scores, iterators, [deep, row, ...along], context);
-  };
-  const boxes = (start: TileExpression) => {
-    const u = side('u', node.extent, start);
-    const inner = {
-      depth: side('depth', problem.depth, constant(0)),
-      value: side('value', values.extent, valueAt(constant(0))),
-    };
-    const iterators = at({ value: inner.value.place, u: u.place, depth: inner.depth.place }).slice();
-    for (const [place, axis] of batch.axes.entries()) iterators[axis] = along[place]!.place;
-    return {
-      keys: boxOf(units.ofStream, units.scores, iterators, [inner.depth, u, ...along], context),
-      values: boxOf(node.value, units.values, iterators, [inner.value, u, ...along], context),
-    };
-  };
+  const boxes = areByWarpgroups({ warps, perWarp, block, components }, context)
+    ? softmaxBoxes(problem, units, walk, { rows: first, values: valueAt(constant(0)) }, context)
+    : undefined;
+  // Only engines, which copy boxes, bring values for the next step.
+  const isAhead = boxes !== undefined && lookedUp === undefined;
   const feeds = (start: TileExpression): readonly Feed[] => {
     if (!isAhead) return [keys(start), valuesOf(start)];
-    const { keys: ofKeys, values: ofValues } = boxes(start);
+    const { keys: ofKeys, values: ofValues } = boxes.stream(start);
     return [
-      { ...keys(start), box: ofKeys! },
-      { ...valuesOf(start), box: ofValues!, lags: true },
+      { ...keys(start), box: ofKeys },
+      { ...valuesOf(start), box: ofValues, lags: true },
     ];
   };
-  const isAhead =
-    isPlainStream &&
-    Object.values(boxes(constant(0))).every((box) => box !== undefined) &&
-    areByWarpgroups({ warps, perWarp, block, components }, context);
 
   const common = commonPositions(node, ofRows, context);
   /** Where some row does not see all of a block; everywhere else there is nothing to mask. */
@@ -429,12 +374,10 @@ function streaming(
   const attend = context.kernel({
     name: `attend_${node.result.name}`,
     grid: walk.grid,
-    ...(walk.canEnd && {
-      gridEnds: [gridEnd(batch.end, 1), gridEnd(rows.end, together), gridEnd(values.end, components)],
-    }),
+    ...(walk.gridEnds && { gridEnds: walk.gridEnds }),
     threads: { rows: warps, columns: 32 },
     body: [
-      define(queries.tile, queries.value, isAhead ? queryBox() : undefined),
+      define(queries.tile, queries.value, isAhead ? boxes.queries : undefined),
       define(register('so_far', 'f32', [rowAxis]), lowest),
       define(register('own_total', 'f32', [rowAxis, laneAxis]), zero),
       define(register('sum', 'f32', [rowAxis, sumAxis]), zero),

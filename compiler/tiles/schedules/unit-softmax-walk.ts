@@ -1,0 +1,62 @@
+/**
+ * Which rows and values of a softmax-weighted sum a workgroup has, and of which part of the batch: the order in
+ * which workgroups begin.
+ */
+import { gridEnd } from '../ends.ts';
+import { constant, difference, grid, product, sum, type TileExpression } from '../tile-expression.ts';
+import type { KernelParts } from './context.ts';
+import type { SoftmaxProblem } from './softmax-problem.ts';
+import { seesMore } from './visible-bound.ts';
+
+/** So many rows and values together are a group. */
+interface GroupExtents {
+  readonly rows: number;
+  readonly values: number;
+}
+
+export interface SoftmaxWalk extends Pick<KernelParts, 'grid' | 'gridEnds'> {
+  /** Which of the batch, and which groups. */
+  readonly batch: TileExpression;
+  readonly rows: TileExpression;
+  readonly values: TileExpression;
+}
+
+/**
+ * Where later rows see more, those that take longest begin first, so that the last workgroups to begin take
+ * least: of as many of the batch at a time as give all processors enough to do. Of more a cache would not
+ * have the keys and values.
+ */
+export function walkSoftmax(
+  { node, batch, rows, values }: SoftmaxProblem,
+  extents: GroupExtents,
+  processors: number,
+): SoftmaxWalk {
+  const groups = {
+    rows: Math.ceil(rows.extent / extents.rows),
+    values: Math.ceil(values.extent / extents.values),
+  };
+  const isBounded = [batch, rows, values].some(({ end }) => end !== undefined);
+  if (isBounded || groups.values > 1 || !seesMore(node, rows))
+    return {
+      grid: [batch.extent, groups.rows, groups.values],
+      gridEnds: [gridEnd(batch.end, 1), gridEnd(rows.end, extents.rows), gridEnd(values.end, extents.values)],
+      ...{ batch: grid(0, batch.extent), rows: grid(1, groups.rows), values: grid(2, groups.values) },
+    };
+  const beside = besideEachOther(batch.extent, Math.ceil((enough * processors) / groups.rows));
+  const several = batch.extent / beside;
+  return {
+    grid: [several, groups.rows, beside],
+    batch: sum(product(grid(0, several), constant(beside)), grid(2, beside)),
+    rows: difference(constant(groups.rows - 1), grid(1, groups.rows)),
+    values: constant(0),
+  };
+}
+
+/** Workgroups for each processor, of which the longest then take no longer than the others together. */
+const enough = 1.5;
+
+/** The least part of the batch that is at least as large as wanted, and of which there are whole ones. */
+function besideEachOther(batch: number, wanted: number): number {
+  for (let beside = Math.max(1, wanted); beside < batch; beside++) if (batch % beside === 0) return beside;
+  return batch;
+}
