@@ -1,4 +1,4 @@
-/** Queries, keys and values of a softmax-weighted sum as boxes of tensors, so that an engine can copy them. */
+/** Queries, keys and values of a softmax-weighted sum as boxes of tensors, which an engine can copy. */
 import { constant, type TileExpression } from '../tile-expression.ts';
 import type { Box } from '../tile-program.ts';
 import { iteratorsAt } from './axis-class.ts';

@@ -1,6 +1,6 @@
 /**
- * Which rows and values of a softmax-weighted sum a workgroup has, and of which part of the batch: the order in
- * which workgroups begin.
+ * Which rows and values of a softmax-weighted sum a workgroup has, and of which part of the batch: the order
+ * in which workgroups begin.
  */
 import { gridEnd } from '../ends.ts';
 import { constant, difference, grid, product, sum, type TileExpression } from '../tile-expression.ts';
