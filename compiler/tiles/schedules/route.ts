@@ -7,6 +7,7 @@
  */
 import type { RouteNode, Tensor } from '../../graph/graph.ts';
 import { integer } from '../../graph/scalar.ts';
+import type { DeviceProfile } from '../device-profile.ts';
 import { endExpression } from '../ends.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import { define, loop, register, spread, store, update } from '../tile-builder.ts';
@@ -39,8 +40,8 @@ export const scheduleRoute: NodeSchedule<'route'> = (node, context) => {
     const zeros = { kind: 'compute', body: integer(0), reduce: undefined, grouped: undefined } as const;
     return context.node({ ...zeros, result: node.offsets });
   }
-  const { core, software } = context.device;
-  if (core === undefined && !software && routing.count > chunkOfPicks) return routeByPicks(node, context);
+  if (hasInvocationsForPicks(context.device) && routing.count > chunkOfPicks)
+    return routeByPicks(node, context);
   if (routing.count <= longestAlone) return [listing(routing, context, countedAlone(routing))];
   const chunks = Math.ceil(routing.count / chunkLength);
   const counts = context.temporary(`${node.order.name}_counts`, {
@@ -50,6 +51,11 @@ export const scheduleRoute: NodeSchedule<'route'> = (node, context) => {
   const inChunks: Routing = { ...routing, chunks, length: chunkLength };
   return [counting(inChunks, counts, context), listing(inChunks, context, addedUp(inChunks, counts))];
 };
+
+/** Whether invocations run side by side, and a workgroup has one for each pick of a chunk. */
+function hasInvocationsForPicks({ core, software, maxInvocationsPerWorkgroup }: DeviceProfile): boolean {
+  return core === undefined && !software && maxInvocationsPerWorkgroup >= chunkOfPicks;
+}
 
 interface Routing {
   readonly node: RouteNode;
