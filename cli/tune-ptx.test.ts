@@ -12,7 +12,7 @@ export fn layer(x: bf16[M, K], w: bf16[N, K]) -> bf16[M, N] = for m, n: sum k: x
 `;
 const sizes = ['--size', 'M=128,N=1024,K=4096'];
 const title = 'contraction out 128 × 1024 over 4096';
-const other = 'units warpRows=4 warpColumns=1 rows=16 columns=64 depth=32 stages=3';
+const other = 'units warpRows=4 warpColumns=1 rows=16 columns=64 depth=32 stages=3 cluster=1';
 
 let [folder, file, tuned] = ['', '', ''];
 beforeAll(() => {

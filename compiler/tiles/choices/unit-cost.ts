@@ -37,8 +37,10 @@ export function unitsCost(problem: ContractionProblem, choice: UnitsChoice, unit
   const turns = Math.ceil(tiles / (units.processors * togetherOn(choice, units)));
   const together = Math.min(togetherOn(choice, units), Math.ceil(tiles / units.processors));
   const steps = depth * Math.ceil(reduced.extent / depth);
-  const brought = factorBytes * (high + wide) * steps;
-  const ahead = factorBytes * (stages - 1) * depth * (high + wide) * together;
+  // Workgroups of a cluster bring the right factor for each other.
+  const each = factorBytes * (high + wide / choice.cluster);
+  const brought = each * steps;
+  const ahead = each * (stages - 1) * depth * together;
   const bringing = (together * brought) / Math.min(cacheBytesPerSecond, ahead / latency);
   const multiplying = (together * 2 * high * wide * steps) / (peak * shareOf(choice, units));
   const read = factorBytes * batch.extent * reduced.extent * (rows.extent + columns.extent);
