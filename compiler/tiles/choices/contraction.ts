@@ -20,7 +20,7 @@ export const contractionChoices: Choosing<ContractionProblem, ChoiceOf<Contracti
   first: (problem, device) => {
     const whole = firstWhole(problem, device);
     if (whole === undefined) return reductionChoices.first(problem.reduction, device);
-    const chunks = device.core === undefined || isThin(problem) ? undefined : coreChunks(problem);
+    const chunks = device.core === undefined || isThin(problem, device) ? undefined : coreChunks(problem);
     return chunks ?? worthwhileSplit(problem, whole, device) ?? whole;
   },
   all: (problem, device) => [
@@ -34,7 +34,7 @@ export const contractionChoices: Choosing<ContractionProblem, ChoiceOf<Contracti
 
 /** Undefined where it is best a reduction like any other. */
 function firstWhole(problem: ContractionProblem, device: DeviceProfile): WholeChoice | undefined {
-  if (isThin(problem))
+  if (isThin(problem, device))
     return isFolded(problem, device) ? softwareTiles(problem, device) : firstThin(problem, device);
   if (!isWorthTiling(problem, device)) return undefined;
   const units = isWorthUnits(problem, device) ? firstUnits(problem, device) : undefined;
@@ -104,12 +104,23 @@ function tileOf(choice: WholeChoice, rows: number): readonly [number, number] {
 
 /** More rows than this are worth tiles of their own. */
 const mostThinRows = 3;
+/**
+ * What matrix units do not multiply, where they do the rest: an invocation has registers for so many, and in a
+ * tile of few rows too few invocations wait for memory (4 × 64 over 64, a tile: 16 µs on an H200).
+ */
+const mostThinRowsBesideUnits = 8;
 
-function isThin({ node, rows, columns, reduced, rightOrder }: ContractionProblem): boolean {
+function hasThinRows({ rows, packed }: ContractionProblem, { units }: DeviceProfile): boolean {
+  const isBesideUnits = units !== undefined && packed === undefined;
+  return rows.extent <= (isBesideUnits ? mostThinRowsBesideUnits : mostThinRows);
+}
+
+function isThin(problem: ContractionProblem, device: DeviceProfile): boolean {
+  const { node, columns, reduced, rightOrder } = problem;
   return (
     node.grouped === undefined &&
     rightOrder === 'nk' &&
-    rows.extent <= mostThinRows &&
+    hasThinRows(problem, device) &&
     columns.extent >= 4 &&
     reduced.extent >= 16
   );
@@ -134,11 +145,10 @@ function firstThin({ reduced }: ContractionProblem, device: DeviceProfile): Choi
   return { form: 'thin', threadRows, threadColumns, columns: 4 };
 }
 
-function allThin(
-  { node, rows, reduced }: ContractionProblem,
-  { maxInvocationsPerWorkgroup, maxWorkgroupBytes, subgroupSize }: DeviceProfile,
-): readonly ChoiceOf<'thin'>[] {
-  if (node.grouped !== undefined || rows.extent > mostThinRows) return [];
+function allThin(problem: ContractionProblem, device: DeviceProfile): readonly ChoiceOf<'thin'>[] {
+  const { node, reduced } = problem;
+  const { maxInvocationsPerWorkgroup, maxWorkgroupBytes, subgroupSize } = device;
+  if (node.grouped !== undefined || !hasThinRows(problem, device)) return [];
   /** Those that share what is reduced meet in workgroup memory, if they are not one subgroup. */
   const together = Math.min(maxInvocationsPerWorkgroup, Math.floor(maxWorkgroupBytes / 4));
   return powersTo(powerFor(reduced.extent / 4, 64)).flatMap((threadColumns) =>
