@@ -289,23 +289,11 @@ export const ptxMutants: ByFile = faultsOf(
         'contractions.ricci: matmul M=16,K=40,N=16',
       ],
     ],
-    'specialised.ts': [
+    'consumer.ts': [
       [
         'tells that a stage is empty while it is used',
         'tell(emission, arrival, before, isAbove(emission, counter, begin));',
         'tell(emission, arrival, turn.stage, isAbove(emission, counter, begin));',
-        'units.ricci: wide_result M=128,K=320,N=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
-      ],
-      [
-        'brings into stages that are not empty',
-        "const before = writer.operation('xor.b32', 'u32', [turn.parity, literal(1, 'u32')]);",
-        'const before = turn.parity;',
-        'units.ricci: wide_result M=128,K=320,N=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
-      ],
-      [
-        'expects what one tile has',
-        'arrival.boxed.reduce((total, { tile }) => total + bytesOfTile(tile), 0)',
-        'arrival.boxed.reduce((_, { tile }) => bytesOfTile(tile), 0)',
         'units.ricci: wide_result M=128,K=320,N=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
       ],
       [
@@ -321,34 +309,24 @@ export const ptxMutants: ByFile = faultsOf(
         'unit-attention.ricci: causal_groups S=150,G=1,R=1,A=32,B=64, sm_90a, unitStream warps=4 rows=16 block=32 stages=2',
       ],
       [
-        'goes on with the first stage',
-        "const next = (value: Value): Value => ({ ...value, key: `${value.key}'` });",
-        'const next = (value: Value): Value => value;',
-        'unit-attention.ricci: causal_groups S=150,G=1,R=1,A=32,B=64, sm_90a, unitStream warps=4 rows=16 block=32 stages=2',
-      ],
-      [
-        'does not take turns',
-        'writer.effect(`xor.b32 ${parity.text}, ${parity.text}, 1;`, isLast);',
-        '',
-        'units.ricci: wide_result M=128,K=320,N=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
-      ],
-      [
         'keeps the last stage of a tile',
         'tell(emission, arrival, before, isAbove(emission, end, begin));',
         '',
         'units.ricci: plain M=200,K=200,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3 cluster=2, 2 processors',
       ],
+    ],
+    'producer.ts': [
       [
-        'tells no other block of the cluster that a stage is empty',
-        "[unit.lane, literal(cluster, 'u32')]);",
-        "[unit.lane, literal(1, 'u32')]);",
-        'units.ricci: plain M=200,K=200,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3 cluster=2, 2 processors',
+        'brings into stages that are not empty',
+        "const before = writer.operation('xor.b32', 'u32', [turn.parity, literal(1, 'u32')]);",
+        'const before = turn.parity;',
+        'units.ricci: wide_result M=128,K=320,N=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
       ],
       [
-        'awaits only the warps of its own block',
-        "[arrival, 'empty', (cluster * consumers) / warpSize],",
-        "[arrival, 'empty', consumers / warpSize],",
-        'units.ricci: plain M=200,K=200,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3 cluster=2, 2 processors',
+        'expects what one tile has',
+        'arrival.boxed.reduce((total, { tile }) => total + bytesOfTile(tile), 0)',
+        'arrival.boxed.reduce((_, { tile }) => bytesOfTile(tile), 0)',
+        'units.ricci: wide_result M=128,K=320,N=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
       ],
       [
         'brings its part of what is common to itself',
@@ -363,15 +341,41 @@ export const ptxMutants: ByFile = faultsOf(
         'units.ricci: plain M=200,K=200,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3 cluster=2, 2 processors',
       ],
       [
-        'leaves while the other block tells it of stages',
-        '  if (cluster > 1) meetInCluster(writer);',
+        'says that a stage is full before its copies are there',
+        'cp.async.mbarrier.arrive.noinc.shared::cta.b64 ${full};',
+        'mbarrier.arrive.shared::cta.b64 _, ${full};',
+        'units.ricci: experts_of_halves T=140,D=320,E=2,F=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
+      ],
+    ],
+    'stages.ts': [
+      [
+        'goes on with the first stage',
+        "const next = (value: Value): Value => ({ ...value, key: `${value.key}'` });",
+        'const next = (value: Value): Value => value;',
+        'unit-attention.ricci: causal_groups S=150,G=1,R=1,A=32,B=64, sm_90a, unitStream warps=4 rows=16 block=32 stages=2',
+      ],
+      [
+        'does not take turns',
+        'writer.effect(`xor.b32 ${parity.text}, ${parity.text}, 1;`, isLast);',
         '',
+        'units.ricci: wide_result M=128,K=320,N=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
+      ],
+      [
+        'tells no other block of the cluster that a stage is empty',
+        "[unit.lane, literal(cluster, 'u32')]);",
+        "[unit.lane, literal(1, 'u32')]);",
+        'units.ricci: plain M=200,K=200,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3 cluster=2, 2 processors',
+      ],
+      [
+        'awaits only the warps of its own block',
+        "[arrival, 'empty', (cluster * consumers) / warpSize],",
+        "[arrival, 'empty', consumers / warpSize],",
         'units.ricci: plain M=200,K=200,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3 cluster=2, 2 processors',
       ],
       [
         'begins before the barriers of the other block are there',
-        'else meetInCluster(writer);\n  const brings',
-        'const brings',
+        '  else meetInCluster(writer);',
+        '',
         'units.ricci: plain M=200,K=200,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3 cluster=2, 2 processors',
       ],
       [
@@ -381,16 +385,18 @@ export const ptxMutants: ByFile = faultsOf(
         'units.ricci: experts_of_halves T=140,D=320,E=2,F=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
       ],
       [
-        'says that a stage is full before its copies are there',
-        'cp.async.mbarrier.arrive.noinc.shared::cta.b64 ${full};',
-        'mbarrier.arrive.shared::cta.b64 _, ${full};',
-        'units.ricci: experts_of_halves T=140,D=320,E=2,F=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
-      ],
-      [
         'counts nobody who gathers',
         '(gathered.length > 0 ? producers : 0)',
         '0',
         'units.ricci: experts_of_halves T=140,D=320,E=2,F=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
+      ],
+    ],
+    'specialised.ts': [
+      [
+        'leaves while the other block tells it of stages',
+        '  if (cluster > 1) meetInCluster(writer);',
+        '',
+        'units.ricci: plain M=200,K=200,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3 cluster=2, 2 processors',
       ],
     ],
     'preparation.ts': [

@@ -5,9 +5,10 @@ import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts'
 import type { Spread, Tile, TileAxis } from '../../../compiler/tiles/tile-program.ts';
 import type { Sharing } from '../../writing/barriers.ts';
 import type { Linear } from '../../writing/linear.ts';
+import type { Taken } from './consumer.ts';
 import type { Flight } from './products-in-flight.ts';
 import type { SharedPlaces } from './shared-places.ts';
-import type { Specialised, Taken } from './specialised.ts';
+import type { Specialised } from './specialisation.ts';
 import type { Value } from './values.ts';
 import type { Writer } from './writer.ts';
 

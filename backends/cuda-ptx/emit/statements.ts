@@ -7,6 +7,7 @@ import type { TileStatement, TileStatementKind } from '../../../compiler/tiles/t
 import { enterLoop, leaveBranch, prepareShared } from '../../writing/barriers.ts';
 import type { Point as PointOf } from '../../writing/point.ts';
 import { emitBoxedStore } from './boxed-stores.ts';
+import { emitConsumer, takeGiven } from './consumer.ts';
 import { type Emission, tileState } from './emission.ts';
 import { emit, linear, placesOf } from './expressions.ts';
 import { applyFunction } from './functions.ts';
@@ -19,7 +20,7 @@ import { emitReduce } from './reduce-tiles.ts';
 import { defineRegisters, registerPoints, updateRegisters } from './register-tiles.ts';
 import { emitRowStore, rowStoreOf } from './row-stores.ts';
 import { fillShared } from './shared-tiles.ts';
-import { boxedStoreOf, emitConsumer, takeGiven } from './specialised.ts';
+import { boxedStoreOf } from './specialisation.ts';
 import { emitUnitProduct } from './unit-products.ts';
 import { type Lanes, laneOf, lanesFrom, literal, type Value } from './values.ts';
 import { emitWarpgroupProduct, isByWarpgroups } from './warpgroup-products.ts';
