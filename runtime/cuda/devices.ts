@@ -89,13 +89,8 @@ export function openCuda(
         for (const output of manifest.outputs) {
           const { path, dtype, slot } = output;
           const shape = shapeAt(output, sizes.current());
-          const bytes = new Uint8Array(packedBytes({ dtype, shape }));
-          const inside = isPrefix(shape, output.shape) ? shape : output.shape;
-          const needed = bytes.byteLength === 0 ? 0 : packedBytes({ dtype, shape: inside });
-          if (needed > 0) {
-            const room = await device.read(slots[finalBuffer[slot]!]!, needed);
-            copyBox(room, inside, bytes, shape, elementBytes(dtype));
-          }
+          const from = slots[finalBuffer[slot]!]!;
+          const bytes = await boxOf(output, shape, (wanted) => device.read(from, wanted));
           outputs.set(path, { dtype, shape, bytes });
         }
         return outputs;
@@ -124,6 +119,20 @@ function checkArch({ manifest: { entry, arch } }: PtxPackage, { name, target }: 
     `${entry} was compiled for ${arch}, and ${name} runs ${target}`,
     `compile it with --arch ${target}`,
   );
+}
+
+/** What a tensor has of the room that there is for the largest. */
+async function boxOf(
+  { dtype, shape: room }: Ended & Pick<TensorData, 'dtype'>,
+  shape: readonly number[],
+  read: (bytes: number) => Promise<Uint8Array>,
+): Promise<Uint8Array> {
+  const needed = packedBytes({ dtype, shape });
+  if (needed === 0) return new Uint8Array(0);
+  if (isPrefix(shape, room)) return read(needed);
+  const bytes = new Uint8Array(needed);
+  copyBox(await read(packedBytes({ dtype, shape: room })), room, bytes, shape, elementBytes(dtype));
+  return bytes;
 }
 
 /** As it lies where there is room for the largest; whatever is behind its ends nobody looks at. */
