@@ -105,8 +105,8 @@ function tileOf(choice: WholeChoice, rows: number): readonly [number, number] {
 /** More rows than this are worth tiles of their own. */
 const mostThinRows = 3;
 /**
- * What matrix units do not multiply, where they do the rest: an invocation has registers for so many, and in a
- * tile of few rows too few invocations wait for memory (4 × 64 over 64, a tile: 16 µs on an H200).
+ * What matrix units do not multiply, where they do the rest: an invocation has registers for so many, and of
+ * a tile of few rows too few invocations wait for memory (4 × 64 over 64, a tile: 16 µs on an H200).
  */
 const mostThinRowsBesideUnits = 8;
 
