@@ -6,6 +6,9 @@ import type { Mutant, Oracle, OracleName } from './mutant.ts';
 import type { MutantSets } from './table.ts';
 import { openWorld, type World } from './testing.ts';
 
+/** Cases of an oracle that are tried without a fault where not all are. */
+const mostAlone = 3;
+
 /** All tests together try one fault of each member: `npm run mutants` tries all. */
 const triesAll = process.env.MUTANTS === 'all';
 
@@ -50,7 +53,7 @@ export function testNoticing(sets: MutantSets): void {
     expect(noticing.size).toBeGreaterThan(0);
     for (const [name, cases] of noticing) {
       const oracle = await world.oracle(name);
-      for (const each of cases)
+      for (const each of triesAll ? cases : [...cases].slice(-mostAlone))
         expect.soft([name, each, await saidOf(oracle, each, device)]).toEqual([name, each, undefined]);
     }
   });

@@ -347,6 +347,20 @@ export const ptxMutants: ByFile = faultsOf(
         'units.ricci: experts_of_halves T=140,D=320,E=2,F=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
       ],
     ],
+    'specialisation.ts': [
+      [
+        'has each block of a cluster bring all of what is common',
+        '(isCommon ? cluster : 1)',
+        '1',
+        'units.ricci: plain M=200,K=200,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3 cluster=2, 2 processors',
+      ],
+      [
+        'knows of no values that lag',
+        'feeds.some((feed) => feed.lags === true)',
+        'false',
+        'unit-attention.ricci: causal_groups S=150,G=1,R=1,A=32,B=64, sm_90a, unitStream warps=4 rows=16 block=32 stages=2',
+      ],
+    ],
     'stages.ts': [
       [
         'goes on with the first stage',
