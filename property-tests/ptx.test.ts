@@ -55,7 +55,7 @@ const numbered = (entries: readonly string[]) => entries.map((entry, place) => (
 describe.each(programFiles)('%s', (file) => {
   const checked = checkSmallProgram(file);
   test.each(numbered(exportedEntries(checked)))('$entry', async ({ entry, place }) => {
-    for (const each of chosenOf(casesOf(checked, entry, allAsPtx ? 2e6 : 1e5), place))
+    for (const each of chosenOf(casesOf(checked, entry, allAsPtx ? 2e6 : 4e4), place))
       await compare(checked, each, place);
   });
 });
@@ -67,8 +67,8 @@ describe.each(readdirSync(standardLibrary).filter((name) => name.endsWith('.ricc
   // Few are what the small programs call too.
   test.each(numbered([...checked.program.entries.keys()]))('$entry', async ({ entry, place }) => {
     const isModel = models.includes(entry);
-    const cases = casesOf(checked, entry, isModel ? 1e6 : allAsPtx ? 2e6 : 2e4);
-    if (allAsPtx || isModel || place % 4 === 0)
+    const cases = casesOf(checked, entry, allAsPtx ? 2e6 : isModel ? 1e6 : 2e4);
+    if (allAsPtx || isModel || place % 8 === 0)
       for (const each of chosenOf(cases, place)) await compare(checked, each, place);
   });
 });

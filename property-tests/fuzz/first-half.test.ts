@@ -1,4 +1,4 @@
-/** The first half of a thousand programs: two files, for two cores. */
+/** The first half of six hundred programs: two files, for two cores. */
 import { testPrograms } from './testing.ts';
 
 testPrograms(0);
