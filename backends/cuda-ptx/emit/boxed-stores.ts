@@ -7,7 +7,8 @@
 import type { Tensor, TensorId } from '../../../compiler/graph/graph.ts';
 import { createDomain } from '../../../compiler/tiles/lanes.ts';
 import { allStatements, packed, spread } from '../../../compiler/tiles/tile-builder.ts';
-import type { Box, Tile, TileProgram, TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import type { Box, Packed, Tile, TileProgram, TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import type { Point as PointOf } from '../../writing/point.ts';
 import { bufferOf, type Emission } from './emission.ts';
 import { emit } from './expressions.ts';
 import { packedBytes, packedLayout, packedPlace } from './packed-layout.ts';
@@ -77,17 +78,10 @@ export function emitBoxedStore(emission: Emission, store: BoxedStore, map: Value
   writer.effect('cp.async.bulk.wait_group.read 0;', isLeader);
   meet();
   const points = registerPoints(emission, createDomain(statement.axes));
-  const perRow = tile.axes[1]!.extent / 4;
   const rowElements = rowBytes / 2;
   for (let block = 0; block < blocks; block++)
     for (let column = 0; column < tile.axes[1]!.extent; column += 16) {
-      const words = [0, 2].flatMap((right) =>
-        [0, 1].map((row) => {
-          const at = (2 * block + row) * perRow + column / 4 + right;
-          const [low, high] = [0, 1].map((next) => emit(emission, statement.value, points[at + next]!)[0]);
-          return writer.operation(`cvt.rn.${tile.packed}x2.f32`, 'u32', [high!, low!]);
-        }),
-      );
+      const words = matrixWords(emission, statement, tile.packed!, points, block, column);
       const into = writer.operation('add.u32', 'u32', [
         first,
         placeInPanel(emission, tile, rowElements, column % rowElements),
@@ -119,6 +113,29 @@ export function emitBoxedStore(emission: Emission, store: BoxedStore, map: Value
     writer.effect('cp.async.bulk.commit_group;');
   });
   bufferOf(emission, statement.tensor).version++;
+}
+
+/**
+ * What a lane gives `stmatrix` of sixteen columns of a block: four words of two neighbours each, in the order of
+ * the matrices, as warpgroups left their results.
+ * @param points of the store, row by row
+ */
+export function matrixWords(
+  emission: Emission,
+  { axes, value }: BoxedStore['statement'],
+  stored: Packed,
+  points: readonly PointOf<Value>[],
+  block: number,
+  column: number,
+): readonly Value[] {
+  const perRow = axes[1]!.extent / 4;
+  return [0, 2].flatMap((right) =>
+    [0, 1].map((row) => {
+      const at = (2 * block + row) * perRow + column / 4 + right;
+      const [low, high] = [0, 1].map((next) => emit(emission, value, points[at + next]!)[0]);
+      return emission.writer.operation(`cvt.rn.${stored}x2.f32`, 'u32', [high!, low!]);
+    }),
+  );
 }
 
 /** What leaves is read to the end before the shared memory of the block is no more. */

@@ -10,7 +10,7 @@ import type { Emission, TileState } from './emission.ts';
 import { literal, type Value } from './values.ts';
 
 /** Of an element. */
-const elementBytes = 2;
+export const elementBytes = 2;
 export const widestRow = 128;
 const rowsOfPanels = [widestRow, 64, 32];
 

@@ -1,6 +1,6 @@
 /** Who brings the tiles of a pipeline: boxes one thread has the engine copy, what is gathered all copy. */
 import { type Emission, tileState } from './emission.ts';
-import { packedLayout } from './packed-layout.ts';
+import { elementBytes, packedLayout } from './packed-layout.ts';
 import { beginCopy } from './packed-tiles.ts';
 import { sharedStart } from './shared-memory.ts';
 import { bytesOfTile } from './shared-places.ts';
@@ -15,8 +15,6 @@ import {
 } from './specialisation.ts';
 import { barrierAt, firstTurn, nextTurn, once, type Turn, take, waitFor } from './stages.ts';
 import { literal, type Value } from './values.ts';
-
-const elementBytes = 2;
 
 /**
  * @param one who of all that bring has boxes copied; undefined where there is no other

@@ -9,6 +9,7 @@ import { packed, spread } from '../../../compiler/tiles/tile-builder.ts';
 import type { Packed, Tile, TileStatement } from '../../../compiler/tiles/tile-program.ts';
 import { linearConstant, linearValue, plus, times } from '../../writing/linear.ts';
 import type { Point as PointOf } from '../../writing/point.ts';
+import { matrixWords } from './boxed-stores.ts';
 import { bufferOf, type Emission, type TileState } from './emission.ts';
 import { emit, linear } from './expressions.ts';
 import { storeWords } from './memory.ts';
@@ -61,20 +62,13 @@ export function emitRowStore(emission: Emission, { statement, stored, columns }:
   const tile = packed('rows_leaving', stored, [spread(warps * warpRows, 'whole'), spread(columns, 'whole')]);
   shared.reserve(tile.name, packedBytes(tile), packedAlignment);
   const points = registerPoints(emission, createDomain(statement.axes));
-  const perRow = wide / 4;
   const own = times(linearValue(unit.warpRow, { isNatural: true }), warpRows);
   const meet = () => writer.effect('bar.warp.sync 0xffffffff;');
   for (let block = 0; block < high / (warps * warpRows); block++)
     for (let first = 0; first < wide; first += columns) {
       meet();
       for (let column = 0; column < columns; column += 16) {
-        const words = [0, 2].flatMap((right) =>
-          [0, 1].map((row) => {
-            const at = (2 * block + row) * perRow + (first + column) / 4 + right;
-            const [low, up] = [0, 1].map((next) => emit(emission, statement.value, points[at + next]!)[0]);
-            return writer.operation(`cvt.rn.${stored}x2.f32`, 'u32', [up!, low!]);
-          }),
-        );
+        const words = matrixWords(emission, statement, stored, points, block, first + column);
         const [row, right] = [bits(emission, 'and.b32', 15), bits(emission, 'shr.u32', 4)];
         const along = plus(linearConstant(column), times(linearValue(right, { isNatural: true }), 8));
         const into = placeIn(emission, tile, plus(own, linearValue(row, { isNatural: true })), along);

@@ -8,7 +8,7 @@ import { allStatements, tileNamed } from '../../../compiler/tiles/tile-builder.t
 import type { Box, Feed, Tile, TileProgram, TileStatement } from '../../../compiler/tiles/tile-program.ts';
 import { type BoxedStore, boxedStores } from './boxed-stores.ts';
 import type { Emission } from './emission.ts';
-import { packedLayout } from './packed-layout.ts';
+import { elementBytes, packedLayout } from './packed-layout.ts';
 import { type Copy, copyOf } from './packed-tiles.ts';
 import { isKnownToAll, preparationOf } from './preparation.ts';
 import type { Value } from './values.ts';
@@ -171,8 +171,6 @@ function arrivalOf(boxed: readonly Boxed[], gathered: readonly Gathered[]): Arri
   const lags = feeds.some((feed) => feed.lags === true);
   return { boxed, gathered, tiles, name: tiles[0]?.name ?? '', lags };
 }
-
-const elementBytes = 2;
 
 /** A map for each box that is brought, once or in steps, in the order of arrivals, then for each stored. */
 export function mapsOf(
