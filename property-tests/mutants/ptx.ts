@@ -292,8 +292,8 @@ export const ptxMutants: ByFile = faultsOf(
     'consumer.ts': [
       [
         'tells that a stage is empty while it is used',
-        'tell(emission, arrival, before, isAbove(emission, counter, begin));',
-        'tell(emission, arrival, turn.stage, isAbove(emission, counter, begin));',
+        'tell(emission, arrival, before, isBelow(emission, begin, counter));',
+        'tell(emission, arrival, turn.stage, isBelow(emission, begin, counter));',
         'units.ricci: wide_result M=128,K=320,N=64, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=2',
       ],
       [
@@ -310,7 +310,7 @@ export const ptxMutants: ByFile = faultsOf(
       ],
       [
         'keeps the last stage of a tile',
-        'tell(emission, arrival, before, isAbove(emission, end, begin));',
+        'tell(emission, arrival, before, isBelow(emission, begin, end));',
         '',
         'units.ricci: plain M=200,K=200,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3 cluster=2, 2 processors',
       ],

@@ -4,6 +4,7 @@ import { insideOf } from '../../../compiler/tiles/tile-builder.ts';
 import type { Tile, TileStatement } from '../../../compiler/tiles/tile-program.ts';
 import type { Emission } from './emission.ts';
 import { awaitOrder, beginInOrder, endInOrder, letNext } from './group-order.ts';
+import { isBelow } from './pipeline.ts';
 import { waitForAll, waitForProducts } from './products-in-flight.ts';
 import {
   type Arrival,
@@ -60,7 +61,7 @@ function emitLagging(
 ): void {
   const { writer, variables, taken } = emission;
   const { first = [], body, last = [], variable, step } = pipeline;
-  writer.when(isAbove(emission, to, from), true, () => {
+  writer.when(isBelow(emission, from, to), true, () => {
     variables.set(variable, from);
     const isPrompt = ({ arrival }: Taken) => !arrival.lags;
     emitStep(emission, pipeline, first, taken.filter(isPrompt), write);
@@ -76,12 +77,6 @@ function emitLagging(
     const lagging = taken.filter((each) => !isPrompt(each));
     emitStep(emission, pipeline, last, lagging, write);
   });
-}
-
-function isAbove({ writer }: Emission, value: Value, than: Value): Value {
-  if (value.known !== undefined && than.known !== undefined)
-    return literal(Number(value.known > than.known), 'bool');
-  return writer.operation('setp.gt.s32', 'bool', [value, than]);
 }
 
 /**
@@ -143,10 +138,10 @@ function emitCarried(
     write(body);
     waitForProducts(emission, body.length);
     emission.flights.length = 0;
-    tell(emission, arrival, before, isAbove(emission, counter, begin));
+    tell(emission, arrival, before, isBelow(emission, begin, counter));
     writer.assign(before, turn.stage);
     nextTurn(emission, turn, stages);
   });
   waitForProducts(emission, 0);
-  tell(emission, arrival, before, isAbove(emission, end, begin));
+  tell(emission, arrival, before, isBelow(emission, begin, end));
 }
