@@ -1,5 +1,7 @@
 /** Writes expressions at a point of the tile being computed: one element, or four neighbours as a vector. */
 
+import { float32 } from '../../compiler/graph/float32.ts';
+import type { Arithmetic } from '../../compiler/graph/graph.ts';
 import { divisorOf, laneStride } from '../../compiler/tiles/lanes.ts';
 import {
   arithmeticOf,
@@ -8,6 +10,7 @@ import {
   operandsOf,
   type TileExpression,
 } from '../../compiler/tiles/tile-expression.ts';
+import type { ScalarFunction } from '../../dsl/types/scalar-functions.ts';
 import { sumAt } from '../writing/index-sums.ts';
 import { linearConstant, linearValue, plus, times } from '../writing/linear.ts';
 import { first, type Point as PointOf } from '../writing/point.ts';
@@ -68,8 +71,7 @@ export function placesOf(emission: Emission, offset: TileExpression, point: Poin
 function emitOperation(emission: Emission, expression: TileExpression, point: PointOf<Value>): Value {
   switch (expression.op) {
     case 'constant':
-      if (!Number.isFinite(expression.value)) helper(emission, 'float_of_bits', 1);
-      return literal(expression.value, expression.dtype);
+      return emitConstant(emission, expression.value, expression.dtype);
     case 'grid':
       return named(`g${expression.axis}`);
     case 'variable':
@@ -129,6 +131,23 @@ function emitElement(
   return readSharedFour(emission, state, { kind: 'scattered', each });
 }
 
+function emitConstant(emission: Emission, value: number, dtype: Arithmetic): Value {
+  if (!Number.isFinite(value)) helper(emission, 'float_of_bits', 1);
+  return literal(value, dtype);
+}
+
+/** What a float of nothing but constants is, such as 0 / 0. */
+function knownFloat(expression: TileExpression): number | undefined {
+  if (expression.op === 'constant') return expression.dtype === 'f32' ? expression.value : undefined;
+  if (expression.op !== 'apply' || expression.dtype !== 'f32') return undefined;
+  const run = floatFunctions[expression.function];
+  const operands = expression.operands.map(knownFloat);
+  return operands.every((operand) => operand !== undefined) ? run?.(...operands) : undefined;
+}
+
+const floatFunctions: { readonly [F in ScalarFunction]?: (...operands: number[]) => number } =
+  float32.functions;
+
 function emitApply(
   emission: Emission,
   expression: TileExpression & { readonly op: 'apply' },
@@ -136,6 +155,8 @@ function emitApply(
 ): Value {
   const shift = powerOfTwoForm(emission, expression, point);
   if (shift !== undefined) return shift;
+  // As a literal it is seen where it is chosen.
+  if (Number.isNaN(knownFloat(expression))) return emitConstant(emission, Number.NaN, 'f32');
   const operands = operandsOf(expression).map((operand) => emit(emission, operand, point));
   const [first, ...rest] = expression.operands;
   if (first?.op !== 'constant' || first.dtype !== 'f32' || rest.some((operand) => operand.op !== 'constant'))

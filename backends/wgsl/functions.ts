@@ -54,6 +54,13 @@ const signs: { readonly [D in Arithmetic]: Rule['write'] } = {
   bool: (_, a) => a,
 };
 
+/** `select` where a driver may leave out the side that is NaN. */
+export const selectBits: Rule = {
+  helper: () => 'select_bits',
+  write: ({ width }, condition, yes, no) =>
+    `${helperCall({ name: 'select_bits', width })}(${no}, ${yes}, ${condition})`,
+};
+
 const shift = (operator: '<<' | '>>'): Rule => ({
   write: (_, word, amount) => `${word} ${operator} (${amount} % 32u)`,
 });

@@ -1,6 +1,10 @@
 /**
  * Functions in WGSL that emitted kernels call; a kernel carries those that it uses. Those that exist for
  * scalars and vectors are written once, over the types `F` (floats), `I`, `U` and `B`.
+ *
+ * WGSL lets a driver assume that no float is NaN or infinite, so that a choice between NaN and something else
+ * may become the latter (NVIDIA's does so where NaN is a constant). Whatever NaN is chosen here is chosen
+ * between words, by what the words of operands are.
  */
 import type { Arithmetic } from '../../compiler/graph/graph.ts';
 import { typeText } from './wgsl-text.ts';
@@ -16,28 +20,43 @@ const table = {
   is_nan: {
     text: 'fn is_nan(x: F) -> B { return (bitcast<U>(x) & U(0x7fffffffu)) > U(0x7f800000u); }',
   },
-  /** The builtins may give the other operand where one is NaN; every comparison with NaN is false. */
+  /** `select` of floats of which one may be NaN. */
+  select_bits: {
+    text: `fn select_bits(no: F, yes: F, choice: B) -> F {
+  return bitcast<F>(select(bitcast<U>(no), bitcast<U>(yes), choice));
+}`,
+  },
+  /** The builtins may give the other operand where one is NaN. */
   nan_max: {
-    text: 'fn nan_max(a: F, b: F) -> F { return select(b, a, (a > b) | is_nan(a)); }',
+    text: 'fn nan_max(a: F, b: F) -> F { return nan_of_two(max(a, b), a, b); }',
   },
   nan_min: {
-    text: 'fn nan_min(a: F, b: F) -> F { return select(b, a, (a < b) | is_nan(a)); }',
+    text: 'fn nan_min(a: F, b: F) -> F { return nan_of_two(min(a, b), a, b); }',
+  },
+  /** `value`, or NaN where `a` or `b` is. */
+  nan_of_two: {
+    text: `fn nan_of_two(value: F, a: F, b: F) -> F {
+  let most = max(bitcast<I>(a) & I(0x7fffffff), bitcast<I>(b) & I(0x7fffffff));
+  return bitcast<F>(select(bitcast<I>(value), I(0x7fc00000), most > I(0x7f800000)));
+}`,
   },
   /**
    * The builtins of some drivers give infinities and zeros for NaN, and the logarithm of the least float for
    * zero.
    */
   nan_exp: {
-    text: 'fn nan_exp(x: F) -> F { return select(exp(x), x, is_nan(x)); }',
+    text: 'fn nan_exp(x: F) -> F { return select_bits(exp(x), x, is_nan(x)); }',
   },
   full_log: {
     text: `fn full_log(x: F) -> F {
-  let ends = select(F(float_of_bits(0x7fc00000u)), F(float_of_bits(0xff800000u)), x == F(0.0));
-  return select(select(ends, x, x > F(3.4028234e38)), log(x), (x > F(0.0)) & (x <= F(3.4028234e38)));
+  let bits = bitcast<U>(x);
+  let beyond = select(U(0x7fc00000u), bits, bits == U(0x7f800000u));
+  let ends = select(beyond, U(0xff800000u), (bits & U(0x7fffffffu)) == U(0u));
+  return bitcast<F>(select(ends, bitcast<U>(log(x)), bits - U(1u) < U(0x7f7fffffu)));
 }`,
   },
   nan_sign: {
-    text: 'fn nan_sign(x: F) -> F { return select(sign(x), x, is_nan(x)); }',
+    text: 'fn nan_sign(x: F) -> F { return select_bits(sign(x), x, is_nan(x)); }',
   },
   floor_div: {
     text: `fn floor_div(a: I, b: I) -> I {
@@ -53,7 +72,7 @@ const table = {
   },
   /** Beyond 10, tanh is 1 in f32, and a builtin by exponentials may overflow. */
   safe_tanh: {
-    text: 'fn safe_tanh(x: F) -> F { return select(tanh(clamp(x, F(-10.0), F(10.0))), x, is_nan(x)); }',
+    text: 'fn safe_tanh(x: F) -> F { return select_bits(tanh(clamp(x, F(-10.0), F(10.0))), x, is_nan(x)); }',
   },
   /**
    * sin and cos to about 1e-7 for angles up to some ten million, where the builtins promise 2^-11 within ±π
@@ -76,7 +95,7 @@ const table = {
   let most = (x - high * 1.5703125) - low * 1.5703125;
   let some = (most - high * 0.0004837512969970703) - low * 0.0004837512969970703;
   let rest = some - turns * 0.00000007549790126404332;
-  let r = select(clamp(rest, F(-1.6), F(1.6)), rest, is_nan(rest));
+  let r = select_bits(clamp(rest, F(-1.6), F(1.6)), rest, is_nan(rest));
   let s = r * r;
   let sine = r + r * s * (-0.16666666666 + s * (0.00833333333 + s * (-0.00019841270
     + s * (0.00000275573 + s * -0.000000025052))));
@@ -101,7 +120,7 @@ const table = {
   let t = 1.0 / (1.0 + 0.5 * a);
   let p = -s - 1.26551223 + t * (1.00002368 + t * (0.37409196 + t * (0.09678418 + t * (-0.18628806
     + t * (0.27886807 + t * (-1.13520398 + t * (1.48851587 + t * (-0.82215223 + t * 0.17087277))))))));
-  return select(select(sign(x) * (1.0 - t * exp(p)), near, a < F(1.0)), x, is_nan(x));
+  return select_bits(select(sign(x) * (1.0 - t * exp(p)), near, a < F(1.0)), x, is_nan(x));
 }`,
   },
   /** WGSL's `pow` is for positive bases: a negative one has a real power where the exponent is an integer. */
@@ -111,8 +130,9 @@ const table = {
   let whole = y == floor(y);
   let odd = whole & (abs(y) < F(16777216.0)) & (floor(y * 0.5) * 2.0 != y);
   let signed = select(magnitude, -magnitude, odd & (x < F(0.0)));
-  let real = select(signed, F(float_of_bits(0x7fc00000u)), (x < F(0.0)) & !whole);
-  return select(select(real, x + y, is_nan(x) | is_nan(y)), F(1.0), y == F(0.0));
+  let real = select(bitcast<U>(signed), U(0x7fc00000u), (x < F(0.0)) & !whole);
+  let known = select(real, U(0x7fc00000u), is_nan(x) | is_nan(y));
+  return bitcast<F>(select(known, U(0x3f800000u), (bitcast<U>(y) & U(0x7fffffffu)) == U(0u)));
 }`,
   },
   /** Float to integer: towards zero, saturating, NaN to 0. */
@@ -188,12 +208,12 @@ const table = {
   f16_value: {
     text: `fn f16_value(bits: U) -> F {
   let magnitude = bits & U(0x7fffu);
-  let normal = bitcast<F>((magnitude << U(13u)) + U(0x38000000u));
-  let small = F(magnitude) * 0.000000059604644775390625;
-  let special = bitcast<F>((magnitude << U(13u)) | U(0x7f800000u));
+  let normal = (magnitude << U(13u)) + U(0x38000000u);
+  let small = bitcast<U>(F(magnitude) * 0.000000059604644775390625);
+  let special = (magnitude << U(13u)) | U(0x7f800000u);
   var value = select(normal, small, magnitude < U(0x400u));
   value = select(value, special, magnitude >= U(0x7c00u));
-  return bitcast<F>(bitcast<U>(value) | ((bits & U(0x8000u)) << U(16u)));
+  return bitcast<F>(value | ((bits & U(0x8000u)) << U(16u)));
 }`,
   },
   /** e4m3 has no infinity: what rounds beyond 448 is NaN. */
@@ -211,11 +231,11 @@ const table = {
   f8e4m3_value: {
     text: `fn f8e4m3_value(bits: U) -> F {
   let magnitude = bits & U(0x7fu);
-  let normal = bitcast<F>((magnitude << U(20u)) + U(0x3c000000u));
-  let small = F(magnitude) * 0.001953125;
+  let normal = (magnitude << U(20u)) + U(0x3c000000u);
+  let small = bitcast<U>(F(magnitude) * 0.001953125);
   var value = select(normal, small, magnitude < U(8u));
-  value = select(value, F(float_of_bits(0x7fc00000u)), magnitude == U(0x7fu));
-  return bitcast<F>(bitcast<U>(value) | ((bits & U(0x80u)) << U(24u)));
+  value = select(value, U(0x7fc00000u), magnitude == U(0x7fu));
+  return bitcast<F>(value | ((bits & U(0x80u)) << U(24u)));
 }`,
   },
   f8e5m2_bits: {
@@ -248,27 +268,22 @@ export function helperCall({ name, width }: HelperUse): string {
   return width === 1 ? name : `${name}_4`;
 }
 
-/** Which helpers a helper calls, for those that call any. */
-const calls: { readonly [N in HelperName]?: readonly { name: HelperName; scalar: boolean }[] } = {
-  safe_tanh: [{ name: 'is_nan', scalar: false }],
-  erf: [{ name: 'is_nan', scalar: false }],
-  to_i32: [{ name: 'is_nan', scalar: false }],
-  to_u32: [{ name: 'is_nan', scalar: false }],
-  real_pow: [
-    { name: 'float_of_bits', scalar: true },
-    { name: 'is_nan', scalar: false },
-  ],
-  nan_max: [{ name: 'is_nan', scalar: false }],
-  nan_min: [{ name: 'is_nan', scalar: false }],
-  nan_exp: [{ name: 'is_nan', scalar: false }],
-  full_log: [{ name: 'float_of_bits', scalar: true }],
-  nan_sign: [{ name: 'is_nan', scalar: false }],
-  bf16_bits: [{ name: 'bf16_upper', scalar: false }],
-  f8e4m3_value: [{ name: 'float_of_bits', scalar: true }],
-  f8e5m2_value: [{ name: 'f16_value', scalar: false }],
-  exact_sin: [{ name: 'quarter_turns', scalar: false }],
-  exact_cos: [{ name: 'quarter_turns', scalar: false }],
-  quarter_turns: [{ name: 'is_nan', scalar: false }],
+/** Which helpers a helper calls, for those that call any: in its own width. */
+const calls: { readonly [N in HelperName]?: readonly HelperName[] } = {
+  safe_tanh: ['is_nan', 'select_bits'],
+  erf: ['is_nan', 'select_bits'],
+  to_i32: ['is_nan'],
+  to_u32: ['is_nan'],
+  real_pow: ['is_nan'],
+  nan_max: ['nan_of_two'],
+  nan_min: ['nan_of_two'],
+  nan_exp: ['is_nan', 'select_bits'],
+  nan_sign: ['is_nan', 'select_bits'],
+  bf16_bits: ['bf16_upper'],
+  f8e5m2_value: ['f16_value'],
+  exact_sin: ['quarter_turns'],
+  exact_cos: ['quarter_turns'],
+  quarter_turns: ['is_nan', 'select_bits'],
 };
 
 const typeNames: readonly (readonly [RegExp, Arithmetic])[] = [
@@ -285,23 +300,17 @@ export function helperTexts(uses: Iterable<HelperUse>): string[] {
     const called = helperCall(use);
     if (texts.has(called)) return;
     const inner = calls[use.name] ?? [];
-    for (const { name, scalar } of inner) add({ name, width: scalar ? 1 : use.width });
+    for (const name of inner) add({ name, width: use.width });
     texts.set(called, instance(use, inner));
   };
   for (const use of uses) add(use);
   return [...texts.values()];
 }
 
-function instance(
-  { name, width }: HelperUse,
-  inner: readonly { name: HelperName; scalar: boolean }[],
-): string {
-  const renamed = [{ name, scalar: false }, ...inner].reduce(
+function instance({ name, width }: HelperUse, inner: readonly HelperName[]): string {
+  const renamed = [name, ...inner].reduce(
     (text, called) =>
-      text.replaceAll(
-        new RegExp(`\\b${called.name}\\(`, 'g'),
-        `${helperCall({ name: called.name, width: called.scalar ? 1 : width })}(`,
-      ),
+      text.replaceAll(new RegExp(`\\b${called}\\(`, 'g'), `${helperCall({ name: called, width })}(`),
     table[name].text as string,
   );
   return typeNames.reduce((text, [pattern, dtype]) => text.replace(pattern, typeText(dtype, width)), renamed);

@@ -2,9 +2,11 @@
 import type { Arithmetic } from '../../compiler/graph/graph.ts';
 import type { ScalarFunction } from '../../dsl/types/scalar-functions.ts';
 import { type Emission, helper } from './emission.ts';
-import { functionRules } from './functions.ts';
-import { components, splat, typeText } from './wgsl-text.ts';
+import { functionRules, selectBits } from './functions.ts';
+import { components, literal, splat, typeText } from './wgsl-text.ts';
 import type { Value } from './writer.ts';
+
+const notANumber = literal(Number.NaN, 'f32').key;
 
 export function widen(emission: Emission, value: Value, width: 1 | 4): Value {
   if (value.width === width) return value;
@@ -21,7 +23,8 @@ export function applyFunction(
   const [left, right] = operands;
   if ((name === 'ne' || name === 'eq') && left?.dtype === 'f32' && left.key === right?.key)
     return isNaNOf(emission, left, name === 'ne');
-  const rule = functionRules[name];
+  const isOfBits = name === 'select' && operands.slice(1).some(({ key }) => key === notANumber);
+  const rule = isOfBits ? selectBits : functionRules[name];
   const width = operands.some((operand) => operand.width === 4) ? 4 : 1;
   if (rule.scalarOnly && width === 4) {
     const parts = [0, 1, 2, 3].map((lane) =>
