@@ -16,6 +16,11 @@ export interface LaunchDevice {
   /** @throws UserError `wrong-input`. Inputs left out stay as last given. */
   readonly write: (inputs: ReadonlyMap<string, TensorData>, sizes?: Sizes) => void;
   /**
+   * To be called before the first launch of a run, where what the run before left in memory is told from what
+   * this one computes.
+   */
+  readonly begin?: () => void;
+  /**
    * Behind all that was given before; it need not be done when this returns.
    * @throws UserError `device-refused`, `device-lost`, `kernel-fault`; as may whatever waits for it
    */
@@ -31,6 +36,7 @@ export interface LaunchDevice {
   /**
    * The outputs, once all is done.
    * @param finalBuffer as `walkSteps` says
+   * @throws UserError `kernel-fault` where it is known that nobody computed an element
    */
   readonly read: (finalBuffer: readonly number[]) => Promise<Map<string, TensorData>>;
 }

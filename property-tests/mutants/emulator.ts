@@ -62,6 +62,20 @@ export const emulatorMutants: ByFile = faultsOf(
         'a ring of stages',
       ],
     ],
+    'device.ts': [
+      [
+        'takes what is left of a run before for written',
+        '(shadow.written | shadow.left)) === shadow.written',
+        'shadow.written) === shadow.written',
+        'what a run does not write',
+      ],
+      [
+        'lets everybody read what is left of a run before',
+        ': shadow.allocated);\n  }\n\n  /** Of each',
+        ': shadow.written);\n  }\n\n  /** Of each',
+        'what a run does not write',
+      ],
+    ],
     'heap.ts': [
       [
         'gives the same place again',

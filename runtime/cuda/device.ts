@@ -28,6 +28,13 @@ export interface CudaDevice {
   /** After all that was given before. */
   readonly read: (address: bigint, bytes: number) => Promise<Uint8Array>;
   /**
+   * Where the device knows who wrote its memory: from now on nobody did.
+   * @param mayBeRead whether kernels may still read what is there
+   */
+  readonly forget?: (address: bigint, bytes: number, mayBeRead: boolean) => void;
+  /** Where the device knows: of each byte 1 if nobody has written it since it was forgotten, else 0. */
+  readonly unwritten?: (address: bigint, bytes: number) => Uint8Array;
+  /**
    * @param progress hears how many kernels are compiled, of how many
    * @throws UserError `device-refused`, with the device's own log, where the PTX is refused
    */

@@ -59,10 +59,20 @@ export function openCuda(
     const slots = manifest.slots.map(({ bytes }, slot) => allocate(bytes, slot));
     const sizes = runSizes(manifest);
     const take = inputsToCome(manifest, sizes, (tensor: TensorData) => tensor);
+    const inputSlots = new Set(manifest.inputs.map(({ slot }) => slot));
+    const computed = manifest.slots.flatMap((slot, at) => (inputSlots.has(at) ? [] : [{ ...slot, at }]));
+    const { forget } = device;
     const place = (name: string) => sizes.current().get(name) ?? coordinate(name);
     return {
       write: (inputs, said) =>
         take(inputs, (input, tensor) => device.write(slots[input.slot]!, inRoom(tensor, input)), said),
+      ...(forget && {
+        begin: () => {
+          // What lies behind the ends of tensors is from runs before.
+          const mayBeRead = manifest.bounded !== undefined;
+          for (const { at, bytes } of computed) forget(slots[at]!, bytes, mayBeRead);
+        },
+      }),
       perform: (launch) => {
         if (launch.kind === 'copy') {
           device.copy(slots[launch.from]!, slots[launch.to]! + BigInt(launch.toByte), launch.bytes);
@@ -91,6 +101,14 @@ export function openCuda(
           const shape = shapeAt(output, sizes.current());
           const from = slots[finalBuffer[slot]!]!;
           const bytes = await boxOf(output, shape, (wanted) => device.read(from, wanted));
+          if (device.unwritten !== undefined) {
+            const { unwritten } = device;
+            checkComputed(
+              path,
+              { dtype, shape },
+              await boxOf(output, shape, (wanted) => unwritten(from, wanted)),
+            );
+          }
           outputs.set(path, { dtype, shape, bytes });
         }
         return outputs;
@@ -121,11 +139,32 @@ function checkArch({ manifest: { entry, arch } }: PtxPackage, { name, target }: 
   );
 }
 
+/** @throws UserError `kernel-fault` where `unwritten` says so of a byte of an element */
+function checkComputed(
+  path: string,
+  { dtype, shape }: Pick<TensorData, 'dtype' | 'shape'>,
+  unwritten: Uint8Array,
+): void {
+  const count = shape.reduce((product, extent) => product * extent, 1);
+  const first = unwritten.subarray(0, count * elementBytes(dtype)).indexOf(1);
+  if (first < 0) return;
+  const indices: number[] = [];
+  for (let axis = shape.length - 1, rest = Math.floor(first / elementBytes(dtype)); axis >= 0; axis--) {
+    indices.unshift(rest % shape[axis]!);
+    rest = Math.floor(rest / shape[axis]!);
+  }
+  throw new UserError(
+    'kernel-fault',
+    `no kernel of this run has written ${path}[${indices.join(', ')}]`,
+    'report this as a fault of the compiler; --target reference may serve meanwhile',
+  );
+}
+
 /** What a tensor has of the room that there is for the largest. */
 async function boxOf(
   { dtype, shape: room }: Ended & Pick<TensorData, 'dtype'>,
   shape: readonly number[],
-  read: (bytes: number) => Promise<Uint8Array>,
+  read: (bytes: number) => Uint8Array | Promise<Uint8Array>,
 ): Promise<Uint8Array> {
   const needed = packedBytes({ dtype, shape });
   if (needed === 0) return new Uint8Array(0);

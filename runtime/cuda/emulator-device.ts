@@ -68,6 +68,11 @@ export function emulatorDevice({ target = 'sm_90a', ...options }: EmulatorOption
       own.read(address, contents);
       return contents;
     },
+    // Kernels that are not watched do not say what they write.
+    ...(options.checksMemory !== false && {
+      forget: (address, bytes, mayBeRead) => own.forget(address, bytes, mayBeRead),
+      unwritten: (address, bytes) => own.unwritten(address, bytes),
+    }),
     load: (ptx) => {
       const parsed = parsedModule(ptx);
       const module = own.load(parsed);

@@ -173,6 +173,38 @@ describe('a kernel that does what it may not', () => {
     const swapped = await fault(/ld\.param\.u64 (%\w+), \[buffer0\]/, 'ld.param.u64 $1, [buffer2]');
     expect(swapped).toMatch(/^kernel-fault: kernel \w+, line \d+ of its PTX: uninitialised memory: /);
   });
+
+  test('leaves out an element of its result', async () => {
+    expect(await fault(/setp\.lt\.s32 %p1, .*, 3;/, 'setp.lt.s32 %p1, 0, 0;')).toBe(
+      'kernel-fault: no kernel of this run has written out[1]',
+    );
+  });
+
+  test('leaves its result to what a run before computed, at one size or more', async () => {
+    let isIdle = false;
+    const device = emulatorDevice();
+    const idle: CudaDevice = {
+      ...device,
+      load: (...of) => {
+        const { kernel, unload } = device.load(...of);
+        const launching: typeof kernel = (name) => {
+          const { launch } = kernel(name);
+          return { launch: (...given) => (isIdle ? undefined : launch(...given)) };
+        };
+        return { kernel: launching, unload };
+      },
+    };
+    const bounded = packageOf('scaled', { bounds: new Map([['N', 300]]) });
+    for (const own of [pkg, bounded]) {
+      isIdle = false;
+      const loaded = loadCuda(own, idle);
+      expect([...tensorValues((await loaded.run(given)).get('out')!)]).toEqual([3, 6, 9]);
+      isIdle = true;
+      expect(await failure(() => loaded.run(given))).toBe(
+        'kernel-fault: no kernel of this run has written out[0]',
+      );
+    }
+  });
 });
 
 describe('on disk', () => {

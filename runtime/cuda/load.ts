@@ -57,6 +57,7 @@ export function loadCuda(
   const performAll = () => {
     if (!isFirst && isAlways) recording ??= on.capture?.(performEach);
     isFirst = false;
+    device.begin?.();
     if (recording === undefined) performEach();
     else recording.launch();
   };
@@ -79,6 +80,7 @@ export function loadCuda(
         await device.finish();
         const now = stopwatch();
         const times: CommandTime[] = [];
+        device.begin?.();
         for (const launch of launches) {
           const done = async () => {
             device.perform(launch);

@@ -88,6 +88,7 @@ async function loadLaunchMesh(
     done: (doer: Done['doer'], launch: Launch, work: () => void | Promise<void>) => void | Promise<void>,
   ): Promise<readonly number[]> => {
     const launches = launchesOf(steps, slots.length);
+    for (const { begin } of devices) begin?.();
     let number = 0;
     for (;;) {
       const next = launches.next();

@@ -110,6 +110,7 @@ async function loadLaunchRank(
     );
     const groups = await forming;
     device.write(inputs);
+    device.begin?.();
     const arrivals = new Map<number, Promise<void>>();
     const start = async (flight: Flight): Promise<void> => {
       const exchange = await prepared(flight, groups);

@@ -130,6 +130,22 @@ export class EmulatedDevice {
     this.setState(start, bytes.byteLength, shadow.written);
   }
 
+  /**
+   * From the host: what is in these bytes is of no use any more.
+   * @param mayBeRead whether kernels that read it do nothing wrong
+   */
+  forget(address: bigint, bytes: number, mayBeRead: boolean): void {
+    const start = this.demandRange(address, bytes);
+    this.setState(start, bytes, mayBeRead ? shadow.written | shadow.left : shadow.allocated);
+  }
+
+  /** Of each byte 1 where nobody has written it since it was allocated or forgotten, else 0. */
+  unwritten(address: bigint, bytes: number): Uint8Array {
+    const start = this.demandRange(address, bytes);
+    const states = this.memory.shadow.slice(start, start + bytes);
+    return states.map((state) => ((state & (shadow.written | shadow.left)) === shadow.written ? 0 : 1));
+  }
+
   /** To the host, as they are, whether or not anybody wrote them. */
   read(address: bigint, into: Uint8Array): void {
     const start = this.demandRange(address, into.byteLength);

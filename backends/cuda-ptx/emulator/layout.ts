@@ -36,9 +36,9 @@ export const half = 2 ** 31;
 /**
  * For each byte of memory there is one in the second half that tells what it is: bit 0 that it belongs to
  * something, bit 1 that it was written, bit 2 of shared memory that a thread wrote it and that no fence has
- * made it visible to the unit that copies.
+ * made it visible to the unit that copies, bit 3 that what was written is left over from before.
  */
-export const shadow = { none: 0, allocated: 1, written: 3, unfenced: 4 } as const;
+export const shadow = { none: 0, allocated: 1, written: 3, unfenced: 4, left: 8 } as const;
 
 /**
  * Of the file of a warp's registers: words for all lanes, before the registers. What differs from launch to

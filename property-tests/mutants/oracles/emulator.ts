@@ -1,4 +1,5 @@
 /** The emulator of PTX: kernels whose results are known, and kernels at fault, of which it says what is. */
+import { EmulatedDevice } from '../../../backends/cuda-ptx/emulator/device.ts';
 import { EmulatorFault, type FaultKind } from '../../../backends/cuda-ptx/emulator/fault.ts';
 import { type Argument, type Launch, launch } from '../../../backends/cuda-ptx/emulator/launch.ts';
 import { narrow, widen } from '../../../backends/cuda-ptx/emulator/soft-float.ts';
@@ -123,6 +124,19 @@ const cases: { readonly [name: string]: () => string | undefined } = {
   },
   'one element too few': () => faultIn(vectors([128, 127]), 'out of bounds'),
   'what nobody wrote': () => faultIn(vectors([128, 128], false), 'uninitialised memory'),
+  'what a run does not write': () => {
+    const device = new EmulatedDevice(1);
+    const kernel = device.load(parsePtx(oneWord)).kernel('number');
+    const [out, address] = [device.allocate(8), new DataView(new ArrayBuffer(8))];
+    address.setBigUint64(0, out, true);
+    const written = [true, false].map((mayBeRead) => {
+      device.write(out, new Uint8Array(8));
+      device.forget(out, 8, mayBeRead);
+      kernel.launch({ grid: [1, 1, 1], block: [32, 1, 1] }, new Uint8Array(address.buffer));
+      return device.unwritten(out, 8).indexOf(1);
+    });
+    return differ(written, [4, 4]);
+  },
   'blocks that write a word': () =>
     faultIn(
       {
