@@ -3,7 +3,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { EmulatorFault } from '../../backends/cuda-ptx/emulator/fault.ts';
 import type { CopyTiming } from '../../backends/cuda-ptx/emulator/grid-plan.ts';
-import { type Launch, LaunchError, launch } from '../../backends/cuda-ptx/emulator/launch.ts';
+import { type Launch, LaunchError, LostThread, launch } from '../../backends/cuda-ptx/emulator/launch.ts';
 import { parsePtx } from '../../backends/cuda-ptx/parse.ts';
 import type { PtxModule } from '../../backends/cuda-ptx/ptx.ts';
 import { PtxError } from '../../backends/cuda-ptx/ptx-error.ts';
@@ -93,6 +93,12 @@ function inFile<T>(file: string, module: PtxModule | undefined, work: () => T): 
     }
     if (error instanceof LaunchError)
       throw new UserError('wrong-input', error.message, 'see --help for how a launch is described');
+    if (error instanceof LostThread)
+      throw new UserError(
+        'device-lost',
+        error.message,
+        'run again; if it happens again, launch fewer blocks',
+      );
     if (error instanceof EmulatorFault) throw kernelFault(file, module, error);
     throw error;
   }

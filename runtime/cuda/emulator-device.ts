@@ -4,6 +4,7 @@ import {
   LaunchError,
   type LaunchOptions,
   type LoadedModule,
+  LostThread,
   placeOf,
 } from '../../backends/cuda-ptx/emulator/device.ts';
 import { EmulatorFault } from '../../backends/cuda-ptx/emulator/fault.ts';
@@ -151,6 +152,12 @@ function running(kernel: string, work: () => void): void {
         'device-refused',
         `kernel ${kernel}, line ${error.place.line} of its PTX: ${error.message}`,
         help,
+      );
+    if (error instanceof LostThread)
+      throw new UserError(
+        'device-lost',
+        `kernel ${kernel}: ${error.message}`,
+        'run again; if it happens again with the same program, use smaller sizes or --target reference',
       );
     if (error instanceof LaunchError)
       throw new UserError(

@@ -18,22 +18,14 @@ export const control = {
   kernel: 6,
   failed: 7,
   argumentCount: 8,
-  arguments: 9,
+  /** How many threads have started. */
+  started: 9,
+  arguments: 10,
 } as const;
 
 /** Tensors, loops and coordinates that one kernel may have. */
-export const mostArguments = 503;
+export const mostArguments = 502;
 
 export function controlBytes(): number {
   return 4 * (control.arguments + mostArguments);
 }
-
-/** The words of one thread. */
-export const ofThread = {
-  /** Whether it may be running a kernel. */
-  inside: 0,
-  /** A file that it has open, which Node closes when the thread ends, however it ends. */
-  sign: 1,
-} as const;
-
-export const wordsOfThread = 2;

@@ -2,7 +2,8 @@
  * What a thread runs, as JavaScript text: a module of its own would have to be found as a file by programs
  * that are built, bundled or run from source.
  */
-import { control, ofThread } from './control.ts';
+import { ofThread } from '../../backends/cuda-ptx/emulator/sign-of-life.ts';
+import { control } from './control.ts';
 
 /** Looks for the next kernel before the thread goes to sleep: some tens of microseconds. */
 const patience = 4000;
@@ -14,6 +15,7 @@ const { exports } = new WebAssembly.Instance(module, { runtime: { memory, scratc
 const c = ${JSON.stringify(control)};
 const o = ${JSON.stringify(ofThread)};
 own[o.sign] = require('node:fs').openSync(require('node:os').devNull);
+own[o.order] = Atomics.add(words, c.started, 1) + 1;
 
 function takePart() {
   const kernel = exports[kernels[words[c.kernel]]];

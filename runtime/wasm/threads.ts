@@ -1,8 +1,13 @@
 /** The functions of a module on all cores: the caller's thread, and others that sleep in between. */
-import { fstatSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
+import {
+  hasEnded,
+  isInside,
+  type WordsOfThread,
+  wordsOfThread,
+} from '../../backends/cuda-ptx/emulator/sign-of-life.ts';
 import { UserError } from '../errors.ts';
-import { control, controlBytes, mostArguments, ofThread, wordsOfThread } from './control.ts';
+import { control, controlBytes, mostArguments } from './control.ts';
 import { threadText } from './thread-text.ts';
 
 export interface Threads {
@@ -88,7 +93,7 @@ export function startThreads(
 
 interface Thread {
   readonly worker: Worker;
-  readonly own: Int32Array<SharedArrayBuffer>;
+  readonly own: WordsOfThread;
 }
 
 interface ThreadData {
@@ -101,15 +106,11 @@ interface ThreadData {
 
 /** It keeps no process alive. A thread that cannot start takes no part. */
 function startThread(data: ThreadData, text: string): Thread {
-  const own = new Int32Array(new SharedArrayBuffer(wordsOfThread * Int32Array.BYTES_PER_ELEMENT));
+  const own = wordsOfThread();
   const worker = new Worker(text, { eval: true, workerData: { ...data, own } });
   worker.on('error', () => undefined);
   worker.unref();
   return { worker, own };
-}
-
-function isInside({ own }: Thread): boolean {
-  return Atomics.load(own, ofThread.inside) === 1;
 }
 
 /** Milliseconds to wait for threads before it is looked whether they are still there. */
@@ -120,23 +121,15 @@ const patience = 100;
  * @returns these
  */
 function close(words: Int32Array<SharedArrayBuffer>, threads: readonly Thread[]): readonly Thread[] {
+  const all = threads.map(({ own }) => own);
   Atomics.store(words, control.open, 0);
   for (;;) {
     const left = Atomics.load(words, control.left);
-    let isFull = threads.some(isInside);
-    for (let look = 0; isFull && look < 1000; look++) isFull = threads.some(isInside);
+    let isFull = all.some(isInside);
+    for (let look = 0; isFull && look < 1000; look++) isFull = all.some(isInside);
     if (!isFull) return [];
     if (Atomics.wait(words, control.left, left, patience) !== 'timed-out') continue;
-    const inside = threads.filter(isInside);
-    if (inside.every(hasEnded)) return inside;
-  }
-}
-
-/** Told without the event loop, which stands still while a kernel runs. */
-function hasEnded({ own }: Thread): boolean {
-  try {
-    return !fstatSync(own[ofThread.sign]!).isCharacterDevice();
-  } catch {
-    return true;
+    const inside = threads.filter(({ own }) => isInside(own));
+    if (inside.every(({ own }) => hasEnded(own, all))) return inside;
   }
 }

@@ -27,8 +27,10 @@ import type { CodeOptions, KernelNeeds } from './kernel.ts';
 import { alignTo, control, shadow, sink, sinkBytes, windows } from './layout.ts';
 import { Linker } from './link.ts';
 import { createMemory, type Memory } from './memory.ts';
-import { beginGrid, runShare } from './share-clusters.ts';
-import { canStartThreads, Threads } from './threads.ts';
+import { beginGrid, runShare, type Share } from './share-clusters.ts';
+import { canStartThreads, LostThread, Threads } from './threads.ts';
+
+export { LostThread };
 
 export interface LaunchShape {
   readonly grid: Extent;
@@ -195,7 +197,7 @@ export class EmulatedDevice {
 
   /**
    * @param parameters as the kernel declares them, one behind the other at multiples of their alignment.
-   * @throws LaunchError, PtxError or EmulatorFault.
+   * @throws LaunchError, PtxError, EmulatorFault or LostThread.
    */
   launch(
     loaded: LoadedModule,
@@ -302,7 +304,7 @@ export class EmulatedDevice {
         const others = Array.from({ length: this.threads.count }, reserveRegion);
         this.threads.begin(plan, others);
         shares.push(runShare(runner, words));
-        shares.push(...this.threads.end());
+        shares.push(...this.sharesOfThreads(this.threads));
       }
       const faults = shares.flatMap(({ fault }) => (fault === undefined ? [] : [fault]));
       const [first] = faults.sort((a, b) => a.number - b.number);
@@ -313,6 +315,16 @@ export class EmulatedDevice {
         clearRegion(plan, this.memory, regionAt(plan, region));
         this.heap.release(region);
       }
+    }
+  }
+
+  /** Where one of them is lost all are started anew. */
+  private sharesOfThreads(threads: Threads): readonly Share[] {
+    try {
+      return threads.end();
+    } catch (error) {
+      this.stopThreads();
+      throw error;
     }
   }
 

@@ -8,13 +8,14 @@ import {
   LaunchError,
   type LaunchOptions,
   type LaunchShape,
+  LostThread,
   placeOf,
 } from './device.ts';
 import { narrow } from './soft-float.ts';
 import { encodeTensorMap, mapProblem, type TensorMap, tensorMapBytes } from './tensor-map.ts';
 
 export type { Extent } from './grid-plan.ts';
-export { type LaunchCounts, LaunchError };
+export { type LaunchCounts, LaunchError, LostThread };
 
 /** What a parameter is given. */
 export type Argument =
@@ -43,7 +44,7 @@ export interface Launch extends LaunchShape, LaunchOptions {
 /** Nothing of a launch is left in it for the next. */
 let device: EmulatedDevice | undefined;
 
-/** @throws PtxError, LaunchError or EmulatorFault. */
+/** @throws PtxError, LaunchError, EmulatorFault or LostThread. */
 export function launch(given: Launch): LaunchCounts {
   device ??= new EmulatedDevice();
   const own = device;

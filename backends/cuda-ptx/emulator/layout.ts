@@ -21,10 +21,12 @@ export const control = {
   fault: 33,
   /** Held while memory is changed by an atomic instruction. */
   lock: 34,
-  /** The last grid, the one that threads may still begin with, and how many are at it. */
+  /** The last grid, the one that threads may still begin with, and how often one was done with its part. */
   job: 35,
   open: 36,
-  inside: 37,
+  left: 37,
+  /** How many threads have started. */
+  started: 39,
   /** Moves on whenever warps meet or synchronise. */
   epoch: 38,
 } as const;

@@ -31,6 +31,11 @@ export function runShare(runner: GridRunner, words: Int32Array, isOver: () => bo
   return { instructions, fault: undefined };
 }
 
+/** Whoever is at a cluster leaves it. */
+export function abandonGrid(words: Int32Array): void {
+  lower(words, -1);
+}
+
 function lower(words: Int32Array, number: number): void {
   for (;;) {
     const known = Atomics.load(words, control.fault);

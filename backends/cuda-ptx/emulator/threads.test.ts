@@ -1,12 +1,22 @@
 /** Grids that threads share give what one thread gives; the program as it was built, where threads have a file. */
 import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
+import { control } from './layout.ts';
 
 const built = join(import.meta.dirname, '../../../dist/backends/cuda-ptx');
 
-/** What a text of JavaScript prints, in which `device(threads)`, `pointer(…)` and `parsePtx` are known. */
-function inProgram(body: string): unknown {
+const folder = mkdtempSync(join(tmpdir(), 'ricci-threads-'));
+let files = 0;
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/**
+ * What a text of JavaScript prints, in which `device(threads)`, `pointer(…)` and `parsePtx` are known.
+ * @param planted what each of its threads runs before
+ */
+function inProgram(body: string, planted = ''): unknown {
   const text = `
     import { EmulatedDevice } from ${JSON.stringify(join(built, 'emulator/device.js'))};
     import { parsePtx } from ${JSON.stringify(join(built, 'parse.js'))};
@@ -18,8 +28,10 @@ function inProgram(body: string): unknown {
       return new Uint8Array(view.buffer);
     };
     ${body}`;
-  const out = execFileSync('node', ['--input-type=module', '-e', text], { encoding: 'utf8' });
-  return JSON.parse(out);
+  const file = join(folder, `${files++}.mjs`);
+  writeFileSync(file, text);
+  const options = ['--import', `data:text/javascript,${encodeURIComponent(planted)}`, file];
+  return JSON.parse(execFileSync('node', options, { encoding: 'utf8', timeout: 60_000 }));
 }
 
 /** Every thread of every block spins for a while, adds one to a sum, and writes its number to its place. */
@@ -85,4 +97,35 @@ test('the fault of the first block that has one is told, whichever thread runs i
     'EmulatorFault trap: thread 0 of block (31, 0, 0) comes to a trap 15',
     '',
   ]);
+});
+
+/** A word of a device's memory that nobody uses, by which the first to come is told. */
+const unused = 60;
+/** What the first thread beside the one that launches does as it has taken a cluster. */
+const whenTaken = (does: string) => `
+  import { isMainThread } from 'node:worker_threads';
+  const { add } = Atomics;
+  if (!isMainThread)
+    Atomics.add = (words, at, by) => {
+      const before = add(words, at, by);
+      if (at === ${control.next} && before < ${blocks} && add(words, ${unused}, 1) === 0) { ${does} }
+      return before;
+    };`;
+
+test.each([
+  ['ends', 'process.exit(3);', /^LostThread a thread of the emulator ended while it ran a kernel /],
+  ['fails', "throw new Error('out of luck');", /^Error Error: out of luck\n/],
+])('a thread that %s at a grid is one error, and the next grid is as ever', (_, does, wanted) => {
+  // Until a thread has woken up in time to take part.
+  const found = inProgram(
+    `${prepare}
+    const own = device(3);
+    let failed = '';
+    for (let turn = 0; turn < 20 && failed === ''; turn++) failed = run(own, 1000).fault;
+    console.log(JSON.stringify([failed, run(own, 1000), own.startedThreads]));
+    own.stopThreads();`,
+    whenTaken(does),
+  ) as readonly unknown[];
+  expect(found[0]).toMatch(wanted);
+  expect(found.slice(1)).toMatchObject([{ sum: 128 * blocks, wrong: -1, fault: '' }, 2]);
 });

@@ -10,12 +10,14 @@ import type { GridPlan } from './grid-plan.ts';
 import type { Kernel } from './kernel.ts';
 import { control } from './layout.ts';
 import type { Memory } from './memory.ts';
-import type { Share } from './share-clusters.ts';
+import { abandonGrid, type Share } from './share-clusters.ts';
+import { hasEnded, isInside, ofThread, type WordsOfThread, wordsOfThread } from './sign-of-life.ts';
 
 /** What a thread begins with. */
 export interface ThreadData {
   readonly memory: WebAssembly.Memory;
   readonly port: MessagePort;
+  readonly own: WordsOfThread;
 }
 
 /** A grid, for one thread. */
@@ -53,10 +55,23 @@ export type ThreadFault = { readonly cluster: number } & (
 const mostThreads = 16;
 const mostKernels = 64;
 
+/** A thread ended at a grid, of which some clusters are not done. */
+export class LostThread extends Error {
+  override readonly name = 'LostThread';
+
+  constructor() {
+    super('a thread of the emulator ended while it ran a kernel');
+  }
+}
+
 interface Thread {
   readonly worker: Worker;
   readonly port: MessagePort;
+  readonly own: WordsOfThread;
 }
+
+/** Milliseconds to wait for threads before it is looked whether they are still there. */
+const patience = 100;
 
 /** The file of a thread: there is one where the program was built. */
 const workerFile = new URL('./worker.js', import.meta.url);
@@ -100,15 +115,29 @@ export class Threads {
     Atomics.notify(words, control.job);
   }
 
-  /** Nobody begins with it any more; returns when all that did are done. */
+  /**
+   * Nobody begins with it any more; returns when all that did are done.
+   * @throws LostThread where one is no more, the others being done
+   */
   end(): readonly Share[] {
     const { words } = this.memory;
+    const all = this.threads.map(({ own }) => own);
     Atomics.store(words, control.open, 0);
+    let isLost = false;
     for (;;) {
-      const inside = Atomics.load(words, control.inside);
-      if (inside === 0) break;
-      Atomics.wait(words, control.inside, inside);
+      const left = Atomics.load(words, control.left);
+      const inside = all.filter(isInside);
+      if (inside.length === 0) break;
+      if (Atomics.wait(words, control.left, left, patience) !== 'timed-out') continue;
+      for (const own of inside.filter((each) => hasEnded(each, all))) {
+        isLost = true;
+        Atomics.store(own, ofThread.inside, 0);
+        // It may have been at an atomic instruction.
+        Atomics.store(words, control.lock, 0);
+        abandonGrid(words);
+      }
     }
+    if (isLost) throw new LostThread();
     return this.threads.flatMap(({ port }) => {
       const ends: JobEnd[] = [];
       for (let found = receiveMessageOnPort(port); found !== undefined; found = receiveMessageOnPort(port))
@@ -130,12 +159,13 @@ export class Threads {
 /** It keeps no process alive. */
 function startThread(memory: WebAssembly.Memory): Thread {
   const { port1, port2 } = new MessageChannel();
-  const workerData: ThreadData = { memory, port: port2 };
+  const own = wordsOfThread();
+  const workerData: ThreadData = { memory, port: port2, own };
   const worker = new Worker(workerFile, { workerData, transferList: [port2] });
   worker.on('error', () => undefined);
   worker.unref();
   port1.unref();
-  return { worker, port: port1 };
+  return { worker, port: port1, own };
 }
 
 function errorOf(fault: ThreadFault): Error {

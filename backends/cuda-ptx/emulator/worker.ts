@@ -1,4 +1,6 @@
 /** A thread that runs clusters of grids (`threads.ts` has who starts it). */
+import { openSync } from 'node:fs';
+import { devNull } from 'node:os';
 import { receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { PtxError } from '../ptx-error.ts';
 import { EmulatorFault } from './fault.ts';
@@ -10,9 +12,10 @@ import { control } from './layout.ts';
 import { Linker } from './link.ts';
 import { viewsOf } from './memory.ts';
 import { runShare } from './share-clusters.ts';
+import { ofThread } from './sign-of-life.ts';
 import type { Job, JobEnd, ThreadData, ThreadFault } from './threads.ts';
 
-const { memory, port } = workerData as ThreadData;
+const { memory, port, own } = workerData as ThreadData;
 const views = viewsOf(memory);
 const { words } = views;
 // Code may have been made with what is behind a flag here.
@@ -49,15 +52,28 @@ function faultOf(cluster: number, error: unknown): ThreadFault {
   return { cluster, kind: 'other', message: error instanceof Error ? String(error.stack) : String(error) };
 }
 
+/** What goes wrong beside the clusters comes before them. */
+function takePart(number: number): JobEnd | undefined {
+  try {
+    const job = nextJob();
+    return job?.number === number ? run(job) : undefined;
+  } catch (error) {
+    return { number, instructions: 0, fault: faultOf(-1, error) };
+  }
+}
+
+own[ofThread.sign] = openSync(devNull, 'r');
+own[ofThread.order] = Atomics.add(words, control.started, 1) + 1;
 for (let seen = 0; ; ) {
   Atomics.wait(words, control.job, seen);
   seen = Atomics.load(words, control.job);
   // Whoever is inside is waited for; so it is looked again whether the grid is still open.
-  Atomics.add(words, control.inside, 1);
+  Atomics.store(own, ofThread.inside, 1);
   if (Atomics.load(words, control.open) === seen) {
-    const job = nextJob();
-    if (job?.number === seen) port.postMessage(run(job));
+    const end = takePart(seen);
+    if (end !== undefined) port.postMessage(end);
   }
-  Atomics.sub(words, control.inside, 1);
-  Atomics.notify(words, control.inside);
+  Atomics.store(own, ofThread.inside, 0);
+  Atomics.add(words, control.left, 1);
+  Atomics.notify(words, control.left);
 }
