@@ -1,5 +1,6 @@
 /** Jobs over NCCL, against stubs of it and of the CUDA driver; and how their ranks find each other. */
 import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -82,8 +83,11 @@ describe.runIf(missing === undefined)('against stubs', () => {
 
   /** Ranks as torchrun would start them. */
   function runJob(ranks: number, ...command: readonly string[]) {
+    return runJobIn({}, ranks, ...command);
+  }
+  function runJobIn(own: Readonly<Record<string, string>>, ranks: number, ...command: readonly string[]) {
     const variables = {
-      ...{ ...process.env, ...environment(), WORLD_SIZE: `${ranks}` },
+      ...{ ...process.env, ...environment(), ...own, WORLD_SIZE: `${ranks}` },
       ...{ MASTER_ADDR: '127.0.0.1', MASTER_PORT: `${port++}` },
     };
     return Promise.all(
@@ -114,6 +118,53 @@ describe.runIf(missing === undefined)('against stubs', () => {
     // The barrier has no data to be wrong.
     expect(found.caught).toHaveLength(6);
   });
+
+  // What is begun is told when the event loop turns, which the stub keeps from it.
+  const atSum = String.raw`all_reduce\(sum\) of 1024 f32 over sp \(step [45]\)`;
+  test.each([
+    {
+      what: 'has died',
+      fault: 'killed',
+      says: String.raw`rank 2 \(.*\) died \((signal 9|killed, or crashed in native code)\)`,
+      survivors: [0, 1, 3],
+    },
+    {
+      what: 'has died, of which NCCL tells too',
+      fault: 'killed',
+      asynchronous: 6,
+      says: String.raw`rank 2 \(.*\) died \((signal 9|killed, or crashed in native code)\)`,
+      survivors: [0, 1, 3],
+    },
+    {
+      what: 'never comes, and NCCL goes on',
+      fault: 'never comes',
+      asynchronous: 7,
+      says: String.raw`rank \d has waited \d+ s in ${atSum} for rank 2 \(last in .*\)`,
+      survivors: [0, 1, 2, 3],
+    },
+  ])(
+    'each rank says once that one $what, gives up what it shares and ends',
+    async ({ fault, asynchronous = 0, says, survivors }) => {
+      const notes = join(nccl.folder, `${port}.notes`);
+      const variables = {
+        ...{ NCCL_STUB_NOTES: notes, NCCL_STUB_PATIENCE: '200', NCCL_STUB_ASYNC: `${asynchronous}` },
+      };
+      const script = join(packageRoot, 'runtime/mesh/mpi/test-jobs/faults.mjs');
+      const begun = performance.now();
+      const ended = await runJobIn(variables, 4, script, fault, 'nccl');
+      expect(performance.now() - begun).toBeLessThan(60_000);
+      for (const rank of survivors) {
+        const where = rank === 2 ? '; rank 2 stops' : ` while rank ${rank} waited in ${atSum}`;
+        const lines = ended[rank]!.stderr.trimEnd().split('\n');
+        const last = lines.filter((line) => !line.includes(' has waited 2 s in '));
+        expect(last).toEqual([expect.stringMatching(new RegExp(`^ricci: ${says}${where}$`))]);
+        expect(ended[rank]).toMatchObject({ status: 1, stdout: '' });
+      }
+      const aborts = readFileSync(notes, 'utf8');
+      // Of the world and of the group.
+      for (const rank of survivors) expect(aborts.split(`rank ${rank} aborts`)).toHaveLength(3);
+    },
+  );
 
   test('one rank has what it sent, from the host and on the device', async () => {
     const [ended] = await runJob(1, join(packageRoot, 'dist/bench/gpu/one-rank.js'));

@@ -6,8 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 export interface NcclStub {
-  /** The library. */
+  /** The library, and where it is. */
   readonly path: string;
+  readonly folder: string;
   /** The next call of the function gives the code. */
   readonly fail: (name: string, code: number) => void;
   readonly setVersion: (version: number) => void;
@@ -18,13 +19,13 @@ export function buildNcclStub(): NcclStub {
   const folder = mkdtempSync(join(tmpdir(), 'ricci-nccl-stub-'));
   const path = join(folder, 'libnccl-stub.so');
   const source = join(import.meta.dirname, 'stub/nccl.c');
-  const options = ['-shared', '-fPIC', '-Wall', '-Werror', '-o', path, source, '-lrt'];
+  const options = ['-shared', '-fPIC', '-Wall', '-Werror', '-o', path, source, '-lrt', '-ldl'];
   const { status, stderr } = spawnSync('cc', options, { encoding: 'utf8' });
   if (status !== 0) throw new Error(`the stub is not built: ${stderr}`);
   const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi').default;
   const library = koffi.load(path);
   return {
-    path,
+    ...{ path, folder },
     fail: library.func('void stub_fail(const char *, int)'),
     setVersion: library.func('void stub_version(int)'),
     remove: () => rmSync(folder, { recursive: true }),

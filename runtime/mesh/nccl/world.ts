@@ -30,8 +30,13 @@ export interface NcclWorld extends DeviceCommunicator, Pick<World, 'neighbours' 
 
 /** A first run may compile kernels and read weights for minutes while the others wait. */
 const defaultPatience: Patience = { notice: 60, last: 600 };
-/** Milliseconds between two looks for errors that NCCL has of other ranks. */
-const attention = 100;
+/**
+ * Milliseconds between two looks for errors that NCCL has of other ranks, and from such an error to its being
+ * told: where a rank has died the watch says so first, and ends this process.
+ */
+const [attention, grace] = [100, 2000];
+/** ncclInProgress: what was called last is not done yet. */
+const inProgress = 7;
 
 /**
  * Joins the job that this process was started for, by mpiexec, torchrun or srun; one that was started by
@@ -56,7 +61,9 @@ export async function openNccl({
     const handle = new BigUint64Array(1);
     nccl.call('ncclCommInitRank', handle, bootstrap.size, id, bootstrap.rank);
     const neighbours = hosts.filter((host) => host === hosts[bootstrap.rank]).length;
-    return newWorld(nccl, device, bootstrap, handle[0]!, neighbours, sentinel.watch());
+    const communicators = newCommunicators(nccl, handle[0]!);
+    const watch = sentinel.watch(communicators.abort);
+    return newWorld(nccl, device, bootstrap, communicators, neighbours, watch);
   } catch (error) {
     sentinel.dismiss();
     device.release();
@@ -85,20 +92,47 @@ async function joinWatch(
   if (rank > 0) await sentinel.join(JSON.parse(first!) as Address, rank, options);
 }
 
+/** All of a rank, each an ncclComm_t. */
+interface Communicators {
+  readonly world: bigint;
+  readonly add: (handle: bigint) => void;
+  /** After all that was given to them. */
+  readonly destroy: () => void;
+  /** Ends what is under way: whoever waits for a rank that has died would do so for ever. */
+  readonly abort: () => void;
+  /** Whether there are none any more. */
+  readonly isOver: () => boolean;
+}
+
+function newCommunicators(nccl: Nccl, world: bigint): Communicators {
+  const handles = [world];
+  const endEach = (call: 'ncclCommDestroy' | 'ncclCommAbort') => () => {
+    for (let handle = handles.pop(); handle !== undefined; handle = handles.pop()) nccl.code(call, handle);
+  };
+  return {
+    world,
+    add: (handle) => {
+      handles.push(handle);
+    },
+    destroy: endEach('ncclCommDestroy'),
+    abort: endEach('ncclCommAbort'),
+    isOver: () => handles.length === 0,
+  };
+}
+
 /** What the groups of a rank share. */
 interface Shared {
   readonly device: DriverDevice;
   readonly watch: Watch;
   /** Of all groups: what shares a stream comes in one order on all ranks. */
   readonly queue: Queue;
-  /** ncclComm_t, the first of them the world's. */
-  readonly handles: bigint[];
+  readonly communicators: Communicators;
   /** What comes behind the call of its result comes after what the device was given before this call. */
   readonly follow: () => () => void;
   readonly exchangeBetween: (group: NcclGroup, from: bigint, to: bigint, bytes: number) => Exchange;
 }
 
-function newShared(nccl: Nccl, device: DriverDevice, watch: Watch): Shared {
+function newShared(nccl: Nccl, device: DriverDevice, communicators: Communicators, watch: Watch): Shared {
   const stream = device.newStream();
   const follow = () => {
     const given = device.newEvent();
@@ -118,7 +152,7 @@ function newShared(nccl: Nccl, device: DriverDevice, watch: Watch): Shared {
     }
   };
   return {
-    ...{ device, watch, queue: newQueue(), handles: [], follow },
+    ...{ device, watch, queue: newQueue(), communicators, follow },
     exchangeBetween: ({ handle }, from, to, bytes) => ({
       ...{ from, to, bytes, stream: stream.handle, withMemory, read: device.read },
       write: (address, given) => {
@@ -129,20 +163,29 @@ function newShared(nccl: Nccl, device: DriverDevice, watch: Watch): Shared {
         device.copy(source, target, bytes);
         follow()();
       },
-      done: () => settledOrFailed(nccl, handle, stream.settled()),
+      done: () => settledOrFailed(nccl, handle, communicators, stream.settled()),
     }),
   };
 }
 
-/** NCCL's errors do not end its kernels: they are asked for, and the communicator is given up. */
-async function settledOrFailed(nccl: Nccl, handle: bigint, settled: Promise<void>): Promise<void> {
+/** NCCL's errors do not end its kernels: they are asked for, and all communicators are given up. */
+async function settledOrFailed(
+  nccl: Nccl,
+  handle: bigint,
+  communicators: Communicators,
+  settled: Promise<void>,
+): Promise<void> {
   const code = new Int32Array(1);
   let looking: NodeJS.Timeout | undefined;
   const failed = new Promise<never>((_, reject) => {
     looking = setInterval(() => {
-      if (nccl.code('ncclCommGetAsyncError', handle, code) !== 0 || code[0] === 0) return;
-      nccl.code('ncclCommAbort', handle);
-      reject(nccl.failure('ncclCommGetAsyncError', code[0]!));
+      if (communicators.isOver()) return clearInterval(looking);
+      if (nccl.code('ncclCommGetAsyncError', handle, code) !== 0) return;
+      if (code[0] === 0 || code[0] === inProgress) return;
+      clearInterval(looking);
+      const failure = nccl.failure('ncclCommGetAsyncError', code[0]!);
+      communicators.abort();
+      setTimeout(() => reject(failure), grace);
     }, attention);
   });
   try {
@@ -153,7 +196,7 @@ async function settledOrFailed(nccl: Nccl, handle: bigint, settled: Promise<void
 }
 
 function newMember(shared: Shared, group: NcclGroup, ranks: Group, steps: Steps): DeviceCommunicator {
-  const { device, watch, queue, handles, exchangeBetween } = shared;
+  const { device, watch, queue, communicators, exchangeBetween } = shared;
   const { nccl, rank, size } = group;
   let splits = 0;
   const communicator: DeviceCommunicator = {
@@ -192,7 +235,7 @@ function newMember(shared: Shared, group: NcclGroup, ranks: Group, steps: Steps)
         device.enter();
         nccl.call('ncclCommSplit', group.handle, color, key, handle, null);
       });
-      handles.push(handle[0]!);
+      communicators.add(handle[0]!);
       watch.declare(part);
       const place = part.members.indexOf(ranks.members[rank]!);
       const member = { nccl, handle: handle[0]!, rank: place, size: part.members.length };
@@ -206,16 +249,15 @@ function newWorld(
   nccl: Nccl,
   device: DriverDevice,
   { rank, size, close }: Bootstrap,
-  handle: bigint,
+  communicators: Communicators,
   neighbours: number,
   watch: Watch,
 ): NcclWorld {
-  const shared = newShared(nccl, device, watch);
-  shared.handles.push(handle);
+  const shared = newShared(nccl, device, communicators, watch);
   const members = Array.from({ length: size }, (_, place) => place);
   const ranks: Group = { id: 'world', label: 'world', members };
   const steps = newSteps(watch, ranks, shared.queue);
-  const group: NcclGroup = { nccl, handle, rank, size };
+  const group: NcclGroup = { nccl, handle: communicators.world, rank, size };
   watch.declare(ranks);
   return {
     ...newMember(shared, group, ranks, steps),
@@ -224,13 +266,13 @@ function newWorld(
       const nothing = shared.exchangeBetween(group, 0n, 0n, 0);
       await steps.run(closing, () => perform(group, { verb: 'barrier' }, nothing));
       watch.leave();
-      for (const each of shared.handles.toReversed()) nccl.code('ncclCommDestroy', each);
+      communicators.destroy();
       device.release();
       close();
     },
     abort: (reason) => {
       watch.abort(reason);
-      for (const each of shared.handles.toReversed()) nccl.code('ncclCommAbort', each);
+      communicators.abort();
       // The watch ends this process.
       return new Promise(() => {});
     },

@@ -30,8 +30,11 @@ export interface Sentinel {
   readonly listen: (ranks: number, hosts: readonly string[], options: SentinelOptions) => Promise<Address>;
   /** Connects it to the hub. */
   readonly join: (address: Address, rank: number, options: SentinelOptions) => Promise<void>;
-  /** From now on, the end of this process is a fault of the job. */
-  readonly watch: () => Watch;
+  /**
+   * From now on, the end of this process is a fault of the job.
+   * @param giveUp lets go of what it shares with the other ranks, before this process ends as the job failed
+   */
+  readonly watch: (giveUp?: () => void) => Watch;
   /** It is not needed. */
   readonly dismiss: () => void;
 }
@@ -79,7 +82,7 @@ export function startSentinel(environment: NodeJS.ProcessEnv): Sentinel {
         ({ kind }) => kind === 'joined' || undefined,
       );
     },
-    watch: () => watchWith(child, pipe),
+    watch: (giveUp = () => undefined) => watchWith(child, pipe, giveUp),
     dismiss: () => {
       child.kill();
     },
@@ -111,7 +114,7 @@ async function ask<T>(
   }
 }
 
-function watchWith(child: ChildProcess, pipe: Socket): Watch {
+function watchWith(child: ChildProcess, pipe: Socket, giveUp: () => void): Watch {
   let over = false;
   let thrown: string | undefined;
   /** Calls that have ended, by group, where that is not reported yet. */
@@ -156,6 +159,7 @@ function watchWith(child: ChildProcess, pipe: Socket): Watch {
     // The only answer that is left: the job has failed.
     over = true;
     setTimeout(() => process.exit(1), ending);
+    giveUp();
   });
   child.on('exit', () => {
     if (over) return;

@@ -106,6 +106,10 @@ static void note(const char *format, ...) {
 
 const char *stub_noted(void) { return noted; }
 
+/* Whatever was given, and is from now on, is never done. */
+static int isStalled;
+void stub_stall(void) { isStalled = 1; }
+
 /* The next call of the function, or one `after` more of them, gives the code. */
 void stub_fail(const char *function, int code, int after) {
   snprintf(failing, sizeof failing, "%s", function);
@@ -412,6 +416,7 @@ CUresult CUDAAPI cuStreamDestroy(CUstream stream) {
 
 static CUresult asked(Object *object) {
   NEED(object, CUDA_ERROR_INVALID_HANDLE);
+  if (isStalled) return CUDA_ERROR_NOT_READY;
   if (object->questions > 0) return object->questions--, CUDA_ERROR_NOT_READY;
   return fault;
 }

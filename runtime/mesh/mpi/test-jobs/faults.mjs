@@ -1,8 +1,10 @@
 // A rank of a job in which rank 2 does wrong: `mpiexec -n 4 node faults.mjs FAULT`, from mpi.test.ts. The others go on
-// with collectives over the axis sp, until they are told why that will not end.
+// with collectives over the axis sp, until they are told why that will not end. nccl.test.ts starts it with
+// `FAULT nccl`.
 import { agree } from '../../../../dist/runtime/mesh/agree.js';
 import { splitAlong } from '../../../../dist/runtime/mesh/mesh-groups.js';
 import { openMpi } from '../../../../dist/runtime/mesh/mpi/world.js';
+import { openNccl } from '../../../../dist/runtime/mesh/nccl/world.js';
 
 const mesh = {
   axes: [
@@ -35,7 +37,7 @@ const faults = {
 };
 
 const fault = process.argv[2];
-const world = await openMpi({ patience: { notice: 2, last: 4 } });
+const world = await (process.argv[3] === 'nccl' ? openNccl : openMpi)({ patience: { notice: 2, last: 4 } });
 if (fault === 'other program') {
   await agree(world, 'program', world.rank === 2 ? 'another' : 'one').catch((error) => {
     console.error(`rank ${world.rank} says: ${error.message}`);

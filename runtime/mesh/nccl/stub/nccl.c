@@ -1,9 +1,12 @@
 /*
  * NCCL without a network or GPUs, for tests: ranks are processes of one machine, and what they exchange goes
- * through memory that they share. A call is done when it returns, so that all ranks must make theirs in one order.
+ * through memory that they share. A call is done when it returns, so that all ranks must make theirs in one order;
+ * but for one that waits for a rank longer than NCCL_STUB_PATIENCE milliseconds, which then goes on for ever on the
+ * GPU of the stub of the driver. NCCL_STUB_ASYNC is the error of which that is told.
  * The declarations are those of nccl.h (version 2.18 and later), as far as they are used.
  */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -54,6 +57,25 @@ __attribute__((constructor)) static void readVariable(void) {
   if (text && sscanf(text, "%63[^=]=%d", failing, &failingCode) != 2) failing[0] = 0;
 }
 
+/* A call waits for a rank that does not come. */
+static int isStuck;
+
+static void goOnForEver(void) {
+  isStuck = 1;
+  void *driver = dlopen(getenv("RICCI_CUDA_LIBRARY"), RTLD_NOW | RTLD_NOLOAD);
+  void (*stall)(void) = driver ? (void (*)(void))dlsym(driver, "stub_stall") : NULL;
+  if (stall) stall();
+}
+
+/* By rank, in a file that the test reads. */
+static void noteAbort(int rank) {
+  const char *name = getenv("NCCL_STUB_NOTES");
+  FILE *file = name ? fopen(name, "a") : NULL;
+  if (!file) return;
+  fprintf(file, "rank %d aborts\n", rank);
+  fclose(file);
+}
+
 static int failed(const char *function) {
   if (strcmp(failing, function)) return 0;
   failing[0] = 0;
@@ -67,13 +89,17 @@ static int failed(const char *function) {
 
 static void meet(Comm comm) {
   Shared *shared = comm->shared;
+  if (isStuck) return;
   int generation = atomic_load(&shared->generation);
   if (atomic_fetch_add(&shared->arrived, 1) == comm->size - 1) {
     atomic_store(&shared->arrived, 0);
     atomic_fetch_add(&shared->generation, 1);
   } else {
+    const char *text = getenv("NCCL_STUB_PATIENCE");
+    long patience = text ? atol(text) * 1000 : -1;
     for (int turn = 0; atomic_load(&shared->generation) == generation; turn++)
       if (turn < 20) sched_yield();
+      else if (patience >= 0 && (turn - 20) * 100L > patience) return goOnForEver();
       else usleep(100);
   }
 }
@@ -141,14 +167,20 @@ int ncclCommSplit(Comm comm, int color, int key, Comm *part, void *config) {
   return *part ? Success : SystemError;
 }
 
-int ncclCommGetAsyncError(Comm comm, int *code) { return *code = asyncError, Success; }
+int ncclCommGetAsyncError(Comm comm, int *code) {
+  const char *text = isStuck ? getenv("NCCL_STUB_ASYNC") : NULL;
+  return *code = text ? atoi(text) : asyncError, Success;
+}
 
 int ncclCommDestroy(Comm comm) {
   munmap(comm->shared, sizeof(Shared));
   free(comm);
   return Success;
 }
-int ncclCommAbort(Comm comm) { return ncclCommDestroy(comm); }
+int ncclCommAbort(Comm comm) {
+  noteAbort(comm->rank);
+  return ncclCommDestroy(comm);
+}
 
 static size_t width(int type) { return type == INT8 || type == UINT8 ? 1 : 4; }
 
