@@ -34,6 +34,8 @@ const cases = [
   'experts_of_halves T=9,D=24,E=5,F=16',
   'next_words T=20,D=20,V=1037',
   'hidden_words B=2,T=5,D=24,V=1032',
+  'experts_of_eight_bits T=40,D=128,E=3,F=64',
+  'three_products M=40,K=72,N=40',
   'wide_left M=40,K=72,N=56',
   'wide_right M=9,K=33,N=20',
 ];

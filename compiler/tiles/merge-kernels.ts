@@ -162,7 +162,7 @@ function partStatement(part: TileProgram, prefix: string, start: number, total: 
   };
   const shared = new Set(sharedTiles(part).map((tile) => tile.name));
   const name = (old: string) => (shared.has(old) ? old : `${prefix}${old}`);
-  return loop(name('part'), bounds, (variable) => {
+  return loop(name('workgroup'), bounds, (variable) => {
     const places = unflatten(variable, part.grid);
     const map = expressionMapper((expression) => renamed(expression, name, places));
     return part.body.map((statement) => mapStatement(statement, map, name));

@@ -418,3 +418,19 @@ export function operandsOf(expression: TileExpression): readonly TileExpression[
       return [];
   }
 }
+
+/** The variables of loops in an expression. */
+const variables = new WeakMap<TileExpression, ReadonlySet<string>>();
+
+function variablesIn(expression: TileExpression): ReadonlySet<string> {
+  const known = variables.get(expression);
+  if (known !== undefined) return known;
+  const own = expression.op === 'variable' ? [expression.name] : [];
+  const found = new Set([...own, ...operandsOf(expression).flatMap((operand) => [...variablesIn(operand)])]);
+  variables.set(expression, found);
+  return found;
+}
+
+export function usesVariable(expression: TileExpression, name: string): boolean {
+  return variablesIn(expression).has(name);
+}

@@ -196,6 +196,12 @@ export const ptxMutants: ByFile = faultsOf(
         "writer.variable(literal(0, 'u32'))",
         'units.ricci: plain M=16,K=640,N=16',
       ],
+      [
+        'reads for steps that are none',
+        'emission.ahead = variable;',
+        'emission.ahead = undefined;',
+        'units.ricci: experts_of_eight_bits T=40,D=128,E=3,F=64',
+      ],
     ],
     'reduce-tiles.ts': [
       [
@@ -592,6 +598,14 @@ export const ptxMutants: ByFile = faultsOf(
 export const unitGraphMutants: ByFile = faultsOf(
   'compiler/tiles',
   {
+    'merge-kernels.ts': [
+      [
+        'counts workgroups by a name that their loops have',
+        "name('workgroup')",
+        "name('part')",
+        'units.ricci: three_products M=40,K=72,N=40',
+      ],
+    ],
     'store-rounded.ts': [
       [
         'rounds what some reader takes as it is',

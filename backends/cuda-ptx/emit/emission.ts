@@ -36,6 +36,8 @@ export interface Emission extends Sharing {
   /** The invocation's row and column, and its number. */
   readonly places: { readonly [S in Dealt]: Value };
   readonly variables: Map<string, Value>;
+  /** The variable of a pipeline that is ahead of the step at hand: in its range under a condition only. */
+  ahead: string | undefined;
   readonly tiles: Map<string, TileState>;
   /** Only to be used by what is spread over units. */
   readonly unit: UnitPlaces;

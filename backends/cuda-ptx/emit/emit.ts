@@ -64,7 +64,7 @@ export function emitPtx(
     counters: new Map(program.counters.map((id, at): [LoopId, Value] => [id, read(`counter${at}`, 'u32')])),
     coordinates: new Map(program.coordinates.map((axis, at) => [axis, read(`coordinate${at}`, 'u32')])),
     ...{ places, unit: unitPlaces(writer, places, columns) },
-    variables: new Map(),
+    ...{ variables: new Map(), ahead: undefined },
     tiles: new Map(),
     shared,
     inPlaceOf: shared.inPlaceOf,

@@ -1,6 +1,11 @@
 /** Writes expressions at a point of the tile being computed: one element, or four neighbours. */
 import { divisorOf, laneStride } from '../../../compiler/tiles/lanes.ts';
-import { arithmeticOf, intervalOf, type TileExpression } from '../../../compiler/tiles/tile-expression.ts';
+import {
+  arithmeticOf,
+  intervalOf,
+  type TileExpression,
+  usesVariable,
+} from '../../../compiler/tiles/tile-expression.ts';
 import { sumAt } from '../../writing/index-sums.ts';
 import { linearConstant, linearValue, plus, times } from '../../writing/linear.ts';
 import { first, type Point as PointOf } from '../../writing/point.ts';
@@ -153,9 +158,12 @@ function emitLoad(
   point: PointOf<Value>,
 ): Lanes {
   const { count } = bufferOf(emission, tensor);
-  const inside = isInside(offset, count);
-  if (point.width === 1) return [loadOne(emission, tensor, linear(emission, offset, point), inside)];
-  return loadLanes(emission, tensor, { places: placesOf(emission, offset, point), isInside: inside });
+  const known = {
+    isInside: isInside(offset, count),
+    isFixed: emission.ahead !== undefined && usesVariable(offset, emission.ahead),
+  };
+  if (point.width === 1) return [loadOne(emission, tensor, linear(emission, offset, point), known)];
+  return loadLanes(emission, tensor, { places: placesOf(emission, offset, point), ...known });
 }
 
 /** A tile's element: by a number known here in registers, by a computed place in shared memory. */

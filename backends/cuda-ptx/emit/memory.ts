@@ -43,10 +43,15 @@ function placeOf(places: Places, lane: number): Sum {
   return plus(places.first, linearConstant(lane * places.stride));
 }
 
-export interface Access {
-  readonly places: Places;
-  /** Whether all of them surely lie in the buffer. */
+export interface Reading {
+  /** Whether all of it surely lies in the buffer. */
   readonly isInside: boolean;
+  /** Whether that is so under the conditions around it only, so that it is to stay there. */
+  readonly isFixed: boolean;
+}
+
+export interface Access extends Reading {
+  readonly places: Places;
 }
 
 /** Whether elements at `offset`, and the three behind it where the point is of four, are in a buffer of so many. */
@@ -139,7 +144,12 @@ export function copyAddress(
 /** Of an element, by its bytes. */
 const elementTypes = { 1: 'u8', 2: 'u16', 4: 'b32' } as const;
 
-export function loadOne(emission: Emission, tensor: TensorId, first: Sum, isInside: boolean): Value {
+export function loadOne(
+  emission: Emission,
+  tensor: TensorId,
+  first: Sum,
+  { isInside, isFixed }: Reading,
+): Value {
   const buffer = bufferOf(emission, tensor);
   const { dtype } = buffer.tensor;
   if (buffer.count === 0) return literal(0, dtypeFacts[dtype].arithmetic);
@@ -147,15 +157,16 @@ export function loadOne(emission: Emission, tensor: TensorId, first: Sum, isInsi
   const at = isInside
     ? addressOf(emission, buffer, first)
     : clampedAddress(emission, buffer, sumOf(writer, first), 1);
-  const [bits] = read(emission, buffer, at, elementTypes[bytesOf(dtype)], 1);
+  const [bits] = read(emission, buffer, { at, isFixed }, elementTypes[bytesOf(dtype)], 1);
   return decoded(writer, dtype, bits!);
 }
 
-export function loadLanes(emission: Emission, tensor: TensorId, { places, isInside }: Access): Lanes {
+export function loadLanes(emission: Emission, tensor: TensorId, access: Access): Lanes {
+  const { places, isInside, isFixed } = access;
   const buffer = bufferOf(emission, tensor);
   const { writer } = emission;
   const { dtype } = buffer.tensor;
-  const one = (first: Sum) => loadOne(emission, tensor, first, isInside);
+  const one = (first: Sum) => loadOne(emission, tensor, first, access);
   if (places.kind === 'strided' && places.stride === 0) return [one(places.first)];
   const isWhole = buffer.count >= 4 && (isInside || buffer.count % 4 === 0);
   if (places.kind === 'scattered' || !places.isAligned || !isWhole)
@@ -169,7 +180,7 @@ export function loadLanes(emission: Emission, tensor: TensorId, { places, isInsi
   const at = isInside
     ? addressOf(emission, buffer, begin)
     : clampedAddress(emission, buffer, sumOf(writer, begin), width);
-  const words = read(emission, buffer, at, 'b32', ((width * bytes) / 4) as 1 | 2 | 4);
+  const words = read(emission, buffer, { at, isFixed }, 'b32', ((width * bytes) / 4) as 1 | 2 | 4);
   const own = isPair ? words.slice(half * bytes, (half + 1) * bytes) : words;
   return unpacked(writer, dtype, own) as unknown as Lanes;
 }
@@ -178,7 +189,7 @@ export function loadLanes(emission: Emission, tensor: TensorId, { places, isInsi
 function read(
   { writer }: Emission,
   { constant, version }: Buffer,
-  { register, displacement }: Address,
+  { at: { register, displacement }, isFixed }: { readonly at: Address; readonly isFixed: boolean },
   type: string,
   count: 1 | 2 | 4,
 ): readonly Value[] {
@@ -190,7 +201,7 @@ function read(
       const into = count === 1 ? results[0] : `{${results.join(', ')}}`;
       return `${opcode} ${into}, ${reference(at!, displacement)};`;
     },
-    constant ? {} : { fixed: true, version: `@${version}` },
+    constant ? { fixed: isFixed } : { fixed: true, version: `@${version}` },
   );
 }
 

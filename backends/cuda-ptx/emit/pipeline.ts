@@ -63,20 +63,28 @@ export function emitPipeline(emission: Emission, statement: Pipeline, body: () =
   const commit = () => {
     if (copied.length > 0) writer.effect('cp.async.commit_group;');
   };
+  /** Reads for a step that is not known to be one stay where it is. */
+  const bringFor = (at: Value, bring: () => void) => {
+    variables.set(variable, at);
+    emission.ahead = variable;
+    bring();
+    emission.ahead = undefined;
+  };
   enterLoop(emission, statement.body);
   const leave = leaveBranch(emission);
 
   for (let early = 0; early < ahead; early++) {
     const at = sumOf(writer, plus(valueSum(from), linearConstant(early * step)));
     writer.comment(`bring ${variable} + ${early * step}`);
-    writer.when(isBelow(emission, at, to), true, () => {
-      variables.set(variable, at);
-      for (const { state, value, copy, bytes } of feeds) {
-        const stage = literal(early * bytes, 'u32');
-        if (copy === undefined) putPacked(emission, state, packedValues(emission, state, value), stage);
-        else beginCopy(emission, state, copy, stage);
-      }
-    });
+    writer.when(isBelow(emission, at, to), true, () =>
+      bringFor(at, () => {
+        for (const { state, value, copy, bytes } of feeds) {
+          const stage = literal(early * bytes, 'u32');
+          if (copy === undefined) putPacked(emission, state, packedValues(emission, state, value), stage);
+          else beginCopy(emission, state, copy, stage);
+        }
+      }),
+    );
     commit();
   }
 
@@ -90,10 +98,11 @@ export function emitPipeline(emission: Emission, statement: Pipeline, body: () =
     const isThere = isBelow(emission, next, to);
     if (copied.length > 0) {
       writer.comment(`bring ${variable} + ${ahead * step}`);
-      writer.when(isThere, true, () => {
-        variables.set(variable, next);
-        for (const { state, copy, brought } of copied) beginCopy(emission, state, copy!, brought);
-      });
+      writer.when(isThere, true, () =>
+        bringFor(next, () => {
+          for (const { state, copy, brought } of copied) beginCopy(emission, state, copy!, brought);
+        }),
+      );
       commit();
     }
     // Behind the end there is nothing to read: what nobody will use is then read again.
