@@ -38,6 +38,8 @@ const cases = [
   'three_products M=40,K=72,N=40',
   'wide_left M=40,K=72,N=56',
   'wide_right M=9,K=33,N=20',
+  // In one kernel.
+  'two_alike M=40,K=32,N=72',
 ];
 
 /** Choices that are drawn for a case on one of the targets. */

@@ -162,11 +162,19 @@ function partStatement(part: TileProgram, prefix: string, start: number, total: 
   };
   const shared = new Set(sharedTiles(part).map((tile) => tile.name));
   const name = (old: string) => (shared.has(old) ? old : `${prefix}${old}`);
-  return loop(name('workgroup'), bounds, (variable) => {
+  return loop(name(freeName(part)), bounds, (variable) => {
     const places = unflatten(variable, part.grid);
     const map = expressionMapper((expression) => renamed(expression, name, places));
     return part.body.map((statement) => mapStatement(statement, map, name));
   });
+}
+
+/** A name that no loop of the part has: what is inside of one would take its variable for the part's. */
+function freeName({ body }: TileProgram): string {
+  const taken = new Set(allStatements(body).flatMap((each) => ('variable' in each ? [each.variable] : [])));
+  let name = 'part';
+  while (taken.has(name)) name = `whole_${name}`;
+  return name;
 }
 
 function renamed(

@@ -600,10 +600,10 @@ export const unitGraphMutants: ByFile = faultsOf(
   {
     'merge-kernels.ts': [
       [
-        'counts workgroups by a name that their loops have',
-        "name('workgroup')",
-        "name('part')",
-        'units.ricci: three_products M=40,K=72,N=40',
+        'takes the loop of a part for that of its workgroups',
+        'while (taken.has(name))',
+        'while (false)',
+        'units.ricci: two_alike M=40,K=32,N=72',
       ],
     ],
     'store-rounded.ts': [
@@ -756,7 +756,15 @@ export const unitMutants: ByFile = faultsOf(
         'unit-attention.ricci: causal_groups S=150,G=1,R=1,A=32,B=64, sm_90a, unitStream warps=4 rows=16 block=32 stages=2',
       ],
     ],
-    'unit-softmax-walk.ts': [
+    'unit-stream.ts': [
+      [
+        'masks no block that some row sees the first of',
+        'below(sum(start, constant(block - 1)), minimum(common.to, end))',
+        'below(start, minimum(common.to, end))',
+        'unit-attention.ricci: causal_groups S=20,G=1,R=1,A=16,B=16',
+      ],
+    ],
+    'unit-stream-walk.ts': [
       [
         'begins behind the last rows',
         'difference(constant(groups.rows - 1), grid(1, groups.rows))',
@@ -784,12 +792,6 @@ export const unitMutants: ByFile = faultsOf(
         'unit-attention.ricci: blind_across S=7,U=260,A=16,B=13',
       ],
       [
-        'masks no block that some row sees the first of',
-        'below(sum(start, constant(block - 1)), minimum(common.to, end))',
-        'below(start, minimum(common.to, end))',
-        'unit-attention.ricci: causal_groups S=20,G=1,R=1,A=16,B=16',
-      ],
-      [
         'gives totals of parts that are larger than its sums',
         "unscaled(ofRow('total'))",
         "ofRow('total')",
@@ -797,8 +799,8 @@ export const unitMutants: ByFile = faultsOf(
       ],
       [
         'stores rows that are none',
-        'both(isRow(flats.row), below(flats.value',
-        'both(undefined, below(flats.value',
+        'both(isRow(row), below(value',
+        'both(undefined, below(value',
         'unit-attention.ricci: full_halves S=20,U=40,H=1,A=16,B=16',
       ],
     ],

@@ -1,7 +1,8 @@
 /** How softmax-weighted sums may be streamed by matrix units. */
 import type { DeviceProfile, MatrixUnits } from '../device-profile.ts';
 import type { SoftmaxProblem } from '../schedules/softmax-problem.ts';
-import { resultPadding, unitExtents } from '../schedules/unit-softmax-sum.ts';
+import { unitExtents } from '../schedules/unit-softmax-sum.ts';
+import { resultPadding } from '../schedules/unit-stream.ts';
 import type { ChoiceOf } from './choice.ts';
 
 type UnitStreamChoice = ChoiceOf<'unitStream'>;

@@ -52,7 +52,7 @@ import { panelsOf } from './panels.ts';
 import { hidden, rowAxesOf, type Score, type SoftmaxProblem } from './softmax-problem.ts';
 import { scheduleTiledSum } from './tiled-softmax-sum.ts';
 import { unitSoftmaxSum } from './unit-softmax-sum.ts';
-import { lookedUpBound, seenPositions } from './visible-bound.ts';
+import { lookedUpBound, seenPositions, streamedOf } from './visible-bound.ts';
 
 /** Components of values that one invocation accumulates: more are split over the grid. */
 const mostComponents = 128;
@@ -158,7 +158,7 @@ function streamingKernels(
   const end = endExpression(node.end, node.extent);
   const seen =
     lookedUp === undefined
-      ? seenPositions(node, { rows, at, first, together }, context).to
+      ? seenPositions(streamedOf(node), { rows, at, first, together }, context).to
       : load(lookedUp.result.id, 'i32', grid(1, groups.rows), { low: 0, high: node.extent });
   const bound = minimum(end, seen);
   const outputs = at({ row, value });

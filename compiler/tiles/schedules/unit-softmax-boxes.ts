@@ -6,7 +6,7 @@ import type { ScheduleContext } from './context.ts';
 import type { SoftmaxProblem } from './softmax-problem.ts';
 import { boxOf, type Side, side } from './unit-boxes.ts';
 import type { UnitSoftmax } from './unit-softmax-factors.ts';
-import type { SoftmaxWalk } from './unit-softmax-walk.ts';
+import type { StreamWalk } from './unit-stream-walk.ts';
 
 export interface SoftmaxBoxes {
   /** Undefined where rows do not lie beside each other, as those of heads that share keys do not. */
@@ -22,7 +22,7 @@ export interface SoftmaxBoxes {
 export function softmaxBoxes(
   { node, batch, rows, values, depth }: SoftmaxProblem,
   units: UnitSoftmax,
-  walk: SoftmaxWalk,
+  walk: StreamWalk,
   starts: { readonly rows: TileExpression; readonly values: TileExpression },
   context: ScheduleContext,
 ): SoftmaxBoxes | undefined {

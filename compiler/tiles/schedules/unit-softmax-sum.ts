@@ -19,18 +19,15 @@ import { lowerScalar } from '../lower-scalar.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import {
   define,
-  loop,
   multiplyAccumulate,
   packed,
   pipeline,
   reduceOwn,
   reduceTiles,
   register,
-  shared,
   spread,
   store,
   update,
-  when,
 } from '../tile-builder.ts';
 import {
   apply,
@@ -45,7 +42,6 @@ import {
   minimum,
   product,
   quotient,
-  remainder,
   sum,
   type TileExpression,
 } from '../tile-expression.ts';
@@ -56,23 +52,22 @@ import { sharesWords, widened } from './narrow-result.ts';
 import { hidden, rowAxesOf, type SoftmaxProblem } from './softmax-problem.ts';
 import { softmaxBoxes } from './unit-softmax-boxes.ts';
 import type { UnitSoftmax } from './unit-softmax-factors.ts';
-import { walkSoftmax } from './unit-softmax-walk.ts';
-import { commonPositions, lookedUpBound, seenPositions } from './visible-bound.ts';
+import {
+  areByWarpgroups,
+  atEdges,
+  ownsWords,
+  type StoredResults,
+  storeTogether,
+  unitComponents,
+  unitExtent,
+} from './unit-stream.ts';
+import { walkStream } from './unit-stream-walk.ts';
+import { commonPositions, lookedUpBound, seenPositions, streamedOf } from './visible-bound.ts';
 
 /** Of a logit over the largest one that weights are relative to: they are 256 then. */
 const largestGrowth = 8 * Math.LN2;
 /** Of a warp, those that share a row of results. */
 const lanesOfRow = 4;
-/** What the extents of tiles of matrix units are multiples of. */
-const unit = 16;
-/**
- * Components of values that a workgroup sums: more are split over the grid. Warps have fewer registers left
- * for them than warpgroups, since factors of products go through registers too.
- */
-const mostComponents = { warps: 128, warpgroups: 256 } as const;
-/** Words between rows of results, so that the lanes of a warp put theirs into different banks. */
-export const resultPadding = 8;
-
 /**
  * Weights as f16 are that many times larger, as their smallest numbers are not small enough: what is lost is
  * 2^-39 of the largest weight.
@@ -82,11 +77,9 @@ const enlarged = { bf16: 1, f16: 2 ** 14 } as const;
 /** How deep scores and how wide values are in tiles. */
 export function unitExtents(
   { depth, values }: Pick<SoftmaxProblem, 'depth' | 'values'>,
-  { warpgroups }: Pick<MatrixUnits, 'warpgroups'>,
+  units: Pick<MatrixUnits, 'warpgroups'>,
 ): { readonly depth: number; readonly components: number } {
-  const whole = (extent: number) => Math.ceil(extent / unit) * unit;
-  const most = mostComponents[warpgroups ? 'warpgroups' : 'warps'];
-  return { depth: whole(depth), components: Math.min(most, whole(values.extent)) };
+  return { depth: unitExtent(depth), components: unitComponents(values.extent, units) };
 }
 
 export function unitSoftmaxSum(
@@ -95,35 +88,11 @@ export function unitSoftmaxSum(
   choice: ChoiceOf<'unitStream'>,
   context: ScheduleContext,
 ): readonly ScheduledStep[] {
-  const { node } = problem;
-  if (!sharesWords(node.result) || ownsWords(problem)) return streaming(problem, units, choice, context);
+  const { node, values } = problem;
+  if (!sharesWords(node.result) || ownsWords(node.result, values))
+    return streaming(problem, units, choice, context);
   return widened(node.result, context, (wide) =>
     streaming({ ...problem, node: { ...node, result: wide } }, units, choice, context),
-  );
-}
-
-/** Whether runs of four results, stored by one invocation, are whole aligned words of the tensor. */
-function ownsWords({ node, values }: SoftmaxProblem): boolean {
-  const last = node.result.shape.length - 1;
-  return values.isFlat && values.axes.at(-1) === last && values.extent % 4 === 0;
-}
-
-/** Whether warpgroups make both products, of tiles whose rows they can read across. */
-function areByWarpgroups(
-  {
-    warps,
-    perWarp,
-    block,
-    components,
-  }: {
-    readonly [N in 'warps' | 'perWarp' | 'block' | 'components']: number;
-  },
-  { device }: ScheduleContext,
-): boolean {
-  const [most, across] = [256, 64];
-  const isOfGroups = warps % 4 === 0 && warps <= 12 && perWarp === 16;
-  return (
-    device.units!.warpgroups && isOfGroups && block <= most && components <= most && components % across === 0
   );
 }
 
@@ -147,7 +116,12 @@ function streaming(
   const groups = { rows: Math.ceil(rows.extent / together), values: Math.ceil(values.extent / components) };
   const rank = node.result.shape.length;
   const { units: device } = context.device;
-  const walk = walkSoftmax(problem, { rows: together, values: components }, device!.processors);
+  const seeing = streamedOf(node);
+  const walk = walkStream(
+    { ...problem, streamed: seeing },
+    { rows: together, values: components },
+    device!.processors,
+  );
   const first = product(walk.rows, constant(together));
   const rowAt = (within: TileExpression) => sum(first, within);
   const valueAt = (within: TileExpression) => sum(product(walk.values, constant(components)), within);
@@ -174,7 +148,7 @@ function streaming(
   const end = endExpression(node.end, node.extent);
   const lookedUp = lookedUpBound(node, rows, together, groups.rows, context);
   const ofRows = { rows, at, first, together };
-  const { from, to } = seenPositions(node, ofRows, context);
+  const { from, to } = seenPositions(seeing, ofRows, context);
   const seen =
     lookedUp === undefined ? to : load(lookedUp.result.id, 'i32', walk.rows, { low: 0, high: node.extent });
 
@@ -229,7 +203,7 @@ function streaming(
     };
   };
 
-  const boxes = areByWarpgroups({ warps, perWarp, block, components }, context)
+  const boxes = areByWarpgroups({ warps, perWarp, block, components }, device!)
     ? softmaxBoxes(problem, units, walk, { rows: first, values: valueAt(constant(0)) }, context)
     : undefined;
   // Only engines, which copy boxes, bring values for the next step.
@@ -243,16 +217,9 @@ function streaming(
     ];
   };
 
-  const common = commonPositions(node, ofRows, context);
-  /** Where some row does not see all of a block; everywhere else there is nothing to mask. */
-  const atEdges = (start: TileExpression, body: readonly TileStatement[]): readonly TileStatement[] => {
-    if (common === undefined) return body;
-    const isCommon = both(
-      below(common.from, sum(start, constant(1))),
-      below(sum(start, constant(block - 1)), minimum(common.to, end)),
-    );
-    return isCommon === undefined ? [] : [when(apply('not', 'bool', isCommon), body)];
-  };
+  const common = commonPositions(seeing, ofRows, context);
+  const masking = (start: TileExpression, body: readonly TileStatement[]) =>
+    atEdges(common, end, { start, block }, body);
 
   // ── a step ───────────────────────────────────────────────────────────────────────────────────────────────
   // Where logits are scores times a number, the largest ones are found among scores.
@@ -282,12 +249,12 @@ function streaming(
     const weight = exp(float('sub', toLogit(ofPair(looked)), toLogit(ofRow('top'))));
     return [
       ...(isPlain ? [] : [logit]),
-      ...atEdges(start, [update(looked, masked(mask, ofPair(looked), lowest))]),
+      ...masking(start, [update(looked, masked(mask, ofPair(looked), lowest))]),
       reduceTiles('max', [looked], ['block_top']),
       define(register('top', 'f32', [rowAxis]), top),
       define(register('keep', 'f32', [rowAxis]), exp(toLogit(float('sub', ofRow('so_far'), ofRow('top'))))),
       define(register('weight', 'f32', [rowAxis, keyAxis]), isScaled ? float('mul', weight, scale) : weight),
-      ...atEdges(start, [update('weight', masked(mask, ofPair('weight'), zero))]),
+      ...masking(start, [update('weight', masked(mask, ofPair('weight'), zero))]),
       reduceOwn('sum', ['weight'], ['own_weight']),
       update(
         'own_total',
@@ -333,29 +300,11 @@ function streaming(
     const seesNothing = apply('eq', 'bool', ofRow('total'), zero);
     return node.visible === undefined ? one : apply('select', 'f32', seesNothing, zero, one);
   };
-  /** All invocations store neighbours of the results, some vectors at a time. */
-  const stored = (): TileStatement => {
-    const results = together * components;
-    const round = 32 * warps * 4;
-    const part = round * [4, 3, 2, 1].find((vectors) => results % (vectors * round) === 0)!;
-    const bounds = {
-      ...{ from: constant(0), to: constant(results), step: part, multipleOf: part },
-      range: { low: 0, high: results - part },
-    };
-    return loop('part', bounds, (start) => {
-      const flat = sum(start, coordinate(0, part));
-      const [place, column] = [quotient(flat, components), remainder(flat, components)];
-      const flats = { row: rowAt(place), value: valueAt(column) };
-      return [
-        store(
-          node.result,
-          [spread(part, 'threads', 4)],
-          flatten(at(flats).slice(0, rank), node.result.shape),
-          element('results', 'f32', [place, column]),
-          both(isRow(flats.row), below(flats.value, constant(values.extent))),
-        ),
-      ];
-    });
+  const stored: StoredResults = {
+    ...{ result: node.result, axes: [rowAxis, sumAxis], warps },
+    placeOf: (row, component) => ({ row: rowAt(row), value: valueAt(component) }),
+    subscriptsAt: (place) => at(place).slice(0, rank),
+    isThere: ({ row, value }) => both(isRow(row), below(value, constant(values.extent))),
   };
   const partial = (): TileStatement[] => {
     if (node.partial === undefined) return [];
@@ -392,8 +341,7 @@ function streaming(
       ),
       reduceTiles('sum', ['own_total'], ['total']),
       ...(node.partial === undefined ? [define(register('share', 'f32', [rowAxis]), share())] : []),
-      define({ ...shared('results', 'f32', [rowAxis, sumAxis]), padding: resultPadding }, finished()),
-      stored(),
+      ...storeTogether(finished(), stored),
       ...partial(),
     ],
   });

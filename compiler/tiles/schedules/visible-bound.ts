@@ -38,6 +38,19 @@ export interface Rows {
   readonly together: number;
 }
 
+/** An axis that is gone through in blocks, and the positions along it that a row sees. */
+export interface Streamed {
+  /** The iterator of `visible` that a position is. */
+  readonly axis: number;
+  readonly extent: number;
+  /** bool; undefined when all is visible. */
+  readonly visible: Scalar | undefined;
+}
+
+export function streamedOf({ result, extent, visible }: SoftmaxSumNode): Streamed {
+  return { axis: result.shape.length, extent, visible };
+}
+
 /** From one position to another, the latter excluded; it may have none. */
 export interface Positions {
   readonly from: TileExpression;
@@ -49,25 +62,25 @@ export interface Positions {
  * f(row)` and `f(row) <= start + u` of `visible` tell, for an f that grows with the row: so its values at the
  * workgroup's last row and at its first one do.
  */
-export function seenPositions(node: SoftmaxSumNode, of: Rows, context: ScheduleContext): Positions {
+export function seenPositions(streamed: Streamed, of: Rows, context: ScheduleContext): Positions {
   const [first, last] = endsOfRows(of);
-  return positions(node, of, limitsOf(node, of.rows).known, { begin: first, end: last }, context);
+  return positions(streamed, of, limitsOf(streamed, of.rows).known, { begin: first, end: last }, context);
 }
 
 /** Positions that all rows of the workgroup see; undefined where that is not known. */
 export function commonPositions(
-  node: SoftmaxSumNode,
+  streamed: Streamed,
   of: Rows,
   context: ScheduleContext,
 ): Positions | undefined {
-  const { known, isAll } = limitsOf(node, of.rows);
+  const { known, isAll } = limitsOf(streamed, of.rows);
   const [first, last] = endsOfRows(of);
-  return isAll ? positions(node, of, known, { begin: last, end: first }, context) : undefined;
+  return isAll ? positions(streamed, of, known, { begin: last, end: first }, context) : undefined;
 }
 
 /** Whether later rows may see more. */
-export function seesMore(node: SoftmaxSumNode, rows: AxisClass): boolean {
-  return limitsOf(node, rows).known.some((limit) => limit.of === 'end');
+export function seesMore(streamed: Streamed, rows: AxisClass): boolean {
+  return limitsOf(streamed, rows).known.some((limit) => limit.of === 'end');
 }
 
 function endsOfRows({ rows, first, together }: Rows): readonly [TileExpression, TileExpression] {
@@ -76,7 +89,7 @@ function endsOfRows({ rows, first, together }: Rows): readonly [TileExpression, 
 
 /** @param rows those at which the limits of each kind are taken */
 function positions(
-  node: SoftmaxSumNode,
+  { extent }: Streamed,
   { at }: Rows,
   limits: readonly Limit[],
   rows: { readonly [L in Limit['of']]: TileExpression },
@@ -93,17 +106,17 @@ function positions(
       });
   return {
     from: valuesOf('begin').reduce(maximum, constant(0)),
-    to: valuesOf('end').reduce(minimum, constant(node.extent)),
+    to: valuesOf('end').reduce(minimum, constant(extent)),
   };
 }
 
 /** Those that are known, and whether there are no others. */
 function limitsOf(
-  { visible, result }: SoftmaxSumNode,
+  { visible, axis }: Streamed,
   { axes }: AxisClass,
 ): { readonly known: readonly Limit[]; readonly isAll: boolean } {
   const all = visible === undefined ? [] : conjuncts(visible);
-  const known = all.flatMap((conjunct) => limitOf(conjunct, result.shape.length, axes) ?? []);
+  const known = all.flatMap((conjunct) => limitOf(conjunct, axis, axes) ?? []);
   return { known, isAll: known.length === all.length };
 }
 

@@ -1,12 +1,20 @@
 /**
- * Which rows and values of a softmax-weighted sum a workgroup has, and of which part of the batch: the order
- * in which workgroups begin.
+ * Which rows and values of a sum over a streamed axis a workgroup has, and of which part of the batch: the
+ * order in which workgroups begin.
  */
 import { gridEnd } from '../ends.ts';
 import { constant, difference, grid, product, sum, type TileExpression } from '../tile-expression.ts';
+import type { AxisClass } from './axis-class.ts';
 import type { KernelParts } from './context.ts';
-import type { SoftmaxProblem } from './softmax-problem.ts';
-import { seesMore } from './visible-bound.ts';
+import { type Streamed, seesMore } from './visible-bound.ts';
+
+/** What is gone through, and what it is gone through for: the flat axes of the results. */
+interface Walked {
+  readonly streamed: Streamed;
+  readonly batch: AxisClass;
+  readonly rows: AxisClass;
+  readonly values: AxisClass;
+}
 
 /** So many rows and values together are a group. */
 interface GroupExtents {
@@ -14,7 +22,7 @@ interface GroupExtents {
   readonly values: number;
 }
 
-export interface SoftmaxWalk extends Pick<KernelParts, 'grid' | 'gridEnds'> {
+export interface StreamWalk extends Pick<KernelParts, 'grid' | 'gridEnds'> {
   /** Which of the batch, and which groups. */
   readonly batch: TileExpression;
   readonly rows: TileExpression;
@@ -26,17 +34,17 @@ export interface SoftmaxWalk extends Pick<KernelParts, 'grid' | 'gridEnds'> {
  * least: of as many of the batch at a time as give all processors enough to do. Of more a cache would not
  * have the keys and values.
  */
-export function walkSoftmax(
-  { node, batch, rows, values }: SoftmaxProblem,
+export function walkStream(
+  { streamed, batch, rows, values }: Walked,
   extents: GroupExtents,
   processors: number,
-): SoftmaxWalk {
+): StreamWalk {
   const groups = {
     rows: Math.ceil(rows.extent / extents.rows),
     values: Math.ceil(values.extent / extents.values),
   };
   const isBounded = [batch, rows, values].some(({ end }) => end !== undefined);
-  if (isBounded || groups.values > 1 || !seesMore(node, rows))
+  if (isBounded || groups.values > 1 || !seesMore(streamed, rows))
     return {
       grid: [batch.extent, groups.rows, groups.values],
       gridEnds: [gridEnd(batch.end, 1), gridEnd(rows.end, extents.rows), gridEnd(values.end, extents.values)],
