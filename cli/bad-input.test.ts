@@ -137,9 +137,21 @@ describe('the command line', () => {
     ],
     [
       'rounded factors of WebAssembly',
-      'run @model.ricci --target wasm --round-factors',
+      'run @model.ricci --target wasm --allow rounded-factors',
       2,
-      /--round-factors is of PTX/,
+      /--allow rounded-factors is of PTX/,
+    ],
+    [
+      'an allowance that there is not',
+      'run @model.ricci --target ptx --allow tf32,fast',
+      2,
+      /'fast' is none of rounded-factors, tf32, f8-sums/,
+    ],
+    [
+      'what a target has no units for',
+      'compile @model.ricci --entry square --size N=4 --target ptx --arch sm_80 --allow f8-sums -o @t',
+      1,
+      /f8-sums is allowed, and sm_80 has no matrix units for it/,
     ],
     ['an adapter for PTX', 'run @model.ricci --target ptx --adapter software', 2, /ptx runs on no adapter/],
     [

@@ -1,5 +1,6 @@
 /** How the options that several commands share are read. */
 import { InvalidArgumentError } from 'commander';
+import { type Allowance, allowanceNames, isAllowance } from '../compiler/tiles/allowances.ts';
 
 /** `S=128,B=2`, also repeated, adds to what came before. */
 export function parseAssignments(text: string, before: ReadonlyMap<string, number>): Map<string, number> {
@@ -54,6 +55,14 @@ export function parseNamed(text: string, before: ReadonlyMap<string, string>): M
   }
   if (before.has(name)) throw new InvalidArgumentError(`${name} is given twice.`);
   return new Map(before).set(name, value);
+}
+
+/** `tf32,f8-sums`, also repeated, adds to what came before. */
+export function parseAllowances(text: string, before: readonly Allowance[]): readonly Allowance[] {
+  const named = text.split(',').map((part) => part.trim());
+  const unknown = named.find((name) => !isAllowance(name));
+  if (unknown !== undefined) throw new InvalidArgumentError(`'${unknown}' is none of ${allowanceNames}.`);
+  return [...new Set([...before, ...named.filter(isAllowance)])];
 }
 
 export function parseSeed(text: string): number {

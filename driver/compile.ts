@@ -23,6 +23,7 @@ import { planPtxPackage } from '../compiler/plan/plan-ptx-package.ts';
 import { planWasmPackage } from '../compiler/plan/plan-wasm-package.ts';
 import { allTensors } from '../compiler/plan/storages.ts';
 import { raiseGraph } from '../compiler/raise/raise-graph.ts';
+import { type Allowance, allowanceFacts, foreignAllowance } from '../compiler/tiles/allowances.ts';
 import type { Advice } from '../compiler/tiles/choices/advice.ts';
 import { printChoice } from '../compiler/tiles/choices/choice-text.ts';
 import { problemTitle } from '../compiler/tiles/choices/problem-title.ts';
@@ -122,11 +123,8 @@ export interface Instance {
   readonly advice?: Advice | undefined;
   /** What was measured of the device, by which first choices go; what those of its kind do if not given. */
   readonly rates?: Rates | undefined;
-  /**
-   * Whether matrix units may round a factor to 16 bits where the other one is stored so: then products of
-   * both are theirs. Of the target `ptx`.
-   */
-  readonly roundsFactors?: boolean;
+  /** What matrix units may do that changes results. Of the target `ptx`. */
+  readonly allowed?: readonly Allowance[];
   /** Multiprocessors of the GPU, where they are not those of an H100. Of the target `ptx`. */
   readonly processors?: number;
   /** What may be done to collectives; if not given, what changes no bit of the results. */
@@ -365,15 +363,25 @@ export function packagePtx(
   return packaged(backEnd, lowered, instance, schedule, progress);
 }
 
-/** What schedules for a target respect. */
+/**
+ * What schedules for a target respect.
+ * @throws UserError when it has no units for what is allowed
+ */
 export function cudaDeviceFor(
   arch: PtxTarget,
-  { roundsFactors = false, processors }: Pick<Instance, 'roundsFactors' | 'processors'>,
+  { allowed = [], processors }: Pick<Instance, 'allowed' | 'processors'>,
 ): DeviceProfile {
+  const foreign = foreignAllowance(allowed, arch);
+  if (foreign !== undefined)
+    throw new UserError(
+      'wrong-input',
+      `${foreign} is allowed, and ${arch} has no matrix units for it`,
+      `leave it out, or use a GPU of ${allowanceFacts[foreign].targets.join(' or ')}`,
+    );
   const device = cudaDevices[arch];
   const { units } = device;
   if (units === undefined) return device;
-  return { ...device, units: { ...units, processors: processors ?? units.processors, roundsFactors } };
+  return { ...device, units: { ...units, processors: processors ?? units.processors, allowed } };
 }
 
 function scheduled(

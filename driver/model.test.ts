@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { TensorData } from '../runtime/weights/tensor-data.ts';
-import { key, load, type Model, scalar, type Target, tensor, valuesOf } from './model.ts';
+import { key, type LoadOptions, load, type Model, scalar, type Target, tensor, valuesOf } from './model.ts';
 
 const source = `
 type Pair(N) = { left: f32[N], right: float[N] }
@@ -156,5 +156,9 @@ test('a file with errors is refused with all of them', async () => {
 });
 
 test('factors are rounded by matrix units of PTX alone', async () => {
-  await expect(load(file, { target: 'wasm', roundFactors: true })).rejects.toThrow(/is of the target ptx/);
+  const unknown = ['fast'] as unknown as NonNullable<LoadOptions['allow']>;
+  await expect(load(file, { target: 'ptx', allow: unknown })).rejects.toThrow(/allow: there is no fast/);
+  await expect(load(file, { target: 'wasm', allow: ['rounded-factors'] })).rejects.toThrow(
+    /is of the target ptx/,
+  );
 });

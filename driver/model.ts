@@ -5,6 +5,7 @@
 import type { Sizes } from '../compiler/graph/extent.ts';
 import { describeEntry, type EntryTensor, solveEntrySizes } from '../compiler/lower/entry.ts';
 import type { AnyManifest, Package, PtxPackage, WasmPackage } from '../compiler/plan/package.ts';
+import { type Allowance, allowanceNames, isAllowance } from '../compiler/tiles/allowances.ts';
 import { renderDiagnostic } from '../dsl/diagnostics/render-terminal.ts';
 import type { Mesh } from '../dsl/placement/placement.ts';
 import { evaluateSize } from '../dsl/types/size.ts';
@@ -87,10 +88,11 @@ export interface LoadOptions {
    */
   readonly tuning?: string;
   /**
-   * With the target `ptx`: matrix units may round a factor of a product to 16 bits where the other one is
-   * stored so, as most frameworks do. Without, nothing is rounded that the program does not round.
+   * With the target `ptx`: roundings that matrix units may make, such as `rounded-factors`, by which they
+   * round a factor to 16 bits where the other one is stored so, as most frameworks do. Without, nothing is
+   * rounded that the program does not round.
    */
-  readonly roundFactors?: boolean;
+  readonly allow?: readonly Allowance[];
   /** Hears, in single lines, what may take a while or is worth knowing. */
   readonly report?: (line: string) => void;
 }
@@ -148,7 +150,7 @@ export async function load<Entries extends object = Calls>(
   options: LoadOptions = {},
 ): Promise<Model & Entries> {
   const { report = () => undefined } = options;
-  refuseRounding(options);
+  refuseAllowances(options);
   const checked = accepted(checkFile(path));
   const instances = new Map<string, Promise<Instance>>();
   const choose = once(() => chooseTarget({ ...options, target: kernelTargetOf(options), report }));
@@ -228,11 +230,15 @@ export async function load<Entries extends object = Calls>(
   return { ...Object.fromEntries(entries), call, webgpu, close } as Model & Entries;
 }
 
-function refuseRounding({ roundFactors, target }: LoadOptions): void {
-  if (roundFactors === true && target !== 'ptx')
+function refuseAllowances({ allow = [], target }: LoadOptions): void {
+  const unknown = allow.find((name) => !isAllowance(name));
+  if (unknown !== undefined)
+    throw new UserError('wrong-input', `allow: there is no ${unknown}`, `there are: ${allowanceNames}`);
+  const [first] = allow;
+  if (first !== undefined && target !== 'ptx')
     throw new UserError(
       'wrong-input',
-      'roundFactors is of the target ptx',
+      `allow: ${first} is of the target ptx`,
       "give target: 'ptx', or leave it out",
     );
 }
@@ -338,7 +344,7 @@ async function makeInstance(
   options: LoadOptions,
   { choose, open, openCuda }: Place,
 ): Promise<Instance> {
-  const { target, mesh, auto = false, machine = {}, roundFactors = false } = options;
+  const { target, mesh, auto = false, machine = {}, allow: allowed = [] } = options;
   const { tuning = 'auto', report = () => undefined } = options;
   const placing = mesh && { mesh: meshOf(mesh), auto, costs: costModelOf(machine) };
   const instance = { ...wanted, ...placing };
@@ -358,7 +364,7 @@ async function makeInstance(
     },
     ptx: async () => {
       const device = await openCuda();
-      const own = { ...advised(cudaIdentity(device)), roundsFactors: roundFactors };
+      const own = { ...advised(cudaIdentity(device)), allowed };
       return onCuda(compilePtx(lowered, own, device.target).package, device);
     },
   });

@@ -1,6 +1,7 @@
 /** Where users allow it, matrix units round a factor that is not of 16 bits. */
 import { expect, test } from 'vitest';
 import { describeEntry } from '../compiler/lower/entry.ts';
+import type { Allowance } from '../compiler/tiles/allowances.ts';
 import { compilePtx } from '../driver/compile.ts';
 import { randomInput } from '../driver/random-inputs.ts';
 import { deviceToleranceOf, distance, evaluateEntry, loweredEntry } from './run-entry.ts';
@@ -8,9 +9,14 @@ import { runPtx } from './run-ptx.ts';
 import { checkSmallProgram } from './small-programs.ts';
 
 /** Products of matrix units in the text, and how far its results are off. */
-async function measured(file: string, entry: string, sizes: ReadonlyMap<string, number>, isRounded: boolean) {
+async function measured(
+  file: string,
+  entry: string,
+  sizes: ReadonlyMap<string, number>,
+  allowed: readonly Allowance[],
+) {
   const checked = checkSmallProgram(file);
-  const instance = { entry, sizes, inputDtypes: new Map(), roundsFactors: isRounded };
+  const instance = { entry, sizes, inputDtypes: new Map(), allowed };
   const lowered = loweredEntry(checked, instance);
   const inputs = new Map(
     describeEntry(checked.program, entry).inputs.map((each) => [each.path, randomInput(each, sizes, 7)]),
@@ -30,8 +36,8 @@ test.each([
 ] as const)('%s: %s', async (file, entry, sizes) => {
   const given = new Map(Object.entries(sizes));
   const [kept, rounded] = [
-    await measured(file, entry, given, false),
-    await measured(file, entry, given, true),
+    await measured(file, entry, given, []),
+    await measured(file, entry, given, ['rounded-factors']),
   ];
   expect(kept.off).toBeLessThanOrEqual(kept.tolerance);
   expect(rounded.off).toBeGreaterThan(kept.tolerance);

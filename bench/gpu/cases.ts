@@ -2,6 +2,7 @@
  * What is timed on a GPU: an entry of `cases.ricci`, its sizes there and in a trial without one, and the work
  * that is useful of it. `peers.py` has for each entry what it is compared with.
  */
+import type { Allowance } from '../../compiler/tiles/allowances.ts';
 
 type Sizes = Readonly<Record<string, number>>;
 
@@ -17,8 +18,8 @@ export interface GpuCase {
   readonly bytes: number;
   /** What bounds it, and so what is told of it: operations or bytes a second, or the time of a launch. */
   readonly bound: 'operations' | 'bytes' | 'launches';
-  /** Compiled with `--round-factors`, where what it is compared with rounds as well. */
-  readonly roundsFactors?: boolean;
+  /** Compiled with `--allow` of these, where what it is compared with rounds as well. */
+  readonly allowed?: readonly Allowance[];
 }
 
 const product = (name: string, entry: string, size: number, products = 1): GpuCase => ({
@@ -44,7 +45,7 @@ const attention = (name: string, entry: string, H: number, S: number, share: num
   ...{ name, entry, bound: 'operations', sizes: { H, S, A: 128 }, small: { H: 2, S: 19, A: 16 } },
   flops: 4 * H * S * S * 128 * share,
   bytes: 8 * H * S * 128,
-  roundsFactors: true,
+  allowed: ['rounded-factors'],
 });
 
 const [wide, tall] = [
@@ -60,7 +61,7 @@ export const gpuCases: readonly GpuCase[] = [
   attention('causal_8k', 'causal', 32, 8192, 0.5),
   attention('causal_2k', 'causal', 64, 2048, 0.5),
   attention('full_8k', 'full', 32, 8192, 1),
-  { ...attention('causal_8k_exact', 'causal', 32, 8192, 0.5), roundsFactors: false },
+  { ...attention('causal_8k_exact', 'causal', 32, 8192, 0.5), allowed: [] },
   {
     ...{ name: 'experts', entry: 'experts', bound: 'operations' },
     sizes: { T: 8192, D: 2048, F: 1408, E: 16 },

@@ -179,7 +179,7 @@ def bench(options, end, folder, node, root):
     cases = [case for case in machine["cases"] if not named or case["name"] in named]
     if options.dry:
         # Those of one form are the same at small sizes.
-        forms = {(case["entry"], str(case["sizes"]), case.get("roundsFactors", False)): case for case in reversed(cases)}
+        forms = {(case["entry"], str(case["sizes"]), str(case.get("allowed", []))): case for case in reversed(cases)}
         cases = list(forms.values())[::-1]
     results, rows = {}, []
     report = {"device": machine["device"], "gpu": machine.get("gpu"), "results": results}

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describeEntry } from '../../compiler/lower/entry.ts';
+import type { Allowance } from '../../compiler/tiles/allowances.ts';
 import { printChoice } from '../../compiler/tiles/choices/choice-text.ts';
 import { checkFile, lower } from '../../driver/compile.ts';
 import { packageRoot } from '../../driver/package-root.ts';
@@ -29,18 +30,22 @@ const passed = () => (performance.now() - begin) / 1000;
 const ahead = compilingAhead(job.processes);
 const gpu = await openGpu();
 const checked = accepted(checkFile(join(packageRoot, 'bench/gpu/cases.ricci')));
-const [exact, rounding] = [false, true].map((roundsFactors) => onGpu(gpu, { roundsFactors, ahead })) as [
-  Trier,
-  Trier,
-];
+const triers = new Map<string, Trier>();
+/** One for all cases that allow the same. */
+function trierFor(allowed: readonly Allowance[]): Trier {
+  const name = allowed.join();
+  const trier = triers.get(name) ?? onGpu(gpu, { allowed, ahead });
+  triers.set(name, trier);
+  return trier;
+}
 const programs = tunedCases.slice(0, job.cases).map((each): WholeProgram => {
   const sizes = new Map(Object.entries(each.sizes));
-  const { entry, roundsFactors = false } = each;
+  const { entry, allowed = [] } = each;
   const { optimized: graph } = accepted(lower(checked, { entry, sizes, inputDtypes: new Map() }));
   const { inputs } = describeEntry(checked.program, entry);
   return {
     graph,
-    trier: roundsFactors ? rounding : exact,
+    trier: trierFor(allowed),
     inputs: () => new Map(inputs.map((input) => [input.path, repeatedInput(input, sizes, 1)])),
   };
 });

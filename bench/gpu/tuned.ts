@@ -1,11 +1,12 @@
 /** What the table of schedules that ships is measured for: entries of `cases.ricci`, the most telling first. */
+import type { Allowance } from '../../compiler/tiles/allowances.ts';
 import { gpuCases } from './cases.ts';
 
 export interface TunedCase {
   readonly entry: string;
   readonly sizes: Readonly<Record<string, number>>;
-  /** Whether matrix units may round factors. */
-  readonly roundsFactors?: boolean;
+  /** What matrix units may do that changes results. */
+  readonly allowed?: readonly Allowance[];
 }
 
 /** Weights of models in use, [outputs, inputs]: those of 8 and of 70 billion parameters. */
@@ -26,8 +27,8 @@ const squares = (entry: string, extents: readonly number[]) =>
   extents.map((size): TunedCase => ({ entry, sizes: { M: size, N: size, K: size } }));
 
 const attention = (entry: string, H: number, A: number, lengths: readonly number[]) =>
-  [true, false].flatMap((roundsFactors) =>
-    lengths.map((S): TunedCase => ({ entry, sizes: { H, S, A }, roundsFactors })),
+  ([['rounded-factors'], []] as const).flatMap((allowed) =>
+    lengths.map((S): TunedCase => ({ entry, sizes: { H, S, A }, allowed })),
   );
 
 const decode = (B: number, lengths: readonly number[]) =>

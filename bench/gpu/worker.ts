@@ -98,8 +98,8 @@ async function run({
   const chosen = choice === undefined ? undefined : parseChoice(choice);
   if (chosen !== undefined && 'wrong' in chosen) throw new Error(chosen.wrong);
   const advice = chosen === undefined ? shipped : () => chosen;
-  const { entry, roundsFactors = false } = each;
-  const instance = { entry, sizes, inputDtypes: new Map(), advice, roundsFactors };
+  const { entry, allowed = [] } = each;
+  const instance = { entry, sizes, inputDtypes: new Map(), advice, allowed };
   const begin = performance.now();
   const lowered = accepted(lower(checked, instance));
   const { package: compiled } = compilePtx(lowered, instance, device.target);

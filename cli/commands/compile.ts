@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import type { AnyPackage } from '../../compiler/plan/package.ts';
 import { writePackage } from '../../compiler/plan/package-files.ts';
 import { bytesText } from '../../compiler/plan/storage-bytes.ts';
+import type { Allowance } from '../../compiler/tiles/allowances.ts';
 import { relaxedWasmDevice, wasmDevice } from '../../compiler/tiles/device-profile.ts';
 import { type PtxTarget, ptxTargets } from '../../compiler/tiles/ptx-target.ts';
 import {
@@ -33,12 +34,12 @@ import { createOutput, type Output } from '../output.ts';
 import type { Streams } from '../streams.ts';
 import { counted } from '../table.ts';
 import {
+  allowOption,
   type EntryOptions,
   orEnd,
   prepareEntry,
   refuseAdapter,
-  refuseRounding,
-  roundingOption,
+  refuseAllowances,
   tuningOption,
   withEntryOptions,
 } from './entry-options.ts';
@@ -48,7 +49,7 @@ interface CompileOptions extends EntryOptions {
   readonly arch?: PtxTarget;
   readonly adapter: 'auto' | 'hardware' | 'software';
   readonly relaxedSimd?: boolean;
-  readonly roundFactors?: boolean;
+  readonly allow: readonly Allowance[];
   readonly output?: string;
   readonly show?: Stage;
   readonly report?: boolean;
@@ -81,7 +82,7 @@ export function addCompile(command: Command, streams: Streams): void {
       '--relaxed-simd',
       'to WebAssembly with multiply-adds in one instruction, which not every engine has',
     )
-    .addOption(roundingOption())
+    .addOption(allowOption())
     .addOption(tuningOption('shipped'))
     .option('-o, --output <dir>', 'the directory to write')
     .addOption(
@@ -100,7 +101,7 @@ export function addCompile(command: Command, streams: Streams): void {
       }
       refuseStage(show, options.target);
       if (options.target !== 'wgsl') refuseAdapter(options.adapter, options.target);
-      refuseRounding(options.roundFactors, options.target);
+      refuseAllowances(options.allow, options.target);
       if (options.target !== 'ptx' && options.arch !== undefined)
         throw new UsageError('--arch is of PTX', 'use --target ptx, or leave it out');
       if (options.target !== 'wasm' && options.relaxedSimd === true)
@@ -115,7 +116,7 @@ export function addCompile(command: Command, streams: Streams): void {
 
 type ShownOptions = Pick<
   CompileOptions,
-  'adapter' | 'relaxedSimd' | 'roundFactors' | 'output' | 'tuning' | 'arch' | 'report'
+  'adapter' | 'relaxedSimd' | 'allow' | 'output' | 'tuning' | 'arch' | 'report'
 > & {
   readonly show: DeviceStage | undefined;
 };
@@ -148,12 +149,12 @@ function refuseReport({ report, show, target, output: directory }: CompileOption
 async function compileToPtx(
   lowered: Lowered,
   instance: Instance,
-  { show, arch = 'sm_80', roundFactors = false, report, tuning, output: directory }: ShownOptions,
+  { show, arch = 'sm_80', allow: allowed, report, tuning, output: directory }: ShownOptions,
   output: Output,
 ): Promise<void> {
   const here = tuning === 'auto' ? { ...(await identityOfGpu()), arch } : packageIdentity(arch);
   const known = knownFrom(tuning, here, output.progress);
-  const own = { ...instance, ...known, roundsFactors: roundFactors };
+  const own = { ...instance, ...known, allowed };
   const compiled = compilePtx(lowered, own, arch, output.advance);
   if (show !== undefined && show !== 'wgsl' && show !== 'wasm')
     showText(show, showPtx[show](compiled), output);

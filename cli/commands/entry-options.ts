@@ -1,6 +1,7 @@
 /** The options by which several commands name an entry, its sizes and its inputs. */
 import { type Command, Option } from 'commander';
 import { describeEntry, type EntryTensor, entryOf, solveEntrySizes } from '../../compiler/lower/entry.ts';
+import { type Allowance, allowanceFacts, allowances } from '../../compiler/tiles/allowances.ts';
 import type { KernelTarget } from '../../driver/choose-target.ts';
 import { type Checked, checkFile, chooseEntry, type Instance, type Rejected } from '../../driver/compile.ts';
 import { checkInputType } from '../../driver/inputs.ts';
@@ -11,7 +12,14 @@ import type { ElementType } from '../../dsl/types/typed.ts';
 import { UserError } from '../../runtime/errors.ts';
 import type { StoredTensor } from '../../runtime/weights/stored-tensor.ts';
 import { Ended, exitStatus, UsageError } from '../exit.ts';
-import { type GivenSizes, noSizes, parseAssignments, parseNamed, parseSizes } from '../options.ts';
+import {
+  type GivenSizes,
+  noSizes,
+  parseAllowances,
+  parseAssignments,
+  parseNamed,
+  parseSizes,
+} from '../options.ts';
 import type { Output } from '../output.ts';
 import { type GivenInputs, type InputOptions, readInputs } from './given-inputs.ts';
 
@@ -80,17 +88,22 @@ export function refuseAdapter(
     );
 }
 
+const permitted = allowances.map((each) => `${each}, ${allowanceFacts[each].permits}`);
+
 /** What matrix units may do that changes results. */
-export function roundingOption(): Option {
+export function allowOption(): Option {
   return new Option(
-    '--round-factors',
-    'of PTX: matrix units round a factor to 16 bits where the other one is stored so',
-  );
+    '--allow <what>',
+    `of PTX, what matrix units may round that the program does not: ${permitted.join('; ')}; a list, repeatable`,
+  )
+    .argParser(parseAllowances)
+    .default([], 'none');
 }
 
-export function refuseRounding(roundFactors: boolean | undefined, target: string | undefined): void {
-  if (roundFactors === true && target !== 'ptx')
-    throw new UsageError('--round-factors is of PTX', 'use --target ptx, or leave it out');
+/** Of another target; what a GPU has no units for is refused when it is known which it is. */
+export function refuseAllowances([first]: readonly Allowance[], target: string | undefined): void {
+  if (first !== undefined && target !== 'ptx')
+    throw new UsageError(`--allow ${first} is of PTX`, 'use --target ptx, or leave it out');
 }
 
 /** Of commands that run an entry, or look at it, at one set of sizes. */

@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import type { EntryTensor } from '../../compiler/lower/entry.ts';
 import type { AnyManifest, AnyPackage, Packages, PackageTarget } from '../../compiler/plan/package.ts';
 import { digestOf, isPackage, readPackage } from '../../compiler/plan/package-files.ts';
+import type { Allowance } from '../../compiler/tiles/allowances.ts';
 import { chooseTarget, type KernelTarget, onChosen } from '../../driver/choose-target.ts';
 import { compileFor, compilePtx, compileWasm, lower } from '../../driver/compile.ts';
 import { checkInputs, checkInputTypes } from '../../driver/inputs.ts';
@@ -35,13 +36,13 @@ import { createOutput, type Output } from '../output.ts';
 import type { Streams } from '../streams.ts';
 import { asRank, type JobCommunicator, type Rank } from './as-rank.ts';
 import {
+  allowOption,
   type EntryOptions,
   orEnd,
   prepareEntry,
   refuseAdapter,
+  refuseAllowances,
   refuseBounds,
-  refuseRounding,
-  roundingOption,
   tuningOption,
   withEntryOptions,
 } from './entry-options.ts';
@@ -57,7 +58,7 @@ interface RunOptions extends EntryOptions {
   readonly output?: string;
   readonly trace?: string;
   readonly tuning: string;
-  readonly roundFactors?: boolean;
+  readonly allow: readonly Allowance[];
 }
 
 type Tensors = ReadonlyMap<string, TensorData>;
@@ -90,7 +91,7 @@ export function addRun(command: Command, streams: Streams): void {
     )
     .option('-o, --output <file>', 'write the results: .safetensors, or .npy when there is one')
     .addOption(tuningOption('auto'))
-    .addOption(roundingOption())
+    .addOption(allowOption())
     .option('--trace <file>', 'what each device computes and exchanges when, as JSON for Perfetto')
     .action(async (file: string, options: RunOptions) => {
       const isDirectory = existsSync(file) && statSync(file).isDirectory();
@@ -112,8 +113,8 @@ export function addRun(command: Command, streams: Streams): void {
 
 /** Options that are fine by themselves. */
 function refuseCombinations(options: RunOptions): void {
-  const { trace, target, communicator, adapter, tuning, roundFactors } = options;
-  refuseRounding(roundFactors, target);
+  const { trace, target, communicator, adapter, tuning, allow } = options;
+  refuseAllowances(allow, target);
   if (target === 'wasm' || target === 'ptx') refuseAdapter(adapter, target);
   if (target !== 'reference') return;
   if (trace !== undefined)
@@ -190,7 +191,7 @@ async function runFile(
       }),
     ptx: () =>
       onCudaDevice(output, (device) => {
-        const own = { ...advised(cudaIdentity(device)), roundsFactors: options.roundFactors === true };
+        const own = { ...advised(cudaIdentity(device)), allowed: options.allow };
         const compiled = compilePtx(lowered, own, device.target, output.advance);
         return runOn(onCuda(compiled.package, device, output), given, run);
       }),
@@ -275,6 +276,7 @@ function refuseOfPackages(options: RunOptions): void {
     ...(options.mesh.size === 0 ? [] : ['--mesh']),
     ...(options.target === undefined ? [] : [`--target ${options.target}`]),
     ...(options.tuning === 'auto' ? [] : ['--tuning']),
+    ...(options.allow.length === 0 ? [] : ['--allow']),
   ];
   if (refused.length > 0) {
     throw new UsageError(

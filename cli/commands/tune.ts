@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { Allowance } from '../../compiler/tiles/allowances.ts';
 import { printChoice } from '../../compiler/tiles/choices/choice-text.ts';
 import type { Rates } from '../../compiler/tiles/device-rates.ts';
 import { chooseTarget, type KernelTarget, onChosen } from '../../driver/choose-target.ts';
@@ -21,12 +22,12 @@ import { createOutput, type Output } from '../output.ts';
 import type { Streams } from '../streams.ts';
 import { alignColumns, counted } from '../table.ts';
 import {
+  allowOption,
   type EntryOptions,
   orEnd,
   prepareEntry,
   refuseAdapter,
-  refuseRounding,
-  roundingOption,
+  refuseAllowances,
   withEntryOptions,
 } from './entry-options.ts';
 
@@ -35,7 +36,7 @@ interface TuneOptions extends EntryOptions {
   readonly adapter: 'auto' | 'hardware' | 'software';
   readonly budget: number;
   readonly again?: boolean;
-  readonly roundFactors?: boolean;
+  readonly allow: readonly Allowance[];
   readonly output?: string;
 }
 
@@ -60,14 +61,14 @@ export function addTune(command: Command, streams: Streams): void {
         .argParser(parseSeconds)
         .default(60),
     )
-    .addOption(roundingOption())
+    .addOption(allowOption())
     .option('--again', 'measure what was measured before, too')
     .option('-o, --output <file>', 'write what is known to this file, for ricci compile --tuning')
     .action(async (file: string, options: TuneOptions) => {
       const output = createOutput(options.json === true, streams);
       if (options.target === 'wasm' || options.target === 'ptx')
         refuseAdapter(options.adapter, options.target);
-      refuseRounding(options.roundFactors, options.target);
+      refuseAllowances(options.allow, options.target);
       const { checked, instance } = prepareEntry(file, options, output);
       const lowered = orEnd(lower(checked, instance, output.advance), output);
       const { target, adapter } = options;
@@ -93,8 +94,8 @@ export function addTune(command: Command, streams: Streams): void {
         ptx: async () => {
           const gpu = await gpuToTune();
           const ahead = compilingAhead(Math.min(mostAhead, availableParallelism() - 1));
-          const roundsFactors = options.roundFactors === true;
-          const on = (rates?: Rates) => onGpu(gpu, { rates, roundsFactors, ahead });
+          const { allow: allowed } = options;
+          const on = (rates?: Rates) => onGpu(gpu, { rates, allowed, ahead });
           try {
             await tune(lowered, on, gpuIdentity(gpu.gpu), options, output);
           } finally {

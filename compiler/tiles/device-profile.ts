@@ -1,3 +1,4 @@
+import type { Allowance } from './allowances.ts';
 import type { Rates } from './device-rates.ts';
 import type { PtxTarget } from './ptx-target.ts';
 
@@ -43,11 +44,8 @@ export interface MatrixUnits {
   readonly workgroupBytes: number;
   /** Whether four warps above each other make products together, which read both factors from there. */
   readonly warpgroups: boolean;
-  /**
-   * Whether a factor that is no number of 16 bits may be rounded to one where the other is such a number, as
-   * users allow.
-   */
-  readonly roundsFactors?: boolean;
+  /** What users allow them that changes results. */
+  readonly allowed?: readonly Allowance[];
 }
 
 export interface Core {

@@ -21,12 +21,12 @@ test('each choice of the table is taken for its problem', () => {
   const advice = adviceOf(new Map([...problems].map(([key, { choice }]) => [key, choice])));
   const checked = accepted(checkFile(join(packageRoot, 'bench/gpu/cases.ricci')));
   const taken = new Map<string, string>();
-  for (const { entry, sizes, roundsFactors = false } of tunedCases) {
+  for (const { entry, sizes, allowed = [] } of tunedCases) {
     // A program takes a while to be scheduled.
     if ([...problems.keys()].every((key) => taken.has(key))) break;
     const instance = { entry, sizes: new Map(Object.entries(sizes)), inputDtypes: new Map() };
     const { optimized } = accepted(lower(checked, instance));
-    const schedule = scheduleGraph(optimized, cudaDeviceFor('sm_90a', { roundsFactors }), advice);
+    const schedule = scheduleGraph(optimized, cudaDeviceFor('sm_90a', { allowed }), advice);
     const tensors = allTensors(optimized, schedule);
     for (const { problem, choice } of schedule.chosen) {
       const key = problemKey(problem, (id) => tensors.get(id)!);

@@ -1,6 +1,7 @@
 /** What runs and times a program, however it is scheduled: an adapter, a GPU of CUDA, or the processor. */
 import type { Graph } from '../../compiler/graph/graph.ts';
 import type { PtxPackage } from '../../compiler/plan/package.ts';
+import type { Allowance } from '../../compiler/tiles/allowances.ts';
 import type { DeviceProfile } from '../../compiler/tiles/device-profile.ts';
 import type { Rates } from '../../compiler/tiles/device-rates.ts';
 import type { ChosenSchedule } from '../../compiler/tiles/scheduled.ts';
@@ -83,15 +84,15 @@ const pieceSeconds = 0.002;
 export interface GpuTrials {
   /** Of the GPU, where they were measured. */
   readonly rates?: Rates | undefined;
-  /** Whether matrix units may round factors. */
-  readonly roundsFactors?: boolean;
+  /** What matrix units may do that changes results. */
+  readonly allowed?: readonly Allowance[];
   /** Compiles what is expected. */
   readonly ahead?: CompilingAhead | undefined;
 }
 
 /** Times by events of the GPU, on one copy of the tensors after another. */
-export function onGpu(gpu: DriverDevice, { rates, roundsFactors = false, ahead }: GpuTrials): Trier {
-  const device = { ...cudaDeviceFor(gpu.target, { roundsFactors }), rates };
+export function onGpu(gpu: DriverDevice, { rates, allowed = [], ahead }: GpuTrials): Trier {
+  const device = { ...cudaDeviceFor(gpu.target, { allowed }), rates };
   const expected = new WeakMap<ChosenSchedule, Promise<PtxPackage | undefined>>();
   const kept = keepingInputs(gpu);
   return {

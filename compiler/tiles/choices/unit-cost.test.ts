@@ -4,6 +4,7 @@ import type { Dtype } from '../../../dsl/types/dtype.ts';
 import type { ComputeNode, Graph, Tensor } from '../../graph/graph.ts';
 import { apply, iterator, load } from '../../graph/scalar.ts';
 import { allTensors } from '../../graph/uses.ts';
+import type { Allowance } from '../allowances.ts';
 import { cudaDevices } from '../device-profile.ts';
 import { scheduleGraph } from '../schedule-graph.ts';
 import type { ContractionProblem } from '../schedules/contraction.ts';
@@ -69,12 +70,12 @@ test('of few rows more must be on its way', () => {
 });
 
 test('problems are others where factors may be rounded that are not of 16 bits', () => {
-  const keyOf = (dtype: Dtype, roundsFactors: boolean) => {
+  const keyOf = (dtype: Dtype, allowed: readonly Allowance[]) => {
     const graph = graphOf(64, 64, 64, dtype);
-    const { chosen } = scheduleGraph(graph, { ...device, units: { ...device.units!, roundsFactors } });
+    const { chosen } = scheduleGraph(graph, { ...device, units: { ...device.units!, allowed } });
     const tensors = allTensors(graph);
     return problemKey(chosen[0]!.problem, (id) => tensors.get(id)!);
   };
-  expect(keyOf('f32', true)).not.toBe(keyOf('f32', false));
-  expect(keyOf('bf16', true)).toBe(keyOf('bf16', false));
+  expect(keyOf('f32', ['rounded-factors'])).not.toBe(keyOf('f32', []));
+  expect(keyOf('bf16', ['rounded-factors'])).toBe(keyOf('bf16', []));
 });

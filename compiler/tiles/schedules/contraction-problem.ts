@@ -26,7 +26,7 @@ export function contractionProblem(
   const { right } = contraction;
   const stored = right.op === 'load' ? context.tensors(right.tensor).dtype : undefined;
   const { units } = context.device;
-  const packed = packedFactors(contraction.left, right, units?.roundsFactors);
+  const packed = packedFactors(contraction.left, right, units?.allowed);
   return {
     kind: 'contraction',
     node,

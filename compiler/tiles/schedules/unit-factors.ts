@@ -4,6 +4,7 @@
  */
 import type { Dtype } from '../../../dsl/types/dtype.ts';
 import type { Scalar } from '../../graph/graph.ts';
+import type { Allowance } from '../allowances.ts';
 import type { Packed } from '../tile-program.ts';
 
 /** `any`: what all of them hold. */
@@ -25,10 +26,15 @@ const heldBy: { readonly [D in Dtype]: Held | undefined } = {
 
 /**
  * What both factors of a product can be packed as; undefined where one of them is not of 16 bits.
- * @param rounds whether a factor that is not may be rounded to what the other one is
+ * @param allowed whether a factor that is not may be rounded to what the other one is
  */
-export function packedFactors(left: Scalar, right: Scalar, rounds = false): Packed | undefined {
+export function packedFactors(
+  left: Scalar,
+  right: Scalar,
+  allowed: readonly Allowance[] = [],
+): Packed | undefined {
   const [a, b] = [heldIn(left), heldIn(right)];
+  const rounds = allowed.includes('rounded-factors');
   const both = rounds && (a === undefined || b === undefined) ? (a ?? b) : common(a, b);
   return both === 'any' ? 'bf16' : both;
 }

@@ -39,9 +39,9 @@ export function unitSoftmax(node: SoftmaxSumNode, units: MatrixUnits): UnitSoftm
   const ofStream = summed.filter((factor) => iteratorsOf(factor).has(streamed));
   if (ofRow.length === 0 || ofStream.length === 0) return undefined;
   const [left, right] = [product(ofRow), product(ofStream)];
-  const { roundsFactors = false } = units;
-  const scores = packedFactors(left, right, roundsFactors);
-  const values = packedFactors(node.value, node.value, roundsFactors);
+  const { allowed = [] } = units;
+  const scores = packedFactors(left, right, allowed);
+  const values = packedFactors(node.value, node.value, allowed);
   if (scores === undefined || values === undefined) return undefined;
   const logit = mapScalar(node.logit, (part) =>
     part.op === 'reduced'
@@ -51,7 +51,7 @@ export function unitSoftmax(node: SoftmaxSumNode, units: MatrixUnits): UnitSoftm
   return {
     ...{ ofRow: left, ofStream: right, scores, values, logit },
     scale: node.partial === undefined ? scaleOf(logit) : undefined,
-    parts: roundsFactors ? 1 : partsOf(node, values),
+    parts: allowed.includes('rounded-factors') ? 1 : partsOf(node, values),
   };
 }
 
