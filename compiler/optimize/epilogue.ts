@@ -1,9 +1,11 @@
 /**
  * Epilogue fusion: a map that reads a reduction at its own output axes, in any order, and is its only reader
- * becomes the reduction's `finish`, so that the reduced tensor is never stored.
+ * becomes the reduction's `finish`, so that the reduced tensor is never stored. Along axes of a single place,
+ * as that of the tokens is where there is one, it may be read at 0, whether the map has such axes or not.
  */
 import type { ComputeNode, Graph, Node, Scalar, TensorId } from '../graph/graph.ts';
 import {
+  integer,
   iterator,
   type Load,
   loadsOf,
@@ -45,9 +47,11 @@ function fuseIn(graph: Graph, readers: ReadonlyMap<TensorId, readonly Use[]>): G
 
 interface Candidate {
   readonly reduction: ComputeNode;
-  /** The map's axis at which each output axis of the reduction is read. */
-  readonly axes: readonly number[];
+  readonly axes: MapAxes;
 }
+
+/** The map's axis at which each output axis of the reduction is read; undefined: at its only place. */
+type MapAxes = readonly (number | undefined)[];
 
 /** The reductions that could take over the map, the longest first; of equal ones the last. */
 function candidates(map: ComputeNode, open: ReadonlyMap<TensorId, ComputeNode>): readonly Candidate[] {
@@ -58,6 +62,7 @@ function candidates(map: ComputeNode, open: ReadonlyMap<TensorId, ComputeNode>):
       reduction &&
       commonPermutation(
         loads.filter((load) => load.tensor === tensor),
+        reduction,
         map,
       );
     return reduction && axes && readsTogether(reduction, map) <= mostReads ? [{ reduction, axes }] : [];
@@ -66,28 +71,50 @@ function candidates(map: ComputeNode, open: ReadonlyMap<TensorId, ComputeNode>):
   return found.reverse().sort((left, right) => work(right) - work(left));
 }
 
-/** The axes at which all the loads read, when they are the map's iterators in some order, each once. */
-function commonPermutation(loads: readonly Load[], map: ComputeNode): readonly number[] | undefined {
-  const [first, ...rest] = loads.map((load) =>
-    load.subscripts.map((subscript) => (subscript.op === 'iterator' ? subscript.axis : -1)),
-  );
-  const isPermutation =
-    first !== undefined &&
-    first.length === map.result.shape.length &&
-    new Set(first).size === first.length &&
-    !first.includes(-1);
-  return isPermutation && rest.every((axes) => axes.every((axis, position) => axis === first[position]))
-    ? first
-    : undefined;
+/**
+ * The axes at which all the loads read, when they are the map's iterators in some order, each once: but for
+ * axes of a single place, which are paired as they come. What is grouped needs all of its axes.
+ */
+function commonPermutation(
+  loads: readonly Load[],
+  reduction: ComputeNode,
+  map: ComputeNode,
+): MapAxes | undefined {
+  const [first, ...rest] = loads.map((load) => axesOf(load, reduction));
+  if (first === undefined || first.includes(unknown)) return undefined;
+  if (!rest.every((axes) => axes.every((axis, position) => axis === first[position]))) return undefined;
+  const read = new Set(first);
+  const unread = map.result.shape.flatMap((_, axis) => (read.has(axis) ? [] : [axis]));
+  const known = first.filter((axis) => axis !== undefined);
+  const isEachOnce = new Set(known).size === known.length;
+  if (!isEachOnce || unread.some((axis) => map.result.shape[axis] !== 1)) return undefined;
+  const axes = first.map((axis) => axis ?? unread.shift());
+  return reduction.grouped !== undefined && axes.includes(undefined) ? undefined : axes;
+}
+
+/** Of a subscript that is no iterator. */
+const unknown = -1;
+
+function axesOf({ subscripts }: Load, { result }: ComputeNode): MapAxes {
+  return subscripts.map((subscript, at) => {
+    if (subscript.op === 'iterator') return subscript.axis;
+    const isOnly = subscript.op === 'constant' && result.shape[at] === 1;
+    return isOnly ? undefined : unknown;
+  });
 }
 
 function readsTogether(reduction: ComputeNode, map: ComputeNode): number {
   return new Set([...readsOf(reduction), ...readsOf(map)]).size - 1;
 }
 
-function withEpilogue(reduction: ComputeNode, axes: readonly number[], map: ComputeNode): ComputeNode {
+function withEpilogue(reduction: ComputeNode, axes: MapAxes, map: ComputeNode): ComputeNode {
   const { combiner, extents, finish } = reduction.reduce!;
-  const permuted = (scalar: Scalar) => substituteIterators(scalar, (axis) => iterator(axes[axis] ?? axis));
+  const [before, rank] = [reduction.result.shape.length, map.result.shape.length];
+  const permuted = (scalar: Scalar) =>
+    substituteIterators(scalar, (axis) => {
+      const read = axis < before ? axes[axis] : axis - before + rank;
+      return read === undefined ? integer(0) : iterator(read);
+    });
   const type = combiner === 'argmax' || combiner === 'argmin' ? 'i32' : scalarType(reduction.body);
   const value = asStored(reduction.result, finish === undefined ? reduced(type) : permuted(finish));
   const { grouped } = reduction;

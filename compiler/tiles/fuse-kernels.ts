@@ -96,9 +96,9 @@ function side(
   if (!isAlike || storedBy(second) === undefined) return undefined;
   const body = sideBySide(first, second);
   if (body === undefined) return undefined;
-  const { name, grid, gridEnds = [], threads, cluster } = second;
+  const { name, grid, gridEnds = [], threads, cluster, isAlone = false } = second;
   const fused = program({
-    ...{ name, grid, gridEnds, threads, body, enclosing },
+    ...{ name, grid, gridEnds, threads, isAlone, body, enclosing },
     ...(cluster === undefined ? {} : { cluster }),
   });
   const between = storedBy(first);
@@ -212,6 +212,14 @@ function pairOf(first: TileStatement, second: TileStatement, pairing: Pairing): 
   if (first.kind === 'store' && second.kind === 'store') {
     const store = withValue(renamed(first), second, keyOf);
     return store === undefined ? 'unlike' : [store];
+  }
+  if (first.kind === 'reduce' && second.kind === 'reduce') {
+    const [{ from, combiner, isOwn = false }, other] = [renamed(first), second];
+    if (combiner !== other.combiner || isOwn !== (other.isOwn ?? false)) return 'unlike';
+    const isOne = `${from}` === `${other.from}`;
+    for (const [place, name] of first.into.entries())
+      names.set(name, isOne ? other.into[place]! : `${prefix}${name}`);
+    return isOne ? [second] : [renamed(first), second];
   }
   if (first.kind === 'update' && second.kind === 'update')
     return changes(first, second, first.tile, pairing, ({ tile, value }) => `${tile} ${keyOf(value)}`);

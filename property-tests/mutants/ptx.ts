@@ -5,6 +5,14 @@ import { type ByFile, faultsOf } from './kernels.ts';
 export const ptxMutants: ByFile = faultsOf(
   'backends/cuda-ptx/emit',
   {
+    'accumulation.ts': [
+      [
+        'takes one factor twice',
+        '[left, right, soFar]',
+        '[left, left, soFar]',
+        'contractions.ricci: matmul M=2,K=64,N=70',
+      ],
+    ],
     'boxed-stores.ts': [
       [
         'writes over what has not left yet',

@@ -7,6 +7,7 @@ import type { Tile, TileAxis } from '../../../compiler/tiles/tile-program.ts';
 import { linearConstant, linearValue, plus, times } from '../../writing/linear.ts';
 import type { Point as PointOf } from '../../writing/point.ts';
 import { placesIn } from '../../writing/reduction.ts';
+import { accumulated, accumulationOf } from './accumulation.ts';
 import { type Emission, fragmentExtent, type Sum, sharers, type TileState } from './emission.ts';
 import { emit } from './expressions.ts';
 import { applyFunction } from './functions.ts';
@@ -44,7 +45,8 @@ function coordinateOf(emission: Emission, axis: TileAxis, at: number): Sum {
 }
 
 export function defineRegisters(emission: Emission, tile: Tile, value: TileExpression): void {
-  declareRegisters(emission, tile, valuesOf(emission, tile, value));
+  const values = valuesOf(emission, tile, (point) => emit(emission, value, point));
+  declareRegisters(emission, tile, values);
 }
 
 function isAnyNeeded(emission: Emission, { tile }: TileState, isNeeded: TileExpression): Value {
@@ -61,11 +63,13 @@ function isAnyNeeded(emission: Emission, { tile }: TileState, isNeeded: TileExpr
 }
 
 /** What an invocation's registers of a tile are to have. */
-function valuesOf(emission: Emission, tile: Tile, value: TileExpression): readonly Value[] {
+function valuesOf(
+  emission: Emission,
+  tile: Tile,
+  valueAt: (point: PointOf<Value>) => Lanes,
+): readonly Value[] {
   const points = registerPoints(emission, createDomain(tile.axes));
-  const found = new Map(
-    inOrder(points).map((point) => [point, allOf(emit(emission, value, point), point)] as const),
-  );
+  const found = new Map(inOrder(points).map((point) => [point, allOf(valueAt(point), point)] as const));
   const values = points.flatMap((point) => found.get(point)!);
   return partsOfValues(emission.writer, tile, values);
 }
@@ -120,7 +124,10 @@ export function updateRegisters(
     return;
   }
   // All new values are computed from the old ones, so they have to be known before the first changes.
-  const values = valuesOf(emission, state.tile, value);
+  const accumulation = accumulationOf(state.tile.name, value);
+  const values = valuesOf(emission, state.tile, (point) =>
+    accumulation === undefined ? emit(emission, value, point) : accumulated(emission, accumulation, point),
+  );
   for (const [at, register] of state.registers.entries()) emission.writer.assign(register, values[at]!);
   state.version++;
 }

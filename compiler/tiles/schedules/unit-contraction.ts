@@ -263,6 +263,8 @@ function partsOf(
   return {
     ...walkTiles(problem, { ...tile, cluster: choice.cluster }, isAlone ? processors : undefined, statements),
     threads: { rows: warpRows, columns: 32 * warpColumns },
+    // Of a row of tiles it takes as long to read the other factor, whoever brings it.
+    isAlone: isFed && rows.extent > tile.rows,
     ...(isOwn &&
       products === 1 &&
       ending === undefined && {

@@ -325,6 +325,7 @@ function streaming(
     grid: walk.grid,
     ...(walk.gridEnds && { gridEnds: walk.gridEnds }),
     threads: { rows: warps, columns: 32 },
+    isAlone: isAhead,
     body: [
       define(queries.tile, queries.value, isAhead ? boxes.queries : undefined),
       define(register('so_far', 'f32', [rowAxis]), lowest),
