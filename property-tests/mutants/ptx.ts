@@ -10,7 +10,7 @@ export const ptxMutants: ByFile = faultsOf(
         'takes one factor twice',
         '[left, right, soFar]',
         '[left, left, soFar]',
-        'contractions.ricci: matmul M=2,K=64,N=70',
+        'contractions.ricci: transposed_right M=2,K=64,N=70',
       ],
     ],
     'boxed-stores.ts': [
@@ -214,9 +214,15 @@ export const ptxMutants: ByFile = faultsOf(
     'reduce-tiles.ts': [
       [
         'reads partial sums before they are there',
-        'putScratch(emission, arrays, warp, own, isFirst);\n  barrier(emission);',
-        'putScratch(emission, arrays, warp, own, isFirst);',
+        'linearConstant(at * warps)), own, isFirst);\n    barrier(emission);',
+        'linearConstant(at * warps)), own, isFirst);',
         'reductions.ricci: rows N=7,M=640',
+      ],
+      [
+        'takes what warps have of the first of its results for all',
+        'plus(times(row, count), linearConstant(at * warps))',
+        'plus(times(row, count), linearConstant(0))',
+        'contractions.ricci: transposed_right M=2,K=264,N=70',
       ],
       [
         'takes the maximum that warps have of another row',

@@ -70,13 +70,10 @@ function together(
     const isOfOne = 2 ** lanes.length === sharers(emission, over);
     return isOfOne ? ofWarps : overUnitWarps(emission, ofWarps, axes, merge);
   }
-  return owns.map((own) => {
-    const ofLanes = overLanes(emission, own, lanes, merge);
-    if (lanes.length > 0 && 2 ** lanes.length === sharers(emission, over)) return ofLanes;
-    return lanes.length === 5
-      ? overWarps(emission, ofLanes, over, merge)
-      : overThreads(emission, own, over, merge);
-  });
+  if (lanes.length < 5 && 2 ** lanes.length !== sharers(emission, over))
+    return owns.map((own) => overThreads(emission, own, over, merge));
+  const ofWarps = owns.map((own) => overLanes(emission, own, lanes, merge));
+  return 2 ** lanes.length === sharers(emission, over) ? ofWarps : overWarps(emission, ofWarps, over, merge);
 }
 
 /**
@@ -124,29 +121,41 @@ function overLanes(emission: Emission, own: Entry<Own>, bits: readonly number[],
   }, own);
 }
 
-/** Over the warps of a row or of the workgroup, each of which has a result. */
+/** Results that warps tell each other at once: for more there might be no room. */
+const mostTold = 16;
+
+/** Over the warps of a row or of the workgroup, each of which has results: some at a time. */
 function overWarps(
   emission: Emission,
-  own: Entry<Own>,
+  owns: readonly Entry<Own>[],
   over: 'rows' | 'columns' | 'threads',
   merge: Merge,
-): Entry<Own> {
+): readonly Entry<Own>[] {
   const { writer, program, places } = emission;
   const count = sharers(emission, over) / warpSize;
-  const threads = program.threads.rows * program.threads.columns;
-  const arrays = scratchFor(emission, own, threads / warpSize);
+  const warps = (program.threads.rows * program.threads.columns) / warpSize;
   const number = writer.operation('shr.u32', 'i32', [places.threads, literal(Math.log2(warpSize), 'u32')]);
   const warp = linearValue(number, { isNatural: true });
   const lane = writer.operation('and.b32', 'i32', [places.threads, literal(warpSize - 1, 'u32')]);
   const isFirst = writer.operation('setp.eq.s32', 'bool', [lane, literal(0, 'i32')]);
-  barrier(emission);
-  putScratch(emission, arrays, warp, own, isFirst);
-  barrier(emission);
   const row = over === 'columns' ? linearValue(places.rows, { isNatural: true }) : linearConstant(0);
-  const entries = Array.from({ length: count }, (_, at) =>
-    readScratch(emission, arrays, own, plus(times(row, count), linearConstant(at))),
-  );
-  return inTree(entries, merge);
+  const told = (some: readonly Entry<Own>[]) => {
+    const arrays = scratchFor(emission, some[0]!, some.length * warps);
+    barrier(emission);
+    for (const [at, own] of some.entries())
+      putScratch(emission, arrays, plus(warp, linearConstant(at * warps)), own, isFirst);
+    barrier(emission);
+    return some.map((own, at) => {
+      const start = plus(times(row, count), linearConstant(at * warps));
+      const entries = Array.from({ length: count }, (_, other) =>
+        readScratch(emission, arrays, own, plus(start, linearConstant(other))),
+      );
+      return inTree(entries, merge);
+    });
+  };
+  return Array.from({ length: Math.ceil(owns.length / mostTold) }, (_, turn) =>
+    told(owns.slice(turn * mostTold, (turn + 1) * mostTold)),
+  ).flat();
 }
 
 /**
