@@ -1,7 +1,6 @@
 /**
  * Epilogue fusion: a map that reads a reduction at its own output axes, in any order, and is its only reader
- * becomes the reduction's `finish`, so that the reduced tensor is never stored. Along axes of a single place,
- * as that of the tokens is where there is one, it may be read at 0, whether the map has such axes or not.
+ * becomes the reduction's `finish`, so that the reduced tensor is never stored.
  */
 import type { ComputeNode, Graph, Node, Scalar, TensorId } from '../graph/graph.ts';
 import {
@@ -19,19 +18,32 @@ import { asStored, mostReads } from './inline.ts';
 import { extentsOf, product } from './nodes.ts';
 
 export function fuseEpilogues(graph: Graph): Graph {
-  return fuseIn(graph, uses(graph));
+  return fuseIn(graph, uses(graph), isIterator);
 }
 
-function fuseIn(graph: Graph, readers: ReadonlyMap<TensorId, readonly Use[]>): Graph {
+/**
+ * Also where the map reads at 0 along axes of a single place, as that of the tokens is where there is one,
+ * whether it has such axes itself or not. What is recovered is recognised without that.
+ */
+export function fuseMoreEpilogues(graph: Graph): Graph {
+  return fuseIn(graph, uses(graph), isIteratorOrOnly);
+}
+
+type MayRead = (subscript: Scalar, extent: number) => boolean;
+const isIterator: MayRead = ({ op }) => op === 'iterator';
+const isIteratorOrOnly: MayRead = ({ op }, extent) =>
+  op === 'iterator' || (op === 'constant' && extent === 1);
+
+function fuseIn(graph: Graph, readers: ReadonlyMap<TensorId, readonly Use[]>, mayRead: MayRead): Graph {
   /** Reductions that may still be taken over by their reader, by what they define. */
   const open = new Map<TensorId, ComputeNode>();
   const taken = new Set<TensorId>();
   const nodes = graph.nodes.map((node): Node => {
-    if (node.kind === 'loop') return { ...node, body: fuseIn(node.body, readers) };
+    if (node.kind === 'loop') return { ...node, body: fuseIn(node.body, readers, mayRead) };
     if (node.kind !== 'compute') return node;
     let fused = node;
     if (node.reduce === undefined) {
-      const best = candidates(node, open)[0];
+      const best = candidates(node, open, mayRead)[0];
       if (best !== undefined) {
         fused = withEpilogue(best.reduction, best.axes, node);
         taken.add(best.reduction.result.id);
@@ -54,7 +66,11 @@ interface Candidate {
 type MapAxes = readonly (number | undefined)[];
 
 /** The reductions that could take over the map, the longest first; of equal ones the last. */
-function candidates(map: ComputeNode, open: ReadonlyMap<TensorId, ComputeNode>): readonly Candidate[] {
+function candidates(
+  map: ComputeNode,
+  open: ReadonlyMap<TensorId, ComputeNode>,
+  mayRead: MayRead,
+): readonly Candidate[] {
   const loads = loadsOf(map.body);
   const found = [...new Set(loads.map((load) => load.tensor))].flatMap((tensor): Candidate[] => {
     const reduction = open.get(tensor);
@@ -64,6 +80,7 @@ function candidates(map: ComputeNode, open: ReadonlyMap<TensorId, ComputeNode>):
         loads.filter((load) => load.tensor === tensor),
         reduction,
         map,
+        mayRead,
       );
     return reduction && axes && readsTogether(reduction, map) <= mostReads ? [{ reduction, axes }] : [];
   });
@@ -77,30 +94,24 @@ function candidates(map: ComputeNode, open: ReadonlyMap<TensorId, ComputeNode>):
  */
 function commonPermutation(
   loads: readonly Load[],
-  reduction: ComputeNode,
+  { result, grouped }: ComputeNode,
   map: ComputeNode,
+  mayRead: MayRead,
 ): MapAxes | undefined {
-  const [first, ...rest] = loads.map((load) => axesOf(load, reduction));
-  if (first === undefined || first.includes(unknown)) return undefined;
-  if (!rest.every((axes) => axes.every((axis, position) => axis === first[position]))) return undefined;
+  if (!loads.every(({ subscripts }) => subscripts.every((part, at) => mayRead(part, result.shape[at]!))))
+    return undefined;
+  const [first, ...rest] = loads.map(({ subscripts }) =>
+    subscripts.map((subscript) => (subscript.op === 'iterator' ? subscript.axis : undefined)),
+  );
+  if (first === undefined || !rest.every((axes) => axes.every((axis, position) => axis === first[position])))
+    return undefined;
   const read = new Set(first);
   const unread = map.result.shape.flatMap((_, axis) => (read.has(axis) ? [] : [axis]));
   const known = first.filter((axis) => axis !== undefined);
   const isEachOnce = new Set(known).size === known.length;
   if (!isEachOnce || unread.some((axis) => map.result.shape[axis] !== 1)) return undefined;
   const axes = first.map((axis) => axis ?? unread.shift());
-  return reduction.grouped !== undefined && axes.includes(undefined) ? undefined : axes;
-}
-
-/** Of a subscript that is no iterator. */
-const unknown = -1;
-
-function axesOf({ subscripts }: Load, { result }: ComputeNode): MapAxes {
-  return subscripts.map((subscript, at) => {
-    if (subscript.op === 'iterator') return subscript.axis;
-    const isOnly = subscript.op === 'constant' && result.shape[at] === 1;
-    return isOnly ? undefined : unknown;
-  });
+  return grouped !== undefined && axes.includes(undefined) ? undefined : axes;
 }
 
 function readsTogether(reduction: ComputeNode, map: ComputeNode): number {

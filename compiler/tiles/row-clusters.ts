@@ -240,8 +240,9 @@ function readsOwnRow({ rows, own }: Growing, scalars: readonly Scalar[]): boolea
     loadsOf(scalar).every(
       ({ tensor, subscripts }) =>
         !own.has(tensor) ||
-        rows.every((_, axis) => {
+        rows.every((extent, axis) => {
           const subscript = subscripts[axis];
+          if (subscript?.op === 'constant') return extent === 1;
           return subscript?.op === 'iterator' && subscript.axis === axis;
         }),
     ),

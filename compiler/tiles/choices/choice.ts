@@ -45,12 +45,17 @@ const units = z.strictObject({
   cluster: z.int().min(1).max(2).default(1),
 });
 
-/** A product of few rows: all of them in each invocation, what is reduced shared by the thread columns. */
+/**
+ * A product of few rows: all of them in each invocation, what is reduced shared by the thread columns, each of
+ * which takes `vector` neighbours a step, and reads those of `steps` steps together.
+ */
 const thin = z.strictObject({
   form: z.literal('thin'),
   threadRows: count,
   threadColumns: count,
   columns: count,
+  vector: count.default(4),
+  steps: count.default(1),
 });
 
 /**

@@ -2,7 +2,8 @@
  * How contractions may be run: in tiles, as thin products, or as the reductions that they are; and in two,
  * what is reduced cut into chunks, each of which is a contraction with a choice of its own.
  */
-import type { GroupedLookup } from '../../graph/graph.ts';
+import { dtypeFacts } from '../../../dsl/types/dtype.ts';
+import type { GroupedLookup, Scalar } from '../../graph/graph.ts';
 import type { DeviceProfile } from '../device-profile.ts';
 import type { ContractionProblem } from '../schedules/contraction.ts';
 import { canPanel } from '../schedules/panels.ts';
@@ -58,27 +59,30 @@ function worthwhileSplit(
   const { node, batch, rows, columns, reduced } = problem;
   const axis = splitAxis(node);
   if (axis === undefined || node.grouped !== undefined || reduced.end !== undefined) return undefined;
-  const { workgroups, shortest, leastWork } = gains[kindOf(device)];
+  const { workgroups, shortest, leastWork, fewestParts } = gains[kindOf(device)];
   const parts = Math.floor(Math.min(workgroups / workgroupsOf(problem, whole), reduced.extent / shortest));
   const work = batch.extent * rows.extent * columns.extent * reduced.extent;
   const extent = node.reduce.extents[axis]!;
-  if (parts < 2 || extent < 16 * parts || work < leastWork) return undefined;
+  if (parts < fewestParts || extent < 16 * parts || work < leastWork) return undefined;
   return { form: 'split', chunk: chunkFor(extent, parts) };
 }
 
 /**
  * What there must be to gain by another kernel: workgroups that the device is busy with (of a core and a
  * software adapter, as measured with two cores: shorter chunks also stay in a cache), steps that are worth a
- * workgroup, and multiply-adds that are worth a launch.
+ * workgroup, and multiply-adds that are worth a launch. A third of a GPU's processors read nearly as fast as
+ * all of them, so that of fewer parts nothing would be left.
  */
 const gains = {
-  core: { workgroups: 8, shortest: 1024, leastWork: 2 ** 21 },
-  software: { workgroups: 4, shortest: 1024, leastWork: 2 ** 21 },
-  hardware: { workgroups: 128, shortest: 512, leastWork: 2 ** 19 },
+  core: { workgroups: 8, shortest: 1024, leastWork: 2 ** 21, fewestParts: 2 },
+  software: { workgroups: 4, shortest: 1024, leastWork: 2 ** 21, fewestParts: 2 },
+  hardware: { workgroups: 128, shortest: 512, leastWork: 2 ** 19, fewestParts: 2 },
+  withUnits: { workgroups: 128, shortest: 512, leastWork: 2 ** 19, fewestParts: 3 },
 };
 
-function kindOf({ core, software }: DeviceProfile): keyof typeof gains {
+function kindOf({ core, software, units }: DeviceProfile): keyof typeof gains {
   if (core !== undefined) return 'core';
+  if (units !== undefined) return 'withUnits';
   return software ? 'software' : 'hardware';
 }
 
@@ -137,30 +141,78 @@ function isFolded(
   return software && core === undefined && right.op !== 'load';
 }
 
-function firstThin({ reduced }: ContractionProblem, device: DeviceProfile): ChoiceOf<'thin'> {
+function firstThin(problem: ContractionProblem, device: DeviceProfile): ChoiceOf<'thin'> {
+  const { reduced } = problem;
+  const plain = { form: 'thin', vector: 4, steps: 1 } as const;
   if (device.software)
-    return { form: 'thin', threadRows: 1, threadColumns: device.subgroupSize ?? 1, columns: 8 };
+    return { ...plain, threadRows: 1, threadColumns: device.subgroupSize ?? 1, columns: 8 };
+  if (device.keptElements !== undefined) return keptThin(problem);
   const threadColumns = Math.min(64, 2 ** Math.floor(Math.log2(reduced.extent / 4)));
   const threadRows = Math.max(1, Math.min(256, device.maxInvocationsPerWorkgroup) / threadColumns);
-  return { form: 'thin', threadRows, threadColumns, columns: 4 };
+  return { ...plain, threadRows, threadColumns, columns: 4 };
+}
+
+/** Threads that, with four columns each, have enough reads under way to keep the memory of a GPU busy. */
+const busyThreads = 2 ** 13;
+/** Of a thread, for what it has read and for its sums. */
+const mostThinRegisters = 128;
+
+/**
+ * A warp has four columns, so that its lanes meet in registers; of few columns more warps share what is
+ * reduced. Sixteen bytes are read at once where that leaves registers.
+ */
+function keptThin({ rows, columns, reduced, contraction }: ContractionProblem): ChoiceOf<'thin'> {
+  const isNarrow = bitsOf(contraction.left) <= 16 && bitsOf(contraction.right) <= 16;
+  const vector = isNarrow && rows.extent <= 2 ? 8 : 4;
+  const along = reduced.extent / vector;
+  const wanted = Math.max(32, Math.min(256, powerFor((4 * busyThreads) / columns.extent, 256)));
+  const threadColumns = powerFor(along, wanted);
+  const registers = (steps: number) => {
+    const read = (4 + rows.extent) * vector * steps;
+    return (isNarrow ? read / 2 : read) + 4 * rows.extent * vector;
+  };
+  const steps = [4, 2].find((each) => registers(each) <= mostThinRegisters && each * threadColumns <= along);
+  const threadRows = Math.max(1, powerFor(columns.extent / 4, 128 / threadColumns));
+  return { form: 'thin', threadRows, threadColumns, columns: 4, vector, steps: steps ?? 1 };
+}
+
+/** Of what is stored, where a factor is no more than that. */
+function bitsOf(factor: Scalar): number {
+  return factor.op === 'load' ? dtypeFacts[factor.dtype].bits : 32;
 }
 
 function allThin(problem: ContractionProblem, device: DeviceProfile): readonly ChoiceOf<'thin'>[] {
   const { node, reduced } = problem;
-  const { maxInvocationsPerWorkgroup, maxWorkgroupBytes, subgroupSize } = device;
+  const { maxInvocationsPerWorkgroup, maxWorkgroupBytes, subgroupSize, keptElements } = device;
   if (node.grouped !== undefined || !hasThinRows(problem, device)) return [];
   /** Those that share what is reduced meet in workgroup memory, if they are not one subgroup. */
   const together = Math.min(maxInvocationsPerWorkgroup, Math.floor(maxWorkgroupBytes / 4));
-  return powersTo(powerFor(reduced.extent / 4, 64)).flatMap((threadColumns) =>
-    [1, 4, 16, 64]
-      .filter((threadRows) => {
-        const threads = threadRows * threadColumns;
-        if (threadColumns === 1) return threads <= maxInvocationsPerWorkgroup;
-        return threads <= together || (threadRows === 1 && threads === subgroupSize);
-      })
-      .flatMap((threadRows) =>
-        [4, 8].map((columns) => ({ form: 'thin', threadRows, threadColumns, columns }) as const),
-      ),
+  const [vectors, counts] =
+    keptElements === undefined
+      ? [[4], [1]]
+      : [
+          [4, 8],
+          [1, 2, 4],
+        ];
+  return powersTo(powerFor(reduced.extent / 4, keptElements === undefined ? 64 : 256)).flatMap(
+    (threadColumns) =>
+      [1, 4, 16, 64]
+        .filter((threadRows) => {
+          const threads = threadRows * threadColumns;
+          if (threadColumns === 1) return threads <= maxInvocationsPerWorkgroup;
+          return threads <= together || (threadRows === 1 && threads === subgroupSize);
+        })
+        .flatMap((threadRows) =>
+          [4, 8].flatMap((columns) =>
+            vectors.flatMap((vector) =>
+              counts
+                .filter((steps) => vector * steps === 4 || vector * steps * threadColumns <= reduced.extent)
+                .map(
+                  (steps) => ({ form: 'thin', threadRows, threadColumns, columns, vector, steps }) as const,
+                ),
+            ),
+          ),
+        ),
   );
 }
 
