@@ -46,8 +46,8 @@ const units = z.strictObject({
 });
 
 /**
- * A product of few rows: all of them in each invocation, what is reduced shared by the thread columns, each of
- * which takes `vector` neighbours a step, and reads those of `steps` steps together.
+ * A product of few rows: all of them in each invocation, what is reduced shared by the thread columns, each
+ * of which takes `vector` neighbours a step, and reads those of `steps` steps together.
  */
 const thin = z.strictObject({
   form: z.literal('thin'),
