@@ -130,7 +130,12 @@ export const optimizerMutants: { readonly [P in PassName]: readonly Mutant[] | P
   'fuse-epilogues': inFile(
     'compiler/optimize/epilogue.ts',
     'optimizer',
-    ['does not turn the axes', 'iterator(axes[axis] ?? axis)', 'iterator(axis)', 'program 11'],
+    [
+      'does not turn the axes',
+      'axis < before ? axes[axis] : axis - before + rank',
+      'axis < before ? axis : axis - before + rank',
+      'program 11',
+    ],
     [
       'forgets the finish that there was',
       'finish === undefined ? reduced(type) : permuted(finish)',
@@ -145,8 +150,8 @@ export const optimizerMutants: { readonly [P in PassName]: readonly Mutant[] | P
     ],
     [
       'looks at one load only',
-      'return isPermutation && rest.every((axes) => axes.every((axis, position) => axis === first[position]))',
-      'return isPermutation && rest.length >= 0',
+      'if (first === undefined || !rest.every((axes) => axes.every((axis, position) => axis === first[position])))',
+      'if (first === undefined)',
       'program 122',
     ],
   ),

@@ -612,6 +612,14 @@ export const ptxMutants: ByFile = faultsOf(
 export const unitGraphMutants: ByFile = faultsOf(
   'compiler/tiles',
   {
+    'fuse-kernels.ts': [
+      [
+        'takes the sums of two products for one',
+        'const isOne = `${from}` === `${other.from}`;',
+        'const isOne = true;',
+        'decoding.ricci: block S=1,U=3,D=64,G=1,R=1,P=2,F=40',
+      ],
+    ],
     'merge-kernels.ts': [
       [
         'takes the loop of a part for that of its workgroups',
@@ -642,6 +650,20 @@ export const unitGraphMutants: ByFile = faultsOf(
 export const unitMutants: ByFile = faultsOf(
   'compiler/tiles/schedules',
   {
+    'thin-contraction.ts': [
+      [
+        'takes the first of some steps for all',
+        'add(sum(first, constant(at * step)))',
+        'add(sum(first, constant(0 * step)))',
+        'decoding.ricci: inputs_together T=1,D=1040,F=1024',
+      ],
+      [
+        'leaves out what is behind the last steps that are read together',
+        'whole === extent ? 1 : 2',
+        'whole === extent ? 1 : 1',
+        'decoding.ricci: inputs_together T=1,D=1300,F=1024',
+      ],
+    ],
     'route-by-picks.ts': [
       [
         'counts a pick before itself',
