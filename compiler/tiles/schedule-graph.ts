@@ -27,6 +27,7 @@ import { scheduleSoftmaxSum } from './schedules/softmax-sum.ts';
 import { splitSoftmaxSum } from './schedules/split-softmax-sum.ts';
 import { splitBuffers } from './split-buffers.ts';
 import { program } from './tile-builder.ts';
+import { unrollLoops } from './unroll-loops.ts';
 
 /** How each kind of problem becomes kernels, as chosen. */
 const scheduleAs: {
@@ -139,7 +140,7 @@ export function scheduleGraph(
     for (const node of part.nodes)
       if (node.kind === 'loop') for (const tensor of readsOf(node)) given.add(tensor);
     const fused = fuseKernels(steps, device, enclosing, (tensor) => given.has(tensor));
-    return mergeKernels(fused, device, enclosing);
+    return unrollLoops(mergeKernels(fused, device, enclosing), device);
   };
 
   return { steps: scheduleList(graph, []), temporaries, chosen: decided };

@@ -612,6 +612,20 @@ export const ptxMutants: ByFile = faultsOf(
 export const unitGraphMutants: ByFile = faultsOf(
   'compiler/tiles',
   {
+    'unroll-loops.ts': [
+      [
+        'takes the first of some turns for all',
+        'at(sum(first, constant(turn * step)))',
+        'at(sum(first, constant(0 * step)))',
+        'decoding.ricci: inputs_together T=1,D=1040,F=1024',
+      ],
+      [
+        'leaves out what is behind the turns that are together',
+        'return whole >= to ?',
+        'return whole >= 0 ?',
+        'decoding.ricci: inputs_together T=1,D=1300,F=1024',
+      ],
+    ],
     'fuse-kernels.ts': [
       [
         'takes the sums of two products for one',
@@ -650,20 +664,6 @@ export const unitGraphMutants: ByFile = faultsOf(
 export const unitMutants: ByFile = faultsOf(
   'compiler/tiles/schedules',
   {
-    'thin-contraction.ts': [
-      [
-        'takes the first of some steps for all',
-        'add(sum(first, constant(at * step)))',
-        'add(sum(first, constant(0 * step)))',
-        'decoding.ricci: inputs_together T=1,D=1040,F=1024',
-      ],
-      [
-        'leaves out what is behind the last steps that are read together',
-        'whole === extent ? 1 : 2',
-        'whole === extent ? 1 : 1',
-        'decoding.ricci: inputs_together T=1,D=1300,F=1024',
-      ],
-    ],
     'route-by-picks.ts': [
       [
         'counts a pick before itself',

@@ -47,7 +47,7 @@ const units = z.strictObject({
 
 /**
  * A product of few rows: all of them in each invocation, what is reduced shared by the thread columns, each
- * of which takes `vector` neighbours a step, and reads those of `steps` steps together.
+ * of which takes `vector` neighbours a step.
  */
 const thin = z.strictObject({
   form: z.literal('thin'),
@@ -55,7 +55,6 @@ const thin = z.strictObject({
   threadColumns: count,
   columns: count,
   vector: count.default(4),
-  steps: count.default(1),
 });
 
 /**

@@ -142,38 +142,29 @@ function isFolded(
 }
 
 function firstThin(problem: ContractionProblem, device: DeviceProfile): ChoiceOf<'thin'> {
-  const { reduced } = problem;
-  const plain = { form: 'thin', vector: 4, steps: 1 } as const;
+  const plain = { form: 'thin', vector: 4 } as const;
   if (device.software)
     return { ...plain, threadRows: 1, threadColumns: device.subgroupSize ?? 1, columns: 8 };
   if (device.keptElements !== undefined) return keptThin(problem);
-  const threadColumns = Math.min(64, 2 ** Math.floor(Math.log2(reduced.extent / 4)));
+  const threadColumns = Math.min(64, 2 ** Math.floor(Math.log2(problem.reduced.extent / 4)));
   const threadRows = Math.max(1, Math.min(256, device.maxInvocationsPerWorkgroup) / threadColumns);
   return { ...plain, threadRows, threadColumns, columns: 4 };
 }
 
 /** Threads that, with four columns each, have enough reads under way to keep the memory of a GPU busy. */
 const busyThreads = 2 ** 13;
-/** Of a thread, for what it has read and for its sums. */
-const mostThinRegisters = 128;
 
 /**
  * A warp has four columns, so that its lanes meet in registers; of few columns more warps share what is
  * reduced. Sixteen bytes are read at once where that leaves registers.
  */
 function keptThin({ rows, columns, reduced, contraction }: ContractionProblem): ChoiceOf<'thin'> {
-  const isNarrow = bitsOf(contraction.left) <= 16 && bitsOf(contraction.right) <= 16;
+  const isNarrow = [contraction.left, contraction.right].every((factor) => bitsOf(factor) <= 16);
   const vector = isNarrow && rows.extent <= 2 ? 8 : 4;
-  const along = reduced.extent / vector;
-  const wanted = Math.max(32, Math.min(256, powerFor((4 * busyThreads) / columns.extent, 256)));
-  const threadColumns = powerFor(along, wanted);
-  const registers = (steps: number) => {
-    const read = (4 + rows.extent) * vector * steps;
-    return (isNarrow ? read / 2 : read) + 4 * rows.extent * vector;
-  };
-  const steps = [4, 2].find((each) => registers(each) <= mostThinRegisters && each * threadColumns <= along);
-  const threadRows = Math.max(1, powerFor(columns.extent / 4, 128 / threadColumns));
-  return { form: 'thin', threadRows, threadColumns, columns: 4, vector, steps: steps ?? 1 };
+  const sharing = Math.max(32, powerFor((4 * busyThreads) / columns.extent, 256));
+  const threadColumns = powerFor(reduced.extent / vector, sharing);
+  const threadRows = powerFor(columns.extent / 4, Math.max(1, 128 / threadColumns));
+  return { form: 'thin', threadRows, threadColumns, columns: 4, vector };
 }
 
 /** Of what is stored, where a factor is no more than that. */
@@ -187,15 +178,9 @@ function allThin(problem: ContractionProblem, device: DeviceProfile): readonly C
   if (node.grouped !== undefined || !hasThinRows(problem, device)) return [];
   /** Those that share what is reduced meet in workgroup memory, if they are not one subgroup. */
   const together = Math.min(maxInvocationsPerWorkgroup, Math.floor(maxWorkgroupBytes / 4));
-  const [vectors, counts] =
-    keptElements === undefined
-      ? [[4], [1]]
-      : [
-          [4, 8],
-          [1, 2, 4],
-        ];
-  return powersTo(powerFor(reduced.extent / 4, keptElements === undefined ? 64 : 256)).flatMap(
-    (threadColumns) =>
+  const [vectors, most] = keptElements === undefined ? ([[4], 64] as const) : ([[4, 8], 256] as const);
+  return vectors.flatMap((vector) =>
+    powersTo(powerFor(reduced.extent / vector, most)).flatMap((threadColumns) =>
       [1, 4, 16, 64]
         .filter((threadRows) => {
           const threads = threadRows * threadColumns;
@@ -203,16 +188,9 @@ function allThin(problem: ContractionProblem, device: DeviceProfile): readonly C
           return threads <= together || (threadRows === 1 && threads === subgroupSize);
         })
         .flatMap((threadRows) =>
-          [4, 8].flatMap((columns) =>
-            vectors.flatMap((vector) =>
-              counts
-                .filter((steps) => vector * steps === 4 || vector * steps * threadColumns <= reduced.extent)
-                .map(
-                  (steps) => ({ form: 'thin', threadRows, threadColumns, columns, vector, steps }) as const,
-                ),
-            ),
-          ),
+          [4, 8].map((columns) => ({ form: 'thin', threadRows, threadColumns, columns, vector }) as const),
         ),
+    ),
   );
 }
 

@@ -56,7 +56,6 @@ export function thinKernel(
   const rank = node.result.shape.length;
   const width = layout.columns.extent;
   const step = layout.depth.extent;
-  const together = step * choice.steps;
   const groups = Math.ceil(columns.extent / width);
   const row = (axis: number) => coordinate(axis, rows.extent);
   const column = (axis: number) => sum(product(grid(1, groups), constant(width)), coordinate(axis, width));
@@ -80,39 +79,17 @@ export function thinKernel(
   const { finish } = node.reduce;
   // Where the axis ends in a run, a run of neighbours may reach far behind its end.
   const run =
-    reduced.end === undefined
-      ? sharedRun([contraction.left, contraction.right], reduced, together)
-      : undefined;
-  const add = (k: TileExpression): TileStatement => {
-    const depth = sum(k, coordinate(2, step));
-    const iterators = at(depth);
-    const [left, right] = [contraction.left, contraction.right].map((factor) =>
-      lowerScalar(factor, { tensors, iterators }),
-    );
-    const term = masked(below(depth, constant(reduced.extent)), apply('mul', 'f32', left!, right!), zero);
-    return update('partial', apply('add', 'f32', soFar, term));
-  };
-  const steps = (first: TileExpression) =>
-    Array.from({ length: choice.steps }, (_, at) => add(sum(first, constant(at * step))));
-  const bounds = (from: number, to: number, by: number) => ({
-    ...{ from: constant(from), to: constant(to), step: by, multipleOf: by },
-    range: { low: from, high: from + Math.floor((to - from - 1) / by) * by },
+    reduced.end === undefined ? sharedRun([contraction.left, contraction.right], reduced, step) : undefined;
+  const along = (to: TileExpression, extent: number, by: number) => ({
+    ...{ from: constant(0), to, step: by, multipleOf: by },
+    range: { low: 0, high: Math.floor((extent - 1) / by) * by },
   });
-  /** Along `extent` elements, of which those behind the last steps that are read together go one by one. */
-  const along = (extent: number, first = constant(0)): readonly TileStatement[] => {
-    const whole = choice.steps === 1 ? extent : Math.floor(extent / together) * together;
-    const loops = [
-      loop('k', bounds(0, whole, together), (k) => steps(sum(first, k))),
-      loop('k_rest', bounds(whole, extent, step), (k) => [add(sum(first, k))]),
-    ];
-    return loops.slice(whole === 0 ? 1 : 0, whole === extent ? 1 : 2);
-  };
-  const all = (): readonly TileStatement[] => {
-    const { end, extent } = reduced;
-    if (end !== undefined)
-      return [loop('k', { ...bounds(0, extent, together), to: endExpression(end, extent) }, steps)];
-    if (run === undefined) return along(extent);
-    return [loop('run', bounds(0, extent, run), (first) => along(run, first))];
+  const all = (by: number) => along(endExpression(reduced.end, reduced.extent), reduced.extent, by);
+  const inRuns = (body: (k: TileExpression) => readonly TileStatement[]): TileStatement => {
+    if (run === undefined) return loop('k', all(step), body);
+    return loop('run', all(run), (first) => [
+      loop('k', along(constant(run), run, step), (k) => body(sum(first, k))),
+    ]);
   };
   return {
     name: `contract_${node.result.name}`,
@@ -121,7 +98,15 @@ export function thinKernel(
     threads: layout.threads,
     body: [
       define(register('partial', 'f32', [layout.rows, layout.columns, layout.depth]), zero),
-      ...all(),
+      inRuns((k) => {
+        const depth = sum(k, coordinate(2, step));
+        const iterators = at(depth);
+        const [left, right] = [contraction.left, contraction.right].map((factor) =>
+          lowerScalar(factor, { tensors, iterators }),
+        );
+        const term = masked(below(depth, constant(reduced.extent)), apply('mul', 'f32', left!, right!), zero);
+        return [update('partial', apply('add', 'f32', soFar, term))];
+      }),
       reduceTiles('sum', ['partial'], ['sum']),
       store(
         node.result,
