@@ -74,6 +74,7 @@ export const gpuCases: readonly GpuCase[] = [
   rows('add', 'add', 3, wide, tall),
   rows('transpose', 'transpose', 2, wide, tall),
   rows('sum_rows', 'sum_rows', 1, wide, tall),
+  rows('sum_columns', 'sum_columns', 1, wide, tall),
   rows('softmax_rows', 'softmax_rows', 2, wide, tall),
   rows('rms_norm', 'rms_norm', 2, { T: 16_384, D: 8192 }, { T: 5, D: 48 }),
   {
@@ -84,6 +85,16 @@ export const gpuCases: readonly GpuCase[] = [
     bytes: 2 * 16 * 8 * 128 * (2 * 8192 + 2 * 4),
   },
   skinny('linear_16_tokens', 'linear', 16, 8192, 8192),
+  skinny('linear_1_token', 'linear', 1, 8192, 8192),
+  skinny('matmul_1_token', 'matmul', 1, 8192, 8192),
+  {
+    ...{ name: 'decoding_block', entry: 'decoding_block', bound: 'bytes' },
+    sizes: { S: 1, U: 4096, D: 4096, G: 8, R: 4, P: 64, F: 14_336 },
+    small: { S: 1, U: 9, D: 32, G: 1, R: 4, P: 4, F: 40 },
+    flops: 2 * (2 * 4096 * 4096 + 3 * 4096 * 14_336),
+    // The weights: of the cache as much is read as is before `start`.
+    bytes: 2 * (2 * 4096 * 4096 + 3 * 4096 * 14_336),
+  },
   {
     ...{ name: 'cross_entropy', entry: 'cross_entropy', bound: 'operations' },
     sizes: { T: 4096, D: 4096, V: 32_000 },

@@ -89,10 +89,40 @@ def cross_entropy(x, w, target):
     return F.cross_entropy(x @ w.T, target.long(), reduction="none")
 
 
+def rotated(x, position, theta=10000.0):
+    # Angles in the precision that `x` has, but not in 16 bits.
+    wide = x if x.dtype == torch.float64 else x.float()
+    half = x.shape[-1] // 2
+    power = torch.arange(half, device=x.device, dtype=wide.dtype) / half
+    angle = position[:, None, None] * theta**-power
+    first, second = wide[..., :half], wide[..., half:]
+    turned = (first * angle.cos() - second * angle.sin(), second * angle.cos() + first * angle.sin())
+    return torch.cat(turned, -1).to(x.dtype)
+
+
+def decoding_block(x, start, keys, values, attention_norm, query, out, ffn_norm, gate, up, down):
+    count, heads = x.shape[0], query.shape[0] // keys.shape[-1]
+    position = start + torch.arange(count, device=x.device)
+    rows = F.linear(rms_norm(x, attention_norm), query).view(count, heads, -1)
+    seen = torch.arange(keys.shape[0], device=x.device)[None] <= position[:, None]
+    by_heads = lambda each: each.transpose(0, 1)[None]
+    y = F.scaled_dot_product_attention(
+        *(by_heads(each) for each in (rotated(rows, position), keys, values)), attn_mask=seen, enable_gqa=True
+    )
+    h = x + F.linear(y[0].transpose(0, 1).reshape(count, -1), out)
+    b = rms_norm(h, ffn_norm)
+    return h + F.linear(F.silu(F.linear(b, gate)) * F.linear(b, up), down)
+
+
+def in_float64(function):
+    return lambda *inputs: function(*(each.double() if each.is_floating_point() else each for each in inputs))
+
+
 REFERENCES = {
     "add": lambda x, y: x.double() + y.double(),
     "transpose": lambda x: x.double().T,
     "sum_rows": lambda x: x.double().sum(-1),
+    "sum_columns": lambda x: x.double().sum(0),
     "softmax_rows": lambda x: x.double().softmax(-1),
     "rms_norm": lambda x, scale: rms_norm(x.double(), scale.double()),
     "matmul": lambda a, b: a.double() @ b.double(),
@@ -108,6 +138,7 @@ REFERENCES = {
     ),
     "cross_entropy": lambda x, w, target: cross_entropy(x.double(), w.double(), target),
     "small_layers": lambda x, w: small_layers(x.double(), w.double()),
+    "decoding_block": in_float64(decoding_block),
 }
 
 
@@ -157,6 +188,7 @@ PEERS = {
     "add": plain("add", torch.add, False),
     "transpose": plain("contiguous", lambda x: x.T.contiguous(), False),
     "sum_rows": plain("sum", lambda x: x.sum(-1, dtype=torch.float32)),
+    "sum_columns": plain("sum", lambda x: x.sum(0, dtype=torch.float32)),
     "softmax_rows": plain("softmax", lambda x: x.softmax(-1)),
     "rms_norm": plain("rms_norm", lambda x, scale: F.rms_norm(x, (x.shape[-1],), scale, 1e-6)),
     "matmul": plain("cuBLAS", torch.matmul, False),
@@ -168,6 +200,7 @@ PEERS = {
     "decode": decode_peers,
     "experts": expert_peers,
     "small_layers": plain("cuBLAS", small_layers),
+    "decoding_block": plain("PyTorch", decoding_block),
     "cross_entropy": plain("cross_entropy", lambda x, w, target: cross_entropy(x, w, target)),
 }
 
