@@ -12,6 +12,7 @@ import {
 } from './choices/problem.ts';
 import type { DeviceProfile } from './device-profile.ts';
 import { fuseKernels } from './fuse-kernels.ts';
+import { joinSums } from './join-sums.ts';
 import { mergeKernels } from './merge-kernels.ts';
 import { clusterRows } from './row-clusters.ts';
 import type { Chosen, ChosenSchedule, ScheduledStep } from './scheduled.ts';
@@ -129,7 +130,7 @@ export function scheduleGraph(
 
   const scheduleList = (part: Graph, enclosing: readonly LoopId[]): readonly ScheduledStep[] => {
     const context = contextIn(enclosing);
-    const clusters = clusterRows(part.nodes.flatMap(fitting), part.outputs, context);
+    const clusters = clusterRows(joinSums(part, context).flatMap(fitting), part.outputs, context);
     const steps = clusters.flatMap((each): readonly ScheduledStep[] => {
       if (each.kind === 'rowCluster') return [scheduleRowCluster(each, context)];
       if (each.kind !== 'loop') return scheduleWhole(each, context);

@@ -1,6 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: texts of the compiler
 /** Faults of what writes PTX, by file: every file has one. The emulator notices them. */
 import { type ByFile, faultsOf } from './kernels.ts';
+import { inFile } from './mutant.ts';
 
 export const ptxMutants: ByFile = faultsOf(
   'backends/cuda-ptx/emit',
@@ -593,6 +594,45 @@ export const ptxMutants: ByFile = faultsOf(
   },
   'ptx',
 );
+
+/** Of what users allow, which has an oracle of its own: a set of faults for a file with others, or alone. */
+export const allowedMutants: ByFile = {
+  'unit-types.ts': inFile('backends/cuda-ptx/emit/unit-types.ts', 'allowed', [
+    'cuts the last bits of words off',
+    "'cvt.rna.tf32.f32', 'u32'",
+    "'mov.b32', 'u32'",
+    'tf32, sm_80, allowed-units.ricci: of_words M=24,K=40,N=24',
+    'tf32, sm_90a, allowed-units.ricci: of_words M=64,K=33,N=64',
+  ]),
+  'join-sums.ts': inFile('compiler/tiles/join-sums.ts', 'allowed', [
+    'leaves out what an inner sum is multiplied with',
+    'product([...others, ',
+    'product([...others.slice(1), ',
+    'f8-sums, sm_90a, allowed-units.ricci: blocks_of_eights M=40,B=3,J=128,N=1',
+  ]),
+  'eight-bit-product.ts': inFile('compiler/tiles/schedules/eight-bit-product.ts', 'allowed', [
+    'takes one scale for several blocks',
+    'if (block === 1) return behind;',
+    'if (block === 1) return Infinity;',
+    'f8-sums, sm_90a, allowed-units.ricci: scaled_eights M=40,B=8,J=32,N=24',
+  ]),
+  'unit-contraction.ts': inFile(
+    'compiler/tiles/schedules/unit-contraction.ts',
+    'allowed',
+    [
+      'adds up all products with few bits',
+      "multiplied('part'),",
+      "multiplied('sum'),",
+      'f8-sums, sm_90a, allowed-units.ricci: of_eights M=9,K=2112,N=24',
+    ],
+    [
+      'takes the scales of the first block for all',
+      'constant(0), k, of)',
+      'constant(0), constant(0), of)',
+      'f8-sums, sm_90a, allowed-units.ricci: scaled_eights M=40,B=3,J=128,N=24',
+    ],
+  ),
+};
 
 /** Of what is done for devices with matrix units before schedules. */
 export const unitGraphMutants: ByFile = faultsOf(

@@ -5,6 +5,7 @@
  */
 import type { Tensor, TensorId } from '../../../compiler/graph/graph.ts';
 import { createDomain, divisorOf, laneStride, neighbours } from '../../../compiler/tiles/lanes.ts';
+import { packedFacts } from '../../../compiler/tiles/packed.ts';
 import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts';
 import type { Feed } from '../../../compiler/tiles/tile-program.ts';
 import { linearConstant, linearValue, plus } from '../../writing/linear.ts';
@@ -12,10 +13,10 @@ import { first, type Point as PointOf } from '../../writing/point.ts';
 import { bufferOf, type Emission, type Sum, type TileState } from './emission.ts';
 import { emit, linear } from './expressions.ts';
 import { copyAddress, isInside } from './memory.ts';
-import { packedWords } from './narrow.ts';
-import { packedLayout, packedPlace } from './packed-layout.ts';
+import { elementBytes, packedLayout, packedPlace } from './packed-layout.ts';
 import { sharedStart } from './shared-memory.ts';
 import { sumOf } from './sums.ts';
+import { unitWords } from './unit-types.ts';
 import { type Lanes, laneOf, lanesFrom, literal, type Value } from './values.ts';
 
 /** A tensor's elements, or zeros where the mask does not hold. */
@@ -35,11 +36,13 @@ export function copyOf(tensors: (id: TensorId) => Tensor, { tile, value }: Feed)
   if (copied === undefined) return undefined;
   const { load, mask } = copied;
   const { dtype, shape } = tensors(load.tensor);
-  if (dtype !== tile.packed) return undefined;
+  if (tile.packed === undefined || dtype !== packedFacts[tile.packed].stored) return undefined;
   const count = shape.reduce((total, extent) => total * extent, 1);
-  const width = [8, 4, 2].find((each) => {
+  const { bytes } = packedFacts[tile.packed];
+  const width = [16 / bytes, 8 / bytes, 4 / bytes].find((each) => {
     const domain = neighbours(tile.axes, each);
     return (
+      each > 1 &&
       count % each === 0 &&
       laneStride(load.offset, domain) === 1 &&
       divisorOf(load.offset, domain) % each === 0 &&
@@ -144,7 +147,7 @@ export function beginCopy(
   copiers = everyone(emission),
 ): void {
   const { writer } = emission;
-  const bytes = 2 * width;
+  const bytes = elementBytes(state.tile) * width;
   const inside = isInside(load.offset, bufferOf(emission, load.tensor).count);
   for (const run of runsOf(emission, state, width, copiers)) {
     const point = first(pointOf(state, run));
@@ -168,9 +171,12 @@ export function packedValues(
   return runsOf(emission, state, 4, everyone(emission)).map((run) => {
     const lanes: Lanes = emit(emission, value, pointOf(state, run));
     const four = lanesFrom(4, (lane) => laneOf(lanes, lane));
-    return packedWords(emission.writer, state.tile.packed!, four);
+    return unitWords(emission.writer, state.tile.packed!, four);
   });
 }
+
+/** Of so many words. */
+const vectors: { readonly [words: number]: string } = { 1: '', 2: '.v2', 4: '.v4' };
 
 export function putPacked(
   emission: Emission,
@@ -181,6 +187,7 @@ export function putPacked(
   for (const [at, run] of runsOf(emission, state, 4, everyone(emission)).entries()) {
     const into = target(emission, state, run, 4, stage);
     const from = words[at]!.map(({ text }) => text).join(', ');
-    emission.writer.effect(`st.shared.v2.b32 ${into}, {${from}};`, run.guard);
+    const opcode = `st.shared${vectors[words[at]!.length]}.b32`;
+    emission.writer.effect(`${opcode} ${into}, ${from.includes(',') ? `{${from}}` : from};`, run.guard);
   }
 }

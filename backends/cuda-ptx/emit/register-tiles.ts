@@ -2,7 +2,7 @@
 import { updatedTiles } from '../../../compiler/tiles/changes.ts';
 import { createDomain, type Domain } from '../../../compiler/tiles/lanes.ts';
 import { isOverUnits } from '../../../compiler/tiles/tile-builder.ts';
-import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts';
+import { operandsOf, type TileExpression } from '../../../compiler/tiles/tile-expression.ts';
 import type { Tile, TileAxis } from '../../../compiler/tiles/tile-program.ts';
 import { linearConstant, linearValue, plus, times } from '../../writing/linear.ts';
 import type { Point as PointOf } from '../../writing/point.ts';
@@ -119,8 +119,46 @@ export function updateRegisters(
     );
     return;
   }
+  const added = addedProduct(state.tile, value);
+  if (added !== undefined) {
+    addProducts(emission, state, added);
+    return;
+  }
   // All new values are computed from the old ones, so they have to be known before the first changes.
   const values = valuesOf(emission, state.tile, value);
   for (const [at, register] of state.registers.entries()) emission.writer.assign(register, values[at]!);
+  state.version++;
+}
+
+/** What is multiplied and added to results of units, of which the factors know nothing. */
+type Factors = readonly [TileExpression, TileExpression];
+
+function addedProduct({ name, axes, dtype }: Tile, value: TileExpression): Factors | undefined {
+  if (!axes.every(({ over }) => isOverUnits(over))) return undefined;
+  if (dtype !== 'f32' || value.op !== 'apply' || value.function !== 'add') return undefined;
+  const [old, product] = value.operands as Factors;
+  const isOld =
+    old.op === 'element' &&
+    old.tile === name &&
+    old.subscripts.every((index, axis) => index.op === 'coordinate' && index.axis === axis);
+  if (!isOld || old.subscripts.length !== axes.length) return undefined;
+  if (product.op !== 'apply' || product.function !== 'mul') return undefined;
+  const factors = product.operands as Factors;
+  return factors.some((factor) => reads(factor, name)) ? undefined : factors;
+}
+
+function reads(expression: TileExpression, tile: string): boolean {
+  if (expression.op === 'element' && expression.tile === tile) return true;
+  return operandsOf(expression).some((operand) => reads(operand, tile));
+}
+
+/** In one instruction each, which rounds once. */
+function addProducts(emission: Emission, state: TileState, factors: Factors): void {
+  const [left, right] = factors.map((factor) => valuesOf(emission, state.tile, factor)) as [
+    readonly Value[],
+    readonly Value[],
+  ];
+  for (const [at, { text }] of state.registers.entries())
+    emission.writer.effect(`fma.rn.f32 ${text}, ${left[at]!.text}, ${right[at]!.text}, ${text};`);
   state.version++;
 }

@@ -180,13 +180,14 @@ export function mapsOf(
   const boxed = [...given, ...arrivals].flatMap((arrival) => arrival.boxed);
   return [...boxed, ...stores].map(({ tile, box: { tensor, dims, isCommon = false } }) => {
     const { rowBytes } = packedLayout(tile);
+    const bytes = elementBytes(tile);
     const rows = tile.axes[0]!.extent / (isCommon ? cluster : 1);
     return {
       buffer: buffers.findIndex((buffer) => buffer.tensor === tensor),
       dtype: tile.packed!,
       shape: dims.map(({ extent }) => extent),
-      strides: dims.slice(1).map(({ stride }) => stride * elementBytes),
-      box: [rowBytes / elementBytes, rows, ...dims.slice(2).map(() => 1)],
+      strides: dims.slice(1).map(({ stride }) => stride * bytes),
+      box: [rowBytes / bytes, rows, ...dims.slice(2).map(() => 1)],
       swizzle: rowBytes as PtxMap['swizzle'],
     };
   });

@@ -5,6 +5,7 @@
  */
 import type { Tensor, TensorId } from '../../graph/graph.ts';
 import { printNode, printType } from '../../graph/print.ts';
+import type { PackedPair } from '../packed.ts';
 import type { Problem } from './problem.ts';
 
 export function problemKey(problem: Problem, tensors: (id: TensorId) => Tensor): string {
@@ -23,8 +24,12 @@ export function problemKey(problem: Problem, tensors: (id: TensorId) => Tensor):
 /** What matrix units would multiply: it may be allowed to round factors, or not. */
 function byUnits(problem: Problem): readonly string[] {
   if (problem.kind === 'contraction')
-    return problem.packed === undefined ? [] : [`units of ${problem.packed}`];
+    return problem.packed === undefined ? [] : [`units of ${packedNames(problem.packed)}`];
   if (problem.kind !== 'softmaxSum' || problem.units === undefined) return [];
   const { scores, values, parts } = problem.units;
   return [`units of ${scores} and ${values}, weights in ${parts}`];
+}
+
+function packedNames({ left, right }: PackedPair): string {
+  return left === right ? left : `${left} and ${right}`;
 }
