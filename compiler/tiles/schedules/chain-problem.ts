@@ -214,7 +214,7 @@ function linksOf(linking: Linking): readonly Link[] | undefined {
     const [ofStream, ofRow] = [factors.filter(isOfStream), factors.filter((each) => !isOfStream(each))];
     if (ofStream.length === 0 || ofRow.length === 0) return false;
     const sides = { ofRow: product(ofRow), ofStream: product(ofStream) };
-    const packed = packedFactors(sides.ofRow, sides.ofStream, units.roundsFactors);
+    const packed = packedFactors(sides.ofRow, sides.ofStream, units.allowed);
     const isMade = factors.flatMap(loadsOf).some((load) => inner.has(load.tensor));
     if (packed === undefined || isMade) return false;
     links.push({ ...{ node, packed, depth: node.reduce.extents[0]! }, ...sides, finish: mapped(finish) });
@@ -271,9 +271,9 @@ function multipliedAs(
   own: Scalar,
   factor: Scalar,
   { result }: ReductionNode,
-  { roundsFactors = false }: MatrixUnits,
+  { allowed }: MatrixUnits,
 ): Pick<ChainProblem, 'packed' | 'parts'> | undefined {
-  const packed = packedFactors(own, factor, roundsFactors);
+  const packed = packedFactors(own, factor, allowed);
   if (packed !== undefined) return { packed, parts: 1 };
   if (wideFactor(own, factor) !== 'left') return undefined;
   // As of weights of attention: two parts leave 2^-18 of an element, of which a result of 16 bits keeps 2^-9.

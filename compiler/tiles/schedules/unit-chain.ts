@@ -249,6 +249,7 @@ function chained(
     grid: walk.grid,
     ...(walk.gridEnds && { gridEnds: walk.gridEnds }),
     threads: { rows: warps, columns: 32 },
+    isAlone: boxes !== undefined,
     body: [
       ...links.map((link, place) => {
         const { tile, value } = rowTile(link, place);
