@@ -4,7 +4,7 @@ import { assertWellFormed } from '../graph/well-formed.ts';
 import { withoutCollectives } from './collectives.ts';
 import { commonSubexpressions } from './cse.ts';
 import { deadCode } from './dead-code.ts';
-import { fuseEpilogues } from './epilogue.ts';
+import { fuseEpilogues, fuseMoreEpilogues } from './epilogue.ts';
 import { fuse, inlineViews } from './inline.ts';
 import { recoverAttention } from './recover-attention.ts';
 import { recoverExperts } from './recover-experts.ts';
@@ -32,7 +32,7 @@ export const passes = [
   { name: 'recover-experts', run: recoverExperts },
   { name: 'fuse', run: fuse },
   { name: 'dead-code-fused', run: deadCode },
-  { name: 'fuse-more-epilogues', run: fuseEpilogues },
+  { name: 'fuse-more-epilogues', run: fuseMoreEpilogues },
   { name: 'simplify-fused', run: simplify },
   { name: 'common-subexpressions-again', run: commonSubexpressions },
   { name: 'dead-code-again', run: deadCode },

@@ -88,6 +88,7 @@ function fitTogether(parts: readonly TileProgram[], device: DeviceProfile): bool
     parts.length <= mostParts &&
     // Of one grid, workgroups at the end could be left out, and not between.
     parts.every(({ gridEnds, cluster }) => gridEnds === undefined && cluster === undefined) &&
+    !parts.some(({ isAlone }) => isAlone) &&
     parts.every(({ threads }) => threads.rows === rows && threads.columns === columns) &&
     agreeOnSharedTiles(parts) &&
     uniformsOf(parts) <= mostUniforms &&

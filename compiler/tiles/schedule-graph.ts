@@ -14,6 +14,7 @@ import type { DeviceProfile } from './device-profile.ts';
 import { fuseKernels } from './fuse-kernels.ts';
 import { joinSums } from './join-sums.ts';
 import { mergeKernels } from './merge-kernels.ts';
+import { productChains } from './product-chains.ts';
 import { clusterRows } from './row-clusters.ts';
 import type { Chosen, ChosenSchedule, ScheduledStep } from './scheduled.ts';
 import type { NodeSchedule, ScheduleContext } from './schedules/context.ts';
@@ -26,6 +27,7 @@ import { scheduleRoute } from './schedules/route.ts';
 import { scheduleRowCluster } from './schedules/row-cluster.ts';
 import { scheduleSoftmaxSum } from './schedules/softmax-sum.ts';
 import { splitSoftmaxSum } from './schedules/split-softmax-sum.ts';
+import { scheduleChain } from './schedules/unit-chain.ts';
 import { splitBuffers } from './split-buffers.ts';
 import { program } from './tile-builder.ts';
 
@@ -41,6 +43,7 @@ const scheduleAs: {
   reduction: scheduleReduction,
   contraction: scheduleContraction,
   softmaxSum: scheduleSoftmaxSum,
+  chain: scheduleChain,
 };
 
 const scheduleChosen: NodeSchedule<'compute' | 'softmaxSum'> = (node, context) => {
@@ -130,9 +133,13 @@ export function scheduleGraph(
 
   const scheduleList = (part: Graph, enclosing: readonly LoopId[]): readonly ScheduledStep[] => {
     const context = contextIn(enclosing);
-    const clusters = clusterRows(joinSums(part, context).flatMap(fitting), part.outputs, context);
-    const steps = clusters.flatMap((each): readonly ScheduledStep[] => {
+    const nodes = joinSums(part, context).flatMap(fitting);
+    const { chains, inner } = productChains(nodes, part.outputs, context);
+    const steps = clusterRows(nodes, part.outputs, context).flatMap((each): readonly ScheduledStep[] => {
       if (each.kind === 'rowCluster') return [scheduleRowCluster(each, context)];
+      const chain = chains.get(each);
+      if (chain !== undefined) return context.problem(chain);
+      if (inner.has(each)) return [];
       if (each.kind !== 'loop') return scheduleWhole(each, context);
       return [{ kind: 'loop', loop: each, steps: scheduleList(each.body, [...enclosing, each.loop]) }];
     });

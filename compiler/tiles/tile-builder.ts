@@ -145,6 +145,7 @@ export interface ProgramParts {
   readonly gridEnds?: TileProgram['gridEnds'];
   readonly threads: ThreadShape;
   readonly cluster?: number;
+  readonly isAlone?: boolean;
   readonly body: readonly TileStatement[];
   /** Loops around the kernel, outermost first. */
   readonly enclosing: readonly LoopId[];
@@ -166,7 +167,7 @@ export function program(parts: ProgramParts): TileProgram {
       (tensor) => ({ tensor, access: uses.reads.has(tensor) ? 'readwrite' : 'write' }) as const,
     ),
   ];
-  const { name, grid, gridEnds = [], threads, cluster, body } = parts;
+  const { name, grid, gridEnds = [], threads, cluster, isAlone = false, body } = parts;
   return {
     name,
     buffers,
@@ -177,6 +178,7 @@ export function program(parts: ProgramParts): TileProgram {
     ...(gridEnds.every((end) => end === undefined) ? {} : { gridEnds }),
     threads,
     ...(cluster === undefined ? {} : { cluster }),
+    ...(isAlone && { isAlone }),
     body,
     choice: parts.choice,
   };

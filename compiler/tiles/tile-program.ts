@@ -85,6 +85,11 @@ export interface TileProgram {
    * each a part: so many, which divide its extent. One, where it is left out.
    */
   readonly cluster?: number;
+  /**
+   * It is not launched as one with others: an engine brings its tiles, which it does for one pipeline of a
+   * kernel.
+   */
+  readonly isAlone?: boolean;
   readonly body: readonly TileStatement[];
   /** What made it so, where there was something to choose. For people alone. */
   readonly choice?: Choice | undefined;

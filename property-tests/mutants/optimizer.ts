@@ -130,7 +130,7 @@ export const optimizerMutants: { readonly [P in PassName]: readonly Mutant[] | P
   'fuse-epilogues': inFile(
     'compiler/optimize/epilogue.ts',
     'optimizer',
-    ['does not turn the axes', 'iterator(axes[axis] ?? axis)', 'iterator(axis)', 'program 11'],
+    ['does not turn the axes', 'iterator(own)', 'iterator(axis)', 'program 11'],
     [
       'forgets the finish that there was',
       'finish === undefined ? reduced(type) : permuted(finish)',

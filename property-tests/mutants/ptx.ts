@@ -638,14 +638,6 @@ export const allowedMutants: ByFile = {
 export const unitGraphMutants: ByFile = faultsOf(
   'compiler/tiles',
   {
-    'merge-kernels.ts': [
-      [
-        'takes the loop of a part for that of its workgroups',
-        'while (taken.has(name))',
-        'while (false)',
-        'units.ricci: two_alike M=40,K=32,N=72',
-      ],
-    ],
     'store-rounded.ts': [
       [
         'rounds what some reader takes as it is',

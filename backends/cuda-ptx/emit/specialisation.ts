@@ -112,7 +112,7 @@ export function specialisedAs(
   const shares = (gathers ? registersOfGathering : registers)[groups];
   const own = isLarge ? shares : undefined;
   const [stores, cluster] = [boxedStores(program, tensors), program.cluster ?? 1];
-  const given = loops.length === 0 ? body.slice(0, body.indexOf(pipeline)).flatMap(givenBy) : [];
+  const given = body.slice(0, body.indexOf(loops[0] ?? pipeline)).flatMap(givenBy);
   return {
     ...{ pipeline, loops, preparation, arrivals, given, gathers, stores, cluster, consumers },
     registers: own,

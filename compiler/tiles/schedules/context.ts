@@ -28,6 +28,7 @@ export interface KernelParts {
   readonly gridEnds?: TileProgram['gridEnds'];
   readonly threads: ThreadShape;
   readonly cluster?: number;
+  readonly isAlone?: boolean;
   readonly body: readonly TileStatement[];
   /** Of tensors in the body those that a workgroup has to itself. */
   readonly scratch?: readonly TensorId[];
