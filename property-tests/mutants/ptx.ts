@@ -606,7 +606,27 @@ export const unitGraphMutants: ByFile = faultsOf(
         'units.ricci: two_alike M=40,K=32,N=72',
       ],
     ],
+    'store-merged.ts': [
+      [
+        'takes what is turned to be merged',
+        'key(own) === key(wanted[dim]!)',
+        'key(own) !== undefined',
+        'unit-attention.ricci: turned_heads S=4,G=2,R=2,A=16,B=16',
+      ],
+      [
+        'takes what somebody else reads',
+        'readers.get(id)?.length === 1',
+        'readers.has(id)',
+        'unit-attention.ricci: also_summed S=20,G=2,R=2,A=16,B=16',
+      ],
+    ],
     'store-rounded.ts': [
+      [
+        'takes what is copied as it is to be rounded',
+        "isRounding(node.result.dtype) ? node.result.dtype : 'as it is'",
+        "'bf16'",
+        'unit-attention.ricci: sliding S=33,G=1,R=2,A=16,B=16',
+      ],
       [
         'rounds what some reader takes as it is',
         "only !== 'as it is' && others.length === 0",
