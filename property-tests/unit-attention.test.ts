@@ -26,11 +26,6 @@ const cases = [
   'steep S=70,U=120,A=16,B=64',
 ];
 
-test.each(cases.map((name, at) => ({ name, target: ptxTargets[at % ptxTargets.length]! })))(
-  '$name for $target',
-  ({ name, target }) => checkByUnits('unit-attention.ricci', name, 'unitStream', { target, turns: 2 }),
-);
-
 test('heads that are merged, and rounded as they are stored, take no kernel, and weights two parts', () => {
   const name = 'causal_groups S=4096,G=8,R=4,A=64,B=64';
   const { instance, lowered } = loweredByName('unit-attention.ricci', name);
@@ -43,3 +38,13 @@ test('heads that are merged, and rounded as they are stored, take no kernel, and
   const printed = step?.kind === 'kernel' ? printTileProgram(step.program) : '';
   expect(printed).toContain('packed weights: bf16 × 2[');
 });
+
+test.each(cases.map((name, at) => ({ name, target: ptxTargets[at % ptxTargets.length]! })))(
+  '$name for $target',
+  ({ name, target }) => checkByUnits('unit-attention.ricci', name, 'unitStream', { target, turns: 2 }),
+);
+
+/** Boxes of a batch of several axes. */
+test.each(['batches B=2,H=3,S=40,A=64', 'batches_across B=2,H=3,S=40,A=64'])('%s', (name) =>
+  checkByUnits('unit-attention.ricci', name, 'unitStream', { target: 'sm_90a', turns: 1 }),
+);
