@@ -638,7 +638,27 @@ export const allowedMutants: ByFile = {
 export const unitGraphMutants: ByFile = faultsOf(
   'compiler/tiles',
   {
+    'store-merged.ts': [
+      [
+        'takes what is turned to be merged',
+        'key(own) === key(wanted[dim]!)',
+        'key(own) !== undefined',
+        'unit-attention.ricci: turned_heads S=4,G=2,R=2,A=16,B=16',
+      ],
+      [
+        'takes what somebody else reads',
+        'readers.get(id)?.length === 1',
+        'readers.has(id)',
+        'unit-attention.ricci: also_summed S=20,G=2,R=2,A=16,B=16',
+      ],
+    ],
     'store-rounded.ts': [
+      [
+        'takes what is copied as it is to be rounded',
+        "isRounding(node.result.dtype) ? node.result.dtype : 'as it is'",
+        "'bf16'",
+        'unit-attention.ricci: sliding S=33,G=1,R=2,A=16,B=16',
+      ],
       [
         'rounds what some reader takes as it is',
         "only !== 'as it is' && others.length === 0",
@@ -786,6 +806,12 @@ export const unitMutants: ByFile = faultsOf(
         "side('u', node.extent, start)",
         "side('u', node.extent, none)",
         'unit-attention.ricci: causal_groups S=150,G=1,R=1,A=32,B=64, sm_90a, unitStream warps=4 rows=16 block=32 stages=2',
+      ],
+      [
+        'takes apart what is run through as one',
+        'side(`batch${at}`, extent, along[at]!)',
+        'side(`batch${at}`, extent / 2, along[at]!)',
+        'unit-attention.ricci: batches B=2,H=2,S=40,A=64, sm_90a',
       ],
     ],
     'unit-stream.ts': [
