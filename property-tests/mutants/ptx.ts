@@ -605,6 +605,12 @@ export const unitGraphMutants: ByFile = faultsOf(
         "name('part')",
         'units.ricci: three_products M=40,K=72,N=40',
       ],
+      [
+        'leaves to nobody what only an engine brings',
+        'lags !== true',
+        'lags !== undefined || true',
+        'unit-attention.ricci: and_product S=40,U=70,H=2,A=64,M=40,K=64,N=40, sm_90a',
+      ],
     ],
     'store-rounded.ts': [
       [
