@@ -27,3 +27,8 @@ test.each(cases.map((name, at) => ({ name, target: ptxTargets[at % ptxTargets.le
   '$name for $target',
   ({ name, target }) => checkByUnits('unit-attention.ricci', name, 'unitStream', { target, turns: 2 }),
 );
+
+/** Boxes of a batch of several axes. */
+test.each(['batches B=2,H=3,S=40,A=64', 'batches_across B=2,H=3,S=40,A=64'])('%s', (name) =>
+  checkByUnits('unit-attention.ricci', name, 'unitStream', { target: 'sm_90a', turns: 1 }),
+);

@@ -761,6 +761,12 @@ export const unitMutants: ByFile = faultsOf(
         "side('u', node.extent, none)",
         'unit-attention.ricci: causal_groups S=150,G=1,R=1,A=32,B=64, sm_90a, unitStream warps=4 rows=16 block=32 stages=2',
       ],
+      [
+        'takes apart what is run through as one',
+        'side(`batch${at}`, extent, along[at]!)',
+        'side(`batch${at}`, extent / 2, along[at]!)',
+        'unit-attention.ricci: batches B=2,H=2,S=40,A=64, sm_90a',
+      ],
     ],
     'unit-softmax-walk.ts': [
       [
