@@ -157,6 +157,12 @@ export const ptxMutants: ByFile = faultsOf(
     ],
     'packed-tiles.ts': [
       [
+        'reads behind the last run',
+        'everyone(emission), true)',
+        'everyone(emission), false)',
+        'units.ricci: of_eight_bits M=64,K=16,N=16, sm_90a',
+      ],
+      [
         'copies what the mask leaves out',
         "[literal(bytes, 'u32'), literal(0, 'u32'), kept]",
         "[literal(bytes, 'u32'), literal(bytes, 'u32'), kept]",
