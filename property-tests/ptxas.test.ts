@@ -74,6 +74,7 @@ const large: readonly (readonly [program: string, isOfUnits: boolean, allowed?: 
   ['units.ricci: of_eight_bits M=4096,K=4096,N=4096', true],
   ['units.ricci: kept_positive M=2048,K=4096,N=11008', true],
   ['units.ricci: experts_of_halves T=4096,D=2048,E=8,F=4096', true],
+  ['units.ricci: three_products M=4096,K=4096,N=4096', true],
   ['units.ricci: wide_left M=4096,K=4096,N=4096', true],
   ['units.ricci: next_words T=4096,D=4096,V=32000', true],
   ['units.ricci: hidden_words B=4,T=1000,D=1024,V=50264', true],

@@ -20,6 +20,7 @@ const cases = [
   'capped_groups S=40,G=1,R=1,A=16,B=48',
   'cached_keys S=5,G=2,R=4,U=90,A=16,B=16',
   'pages B=3,G=2,R=4,A=32,P=16,N=9,L=6',
+  'and_product S=40,U=70,H=2,A=64,M=40,K=64,N=40',
   'heads_first S=37,H=2,A=32,B=20',
   'blind_across S=21,U=50,A=16,B=13',
   'steep S=70,U=130,A=32,B=64',

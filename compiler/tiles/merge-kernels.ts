@@ -1,7 +1,9 @@
 /**
  * Kernels that need nothing of each other, as those of queries, keys and values, are launched as one: the
  * first workgroups are the one's, the next the other's. That pays where there are few workgroups, which
- * neither fill a device nor take much longer than to be launched. What a workgroup does is the same.
+ * neither fill a device nor take much longer than to be launched. What a workgroup does is the same, but that
+ * no engine brings boxes to a kernel of several pipelines: those whose tiles are boxes become one only where
+ * there is a processor for each of their workgroups.
  */
 import type { LoopId, TensorId } from '../graph/graph.ts';
 import type { DeviceProfile } from './device-profile.ts';
@@ -18,7 +20,7 @@ import {
   type TileExpression,
   unflatten,
 } from './tile-expression.ts';
-import type { Tile, TileProgram, TileStatement } from './tile-program.ts';
+import type { Feed, Tile, TileProgram, TileStatement } from './tile-program.ts';
 
 /** Workgroups of all kernels that become one: with more the device is busy anyway. */
 const mostWorkgroups = { software: 256, hardware: 2048 };
@@ -83,7 +85,9 @@ function fitTogether(parts: readonly TileProgram[], device: DeviceProfile): bool
   const [first] = parts;
   const { rows, columns } = first!.threads;
   const buffers = new Set(parts.flatMap((part) => [...tensorsOf(part, () => true)]));
-  const most = device.software ? mostWorkgroups.software : mostWorkgroups.hardware;
+  const total = parts.reduce((sum, part) => sum + workgroups(part), 0);
+  const feeds = parts.flatMap(feedsOf);
+  const isOneWave = total <= (device.units?.processors ?? Number.POSITIVE_INFINITY);
   return (
     parts.length <= mostParts &&
     // Of one grid, workgroups at the end could be left out, and not between.
@@ -93,7 +97,10 @@ function fitTogether(parts: readonly TileProgram[], device: DeviceProfile): bool
     agreeOnSharedTiles(parts) &&
     uniformsOf(parts) <= mostUniforms &&
     buffers.size <= device.maxStorageBuffersPerStage &&
-    parts.reduce((total, part) => total + workgroups(part), 0) <= most
+    total <= (device.software ? mostWorkgroups.software : mostWorkgroups.hardware) &&
+    (isOneWave || feeds.every(({ box }) => box === undefined)) &&
+    // Only an engine brings those.
+    feeds.every(({ lags }) => lags !== true)
   );
 }
 
@@ -119,6 +126,10 @@ function sharedTiles({ body }: TileProgram): readonly Tile[] {
   return allStatements(body)
     .flatMap(tilesOf)
     .filter(({ space }) => space === 'shared');
+}
+
+function feedsOf({ body }: TileProgram): readonly Feed[] {
+  return allStatements(body).flatMap((statement) => (statement.kind === 'pipeline' ? statement.feeds : []));
 }
 
 function workgroups({ grid: extents }: TileProgram): number {

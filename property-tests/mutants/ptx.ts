@@ -158,6 +158,12 @@ export const ptxMutants: ByFile = faultsOf(
     ],
     'packed-tiles.ts': [
       [
+        'reads behind the last run',
+        'everyone(emission), true)',
+        'everyone(emission), false)',
+        'units.ricci: of_eight_bits M=64,K=16,N=16, sm_90a',
+      ],
+      [
         'copies what the mask leaves out',
         "[literal(bytes, 'u32'), literal(0, 'u32'), kept]",
         "[literal(bytes, 'u32'), literal(bytes, 'u32'), kept]",
@@ -650,6 +656,12 @@ export const unitGraphMutants: ByFile = faultsOf(
         'readers.get(id)?.length === 1',
         'readers.has(id)',
         'unit-attention.ricci: also_summed S=20,G=2,R=2,A=16,B=16',
+      ],
+      [
+        'leaves to nobody what only an engine brings',
+        'lags !== true',
+        'lags !== undefined || true',
+        'unit-attention.ricci: and_product S=40,U=70,H=2,A=64,M=40,K=64,N=40, sm_90a',
       ],
     ],
     'store-rounded.ts': [

@@ -82,11 +82,13 @@ export function everyone({ program: { threads }, places }: Emission): Copiers {
   return { count: threads.rows * threads.columns, place: places.threads };
 }
 
+/** @param isRead whether those behind the last run read what it reads, to leave it where it is */
 function runsOf(
   { writer }: Emission,
   { tile }: TileState,
   width: number,
   { count: invocations, place: own }: Copiers,
+  isRead = false,
 ): readonly Run[] {
   const [rows, columns] = tile.axes.map(({ extent }) => extent) as [number, number];
   const across = columns / width;
@@ -97,9 +99,12 @@ function runsOf(
     const before = round * invocations;
     const placeAt = (at: number) =>
       sumOf(writer, plus(linearValue(own, { isNatural: true }), linearConstant(at)));
-    const place = placeAt(isEven ? 0 : before);
-    const piece = writer.operation('rem.u32', 'i32', [place, literal(across, 'u32')]);
+    const start = isEven ? 0 : before;
     const isFull = before + invocations <= runs;
+    const last = literal(runs - 1 - before + start, 'u32');
+    const place =
+      isRead && !isFull ? writer.operation('min.u32', 'i32', [placeAt(start), last]) : placeAt(start);
+    const piece = writer.operation('rem.u32', 'i32', [place, literal(across, 'u32')]);
     return {
       row: writer.operation('div.u32', 'i32', [place, literal(across, 'u32')]),
       behind: isEven ? before / across : 0,
@@ -168,7 +173,7 @@ export function packedValues(
   state: TileState,
   value: TileExpression,
 ): readonly (readonly Value[])[] {
-  return runsOf(emission, state, 4, everyone(emission)).map((run) => {
+  return runsOf(emission, state, 4, everyone(emission), true).map((run) => {
     const lanes: Lanes = emit(emission, value, pointOf(state, run));
     const four = lanesFrom(4, (lane) => laneOf(lanes, lane));
     return unitWords(emission.writer, state.tile.packed!, four);
