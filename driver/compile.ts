@@ -33,6 +33,7 @@ import { printTileProgram } from '../compiler/tiles/print.ts';
 import type { PtxTarget } from '../compiler/tiles/ptx-target.ts';
 import { scheduleGraph } from '../compiler/tiles/schedule-graph.ts';
 import type { ChosenSchedule, Schedule, ScheduledStep } from '../compiler/tiles/scheduled.ts';
+import { storeMerged } from '../compiler/tiles/store-merged.ts';
 import { storeRounded } from '../compiler/tiles/store-rounded.ts';
 import type { TileProgram } from '../compiler/tiles/tile-program.ts';
 import type { Diagnostic, Source } from '../dsl/diagnostics/diagnostic.ts';
@@ -206,7 +207,8 @@ export function noBoundsOnMeshes(names: readonly string[]): UserError {
 
 /** What back ends take of a lowered program. */
 type ForDevice = Pick<Lowered, 'optimized' | 'below' | 'bounded' | 'device'> &
-  Partial<Pick<Lowered, 'source'>>;
+  Partial<Pick<Lowered, 'source'>> &
+  Pick<PlanOptions, 'results'>;
 
 /** What makes kernels and a package of a schedule, for one target. */
 interface BackEnd<Written, P extends AnyPackage> {
@@ -335,7 +337,8 @@ export function compilePtx(
   progress: Progress = silent,
 ): CompiledPtx {
   const device = cudaDeviceFor(arch, instance);
-  const stored = { ...lowered, optimized: storeRounded(lowered.optimized, device) };
+  const { graph, results } = storeMerged(storeRounded(lowered.optimized, device));
+  const stored = { ...lowered, optimized: graph, results };
   return packagePtx(stored, instance, scheduled(stored, instance, device, progress), arch, progress);
 }
 
@@ -404,12 +407,16 @@ function kernelsOf({ optimized }: ForDevice, schedule: ChosenSchedule) {
   return { programs: programsOf(schedule.steps), tensor, tensors };
 }
 
-function planOptions({ below, source, bounded, device }: ForDevice, { sizes }: Instance): PlanOptions {
+function planOptions(
+  { below, source, bounded, device, results }: ForDevice,
+  { sizes }: Instance,
+): PlanOptions {
   return {
     sizes: Object.fromEntries(sizes),
     below,
     ...(source === undefined ? {} : { names: source.names }),
     ...(bounded === undefined ? {} : { bounded }),
+    ...(results === undefined ? {} : { results }),
     ...(device === undefined ? {} : { mesh: device.mesh, placements: device }),
   };
 }

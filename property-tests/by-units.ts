@@ -16,8 +16,8 @@ import { checkSmallProgram } from './small-programs.ts';
 
 const seed = fc.readConfigureGlobal().seed ?? 0;
 
-/** A program at sizes, with inputs and what the evaluator makes of them. @param name `entry M=40,K=72` */
-export function preparedByName(file: string, name: string) {
+/** A program at sizes. @param name `entry M=40,K=72` */
+export function loweredByName(file: string, name: string) {
   const checked = checkSmallProgram(file);
   const [entry, given] = name.split(' ') as [string, string];
   const sizes = new Map(
@@ -27,7 +27,13 @@ export function preparedByName(file: string, name: string) {
     }),
   );
   const instance = { entry, sizes, inputDtypes: new Map() };
-  const lowered = loweredEntry(checked, instance);
+  return { checked, instance, lowered: loweredEntry(checked, instance) };
+}
+
+/** With inputs, and what the evaluator makes of them. */
+export function preparedByName(file: string, name: string) {
+  const { checked, instance, lowered } = loweredByName(file, name);
+  const { entry, sizes } = instance;
   const inputs = new Map(
     describeEntry(checked.program, entry).inputs.map((each) => [each.path, randomInput(each, sizes, 7)]),
   );

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { moduleText } from '../backends/cuda-ptx/emit/emit.ts';
 import type { PtxKernel } from '../backends/cuda-ptx/emit/kernel.ts';
 import { type Assembly, assemble, findPtxas, PtxasRefusal } from '../backends/cuda-ptx/ptxas.ts';
+import { type Allowance, foreignAllowance } from '../compiler/tiles/allowances.ts';
 import { type PtxTarget, ptxTargets } from '../compiler/tiles/ptx-target.ts';
 import { compilePtx } from '../driver/compile.ts';
 import { allAsPtx } from './all-as-ptx.ts';
@@ -65,14 +66,15 @@ function expectNoSpill(assembly: Assembly, count: number): void {
 /** Of some kernels of tiny sizes ptxas would rather spill a word than take a register more than 32. */
 const expectedOfSmall = allAsPtx ? expectTaken : expectNoSpill;
 
-/** Programs of the sizes that models have, and whether their products are of matrix units. */
-const large: readonly (readonly [string, boolean])[] = [
+/** Programs of the sizes that models have, whether their products are of matrix units, and what is allowed. */
+const large: readonly (readonly [program: string, isOfUnits: boolean, allowed?: Allowance])[] = [
   ['units.ricci: plain M=4096,K=4096,N=4096', true],
   ['units.ricci: wide_result M=8192,K=2048,N=1536', true],
   ['units.ricci: left_across M=1024,K=8192,N=2048', true],
   ['units.ricci: of_eight_bits M=4096,K=4096,N=4096', true],
   ['units.ricci: kept_positive M=2048,K=4096,N=11008', true],
   ['units.ricci: experts_of_halves T=4096,D=2048,E=8,F=4096', true],
+  ['units.ricci: three_products M=4096,K=4096,N=4096', true],
   ['units.ricci: wide_left M=4096,K=4096,N=4096', true],
   ['units.ricci: next_words T=4096,D=4096,V=32000', true],
   ['units.ricci: hidden_words B=4,T=1000,D=1024,V=50264', true],
@@ -82,6 +84,11 @@ const large: readonly (readonly [string, boolean])[] = [
   ['unit-attention.ricci: causal_groups S=4096,G=4,R=4,A=256,B=256', true],
   ['unit-attention.ricci: cached_keys S=1,G=8,R=4,U=8192,A=128,B=128', false],
   ['contractions.ricci: matmul M=2048,K=2048,N=2048', false],
+  ['allowed-units.ricci: of_words M=4096,K=4096,N=4096', true, 'tf32'],
+  ['contractions.ricci: matmul M=4096,K=4096,N=4096', true, 'tf32'],
+  ['allowed-units.ricci: of_eights M=4096,K=4096,N=4096', true, 'f8-sums'],
+  ['allowed-units.ricci: blocks_of_eights M=4096,B=32,J=128,N=32', true, 'f8-sums'],
+  ['allowed-units.ricci: scaled_eights M=4096,B=32,J=128,N=4096', true, 'f8-sums'],
 ];
 
 describe.runIf(isThere)('assembles', () => {
@@ -97,13 +104,17 @@ describe.runIf(isThere)('assembles', () => {
     ptxTargets.flatMap((target, at) =>
       large
         .filter((_, place) => allAsPtx || target === 'sm_90a' || place % 2 === at)
-        .map(([program, isOfUnits]) => ({ target, program, isOfUnits })),
+        .map(([program, isOfUnits, allowance]) => ({
+          ...{ target, program, isOfUnits },
+          allowed: allowance === undefined ? [] : [allowance],
+        }))
+        .filter(({ allowed }) => foreignAllowance(allowed, target) === undefined),
     ),
-  )('$program for $target', async ({ target, program, isOfUnits }) => {
+  )('$program for $target', async ({ target, program, isOfUnits, allowed }) => {
     const { checked, entry, instances } = namedProgram(program);
-    const instance = { entry, sizes: instances[0]!, inputDtypes: new Map() };
+    const instance = { entry, sizes: instances[0]!, inputDtypes: new Map(), allowed };
     const { module, kernels: all } = compilePtx(loweredEntry(checked, instance), instance, target);
-    if (isOfUnits) expect(module).toContain(target === 'sm_90a' ? 'wgmma.mma_async' : 'mma.sync');
+    if (isOfUnits) expect(module).toMatch(target === 'sm_90a' ? /wgmma.mma_async|tf32/ : /mma.sync/);
     expectNoSpill(await assemble(ptxas!, target, module), all.length);
   });
 

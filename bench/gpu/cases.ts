@@ -29,6 +29,18 @@ const product = (name: string, entry: string, size: number, products = 1): GpuCa
   bytes: 2 * (2 + products) * size ** 2,
 });
 
+/** Of elements of so many bytes, whose results are of others. */
+const allowing = (
+  name: string,
+  allowance: Allowance,
+  size: number,
+  [inputs, outputs]: readonly [number, number],
+): GpuCase => ({
+  ...product(`${name}_${size}`, name, size),
+  bytes: (2 * inputs + outputs) * size ** 2,
+  allowed: [allowance],
+});
+
 const skinny = (name: string, entry: string, M: number, N: number, K: number): GpuCase => ({
   ...{ name, entry, bound: 'bytes', sizes: { M, N, K }, small: { M: 3, N: 40, K: 32 } },
   flops: 2 * M * N * K,
@@ -71,6 +83,13 @@ export const gpuCases: readonly GpuCase[] = [
   },
   product('linear_bias_relu_8192', 'linear_bias_relu', 8192),
   product('gated_4096', 'gated', 4096, 2),
+  allowing('linear_f8', 'f8-sums', 8192, [1, 2]),
+  {
+    ...allowing('linear_f8_blocks', 'f8-sums', 8192, [1, 2]),
+    sizes: { M: 8192, N: 64, B: 64 },
+    small: { M: 24, N: 1, B: 2 },
+  },
+  allowing('linear_tf32', 'tf32', 8192, [4, 4]),
   rows('add', 'add', 3, wide, tall),
   rows('transpose', 'transpose', 2, wide, tall),
   rows('sum_rows', 'sum_rows', 1, wide, tall),

@@ -33,6 +33,18 @@ test('a trial without a GPU checks every case and writes its results', () => {
   expect(stdout).toContain('| causal_8k |');
 });
 
+test.each([
+  [[], /^error: there is no ricci\.tar\.xz beside run\.py: npm run bench:gpu:pack/],
+  [['--here', '--dry', '--cases', 'matmul'], /^error: --cases matmul: there are .*linear_4096/],
+])('what is missing is told: %j', (words, said) => {
+  const run = spawnSync('python3', [join(packageRoot, 'bench/gpu/run.py'), ...words, '--output', folder], {
+    encoding: 'utf8',
+  });
+  expect(run.stderr).toMatch(said);
+  expect(run.stderr.trimEnd()).not.toContain('\n');
+  expect(run.status).toBe(2);
+});
+
 function isLike(one: GpuCase): (other: GpuCase) => boolean {
   const form = ({ entry, small, allowed = [] }: GpuCase) => JSON.stringify([entry, small, allowed]);
   return (other) => form(other) === form(one);

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 DTYPES = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32, "i32": torch.int32}
+DTYPES.update({"f8e4m3": torch.float8_e4m3fn, "f8e5m2": torch.float8_e5m2})
 L2_BYTES = 64 << 20
 PIECE_SECONDS, PIECES = 0.02, 21
 
@@ -79,6 +80,15 @@ def experts(x, choose, up, down, stored=lambda each: each):
     return result
 
 
+def in_blocks(scales, rows, columns):
+    """A scale for each element."""
+    return scales.repeat_interleave(rows, 0).repeat_interleave(columns, 1)
+
+
+def linear_f8_blocks(x, w, xs, ws, dtype):
+    return (x.to(dtype) * in_blocks(xs, 1, 128).to(dtype)) @ (w.to(dtype) * in_blocks(ws, 128, 128).to(dtype)).T
+
+
 def small_layers(x, w):
     for each in w:
         x = x @ each.T
@@ -127,6 +137,9 @@ REFERENCES = {
     "rms_norm": lambda x, scale: rms_norm(x.double(), scale.double()),
     "matmul": lambda a, b: a.double() @ b.double(),
     "linear": lambda x, w: x.double() @ w.double().T,
+    "linear_tf32": lambda x, w: x.double() @ w.double().T,
+    "linear_f8": lambda x, w, xs, ws: xs[:, None].double() * ws.double() * (x.double() @ w.double().T),
+    "linear_f8_blocks": lambda x, w, xs, ws: linear_f8_blocks(x, w, xs, ws, torch.float64),
     "linear_bias_relu": lambda x, w, bias: (x.double() @ w.double().T + bias.double()).relu(),
     "gated": lambda x, gate, up: F.silu(x.double() @ gate.double().T) * (x.double() @ up.double().T),
     "causal": lambda q, k, v: attended(q, k, v, True),
@@ -179,6 +192,40 @@ def expert_peers(x, choose, up, down):
     return found
 
 
+def of_tf32(x, w):
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = True
+    try:
+        return F.linear(x, w)
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def f8_peers(*_):
+    def scaled(fast):
+        return lambda x, w, xs, ws: torch._scaled_mm(
+            x, w.T, scale_a=xs[:, None], scale_b=ws[None], out_dtype=torch.bfloat16, use_fast_accum=fast
+        )
+
+    # The second adds up all products with few bits.
+    return {"scaled_mm": scaled(False), "scaled_mm, fast sums": scaled(True)}
+
+
+def f8_block_peers(*_):
+    found = {"as bf16, cuBLAS": lambda x, w, xs, ws: linear_f8_blocks(x, w, xs, ws, torch.bfloat16)}
+    try:
+        import deep_gemm
+    except ImportError:
+        return found
+
+    def deep(x, w, xs, ws):
+        out = torch.empty(x.shape[0], w.shape[0], dtype=torch.bfloat16, device=x.device)
+        deep_gemm.fp8_gemm_nt((x, xs), (w, ws), out)
+        return out
+
+    return {**found, "DeepGEMM": deep}
+
+
 def plain(name, function, compiled=True):
     """A function of PyTorch, and what its compiler (Triton) makes of it."""
     return lambda *_: {name: function, **({f"{name}, compiled": torch.compile(function)} if compiled else {})}
@@ -193,6 +240,9 @@ PEERS = {
     "rms_norm": plain("rms_norm", lambda x, scale: F.rms_norm(x, (x.shape[-1],), scale, 1e-6)),
     "matmul": plain("cuBLAS", torch.matmul, False),
     "linear": plain("cuBLAS", F.linear, False),
+    "linear_tf32": plain("cuBLAS, tf32", of_tf32, False),
+    "linear_f8": f8_peers,
+    "linear_f8_blocks": f8_block_peers,
     "linear_bias_relu": plain("cuBLAS and relu", lambda x, w, bias: F.linear(x, w, bias).relu()),
     "gated": plain("cuBLAS and silu", lambda x, gate, up: F.silu(F.linear(x, gate)) * F.linear(x, up)),
     "causal": attention_peers(True),
@@ -240,7 +290,8 @@ class Trial:
             return compared(got.cuda(), wanted, roundings=ROUNDINGS[entry])
         library = next(iter(PEERS[entry](*self.inputs).values()))
         with torch.no_grad():
-            return compared(got.cuda(), wanted, library(*self.inputs).reshape(wanted.shape))
+            found = library(*self.inputs).reshape(wanted.shape)
+            return compared(got.cuda(), wanted, found, of_tf32=entry in OF_TF32)
 
     def time_peers(self, compiled):
         """Seconds of each, or why there are none. `compiled`: those too that PyTorch compiles first."""
@@ -268,12 +319,16 @@ AS_LIBRARIES = 1.5
 # How often what a result is made of is rounded, in the reference too, where that is more than once: each may
 # go the other way. Libraries are no measure there: they choose other experts where logits of 16 bits tie.
 ROUNDINGS = {"experts": 3}
+# Entries whose f32 results may be as far off as eleven bits of their factors leave them.
+OF_TF32 = ("linear_tf32",)
 
 
-def compared(got, wanted, library=None, roundings=1):
+def compared(got, wanted, library=None, roundings=1, of_tf32=False):
     """How far it is off, and whether that is more than roundings: of the result, or of a library's."""
     error, worst = errors(got, wanted)
     whole, element = (2**-15, 2**-12) if got.dtype == torch.float32 else (2**-8, roundings * 2**-7)
+    if of_tf32:
+        whole, element = 2**-9, 2**-6
     found = {"error": error, "worst": worst}
     if library is not None and got.dtype != torch.float32:
         found["library error"], found["library worst"] = errors(library, wanted)

@@ -7,16 +7,18 @@ In the project itself, built, `python3 bench/gpu/run.py --here` runs what is the
 emulator at small sizes, without a GPU and without PyTorch, against the reference evaluator.
 
 Writes `results.json` and `results.md` to FOLDER, and what it prints is the same table. Ends with status 1 when a
-result is wrong or a case fails.
+result is wrong or a case fails, with status 2 and a word of it where something is missing.
 
 `--choices` times cases with other choices than the first. `--under COMMAND` runs the kernels under a profiler or
 checker, such as `ncu --set full -c 1` or `compute-sanitizer`, and no peers.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -24,6 +26,7 @@ import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+PACK, WORKER = "ricci.tar.xz", "dist/bench/gpu/worker.js"
 # Seconds that are left to other steps when a step begins, and within which each must end.
 STEP_SECONDS = 150
 
@@ -32,7 +35,7 @@ class Worker:
     """The process in which the project's kernels are compiled and run."""
 
     def __init__(self, node, root, options):
-        script = os.path.join(root, "dist/bench/gpu/worker.js")
+        script = os.path.join(root, WORKER)
         command = shlex.split(options.under) + [node, script] + (["--emulator"] if options.dry else [])
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -72,8 +75,30 @@ def measure_choices(worker, cases, choices, peers, folder, end):
     return found
 
 
+def missing(options):
+    """What is not here that this cannot do without, and what to do; None where all is."""
+    if options.here:
+        if shutil.which("node") is None:
+            return "there is no node on the PATH"
+        if not os.path.exists(os.path.join(os.path.dirname(os.path.dirname(HERE)), WORKER)):
+            return "the project is not built: npm run build"
+    elif not os.path.exists(os.path.join(HERE, PACK)):
+        made = "npm run bench:gpu:pack -- FOLDER makes both, and --here runs the project itself"
+        return f"there is no {PACK} beside run.py: {made}"
+    if options.dry:
+        return None
+    if importlib.util.find_spec("torch") is None:
+        otherwise = "pip install torch, or --dry for a trial without"
+        return f"{sys.executable} has no PyTorch, with which results are compared: {otherwise}"
+    import torch
+
+    if not torch.cuda.is_available():
+        return "PyTorch finds no NVIDIA GPU (nvidia-smi says what there is): --dry is a trial without"
+    return None
+
+
 def unpacked(folder):
-    with tarfile.open(os.path.join(HERE, "ricci.tar.xz"), "r:xz") as archive:
+    with tarfile.open(os.path.join(HERE, PACK), "r:xz") as archive:
         archive.extractall(folder)
     node = os.path.join(folder, "node")
     os.chmod(node, 0o755)
@@ -149,6 +174,11 @@ def other_step(command, root, limit, log, peers):
         return "no time"
 
 
+def refuse(why):
+    print(f"error: {why}", file=sys.stderr)
+    sys.exit(2)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", default=os.environ.get("OUT", "gpu-results"))
@@ -160,6 +190,9 @@ def main():
     parser.add_argument("--dry", action="store_true")
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
+    lacking = missing(options)
+    if lacking:
+        refuse(lacking)
     os.makedirs(options.output, exist_ok=True)
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
         in_place = options.here
@@ -176,6 +209,11 @@ def bench(options, end, folder, node, root):
     worker = Worker(node, root, options)
     machine = worker.ask(what="cases")
     named = [name for name in options.cases.split(",") if name]
+    known = [case["name"] for case in machine["cases"]]
+    for name in named:
+        if name not in known:
+            worker.close()
+            refuse(f"--cases {name}: there are {', '.join(known)}")
     cases = [case for case in machine["cases"] if not named or case["name"] in named]
     if options.dry:
         # Those of one form are the same at small sizes.

@@ -229,7 +229,8 @@ const wasmManifestSchema = z.strictObject({
 const mapSchema = z.strictObject({
   /** Which of the bindings. */
   buffer: natural,
-  dtype: z.enum(['bf16', 'f16']),
+  /** `tf32`: of f32 numbers, which are rounded to it on the way. */
+  dtype: z.enum(['bf16', 'f16', 'tf32', 'f8e4m3', 'f8e5m2']),
   /** Elements along each dimension, the innermost first. */
   shape: z.array(positive).min(1).max(5),
   /** Bytes from one to the next, of all dimensions but the innermost. */

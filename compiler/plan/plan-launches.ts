@@ -20,6 +20,8 @@ export interface PlanOptions {
   readonly below?: ReadonlyMap<string, number>;
   /** What the program calls tensors, where it is not what the graph does. */
   readonly names?: ReadonlyMap<TensorId, string>;
+  /** What the program says of results whose shape in the graph is another, in the same order. */
+  readonly results?: ReadonlyMap<TensorId, Tensor>;
   /** Sizes of a run, and by path of inputs of type `ix(n)` what n is in it, where it depends on one. */
   readonly bounded?: {
     readonly most: Sizes;
@@ -64,7 +66,7 @@ export function planLaunches<K extends LaunchedKernel>(
   const { slots, slotOf } = assignSlots(graph, order, storages);
   const known = (axis: string) => options.mesh?.axes.some(({ name }) => name === axis) ?? false;
   const place = (group: 'inputs' | 'outputs', path: string, tensor: number) => {
-    const { dtype, shape, ends } = tensors.get(tensor)!;
+    const { dtype, shape, ends } = options.results?.get(tensor) ?? tensors.get(tensor)!;
     const placement = options.placements?.[group].get(path);
     const whole = options.placements?.whole?.[group].get(path);
     return {

@@ -1,6 +1,6 @@
 /**
- * What users may allow matrix units to do that changes results: roundings that a program does not write. Without,
- * units compute what other processors do, but for the order of sums.
+ * What users may allow matrix units to do that changes results: roundings that a program does not write.
+ * Without, units compute what other processors do, but for the order of sums.
  */
 import type { PtxTarget } from './ptx-target.ts';
 
@@ -11,8 +11,8 @@ interface AllowanceFacts {
   /** For people. */
   readonly permits: string;
   /**
-   * Of a sum of products: how far its result may be off for it, at most, as a part of the sum of the products'
-   * magnitudes. What f32 arithmetic adds is beside it.
+   * Of a sum of products: how far its result may be off for it, at most, as a part of the sum of the
+   * products' magnitudes. What f32 arithmetic adds is beside it.
    */
   readonly error: number;
   /** The GPUs that have units for it. */

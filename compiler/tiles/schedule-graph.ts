@@ -12,7 +12,9 @@ import {
 } from './choices/problem.ts';
 import type { DeviceProfile } from './device-profile.ts';
 import { fuseKernels } from './fuse-kernels.ts';
+import { joinSums } from './join-sums.ts';
 import { mergeKernels } from './merge-kernels.ts';
+import { productChains } from './product-chains.ts';
 import { clusterRows } from './row-clusters.ts';
 import type { Chosen, ChosenSchedule, ScheduledStep } from './scheduled.ts';
 import type { NodeSchedule, ScheduleContext } from './schedules/context.ts';
@@ -25,6 +27,7 @@ import { scheduleRoute } from './schedules/route.ts';
 import { scheduleRowCluster } from './schedules/row-cluster.ts';
 import { scheduleSoftmaxSum } from './schedules/softmax-sum.ts';
 import { splitSoftmaxSum } from './schedules/split-softmax-sum.ts';
+import { scheduleChain } from './schedules/unit-chain.ts';
 import { splitBuffers } from './split-buffers.ts';
 import { program } from './tile-builder.ts';
 import { unrollLoops } from './unroll-loops.ts';
@@ -41,6 +44,7 @@ const scheduleAs: {
   reduction: scheduleReduction,
   contraction: scheduleContraction,
   softmaxSum: scheduleSoftmaxSum,
+  chain: scheduleChain,
 };
 
 const scheduleChosen: NodeSchedule<'compute' | 'softmaxSum'> = (node, context) => {
@@ -130,9 +134,13 @@ export function scheduleGraph(
 
   const scheduleList = (part: Graph, enclosing: readonly LoopId[]): readonly ScheduledStep[] => {
     const context = contextIn(enclosing);
-    const clusters = clusterRows(part.nodes.flatMap(fitting), part.outputs, context);
-    const steps = clusters.flatMap((each): readonly ScheduledStep[] => {
+    const nodes = joinSums(part, context).flatMap(fitting);
+    const { chains, inner } = productChains(nodes, part.outputs, context);
+    const steps = clusterRows(nodes, part.outputs, context).flatMap((each): readonly ScheduledStep[] => {
       if (each.kind === 'rowCluster') return [scheduleRowCluster(each, context)];
+      const chain = chains.get(each);
+      if (chain !== undefined) return context.problem(chain);
+      if (inner.has(each)) return [];
       if (each.kind !== 'loop') return scheduleWhole(each, context);
       return [{ kind: 'loop', loop: each, steps: scheduleList(each.body, [...enclosing, each.loop]) }];
     });

@@ -4,8 +4,8 @@
  * would. For devices with matrix units, which wait for memory; others would only unpack what they now read.
  */
 import { type Dtype, dtypeFacts } from '../../dsl/types/dtype.ts';
-import type { Graph, Node, Scalar, Tensor, TensorId } from '../graph/graph.ts';
-import { mapScalar, operands, subexpressions } from '../graph/scalar.ts';
+import type { ComputeNode, Graph, Node, Scalar, Tensor, TensorId } from '../graph/graph.ts';
+import { type Load, mapScalar, operands, subexpressions } from '../graph/scalar.ts';
 import { mapNodeScalars, nodeScalars, readsOf } from '../graph/uses.ts';
 import type { DeviceProfile } from './device-profile.ts';
 
@@ -36,6 +36,9 @@ function collect({ nodes, outputs }: Graph, tell: (tensor: TensorId, reading: Re
     if (node.kind === 'loop') {
       collect(node.body, tell);
       for (const tensor of node.initial) tell(tensor, 'as it is');
+    } else if (isCopy(node)) {
+      tell(node.body.tensor, isRounding(node.result.dtype) ? node.result.dtype : 'as it is');
+      for (const subscript of node.body.subscripts) collectFrom(subscript, tell);
     } else if (isComputed(node)) for (const scalar of nodeScalars(node)) collectFrom(scalar, tell);
     else for (const tensor of readsOf(node)) tell(tensor, 'as it is');
   }
@@ -46,6 +49,13 @@ function collectFrom(root: Scalar, tell: (tensor: TensorId, reading: Reading) =>
   for (const scalar of subexpressions(root))
     for (const operand of operands(scalar))
       if (operand.op === 'load') tell(operand.tensor, scalar.op === 'round' ? scalar.dtype : 'as it is');
+}
+
+/** A map that stores elements of a tensor in its own type, and does nothing more with them. */
+type Copy = ComputeNode & { readonly body: Load };
+
+function isCopy(node: Node): node is Copy {
+  return node.kind === 'compute' && node.reduce === undefined && node.body.op === 'load';
 }
 
 type Computed = Node & { readonly kind: 'compute' | 'softmaxSum' };
@@ -72,16 +82,26 @@ function narrowed(graph: Graph, roundedTo: ReadonlyMap<TensorId, Dtype>): Graph 
     const tensor = tensors.get(scalar.operand.tensor);
     return tensor === undefined ? scalar : { ...scalar.operand, dtype: tensor.dtype };
   };
+  /** What a copy rounds by storing it. */
+  const readWhole = (node: Node, scalar: Scalar): Scalar => {
+    if (!isCopy(node) || scalar.op !== 'load') return scalar;
+    const tensor = tensors.get(scalar.tensor);
+    return tensor === undefined ? scalar : { ...scalar, dtype: tensor.dtype };
+  };
   const inGraph = (part: Graph): Graph => ({
     ...part,
     nodes: part.nodes.map((node) => {
       if (node.kind === 'loop') return { ...node, body: inGraph(node.body) };
       if (!isComputed(node)) return node;
-      const reading = mapNodeScalars(node, (scalar) => mapScalar(scalar, read));
+      const reading = mapNodeScalars(node, (scalar) => readWhole(node, mapScalar(scalar, read)));
       return { ...reading, result: tensors.get(node.result.id) ?? node.result };
     }),
   });
   return tensors.size === 0 ? graph : inGraph(graph);
+}
+
+function isRounding(dtype: Dtype): boolean {
+  return dtypeFacts[dtype].class === 'float' && dtypeFacts[dtype].bits === 16;
 }
 
 function isWorthIt({ dtype, shape }: Tensor, stored: Dtype): boolean {

@@ -6,10 +6,10 @@
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import type { Arithmetic, Combiner, LoopId, Tensor, TensorId } from '../graph/graph.ts';
 import type { Choice } from './choices/choice.ts';
+import type { Packed } from './packed.ts';
 import { arithmeticOfDtype, type Interval, operandsOf, type TileExpression } from './tile-expression.ts';
 import type {
   Box,
-  Packed,
   Spread,
   ThreadShape,
   Tile,

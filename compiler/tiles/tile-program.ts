@@ -21,8 +21,9 @@
  * its axes' spread is ignored: all invocations together compute it, whoever needs an element reads it. But
  * what is spread as over units each invocation brings there from its own registers.
  *
- * A `packed` tile is a shared one that matrix units read, and nobody else: elements of 16 bits, in an order
- * that the back end chooses. A product into a tile that is spread over units is computed by them.
+ * A `packed` tile is a shared one that matrix units read, and nobody else: elements of a type that they
+ * multiply (`packed.ts`), in an order that the back end chooses. A product into a tile that is spread over units
+ * is computed by them.
  * A `turned` tile is a shared one of elements as narrow as in memory, which turns a square of them.
  *
  * Barriers are not written: a back end derives them from what reads and writes shared tiles. `block` of the
@@ -51,6 +52,7 @@ import type { Dtype } from '../../dsl/types/dtype.ts';
 import type { Arithmetic, Combiner, LoopId, TensorId } from '../graph/graph.ts';
 import type { Choice } from './choices/choice.ts';
 import type { GridEnd } from './ends.ts';
+import type { Packed } from './packed.ts';
 import type { TileExpression } from './tile-expression.ts';
 
 export interface TileProgram {
@@ -138,9 +140,6 @@ export interface Tile {
   /** Of a shared tile that is not packed: elements between two rows that nobody uses. */
   readonly padding?: number;
 }
-
-/** What matrix units multiply. */
-export type Packed = 'bf16' | 'f16';
 
 /** A packed tile, and what it has in a step of a pipeline. */
 export interface Feed {

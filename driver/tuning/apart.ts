@@ -17,8 +17,9 @@ export interface Apart {
 type ProblemNode = Problem['node'];
 
 /** Steps of loops around it, and the device's coordinates, are 0. */
-export function apart({ node }: Problem, tensors: (id: TensorId) => Tensor): Apart {
-  const alone = still(node);
+export function apart(problem: Problem, tensors: (id: TensorId) => Tensor): Apart {
+  const alone = still(problem.node);
+  const links = problem.kind === 'chain' ? problem.links.map((link) => still(link.node)) : [];
   const { grouped } = alone.kind === 'compute' ? alone : { grouped: undefined };
   const routing: readonly Node[] =
     grouped === undefined
@@ -32,12 +33,12 @@ export function apart({ node }: Problem, tensors: (id: TensorId) => Tensor): Apa
             offsets: tensors(grouped.offsets),
           },
         ];
-  const nodes = [...routing, alone];
+  const nodes = [...routing, ...links, alone];
   const made = new Set(nodes.flatMap((each) => results(each).map(({ id }) => id)));
   const read = [...new Set(nodes.flatMap((each) => [...readsOf(each)]))].filter((id) => !made.has(id));
   const inputs = read.map((id): GraphInput => ({ path: `t${id}`, tensor: tensors(id) }));
   const outputs = results(alone).map(({ id }) => ({ path: `t${id}`, tensor: id }));
-  const below = rangesOf(alone, tensors);
+  const below = rangesOf([...links, alone], tensors);
   if (grouped !== undefined) below.set(grouped.pick, grouped.experts);
   return {
     graph: { name: 'apart', inputs, nodes, outputs },
@@ -62,9 +63,9 @@ const scalarsOf = (node: ProblemNode): readonly Scalar[] =>
     : [node.scoreBody, node.logit, node.value, ...(node.visible === undefined ? [] : [node.visible])];
 
 /** What is looked up through a tensor is within all dimensions that it is used for. */
-function rangesOf(node: ProblemNode, tensors: (id: TensorId) => Tensor): Map<TensorId, number> {
+function rangesOf(nodes: readonly ProblemNode[], tensors: (id: TensorId) => Tensor): Map<TensorId, number> {
   const below = new Map<TensorId, number>();
-  for (const scalar of scalarsOf(node))
+  for (const scalar of nodes.flatMap(scalarsOf))
     for (const { tensor, subscripts } of loadsOf(scalar))
       for (const [axis, subscript] of subscripts.entries())
         for (const index of loadsOf(subscript)) {

@@ -18,6 +18,7 @@ export const oracleNames = [
   'barriers',
   'wasm',
   'ptx',
+  'allowed',
   'emulator',
   'schedules',
   'adversarial',

@@ -1,6 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: texts of the compiler
 /** Faults of what writes PTX, by file: every file has one. The emulator notices them. */
 import { type ByFile, faultsOf } from './kernels.ts';
+import { inFile } from './mutant.ts';
 
 export const ptxMutants: ByFile = faultsOf(
   'backends/cuda-ptx/emit',
@@ -8,8 +9,8 @@ export const ptxMutants: ByFile = faultsOf(
     'accumulation.ts': [
       [
         'takes one factor twice',
-        '[left, right, soFar]',
-        '[left, left, soFar]',
+        'const factors = product.operands as Factors;',
+        'const factors = [product.operands[0]!, product.operands[0]!] as Factors;',
         'contractions.ricci: transposed_right M=2,K=64,N=70',
       ],
     ],
@@ -164,6 +165,12 @@ export const ptxMutants: ByFile = faultsOf(
       ],
     ],
     'packed-tiles.ts': [
+      [
+        'reads behind the last run',
+        'everyone(emission), true)',
+        'everyone(emission), false)',
+        'units.ricci: of_eight_bits M=64,K=16,N=16, sm_90a',
+      ],
       [
         'copies what the mask leaves out',
         "[literal(bytes, 'u32'), literal(0, 'u32'), kept]",
@@ -608,6 +615,45 @@ export const ptxMutants: ByFile = faultsOf(
   'ptx',
 );
 
+/** Of what users allow, which has an oracle of its own: a set of faults for a file with others, or alone. */
+export const allowedMutants: ByFile = {
+  'unit-types.ts': inFile('backends/cuda-ptx/emit/unit-types.ts', 'allowed', [
+    'cuts the last bits of words off',
+    "'cvt.rna.tf32.f32', 'u32'",
+    "'mov.b32', 'u32'",
+    'tf32, sm_80, allowed-units.ricci: of_words M=24,K=40,N=24',
+    'tf32, sm_90a, allowed-units.ricci: of_words M=64,K=33,N=64',
+  ]),
+  'join-sums.ts': inFile('compiler/tiles/join-sums.ts', 'allowed', [
+    'leaves out what an inner sum is multiplied with',
+    'product([...others, ',
+    'product([...others.slice(1), ',
+    'f8-sums, sm_90a, allowed-units.ricci: blocks_of_eights M=40,B=3,J=128,N=1',
+  ]),
+  'eight-bit-product.ts': inFile('compiler/tiles/schedules/eight-bit-product.ts', 'allowed', [
+    'takes one scale for several blocks',
+    'if (block === 1) return behind;',
+    'if (block === 1) return Infinity;',
+    'f8-sums, sm_90a, allowed-units.ricci: scaled_eights M=40,B=8,J=32,N=24',
+  ]),
+  'unit-contraction.ts': inFile(
+    'compiler/tiles/schedules/unit-contraction.ts',
+    'allowed',
+    [
+      'adds up all products with few bits',
+      "multiplied('part'),",
+      "multiplied('sum'),",
+      'f8-sums, sm_90a, allowed-units.ricci: of_eights M=9,K=2112,N=24',
+    ],
+    [
+      'takes the scales of the first block for all',
+      'constant(0), k, of)',
+      'constant(0), constant(0), of)',
+      'f8-sums, sm_90a, allowed-units.ricci: scaled_eights M=40,B=3,J=128,N=24',
+    ],
+  ),
+};
+
 /** Of what is done for devices with matrix units before schedules. */
 export const unitGraphMutants: ByFile = faultsOf(
   'compiler/tiles',
@@ -634,15 +680,35 @@ export const unitGraphMutants: ByFile = faultsOf(
         'decoding.ricci: block S=1,U=3,D=64,G=1,R=1,P=2,F=40',
       ],
     ],
+    'store-merged.ts': [
+      [
+        'takes what is turned to be merged',
+        'key(own) === key(wanted[dim]!)',
+        'key(own) !== undefined',
+        'unit-attention.ricci: turned_heads S=4,G=2,R=2,A=16,B=16',
+      ],
+      [
+        'takes what somebody else reads',
+        'readers.get(id)?.length === 1',
+        'readers.has(id)',
+        'unit-attention.ricci: also_summed S=20,G=2,R=2,A=16,B=16',
+      ],
+    ],
     'merge-kernels.ts': [
       [
-        'takes the loop of a part for that of its workgroups',
-        'while (taken.has(name))',
-        'while (false)',
-        'units.ricci: two_alike M=40,K=32,N=72',
+        'leaves to nobody what only an engine brings',
+        '!parts.some(({ isAlone }) => isAlone)',
+        'parts.length > 0',
+        'unit-attention.ricci: and_product S=40,U=70,H=2,A=64,M=40,K=64,N=40, sm_90a',
       ],
     ],
     'store-rounded.ts': [
+      [
+        'takes what is copied as it is to be rounded',
+        "isRounding(node.result.dtype) ? node.result.dtype : 'as it is'",
+        "'bf16'",
+        'unit-attention.ricci: sliding S=33,G=1,R=2,A=16,B=16',
+      ],
       [
         'rounds what some reader takes as it is',
         "only !== 'as it is' && others.length === 0",
@@ -790,6 +856,12 @@ export const unitMutants: ByFile = faultsOf(
         "side('u', node.extent, start)",
         "side('u', node.extent, none)",
         'unit-attention.ricci: causal_groups S=150,G=1,R=1,A=32,B=64, sm_90a, unitStream warps=4 rows=16 block=32 stages=2',
+      ],
+      [
+        'takes apart what is run through as one',
+        'side(`batch${at}`, extent, along[at]!)',
+        'side(`batch${at}`, extent / 2, along[at]!)',
+        'unit-attention.ricci: batches B=2,H=2,S=40,A=64, sm_90a',
       ],
     ],
     'unit-stream.ts': [

@@ -143,8 +143,7 @@ export const clusterMutants: ByFile = faultsOf(
   'wasm',
 );
 
-/** Of kernels that are launched as one, as only those for adapters are. */
-export const mergedMutants: ByFile = faultsOf('compiler/tiles', {
+const mergedForAdapters: ByFile = faultsOf('compiler/tiles', {
   'merge-kernels.ts': [
     [
       'does nothing',
@@ -190,6 +189,20 @@ export const mergedMutants: ByFile = faultsOf('compiler/tiles', {
     ],
   ],
 });
+
+/** Of kernels that are launched as one, as only those for GPUs are. */
+export const mergedMutants: ByFile = {
+  ...mergedForAdapters,
+  'merge-kernels.ts': [
+    ...mergedForAdapters['merge-kernels.ts']!,
+    ...inFile('compiler/tiles/merge-kernels.ts', 'ptx', [
+      'takes the loop of a part for that of its workgroups',
+      'while (taken.has(name))',
+      'while (false)',
+      'units.ricci: two_alike M=40,K=32,N=72',
+    ]),
+  ],
+};
 
 /** At the ends of ranges. */
 export const bestPlaceMutants: readonly Mutant[] = inFile(

@@ -6,7 +6,7 @@ import { helperMutants, reductionMutants, scheduleMutants, tileMutants, wgslMuta
 import type { Mutant } from './mutant.ts';
 import { optimizerMutants } from './optimizer.ts';
 import { partitionerMutants } from './partitioner.ts';
-import { cudaMutants, ptxMutants, unitGraphMutants, unitMutants } from './ptx.ts';
+import { allowedMutants, cudaMutants, ptxMutants, unitGraphMutants, unitMutants } from './ptx.ts';
 import { bestPlaceMutants, clusterMutants, mergedMutants, rowMutants } from './rows.ts';
 import { combineMutants, verbMutants } from './verbs.ts';
 import { choiceMutants, formulaMutants, panelMutants, wasmMutants, writingMutants } from './wasm.ts';
@@ -38,6 +38,7 @@ export const kernelMutants: MutantSets = {
   'writers of PTX': ptxMutants,
   'running PTX': cudaMutants,
   'schedules for matrix units': unitMutants,
+  'what matrix units may round': allowedMutants,
   'the emulator of PTX': emulatorMutants,
   formulas: formulaMutants,
   'what writers share': writingMutants,

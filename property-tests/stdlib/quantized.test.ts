@@ -57,6 +57,37 @@ test.each([
   expect(wanted.data.filter((_, place) => !isNear(Math.floor(place / width), place % width))).toEqual([]);
 });
 
+/** Eight by eight, or eight of a row, with a scale at which the largest is 448. */
+test('8-bit floats keep the nearest in blocks, and multiply with them', () => {
+  const text = `import quantized
+    export fn f(x: f32[T, B * 8], w: f32[O * 8, B * 8]) -> (f32[O * 8, B * 8], f32[T, O * 8]) =
+      (
+        quantized.f8_weights(quantized.f8[8](w)),
+        for t: quantized.f8_linear(quantized.f8_row[8](x[t]), quantized.f8[8](w)),
+      )`;
+  const square = testNumbers([16, width], 3);
+  const found = runText(text, 'f', { x, w: square });
+  const largest = (rows: number, value: (i: number, j: number) => number) =>
+    Math.max(...Array.from({ length: rows * 8 }, (_, at) => Math.abs(value(at >> 3, at & 7))));
+  const near = (value: number, most: number) => roundTo('f8e4m3', value / (most / 448)) * (most / 448);
+  const kept = tabulate([16, width], (o, i) => {
+    const [row, column] = [o - (o % 8), i - (i % 8)];
+    return near(
+      at(square, o, i),
+      largest(8, (down, along) => at(square, row + down, column + along)),
+    );
+  });
+  const row = tabulate([tokens, width], (t, i) =>
+    near(
+      at(x, t, i),
+      largest(1, (_, along) => at(x, t, i - (i % 8) + along)),
+    ),
+  );
+  expectClose(found['out.0'], kept);
+  const product = (t: number, o: number): number => sum(width, (i) => at(row, t, i) * at(kept, o, i));
+  expectClose(found['out.1'], tabulate([tokens, 16], product));
+});
+
 test('words are those of the format', () => {
   const text = `import quantized
     export fn f(w: f32[O, B * 32]) -> u32[O, B * 4] = quantized.q4(w).words`;

@@ -55,7 +55,8 @@ export interface CudaDevice {
 /** Extents, strides and boxes have the innermost dimension first. */
 export interface TensorMap {
   readonly address: bigint;
-  readonly dtype: Dtype;
+  /** `tf32`: of f32 numbers, which are rounded to it on the way. */
+  readonly dtype: Dtype | 'tf32';
   /** Elements along each dimension, one to five of them. */
   readonly shape: readonly number[];
   /** Bytes from one to the next along each dimension but the innermost: multiples of 16. */

@@ -15,7 +15,6 @@ import { PtxError } from '../../backends/cuda-ptx/ptx-error.ts';
 import { bytesOf, type PtxType } from '../../backends/cuda-ptx/ptx-types.ts';
 import { bytesText } from '../../compiler/plan/storage-bytes.ts';
 import type { PtxTarget } from '../../compiler/tiles/ptx-target.ts';
-import type { Dtype } from '../../dsl/types/dtype.ts';
 import { UserError } from '../errors.ts';
 import type { CudaDevice, TensorMap } from './device.ts';
 
@@ -26,8 +25,8 @@ let shared: EmulatedDevice | undefined;
 
 const swizzles = { 0: 'none', 32: '32B', 64: '64B', 128: '128B' } as const;
 /** As elements of 16 bits, or bytes, are moved. */
-const mapTypes: { readonly [D in Dtype]: PtxType } = {
-  ...{ f32: 'f32', i32: 's32', u32: 'u32', bf16: 'bf16', f16: 'f16' },
+const mapTypes: { readonly [D in TensorMap['dtype']]: PtxType } = {
+  ...{ f32: 'f32', tf32: 'tf32', i32: 's32', u32: 'u32', bf16: 'bf16', f16: 'f16' },
   ...{ f8e4m3: 'u8', f8e5m2: 'u8', i8: 'u8', u8: 'u8', bool: 'u8' },
 };
 

@@ -6,8 +6,9 @@
  */
 import type { Tensor, TensorId } from '../../../compiler/graph/graph.ts';
 import { createDomain } from '../../../compiler/tiles/lanes.ts';
+import { type Half, isHalf } from '../../../compiler/tiles/packed.ts';
 import { allStatements, packed, spread } from '../../../compiler/tiles/tile-builder.ts';
-import type { Box, Packed, Tile, TileProgram, TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import type { Box, Tile, TileProgram, TileStatement } from '../../../compiler/tiles/tile-program.ts';
 import type { Point as PointOf } from '../../writing/point.ts';
 import { bufferOf, type Emission } from './emission.ts';
 import { emit } from './expressions.ts';
@@ -23,6 +24,7 @@ import { groupRows, groupWarps, showToProducts, warpgroup } from './warpgroup-pr
 export interface BoxedStore {
   readonly statement: TileStatement & { readonly kind: 'store' };
   readonly box: Box;
+  readonly stored: Half;
   /** A block of rows, as it is in shared memory. */
   readonly tile: Tile;
   /** Those that a warpgroup has, and how many warpgroups there are, which have them in turns. */
@@ -42,11 +44,11 @@ export function boxedStores(
     const [high, wide] = statement.axes;
     const { dtype: stored } = tensors(statement.tensor);
     const isOfGroups = high?.over === 'unitRows' && high.block === groupRows / groupWarps;
-    if (!isOfGroups || wide?.over !== 'unitColumns' || (stored !== 'bf16' && stored !== 'f16')) return [];
+    if (!isOfGroups || wide?.over !== 'unitColumns' || !isHalf(stored)) return [];
     const axes = [groupRows, wide.extent].map((extent) => spread(extent, 'whole'));
     const tile = packed(`leaving${at}`, stored, axes);
     const blocks = high.extent / (groupRows * groups);
-    return [{ statement, box: statement.box, tile, blocks, groups }];
+    return [{ statement, box: statement.box, stored, tile, blocks, groups }];
   });
 }
 
@@ -57,7 +59,7 @@ export function reserveLeaving({ shared }: Emission, { tile, blocks, groups }: B
 /** @param map of the tensor, by which a block is copied panel by panel */
 export function emitBoxedStore(emission: Emission, store: BoxedStore, map: Value): void {
   const { writer, shared } = emission;
-  const { statement, tile, box, blocks, groups } = store;
+  const { statement, stored, tile, box, blocks, groups } = store;
   const { rowBytes, panelBytes, panels } = packedLayout(tile);
   const group = warpgroup(emission) ?? literal(0, 'u32');
   const blockBytes = packedBytes(tile);
@@ -81,7 +83,7 @@ export function emitBoxedStore(emission: Emission, store: BoxedStore, map: Value
   const rowElements = rowBytes / 2;
   for (let block = 0; block < blocks; block++)
     for (let column = 0; column < tile.axes[1]!.extent; column += 16) {
-      const words = matrixWords(emission, statement, tile.packed!, points, block, column);
+      const words = matrixWords(emission, statement, stored, points, block, column);
       const into = writer.operation('add.u32', 'u32', [
         first,
         placeInPanel(emission, tile, rowElements, column % rowElements),
@@ -123,7 +125,7 @@ export function emitBoxedStore(emission: Emission, store: BoxedStore, map: Value
 export function matrixWords(
   emission: Emission,
   { axes, value }: BoxedStore['statement'],
-  stored: Packed,
+  stored: Half,
   points: readonly PointOf<Value>[],
   block: number,
   column: number,

@@ -5,6 +5,7 @@
  */
 import type { Tensor, TensorId } from '../../../compiler/graph/graph.ts';
 import { createDomain, divisorOf, laneStride, neighbours } from '../../../compiler/tiles/lanes.ts';
+import { packedFacts } from '../../../compiler/tiles/packed.ts';
 import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts';
 import type { Feed } from '../../../compiler/tiles/tile-program.ts';
 import { linearConstant, linearValue, plus } from '../../writing/linear.ts';
@@ -12,10 +13,10 @@ import { first, type Point as PointOf } from '../../writing/point.ts';
 import { bufferOf, type Emission, type Sum, type TileState } from './emission.ts';
 import { emit, linear } from './expressions.ts';
 import { copyAddress, isInside } from './memory.ts';
-import { packedWords } from './narrow.ts';
-import { packedLayout, packedPlace } from './packed-layout.ts';
+import { elementBytes, packedLayout, packedPlace } from './packed-layout.ts';
 import { sharedStart } from './shared-memory.ts';
 import { sumOf } from './sums.ts';
+import { unitWords } from './unit-types.ts';
 import { type Lanes, laneOf, lanesFrom, literal, type Value } from './values.ts';
 
 /** A tensor's elements, or zeros where the mask does not hold. */
@@ -35,11 +36,13 @@ export function copyOf(tensors: (id: TensorId) => Tensor, { tile, value }: Feed)
   if (copied === undefined) return undefined;
   const { load, mask } = copied;
   const { dtype, shape } = tensors(load.tensor);
-  if (dtype !== tile.packed) return undefined;
+  if (tile.packed === undefined || dtype !== packedFacts[tile.packed].stored) return undefined;
   const count = shape.reduce((total, extent) => total * extent, 1);
-  const width = [8, 4, 2].find((each) => {
+  const { bytes } = packedFacts[tile.packed];
+  const width = [16 / bytes, 8 / bytes, 4 / bytes].find((each) => {
     const domain = neighbours(tile.axes, each);
     return (
+      each > 1 &&
       count % each === 0 &&
       laneStride(load.offset, domain) === 1 &&
       divisorOf(load.offset, domain) % each === 0 &&
@@ -79,11 +82,13 @@ export function everyone({ program: { threads }, places }: Emission): Copiers {
   return { count: threads.rows * threads.columns, place: places.threads };
 }
 
+/** @param isRead whether those behind the last run read what it reads, to leave it where it is */
 function runsOf(
   { writer }: Emission,
   { tile }: TileState,
   width: number,
   { count: invocations, place: own }: Copiers,
+  isRead = false,
 ): readonly Run[] {
   const [rows, columns] = tile.axes.map(({ extent }) => extent) as [number, number];
   const across = columns / width;
@@ -94,9 +99,12 @@ function runsOf(
     const before = round * invocations;
     const placeAt = (at: number) =>
       sumOf(writer, plus(linearValue(own, { isNatural: true }), linearConstant(at)));
-    const place = placeAt(isEven ? 0 : before);
-    const piece = writer.operation('rem.u32', 'i32', [place, literal(across, 'u32')]);
+    const start = isEven ? 0 : before;
     const isFull = before + invocations <= runs;
+    const last = literal(runs - 1 - before + start, 'u32');
+    const place =
+      isRead && !isFull ? writer.operation('min.u32', 'i32', [placeAt(start), last]) : placeAt(start);
+    const piece = writer.operation('rem.u32', 'i32', [place, literal(across, 'u32')]);
     return {
       row: writer.operation('div.u32', 'i32', [place, literal(across, 'u32')]),
       behind: isEven ? before / across : 0,
@@ -144,7 +152,7 @@ export function beginCopy(
   copiers = everyone(emission),
 ): void {
   const { writer } = emission;
-  const bytes = 2 * width;
+  const bytes = elementBytes(state.tile) * width;
   const inside = isInside(load.offset, bufferOf(emission, load.tensor).count);
   for (const run of runsOf(emission, state, width, copiers)) {
     const point = first(pointOf(state, run));
@@ -165,12 +173,15 @@ export function packedValues(
   state: TileState,
   value: TileExpression,
 ): readonly (readonly Value[])[] {
-  return runsOf(emission, state, 4, everyone(emission)).map((run) => {
+  return runsOf(emission, state, 4, everyone(emission), true).map((run) => {
     const lanes: Lanes = emit(emission, value, pointOf(state, run));
     const four = lanesFrom(4, (lane) => laneOf(lanes, lane));
-    return packedWords(emission.writer, state.tile.packed!, four);
+    return unitWords(emission.writer, state.tile.packed!, four);
   });
 }
+
+/** Of so many words. */
+const vectors: { readonly [words: number]: string } = { 1: '', 2: '.v2', 4: '.v4' };
 
 export function putPacked(
   emission: Emission,
@@ -181,6 +192,7 @@ export function putPacked(
   for (const [at, run] of runsOf(emission, state, 4, everyone(emission)).entries()) {
     const into = target(emission, state, run, 4, stage);
     const from = words[at]!.map(({ text }) => text).join(', ');
-    emission.writer.effect(`st.shared.v2.b32 ${into}, {${from}};`, run.guard);
+    const opcode = `st.shared${vectors[words[at]!.length]}.b32`;
+    emission.writer.effect(`${opcode} ${into}, ${from.includes(',') ? `{${from}}` : from};`, run.guard);
   }
 }

@@ -55,7 +55,9 @@ export function emitPipeline(emission: Emission, statement: Pipeline, body: () =
       ...{ mutable: true, stage: used, version: 0 },
     };
     emission.tiles.set(feed.tile.name, state);
-    const copy = copyOf((tensor) => bufferOf(emission, tensor).tensor, feed);
+    // Of what is copied warpgroups would cut the last bits off.
+    const isRounded = isByGroups && feed.tile.packed === 'tf32';
+    const copy = isRounded ? undefined : copyOf((tensor) => bufferOf(emission, tensor).tensor, feed);
     return { state, value: feed.value, copy, bytes, used, brought };
   });
   const copied = feeds.filter(({ copy }) => copy !== undefined);

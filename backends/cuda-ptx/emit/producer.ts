@@ -116,7 +116,7 @@ function bringBox(
   const mask = writer.compute(['half'], [], ([result]) => `mov.b16 ${result}, ${2 ** cluster - 1};`)[0]!;
   const [cast, to] = isCommon ? ['.multicast::cluster', `, ${mask.text}`] : ['', ''];
   for (let panel = 0; panel < panels; panel++) {
-    const across = literal((panel * rowBytes) / elementBytes, 'i32');
+    const across = literal((panel * rowBytes) / elementBytes(tile), 'i32');
     const place = panel === 0 ? inner! : writer.operation('add.s32', 'i32', [inner!, across]);
     const coordinates = [place, outer!, ...others].map(({ text }) => text).join(', ');
     const into = `[${start.text}+${shared.start(tile.name) + panel * panelBytes}]`;

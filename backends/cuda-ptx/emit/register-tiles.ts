@@ -7,7 +7,7 @@ import type { Tile, TileAxis } from '../../../compiler/tiles/tile-program.ts';
 import { linearConstant, linearValue, plus, times } from '../../writing/linear.ts';
 import type { Point as PointOf } from '../../writing/point.ts';
 import { placesIn } from '../../writing/reduction.ts';
-import { accumulated, accumulationOf } from './accumulation.ts';
+import { addedProduct, type Factors } from './accumulation.ts';
 import { type Emission, fragmentExtent, type Sum, sharers, type TileState } from './emission.ts';
 import { emit } from './expressions.ts';
 import { applyFunction } from './functions.ts';
@@ -45,8 +45,7 @@ function coordinateOf(emission: Emission, axis: TileAxis, at: number): Sum {
 }
 
 export function defineRegisters(emission: Emission, tile: Tile, value: TileExpression): void {
-  const values = valuesOf(emission, tile, (point) => emit(emission, value, point));
-  declareRegisters(emission, tile, values);
+  declareRegisters(emission, tile, valuesOf(emission, tile, value));
 }
 
 function isAnyNeeded(emission: Emission, { tile }: TileState, isNeeded: TileExpression): Value {
@@ -63,13 +62,11 @@ function isAnyNeeded(emission: Emission, { tile }: TileState, isNeeded: TileExpr
 }
 
 /** What an invocation's registers of a tile are to have. */
-function valuesOf(
-  emission: Emission,
-  tile: Tile,
-  valueAt: (point: PointOf<Value>) => Lanes,
-): readonly Value[] {
+function valuesOf(emission: Emission, tile: Tile, value: TileExpression): readonly Value[] {
   const points = registerPoints(emission, createDomain(tile.axes));
-  const found = new Map(inOrder(points).map((point) => [point, allOf(valueAt(point), point)] as const));
+  const found = new Map(
+    inOrder(points).map((point) => [point, allOf(emit(emission, value, point), point)] as const),
+  );
   const values = points.flatMap((point) => found.get(point)!);
   return partsOfValues(emission.writer, tile, values);
 }
@@ -123,11 +120,24 @@ export function updateRegisters(
     );
     return;
   }
+  const added = addedProduct(state.tile, value);
+  if (added !== undefined) {
+    addProducts(emission, state, added);
+    return;
+  }
   // All new values are computed from the old ones, so they have to be known before the first changes.
-  const accumulation = accumulationOf(state.tile.name, value);
-  const values = valuesOf(emission, state.tile, (point) =>
-    accumulation === undefined ? emit(emission, value, point) : accumulated(emission, accumulation, point),
-  );
+  const values = valuesOf(emission, state.tile, value);
   for (const [at, register] of state.registers.entries()) emission.writer.assign(register, values[at]!);
+  state.version++;
+}
+
+/** In one instruction each, which rounds once. */
+function addProducts(emission: Emission, state: TileState, factors: Factors): void {
+  const [left, right] = factors.map((factor) => valuesOf(emission, state.tile, factor)) as [
+    readonly Value[],
+    readonly Value[],
+  ];
+  for (const [at, { text }] of state.registers.entries())
+    emission.writer.effect(`fma.rn.f32 ${text}, ${left[at]!.text}, ${right[at]!.text}, ${text};`);
   state.version++;
 }

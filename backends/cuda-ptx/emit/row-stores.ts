@@ -5,8 +5,9 @@
  * waits for no other.
  */
 import { createDomain, divisorOf, laneStride, neighbours } from '../../../compiler/tiles/lanes.ts';
+import { type Half, isHalf } from '../../../compiler/tiles/packed.ts';
 import { packed, spread } from '../../../compiler/tiles/tile-builder.ts';
-import type { Packed, Tile, TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import type { Tile, TileStatement } from '../../../compiler/tiles/tile-program.ts';
 import { linearConstant, linearValue, plus, times } from '../../writing/linear.ts';
 import type { Point as PointOf } from '../../writing/point.ts';
 import { matrixWords } from './boxed-stores.ts';
@@ -34,7 +35,7 @@ const mostColumns = 64;
 
 export interface RowStore {
   readonly statement: Store;
-  readonly stored: Packed;
+  readonly stored: Half;
   /** Columns at a time. */
   readonly columns: number;
 }
@@ -47,7 +48,7 @@ export function rowStoreOf(emission: Emission, statement: Store): RowStore | und
   const { dtype: stored } = bufferOf(emission, tensor).tensor;
   const isOfGroups = target === 'sm_90a' && program.threads.columns === warpSize;
   if (!isOfGroups || high?.over !== 'unitRows' || high.block !== warpRows) return undefined;
-  if (wide?.over !== 'unitColumns' || (stored !== 'bf16' && stored !== 'f16')) return undefined;
+  if (wide?.over !== 'unitColumns' || !isHalf(stored)) return undefined;
   const eight = neighbours(axes, together);
   const isRun = laneStride(offset, eight) === 1 && divisorOf(offset, eight) % together === 0;
   const isSame = mask === undefined || laneStride(mask, eight) === 0;

@@ -112,7 +112,7 @@ export function specialisedAs(
   const shares = (gathers ? registersOfGathering : registers)[groups];
   const own = isLarge ? shares : undefined;
   const [stores, cluster] = [boxedStores(program, tensors), program.cluster ?? 1];
-  const given = loops.length === 0 ? body.slice(0, body.indexOf(pipeline)).flatMap(givenBy) : [];
+  const given = body.slice(0, body.indexOf(loops[0] ?? pipeline)).flatMap(givenBy);
   return {
     ...{ pipeline, loops, preparation, arrivals, given, gathers, stores, cluster, consumers },
     registers: own,
@@ -180,13 +180,14 @@ export function mapsOf(
   const boxed = [...given, ...arrivals].flatMap((arrival) => arrival.boxed);
   return [...boxed, ...stores].map(({ tile, box: { tensor, dims, isCommon = false } }) => {
     const { rowBytes } = packedLayout(tile);
+    const bytes = elementBytes(tile);
     const rows = tile.axes[0]!.extent / (isCommon ? cluster : 1);
     return {
       buffer: buffers.findIndex((buffer) => buffer.tensor === tensor),
       dtype: tile.packed!,
       shape: dims.map(({ extent }) => extent),
-      strides: dims.slice(1).map(({ stride }) => stride * elementBytes),
-      box: [rowBytes / elementBytes, rows, ...dims.slice(2).map(() => 1)],
+      strides: dims.slice(1).map(({ stride }) => stride * bytes),
+      box: [rowBytes / bytes, rows, ...dims.slice(2).map(() => 1)],
       swizzle: rowBytes as PtxMap['swizzle'],
     };
   });

@@ -3,8 +3,9 @@
  * multiply what is no such number. A packed tile in registers is words of two neighbours each: of every pair,
  * row by row, one for each part.
  */
+import { type Half, isHalf } from '../../../compiler/tiles/packed.ts';
 import { isOverUnits } from '../../../compiler/tiles/tile-builder.ts';
-import type { Packed, Tile } from '../../../compiler/tiles/tile-program.ts';
+import type { Tile } from '../../../compiler/tiles/tile-program.ts';
 import type { Emission, TileState } from './emission.ts';
 import { decoded } from './narrow.ts';
 import { warpsAlong } from './units.ts';
@@ -18,13 +19,14 @@ type Pair = readonly [Value, Value];
 export function partsOfValues(writer: Writer, tile: Tile, values: readonly Value[]): readonly Value[] {
   const { packed, parts = 1 } = tile;
   if (packed === undefined) return values;
+  if (!isHalf(packed)) throw new Error(`${tile.name} is of registers, where only halves are multiplied`);
   return Array.from({ length: values.length / 2 }, (_, pair) =>
     partsOfPair(writer, packed, [values[2 * pair]!, values[2 * pair + 1]!], parts),
   ).flat();
 }
 
 /** Words that are the pair rounded, what that leaves of it rounded, and so on. */
-function partsOfPair(writer: Writer, packed: Packed, pair: Pair, count: number): readonly Value[] {
+function partsOfPair(writer: Writer, packed: Half, pair: Pair, count: number): readonly Value[] {
   const words: Value[] = [];
   let left = pair;
   while (words.length < count) {
@@ -38,7 +40,7 @@ function partsOfPair(writer: Writer, packed: Packed, pair: Pair, count: number):
 }
 
 /** The two numbers of a word. */
-function halves(writer: Writer, packed: Packed, word: Value): Pair {
+function halves(writer: Writer, packed: Half, word: Value): Pair {
   const upper =
     packed === 'bf16'
       ? { ...writer.operation('and.b32', 'u32', [word, literal(0xffff0000, 'u32')]), dtype: 'f32' as const }

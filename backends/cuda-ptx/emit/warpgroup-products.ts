@@ -3,20 +3,22 @@
  * they lie in shared memory, 64 rows of results at a time, while their threads go on. The left one may be in
  * registers. Results may be used only when the product was waited for.
  */
+import { packedFacts } from '../../../compiler/tiles/packed.ts';
 import { tileNamed } from '../../../compiler/tiles/tile-builder.ts';
 import type { Tile, TileAxis, TileStatement } from '../../../compiler/tiles/tile-program.ts';
 import { type Emission, type TileState, tileState } from './emission.ts';
-import { packedLayout, widestRow } from './packed-layout.ts';
+import { elementBytes, packedLayout, widestRow } from './packed-layout.ts';
 import { takeOff } from './products-in-flight.ts';
 import { sharedStart } from './shared-memory.ts';
 import { partsFromRegisters, textsOf } from './unit-parts.ts';
+import { unitDepth, unitTypes } from './unit-types.ts';
 import { warpSize } from './units.ts';
 import { literal, type Value } from './values.ts';
 
 type Product = TileStatement & { readonly kind: 'multiplyAccumulate' };
 
 /** Of one instruction; it has up to 256 columns. */
-const shape = { rows: 64, depth: 16, mostColumns: 256 };
+const shape = { rows: 64, mostColumns: 256 };
 const warps = 4;
 /** What a warpgroup has. */
 export const groupRows = shape.rows;
@@ -36,7 +38,7 @@ export function isByWarpgroups(
   const isReadable = (tile: Tile, isAcross: boolean) =>
     tile.packed !== undefined &&
     tile.space === 'shared' &&
-    (!isAcross || packedLayout(tile).rowBytes === widestRow);
+    (!isAcross || (packedFacts[tile.packed].isReadAcross && packedLayout(tile).rowBytes === widestRow));
   return (
     high.block === shape.rows / warps &&
     wide.extent <= shape.mostColumns &&
@@ -62,10 +64,12 @@ export function emitWarpgroupProduct(emission: Emission, statement: Product): vo
   const isDeep = { left: statement.leftOrder === 'mk', right: statement.rightOrder === 'nk' };
   const depth = right.tile.axes[isDeep.right ? 1 : 0]!.extent;
   const stored = right.tile.packed!;
+  const types = [left, right].map(({ tile }) => unitTypes[tile.packed!]).join('.');
+  const perStep = unitDepth(stored);
   const perRow = columns / 4;
   const blocks = rows / (shape.rows * groups);
-  const steps = Array.from({ length: (blocks * depth) / shape.depth }, (_, at) => {
-    const [block, k] = [Math.floor((at * shape.depth) / depth), (at * shape.depth) % depth];
+  const steps = Array.from({ length: (blocks * depth) / perStep }, (_, at) => {
+    const [block, k] = [Math.floor((at * perStep) / depth), (at * perStep) % depth];
     return { block, k, lefts: leftsOf(emission, left, isDeep.left, block, k) };
   });
   writer.effect('wgmma.fence.sync.aligned;');
@@ -77,10 +81,12 @@ export function emitWarpgroupProduct(emission: Emission, statement: Product): vo
           [0, 1].map((column) => into.registers[(2 * block + row) * perRow + 2 * part + column]!.text),
         ),
       ).flat();
-      const orders = [...a.orders, orderOf(isDeep.right)].join(', ');
+      const orders = [...a.orders, ...ordersOf(right.tile, isDeep.right)]
+        .map((order) => `, ${order}`)
+        .join('');
       writer.effect(
-        `wgmma.mma_async.sync.aligned.m64n${columns}k16.f32.${stored}.${stored} ` +
-          `{${sums.join(', ')}}, ${a.matrix}, ${b.text}, 1, 1, 1, ${orders};`,
+        `wgmma.mma_async.sync.aligned.m64n${columns}k${perStep}.f32.${types} ` +
+          `{${sums.join(', ')}}, ${a.matrix}, ${b.text}, 1, 1, 1${orders};`,
       );
     }
   writer.effect('wgmma.commit_group.sync.aligned;');
@@ -95,9 +101,12 @@ interface Left {
   readonly orders: readonly number[];
 }
 
-const orderOf = (isDeep: boolean): number => (isDeep ? 0 : 1);
+/** What is said of a matrix that may lie either way. */
+function ordersOf({ packed }: Tile, isDeep: boolean): readonly number[] {
+  return packedFacts[packed!].isReadAcross ? [isDeep ? 0 : 1] : [];
+}
 
-/** 16 steps of a block of 64 rows: of each of its parts. */
+/** The steps of an instruction, of a block of 64 rows: of each of its parts. */
 function leftsOf(
   emission: Emission,
   left: TileState,
@@ -112,7 +121,7 @@ function leftsOf(
     }));
   const groups = emission.program.threads.rows / warps;
   const matrix = matrixOf(emission, left, isDeep, k, block * groups, warpgroup(emission));
-  return [{ matrix: matrix.text, orders: [orderOf(isDeep)] }];
+  return [{ matrix: matrix.text, orders: ordersOf(left.tile, isDeep) }];
 }
 
 /** What instructions of threads wrote to shared memory is then there for products, after a barrier. */
@@ -135,7 +144,7 @@ export function warpgroup({ writer, unit, program }: Emission): Value | undefine
 const swizzles: { readonly [bytes: number]: number } = { 128: 1, 64: 2, 32: 3 };
 
 /**
- * The descriptor of 16 steps of a packed tile.
+ * The descriptor of a packed tile, from a step on.
  * @param isDeep whether neighbours are along what is reduced
  * @param blocks of 64 rows before those that are meant, beside as many as `group`
  */
@@ -151,7 +160,8 @@ function matrixOf(
   const { rowBytes, panelBytes } = packedLayout(tile);
   // Of 64 rows along the other dimension: as many rows, or a panel.
   const blockBytes = isDeep ? shape.rows * rowBytes : panelBytes;
-  const along = isDeep ? Math.floor((2 * k) / rowBytes) * panelBytes + ((2 * k) % rowBytes) : k * rowBytes;
+  const across = k * elementBytes(tile);
+  const along = isDeep ? Math.floor(across / rowBytes) * panelBytes + (across % rowBytes) : k * rowBytes;
   const first = literal(shared.start(tile.name) + blocks * blockBytes, 'u32');
   let address = writer.operation('add.u32', 'u32', [sharedStart(emission), first]);
   if (group !== undefined)

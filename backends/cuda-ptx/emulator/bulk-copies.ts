@@ -25,6 +25,8 @@ interface Pieces {
   readonly global: Int32Array;
   readonly shared: Int32Array;
   readonly rest: readonly Piece[];
+  /** Whether words are rounded to tf32 on the way. */
+  readonly rounds: boolean;
   readonly bytes: number;
 }
 
@@ -64,7 +66,13 @@ function piecesOfBox(map: PlacedMap, first: readonly number[], sharedOffset: num
     }
   }
   const bytes = rows * rowBytes;
-  return { global: global.subarray(0, whole), shared: shared.subarray(0, whole), rest, bytes };
+  return {
+    global: global.subarray(0, whole),
+    shared: shared.subarray(0, whole),
+    rest,
+    bytes,
+    rounds: map.type === 'tf32',
+  };
 }
 
 const eachLane = (lanes: number, work: (lane: number) => void): void => {
@@ -184,7 +192,27 @@ function arrived(
     else bytes.copyWithin(to, global, global + count);
     machine.setState(to, count, shadow.written);
   }
+  if (pieces.rounds) {
+    const rest = pieces.rest.map((piece) => base + piece.shared);
+    roundToTf32(
+      machine,
+      [...places].flatMap((place) => [0, 4, 8, 12].map((word) => place + word)),
+    );
+    roundToTf32(machine, rest);
+  }
   completeBytes(barrier, pieces.bytes, clocks);
+}
+
+/**
+ * Words of f32 to eleven bits, to the nearest of them, as `cvt.rna` does: it is not said how the unit rounds, but
+ * that it does (CUTLASS has it do so for products of f32).
+ */
+function roundToTf32({ memory: { words } }: Machine, places: readonly number[]): void {
+  for (const place of places) {
+    const word = words[place >>> 2]!;
+    const isNumber = (word & 0x7f800000) !== 0x7f800000;
+    if (isNumber) words[place >>> 2] = (word + 0x1000) & ~0x1fff;
+  }
 }
 
 function copyPieces({ memory: { words } }: Machine, from: Int32Array, to: Int32Array): void {
@@ -279,7 +307,7 @@ const reduceTensor: Operation = (machine, warp, lanes, instruction) => {
 function piecesOfRun(global: number, shared: number, bytes: number): Pieces {
   const from = (start: number): Int32Array =>
     Int32Array.from({ length: bytes / pieceBytes }, (_, at) => start + pieceBytes * at);
-  return { global: from(global), shared: from(shared), rest: [], bytes };
+  return { global: from(global), shared: from(shared), rest: [], bytes, rounds: false };
 }
 
 function copyRun(reduces: boolean): Operation {

@@ -265,7 +265,7 @@ const shapesOf: { readonly [T in PtxType]?: readonly string[] } = {
 
 /**
  * D = A B + C. Tensor cores add products with a few bits more than f32 has, in an order of their own, and cut
- * what is below: here the sum is exact to f64, and rounded once.
+ * what is below: here the sum is exact to f64, and rounded once; of 8-bit floats it is cut to fourteen bits.
  */
 const multiply: Operation = (machine, warp, lanes, instruction) => {
   if (!isTogether(warp, lanes)) return 'wait';
@@ -384,7 +384,15 @@ function multiplyAnyTypes(
   const b = collect(machine, warp, right, rightType, fragments.b, k * n);
   const d = collect(machine, warp, addend, addendType, fragments.c, m * n);
   addProduct({ m, n, k }, a, b, d);
+  if (leftType === 'e4m3' || leftType === 'e5m2') for (const [at, sum] of d.entries()) d[at] = cutSum(sum);
   deal(machine, warp, to, resultType, fragments.c, d, instruction);
+}
+
+/** To the fourteen bits that sums of 8-bit floats keep. */
+function cutSum(sum: number): number {
+  scratch.setFloat32(0, sum, true);
+  scratch.setInt32(0, scratch.getInt32(0, true) & ~0x3ff, true);
+  return scratch.getFloat32(0, true);
 }
 
 /** D += A B, all row by row. */

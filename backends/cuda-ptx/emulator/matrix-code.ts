@@ -1,7 +1,8 @@
 /**
  * Products of matrices whose elements are dealt out over the lanes of a warp, and of such as lie in shared
  * memory, as pieces of 16 bytes along k. Factors become f64, in which products of theirs are exact and are
- * added in the order of k; a sum begins with what it is added to, and is rounded once to f32.
+ * added in the order of k; a sum begins with what it is added to, and is rounded once to f32. Of factors of
+ * 8 bits sums keep fourteen bits, as those of Hopper do (Zhang et al., "SageAttention2", 2024).
  */
 import type { Expression, FunctionCode } from '../../wasm/code.ts';
 import type { PtxType } from '../ptx-types.ts';
@@ -174,12 +175,16 @@ function decodeTurnedTile(type: 'f16' | 'bf16'): FunctionCode {
 
 // ── products ───────────────────────────────────────────────────────────────────────────────────────────────
 
+/** Of what sums are kept in. */
+type SumBits = 14 | 24;
+const tileFunctions: { readonly [B in SumBits]: string } = { 14: 'multiplyTileOfEights', 24: 'multiplyTile' };
+
 /**
  * 16 rows by one tile: `multiplyTile(left, right, k, addends, results, base)`. The last are tables of four
  * registers from a base on, two for rows 0 … 7, of even and of odd columns, and two for the others; without
  * addends sums begin with zero.
  */
-function multiplyTile(isFused: boolean): FunctionCode {
+function multiplyTile(isFused: boolean, bits: SumBits): FunctionCode {
   const code = new CodeBuilder(signatureOf(6));
   const [left, right, k, addends, results, base] = [0, 1, 2, 3, 4, 5].map((at) => code.parameter(at));
   const rowBytes = code.hold(run('i32.mul', k!, i32(doubleBytes)));
@@ -225,12 +230,13 @@ function multiplyTile(isFused: boolean): FunctionCode {
       const [low, high] = [sums[2 * at]!, sums[2 * at + 1]!].map(({ value }) =>
         run('f32x4.demote_f64x2_zero', value),
       );
-      const all = code.hold(shuffle(low!, high!, [0, 1, 4, 5]));
+      const both = shuffle(low!, high!, [0, 1, 4, 5]);
+      const all = code.hold(bits === 24 ? both : run('v128.and', both, words(-(2 ** (24 - bits)))));
       const isNumber = run('f32x4.eq', all, all);
       code.store('v128.store', run('i32.add', register, lanes), choose(isNumber, all, words(0x7fffffff)));
     });
   });
-  return code.function('multiplyTile');
+  return code.function(tileFunctions[bits]);
 }
 
 /**
@@ -246,7 +252,8 @@ function multiply(type: FactorType): FunctionCode {
   code.loop(i32(0), tiles!, 1, (tile) => {
     const own = run('i32.add', table!, run('i32.mul', tile, tableStep));
     code.run(`decodeTile_${type}`, own, base!, pieces!, scratch!);
-    multiplyOne(code, { left, scratch, k, addends, results, registers } as OneTile, tile);
+    const bits = bytesOfFactor[type] === 1 ? 14 : 24;
+    multiplyOne(code, { left, scratch, k, addends, results, registers } as OneTile, tile, bits);
   });
   return code.function(`multiply_${type}`);
 }
@@ -260,7 +267,7 @@ function multiplyTurned(type: 'f16' | 'bf16'): FunctionCode {
   code.loop(i32(0), tiles!, 1, (tile) => {
     const own = run('i32.add', table!, run('i32.shl', tile, i32(2)));
     code.run(`decodeTurnedTile_${type}`, own, base!, tiles!, k!, scratch!);
-    multiplyOne(code, { left, scratch, k, addends, results, registers } as OneTile, tile);
+    multiplyOne(code, { left, scratch, k, addends, results, registers } as OneTile, tile, 24);
   });
   return code.function(`multiplyTurned_${type}`);
 }
@@ -274,11 +281,11 @@ interface OneTile {
   readonly registers: Expression;
 }
 
-function multiplyOne(code: CodeBuilder, parts: OneTile, tile: Expression): void {
+function multiplyOne(code: CodeBuilder, parts: OneTile, tile: Expression, bits: SumBits): void {
   const { left, scratch, k, addends, results, registers } = parts;
   const offset = code.hold(run('i32.shl', tile, i32(4)));
   const from = run('select', run('i32.add', addends, offset), i32(0), run('i32.ne', addends, i32(0)));
-  code.run('multiplyTile', left, scratch, k, from, run('i32.add', results, offset), registers);
+  code.run(tileFunctions[bits], left, scratch, k, from, run('i32.add', results, offset), registers);
 }
 
 /** `negate(at, count)` */
@@ -296,7 +303,8 @@ export function matrixFunctions(isFused: boolean): readonly FunctionCode[] {
   return [
     ...factorTypes.flatMap((type) => [decodeRows(type), decodeTile(type), multiply(type)]),
     ...halves.flatMap((type) => [decodeTurned(type), decodeTurnedTile(type), multiplyTurned(type)]),
-    multiplyTile(isFused),
+    multiplyTile(isFused, 24),
+    multiplyTile(isFused, 14),
     negate(),
   ];
 }

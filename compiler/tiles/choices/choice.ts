@@ -113,7 +113,18 @@ const unitStream = z.strictObject({
   stages: z.int().min(2),
 });
 
-const forms = { tiles, units, thin, rows, columns, split, map, turned, stream, blocked, unitStream };
+/** A chain of products by matrix units, in the same way. */
+const unitChain = z.strictObject({
+  form: z.literal('unitChain'),
+  warps: count,
+  rows: count,
+  block: count,
+  stages: z.int().min(2),
+});
+
+const forms = {
+  ...{ tiles, units, thin, rows, columns, split, map, turned, stream, blocked, unitStream, unitChain },
+};
 
 export const choiceSchema = z.discriminatedUnion('form', [
   tiles,
@@ -127,6 +138,7 @@ export const choiceSchema = z.discriminatedUnion('form', [
   stream,
   blocked,
   unitStream,
+  unitChain,
 ]);
 
 export type Choice = z.infer<typeof choiceSchema>;

@@ -4,7 +4,9 @@
  */
 import type { DeviceProfile } from '../device-profile.ts';
 import type { ContractionProblem } from '../schedules/contraction.ts';
+import { factorBytes } from '../schedules/unit-factors.ts';
 import type { ChoiceOf } from './choice.ts';
+import { isShapeFor } from './unit-tiles.ts';
 
 type UnitsChoice = ChoiceOf<'units'>;
 
@@ -20,19 +22,23 @@ const enoughBytes = 64 * 1024;
 /** A choice with as many stages as that takes, if there is room, and steps, for them. */
 export function withEnoughStages(
   choice: UnitsChoice,
-  { rows, columns, reduced }: ContractionProblem,
+  problem: ContractionProblem,
   { units }: DeviceProfile,
 ): UnitsChoice {
+  const { rows, columns, reduced } = problem;
   if (units === undefined || Math.min(rows.extent, columns.extent) > mostRows) return choice;
-  const perStage = stageBytes(choice);
+  const perStage = stageBytes(choice, problem);
   const wanted = Math.ceil(enoughBytes / perStage);
   const most = Math.min(units.workgroupBytes / perStage, reduced.extent / choice.depth);
   const stages = Math.max(choice.stages, Math.min(wanted + 1, Math.floor(most)));
   return { ...choice, stages };
 }
 
-function stageBytes({ warpRows, warpColumns, rows, columns, depth }: UnitsChoice): number {
-  return 2 * depth * (warpRows * rows + warpColumns * columns);
+function stageBytes(
+  { warpRows, warpColumns, rows, columns, depth }: UnitsChoice,
+  problem: ContractionProblem,
+): number {
+  return factorBytes(problem) * depth * (warpRows * rows + warpColumns * columns);
 }
 
 const shapes = [
@@ -45,18 +51,20 @@ const shapes = [
 ] as const;
 
 /** Those with more stages, or longer steps, than are tried of any product. */
-export function fewRowsUnits(
-  { packed, rows, columns, reduced }: ContractionProblem,
-  { units }: DeviceProfile,
-): readonly UnitsChoice[] {
+export function fewRowsUnits(problem: ContractionProblem, { units }: DeviceProfile): readonly UnitsChoice[] {
+  const { packed, rows, columns, reduced, eights } = problem;
   if (units === undefined || packed === undefined) return [];
   if (Math.min(rows.extent, columns.extent) > mostRows) return [];
-  const fitting = shapes.filter(({ warpColumns, columns: wide }) => warpColumns * wide < 2 * columns.extent);
+  const fitting = shapes.filter(
+    (shape) => shape.warpColumns * shape.columns < 2 * columns.extent && isShapeFor(problem, units, shape),
+  );
+  const depths =
+    eights === undefined ? [128, 256].map((bytes) => bytes / factorBytes(problem)) : [eights.step];
   return fitting.flatMap((shape) =>
-    [64, 128].flatMap((depth) =>
+    depths.flatMap((depth) =>
       [3, 4, 5, 6, 8, 12]
         .map((stages): UnitsChoice => ({ form: 'units', ...shape, depth, stages, cluster: 1 }))
-        .filter((choice) => choice.stages * stageBytes(choice) <= units.workgroupBytes)
+        .filter((choice) => choice.stages * stageBytes(choice, problem) <= units.workgroupBytes)
         .filter(({ stages }) => reduced.extent >= stages * depth),
     ),
   );

@@ -5,6 +5,7 @@
  */
 import type { Tensor, TensorId } from '../../graph/graph.ts';
 import { printNode, printType } from '../../graph/print.ts';
+import type { PackedPair } from '../packed.ts';
 import type { Problem } from './problem.ts';
 
 export function problemKey(problem: Problem, tensors: (id: TensorId) => Tensor): string {
@@ -15,16 +16,22 @@ export function problemKey(problem: Problem, tensors: (id: TensorId) => Tensor):
     met.set(id, known);
     return known;
   };
-  const text = printNode(node, name);
+  const nodes = [...(problem.kind === 'chain' ? problem.links.map((link) => link.node) : []), node];
+  const texts = nodes.map((each) => printNode(each, name));
   const types = [...met].map(([id, own]) => `${own}: ${printType(tensors(id))}`);
-  return [text, ...types, ...byUnits(problem)].join('; ');
+  return [...texts, ...types, ...byUnits(problem)].join('; ');
 }
 
 /** What matrix units would multiply: it may be allowed to round factors, or not. */
 function byUnits(problem: Problem): readonly string[] {
   if (problem.kind === 'contraction')
-    return problem.packed === undefined ? [] : [`units of ${problem.packed}`];
+    return problem.packed === undefined ? [] : [`units of ${packedNames(problem.packed)}`];
+  if (problem.kind === 'chain') return [`units of ${problem.packed}, in ${problem.parts}`];
   if (problem.kind !== 'softmaxSum' || problem.units === undefined) return [];
   const { scores, values, parts } = problem.units;
   return [`units of ${scores} and ${values}, weights in ${parts}`];
+}
+
+function packedNames({ left, right }: PackedPair): string {
+  return left === right ? left : `${left} and ${right}`;
 }

@@ -15,4 +15,5 @@ const titles: { readonly [K in Problem['kind']]: string } = {
   reduction: 'reduction',
   contraction: 'contraction',
   softmaxSum: 'attention',
+  chain: 'chain',
 };

@@ -3,6 +3,7 @@ import type { ComputeNode, SoftmaxSumNode } from '../../graph/graph.ts';
 import { elementCount } from '../../graph/tensor-type.ts';
 import { contractionOf } from '../../optimize/contraction.ts';
 import type { DeviceProfile } from '../device-profile.ts';
+import type { ChainProblem } from '../schedules/chain-problem.ts';
 import type { ScheduleContext } from '../schedules/context.ts';
 import type { ContractionProblem } from '../schedules/contraction.ts';
 import { contractionProblem } from '../schedules/contraction-problem.ts';
@@ -16,8 +17,9 @@ import { type ContractionForm, contractionChoices } from './contraction.ts';
 import { mapChoices } from './map.ts';
 import { type ReductionForm, reductionChoices } from './reduction.ts';
 import { type SoftmaxForm, softmaxChoices } from './softmax-sum.ts';
+import { chainChoices, type UnitChainChoice } from './unit-chain.ts';
 
-export type Problem = MapProblem | ReductionProblem | ContractionProblem | SoftmaxProblem;
+export type Problem = MapProblem | ReductionProblem | ContractionProblem | SoftmaxProblem | ChainProblem;
 export type ProblemKind = Problem['kind'];
 export type ProblemOf<K extends ProblemKind> = Problem & { readonly kind: K };
 
@@ -27,6 +29,7 @@ interface FormsOf {
   readonly reduction: ReductionForm;
   readonly contraction: ContractionForm;
   readonly softmaxSum: SoftmaxForm;
+  readonly chain: UnitChainChoice['form'];
 }
 export type ChoiceFor<K extends ProblemKind> = ChoiceOf<FormsOf[K]>;
 
@@ -51,6 +54,7 @@ const choosings: { readonly [K in ProblemKind]: Choosing<ProblemOf<K>, ChoiceFor
   reduction: reductionChoices,
   contraction: contractionChoices,
   softmaxSum: softmaxChoices,
+  chain: chainChoices,
 };
 
 /** What is taken where nothing better is known. */

@@ -4,6 +4,7 @@ import type { ContractionProblem } from '../schedules/contraction.ts';
 import { canPanel } from '../schedules/panels.ts';
 import type { SoftmaxProblem } from '../schedules/softmax-problem.ts';
 import { componentsOf } from '../schedules/softmax-sum.ts';
+import { factorBytes } from '../schedules/unit-factors.ts';
 import type { ChoiceOf } from './choice.ts';
 import { type Choosing, powerFor } from './choosing.ts';
 import { allTiles, firstTiles as firstOfProduct } from './contraction.ts';
@@ -79,19 +80,20 @@ const mostLogits = 128;
 
 function unitsFor(logits: ContractionProblem, device: DeviceProfile): ChoiceOf<'units'> | undefined {
   const units = isWorthUnits(logits, device) ? firstUnits(logits, device) : undefined;
-  return units && canMeet(units, device) ? units : undefined;
+  return units && canMeet(logits, units, device) ? units : undefined;
 }
 
 function unitsOf({ logits }: SoftmaxProblem, device: DeviceProfile): readonly ChoiceOf<'units'>[] {
   if (logits === undefined) return [];
-  return allUnits(logits, device).filter((choice) => canMeet(choice, device));
+  return allUnits(logits, device).filter((choice) => canMeet(logits, choice, device));
 }
 
 /** Whether there is room for what the warps of a row exchange beside the factors: a word each for a row. */
-function canMeet(choice: ChoiceOf<'units'>, { units }: DeviceProfile): boolean {
+function canMeet(logits: ContractionProblem, choice: ChoiceOf<'units'>, { units }: DeviceProfile): boolean {
   const { warpRows, warpColumns, rows } = choice;
   const exchanged = warpColumns === 1 ? 0 : 4 * warpRows * rows * warpColumns;
-  return units !== undefined && bytesOfUnits(choice) + exchanged <= units.workgroupBytes;
+  const bytes = bytesOfUnits(choice, factorBytes(logits)) + exchanged;
+  return units !== undefined && bytes <= units.workgroupBytes;
 }
 
 // ── streamed ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -6,7 +6,9 @@
  * stages 488, one of 64 × 128 458, `mma.sync` of 64 × 64 a warp 358). On others the order is much the same.
  */
 import type { MatrixUnits } from '../device-profile.ts';
+import { packedFacts } from '../packed.ts';
 import type { ContractionProblem } from '../schedules/contraction.ts';
+import { factorBytes } from '../schedules/unit-factors.ts';
 import type { ChoiceOf } from './choice.ts';
 
 type UnitsChoice = ChoiceOf<'units'>;
@@ -24,26 +26,28 @@ const latency = 1e-6;
 /** Of all of them. */
 const memoryBytesPerSecond = 4.3e12;
 const launch = 3e-6;
-const factorBytes = 2;
 
 /** Seconds. */
 export function unitsCost(problem: ContractionProblem, choice: UnitsChoice, units: MatrixUnits): number {
   const { node, batch, rows, columns, reduced } = problem;
   const { depth, stages } = choice;
+  const elementBytes = factorBytes(problem);
   const [high, wide] = [choice.warpRows * choice.rows, choice.warpColumns * choice.columns];
+  const { rate } = packedFacts[problem.packed?.left ?? 'bf16'];
   // Each expert has a tile that is not full.
   const down = Math.ceil(rows.extent / high) + (node.grouped?.experts ?? 0) / 2;
   const tiles = batch.extent * down * Math.ceil(columns.extent / wide);
-  const turns = Math.ceil(tiles / (units.processors * togetherOn(choice, units)));
-  const together = Math.min(togetherOn(choice, units), Math.ceil(tiles / units.processors));
+  const most = togetherOn(choice, elementBytes, units);
+  const turns = Math.ceil(tiles / (units.processors * most));
+  const together = Math.min(most, Math.ceil(tiles / units.processors));
   const steps = depth * Math.ceil(reduced.extent / depth);
   // Workgroups of a cluster bring the right factor for each other.
-  const each = factorBytes * (high + wide / choice.cluster);
+  const each = elementBytes * (high + wide / choice.cluster);
   const brought = each * steps;
   const ahead = each * (stages - 1) * depth * together;
   const bringing = (together * brought) / Math.min(cacheBytesPerSecond, ahead / latency);
-  const multiplying = (together * 2 * high * wide * steps) / (peak * shareOf(choice, units));
-  const read = factorBytes * batch.extent * reduced.extent * (rows.extent + columns.extent);
+  const multiplying = (together * 2 * high * wide * steps) / (peak * rate * shareOf(choice, units));
+  const read = elementBytes * batch.extent * reduced.extent * (rows.extent + columns.extent);
   const written = 4 * batch.extent * rows.extent * columns.extent;
   const filling = latency * Math.min(stages, 2);
   const computed = turns * (Math.max(bringing, multiplying) + filling);
@@ -51,9 +55,9 @@ export function unitsCost(problem: ContractionProblem, choice: UnitsChoice, unit
 }
 
 /** Workgroups that a multiprocessor runs at a time. */
-function togetherOn(choice: UnitsChoice, { workgroupBytes }: MatrixUnits): number {
+function togetherOn(choice: UnitsChoice, elementBytes: number, { workgroupBytes }: MatrixUnits): number {
   const [high, wide] = [choice.warpRows * choice.rows, choice.warpColumns * choice.columns];
-  const bytes = Math.max(factorBytes * choice.stages * choice.depth * (high + wide), 4 * high * (wide + 8));
+  const bytes = Math.max(elementBytes * choice.stages * choice.depth * (high + wide), 4 * high * (wide + 8));
   const threads = 32 * choice.warpRows * choice.warpColumns;
   const ofThread = (choice.rows * choice.columns) / 32 + otherRegisters;
   const fitting = [workgroupBytes / bytes, mostThreads / threads, registers / (threads * ofThread)];

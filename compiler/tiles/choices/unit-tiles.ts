@@ -1,8 +1,10 @@
 /** How contractions may be run by matrix units. */
 import { dtypeFacts } from '../../../dsl/types/dtype.ts';
 import type { DeviceProfile, MatrixUnits } from '../device-profile.ts';
+import { packedFacts } from '../packed.ts';
 import type { ContractionProblem } from '../schedules/contraction.ts';
 import { fedBytes, resultPadding } from '../schedules/unit-contraction.ts';
+import { factorBytes } from '../schedules/unit-factors.ts';
 import type { ChoiceOf } from './choice.ts';
 
 type UnitsChoice = ChoiceOf<'units'>;
@@ -71,7 +73,8 @@ const ratedOfGroups: readonly Rated[] = [
 export function firstUnits(problem: ContractionProblem, device: DeviceProfile): UnitsChoice | undefined {
   const { units } = device;
   if (units === undefined) return undefined;
-  const timed = [...(units.warpgroups ? ratedOfGroups : []), ...rated].flatMap(({ shape, rate }) => {
+  const groups = areForGroups(problem, units) ? ratedOfGroups : [];
+  const timed = [...groups, ...(areForWarps(problem) ? rated : [])].flatMap(({ shape, rate }) => {
     const choice = deepened(problem, shape, units);
     return choice === undefined ? [] : [{ choice, time: timeOf(problem, shape, rate, units) }];
   });
@@ -92,62 +95,84 @@ function timeOf(
   return (Math.ceil(tiles / processors) * high * wide) / rate;
 }
 
-/** With steps of 64 where two stages of those fit, since rows of 128 bytes are copied best. */
-function deepened(
-  { node, reduced }: ContractionProblem,
-  shape: Shape,
-  { workgroupBytes, warpgroups }: MatrixUnits,
-): UnitsChoice | undefined {
+/** Whether warpgroups make it a product: of some types they read a factor along what is reduced only. */
+function areForGroups(problem: ContractionProblem, { warpgroups }: MatrixUnits): boolean {
+  const { packed, eights, leftOrder, rightOrder } = problem;
+  const { isReadAcross } = packedFacts[packed?.left ?? 'bf16'];
+  const isAlong = eights !== undefined || (leftOrder === 'mk' && rightOrder === 'nk');
+  return warpgroups && (isReadAcross || isAlong);
+}
+
+function areForWarps({ packed }: ContractionProblem): boolean {
+  return packedFacts[packed?.left ?? 'bf16'].isOfWarps;
+}
+
+/** Whether it is one of who multiplies the factors: sums of a few products take as many registers again. */
+export function isShapeFor(problem: ContractionProblem, units: MatrixUnits, shape: Shape): boolean {
+  const { warpRows, warpColumns, rows, columns } = shape;
+  const isOfGroups = areForGroups(problem, units) && warpColumns === 1 && warpRows % 4 === 0 && rows === 16;
+  const sums = problem.eights === undefined ? mostSums : mostSums / 2;
+  return (isOfGroups || areForWarps(problem)) && rows * columns <= sums;
+}
+
+/** Steps along what is reduced: of rows of 32, 64 and 128 bytes, or as many as are added up. */
+function depthsOf({ packed, eights }: ContractionProblem): readonly number[] {
+  const elementBytes = factorBytes({ packed });
+  return eights === undefined ? [32, 64, 128].map((bytes) => bytes / elementBytes) : [eights.step];
+}
+
+/** With steps of 128 bytes where two stages of those fit, since rows of so many are copied best. */
+function deepened(problem: ContractionProblem, shape: Shape, units: MatrixUnits): UnitsChoice | undefined {
+  const { node, reduced } = problem;
+  const { workgroupBytes, warpgroups } = units;
+  if (!isShapeFor(problem, units, shape)) return undefined;
+  const elementBytes = factorBytes(problem);
+  const depths = depthsOf(problem).toReversed();
+  const [deepest] = depths;
   const areMany = warpgroups && shape.warpColumns === 1 && shape.warpRows === 8;
-  const fitting = [
+  const fitting = depths.flatMap((depth, at) => {
     // A step of a narrower tile is sooner done: more of them are brought ahead.
-    ...(areMany
-      ? ([
-          [64, 6],
-          [64, 5],
-        ] as const)
-      : []),
-    ...([
-      [64, 4],
-      [64, 3],
-      [32, 4],
-      [32, 3],
-      [32, 2],
-      [16, 2],
-    ] as const),
-  ];
+    const most = depth !== deepest ? 4 : areMany ? 6 : 4;
+    const fewest = at === 0 && depths.length > 1 ? 3 : 2;
+    const stages = at === 2 ? [2] : [6, 5, 4, 3, 2].filter((each) => each <= most && each >= fewest);
+    return stages.map((each) => [depth, each] as const);
+  });
   // Results of warpgroups leave through memory of their own, so that the next factors come at the same time.
   const areGroups = warpgroups && shape.warpColumns === 1 && shape.warpRows % 4 === 0;
   const leave = areGroups && node.grouped === undefined && dtypeFacts[node.result.dtype].bits === 16;
   for (const [depth, stages] of fitting) {
-    const isTooDeep = depth > 16 && reduced.extent <= depth / 2;
+    const isTooDeep = depth > depths.at(-1)! && reduced.extent <= depth / 2;
     const choice: UnitsChoice = { form: 'units', ...shape, depth, stages, cluster: 1 };
-    const bytes = Math.max(bytesOfUnits(choice), leave ? fedBytes(choice, { products: 1, leave }) : 0);
+    const leaving = leave ? fedBytes(choice, { elementBytes, products: 1, leave }) : 0;
+    const bytes = Math.max(bytesOfUnits(choice, elementBytes), leaving);
     if (!isTooDeep && bytes <= workgroupBytes) return choice;
   }
   return undefined;
 }
 
 /** Of workgroup memory: the factors of all stages, or in their place the results. */
-export function bytesOfUnits({ warpRows, warpColumns, rows, columns, depth, stages }: UnitsChoice): number {
+export function bytesOfUnits(
+  { warpRows, warpColumns, rows, columns, depth, stages }: UnitsChoice,
+  elementBytes: number,
+): number {
   const [high, wide] = [warpRows * rows, warpColumns * columns];
-  return Math.max(2 * stages * depth * (high + wide), 4 * high * (wide + resultPadding));
+  return Math.max(elementBytes * stages * depth * (high + wide), 4 * high * (wide + resultPadding));
 }
 
 /** Whether clusters are tried: of kernels that have a processor to themselves, in the steps that are best. */
-function mayPair({ warpgroups }: MatrixUnits, { warpRows, warpColumns, depth }: UnitsChoice): boolean {
-  return warpgroups && warpRows === 8 && warpColumns === 1 && depth === 64;
+function mayPair(
+  problem: ContractionProblem,
+  { warpgroups }: MatrixUnits,
+  { warpRows, warpColumns, depth }: Pick<UnitsChoice, 'warpRows' | 'warpColumns' | 'depth'>,
+): boolean {
+  return warpgroups && warpRows === 8 && warpColumns === 1 && depth === depthsOf(problem).at(-1);
 }
 
 /** Results of a warp: 128 registers of each lane. */
 const mostSums = 64 * 64;
 
 /** What is brought by others may be brought further ahead. */
-function stagesOf(
-  { warpgroups }: MatrixUnits,
-  { warpRows, warpColumns, depth }: Pick<UnitsChoice, 'warpRows' | 'warpColumns' | 'depth'>,
-): readonly number[] {
-  const isByOthers = warpgroups && warpRows === 8 && warpColumns === 1 && depth === 64;
+function stagesOf(isByOthers: boolean): readonly number[] {
   return isByOthers ? [2, 3, 4, 5, 6] : [2, 3, 4];
 }
 
@@ -163,14 +188,16 @@ export function allUnits(problem: ContractionProblem, device: DeviceProfile): re
     upTo(widths, 1, columns.extent).flatMap((wide) =>
       upTo(units.warpgroups ? [1, 2, 4, 8] : [1, 2, 4], high, rows.extent).flatMap((warpRows) =>
         upTo([1, 2, 4], wide, columns.extent).flatMap((warpColumns) =>
-          [16, 32, 64].flatMap((depth) =>
-            stagesOf(units, { warpRows, warpColumns, depth }).flatMap((stages): readonly UnitsChoice[] => {
+          depthsOf(problem).flatMap((depth) => {
+            const isByOthers = mayPair(problem, units, { warpRows, warpColumns, depth });
+            return stagesOf(isByOthers).flatMap((stages): readonly UnitsChoice[] => {
               const shape = { warpRows, warpColumns, rows: high, columns: wide };
               const choice: UnitsChoice = { form: 'units', ...shape, depth, stages, cluster: 1 };
-              if (bytesOfUnits(choice) > units.workgroupBytes || high * wide > mostSums) return [];
-              return mayPair(units, choice) ? [choice, { ...choice, cluster: 2 }] : [choice];
-            }),
-          ),
+              if (bytesOfUnits(choice, factorBytes(problem)) > units.workgroupBytes) return [];
+              if (!isShapeFor(problem, units, shape)) return [];
+              return isByOthers ? [choice, { ...choice, cluster: 2 }] : [choice];
+            });
+          }),
         ),
       ),
     ),

@@ -17,6 +17,10 @@ export interface AxisClass {
   readonly isFlat: boolean;
   /** The iterators of `axes`, in their order, at a flat index. */
   readonly iterators: (flat: TileExpression) => readonly TileExpression[];
+  /** What the flat index is made of: the extents of axes, or of several that are run through as one. */
+  readonly parts: readonly number[];
+  /** The iterators of `axes` at a place along each of the parts. */
+  readonly ofParts: (places: readonly TileExpression[]) => readonly TileExpression[];
 }
 
 /**
@@ -38,14 +42,16 @@ export function axisClass(
   const extent = own.reduce((product, each) => product * each, 1);
   const [first] = axes;
   const isRun = first !== undefined && axes.every((axis, place) => axis === first + place);
-  if (!isRun)
-    return { axes, extent, end, isFlat: axes.length === 0, iterators: (flat) => unflatten(flat, own) };
+  const madeOf = (parts: readonly number[], ofParts: AxisClass['ofParts']) => ({
+    ...{ axes, extent, end, parts, ofParts },
+    iterators: (flat: TileExpression) => ofParts(unflatten(flat, parts)),
+  });
+  if (!isRun) return { ...madeOf(own, (places) => places), isFlat: axes.length === 0 };
   const groups = mergedGroups(scalars, extents, first, first + axes.length, context);
   const sizes = groups.map((group) => group.extent);
   return {
-    ...{ axes, extent, end },
+    ...madeOf(sizes, (places) => groupIterators(groups, places)),
     isFlat: groups.length === 1,
-    iterators: (flat) => groupIterators(groups, unflatten(flat, sizes)),
   };
 }
 

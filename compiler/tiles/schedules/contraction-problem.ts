@@ -1,13 +1,15 @@
 /** What is known of a contraction before it is chosen how it is run. */
 import { dtypeFacts } from '../../../dsl/types/dtype.ts';
-import type { Contraction } from '../../optimize/contraction.ts';
+import type { Scalar } from '../../graph/graph.ts';
+import { type Contraction, product } from '../../optimize/contraction.ts';
 import { endsOf } from '../ends.ts';
 import { innermostStrides } from '../merge-axes.ts';
 import { axisClass } from './axis-class.ts';
 import type { ScheduleContext } from './context.ts';
 import type { ContractionProblem } from './contraction.ts';
+import { eightBitProduct } from './eight-bit-product.ts';
 import { type ReductionNode, reductionProblem } from './reduction.ts';
-import { packedFactors, type WideFactor, wideFactor } from './unit-factors.ts';
+import { packedPair, type WideFactor, wideFactor } from './unit-factors.ts';
 
 export function contractionProblem(
   node: ReductionNode,
@@ -26,8 +28,8 @@ export function contractionProblem(
   const { right } = contraction;
   const stored = right.op === 'load' ? context.tensors(right.tensor).dtype : undefined;
   const { units } = context.device;
-  const packed = packedFactors(contraction.left, right, units?.allowed);
-  return {
+  const packed = packedPair(contraction.left, right, units?.allowed);
+  const problem: ContractionProblem = {
     kind: 'contraction',
     node,
     contraction,
@@ -35,14 +37,29 @@ export function contractionProblem(
     rows: classOf(contraction.rows),
     columns,
     reduced: classOf(contraction.reduced),
+    leftOrder: leftOrderOf(node, contraction, context),
     rightOrder,
     hasVectors: rightOrder === 'kn' && columns.isFlat && stored === 'f32',
     isDear: stored === undefined || dtypeFacts[stored].bits < 16,
     packed,
+    eights: undefined,
     wide: units && packed === undefined ? wideIn(node, contraction) : undefined,
     parts: 1,
     reduction: reductionProblem(node, context),
   };
+  const plain = (a: Scalar, b: Scalar) =>
+    contractionProblem({ ...node, body: product([a, b]) }, { ...contraction, left: a, right: b }, context);
+  const eights = units && eightBitProduct(problem, units, context, plain);
+  return eights === undefined ? problem : { ...problem, packed: eights.packed, eights };
+}
+
+/** Whether neighbours of the left factor in memory lie along what is reduced, or along rows. */
+function leftOrderOf(node: ReductionNode, contraction: Contraction, context: ScheduleContext): 'mk' | 'km' {
+  if (node.grouped !== undefined) return 'mk';
+  const extents = [...node.result.shape, ...node.reduce.extents];
+  const neighbours = (axis: number | undefined) =>
+    axis === undefined ? 0 : innermostStrides(contraction.left, extents, axis, context.tensors);
+  return neighbours(contraction.rows.at(-1)) > neighbours(contraction.reduced.at(-1)) ? 'km' : 'mk';
 }
 
 /** Not of axes that end in a run, where parts would be apart, nor of experts' weights, which are many. */

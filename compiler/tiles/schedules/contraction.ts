@@ -14,6 +14,7 @@ import type { ChoiceOf } from '../choices/choice.ts';
 import type { ContractionForm } from '../choices/contraction.ts';
 import { assumingWithin, endsOf, gridEnd } from '../ends.ts';
 import { lowerScalar } from '../lower-scalar.ts';
+import type { PackedPair } from '../packed.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import { define, loop, multiplyAccumulate, register, shared, spread, store, whole } from '../tile-builder.ts';
 import {
@@ -29,12 +30,13 @@ import {
   sum,
   type TileExpression,
 } from '../tile-expression.ts';
-import type { Packed, TileAxis, TileStatement } from '../tile-program.ts';
+import type { TileAxis, TileStatement } from '../tile-program.ts';
 import { type AxisClass, iteratorsAt } from './axis-class.ts';
 import type { ScheduleContext } from './context.ts';
 import { contractionRows } from './contraction-rows.ts';
+import type { EightBitProduct } from './eight-bit-product.ts';
 import { groupedOnCore } from './grouped-on-core.ts';
-import { inParts } from './in-parts.ts';
+import { multipliedByUnits } from './in-parts.ts';
 import { sharesWords, widened } from './narrow-result.ts';
 import { panelsOf } from './panels.ts';
 import { type ReductionNode, type ReductionProblem, scheduleReduction } from './reduction.ts';
@@ -56,8 +58,8 @@ export function scheduleContraction(
       );
     case 'units':
       return owningWords(problem, context, (own) => {
-        const { before, problem: multiplied } = inParts(own, context);
-        return [...before, unitContraction(multiplied, multiplied.packed!, choice, context)];
+        const { before, ...multiplied } = multipliedByUnits(own, context);
+        return [...before, unitContraction(multiplied, choice, context)];
       });
     case 'thin':
       return owningWords(problem, context, (own) => [context.kernel(thinKernel(own, choice, context))]);
@@ -91,6 +93,8 @@ export interface ContractionProblem {
   readonly rows: AxisClass;
   readonly columns: AxisClass;
   readonly reduced: AxisClass;
+  /** Whether neighbours of `left` in memory lie along what is reduced (`mk`) or along rows (`km`). */
+  readonly leftOrder: 'mk' | 'km';
   /** Whether neighbours of `right` in memory lie along columns (`kn`) or along the reduced axis (`nk`). */
   readonly rightOrder: 'kn' | 'nk';
   /** Whether four neighbours of the right factor are a vector of f32 in memory. */
@@ -98,7 +102,9 @@ export interface ContractionProblem {
   /** Whether the right factor has to be computed, or read from few bits: many rows should then share it. */
   readonly isDear: boolean;
   /** What matrix units would multiply; undefined where they cannot. */
-  readonly packed: Packed | undefined;
+  readonly packed: PackedPair | undefined;
+  /** Where that is 8-bit floats: these factors, and what is multiplied to sums of their products. */
+  readonly eights: EightBitProduct | undefined;
   /** The factor that they can multiply in parts, where they cannot as it is. */
   readonly wide: WideFactor | undefined;
   /** How many parts a factor has, of which the first of the reduced axes is the number. */

@@ -21,6 +21,7 @@ import type { ScheduledStep } from '../scheduled.ts';
 import type { ScheduleContext } from './context.ts';
 import type { ContractionProblem } from './contraction.ts';
 import { contractionProblem } from './contraction-problem.ts';
+import type { Multiplied } from './unit-contraction.ts';
 import type { WideFactor } from './unit-factors.ts';
 
 const parts = 3;
@@ -28,19 +29,25 @@ const parts = 3;
 /** The largest finite number of bf16. */
 const largest = (2 - 2 ** -7) * 2 ** 127;
 
-/** A product that units multiply, and what has to be done before. */
-export interface Multiplied {
+/** What units multiply of a product, and what has to be done before. */
+export interface Before extends Multiplied {
   readonly before: readonly ScheduledStep[];
-  /** Of factors that are packed. */
-  readonly problem: ContractionProblem;
 }
 
-export function inParts(problem: ContractionProblem, context: ScheduleContext): Multiplied {
-  const { wide } = problem;
-  return wide === undefined ? { before: [], problem } : partedBy(problem, wide, context);
+export function multipliedByUnits(problem: ContractionProblem, context: ScheduleContext): Before {
+  const { wide, packed, eights } = problem;
+  if (packed !== undefined)
+    return {
+      before: [],
+      problem: eights?.problem ?? problem,
+      packed,
+      ...(eights && { promoted: { problem, eights } }),
+    };
+  if (wide === undefined) throw new Error(`${problem.node.result.name} is no product of matrix units`);
+  return partedBy(problem, wide, context);
 }
 
-function partedBy(problem: ContractionProblem, wide: WideFactor, context: ScheduleContext): Multiplied {
+function partedBy(problem: ContractionProblem, wide: WideFactor, context: ScheduleContext): Before {
   const { node, contraction } = problem;
   const rank = node.result.shape.length;
   const extents = [...node.result.shape, ...node.reduce.extents];
@@ -76,7 +83,8 @@ function partedBy(problem: ContractionProblem, wide: WideFactor, context: Schedu
     { ...contraction, left, right, reduced: [rank, ...contraction.reduced.map(moved)] },
     context,
   );
-  return { before: context.node(split), problem: { ...multiplied, parts } };
+  const packed = { left: 'bf16', right: 'bf16' } as const;
+  return { before: context.node(split), problem: { ...multiplied, parts }, packed };
 }
 
 /**

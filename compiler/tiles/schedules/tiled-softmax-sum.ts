@@ -16,7 +16,7 @@ import { apply, both, constant, coordinate, element, flatten, masked } from '../
 import type { ScheduleContext } from './context.ts';
 import { type ContractionProblem, contractionSteps, type Ending } from './contraction.ts';
 import { contractionProblem } from './contraction-problem.ts';
-import { inParts } from './in-parts.ts';
+import { multipliedByUnits } from './in-parts.ts';
 import { scheduleRowCluster } from './row-cluster.ts';
 import { unitContraction } from './unit-contraction.ts';
 
@@ -53,8 +53,8 @@ export function scheduleTiledSum(
   const parts = { top: temporary('tops'), total: temporary('totals') };
   const ending = leavingParts(node, parts, context);
   const byUnits = (units: ChoiceOf<'units'>) => {
-    const { before, problem } = inParts(logits, context);
-    return [...before, unitContraction(problem, problem.packed!, units, context, ending)];
+    const { before, ...multiplied } = multipliedByUnits(logits, context);
+    return [...before, unitContraction(multiplied, units, context, ending)];
   };
   const tiles = choice.form === 'units' ? byUnits(choice) : contractionSteps(logits, choice, context, ending);
   return [...tiles, scheduleRowCluster(together(node, parts, groups), context)];

@@ -1,6 +1,7 @@
 /** Which factors and results of contractions are boxes of tensors, which an engine can copy by itself. */
 import type { Scalar, TensorId } from '../../graph/graph.ts';
 import { lowerScalar } from '../lower-scalar.ts';
+import { isHalf, type Packed, packedFacts } from '../packed.ts';
 import {
   constant,
   flatten,
@@ -10,13 +11,13 @@ import {
   sum,
   type TileExpression,
 } from '../tile-expression.ts';
-import type { Box, Packed } from '../tile-program.ts';
+import type { Box } from '../tile-program.ts';
 import { iteratorsAt } from './axis-class.ts';
 import type { ScheduleContext } from './context.ts';
 import type { ContractionProblem } from './contraction.ts';
 
-/** Elements of 16 bits whose bytes are a multiple of 16, as engines ask of what lies between neighbours. */
-const alignment = 8;
+/** What bytes between neighbours are a multiple of, as engines ask. */
+const alignment = 16;
 /** Of a box. */
 const mostDimensions = 5;
 
@@ -64,9 +65,9 @@ export function resultBox(problem: ContractionProblem): BoxAt | undefined {
   const { id, dtype, shape } = node.result;
   const ends = [batch.end, rows.end, columns.end];
   if (node.grouped !== undefined || ends.some((end) => end !== undefined)) return undefined;
-  if (dtype !== 'bf16' && dtype !== 'f16') return undefined;
+  if (!isHalf(dtype)) return undefined;
   return boxesOf(problem, ['columns', 'rows', 'batch'], (iterators, sides) =>
-    boxAt(id, flatten(iterators.slice(0, shape.length), shape), sides),
+    boxAt(id, dtype, flatten(iterators.slice(0, shape.length), shape), sides),
   );
 }
 
@@ -141,19 +142,25 @@ export function boxOf(
   sides: readonly Side[],
   { tensors }: Pick<ScheduleContext, 'tensors'>,
 ): Box | undefined {
-  if (factor.op !== 'load' || factor.dtype !== stored) return undefined;
+  if (factor.op !== 'load' || factor.dtype !== packedFacts[stored].stored) return undefined;
   const lowered = lowerScalar(factor, { tensors, iterators });
-  return lowered.op === 'load' ? boxAt(factor.tensor, lowered.offset, sides) : undefined;
+  return lowered.op === 'load' ? boxAt(factor.tensor, stored, lowered.offset, sides) : undefined;
 }
 
 /** What is at an offset in elements. */
-function boxAt(tensor: TensorId, offset: TileExpression, sides: readonly Side[]): Box | undefined {
+function boxAt(
+  tensor: TensorId,
+  stored: Packed,
+  offset: TileExpression,
+  sides: readonly Side[],
+): Box | undefined {
   const strides = stridesOf(offset);
   if (strides === undefined) return undefined;
   const strideOf = ({ place }: Side) => strides.get(place.name) ?? 0;
   const dims = sides.filter((each, at) => at < 2 || strideOf(each) !== 0);
   const [inner, ...outers] = dims.map(strideOf);
-  const isBox = inner === 1 && outers.every((stride) => stride > 0 && stride % alignment === 0);
+  const { bytes } = packedFacts[stored];
+  const isBox = inner === 1 && outers.every((stride) => stride > 0 && (stride * bytes) % alignment === 0);
   const names = new Set(dims.map(({ place }) => place.name));
   const isOfThese = [...strides].every(([name, stride]) => names.has(name) || stride === 0);
   if (!isBox || !isOfThese || dims.length > mostDimensions) return undefined;

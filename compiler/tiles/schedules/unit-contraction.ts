@@ -6,9 +6,10 @@
  * while these are stored, each invocation finishes what it has, and an engine may store it.
  */
 import { dtypeFacts } from '../../../dsl/types/dtype.ts';
+import type { Scalar } from '../../graph/graph.ts';
 import type { ChoiceOf } from '../choices/choice.ts';
 import { lowerScalar } from '../lower-scalar.ts';
-import { innermostStrides } from '../merge-axes.ts';
+import { type PackedPair, packedFacts } from '../packed.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import {
   define,
@@ -20,8 +21,10 @@ import {
   shared,
   spread,
   store,
+  update,
 } from '../tile-builder.ts';
 import {
+  apply,
   below,
   both,
   constant,
@@ -35,12 +38,14 @@ import {
   sum,
   type TileExpression,
 } from '../tile-expression.ts';
-import type { Feed, Packed, TileStatement } from '../tile-program.ts';
+import type { Feed, Tile, TileStatement } from '../tile-program.ts';
 import { iteratorsAt } from './axis-class.ts';
 import type { KernelParts, ScheduleContext } from './context.ts';
 import type { ContractionProblem, Ending, Results } from './contraction.ts';
 import { contractionRows } from './contraction-rows.ts';
+import type { EightBitProduct } from './eight-bit-product.ts';
 import { factorBox, resultBox, type TileStart } from './unit-boxes.ts';
+import { factorBytes } from './unit-factors.ts';
 import { type TilePlace, walkTiles } from './unit-walk.ts';
 
 /** Words between rows of results, so that the lanes of a warp put theirs into different banks. */
@@ -49,17 +54,32 @@ export const resultPadding = 8;
 /** Vectors that an invocation finishes before it goes on to the next ones. */
 const mostVectors = 4;
 
+/** What units multiply of a product. */
+export interface Multiplied {
+  /** Of factors that are packed. */
+  readonly problem: ContractionProblem;
+  readonly packed: PackedPair;
+  /** Where sums are added up, multiplied with what varies less: by the problem that has it in its factors. */
+  readonly promoted?: { readonly problem: ContractionProblem; readonly eights: EightBitProduct };
+}
+
 /** @param ending what is done with the results, in registers as units have them, where they are not stored */
 export function unitContraction(
-  problem: ContractionProblem,
-  stored: Packed,
+  multiplied: Multiplied,
   choice: ChoiceOf<'units'>,
   context: ScheduleContext,
   ending?: Ending,
 ): ScheduledStep {
-  const { node } = problem;
+  const { node } = multiplied.problem;
   const name = `${node.grouped === undefined ? 'contract' : 'grouped'}_${node.result.name}`;
-  return context.kernel({ name, ...partsOf(problem, stored, choice, context, { products: 1, ending }) });
+  return context.kernel({ name, ...partsOf(multiplied, choice, context, { products: 1, ending }) });
+}
+
+interface Scale {
+  readonly tile: Tile;
+  readonly value: TileExpression;
+  /** Along its axis. */
+  readonly place: TileExpression;
 }
 
 interface Made {
@@ -69,13 +89,14 @@ interface Made {
 }
 
 function partsOf(
-  problem: ContractionProblem,
-  stored: Packed,
+  given: Multiplied,
   choice: ChoiceOf<'units'>,
   context: ScheduleContext,
   { products, ending }: Made,
 ): Omit<KernelParts, 'name'> {
-  const { node, contraction, batch, rows, columns, reduced, rightOrder } = problem;
+  const { problem, packed: stored, promoted } = given;
+  const { node, contraction, columns, reduced, leftOrder, rightOrder } = problem;
+  const elementBytes = factorBytes({ packed: stored });
   const { warpRows, warpColumns, depth, stages } = choice;
   const tile = { rows: warpRows * choice.rows, columns: warpColumns * choice.columns };
   const wide = Math.ceil(columns.extent / tile.columns);
@@ -83,7 +104,6 @@ function partsOf(
   const total = rank + node.reduce.extents.length;
   const { tensors, device } = context;
   const { workgroupBytes, processors, warpgroups } = device.units!;
-  const leftOrder = leftOrderOf(problem, context);
   // Of four rows of warps, warpgroups may make one product.
   const areGroups = warpColumns === 1 && warpRows % 4 === 0;
   const { right } = contractionRows(problem, tile.rows);
@@ -92,7 +112,7 @@ function partsOf(
       problem,
       'rows',
       contraction.left,
-      stored,
+      stored.left,
       { isDeepFirst: leftOrder === 'km', depth },
       context,
     ),
@@ -100,20 +120,25 @@ function partsOf(
       problem,
       'columns',
       right,
-      stored,
+      stored.right,
       { isDeepFirst: rightOrder === 'kn', depth },
       context,
     ),
-    results: fedBytes(choice, { products, leave: true }) <= workgroupBytes ? resultBox(problem) : undefined,
+    results:
+      fedBytes(choice, { elementBytes, products, leave: true }) <= workgroupBytes
+        ? resultBox(problem)
+        : undefined,
   };
   // Rows that are looked up are gathered beside the engine.
   const { left } = contraction;
-  const isGathered = node.grouped !== undefined && left.op === 'load' && left.dtype === stored;
+  const isGathered =
+    node.grouped !== undefined && left.op === 'load' && left.dtype === packedFacts[stored.left].stored;
   const isFed =
     areGroups &&
     warpgroups &&
     boxes.rights !== undefined &&
-    (boxes.lefts !== undefined || (isGathered && leavingRows(choice, products) <= workgroupBytes));
+    (boxes.lefts !== undefined ||
+      (isGathered && leavingRows(choice, { elementBytes, products }) <= workgroupBytes));
   // Results of 16 bits that are no box and no rows that leave are best stored by those who exchange them.
   const isOwn =
     isFed && (boxes.results !== undefined || isGathered || dtypeFacts[node.result.dtype].bits === 32);
@@ -124,14 +149,14 @@ function partsOf(
 
   function statements(place: TilePlace): readonly TileStatement[] {
     const source = contractionRows(problem, tile.rows, { place: place.row, settles: true });
-    const at = (row: TileExpression, column: TileExpression, along: TileExpression) => [
+    const at = (row: TileExpression, column: TileExpression, along: TileExpression, of = problem) => [
       ...iteratorsAt(
         total,
         [
-          [batch, place.batch],
-          [rows, row],
-          [columns, column],
-          [reduced, along],
+          [of.batch, place.batch],
+          [of.rows, row],
+          [of.columns, column],
+          [of.reduced, along],
         ],
         constant(0),
       ),
@@ -157,7 +182,11 @@ function partsOf(
       const own = boxes[name]?.(start(k));
       const box = own && name === 'rights' && place.beside > 1 ? { ...own, isCommon: true } : own;
       return {
-        tile: packed(name, stored, isDeepFirst ? whole.toReversed() : whole),
+        tile: packed(
+          name,
+          name === 'lefts' ? stored.left : stored.right,
+          isDeepFirst ? whole.toReversed() : whole,
+        ),
         value: masked(below(along, constant(reduced.extent)), value(places[0]!, along), constant(0, 'f32')),
         ...(box && { box }),
       };
@@ -236,6 +265,47 @@ function partsOf(
     };
     const end = ending ?? (isOwn ? storingOwn : undefined);
 
+    const [row, column] = [coordinate(0, tile.rows), coordinate(1, tile.columns)];
+    /** What sums of some products are multiplied with, in registers before they are computed. */
+    const scales = (k: TileExpression): readonly Scale[] => {
+      if (promoted === undefined) return [];
+      const { eights, problem: of } = promoted;
+      const scale = (scalar: Scalar, iterators: readonly TileExpression[]) =>
+        lowerScalar(scalar, { tensors, iterators });
+      const ofRow =
+        eights.left && scale(eights.left, at(source.flat(coordinate(0, tile.rows)), constant(0), k, of));
+      const ofColumn =
+        eights.right && scale(eights.right, at(constant(0), columnAt(coordinate(0, tile.columns)), k, of));
+      return [
+        ...(ofRow ? [{ tile: register('row_scale', 'f32', [axes[0]]), value: ofRow, place: row }] : []),
+        ...(ofColumn
+          ? [{ tile: register('column_scale', 'f32', [axes[1]]), value: ofColumn, place: column }]
+          : []),
+      ];
+    };
+    const multiplied = (into: string) => multiplyAccumulate(into, 'lefts', 'rights', rightOrder, leftOrder);
+    /** With few bits for each step, which are added up with all. */
+    const addedUp = (k: TileExpression): readonly TileStatement[] => {
+      const scaled = scales(k);
+      const factors = scaled.map(({ tile: { name }, place }) => element(name, 'f32', [place]));
+      const [scale, other] = factors;
+      const both = scale && other ? apply('mul', 'f32', scale, other) : scale;
+      const part = element('part', 'f32', [row, column]);
+      return [
+        ...scaled.map((scale) => define(scale.tile, scale.value)),
+        define(register('part', 'f32', axes), constant(0, 'f32')),
+        multiplied('part'),
+        update(
+          'sum',
+          apply(
+            'add',
+            'f32',
+            element('sum', 'f32', [row, column]),
+            both ? apply('mul', 'f32', part, both) : part,
+          ),
+        ),
+      ];
+    };
     const last = Math.floor(Math.max(0, reduced.extent - 1) / depth) * depth;
     return [
       ...source.prepare,
@@ -248,7 +318,7 @@ function partsOf(
         },
         (k) => ({
           feeds: feeds(k),
-          body: [multiplyAccumulate('sum', 'lefts', 'rights', rightOrder, leftOrder)],
+          body: promoted === undefined ? [multiplied('sum')] : addedUp(k),
         }),
       ),
       ...(end === undefined ? storingTogether() : end(results())),
@@ -259,16 +329,19 @@ function partsOf(
   const isAlone =
     (isOwn || ending !== undefined) &&
     isFed &&
-    (warpRows > 4 || 2 * fedBytes(choice, { products, leave: boxes.results !== undefined }) > workgroupBytes);
+    (warpRows > 4 ||
+      2 * fedBytes(choice, { elementBytes, products, leave: boxes.results !== undefined }) > workgroupBytes);
   return {
     ...walkTiles(problem, { ...tile, cluster: choice.cluster }, isAlone ? processors : undefined, statements),
     threads: { rows: warpRows, columns: 32 * warpColumns },
     // Of a row of tiles it takes as long to read the other factor, whoever brings it.
-    isAlone: isFed && rows.extent > tile.rows,
+    isAlone: isFed && problem.rows.extent > tile.rows,
     ...(isOwn &&
       products === 1 &&
+      promoted === undefined &&
       ending === undefined && {
-        beside: () => partsOf(problem, stored, narrowed(choice, workgroupBytes), context, { products: 2 }),
+        beside: () =>
+          partsOf(given, narrowed(choice, elementBytes, workgroupBytes), context, { products: 2 }),
       }),
   };
 }
@@ -277,13 +350,25 @@ function partsOf(
 const mostSums = 128;
 
 /** With room for the sums and the right factors of two products. */
-function narrowed(choice: ChoiceOf<'units'>, workgroupBytes: number): ChoiceOf<'units'> {
+function narrowed(
+  choice: ChoiceOf<'units'>,
+  elementBytes: number,
+  workgroupBytes: number,
+): ChoiceOf<'units'> {
   const { rows, columns } = choice;
   const half = { ...choice, columns: (2 * rows * columns) / 32 > mostSums ? columns / 2 : columns };
   const stages = [4, 3, 2].find(
-    (each) => fedBytes({ ...half, stages: each }, { products: 2, leave: true }) <= workgroupBytes,
+    (each) =>
+      fedBytes({ ...half, stages: each }, { elementBytes, products: 2, leave: true }) <= workgroupBytes,
   );
   return { ...half, stages: stages ?? 2 };
+}
+
+/** What is fed to units: elements of so many bytes. */
+interface Fed {
+  readonly elementBytes: number;
+  readonly products: number;
+  readonly leave: boolean;
 }
 
 /**
@@ -292,25 +377,17 @@ function narrowed(choice: ChoiceOf<'units'>, workgroupBytes: number): ChoiceOf<'
  */
 export function fedBytes(
   { warpRows, warpColumns, rows, columns, depth, stages }: Omit<ChoiceOf<'units'>, 'form'>,
-  { products, leave }: { readonly products: number; readonly leave: boolean },
+  { elementBytes, products, leave }: Fed,
 ): number {
   const [high, wide] = [warpRows * rows, warpColumns * columns];
-  return 2 * (stages * depth * (high + products * wide) + (leave ? high * wide : 0)) + barrierBytes;
+  const factors = elementBytes * stages * depth * (high + products * wide);
+  return factors + (leave ? 2 * high * wide : 0) + barrierBytes;
 }
 
 /** The same where results leave row by row: sixteen rows of 64 columns of each warp at a time. */
-function leavingRows(choice: ChoiceOf<'units'>, products: number): number {
-  return fedBytes(choice, { products, leave: false }) + 2 * 16 * 64 * choice.warpRows;
+function leavingRows(choice: ChoiceOf<'units'>, fed: Omit<Fed, 'leave'>): number {
+  return fedBytes(choice, { ...fed, leave: false }) + 2 * 16 * 64 * choice.warpRows;
 }
 
 /** What meeting takes at most. */
 const barrierBytes = 1024;
-
-/** Whether neighbours of the left factor in memory lie along what is reduced, or along rows. */
-function leftOrderOf({ node, contraction }: ContractionProblem, context: ScheduleContext): 'mk' | 'km' {
-  if (node.grouped !== undefined) return 'mk';
-  const extents = [...node.result.shape, ...node.reduce.extents];
-  const neighbours = (axis: number | undefined) =>
-    axis === undefined ? 0 : innermostStrides(contraction.left, extents, axis, context.tensors);
-  return neighbours(contraction.rows.at(-1)) > neighbours(contraction.reduced.at(-1)) ? 'km' : 'mk';
-}

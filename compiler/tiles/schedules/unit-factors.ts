@@ -5,10 +5,11 @@
 import type { Dtype } from '../../../dsl/types/dtype.ts';
 import type { Scalar } from '../../graph/graph.ts';
 import type { Allowance } from '../allowances.ts';
-import type { Packed } from '../tile-program.ts';
+import { type Half, type PackedPair, packedFacts } from '../packed.ts';
+import type { ContractionProblem } from './contraction.ts';
 
 /** `any`: what all of them hold. */
-type Held = Packed | 'any';
+type Held = Half | 'any';
 
 /** What holds every number of a dtype; undefined: nothing does. */
 const heldBy: { readonly [D in Dtype]: Held | undefined } = {
@@ -32,11 +33,30 @@ export function packedFactors(
   left: Scalar,
   right: Scalar,
   allowed: readonly Allowance[] = [],
-): Packed | undefined {
+): Half | undefined {
   const [a, b] = [heldIn(left), heldIn(right)];
   const rounds = allowed.includes('rounded-factors');
   const both = rounds && (a === undefined || b === undefined) ? (a ?? b) : common(a, b);
   return both === 'any' ? 'bf16' : both;
+}
+
+/**
+ * The same where neither need be of 16 bits.
+ * @param allowed whether units may take of an f32 what they hold of it
+ */
+export function packedPair(
+  left: Scalar,
+  right: Scalar,
+  allowed: readonly Allowance[] = [],
+): PackedPair | undefined {
+  const half = packedFactors(left, right, allowed);
+  const both = half ?? (allowed.includes('tf32') ? 'tf32' : undefined);
+  return both && { left: both, right: both };
+}
+
+/** Bytes of an element that units are fed with, of a product in parts too. */
+export function factorBytes({ packed }: Pick<ContractionProblem, 'packed'>): number {
+  return packedFacts[packed?.left ?? 'bf16'].bytes;
 }
 
 /** One of the two factors of a product. */

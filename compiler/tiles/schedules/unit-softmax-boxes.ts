@@ -1,5 +1,5 @@
 /** Queries, keys and values of a softmax-weighted sum as boxes of tensors, which an engine can copy. */
-import { constant, type TileExpression } from '../tile-expression.ts';
+import { constant, type TileExpression, unflatten } from '../tile-expression.ts';
 import type { Box } from '../tile-program.ts';
 import { iteratorsAt } from './axis-class.ts';
 import type { ScheduleContext } from './context.ts';
@@ -28,8 +28,8 @@ export function softmaxBoxes(
 ): SoftmaxBoxes | undefined {
   if ([node.end, batch.end, rows.end, values.end].some((end) => end !== undefined)) return undefined;
   const none = constant(0);
-  const along = batch.iterators(walk.batch);
-  const several = batch.axes.map((axis, at) => side(`batch${at}`, node.result.shape[axis]!, along[at]!));
+  const along = unflatten(walk.batch, batch.parts);
+  const several = batch.parts.map((extent, at) => side(`batch${at}`, extent, along[at]!));
   const row = side('row', rows.extent, starts.rows);
   const value = side('value', values.extent, starts.values);
   const deep = side('depth', depth, none);
@@ -45,7 +45,8 @@ export function softmaxBoxes(
         none,
       ),
     ];
-    for (const [at, axis] of batch.axes.entries()) outputs[axis] = several[at]!.place;
+    const ofBatch = batch.ofParts(several.map(({ place }) => place));
+    for (const [at, axis] of batch.axes.entries()) outputs[axis] = ofBatch[at]!;
     return [...outputs, u, deep.place];
   };
   const of = (factor: UnitSoftmax['ofRow'], stored: UnitSoftmax['scores'], inner: Side, outer: Side) =>

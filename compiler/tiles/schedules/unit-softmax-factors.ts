@@ -4,7 +4,7 @@ import type { Scalar, SoftmaxSumNode } from '../../graph/graph.ts';
 import { apply, float, iteratorsOf, mapScalar } from '../../graph/scalar.ts';
 import { factorsOf, product } from '../../optimize/contraction.ts';
 import type { MatrixUnits } from '../device-profile.ts';
-import type { Packed } from '../tile-program.ts';
+import type { Half } from '../packed.ts';
 import { packedFactors } from './unit-factors.ts';
 
 export interface UnitSoftmax {
@@ -16,8 +16,8 @@ export interface UnitSoftmax {
   /** By what a score is multiplied for its logit, where that is a positive number and nothing more. */
   readonly scale: number | undefined;
   /** What queries and keys are packed as, and what weights and values are. */
-  readonly scores: Packed;
-  readonly values: Packed;
+  readonly scores: Half;
+  readonly values: Half;
   readonly parts: WeightParts;
 }
 
@@ -79,7 +79,7 @@ function scaled(part: Scalar): Scalar {
  * place of a logit of 32, or what 33 products that are added in f32 for a score may be off; and where the
  * result is rounded to eight bits, a 2^-9 of it, nobody asks for more.
  */
-function partsOf({ result, partial }: SoftmaxSumNode, values: Packed): WeightParts {
+function partsOf({ result, partial }: SoftmaxSumNode, values: Half): WeightParts {
   if (values === 'f16') return 2;
   return partial === undefined && dtypeFacts[result.dtype].bits === 16 ? 2 : 3;
 }

@@ -2,14 +2,13 @@
  * Tensor maps: how the copy engine of Hopper (TMA) reads a tensor by boxes. A map is a parameter of a kernel,
  * 128 bytes, aligned to 64.
  */
-import type { Dtype } from '../../../dsl/types/dtype.ts';
 import type { TensorMap } from '../device.ts';
 import type { Cuda } from './library.ts';
 
 export const tensorMapBytes = 128;
 
 /** CUtensorMapDataType. The 8-bit floats are moved as they are. */
-const dataTypes: { readonly [D in Dtype]?: number } = {
+const dataTypes: { readonly [D in TensorMap['dtype']]?: number } = {
   u8: 0,
   i8: 0,
   bool: 0,
@@ -20,6 +19,7 @@ const dataTypes: { readonly [D in Dtype]?: number } = {
   f16: 6,
   f32: 7,
   bf16: 9,
+  tf32: 11,
 };
 /** CUtensorMapSwizzle. */
 const swizzles: { readonly [B in TensorMap['swizzle']]: number } = { 0: 0, 32: 1, 64: 2, 128: 3 };

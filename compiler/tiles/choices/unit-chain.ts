@@ -1,0 +1,89 @@
+/** How chains of products may be streamed by matrix units. */
+import type { DeviceProfile } from '../device-profile.ts';
+import type { ChainProblem } from '../schedules/chain-problem.ts';
+import { resultPadding, unitComponents, unitExtent } from '../schedules/unit-stream.ts';
+import type { ChoiceOf } from './choice.ts';
+import type { Choosing } from './choosing.ts';
+
+export type UnitChainChoice = ChoiceOf<'unitChain'>;
+
+/** Below this, most of what the units do is for nothing. */
+const fewest = { rows: 4, depth: 8, components: 8, streamed: 16 };
+
+export const chainChoices: Choosing<ChainProblem, UnitChainChoice> = {
+  // Only what has one becomes a chain.
+  first: (problem, device) => firstUnitChain(problem, device)!,
+  all: (problem, device) =>
+    [1, 2, 4, 8].flatMap((warps) =>
+      [16, 32].flatMap((rows) =>
+        [16, 32, 48, 64, 80, 96, 128].flatMap((block) =>
+          [2, 3, 4]
+            .map((stages): UnitChainChoice => ({ form: 'unitChain', warps, rows, block, stages }))
+            .filter((choice) => isFitting(problem, choice) && fits(problem, choice, device)),
+        ),
+      ),
+    ),
+};
+
+/** Positions of a block, the first that fit. */
+const blocks = [64, 48, 32, 16];
+/** Of a warp, as units multiply them. */
+const rows = 16;
+
+/** What is done first; undefined where matrix units cannot, or would have little to do. */
+export function firstUnitChain(problem: ChainProblem, device: DeviceProfile): UnitChainChoice | undefined {
+  const { units } = device;
+  if (units === undefined || !isWorthUnits(problem)) return undefined;
+  for (const warps of warpsFor(problem, device))
+    for (const block of blocks) {
+      const choice: UnitChainChoice = { form: 'unitChain', warps, rows, block, stages: 2 };
+      if (isFitting(problem, choice) && fits(problem, choice, device)) return choice;
+    }
+  return undefined;
+}
+
+function isWorthUnits({ rows: { extent }, values, streamed, links }: ChainProblem): boolean {
+  return (
+    extent >= fewest.rows &&
+    values.extent >= fewest.components &&
+    streamed.extent >= fewest.streamed &&
+    links.every(({ depth }) => depth >= fewest.depth)
+  );
+}
+
+/** Two warpgroups where there are workgroups enough, since both meet the streamed factors that are brought once. */
+function warpsFor({ batch, rows: { extent } }: ChainProblem, { units }: DeviceProfile): readonly number[] {
+  const { warpgroups, processors } = units!;
+  const areEnough = batch.extent * Math.floor(extent / (8 * rows)) >= processors;
+  const fewer = [4, 2, 1].filter((count) => count === 1 || rows * count < 2 * extent);
+  return warpgroups && areEnough ? [8, ...fewer] : fewer;
+}
+
+/** Whether no tile is all or half behind the end. */
+function isFitting(problem: ChainProblem, { warps, rows: perWarp, block }: UnitChainChoice): boolean {
+  const together = warps * perWarp;
+  const isOfRows = together === 16 || together < 2 * problem.rows.extent;
+  return isOfRows && (block === 16 || block < 2 * problem.streamed.extent);
+}
+
+/** Of the 255 that an invocation may have, those that sums, inner products and what is made of them take. */
+const mostRegisters = 176;
+
+/** Whether its tiles are in registers and shared memory. */
+function fits(problem: ChainProblem, choice: UnitChainChoice, { units }: DeviceProfile): boolean {
+  const { links, parts, twin, values } = problem;
+  const { warps, rows: perWarp, block, stages } = choice;
+  if (units === undefined) return false;
+  const components = unitComponents(values.extent, units);
+  const kept = components + links.length * block + (parts * block) / 2;
+  if ((perWarp * kept) / 32 > mostRegisters) return false;
+  const together = warps * perWarp;
+  const depth = links.reduce((total, link) => total + unitExtent(link.depth), 0);
+  const streamed = depth + (twin === undefined ? components : 0);
+  const factors = 2 * (together * depth + stages * block * streamed);
+  const results = 4 * together * (components + resultPadding);
+  return Math.max(factors, results) + barrierBytes <= units.workgroupBytes;
+}
+
+/** What meeting takes at most. */
+const barrierBytes = 1024;

@@ -1,0 +1,298 @@
+/**
+ * Products of products: a sum of which one factor is itself the finished result of a product, as the weights
+ * of attention are of queries and keys, and what its gradient multiplies keys, queries and values with. Along
+ * the reduced axis that factor can be made block by block where it is used, and need not be stored.
+ */
+import { dtypeFacts } from '../../../dsl/types/dtype.ts';
+import type { Scalar, TensorId } from '../../graph/graph.ts';
+import {
+  integer,
+  iterator,
+  iteratorsOf,
+  type Load,
+  loadsOf,
+  mapScalar,
+  reduced,
+  scalarKey,
+  scalarType,
+  substituteIterators,
+} from '../../graph/scalar.ts';
+import { elementCount } from '../../graph/tensor-type.ts';
+import { factorsOf, product } from '../../optimize/contraction.ts';
+import { asStored } from '../../optimize/inline.ts';
+import type { MatrixUnits } from '../device-profile.ts';
+import { endsOf } from '../ends.ts';
+import type { Half } from '../packed.ts';
+import { type AxisClass, axisClass } from './axis-class.ts';
+import type { ScheduleContext } from './context.ts';
+import type { ReductionNode } from './reduction.ts';
+import { packedFactors, wideFactor } from './unit-factors.ts';
+import type { WeightParts } from './unit-softmax-factors.ts';
+import type { Streamed } from './visible-bound.ts';
+
+/** The most that an inner product sums: its factors of a workgroup's rows stay in shared memory. */
+export const mostDepth = 256;
+
+/**
+ * An inner product. Its expressions are of the iterators of the outer one, behind which each link has one for
+ * what it sums.
+ */
+export interface Link {
+  /** As it is in the graph. */
+  readonly node: ReductionNode;
+  /** The factors that vary with the streamed axis, and those that do not. */
+  readonly ofRow: Scalar;
+  readonly ofStream: Scalar;
+  readonly packed: Half;
+  readonly depth: number;
+  /** As it would be stored. What it loads of another link is of the same place. */
+  readonly finish: Scalar;
+}
+
+export interface ChainProblem {
+  readonly kind: 'chain';
+  /** The outer product. */
+  readonly node: ReductionNode;
+  /** Each before those whose finishes load it. */
+  readonly links: readonly Link[];
+  /** The factor that is made of them: what it loads of links is of the same place. */
+  readonly own: Scalar;
+  /** The other factor. */
+  readonly factor: Scalar;
+  /** The link whose streamed factor is the same, its depth along the values. */
+  readonly twin: number | undefined;
+  /** What both factors of the outer product are multiplied as, and the inner one in how many parts. */
+  readonly packed: Half;
+  readonly parts: WeightParts;
+  /** Output axes that streamed factors vary with as inner products do, and those that only one of them does. */
+  readonly batch: AxisClass;
+  readonly rows: AxisClass;
+  readonly values: AxisClass;
+  /** The reduced axes: one is streamed, and through the others it goes one after the other. */
+  readonly turns: AxisClass;
+  readonly streamed: Streamed;
+}
+
+/** A tensor that need not be stored, if all that read it make it themselves. */
+export type InnerNodes = ReadonlyMap<TensorId, ReductionNode>;
+
+/** Undefined where the node is no such product, or units cannot multiply what it is of. */
+export function chainProblem(
+  node: ReductionNode,
+  inner: InnerNodes,
+  context: ScheduleContext,
+): ChainProblem | undefined {
+  const { units } = context.device;
+  if (units === undefined || node.reduce.combiner !== 'sum' || !isWhole(node)) return undefined;
+  if (node.reduce.finish !== undefined && scalarType(node.reduce.finish) !== 'f32') return undefined;
+  const factors = factorsOf(node.body);
+  const made = factors.filter((scalar) => loadsOf(scalar).some(({ tensor }) => inner.has(tensor)));
+  const within = new Set(made.flatMap((scalar) => [...iteratorsOf(scalar)]));
+  const outputs = node.result.shape.map((_, axis) => axis);
+  // Along axes of a single place nothing varies.
+  const several = outputs.filter((axis) => node.result.shape[axis] !== 1);
+  const values = several.filter((axis) => !within.has(axis));
+  const isOfValues = (scalar: Scalar) => values.some((axis) => iteratorsOf(scalar).has(axis));
+  const others = factors.filter(isOfValues);
+  if (made.length === 0 || others.length === 0) return undefined;
+  const [own, factor] = [product(factors.filter((scalar) => !isOfValues(scalar))), product(others)];
+  const rank = node.result.shape.length;
+  const outer = [...node.result.shape, ...node.reduce.extents];
+  const ofFactor = iteratorsOf(factor);
+  const reducedAxes = node.reduce.extents.map((_, at) => rank + at);
+  // All others are gone through again for each of its blocks.
+  const streamedAxis = reducedAxes.reduce((longest, axis) =>
+    outer[axis]! > outer[longest]! ? axis : longest,
+  );
+  if (!reducedAxes.every((axis) => within.has(axis) && ofFactor.has(axis))) return undefined;
+
+  const links = linksOf({ own, streamedAxis, outer, inner, units });
+  if (links === undefined) return undefined;
+  const { condition, own: bareOwn, links: bare } = withoutMask(own, links);
+  const ofStreams = new Set(
+    [factor, ...links.map(({ ofStream }) => ofStream)].flatMap((each) => [...iteratorsOf(each)]),
+  );
+  const ofRows = new Set(links.flatMap(({ ofRow }) => [...iteratorsOf(ofRow)]));
+  const rows = several.filter((axis) => within.has(axis) && !ofStreams.has(axis));
+  const batch = outputs.filter((axis) => !rows.includes(axis) && !values.includes(axis));
+  const turns = reducedAxes.filter((axis) => axis !== streamedAxis);
+  const isApart =
+    rows.length > 0 &&
+    values.length > 0 &&
+    values.every((axis) => ofFactor.has(axis)) &&
+    turns.every((axis) => !ofRows.has(axis));
+  const multiplied = multipliedAs(own, factor, node, units);
+  if (!isApart || multiplied === undefined) return undefined;
+
+  const extents = [...outer, ...links.map(({ depth }) => depth)];
+  const scalars = [
+    ...[
+      bareOwn,
+      factor,
+      ...(condition ? [condition] : []),
+      ...(node.reduce.finish ? [node.reduce.finish] : []),
+    ],
+    ...bare.flatMap(({ ofRow, ofStream, finish }) => [ofRow, ofStream, finish]),
+  ];
+  const classOf = (axes: readonly number[]) => axisClass(axes, extents, scalars, context);
+  return {
+    ...{ kind: 'chain', node, links: bare, own: bareOwn, factor, ...multiplied },
+    twin: twinOf(bare, factor, values, outer),
+    ...{ batch: classOf(batch), rows: classOf(rows), values: classOf(values), turns: classOf(turns) },
+    streamed: { axis: streamedAxis, extent: outer[streamedAxis]!, visible: condition },
+  };
+}
+
+/** Whether nothing of it ends in a run, or is looked up by expert. */
+function isWhole(node: ReductionNode): boolean {
+  return node.grouped === undefined && endsOf(node).every((end) => end === undefined);
+}
+
+/** Whether it is a sum that a link may be, as far as can be told without what reads it. */
+export function mayBeInner(node: ReductionNode): boolean {
+  const { combiner, extents, finish } = node.reduce;
+  return (
+    combiner === 'sum' &&
+    extents.length === 1 &&
+    extents[0]! > 0 &&
+    extents[0]! <= mostDepth &&
+    elementCount(node.result) > 0 &&
+    (finish === undefined || scalarType(finish) === 'f32') &&
+    isWhole(node)
+  );
+}
+
+/** By axis of a tensor: which axis of those who read it; undefined of one with a single place. */
+type Place = readonly (number | undefined)[];
+
+/** Undefined where the tensor is not read at axes, each once. */
+function placeOf({ subscripts }: Load, { result }: ReductionNode): Place | undefined {
+  const place = subscripts.map((each, axis) => {
+    if (result.shape[axis] === 1) return undefined;
+    return each.op === 'iterator' ? each.axis : -1;
+  });
+  const axes = place.filter((axis) => axis !== undefined);
+  return axes.includes(-1) || new Set(axes).size < axes.length ? undefined : place;
+}
+
+interface Linking {
+  readonly own: Scalar;
+  readonly streamedAxis: number;
+  /** Extents of the outer product's axes. */
+  readonly outer: readonly number[];
+  readonly inner: InnerNodes;
+  readonly units: MatrixUnits;
+}
+
+function linksOf(linking: Linking): readonly Link[] | undefined {
+  const { outer, streamedAxis, inner, units } = linking;
+  const links: Link[] = [];
+  const places = new Map<TensorId, string>();
+  const visit = (tensor: TensorId, place: Place): boolean => {
+    const known = places.get(tensor);
+    if (known !== undefined) return known === place.join();
+    places.set(tensor, place.join());
+    const node = inner.get(tensor)!;
+    const { shape } = node.result;
+    if (place.some((axis, at) => axis !== undefined && outer[axis] !== shape[at])) return false;
+    const finish = asStored(node.result, node.reduce.finish ?? reduced('f32'));
+    const isLinked = loadsOf(finish).every((load) => {
+      if (!inner.has(load.tensor)) return true;
+      const own = placeOf(load, inner.get(load.tensor)!);
+      const within = own?.map((axis) => (axis === undefined ? undefined : place[axis]));
+      return within !== undefined && visit(load.tensor, within);
+    });
+    if (!isLinked) return false;
+    const along = outer.length + links.length;
+    const mapped = (scalar: Scalar) =>
+      substituteIterators(scalar, (axis) => {
+        const own = axis < place.length ? place[axis] : along;
+        return own === undefined ? integer(0) : iterator(own);
+      });
+    const factors = factorsOf(node.body).map(mapped);
+    const isOfStream = (factor: Scalar) => iteratorsOf(factor).has(streamedAxis);
+    const [ofStream, ofRow] = [factors.filter(isOfStream), factors.filter((each) => !isOfStream(each))];
+    if (ofStream.length === 0 || ofRow.length === 0) return false;
+    const sides = { ofRow: product(ofRow), ofStream: product(ofStream) };
+    const packed = packedFactors(sides.ofRow, sides.ofStream, units.allowed);
+    const isMade = factors.flatMap(loadsOf).some((load) => inner.has(load.tensor));
+    if (packed === undefined || isMade) return false;
+    links.push({ ...{ node, packed, depth: node.reduce.extents[0]! }, ...sides, finish: mapped(finish) });
+    return true;
+  };
+  const areMade = loadsOf(linking.own).every((load) => {
+    if (!inner.has(load.tensor)) return true;
+    const place = placeOf(load, inner.get(load.tensor)!);
+    return place !== undefined && visit(load.tensor, place);
+  });
+  return areMade ? links : undefined;
+}
+
+interface Bare {
+  readonly condition: Scalar | undefined;
+  readonly own: Scalar;
+  readonly links: readonly Link[];
+}
+
+/**
+ * The condition without which the factor is 0. Where it does not hold nobody looks at what else is chosen by
+ * the same condition, so nothing is; and the factor is still to be masked.
+ */
+function withoutMask(own: Scalar, links: readonly Link[]): Bare {
+  const condition = conditionOf(own, links);
+  if (condition === undefined) return { condition, own, links };
+  const key = scalarKey(condition);
+  const bare = (scalar: Scalar) =>
+    mapScalar(scalar, (part) =>
+      part.op === 'apply' && part.function === 'select' && scalarKey(part.operands[0]!) === key
+        ? part.operands[1]!
+        : part,
+    );
+  return {
+    condition,
+    own: bare(own),
+    links: links.map((link) => ({ ...link, finish: bare(link.finish) })),
+  };
+}
+
+function conditionOf(scalar: Scalar, links: readonly Link[]): Scalar | undefined {
+  if (scalar.op === 'round') return conditionOf(scalar.operand, links);
+  if (scalar.op === 'load') {
+    const link = links.find(({ node }) => node.result.id === scalar.tensor);
+    return link && conditionOf(link.finish, links);
+  }
+  if (scalar.op !== 'apply' || scalar.function !== 'select') return undefined;
+  const [condition, , otherwise] = scalar.operands as [Scalar, Scalar, Scalar];
+  return otherwise.op === 'constant' && otherwise.value === 0 ? condition : undefined;
+}
+
+/** As what the outer product is multiplied; undefined where units cannot. */
+function multipliedAs(
+  own: Scalar,
+  factor: Scalar,
+  { result }: ReductionNode,
+  { allowed }: MatrixUnits,
+): Pick<ChainProblem, 'packed' | 'parts'> | undefined {
+  const packed = packedFactors(own, factor, allowed);
+  if (packed !== undefined) return { packed, parts: 1 };
+  if (wideFactor(own, factor) !== 'left') return undefined;
+  // As of weights of attention: two parts leave 2^-18 of an element, of which a result of 16 bits keeps 2^-9.
+  return { packed: 'bf16', parts: dtypeFacts[result.dtype].bits === 16 ? 2 : 3 };
+}
+
+function twinOf(
+  links: readonly Link[],
+  factor: Scalar,
+  values: readonly number[],
+  outer: readonly number[],
+): number | undefined {
+  const [axis] = values;
+  if (axis === undefined || values.length > 1) return undefined;
+  const key = scalarKey(factor);
+  const at = links.findIndex(({ ofStream, depth }, place) => {
+    const along = outer.length + place;
+    const turned = substituteIterators(ofStream, (each) => iterator(each === along ? axis : each));
+    return depth === outer[axis] && scalarKey(turned) === key;
+  });
+  return at < 0 ? undefined : at;
+}

@@ -1,0 +1,107 @@
+/**
+ * Products of 8-bit floats by matrix units, where users allow their sums to be rounded: units that multiply
+ * such numbers add with fourteen bits (DeepSeek-AI, "DeepSeek-V3 technical report", 2024, section 3.3.2), so
+ * that sums of 128 products are added up elsewhere, in f32. What such a sum is multiplied with, because the
+ * numbers are of a block with a scale of its own, comes in there.
+ */
+import type { Scalar } from '../../graph/graph.ts';
+import { integer, iteratorsOf, mapScalar } from '../../graph/scalar.ts';
+import { factorsOf, product } from '../../optimize/contraction.ts';
+import type { MatrixUnits } from '../device-profile.ts';
+import { type EightBitFloat, isEightBitFloat, type PackedPair } from '../packed.ts';
+import type { ScheduleContext } from './context.ts';
+import type { ContractionProblem } from './contraction.ts';
+import { factorBox } from './unit-boxes.ts';
+
+export interface EightBitProduct {
+  /** Of 8-bit factors alone; undefined where there is nothing else. */
+  readonly problem: ContractionProblem | undefined;
+  readonly packed: PackedPair;
+  /** What else the factors have, which is the same for `step` neighbours of what is reduced. */
+  readonly left: Scalar | undefined;
+  readonly right: Scalar | undefined;
+  /** Products that units add up. */
+  readonly step: number;
+}
+
+/** Products that are added up with few bits at most, the most that fit first. */
+const steps = [128, 64, 32];
+
+/**
+ * Undefined where a factor is no box of 8-bit floats that lie along what is reduced, times what is common.
+ * @param plain the same of two other factors
+ */
+export function eightBitProduct(
+  problem: ContractionProblem,
+  { allowed = [], warpgroups }: MatrixUnits,
+  context: ScheduleContext,
+  plain: (left: Scalar, right: Scalar) => ContractionProblem,
+): EightBitProduct | undefined {
+  const { node, contraction, parts, reduced } = problem;
+  if (!allowed.includes('f8-sums') || !warpgroups || node.grouped !== undefined || parts > 1)
+    return undefined;
+  const [left, right] = [scaled(contraction.left), scaled(contraction.right)];
+  if (left === undefined || right === undefined) return undefined;
+  const scales = [left.scale, right.scale].filter((scale) => scale !== undefined);
+  const run = Math.min(...scales.map((scale) => runOf(problem, scale)));
+  const step = steps.find(
+    (each) => (run === Infinity || run % each === 0) && (each === steps.at(-1) || reduced.extent > each / 2),
+  );
+  if (step === undefined) return undefined;
+  const own = scales.length === 0 ? problem : plain(left.factor, right.factor);
+  const areBoxes = (['rows', 'columns'] as const).every((along) => {
+    const factor = along === 'rows' ? left : right;
+    const shape = { isDeepFirst: false, depth: step };
+    return factorBox(own, along, factor.factor, factor.packed, shape, context) !== undefined;
+  });
+  if (!areBoxes) return undefined;
+  return {
+    problem: own === problem ? undefined : own,
+    packed: { left: left.packed, right: right.packed },
+    ...{ left: left.scale, right: right.scale, step },
+  };
+}
+
+interface Scaled {
+  readonly factor: Scalar;
+  readonly packed: EightBitFloat;
+  readonly scale: Scalar | undefined;
+}
+
+function scaled(whole: Scalar): Scaled | undefined {
+  const factors = factorsOf(whole);
+  const [factor, ...more] = factors.filter((each) => each.op === 'load' && isEightBitFloat(each.dtype));
+  if (factor?.op !== 'load' || !isEightBitFloat(factor.dtype) || more.length > 0) return undefined;
+  const others = factors.filter((each) => each !== factor);
+  return { factor, packed: factor.dtype, scale: others.length === 0 ? undefined : product(others) };
+}
+
+/** For how many neighbours along all that is reduced a scale is the same, from every multiple of that on. */
+function runOf({ node }: ContractionProblem, scale: Scalar): number {
+  const { extents } = node.reduce;
+  const first = node.result.shape.length;
+  let behind = 1;
+  for (const [axis, extent] of [...extents.entries()].reverse()) {
+    const block = blockAlong(scale, first + axis);
+    if (block === 1) return behind;
+    if (block !== Infinity) return extent % block === 0 || extents.length === 1 ? behind * block : behind;
+    behind *= extent;
+  }
+  return Infinity;
+}
+
+/** For how many positions along an axis it is the same: for all, or those of a quotient, or none. */
+function blockAlong(scale: Scalar, axis: number): number {
+  if (!iteratorsOf(scale).has(axis)) return Infinity;
+  const blocks = new Set<number>();
+  const without = mapScalar(scale, (part) => {
+    if (part.op !== 'apply' || part.function !== 'floordiv') return part;
+    const [dividend, divisor] = part.operands;
+    if (dividend?.op !== 'iterator' || dividend.axis !== axis || divisor?.op !== 'constant') return part;
+    blocks.add(divisor.value);
+    return integer(0);
+  });
+  const [block, ...others] = blocks;
+  const isOfOne = block !== undefined && others.length === 0 && !iteratorsOf(without).has(axis);
+  return isOfOne ? block : 1;
+}

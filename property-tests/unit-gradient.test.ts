@@ -1,0 +1,61 @@
+/** Products of products by matrix units, as gradients of attention are, in the emulator. */
+import { describe, expect, test } from 'vitest';
+import { elementCount } from '../compiler/graph/tensor-type.ts';
+import type { Advice } from '../compiler/tiles/choices/advice.ts';
+import type { Choice } from '../compiler/tiles/choices/choice.ts';
+import { parseChoice } from '../compiler/tiles/choices/choice-text.ts';
+import { wasmDevice } from '../compiler/tiles/device-profile.ts';
+import { ptxTargets } from '../compiler/tiles/ptx-target.ts';
+import { scheduleGraph } from '../compiler/tiles/schedule-graph.ts';
+import { compilePtx } from '../driver/compile.ts';
+import { checkByUnits, preparedByName } from './by-units.ts';
+import { deviceToleranceOf, distance } from './run-entry.ts';
+import { runPtx } from './run-ptx.ts';
+
+const file = 'unit-gradient.ricci';
+
+const cases = [
+  'causal_gradient S=70,G=2,R=1,A=32,B=32',
+  'causal_gradient S=90,G=1,R=3,A=24,B=40',
+  'sliding_gradient S=150,H=1,A=16,B=64',
+  'texts_gradient S=130,H=1,A=16,B=16',
+  'whole_gradient S=150,U=130,H=1,A=16,B=20',
+  'fading S=70,H=2,A=16,B=48',
+];
+
+test.each(cases.flatMap((name) => ptxTargets.map((target) => ({ name, target }))))(
+  '$name for $target',
+  ({ name, target }) => checkByUnits(file, name, 'unitChain', { target, turns: 2 }),
+);
+
+/** A warpgroup that brings boxes, and others that compute. */
+test.each([
+  ['causal_gradient S=150,G=1,R=1,A=64,B=64', 'unitChain warps=4 rows=16 block=32 stages=2'],
+  ['causal_gradient S=130,G=1,R=2,A=64,B=64', 'unitChain warps=8 rows=16 block=48 stages=3'],
+])('%s brought as boxes', async (name, text) => {
+  const choice = parseChoice(text) as Choice;
+  const advice: Advice = ({ kind }) => (kind === 'chain' ? choice : undefined);
+  const { instance, lowered, inputs, written } = preparedByName(file, name);
+  const { kernels } = compilePtx(lowered, { ...instance, advice }, 'sm_90a');
+  const texts = kernels.filter((kernel) => kernel.name.startsWith('chain_')).map(({ entry }) => entry);
+  expect(texts).toHaveLength(3);
+  for (const entry of texts) expect(entry).toContain('cp.async.bulk.tensor');
+  const off = distance(written, await runPtx(lowered, { ...instance, advice }, inputs, { target: 'sm_90a' }));
+  expect(off).toBeLessThanOrEqual(deviceToleranceOf(written));
+});
+
+describe('what is made where it is used', () => {
+  const { lowered, instance } = preparedByName(file, 'causal_gradient S=256,G=2,R=1,A=64,B=64');
+
+  test.each(ptxTargets)('has no room in memory, for %s', (target) => {
+    const { manifest } = compilePtx(lowered, instance, target).package;
+    const bytes = 2 * 2 * 256 * 256;
+    expect(Math.max(...manifest.slots.map(({ bytes }) => bytes))).toBeLessThan(bytes);
+  });
+
+  test('is stored where there are no matrix units', () => {
+    const { chosen } = scheduleGraph(lowered.optimized, wasmDevice);
+    const stored = chosen.filter(({ problem }) => elementCount(problem.node.result) >= 2 * 256 * 256);
+    expect(stored.map(({ problem }) => problem.kind)).toEqual(['contraction', 'contraction']);
+  });
+});
