@@ -331,23 +331,43 @@ function partsOf(
     isFed &&
     (warpRows > 4 ||
       2 * fedBytes(choice, { elementBytes, products, leave: boxes.results !== undefined }) > workgroupBytes);
+  const isRowOfTiles = problem.rows.extent <= tile.rows;
+  const beside = isOwn
+    ? narrowed(choice, elementBytes, workgroupBytes)
+    : isRowOfTiles && 2 * sumsOf(choice) <= mostSums / 2
+      ? shortened(choice, elementBytes, workgroupBytes)
+      : undefined;
   return {
     ...walkTiles(problem, { ...tile, cluster: choice.cluster }, isAlone ? processors : undefined, statements),
     threads: { rows: warpRows, columns: 32 * warpColumns },
     // Of a row of tiles it takes as long to read the other factor, whoever brings it.
-    isAlone: isFed && problem.rows.extent > tile.rows,
-    ...(isOwn &&
+    isAlone: isFed && !isRowOfTiles,
+    ...(beside !== undefined &&
       products === 1 &&
       promoted === undefined &&
-      ending === undefined && {
-        beside: () =>
-          partsOf(given, narrowed(choice, elementBytes, workgroupBytes), context, { products: 2 }),
-      }),
+      ending === undefined && { beside: () => partsOf(given, beside, context, { products: 2 }) }),
   };
 }
 
 /** Sums of an invocation. */
 const mostSums = 128;
+
+function sumsOf({ rows, columns }: ChoiceOf<'units'>): number {
+  return (rows * columns) / 32;
+}
+
+/** With as many bytes under way where each stage has the right factors of two products, if there is room. */
+function shortened(
+  choice: ChoiceOf<'units'>,
+  elementBytes: number,
+  workgroupBytes: number,
+): ChoiceOf<'units'> {
+  const bytes = (products: number) =>
+    fedBytes({ ...choice, stages: 1 }, { elementBytes, products, leave: false });
+  const ahead = Math.round(((choice.stages - 1) * bytes(1)) / bytes(2));
+  const stages = Math.min(ahead + 1, Math.floor(workgroupBytes / bytes(2)));
+  return { ...choice, stages: Math.max(2, stages) };
+}
 
 /** With room for the sums and the right factors of two products. */
 function narrowed(
@@ -355,8 +375,7 @@ function narrowed(
   elementBytes: number,
   workgroupBytes: number,
 ): ChoiceOf<'units'> {
-  const { rows, columns } = choice;
-  const half = { ...choice, columns: (2 * rows * columns) / 32 > mostSums ? columns / 2 : columns };
+  const half = { ...choice, columns: 2 * sumsOf(choice) > mostSums ? choice.columns / 2 : choice.columns };
   const stages = [4, 3, 2].find(
     (each) =>
       fedBytes({ ...half, stages: each }, { elementBytes, products: 2, leave: true }) <= workgroupBytes,
