@@ -22,6 +22,8 @@ test.each(
     'outputs_together T=1,D=520,F=72',
     'wide_inputs T=1,D=700,F=20',
     'wide_inputs T=7,D=260,F=13',
+    'picked_experts D=72,E=5,F=36,K=2',
+    'picked_experts D=40,E=3,F=18,K=3',
   ].map((name, at) => ({ name, target: ptxTargets[at % 2]! })),
 )('$name for $target', async ({ name, target }) => {
   await checkByUnits(file, name, 'thin', { target, turns: allAsPtx ? 12 : 3 });

@@ -11,6 +11,7 @@ import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
 import { instancesOf } from './instances.ts';
 import {
+  areFolded,
   deviceTolerance,
   deviceToleranceOf,
   distance,
@@ -20,11 +21,6 @@ import {
   runWasm,
 } from './run-entry.ts';
 import { checkSmallProgram, exportedEntries, programFiles } from './small-programs.ts';
-
-/**
- * Constants are folded in f32, the evaluator computes in float64: some ulps of f32, times the longest chain.
- */
-const foldedTolerance = 1e-6;
 
 /** Operations of what is run. The evaluator takes seconds for more, and finds no more in it. */
 const mostWork = 1e6;
@@ -53,7 +49,7 @@ describe.each(programFiles)('%s', (file) => {
       const runs = isOnDevice
         ? await runEntry(checked, entry, sizes, 7, device)
         : { ...evaluateEntry(checked, entry, sizes, 7), wgsl: undefined };
-      expect(distance(runs.written, runs.optimized), `optimized, ${at}`).toBeLessThanOrEqual(foldedTolerance);
+      expect(areFolded(runs.written, runs.optimized), `optimized, ${at}`).toBe(true);
       const tolerance = deviceToleranceOf(runs.written);
       if (runs.wgsl !== undefined)
         expect(distance(runs.written, runs.wgsl), `wgsl, ${at}`).toBeLessThanOrEqual(tolerance);

@@ -35,9 +35,6 @@ export interface BoundedTrial {
   readonly lengths: readonly number[];
 }
 
-/** Constants are folded in f32, the evaluator computes in float64. */
-const foldedTolerance = 1e-6;
-
 /** @throws UserError when it is not one program for all these sizes */
 export function loweredWithin({ checked, entry, others, size, bound }: BoundedTrial): Lowered {
   const bounds = new Map([[size, bound]]);
@@ -50,9 +47,9 @@ export function faultInGraphs(trial: BoundedTrial, lowered: Lowered): string | u
     for (const graph of [lowered.graph, lowered.optimized]) {
       const fill = remains[trial.lengths.indexOf(length) % remains.length]!;
       const found = evaluateBounded(graph, inputs, new Map([[trial.size, length]]), wanted, fill);
-      const off = distance(wanted, found);
       const which = graph === lowered.graph ? '' : ', optimized';
-      if (off > foldedTolerance) return `${trial.size} = ${length}${which}: ${off} off`;
+      if (!areFolded(wanted, found))
+        return `${trial.size} = ${length}${which}: ${distance(wanted, found)} off`;
     }
   return undefined;
 }

@@ -113,10 +113,31 @@ export const deviceTolerance = 2e-5;
 
 /** A result in a narrow type may fall on the other side of a rounding: one ulp of the narrow type. */
 export function deviceToleranceOf(written: Tensors): number {
-  const ulps = [...written.values()].map(({ dtype }) =>
-    dtypeFacts[dtype].class === 'float' && dtype !== 'f32' ? 2 ** -dtypeFacts[dtype].mantissa : 0,
-  );
-  return Math.max(deviceTolerance, ...ulps);
+  return Math.max(deviceTolerance, ...[...written.values()].map(ulpOf));
+}
+
+/** Of a narrow type, of 1. */
+function ulpOf({ dtype }: TensorData): number {
+  return dtypeFacts[dtype].class === 'float' && dtype !== 'f32' ? 2 ** -dtypeFacts[dtype].mantissa : 0;
+}
+
+/**
+ * Constants are folded in f32, the evaluator computes in float64: some ulps of f32, times the longest chain.
+ */
+const foldedTolerance = 1e-6;
+/** In a narrow type so many may be that near to where two roundings meet, and fall on the other side. */
+const mostBetween = 1 / 1000;
+
+/** Whether two runs of the evaluator, of a program and of what the optimizer made of it, are the same. */
+export function areFolded(written: Tensors, optimized: Tensors): boolean {
+  return [...written].every(([path, wanted]) => {
+    const found = optimized.get(path);
+    const off = distance(new Map([[path, wanted]]), optimized);
+    if (off <= foldedTolerance || found === undefined) return off <= foldedTolerance;
+    const [before, after] = [tensorValues(wanted), tensorValues(found)];
+    const others = before.filter((value, at) => !Object.is(value, after[at]) && value !== after[at]);
+    return off <= ulpOf(wanted) && others.length <= Math.ceil(before.length * mostBetween);
+  });
 }
 
 /**

@@ -116,7 +116,7 @@ export interface ContractionProblem {
 /** Whether runs of four results, stored by one invocation, are whole aligned words of the tensor. */
 function ownsWords({ node, columns }: ContractionProblem): boolean {
   const last = node.result.shape.length - 1;
-  return columns.isFlat && columns.axes.at(-1) === last && columns.extent % 4 === 0;
+  return columns.axes.at(-1) === last && columns.parts.at(-1)! % 4 === 0;
 }
 
 // ── tiles ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -83,7 +83,7 @@ export function atEdges(
 
 /** Whether runs of four results, stored by one invocation, are whole aligned words of the tensor. */
 export function ownsWords(result: Tensor, values: AxisClass): boolean {
-  return values.isFlat && values.axes.at(-1) === result.shape.length - 1 && values.extent % 4 === 0;
+  return values.axes.at(-1) === result.shape.length - 1 && values.parts.at(-1)! % 4 === 0;
 }
 
 /** Flat places along rows and values of results. */
