@@ -20,7 +20,7 @@ import { loadPackage } from '../runtime/webgpu/execute.ts';
 import { copyBox } from '../runtime/weights/boxes.ts';
 import { type TensorData, tensorFromValues, tensorValues } from '../runtime/weights/tensor-data.ts';
 import { hasInputs } from './instances.ts';
-import { deviceToleranceOf, distance, loweredEntry, type Tensors } from './run-entry.ts';
+import { areFolded, deviceToleranceOf, distance, loweredEntry, type Tensors } from './run-entry.ts';
 
 type Sizes = ReadonlyMap<string, number>;
 
