@@ -57,6 +57,8 @@ testAllowed(
       { program: 'scaled_eights M=40,B=5,J=32,N=33' },
       { program: 'blocks_of_eights M=40,B=3,J=128,N=2' },
       { program: 'eights_by_position M=70,B=5,N=24' },
+      { program: 'experts_of_eights T=40,E=5,F=3,B=4,J=32' },
+      { program: 'experts_of_eights T=150,E=3,F=1,B=2,J=128', choice: wide, copies: 'late' },
     ] as const
   ).map((each) => ({
     ...each,

@@ -89,6 +89,7 @@ const large: readonly (readonly [program: string, isOfUnits: boolean, allowed?: 
   ['allowed-units.ricci: of_eights M=4096,K=4096,N=4096', true, 'f8-sums'],
   ['allowed-units.ricci: blocks_of_eights M=4096,B=32,J=128,N=32', true, 'f8-sums'],
   ['allowed-units.ricci: scaled_eights M=4096,B=32,J=128,N=4096', true, 'f8-sums'],
+  ['allowed-units.ricci: experts_of_eights T=4096,E=8,F=32,B=16,J=128', true, 'f8-sums'],
 ];
 
 describe.runIf(isThere)('assembles', () => {

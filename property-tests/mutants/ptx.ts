@@ -651,6 +651,12 @@ export const allowedMutants: ByFile = {
       'constant(0), constant(0), of)',
       'f8-sums, sm_90a, allowed-units.ricci: scaled_eights M=40,B=3,J=128,N=24',
     ],
+    [
+      'takes the scales of the expert of the first token for all',
+      'node.grouped ? ofExpert(eights.right, node.grouped, total) : eights.right',
+      'eights.right',
+      'f8-sums, sm_90a, allowed-units.ricci: experts_of_eights T=40,E=5,F=3,B=4,J=32',
+    ],
   ),
 };
 

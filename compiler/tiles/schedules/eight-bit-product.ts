@@ -8,9 +8,15 @@ import type { Scalar } from '../../graph/graph.ts';
 import { integer, iteratorsOf, mapScalar } from '../../graph/scalar.ts';
 import { factorsOf, product } from '../../optimize/contraction.ts';
 import type { MatrixUnits } from '../device-profile.ts';
+import { divisorOf, laneStride, neighbours } from '../lanes.ts';
+import { lowerScalar } from '../lower-scalar.ts';
 import { type EightBitFloat, isEightBitFloat, type PackedPair } from '../packed.ts';
+import { spread } from '../tile-builder.ts';
+import { constant, coordinate, sum, type TileExpression } from '../tile-expression.ts';
+import { iteratorsAt } from './axis-class.ts';
 import type { ScheduleContext } from './context.ts';
 import type { ContractionProblem } from './contraction.ts';
+import { contractionRows } from './contraction-rows.ts';
 import { factorBox } from './unit-boxes.ts';
 
 export interface EightBitProduct {
@@ -37,9 +43,8 @@ export function eightBitProduct(
   context: ScheduleContext,
   plain: (left: Scalar, right: Scalar) => ContractionProblem,
 ): EightBitProduct | undefined {
-  const { node, contraction, parts, reduced } = problem;
-  if (!allowed.includes('f8-sums') || !warpgroups || node.grouped !== undefined || parts > 1)
-    return undefined;
+  const { contraction, parts, reduced } = problem;
+  if (!allowed.includes('f8-sums') || !warpgroups || parts > 1) return undefined;
   const [left, right] = [scaled(contraction.left), scaled(contraction.right)];
   if (left === undefined || right === undefined) return undefined;
   const scales = [left.scale, right.scale].filter((scale) => scale !== undefined);
@@ -49,17 +54,43 @@ export function eightBitProduct(
   );
   if (step === undefined) return undefined;
   const own = scales.length === 0 ? problem : plain(left.factor, right.factor);
-  const areBoxes = (['rows', 'columns'] as const).every((along) => {
-    const factor = along === 'rows' ? left : right;
-    const shape = { isDeepFirst: false, depth: step };
-    return factorBox(own, along, factor.factor, factor.packed, shape, context) !== undefined;
-  });
-  if (!areBoxes) return undefined;
+  const shape = { isDeepFirst: false, depth: step };
+  const { right: weights } = contractionRows(own, 1);
+  const isRead =
+    factorBox(own, 'columns', weights, right.packed, shape, context) !== undefined &&
+    (own.node.grouped === undefined
+      ? factorBox(own, 'rows', left.factor, left.packed, shape, context) !== undefined
+      : isGatheredInPieces(own, left.factor, step, context));
+  if (!isRead) return undefined;
   return {
     problem: own === problem ? undefined : own,
     packed: { left: left.packed, right: right.packed },
     ...{ left: left.scale, right: right.scale, step },
   };
+}
+
+/** Whether rows of a factor, whichever they are, can be copied in pieces of sixteen bytes. */
+function isGatheredInPieces(
+  { node, rows, reduced }: ContractionProblem,
+  factor: Scalar,
+  depth: number,
+  { tensors }: ScheduleContext,
+): boolean {
+  const pieces = neighbours([spread(1, 'whole'), spread(depth, 'whole')], 16);
+  const variable = (name: string, extent: number, multipleOf: number): TileExpression => ({
+    ...{ op: 'variable', name, range: { low: 0, high: extent - 1 }, multipleOf },
+  });
+  const iterators = iteratorsAt(
+    node.result.shape.length + node.reduce.extents.length,
+    [
+      [rows, variable('row', rows.extent, 1)],
+      [reduced, sum(variable('step', reduced.extent, depth), coordinate(1, depth))],
+    ],
+    constant(0),
+  );
+  const read = lowerScalar(factor, { tensors, iterators });
+  if (read.op !== 'load' || laneStride(read.offset, pieces) !== 1) return false;
+  return divisorOf(read.offset, pieces) % 16 === 0;
 }
 
 interface Scaled {

@@ -44,6 +44,7 @@ import type { KernelParts, ScheduleContext } from './context.ts';
 import type { ContractionProblem, Ending, Results } from './contraction.ts';
 import { contractionRows } from './contraction-rows.ts';
 import type { EightBitProduct } from './eight-bit-product.ts';
+import { ofExpert } from './grouped-rows.ts';
 import { factorBox, resultBox, type TileStart } from './unit-boxes.ts';
 import { factorBytes } from './unit-factors.ts';
 import { type TilePlace, walkTiles } from './unit-walk.ts';
@@ -270,12 +271,14 @@ function partsOf(
     const scales = (k: TileExpression): readonly Scale[] => {
       if (promoted === undefined) return [];
       const { eights, problem: of } = promoted;
+      const ofColumns =
+        eights.right && (node.grouped ? ofExpert(eights.right, node.grouped, total) : eights.right);
       const scale = (scalar: Scalar, iterators: readonly TileExpression[]) =>
         lowerScalar(scalar, { tensors, iterators });
       const ofRow =
         eights.left && scale(eights.left, at(source.flat(coordinate(0, tile.rows)), constant(0), k, of));
       const ofColumn =
-        eights.right && scale(eights.right, at(constant(0), columnAt(coordinate(0, tile.columns)), k, of));
+        ofColumns && scale(ofColumns, at(constant(0), columnAt(coordinate(0, tile.columns)), k, of));
       return [
         ...(ofRow ? [{ tile: register('row_scale', 'f32', [axes[0]]), value: ofRow, place: row }] : []),
         ...(ofColumn
