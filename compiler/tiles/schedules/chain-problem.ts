@@ -173,7 +173,7 @@ function assembled({ outers, links, ...axes }: Parts, context: ScheduleContext):
     outers: outers.map(({ values, ...outer }) => ({
       ...outer,
       made: madeOf(outer.own, links),
-      twin: twinOf(links, outer.factor, values, outerExtents(outer.node)),
+      twin: twinOf(links, outer, values, outerExtents(outer.node)),
       values: classOf(values, outerExtents(outer.node)),
     })),
   };
@@ -365,17 +365,17 @@ function multipliedAs(
 
 function twinOf(
   links: readonly Link[],
-  factor: Scalar,
+  { factor, packed }: Pick<Outer, 'factor' | 'packed'>,
   values: readonly number[],
   outer: readonly number[],
 ): number | undefined {
   const [axis] = values;
   if (axis === undefined || values.length > 1) return undefined;
   const key = scalarKey(factor);
-  const at = links.findIndex(({ ofStream, depth }, place) => {
+  const at = links.findIndex((link, place) => {
     const along = outer.length + place;
-    const turned = substituteIterators(ofStream, (each) => iterator(each === along ? axis : each));
-    return depth === outer[axis] && scalarKey(turned) === key;
+    const turned = substituteIterators(link.ofStream, (each) => iterator(each === along ? axis : each));
+    return link.packed === packed && link.depth === outer[axis] && scalarKey(turned) === key;
   });
   return at < 0 ? undefined : at;
 }
