@@ -89,9 +89,9 @@ function mayWait(before: Node, node: Node, chain: ChainProblem, nodes: readonly 
 }
 
 /**
- * Whether a workgroup has registers for all of them. Warpgroups read both factors of inner products from shared
- * memory, and of shorter blocks what they read with them takes longer than what is then made once; warps do with
- * half as long ones.
+ * Whether a workgroup has registers for all of them. Warpgroups read both factors of inner products from
+ * shared memory, and of shorter blocks what they read with them takes longer than what is then made once;
+ * warps do with half as long ones.
  */
 function isRunTogether(
   both: ChainProblem,

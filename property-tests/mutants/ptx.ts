@@ -662,6 +662,8 @@ export const unitGraphMutants: ByFile = faultsOf(
         'lags !== true',
         'lags !== undefined || true',
         'unit-attention.ricci: and_product S=40,U=70,H=2,A=64,M=40,K=64,N=40, sm_90a',
+      ],
+    ],
     'product-chains.ts': [
       [
         'does not store what others read',

@@ -51,7 +51,10 @@ function isWorthUnits({ rows: { extent }, outers, streamed, links }: ChainProble
   );
 }
 
-/** Two warpgroups where there are workgroups enough, since both meet the streamed factors that are brought once. */
+/**
+ * Two warpgroups where there are workgroups enough, since both meet the streamed factors that are brought
+ * once.
+ */
 function warpsFor({ batch, rows: { extent } }: ChainProblem, { units }: DeviceProfile): readonly number[] {
   const { warpgroups, processors } = units!;
   const areEnough = batch.extent * Math.floor(extent / (8 * rows)) >= processors;

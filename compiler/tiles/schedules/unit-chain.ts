@@ -2,9 +2,9 @@
  * Chains of products by matrix units (as the gradients of Dao, "FlashAttention-2", 2023): a workgroup's warps
  * have sixteen rows of the results or more each, whose factors of the inner products stay in shared memory,
  * and meet the streamed axis in blocks that are brought ahead. Inner products come out of the units in the
- * order in which they go into the outer one, so that they are finished in registers and multiplied from there,
- * in parts of 16 bits. Blocks that are all masked are not visited, and others only masked where some row does
- * not see all of them.
+ * order in which they go into the outer one, so that they are finished in registers and multiplied from
+ * there, in parts of 16 bits. Blocks that are all masked are not visited, and others only masked where some
+ * row does not see all of them.
  */
 import type { Scalar } from '../../graph/graph.ts';
 import { iteratorsOf, loadsOf, scalarKey, scalarType } from '../../graph/scalar.ts';
