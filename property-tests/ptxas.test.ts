@@ -80,6 +80,8 @@ const large: readonly (readonly [program: string, isOfUnits: boolean, allowed?: 
   ['units.ricci: hidden_words B=4,T=1000,D=1024,V=50264', true],
   ['units.ricci: plain M=8,K=4096,N=4096', false],
   ['unit-attention.ricci: causal_groups S=4096,G=4,R=4,A=64,B=64', true],
+  ['unit-gradient.ricci: causal_gradient S=8192,G=16,R=1,A=128,B=128', true],
+  ['unit-gradient.ricci: sliding_gradient S=4096,H=16,A=128,B=128', true],
   ['unit-attention.ricci: causal_groups S=4096,G=4,R=4,A=128,B=128', true],
   ['unit-attention.ricci: causal_groups S=4096,G=4,R=4,A=256,B=256', true],
   ['unit-attention.ricci: cached_keys S=1,G=8,R=4,U=8192,A=128,B=128', false],

@@ -60,6 +60,12 @@ const attention = (name: string, entry: string, H: number, S: number, share: num
   allowed: ['rounded-factors'],
 });
 
+/** As FlashAttention counts: of five products where attention has two. */
+const backward = (name: string, H: number, S: number): GpuCase => ({
+  ...attention(name, 'causal_backward', H, S, 0.5),
+  ...{ flops: 10 * H * S * S * 128 * 0.5, bytes: 16 * H * S * 128 + 4 * H * S, allowed: [] },
+});
+
 const [wide, tall] = [
   { M: 16_384, N: 8192 },
   { M: 5, N: 37 },
@@ -73,6 +79,7 @@ export const gpuCases: readonly GpuCase[] = [
   attention('causal_8k', 'causal', 32, 8192, 0.5),
   attention('causal_2k', 'causal', 64, 2048, 0.5),
   attention('full_8k', 'full', 32, 8192, 1),
+  backward('causal_backward', 16, 8192),
   { ...attention('causal_8k_exact', 'causal', 32, 8192, 0.5), allowed: [] },
   {
     ...{ name: 'experts', entry: 'experts', bound: 'operations' },

@@ -59,6 +59,37 @@ def attended(q, k, v, causal):
     return torch.stack(heads)
 
 
+def log_totals(q, k):
+    """Of each query, the logarithm of the sum of the exponentials of the scores that it sees."""
+    found = torch.empty(q.shape[:2], dtype=torch.float32, device=q.device)
+    for head, first, scores in causal_scores(q, k):
+        found[head, first : first + scores.shape[0]] = scores.logsumexp(-1).float()
+    return found
+
+
+def causal_scores(q, k):
+    """Some rows of a head at a time, in float64."""
+    place = torch.arange(k.shape[1], device=q.device)
+    for head in range(q.shape[0]):
+        for first in range(0, q.shape[1], 1024):
+            rows = q[head, first : first + 1024].double()
+            scores = rows @ k[head].double().T / math.sqrt(q.shape[-1])
+            yield head, first, scores.masked_fill_(place[None] > place[first : first + rows.shape[0], None], -math.inf)
+
+
+def causal_backward(q, k, v, gradient):
+    of_q, of_k, of_v = (torch.zeros(each.shape, dtype=torch.float64, device=q.device) for each in (q, k, v))
+    for head, first, scores in causal_scores(q, k):
+        rows = slice(first, first + scores.shape[0])
+        weight, own = scores.softmax(-1), gradient[head, rows].double()
+        change = own @ v[head].double().T
+        score = weight * (change - (weight * change).sum(-1, keepdim=True)) / math.sqrt(q.shape[-1])
+        of_q[head, rows] = score @ k[head].double()
+        of_k[head] += score.T @ q[head, rows].double()
+        of_v[head] += weight.T @ own
+    return of_q, of_k, of_v
+
+
 def rms_norm(x, scale):
     return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + 1e-6) * scale
 
@@ -144,6 +175,7 @@ REFERENCES = {
     "gated": lambda x, gate, up: F.silu(x.double() @ gate.double().T) * (x.double() @ up.double().T),
     "causal": lambda q, k, v: attended(q, k, v, True),
     "full": lambda q, k, v: attended(q, k, v, False),
+    "causal_backward": lambda q, k, v, out, total, gradient: causal_backward(q, k, v, gradient),
     "decode": lambda q, k, v: torch.stack([attended(*each, False) for each in zip(q, k, v)]),
     # As the program says: bf16 between its steps.
     "experts": lambda x, choose, up, down: experts(
@@ -169,6 +201,21 @@ def attention_peers(causal):
         return found
 
     return peers
+
+
+def backward_peers(*_):
+    """What comes before it is done once for each set of inputs, and is not timed."""
+    results = {}
+
+    def backward(q, k, v, out, total, gradient):
+        if q.data_ptr() not in results:
+            own = [each.detach()[None].requires_grad_() for each in (q, k, v)]
+            with torch.enable_grad():
+                results[q.data_ptr()] = own, F.scaled_dot_product_attention(*own, is_causal=True)
+        own, result = results[q.data_ptr()]
+        return torch.autograd.grad(result, own, gradient[None], retain_graph=True)
+
+    return {"SDPA backward": backward}
 
 
 def decode_peers(q, k, v):
@@ -247,6 +294,7 @@ PEERS = {
     "gated": plain("cuBLAS and silu", lambda x, gate, up: F.silu(F.linear(x, gate)) * F.linear(x, up)),
     "causal": attention_peers(True),
     "full": attention_peers(False),
+    "causal_backward": backward_peers,
     "decode": decode_peers,
     "experts": expert_peers,
     "small_layers": plain("cuBLAS", small_layers),
@@ -257,6 +305,14 @@ PEERS = {
 
 # ---- Inputs, and what came out ----
 
+# Inputs that follow from others, by their names.
+GIVEN = {
+    "causal_backward": lambda q, k, v, gradient: {
+        "out": attended(q, k, v, True).bfloat16(),
+        "log_total": log_totals(q, k),
+    }
+}
+
 
 class Trial:
     """Random inputs of a case, new each time, on the GPU and in files."""
@@ -264,6 +320,11 @@ class Trial:
     def __init__(self, case, folder):
         self.case = case
         self.inputs = [self.random(each) for each in case["inputs"]]
+        if case["entry"] in GIVEN:
+            paths = [each["path"] for each in case["inputs"]]
+            free = [each for path, each in zip(paths, self.inputs) if path not in ("out", "log_total")]
+            given = GIVEN[case["entry"]](*free)
+            self.inputs = [given.get(path, each) for path, each in zip(paths, self.inputs)]
         self.files = {}
         for each, tensor in zip(case["inputs"], self.inputs):
             self.files[each["path"]] = os.path.join(folder, f"{each['path']}.in")
@@ -280,18 +341,21 @@ class Trial:
         return (torch.randn(shape, device="cuda") * scale).to(dtype)
 
     def compare(self, outputs):
-        (output,) = outputs.values()
-        dtype = DTYPES[output["dtype"]]
-        with open(output["file"], "rb") as file:
-            got = torch.frombuffer(bytearray(file.read()), dtype=dtype).reshape(output["shape"])
-        wanted = REFERENCES[self.case["entry"]](*self.inputs)
+        wanted = several(REFERENCES[self.case["entry"]](*self.inputs))
         entry = self.case["entry"]
-        if entry in ROUNDINGS:
-            return compared(got.cuda(), wanted, roundings=ROUNDINGS[entry])
-        library = next(iter(PEERS[entry](*self.inputs).values()))
-        with torch.no_grad():
-            found = library(*self.inputs).reshape(wanted.shape)
-            return compared(got.cuda(), wanted, found, of_tf32=entry in OF_TF32)
+        libraries = [None] * len(wanted)
+        if entry not in ROUNDINGS:
+            library = next(iter(PEERS[entry](*self.inputs).values()))
+            with torch.no_grad():
+                libraries = several(library(*self.inputs))
+        found = []
+        for output, own, library in zip(outputs.values(), wanted, libraries, strict=True):
+            with open(output["file"], "rb") as file:
+                got = torch.frombuffer(bytearray(file.read()), dtype=DTYPES[output["dtype"]]).reshape(output["shape"])
+            library = library if library is None else library.reshape(own.shape)
+            found.append(compared(got.cuda(), own, library, ROUNDINGS.get(entry, 1), entry in OF_TF32))
+        # Of several, all are as wrong as the one that is most off.
+        return max(found, key=lambda each: (each["wrong"], each["error"]))
 
     def time_peers(self, compiled):
         """Seconds of each, or why there are none. `compiled`: those too that PyTorch compiles first."""
@@ -305,6 +369,10 @@ class Trial:
                 found[name] = f"{type(error).__name__}: {error}"[:200]
             torch.cuda.empty_cache()
         return found
+
+
+def several(results):
+    return results if isinstance(results, tuple) else (results,)
 
 
 def errors(got, wanted):

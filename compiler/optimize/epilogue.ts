@@ -62,7 +62,7 @@ interface Candidate {
   readonly axes: MapAxes;
 }
 
-/** The map's axis at which each output axis of the reduction is read; undefined: at its only place. */
+/** By output axis of the reduction: the map's axis at which it is read; undefined of a single place. */
 type MapAxes = readonly (number | undefined)[];
 
 /** The reductions that could take over the map, the longest first; of equal ones the last. */

@@ -8,8 +8,9 @@
  *     result = sum u: p · value                                with any finish
  *
  * however the parts are cut into nodes: maps between are unfolded first. x is any expression; where it is
- * computed from a sum that nothing else reads, that sum becomes the score, which is then never stored. Where
- * anything else reads p it is stored anyway, and the sum stays as it is.
+ * computed from a sum that nothing else reads, that sum becomes the score, which is then never stored. So it
+ * does where others read it, as a gradient does, if that is a product that is large beside its factors: they
+ * make it again. Where anything else reads p it is stored anyway, and the sum stays as it is.
  */
 import type { ComputeNode, Graph, Node, Scalar, SoftmaxSumNode, Tensor, TensorId } from '../graph/graph.ts';
 import {
@@ -28,10 +29,10 @@ import {
   substituteLoads,
 } from '../graph/scalar.ts';
 import { type Use, uses } from '../graph/uses.ts';
-import { factorsOf, product as productOf } from './contraction.ts';
+import { contractionOf, factorsOf, product as productOf } from './contraction.ts';
 import { createInterner } from './expressions/interner.ts';
 import { asStored, inlineInScalar } from './inline.ts';
-import { boundsOf, greatestId, inLoopsFirst, loopCounts } from './nodes.ts';
+import { boundsOf, greatestId, inLoopsFirst, loopCounts, product } from './nodes.ts';
 import { type Simplifier, simplifierOf } from './simplify.ts';
 import { workOf } from './work.ts';
 
@@ -227,7 +228,7 @@ export function unfolded(scalar: Scalar, { definitions }: Surroundings): Scalar 
 
 // ── the score ──────────────────────────────────────────────────────────────────────────────────────────────
 
-/** x as a function of a sum that only this softmax reads, or of itself. */
+/** x as a function of a sum that only this softmax reads, or that is soon made again, or of itself. */
 export function scoreOf(x: Scalar, streamed: number, softmax: ReadonlySet<TensorId>, around: Surroundings) {
   const { definitions, simplify } = around;
   const sums = loadsOf(x).flatMap((load) => {
@@ -235,7 +236,9 @@ export function scoreOf(x: Scalar, streamed: number, softmax: ReadonlySet<Tensor
     return node?.reduce?.combiner === 'sum' && node.body.op === 'apply' ? [{ load, node }] : [];
   });
   const [sum] = sums;
-  if (sum === undefined || sums.length > 1 || !feedsOnly(sum.node, softmax, around))
+  const isOfStream = sum?.load.subscripts.some((part) => iteratorsOf(part).has(streamed));
+  const isOwn = sum && (feedsOnly(sum.node, softmax, around) || (isOfStream && isSoonMade(sum.node)));
+  if (sum === undefined || sums.length > 1 || !isOwn)
     return { scoreBody: x, scoreExtents: [], logit: reduced('f32') };
   const { load, node } = sum;
   const { extents, finish } = node.reduce!;
@@ -250,6 +253,24 @@ export function scoreOf(x: Scalar, streamed: number, softmax: ReadonlySet<Tensor
     scoreExtents: extents,
     logit: simplify(substituteLoads(x, (part) => (part === load ? score : part))),
   };
+}
+
+/** Terms of a sum of products that is computed a second time rather than stored and read. */
+const mostTermsAgain = 256;
+/** Elements of such a sum, at least, for each of the factors that it is made of. */
+const leastGrowth = 4;
+
+/** Whether a product is so much larger than its factors that others who read it are better off without it. */
+function isSoonMade(node: ComputeNode): boolean {
+  const contraction = contractionOf(node);
+  if (contraction === undefined || node.grouped !== undefined) return false;
+  const terms = product(node.reduce!.extents);
+  const extents = [...node.result.shape, ...node.reduce!.extents];
+  const elements = [contraction.left, contraction.right].map((factor) =>
+    product([...iteratorsOf(factor)].map((axis) => extents[axis]!)),
+  );
+  const read = elements.reduce((total, each) => total + each, 0);
+  return terms <= mostTermsAgain && product(node.result.shape) >= leastGrowth * read;
 }
 
 /** Whether all that reads the node, maps between followed, are these tensors' nodes. */

@@ -155,8 +155,9 @@ function logSumOf(sum: ComputeNode, graph: Graph, simplify: Simplifier): LogSum 
   const top = around.definitions.get(isOfDevices ? exchange.source : topLoad.tensor);
   if (top?.reduce?.combiner !== 'max' || top.reduce.finish !== undefined) return undefined;
   const isOfSame =
-    topLoad.subscripts.every((part, axis) => part.op === 'iterator' && part.axis === axis) &&
-    `${top.result.shape}; ${top.reduce.extents}` === `${sum.result.shape}; ${sum.reduce!.extents}`;
+    topLoad.subscripts.every(
+      (part, axis) => top.result.shape[axis] === 1 || (part.op === 'iterator' && part.axis === axis),
+    ) && `${top.result.shape}; ${top.reduce.extents}` === `${sum.result.shape}; ${sum.reduce!.extents}`;
   if (!isOfSame || simplify(unfolded(top.body, around)) !== x) return undefined;
   const whole = isOfDevices ? exchange.result : top.result;
   const score = loadsOf(x)

@@ -6,22 +6,29 @@
  */
 import { dtypeFacts } from '../../dsl/types/dtype.ts';
 import type { ComputeNode, Graph, Node, Scalar, Tensor, TensorId } from '../graph/graph.ts';
+import { results } from '../graph/graph.ts';
 import { loadsOf } from '../graph/scalar.ts';
 import { elementCount } from '../graph/tensor-type.ts';
 import { readsOf } from '../graph/uses.ts';
 import { contractionOf } from '../optimize/contraction.ts';
 import { firstUnitChain, type UnitChainChoice } from './choices/unit-chain.ts';
 import type { MatrixUnits } from './device-profile.ts';
-import { type ChainProblem, chainProblem, type InnerNodes, mayBeInner } from './schedules/chain-problem.ts';
+import {
+  type ChainProblem,
+  chainedTogether,
+  chainProblem,
+  type InnerNodes,
+  mayBeInner,
+} from './schedules/chain-problem.ts';
 import type { ScheduleContext } from './schedules/context.ts';
 import type { ReductionNode } from './schedules/reduction.ts';
-import { unitComponents } from './schedules/unit-stream.ts';
+import { unitComponents, unitExtent } from './schedules/unit-stream.ts';
 
 export interface ProductChains {
-  /** By the outer product. */
+  /** By the outer product at whose place they are run: the last one. */
   readonly chains: ReadonlyMap<Node, ChainProblem>;
-  /** What is made where it is used. */
-  readonly inner: ReadonlySet<Node>;
+  /** What is made where it is used, and other outer products. */
+  readonly within: ReadonlySet<Node>;
 }
 
 /** What units reach on an H200, a second (600 TFLOP/s of all), and bytes that its memory moves. */
@@ -34,7 +41,7 @@ export function productChains(
   context: ScheduleContext,
 ): ProductChains {
   const { units } = context.device;
-  if (units === undefined) return { chains: new Map(), inner: new Set() };
+  if (units === undefined) return { chains: new Map(), within: new Set() };
   const given = new Set(outputs.map(({ tensor }) => tensor));
   const inner = new Map<TensorId, ReductionNode>();
   for (const node of nodes.filter(isReduction))
@@ -43,10 +50,63 @@ export function productChains(
   for (;;) {
     const chains = chainsOf(nodes, inner, context);
     const made = [...inner.values()].filter((node) => isMade(node, nodes, { inner, chains, units }));
-    if (made.length === inner.size) return { chains, inner: new Set(made) };
+    if (made.length === inner.size) return joined(chains, made, nodes, context);
     inner.clear();
     for (const node of made) inner.set(node.result.id, node);
   }
+}
+
+/** Chains of the same links that need nothing of each other are one. */
+function joined(
+  chains: ReadonlyMap<Node, ChainProblem>,
+  made: readonly ReductionNode[],
+  nodes: readonly Node[],
+  context: ScheduleContext,
+): ProductChains {
+  const within = new Set<Node>(made);
+  const found = new Map<Node, ChainProblem>();
+  for (const [node, chain] of chains) {
+    const [partner] = [...found].flatMap(([before, own]) => {
+      const both = mayWait(before, node, chain, nodes) ? chainedTogether(own, chain, context) : undefined;
+      return both !== undefined && isRunTogether(both, [own, chain], context) ? [{ before, both }] : [];
+    });
+    if (partner !== undefined) {
+      found.delete(partner.before);
+      within.add(partner.before);
+    }
+    found.set(node, partner?.both ?? chain);
+  }
+  return { chains: found, within };
+}
+
+/** Whether nothing up to a later chain reads what an outer product gives. */
+function mayWait(before: Node, node: Node, chain: ChainProblem, nodes: readonly Node[]): boolean {
+  const between = nodes.slice(nodes.indexOf(before) + 1, nodes.indexOf(node) + 1);
+  const given = results(before).map(({ id }) => id);
+  return ![...between, ...chain.links.map((link) => link.node)].some((each) =>
+    given.some((id) => readsOf(each).has(id)),
+  );
+}
+
+/**
+ * Whether a workgroup has registers for all of them. Warpgroups read both factors of inner products from
+ * shared memory, and of shorter blocks what they read with them takes longer than what is then made once;
+ * warps do with half as long ones.
+ */
+function isRunTogether(
+  both: ChainProblem,
+  apart: readonly ChainProblem[],
+  { device: profile }: ScheduleContext,
+): boolean {
+  const units = profile.units!;
+  const blockOf = (chain: ChainProblem) => firstUnitChain(chain, profile)?.block;
+  const areWhole = both.outers.every(
+    ({ values: { extent } }) => unitExtent(extent) <= unitComponents(extent, units),
+  );
+  const block = areWhole ? blockOf(both) : undefined;
+  if (block === undefined) return false;
+  const most = units.warpgroups ? block : 2 * block;
+  return apart.every((chain) => blockOf(chain)! <= most);
 }
 
 function isReduction(node: Node): node is ReductionNode {
@@ -86,14 +146,15 @@ function chainsOf(
  * not be more than its inner products would take to be launched, stored and read.
  */
 function isSpread(
-  { links, batch, rows, values, node }: ChainProblem,
+  { links, batch, rows, outers, node }: ChainProblem,
   choice: UnitChainChoice,
   { processors }: MatrixUnits,
 ): boolean {
   const workgroups = batch.extent * Math.ceil(rows.extent / (choice.warps * choice.rows));
   const busy = Math.min(1, workgroups / processors);
   const reduced = node.reduce.extents.reduce((total, extent) => total * extent, 1);
-  const depth = links.reduce((total, link) => total + link.depth, values.extent);
+  const wide = outers.reduce((total, { values }) => total + values.extent, 0);
+  const depth = links.reduce((total, link) => total + link.depth, wide);
   const operations = 2 * batch.extent * rows.extent * reduced * depth;
   const stored = links.reduce((total, link) => total + 2 * bytesOf(link.node.result), 0);
   const lost = (operations / device.operations) * (1 / busy - 1);
@@ -116,15 +177,14 @@ function isMade(node: ReductionNode, nodes: readonly Node[], { inner, chains, un
   const isMadeBy = (reader: Node): boolean => {
     const chain = chains.get(reader);
     if (chain !== undefined)
-      return own.includes(chain) && !isAsked(chain.factor) && !isAsked(chain.node.reduce.finish);
+      return own.includes(chain) && !isAsked(chain.outers[0]!.factor) && !isAsked(chain.node.reduce.finish);
     // Whoever reads it in a finish is a link, of a chain that has both.
     return isReduction(reader) && inner.has(reader.result.id) && !isAsked(reader.body);
   };
   if (own.length === 0 || !readers.every(isMadeBy)) return false;
-  const times = own.reduce(
-    (total, { values }) => total + Math.ceil(values.extent / unitComponents(values.extent, units)),
-    0,
-  );
+  const times = own
+    .flatMap(({ outers }) => outers)
+    .reduce((total, { values: { extent } }) => total + Math.ceil(extent / unitComponents(extent, units)), 0);
   const again = 2 * elementCount(node.result) * node.reduce.extents[0]! * (times - 1);
   const moved = bytesOf(node.result) * (1 + readers.length);
   return again / device.operations <= moved / device.bytes;

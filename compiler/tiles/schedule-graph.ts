@@ -135,12 +135,12 @@ export function scheduleGraph(
   const scheduleList = (part: Graph, enclosing: readonly LoopId[]): readonly ScheduledStep[] => {
     const context = contextIn(enclosing);
     const nodes = joinSums(part, context).flatMap(fitting);
-    const { chains, inner } = productChains(nodes, part.outputs, context);
+    const { chains, within } = productChains(nodes, part.outputs, context);
     const steps = clusterRows(nodes, part.outputs, context).flatMap((each): readonly ScheduledStep[] => {
       if (each.kind === 'rowCluster') return [scheduleRowCluster(each, context)];
       const chain = chains.get(each);
       if (chain !== undefined) return context.problem(chain);
-      if (inner.has(each)) return [];
+      if (within.has(each)) return [];
       if (each.kind !== 'loop') return scheduleWhole(each, context);
       return [{ kind: 'loop', loop: each, steps: scheduleList(each.body, [...enclosing, each.loop]) }];
     });

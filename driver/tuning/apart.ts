@@ -19,7 +19,10 @@ type ProblemNode = Problem['node'];
 /** Steps of loops around it, and the device's coordinates, are 0. */
 export function apart(problem: Problem, tensors: (id: TensorId) => Tensor): Apart {
   const alone = still(problem.node);
-  const links = problem.kind === 'chain' ? problem.links.map((link) => still(link.node)) : [];
+  const beside =
+    problem.kind === 'chain'
+      ? [...problem.links, ...problem.outers.slice(1)].map((each) => still(each.node))
+      : [];
   const { grouped } = alone.kind === 'compute' ? alone : { grouped: undefined };
   const routing: readonly Node[] =
     grouped === undefined
@@ -33,12 +36,13 @@ export function apart(problem: Problem, tensors: (id: TensorId) => Tensor): Apar
             offsets: tensors(grouped.offsets),
           },
         ];
-  const nodes = [...routing, ...links, alone];
+  const nodes = [...routing, ...beside, alone];
   const made = new Set(nodes.flatMap((each) => results(each).map(({ id }) => id)));
   const read = [...new Set(nodes.flatMap((each) => [...readsOf(each)]))].filter((id) => !made.has(id));
   const inputs = read.map((id): GraphInput => ({ path: `t${id}`, tensor: tensors(id) }));
-  const outputs = results(alone).map(({ id }) => ({ path: `t${id}`, tensor: id }));
-  const below = rangesOf([...links, alone], tensors);
+  const given = problem.kind === 'chain' ? problem.outers.map((outer) => outer.node.result) : results(alone);
+  const outputs = given.map(({ id }) => ({ path: `t${id}`, tensor: id }));
+  const below = rangesOf([...beside, alone], tensors);
   if (grouped !== undefined) below.set(grouped.pick, grouped.experts);
   return {
     graph: { name: 'apart', inputs, nodes, outputs },

@@ -708,6 +708,14 @@ export const unitGraphMutants: ByFile = faultsOf(
         'unit-attention.ricci: and_product S=40,U=70,H=2,A=64,M=40,K=64,N=40, sm_90a',
       ],
     ],
+    'product-chains.ts': [
+      [
+        'does not store what others read',
+        'own.length === 0 || !readers.every(isMadeBy)',
+        'own.length === 0',
+        'unit-gradient.ricci: fading_scores S=70,A=16,B=16',
+      ],
+    ],
     'store-rounded.ts': [
       [
         'takes what is copied as it is to be rounded',
@@ -876,6 +884,42 @@ export const unitMutants: ByFile = faultsOf(
         'below(sum(start, constant(block - 1)), minimum(common.to, end))',
         'below(start, minimum(common.to, end))',
         'unit-attention.ricci: causal_groups S=20,G=1,R=1,A=16,B=16',
+      ],
+    ],
+    'chain-problem.ts': [
+      [
+        'takes what is multiplied first for what is multiplied last',
+        'link.depth === outer[axis] && scalarKey(turned) === key',
+        'link.depth === outer[axis]',
+        'unit-gradient.ricci: causal_gradient S=70,G=1,R=1,A=32,B=32',
+      ],
+      [
+        'takes the condition for its opposite',
+        '? part.operands[1]!',
+        '? part.operands[2]!',
+        'unit-gradient.ricci: causal_gradient S=70,G=1,R=1,A=32,B=32',
+      ],
+    ],
+    'unit-chain.ts': [
+      [
+        'counts what is hidden',
+        'masked(mask, ofPair(link), zero)',
+        'ofPair(link)',
+        'unit-gradient.ricci: causal_gradient S=70,G=1,R=1,A=32,B=32',
+      ],
+      [
+        'goes through one of several heads',
+        'to: constant(turns.extent)',
+        'to: constant(1)',
+        'unit-gradient.ricci: causal_gradient S=70,G=1,R=2,A=32,B=32',
+      ],
+    ],
+    'unit-chain-boxes.ts': [
+      [
+        'brings the first head again',
+        'turns.iterators(turn)',
+        'turns.iterators(none)',
+        'unit-gradient.ricci: causal_gradient S=90,G=1,R=2,A=64,B=64, sm_90a, unitChain warps=4 rows=16 block=32 stages=2',
       ],
     ],
     'unit-stream-walk.ts': [

@@ -9,14 +9,14 @@ import type { PackedPair } from '../packed.ts';
 import type { Problem } from './problem.ts';
 
 export function problemKey(problem: Problem, tensors: (id: TensorId) => Tensor): string {
-  const { node } = problem;
   const met = new Map<TensorId, string>();
   const name = (id: TensorId): string => {
     const known = met.get(id) ?? `t${met.size}`;
     met.set(id, known);
     return known;
   };
-  const nodes = [...(problem.kind === 'chain' ? problem.links.map((link) => link.node) : []), node];
+  const nodes =
+    problem.kind === 'chain' ? [...problem.links, ...problem.outers].map(({ node }) => node) : [problem.node];
   const texts = nodes.map((each) => printNode(each, name));
   const types = [...met].map(([id, own]) => `${own}: ${printType(tensors(id))}`);
   return [...texts, ...types, ...byUnits(problem)].join('; ');
@@ -26,7 +26,8 @@ export function problemKey(problem: Problem, tensors: (id: TensorId) => Tensor):
 function byUnits(problem: Problem): readonly string[] {
   if (problem.kind === 'contraction')
     return problem.packed === undefined ? [] : [`units of ${packedNames(problem.packed)}`];
-  if (problem.kind === 'chain') return [`units of ${problem.packed}, in ${problem.parts}`];
+  if (problem.kind === 'chain')
+    return problem.outers.map(({ packed, parts }) => `units of ${packed}, in ${parts}`);
   if (problem.kind !== 'softmaxSum' || problem.units === undefined) return [];
   const { scores, values, parts } = problem.units;
   return [`units of ${scores} and ${values}, weights in ${parts}`];

@@ -42,16 +42,19 @@ export function firstUnitChain(problem: ChainProblem, device: DeviceProfile): Un
   return undefined;
 }
 
-function isWorthUnits({ rows: { extent }, values, streamed, links }: ChainProblem): boolean {
+function isWorthUnits({ rows: { extent }, outers, streamed, links }: ChainProblem): boolean {
   return (
     extent >= fewest.rows &&
-    values.extent >= fewest.components &&
+    outers.every(({ values }) => values.extent >= fewest.components) &&
     streamed.extent >= fewest.streamed &&
     links.every(({ depth }) => depth >= fewest.depth)
   );
 }
 
-/** Two warpgroups where there are workgroups enough, since both meet the streamed factors that are brought once. */
+/**
+ * Two warpgroups where there are workgroups enough, since both meet the streamed factors that are brought
+ * once.
+ */
 function warpsFor({ batch, rows: { extent } }: ChainProblem, { units }: DeviceProfile): readonly number[] {
   const { warpgroups, processors } = units!;
   const areEnough = batch.extent * Math.floor(extent / (8 * rows)) >= processors;
@@ -71,17 +74,20 @@ const mostRegisters = 176;
 
 /** Whether its tiles are in registers and shared memory. */
 function fits(problem: ChainProblem, choice: UnitChainChoice, { units }: DeviceProfile): boolean {
-  const { links, parts, twin, values } = problem;
+  const { links, outers } = problem;
   const { warps, rows: perWarp, block, stages } = choice;
   if (units === undefined) return false;
-  const components = unitComponents(values.extent, units);
+  const wide = outers.map(({ values }) => unitComponents(values.extent, units));
+  const components = wide.reduce((total, each) => total + each, 0);
+  const parts = outers.reduce((total, outer) => total + outer.parts, 0);
   const kept = components + links.length * block + (parts * block) / 2;
   if ((perWarp * kept) / 32 > mostRegisters) return false;
   const together = warps * perWarp;
   const depth = links.reduce((total, link) => total + unitExtent(link.depth), 0);
-  const streamed = depth + (twin === undefined ? components : 0);
+  const others = wide.filter((_, at) => outers[at]!.twin === undefined);
+  const streamed = others.reduce((total, each) => total + each, depth);
   const factors = 2 * (together * depth + stages * block * streamed);
-  const results = 4 * together * (components + resultPadding);
+  const results = 4 * together * (Math.max(...wide) + resultPadding);
   return Math.max(factors, results) + barrierBytes <= units.workgroupBytes;
 }
 

@@ -49,27 +49,48 @@ export interface Link {
   readonly finish: Scalar;
 }
 
-export interface ChainProblem {
-  readonly kind: 'chain';
-  /** The outer product. */
+/** An outer product, of the axes that all of a chain have. */
+export interface Outer {
   readonly node: ReductionNode;
-  /** Each before those whose finishes load it. */
-  readonly links: readonly Link[];
-  /** The factor that is made of them: what it loads of links is of the same place. */
+  /** The factor that is made of links: what it loads of them is of the same place. */
   readonly own: Scalar;
+  /** The link that this is, as it is or rounded; undefined where it is something else. */
+  readonly made: number | undefined;
   /** The other factor. */
   readonly factor: Scalar;
   /** The link whose streamed factor is the same, its depth along the values. */
   readonly twin: number | undefined;
-  /** What both factors of the outer product are multiplied as, and the inner one in how many parts. */
+  /** What both factors are multiplied as, and the one that is made in how many parts. */
   readonly packed: Half;
   readonly parts: WeightParts;
-  /** Output axes that streamed factors vary with as inner products do, and those that only one of them does. */
+  /** The output axes that only the other factor varies with. */
+  readonly values: AxisClass;
+}
+
+export interface ChainProblem {
+  readonly kind: 'chain';
+  /** The first outer product. */
+  readonly node: ReductionNode;
+  readonly outers: readonly Outer[];
+  /** Each before those whose finishes load it. */
+  readonly links: readonly Link[];
+  /** Output axes that streamed factors vary with as inner products do, and those that only these do. */
   readonly batch: AxisClass;
   readonly rows: AxisClass;
-  readonly values: AxisClass;
   /** The reduced axes: one is streamed, and through the others it goes one after the other. */
   readonly turns: AxisClass;
+  readonly streamed: Streamed;
+}
+
+/** A chain by its axes, before these are taken together. */
+interface Parts {
+  readonly outers: readonly (Omit<Outer, 'values' | 'made' | 'twin'> & {
+    readonly values: readonly number[];
+  })[];
+  readonly links: readonly Link[];
+  readonly batch: readonly number[];
+  readonly rows: readonly number[];
+  readonly turns: readonly number[];
   readonly streamed: Streamed;
 }
 
@@ -124,23 +145,85 @@ export function chainProblem(
   const multiplied = multipliedAs(own, factor, node, units);
   if (!isApart || multiplied === undefined) return undefined;
 
-  const extents = [...outer, ...links.map(({ depth }) => depth)];
+  const one = { node, own: bareOwn, factor, ...multiplied, values };
+  const streamed = { axis: streamedAxis, extent: outer[streamedAxis]!, visible: condition };
+  return assembled({ outers: [one], links: bare, batch, rows, turns, streamed }, context);
+}
+
+function assembled({ outers, links, ...axes }: Parts, context: ScheduleContext): ChainProblem {
+  const { visible } = axes.streamed;
+  const ofLinks = links.flatMap(({ ofRow, ofStream, finish }) => [ofRow, ofStream, finish]);
   const scalars = [
-    ...[
-      bareOwn,
+    ...outers.flatMap(({ own, factor, node }) => [
+      own,
       factor,
-      ...(condition ? [condition] : []),
       ...(node.reduce.finish ? [node.reduce.finish] : []),
-    ],
-    ...bare.flatMap(({ ofRow, ofStream, finish }) => [ofRow, ofStream, finish]),
+    ]),
+    ...(visible === undefined ? [] : [visible]),
+    ...ofLinks,
   ];
-  const classOf = (axes: readonly number[]) => axisClass(axes, extents, scalars, context);
+  const depths = links.map(({ depth }) => depth);
+  const outerExtents = ({ result, reduce }: ReductionNode) => [...result.shape, ...reduce.extents];
+  const { node } = outers[0]!;
+  const classOf = (of: readonly number[], extents = outerExtents(node)) =>
+    axisClass(of, [...extents, ...depths], scalars, context);
   return {
-    ...{ kind: 'chain', node, links: bare, own: bareOwn, factor, ...multiplied },
-    twin: twinOf(bare, factor, values, outer),
-    ...{ batch: classOf(batch), rows: classOf(rows), values: classOf(values), turns: classOf(turns) },
-    streamed: { axis: streamedAxis, extent: outer[streamedAxis]!, visible: condition },
+    ...{ kind: 'chain', node, links, streamed: axes.streamed },
+    ...{ batch: classOf(axes.batch), rows: classOf(axes.rows), turns: classOf(axes.turns) },
+    outers: outers.map(({ values, ...outer }) => ({
+      ...outer,
+      made: madeOf(outer.own, links),
+      twin: twinOf(links, outer, values, outerExtents(outer.node)),
+      values: classOf(values, outerExtents(outer.node)),
+    })),
   };
+}
+
+/**
+ * Both in one, where what one is made of the other is made of too, so that it is made once; undefined where
+ * they go through other axes.
+ */
+export function chainedTogether(
+  some: ChainProblem,
+  others: ChainProblem,
+  context: ScheduleContext,
+): ChainProblem | undefined {
+  const [more, fewer] = some.links.length < others.links.length ? [others, some] : [some, others];
+  const isIn = ({ node, ...link }: Link, place: number) => {
+    const same = more.links[place];
+    return same?.node === node && partsKey(same) === partsKey(link);
+  };
+  const isOne = axesKey(more) === axesKey(fewer) && fewer.links.every(isIn);
+  const outers = [...some.outers, ...others.outers];
+  if (!isOne || outers.some(({ made }) => made === undefined)) return undefined;
+  const { links, batch, rows, turns, streamed } = more;
+  return assembled(
+    {
+      outers: outers.map(({ values, ...outer }) => ({ ...outer, values: values.axes })),
+      ...{ links, streamed, batch: batch.axes, rows: rows.axes, turns: turns.axes },
+    },
+    context,
+  );
+}
+
+function partsKey({ ofRow, ofStream, finish }: Omit<Link, 'node'>): string {
+  return [ofRow, ofStream, finish].map(scalarKey).join('; ');
+}
+
+/** What must be the same of the axes of two chains. */
+function axesKey({ node, batch, rows, turns, streamed }: ChainProblem): string {
+  const { axis, visible } = streamed;
+  const shape = node.result.shape.map((extent, at) =>
+    [...batch.axes, ...rows.axes].includes(at) ? extent : 0,
+  );
+  const axes = [batch, rows, turns].map((each) => each.axes.join());
+  return [...axes, axis, shape, node.reduce.extents, visible && scalarKey(visible)].join('; ');
+}
+
+function madeOf(own: Scalar, links: readonly Link[]): number | undefined {
+  const load = own.op === 'round' ? own.operand : own;
+  const at = load.op === 'load' ? links.findIndex(({ node }) => node.result.id === load.tensor) : -1;
+  return at < 0 ? undefined : at;
 }
 
 /** Whether nothing of it ends in a run, or is looked up by expert. */
@@ -272,7 +355,7 @@ function multipliedAs(
   factor: Scalar,
   { result }: ReductionNode,
   { allowed }: MatrixUnits,
-): Pick<ChainProblem, 'packed' | 'parts'> | undefined {
+): Pick<Outer, 'packed' | 'parts'> | undefined {
   const packed = packedFactors(own, factor, allowed);
   if (packed !== undefined) return { packed, parts: 1 };
   if (wideFactor(own, factor) !== 'left') return undefined;
@@ -282,17 +365,17 @@ function multipliedAs(
 
 function twinOf(
   links: readonly Link[],
-  factor: Scalar,
+  { factor, packed }: Pick<Outer, 'factor' | 'packed'>,
   values: readonly number[],
   outer: readonly number[],
 ): number | undefined {
   const [axis] = values;
   if (axis === undefined || values.length > 1) return undefined;
   const key = scalarKey(factor);
-  const at = links.findIndex(({ ofStream, depth }, place) => {
+  const at = links.findIndex((link, place) => {
     const along = outer.length + place;
-    const turned = substituteIterators(ofStream, (each) => iterator(each === along ? axis : each));
-    return depth === outer[axis] && scalarKey(turned) === key;
+    const turned = substituteIterators(link.ofStream, (each) => iterator(each === along ? axis : each));
+    return link.packed === packed && link.depth === outer[axis] && scalarKey(turned) === key;
   });
   return at < 0 ? undefined : at;
 }

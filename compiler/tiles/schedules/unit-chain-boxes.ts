@@ -18,7 +18,8 @@ export interface ChainBoxes {
 
 interface StreamBoxes {
   readonly links: readonly Box[];
-  readonly values: Box;
+  /** Of each outer product. */
+  readonly values: readonly Box[];
 }
 
 /**
@@ -31,13 +32,13 @@ export function chainBoxes(
   starts: { readonly rows: TileExpression; readonly values: TileExpression },
   context: ScheduleContext,
 ): ChainBoxes | undefined {
-  const { node, links, factor, packed, batch, rows, values, turns, streamed } = problem;
+  const { node, outers, links, batch, rows, turns, streamed } = problem;
   const none = constant(0);
   const extents = [...node.result.shape, ...node.reduce.extents];
   const sidesOf = (name: string, axes: readonly number[], along: readonly TileExpression[]) =>
     axes.map((axis, at) => ({ axis, side: side(`${name}${at}`, extents[axis]!, along[at]!) }));
   const row = side('row', rows.extent, starts.rows);
-  const value = side('value', values.extent, starts.values);
+  const places = outers.map(({ values }) => side('value', values.extent, starts.values));
   const deep = links.map(({ depth }) => side('depth', depth, none));
   const boxAt = (scalar: Scalar, stored: Half, inner: Side, outer: Side, turn: TileExpression) => {
     const several = [
@@ -47,10 +48,7 @@ export function chainBoxes(
     const iterators = [
       ...iteratorsAt(
         extents.length,
-        [
-          [rows, row.place],
-          [values, value.place],
-        ],
+        [[rows, row.place], ...outers.map(({ values }, at) => [values, places[at]!.place] as const)],
         none,
       ),
       ...deep.map(({ place }) => place),
@@ -63,11 +61,10 @@ export function chainBoxes(
   const stream = (start: TileExpression, turn: TileExpression) => {
     const u = side('u', streamed.extent, start);
     const ofLinks = links.map((link, at) => boxAt(link.ofStream, link.packed, deep[at]!, u, turn));
-    const ofValues = boxAt(factor, packed, value, u, turn);
-    const boxes = ofLinks.flatMap((box) => box ?? []);
-    return ofValues === undefined || boxes.length < links.length
-      ? undefined
-      : { links: boxes, values: ofValues };
+    const ofValues = outers.map(({ factor, packed }, at) => boxAt(factor, packed, places[at]!, u, turn));
+    const boxes = [ofLinks, ofValues].map((each) => each.flatMap((box) => box ?? []));
+    const areAll = boxes[0]!.length === links.length && boxes[1]!.length === outers.length;
+    return areAll ? { links: boxes[0]!, values: boxes[1]! } : undefined;
   };
   if (stream(none, none) === undefined) return undefined;
   return {

@@ -2,14 +2,15 @@
  * Chains of products by matrix units (as the gradients of Dao, "FlashAttention-2", 2023): a workgroup's warps
  * have sixteen rows of the results or more each, whose factors of the inner products stay in shared memory,
  * and meet the streamed axis in blocks that are brought ahead. Inner products come out of the units in the
- * order in which they go into the outer one, so that they are finished in registers and multiplied from there,
- * in parts of 16 bits. Blocks that are all masked are not visited, and others only masked where some row does
- * not see all of them.
+ * order in which they go into the outer one, so that they are finished in registers and multiplied from
+ * there, in parts of 16 bits. Blocks that are all masked are not visited, and others only masked where some
+ * row does not see all of them.
  */
 import type { Scalar } from '../../graph/graph.ts';
 import { iteratorsOf, loadsOf, scalarKey, scalarType } from '../../graph/scalar.ts';
 import type { ChoiceOf } from '../choices/choice.ts';
 import { lowerScalar } from '../lower-scalar.ts';
+import type { Half } from '../packed.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import {
   define,
@@ -36,7 +37,7 @@ import {
 } from '../tile-expression.ts';
 import type { Feed, TileStatement } from '../tile-program.ts';
 import { iteratorsAt } from './axis-class.ts';
-import type { ChainProblem, Link } from './chain-problem.ts';
+import type { ChainProblem, Link, Outer } from './chain-problem.ts';
 import type { ScheduleContext } from './context.ts';
 import { sharesWords, widened } from './narrow-result.ts';
 import { chainBoxes } from './unit-chain-boxes.ts';
@@ -44,7 +45,6 @@ import {
   areByWarpgroups,
   atEdges,
   ownsWords,
-  type StoredResults,
   storeTogether,
   unitComponents,
   unitExtent,
@@ -57,11 +57,16 @@ export function scheduleChain(
   choice: ChoiceOf<'unitChain'>,
   context: ScheduleContext,
 ): readonly ScheduledStep[] {
-  const { node, values } = problem;
-  if (!sharesWords(node.result) || ownsWords(node.result, values)) return [chained(problem, choice, context)];
-  return widened(node.result, context, (wide) => [
-    chained({ ...problem, node: { ...node, result: wide } }, choice, context),
-  ]);
+  const { outers } = problem;
+  const sharing = outers.find(
+    ({ node: { result }, values }) => sharesWords(result) && !ownsWords(result, values),
+  );
+  if (sharing === undefined) return [chained(problem, choice, context)];
+  return widened(sharing.node.result, context, (result) => {
+    const wide = { ...sharing, node: { ...sharing.node, result } };
+    const all = outers.map((outer) => (outer === sharing ? wide : outer));
+    return scheduleChain({ ...problem, node: all[0]!.node, outers: all }, choice, context);
+  });
 }
 
 /** Flat places along the classes of the outer product's axes, and along what a link sums. */
@@ -78,16 +83,18 @@ function chained(
   { warps, rows: perWarp, block, stages }: ChoiceOf<'unitChain'>,
   context: ScheduleContext,
 ): ScheduledStep {
-  const { node, links, own, factor, twin, batch, rows, values, turns, streamed } = problem;
+  const { node, outers, links, batch, rows, turns, streamed } = problem;
   const units = context.device.units!;
-  const components = unitComponents(values.extent, units);
+  const wide = outers.map(({ values }) => unitComponents(values.extent, units));
   const together = warps * perWarp;
   const rank = node.result.shape.length;
   const outer = rank + node.reduce.extents.length;
-  const walk = walkStream(problem, { rows: together, values: components }, units.processors);
+  // Of several, each has all of its values in a workgroup.
+  const [{ values }] = outers as readonly [Outer];
+  const walk = walkStream({ ...problem, values }, { rows: together, values: wide[0]! }, units.processors);
   const first = product(walk.rows, constant(together));
   const rowAt = (within: TileExpression) => sum(first, within);
-  const valueAt = (within: TileExpression) => sum(product(walk.values, constant(components)), within);
+  const valueAt = (within: TileExpression) => sum(product(walk.values, constant(wide[0]!)), within);
   const none = constant(0);
   const at = ({ row = none, value = none, u = none, turn = none, depth = none }: Flats) => {
     const known = iteratorsAt(
@@ -95,7 +102,7 @@ function chained(
       [
         [batch, walk.batch],
         [rows, row],
-        [values, value],
+        ...outers.map((each) => [each.values, value] as const),
         [turns, turn],
       ],
       none,
@@ -114,18 +121,18 @@ function chained(
       },
     });
   const isRow = (row: TileExpression) => below(row, constant(rows.extent));
-  const isValue = (value: TileExpression) => below(value, constant(values.extent));
   const end = constant(streamed.extent);
 
   // ── tiles ────────────────────────────────────────────────────────────────────────────────────────────────
   const rowAxis = spread(together, 'unitRows', perWarp);
   const blockAxis = spread(block, 'unitColumns', block);
-  const sumAxis = spread(components, 'unitColumns', components);
+  const sumAxes = wide.map((extent) => spread(extent, 'unitColumns', extent));
   const zero = constant(0, 'f32');
   const productTile = (place: number) => `product${place}`;
   const ofPair = (place: number) =>
     element(productTile(place), 'f32', [coordinate(0, together), coordinate(1, block)]);
-  const sums = element('sum', 'f32', [coordinate(0, together), coordinate(1, components)]);
+  /** Tiles of an outer product. */
+  const named = (name: string, place: number) => (outers.length === 1 ? name : `${name}${place}`);
 
   /** A factor of a link. */
   const factorTile = (
@@ -158,18 +165,26 @@ function chained(
       (u, depth) => lowered(link.ofStream, { u: sum(start, u), turn, depth }),
       (u) => below(sum(start, u), end),
     );
-  const valueTile = (start: TileExpression, turn: TileExpression): Feed => {
+  const valueTile = (outer: number, start: TileExpression, turn: TileExpression): Feed => {
+    const { packed: stored, factor, values: own } = outers[outer]!;
+    const components = wide[outer]!;
     const [u, value] = [sum(start, coordinate(0, block)), valueAt(coordinate(1, components))];
     return {
-      tile: packed('values', problem.packed, [spread(block, 'whole'), spread(components, 'whole')]),
-      value: masked(both(below(u, end), isValue(value)), lowered(factor, { u, value, turn }), zero),
+      tile: packed(named('values', outer), stored, [spread(block, 'whole'), spread(components, 'whole')]),
+      value: masked(
+        both(below(u, end), below(value, constant(own.extent))),
+        lowered(factor, { u, value, turn }),
+        zero,
+      ),
     };
   };
   // The same tile, read across, where a workgroup has all values.
-  const twinOf = twin !== undefined && unitExtent(links[twin]!.depth) === components ? twin : undefined;
-  const valuesName = twinOf === undefined ? 'values' : `stream${twinOf}`;
+  const twins = outers.map(({ twin }, outer) =>
+    twin !== undefined && unitExtent(links[twin]!.depth) === wide[outer] ? twin : undefined,
+  );
 
-  const boxes = areByWarpgroups({ warps, perWarp, block, components }, units)
+  const areGroups = wide.every((components) => areByWarpgroups({ warps, perWarp, block, components }, units));
+  const boxes = areGroups
     ? chainBoxes(problem, walk, { rows: first, values: valueAt(none) }, context)
     : undefined;
   const feeds = (start: TileExpression, turn: TileExpression): readonly Feed[] => {
@@ -177,43 +192,55 @@ function chained(
     const boxed = (feed: Feed, box: Feed['box']): Feed => (box === undefined ? feed : { ...feed, box });
     return [
       ...links.map((link, place) => boxed(streamTile(link, place, start, turn), ofBoxes?.links[place])),
-      ...(twinOf === undefined ? [boxed(valueTile(start, turn), ofBoxes?.values)] : []),
+      ...outers.flatMap((_, outer) =>
+        twins[outer] === undefined ? [boxed(valueTile(outer, start, turn), ofBoxes?.values[outer])] : [],
+      ),
     ];
   };
 
   // ── a step ───────────────────────────────────────────────────────────────────────────────────────────────
-  const outerTile = {
-    ...register('factor', 'f32', [rowAxis, blockAxis]),
-    ...{ packed: problem.packed, parts: problem.parts },
-  };
-  const last = links.length - 1;
-  const ownFactor = own.op === 'load' && own.tensor === links[last]!.node.result.id ? undefined : own;
   const stepOf = (start: TileExpression, turn: TileExpression): readonly TileStatement[] => {
     const flats = { row: rowAt(coordinate(0, together)), u: sum(start, coordinate(1, block)), turn };
-    const common = commonPositions(
-      streamed,
-      { rows, at: ({ row }) => at({ row, turn }), first, together },
-      context,
-    );
+    const of = { rows, at: ({ row }: { row: TileExpression }) => at({ row, turn }), first, together };
+    const common = commonPositions(streamed, of, context);
     const mask = both(streamed.visible && lowered(streamed.visible, flats), below(flats.u, end));
     // What differs along the block alone comes from memory while products are under way.
     const ahead = columnLoads(problem).map((load, place) => {
       const alone = { u: sum(start, coordinate(0, block)), turn };
       return define(register(`ahead${place}`, scalarType(load), [blockAxis]), lowered(load, alone));
     });
+    /** What is multiplied is 0 where nothing is seen: it is what a link is, or is put in its place. */
+    const multiply = ({ own, made, packed: stored, parts }: Outer, outer: number, link: number) => {
+      const tile = {
+        ...register(named('factor', outer), 'f32', [rowAxis, blockAxis]),
+        packed: stored,
+        parts,
+      };
+      const values = twins[outer] === undefined ? named('values', outer) : `stream${twins[outer]}`;
+      return [
+        ...atEdges(common, end, { start, block }, [
+          update(productTile(link), masked(mask, ofPair(link), zero)),
+        ]),
+        define(tile, made === undefined ? ofPair(link) : lowered(unrounded(own, stored), flats)),
+        multiplyAccumulate(named('sum', outer), tile.name, values, 'kn'),
+      ];
+    };
+    const last = links.length - 1;
     return [
       ...ahead,
       ...links.flatMap((_, place) => [
         define(register(productTile(place), 'f32', [rowAxis, blockAxis]), zero),
         multiplyAccumulate(productTile(place), `rows${place}`, `stream${place}`, 'nk'),
       ]),
-      ...links.map(({ finish }, place) => update(productTile(place), lowered(finish, flats, ofPair(place)))),
-      ...(ownFactor === undefined ? [] : [update(productTile(last), lowered(ownFactor, flats))]),
-      ...atEdges(common, end, { start, block }, [
-        update(productTile(last), masked(mask, ofPair(last), zero)),
+      ...links.flatMap((_, place) => [
+        update(productTile(place), lowered(finishOf(problem, place), flats, ofPair(place))),
+        ...outers.flatMap((outer, at) => (outer.made === place ? multiply(outer, at, place) : [])),
       ]),
-      define(outerTile, ofPair(last)),
-      multiplyAccumulate('sum', 'factor', valuesName, 'kn'),
+      ...outers.flatMap((outer, at) =>
+        outer.made === undefined
+          ? [update(productTile(last), lowered(outer.own, flats)), ...multiply(outer, at, last)]
+          : [],
+      ),
     ];
   };
   const streaming = (turn: TileExpression): TileStatement => {
@@ -235,17 +262,20 @@ function chained(
   };
 
   // ── the results ──────────────────────────────────────────────────────────────────────────────────────────
-  const place = { row: rowAt(coordinate(0, together)), value: valueAt(coordinate(1, components)) };
-  const { finish } = node.reduce;
-  const finished = finish === undefined ? sums : lowered(finish, place, sums);
-  const stored: StoredResults = {
-    ...{ result: node.result, axes: [rowAxis, sumAxis], warps },
-    placeOf: (row, component) => ({ row: rowAt(row), value: valueAt(component) }),
-    subscriptsAt: (flats) => at(flats).slice(0, rank),
-    isThere: ({ row, value }) => both(isRow(row), isValue(value)),
+  const storing = ({ node: { result, reduce }, values: own }: Outer, outer: number) => {
+    const components = wide[outer]!;
+    const sums = element(named('sum', outer), 'f32', [coordinate(0, together), coordinate(1, components)]);
+    const place = { row: rowAt(coordinate(0, together)), value: valueAt(coordinate(1, components)) };
+    return storeTogether(reduce.finish === undefined ? sums : lowered(reduce.finish, place, sums), {
+      ...{ result, axes: [rowAxis, sumAxes[outer]!], warps },
+      placeOf: (row, component) => ({ row: rowAt(row), value: valueAt(component) }),
+      subscriptsAt: (flats) => at(flats).slice(0, rank),
+      isThere: ({ row, value }) => both(isRow(row), below(value, constant(own.extent))),
+      ...(outers.length === 1 ? {} : { name: named('results', outer) }),
+    });
   };
   return context.kernel({
-    name: `chain_${node.result.name}`,
+    name: outers.map((outer) => outer.node.result.name).reduce((names, name) => `${names}_${name}`, 'chain'),
     grid: walk.grid,
     ...(walk.gridEnds && { gridEnds: walk.gridEnds }),
     threads: { rows: warps, columns: 32 },
@@ -255,18 +285,37 @@ function chained(
         const { tile, value } = rowTile(link, place);
         return define(tile, value, boxes?.rows[place]);
       }),
-      define(register('sum', 'f32', [rowAxis, sumAxis]), zero),
+      ...sumAxes.map((axis, outer) => define(register(named('sum', outer), 'f32', [rowAxis, axis]), zero)),
       turns.extent === 1 ? streaming(none) : loop('turn', bounds, (turn) => [streaming(turn)]),
-      ...storeTogether(finished, stored),
+      ...outers.flatMap(storing),
     ],
   });
 }
 
+/** Without the rounding that packing it does. */
+function unrounded(scalar: Scalar, stored: Half): Scalar {
+  return scalar.op === 'round' && scalar.dtype === stored ? scalar.operand : scalar;
+}
+
+/** As it is stored, but for a rounding where it is packed so and nothing else looks at it. */
+function finishOf({ links, outers }: ChainProblem, place: number): Scalar {
+  const { node, finish } = links[place]!;
+  const isRead = [
+    ...links.map((link) => link.finish),
+    ...outers.filter(({ made }) => made !== place).map(({ own }) => own),
+  ]
+    .flatMap(loadsOf)
+    .some(({ tensor }) => tensor === node.result.id);
+  const packedAs = new Set(outers.filter(({ made }) => made === place).map((outer) => outer.packed));
+  const [only, ...others] = packedAs;
+  return isRead || only === undefined || others.length > 0 ? finish : unrounded(finish, only);
+}
+
 /** What finishes and the mask read that is the same for all rows, and not for all of a block. */
-function columnLoads({ links, own, rows, streamed }: ChainProblem): readonly Scalar[] {
+function columnLoads({ links, outers, rows, streamed }: ChainProblem): readonly Scalar[] {
   const scalars = [
     ...links.map(({ finish }) => finish),
-    own,
+    ...outers.map(({ own }) => own),
     ...(streamed.visible ? [streamed.visible] : []),
   ];
   const made = new Set(links.map(({ node }) => node.result.id));

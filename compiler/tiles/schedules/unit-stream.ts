@@ -102,11 +102,13 @@ export interface StoredResults {
   /** By axis of the tensor. */
   readonly subscriptsAt: (place: ResultPlace) => readonly TileExpression[];
   readonly isThere: (place: ResultPlace) => TileExpression | undefined;
+  /** Of the tile through which they are exchanged. */
+  readonly name?: string;
 }
 
 /** Exchanges the results, so that all invocations store neighbours of them, some vectors at a time. */
 export function storeTogether(value: TileExpression, of: StoredResults): readonly TileStatement[] {
-  const { result, axes, warps, placeOf, subscriptsAt, isThere } = of;
+  const { result, axes, warps, placeOf, subscriptsAt, isThere, name = 'results' } = of;
   const [{ extent: together }, { extent: components }] = axes;
   const results = together * components;
   const round = 32 * warps * 4;
@@ -124,10 +126,10 @@ export function storeTogether(value: TileExpression, of: StoredResults): readonl
         result,
         [spread(part, 'threads', 4)],
         flatten(subscriptsAt(place), result.shape),
-        element('results', 'f32', [row, component]),
+        element(name, 'f32', [row, component]),
         isThere(place),
       ),
     ];
   });
-  return [define({ ...shared('results', 'f32', axes), padding: resultPadding }, value), stored];
+  return [define({ ...shared(name, 'f32', axes), padding: resultPadding }, value), stored];
 }
