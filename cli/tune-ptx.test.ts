@@ -10,6 +10,13 @@ import { runInProcess } from './testing.ts';
 const source = `
 export fn layer(x: bf16[M, K], w: bf16[N, K]) -> bf16[M, N] = for m, n: sum k: x[m, k] * w[n, k]
 `;
+/** Of which what is stored is not as the program has it, and of several nodes that are one problem. */
+const forms = `
+import attention
+export fn attended(q: bf16[S, G * R, A], k: bf16[S, G, A], v: bf16[S, G, A]) -> bf16[S, G * R, A] =
+  attention.causal(q, k, v)
+export fn weighed(x: bf16[N, M]) -> bf16[N, M] = for n: softmax(x[n])
+`;
 const sizes = ['--size', 'M=128,N=1024,K=4096'];
 const title = 'contraction out 128 × 1024 over 4096';
 const other = 'units warpRows=4 warpColumns=1 rows=16 columns=64 depth=32 stages=3 cluster=1';
@@ -61,6 +68,34 @@ describe.runIf(missingForStub() === undefined)('on a GPU', () => {
     };
     expect(device).toMatchObject({ target: 'ptx', arch: 'sm_90a', name: 'Stub 0', driver: 'CUDA 13.0' });
     expect(problems).toHaveLength(1);
+  });
+
+  test.each([
+    {
+      entry: 'attended',
+      sizes: 'S=64,G=32,R=4,A=16',
+      other: 'unitStream warps=4 rows=16 block=16 stages=3',
+      title: 'attention out 64 × 32 × 4 × 16 over 64',
+    },
+    {
+      entry: 'weighed',
+      sizes: 'N=4096,M=2048',
+      other: 'rows threadRows=1 threadColumns=64 results=1 vector=8 vectors=4',
+      title: 'rows out 4096 × 2048',
+    },
+  ])('choices for $entry are found for what is compiled', async ({ entry, sizes, other, title }) => {
+    const [path, found] = [join(folder, 'forms.ricci'), join(folder, `${entry}.json`)];
+    writeFileSync(path, forms);
+    const common = [path, '--entry', entry, '--size', sizes, '--target', 'ptx'];
+    expect((await runInProcess('tune', ...common, '--budget', '0.05', '-o', found)).status).toBe(0);
+    const value = JSON.parse(readFileSync(found, 'utf8')) as { problems: { choice: string }[] };
+    // Beside what is kept of other programs.
+    const own = value.problems.at(-1)!;
+    const compile = ['compile', ...common, '--arch', 'sm_90a', '--show', 'schedule', '--tuning', found];
+    expect((await runInProcess(...compile)).stdout).toBe(`${title}: ${own.choice}\n`);
+    own.choice = other;
+    writeFileSync(found, JSON.stringify(value));
+    expect((await runInProcess(...compile)).stdout).toBe(`${title}: ${other}\n`);
   });
 
   test('a package has the choices of the file that it is told, for the target of the file', async () => {

@@ -33,7 +33,7 @@ import { printTileProgram } from '../compiler/tiles/print.ts';
 import type { PtxTarget } from '../compiler/tiles/ptx-target.ts';
 import { scheduleGraph } from '../compiler/tiles/schedule-graph.ts';
 import type { ChosenSchedule, Schedule, ScheduledStep } from '../compiler/tiles/scheduled.ts';
-import { storeMerged } from '../compiler/tiles/store-merged.ts';
+import { type StoredMerged, storeMerged } from '../compiler/tiles/store-merged.ts';
 import { storeRounded } from '../compiler/tiles/store-rounded.ts';
 import type { TileProgram } from '../compiler/tiles/tile-program.ts';
 import type { Diagnostic, Source } from '../dsl/diagnostics/diagnostic.ts';
@@ -337,9 +337,14 @@ export function compilePtx(
   progress: Progress = silent,
 ): CompiledPtx {
   const device = cudaDeviceFor(arch, instance);
-  const { graph, results } = storeMerged(storeRounded(lowered.optimized, device));
+  const { graph, results } = asStoredOn(device, lowered.optimized);
   const stored = { ...lowered, optimized: graph, results };
   return packagePtx(stored, instance, scheduled(stored, instance, device, progress), arch, progress);
+}
+
+/** What kernels of PTX are made of: problems of it are what is tuned. */
+export function asStoredOn(device: DeviceProfile, optimized: Graph): StoredMerged {
+  return storeMerged(storeRounded(optimized, device));
 }
 
 /** Of kernels that are chosen already. */

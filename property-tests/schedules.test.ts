@@ -6,14 +6,16 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { choicesOf, shuffled } from '../compiler/graph/choice-tape.ts';
 import type { Form } from '../compiler/tiles/choices/choice.ts';
 import { printChoice } from '../compiler/tiles/choices/choice-text.ts';
-import { wasmDevice } from '../compiler/tiles/device-profile.ts';
+import { cudaDevices, wasmDevice } from '../compiler/tiles/device-profile.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
+import { preparedByName } from './by-units.ts';
 import { drawnAdvice } from './drawn-advice.ts';
 import { instancesOf } from './instances.ts';
 import { oracle as onAdapter } from './mutants/oracles/kernels.ts';
 import { oracle } from './mutants/oracles/schedules.ts';
 import { deviceToleranceOf, distance, evaluateEntry, runEntry, runWasm } from './run-entry.ts';
+import { runPtx } from './run-ptx.ts';
 import { checkSmallProgram, exportedEntries, programFiles } from './small-programs.ts';
 
 let device: OpenedDevice;
@@ -63,9 +65,32 @@ test.each([
   'softmax.ricci: vocabulary B=1,T=4,D=4,V=1025, stream',
   'softmax.ricci: no_logits T=4,D=4,V=1030, tiles',
   'reductions.ricci: rows N=3,M=70, split',
+  'rows.ricci: chosen T=20,E=16,K=3, rows',
+  'rows.ricci: narrow_norms B=2,T=9,D=20, rows',
   'contractions.ricci: transposed_left M=5,K=71,N=9, split',
 ])('every choice of %s', async (name) => {
   expect(await oracle.check(name, device)).toBeUndefined();
+});
+
+/** Those of nodes that go along the same rows. */
+test.each([
+  'layer_norms T=9,D=600',
+  'narrow_norms B=2,T=5,D=512',
+  'moments T=12,D=20,E=9',
+  'chosen T=20,E=300,K=4',
+])('rows as PTX: %s', async (name) => {
+  const { instance, lowered, inputs, written } = preparedByName('rows.ricci', name);
+  const choose = choicesOf(seed)(name);
+  for (let turn = 0; turn < 4; turn++) {
+    const drawn: string[] = [];
+    const advice = drawnAdvice(choose, cudaDevices.sm_80, (choice) => drawn.push(printChoice(choice)));
+    const off = distance(
+      written,
+      await runPtx(lowered, { ...instance, advice }, inputs, { target: 'sm_80' }),
+    );
+    expect(drawn).toEqual([expect.stringMatching(/^rows /)]);
+    expect(off, drawn[0]).toBeLessThanOrEqual(deviceToleranceOf(written));
+  }
 });
 
 test('as WGSL', async () => {

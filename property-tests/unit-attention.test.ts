@@ -27,6 +27,17 @@ const cases = [
   'steep S=70,U=120,A=16,B=64',
 ];
 
+/** Queries of several heads as boxes, those of the last rows cut off, and of one head. */
+test.each(['causal_groups S=70,G=2,R=4,A=64,B=64', 'heads_outside S=128,G=2,R=2,A=32,B=64'])(
+  '%s as boxes',
+  async (name) => {
+    const { instance, lowered } = loweredByName('unit-attention.ricci', name);
+    const { manifest } = compilePtx(lowered, instance, 'sm_90a').package;
+    expect(manifest.kernels[0]?.maps?.map(({ box }) => box.length)).toEqual([4, 3, 3]);
+    await checkByUnits('unit-attention.ricci', name, 'unitStream', { target: 'sm_90a', turns: 2 });
+  },
+);
+
 test('heads that are merged, and rounded as they are stored, take no kernel, and weights two parts', () => {
   const name = 'causal_groups S=4096,G=8,R=4,A=64,B=64';
   const { instance, lowered } = loweredByName('unit-attention.ricci', name);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describeEntry } from '../../compiler/lower/entry.ts';
 import type { Allowance } from '../../compiler/tiles/allowances.ts';
 import { printChoice } from '../../compiler/tiles/choices/choice-text.ts';
-import { checkFile, lower } from '../../driver/compile.ts';
+import { asStoredOn, checkFile, lower } from '../../driver/compile.ts';
 import { packageRoot } from '../../driver/package-root.ts';
 import { repeatedInput } from '../../driver/random-inputs.ts';
 import { knownFrom } from '../../driver/tuning/cache.ts';
@@ -41,11 +41,13 @@ function trierFor(allowed: readonly Allowance[]): Trier {
 const programs = tunedCases.slice(0, job.cases).map((each): WholeProgram => {
   const sizes = new Map(Object.entries(each.sizes));
   const { entry, allowed = [] } = each;
-  const { optimized: graph } = accepted(lower(checked, { entry, sizes, inputDtypes: new Map() }));
+  const { optimized } = accepted(lower(checked, { entry, sizes, inputDtypes: new Map() }));
+  const trier = trierFor(allowed);
+  const { graph } = asStoredOn(trier.device, optimized);
   const { inputs } = describeEntry(checked.program, entry);
   return {
     graph,
-    trier: trierFor(allowed),
+    trier,
     inputs: () => new Map(inputs.map((input) => [input.path, repeatedInput(input, sizes, 1)])),
   };
 });

@@ -1,11 +1,11 @@
 import { availableParallelism } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { Graph } from '../../compiler/graph/graph.ts';
 import type { Allowance } from '../../compiler/tiles/allowances.ts';
 import { printChoice } from '../../compiler/tiles/choices/choice-text.ts';
 import type { Rates } from '../../compiler/tiles/device-rates.ts';
 import { chooseTarget, type KernelTarget, onChosen } from '../../driver/choose-target.ts';
-import type { Lowered } from '../../driver/compile.ts';
-import { lower } from '../../driver/compile.ts';
+import { asStoredOn, lower } from '../../driver/compile.ts';
 import { cachedTuning, keepTuning, knownFrom } from '../../driver/tuning/cache.ts';
 import { compilingAhead } from '../../driver/tuning/compile-ahead.ts';
 import { adapterIdentity, gpuIdentity, processorIdentity } from '../../driver/tuning/identity.ts';
@@ -76,7 +76,7 @@ export function addTune(command: Command, streams: Streams): void {
       await onChosen(chosen, {
         wasm: () =>
           tune(
-            lowered,
+            lowered.optimized,
             (rates) => onProcessor(wasmDeviceHere(), rates),
             processorIdentity(),
             options,
@@ -86,7 +86,7 @@ export function addTune(command: Command, streams: Streams): void {
           const opened = await chosen.open();
           const on = (rates?: Rates) => onAdapter(opened, rates);
           try {
-            await tune(lowered, on, adapterIdentity(opened), options, output);
+            await tune(lowered.optimized, on, adapterIdentity(opened), options, output);
           } finally {
             opened.destroy();
           }
@@ -97,7 +97,8 @@ export function addTune(command: Command, streams: Streams): void {
           const { allow: allowed } = options;
           const on = (rates?: Rates) => onGpu(gpu, { rates, allowed, ahead });
           try {
-            await tune(lowered, on, gpuIdentity(gpu.gpu), options, output);
+            const { graph } = asStoredOn(on().device, lowered.optimized);
+            await tune(graph, on, gpuIdentity(gpu.gpu), options, output);
           } finally {
             ahead?.close();
             gpu.release();
@@ -140,7 +141,7 @@ interface Row {
 }
 
 async function tune(
-  { optimized }: Lowered,
+  graph: Graph,
   on: (rates?: Rates) => Trier,
   device: Identity,
   { budget, again = false, output: path }: TuneOptions,
@@ -162,7 +163,7 @@ async function tune(
   let known: Tuning = { device, rates, problems: before };
   keepTuning(known);
   try {
-    await tunePrograms([{ graph: optimized, trier: on(rates) }], again ? new Map() : before, {
+    await tunePrograms([{ graph, trier: on(rates) }], again ? new Map() : before, {
       budget,
       ...(device.target === 'ptx' ? { mostEvaluated: mostEvaluatedForGpu } : {}),
       suggested: knownFrom('shipped', device, output.progress).advice,

@@ -19,9 +19,13 @@ export interface RowCluster {
   /** Extents of the axes that all members have first: their product is the number of rows. */
   readonly rows: readonly number[];
   readonly members: readonly RowMember[];
+  /** The members as they are in the graph. */
+  readonly nodes: readonly RowNode[];
   /** Results that others read. */
   readonly stored: ReadonlySet<TensorId>;
 }
+
+export type RowNode = RowMember['node'];
 
 /** A node of a cluster. Loads of results that are as long as a row are replaced by what computes them. */
 export type RowMember =
@@ -77,7 +81,7 @@ export function clusterRows(
 interface Growing {
   readonly rows: readonly number[];
   /** The nodes as they are in the graph, and what they are in the kernel. */
-  readonly nodes: readonly Node[];
+  readonly nodes: readonly RowNode[];
   readonly members: readonly RowMember[];
   readonly own: ReadonlyMap<TensorId, RowMember>;
   readonly behind: readonly Node[];
@@ -124,13 +128,14 @@ function needs(node: Node, { own, behind }: Growing): boolean {
 }
 
 function joined(open: Growing, node: Node, readers: Readers, context: ScheduleContext): Growing | undefined {
+  if (node.kind !== 'compute' && node.kind !== 'order') return undefined;
   const member = memberOf(open, node, context);
   if (member === undefined) return undefined;
   const grown = withMembers(open, [...open.nodes, node], [...open.members, member]);
   return buffersOf(grown, readers) <= context.device.maxStorageBuffersPerStage ? grown : undefined;
 }
 
-function withMembers(open: Growing, nodes: readonly Node[], members: readonly RowMember[]): Growing {
+function withMembers(open: Growing, nodes: readonly RowNode[], members: readonly RowMember[]): Growing {
   return { ...open, nodes, members, own: new Map(members.map((member) => [member.node.result.id, member])) };
 }
 
@@ -166,7 +171,7 @@ function closed(growing: Growing, readers: Readers): readonly (Node | RowCluster
   }
   const [only] = members;
   if (members.length === 0 || (members.length === 1 && only?.kind !== 'best')) return [...nodes, ...behind];
-  return [{ kind: 'rowCluster', rows, members, stored }, ...behind];
+  return [{ kind: 'rowCluster', rows, members, nodes, stored }, ...behind];
 }
 
 /** Whether an invocation may store it: whole words, of which no other has a part. */
@@ -179,10 +184,10 @@ function isStorable({ kind, node: { result } }: RowMember, rows: readonly number
 // ── members ────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** What the node would be in the cluster; undefined where it does not fit in. */
-function memberOf(open: Growing, node: Node, context: ScheduleContext): RowMember | undefined {
+function memberOf(open: Growing, node: RowNode, context: ScheduleContext): RowMember | undefined {
   if (results(node).some((tensor) => elementCount(tensor.shape) === 0)) return undefined;
   if (node.kind === 'order') return bestOf(open, node, context);
-  if (node.kind !== 'compute' || node.grouped !== undefined || !hasRows(open, node.result)) return undefined;
+  if (node.grouped !== undefined || !hasRows(open, node.result)) return undefined;
   if (!readsOwnRow(open, nodeScalars(node))) return undefined;
   const written = mapNodeScalars(node, (scalar) => withoutWide(open, scalar));
   if (nodeScalars(written).some((scalar) => subexpressions(scalar).length > mostParts)) return undefined;

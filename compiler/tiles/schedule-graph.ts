@@ -24,7 +24,7 @@ import { scheduleOrder } from './schedules/order.ts';
 import { schedulePrefix } from './schedules/prefix.ts';
 import { scheduleReduction } from './schedules/reduction.ts';
 import { scheduleRoute } from './schedules/route.ts';
-import { scheduleRowCluster } from './schedules/row-cluster.ts';
+import { rowClusterProblem, scheduleRowCluster } from './schedules/row-cluster.ts';
 import { scheduleSoftmaxSum } from './schedules/softmax-sum.ts';
 import { splitSoftmaxSum } from './schedules/split-softmax-sum.ts';
 import { scheduleChain } from './schedules/unit-chain.ts';
@@ -44,6 +44,7 @@ const scheduleAs: {
   reduction: scheduleReduction,
   contraction: scheduleContraction,
   softmaxSum: scheduleSoftmaxSum,
+  rowCluster: scheduleRowCluster,
   chain: scheduleChain,
 };
 
@@ -137,7 +138,7 @@ export function scheduleGraph(
     const nodes = joinSums(part, context).flatMap(fitting);
     const { chains, within } = productChains(nodes, part.outputs, context);
     const steps = clusterRows(nodes, part.outputs, context).flatMap((each): readonly ScheduledStep[] => {
-      if (each.kind === 'rowCluster') return [scheduleRowCluster(each, context)];
+      if (each.kind === 'rowCluster') return context.problem(rowClusterProblem(each, context));
       const chain = chains.get(each);
       if (chain !== undefined) return context.problem(chain);
       if (within.has(each)) return [];

@@ -154,7 +154,8 @@ export interface Feed {
 /**
  * Neighbours of a tensor of the tile's own dtype, seen as of these dimensions, the innermost first; what is
  * outside of them is read as zeros and not written. The tile's last axis is along the first dimension, the
- * other along the second, and of others it has one place.
+ * other along the second, and of others it has one place; but for a tile whose rows go through all of the
+ * second dimension before they go on along the third.
  */
 export interface Box {
   readonly tensor: TensorId;
@@ -162,6 +163,8 @@ export interface Box {
   readonly dims: readonly { readonly extent: number; readonly stride: number }[];
   /** Where it begins. */
   readonly starts: readonly TileExpression[];
+  /** Of a tile whose rows go on along the third dimension: how many go along the second. */
+  readonly rowsOfSecond?: number;
   /** Of a feed: whether all workgroups of a cluster bring the same, in as many steps. */
   readonly isCommon?: boolean;
 }

@@ -1,9 +1,9 @@
 /** One problem of a program as a program of its own, with inputs at random, to be measured apart. */
-import type { Graph, GraphInput, Node, Scalar, Tensor, TensorId } from '../../compiler/graph/graph.ts';
+import type { Graph, GraphInput, Node, Tensor, TensorId } from '../../compiler/graph/graph.ts';
 import { results } from '../../compiler/graph/graph.ts';
 import { integer, loadsOf, mapScalar } from '../../compiler/graph/scalar.ts';
-import { readsOf } from '../../compiler/graph/uses.ts';
-import type { Problem } from '../../compiler/tiles/choices/problem.ts';
+import { mapNodeScalars, nodeScalars, readsOf } from '../../compiler/graph/uses.ts';
+import { nodesOf, type Problem } from '../../compiler/tiles/choices/problem.ts';
 import { dtypeFacts } from '../../dsl/types/dtype.ts';
 import { natural } from '../../dsl/types/size.ts';
 import type { TensorData } from '../../runtime/weights/tensor-data.ts';
@@ -18,12 +18,9 @@ type ProblemNode = Problem['node'];
 
 /** Steps of loops around it, and the device's coordinates, are 0. */
 export function apart(problem: Problem, tensors: (id: TensorId) => Tensor): Apart {
-  const alone = still(problem.node);
-  const beside =
-    problem.kind === 'chain'
-      ? [...problem.links, ...problem.outers.slice(1)].map((each) => still(each.node))
-      : [];
-  const { grouped } = alone.kind === 'compute' ? alone : { grouped: undefined };
+  const own = nodesOf(problem).map(still);
+  const last = own.at(-1)!;
+  const { grouped } = last.kind === 'compute' ? last : { grouped: undefined };
   const routing: readonly Node[] =
     grouped === undefined
       ? []
@@ -36,18 +33,24 @@ export function apart(problem: Problem, tensors: (id: TensorId) => Tensor): Apar
             offsets: tensors(grouped.offsets),
           },
         ];
-  const nodes = [...routing, ...beside, alone];
+  const nodes = [...routing, ...own];
   const made = new Set(nodes.flatMap((each) => results(each).map(({ id }) => id)));
   const read = [...new Set(nodes.flatMap((each) => [...readsOf(each)]))].filter((id) => !made.has(id));
   const inputs = read.map((id): GraphInput => ({ path: `t${id}`, tensor: tensors(id) }));
-  const given = problem.kind === 'chain' ? problem.outers.map((outer) => outer.node.result) : results(alone);
-  const outputs = given.map(({ id }) => ({ path: `t${id}`, tensor: id }));
-  const below = rangesOf([...beside, alone], tensors);
+  const outputs = givenBy(problem).map((id) => ({ path: `t${id}`, tensor: id }));
+  const below = rangesOf(own, tensors);
   if (grouped !== undefined) below.set(grouped.pick, grouped.experts);
   return {
     graph: { name: 'apart', inputs, nodes, outputs },
     inputs: () => new Map(inputs.map(({ path, tensor }) => [path, randomOf(path, tensor, below)])),
   };
+}
+
+/** What others read of it. */
+function givenBy(problem: Problem): readonly TensorId[] {
+  if (problem.kind === 'rowCluster') return [...problem.cluster.stored];
+  if (problem.kind === 'chain') return problem.outers.map(({ node }) => node.result.id);
+  return results(problem.node).map(({ id }) => id);
 }
 
 function randomOf(path: string, tensor: Tensor, below: ReadonlyMap<TensorId, number>): TensorData {
@@ -61,15 +64,10 @@ function randomOf(path: string, tensor: Tensor, below: ReadonlyMap<TensorId, num
   return repeatedInput({ path, element, dims: shape.map(natural) }, new Map(), 1);
 }
 
-const scalarsOf = (node: ProblemNode): readonly Scalar[] =>
-  node.kind === 'compute'
-    ? [node.body, ...(node.reduce?.finish === undefined ? [] : [node.reduce.finish])]
-    : [node.scoreBody, node.logit, node.value, ...(node.visible === undefined ? [] : [node.visible])];
-
 /** What is looked up through a tensor is within all dimensions that it is used for. */
 function rangesOf(nodes: readonly ProblemNode[], tensors: (id: TensorId) => Tensor): Map<TensorId, number> {
   const below = new Map<TensorId, number>();
-  for (const scalar of nodes.flatMap(scalarsOf))
+  for (const scalar of nodes.flatMap(nodeScalars))
     for (const { tensor, subscripts } of loadsOf(scalar))
       for (const [axis, subscript] of subscripts.entries())
         for (const index of loadsOf(subscript)) {
@@ -81,22 +79,7 @@ function rangesOf(nodes: readonly ProblemNode[], tensors: (id: TensorId) => Tens
 
 /** The node in the first step of every loop, on the first device. */
 function still(node: ProblemNode): ProblemNode {
-  const atRest = (scalar: Scalar): Scalar =>
-    mapScalar(scalar, (part) => (part.op === 'counter' || part.op === 'coordinate' ? integer(0) : part));
-  if (node.kind === 'softmaxSum') {
-    const { scoreBody, logit, value, visible } = node;
-    return {
-      ...node,
-      scoreBody: atRest(scoreBody),
-      logit: atRest(logit),
-      value: atRest(value),
-      visible: visible && atRest(visible),
-    };
-  }
-  const { reduce } = node;
-  return {
-    ...node,
-    body: atRest(node.body),
-    reduce: reduce && { ...reduce, finish: reduce.finish && atRest(reduce.finish) },
-  };
+  return mapNodeScalars(node, (scalar) =>
+    mapScalar(scalar, (part) => (part.op === 'counter' || part.op === 'coordinate' ? integer(0) : part)),
+  );
 }

@@ -8,7 +8,7 @@ import { adviceOf } from '../../compiler/tiles/choices/advice.ts';
 import { printChoice } from '../../compiler/tiles/choices/choice-text.ts';
 import { problemKey } from '../../compiler/tiles/choices/problem-key.ts';
 import { scheduleGraph } from '../../compiler/tiles/schedule-graph.ts';
-import { checkFile, cudaDeviceFor, lower } from '../compile.ts';
+import { asStoredOn, checkFile, cudaDeviceFor, lower } from '../compile.ts';
 import { packageRoot } from '../package-root.ts';
 import { knownFrom } from './cache.ts';
 import { packageIdentity } from './identity.ts';
@@ -25,9 +25,10 @@ test('each choice of the table is taken for its problem', () => {
     // A program takes a while to be scheduled.
     if ([...problems.keys()].every((key) => taken.has(key))) break;
     const instance = { entry, sizes: new Map(Object.entries(sizes)), inputDtypes: new Map() };
-    const { optimized } = accepted(lower(checked, instance));
-    const schedule = scheduleGraph(optimized, cudaDeviceFor('sm_90a', { allowed }), advice);
-    const tensors = allTensors(optimized, schedule);
+    const device = cudaDeviceFor('sm_90a', { allowed });
+    const { graph } = asStoredOn(device, accepted(lower(checked, instance)).optimized);
+    const schedule = scheduleGraph(graph, device, advice);
+    const tensors = allTensors(graph, schedule);
     for (const { problem, choice } of schedule.chosen) {
       const key = problemKey(problem, (id) => tensors.get(id)!);
       taken.set(key, printChoice(choice));

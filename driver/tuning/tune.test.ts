@@ -2,11 +2,17 @@
 import { expect, test } from 'vitest';
 import type { Graph } from '../../compiler/graph/graph.ts';
 import { apply, iterator, load } from '../../compiler/graph/scalar.ts';
+import { allTensors as allGraphTensors } from '../../compiler/graph/uses.ts';
+import { allTensors } from '../../compiler/plan/storages.ts';
 import { printChoice } from '../../compiler/tiles/choices/choice-text.ts';
 import { allChoices, type Problem } from '../../compiler/tiles/choices/problem.ts';
-import { wasmDevice } from '../../compiler/tiles/device-profile.ts';
+import { problemKey } from '../../compiler/tiles/choices/problem-key.ts';
+import { cudaDevices, wasmDevice } from '../../compiler/tiles/device-profile.ts';
 import { scheduleGraph } from '../../compiler/tiles/schedule-graph.ts';
+import { checkSmallProgram } from '../../property-tests/small-programs.ts';
 import { UserError } from '../../runtime/errors.ts';
+import { lower } from '../compile.ts';
+import { apart } from './apart.ts';
 import { isNear } from './near.ts';
 import { inOrder } from './order.ts';
 import { onProcessor, type Trier } from './trier.ts';
@@ -82,6 +88,30 @@ test('all choices have their turn, the first one first', () => {
   const all = allChoices(problem, wasmDevice).map(printChoice);
   expect(texts[0]).toBe(all[0]);
   expect(texts.toSorted()).toEqual(all.toSorted());
+});
+
+test('nodes along the same rows are measured apart as they are in the program', () => {
+  const checked = checkSmallProgram('rows.ricci');
+  for (const device of [wasmDevice, cudaDevices.sm_90a])
+    for (const [entry, ...sizes] of [
+      ['layer_norms', ['T', 9], ['D', 600]],
+      ['moments', ['T', 12], ['D', 20], ['E', 9]],
+      ['chosen', ['T', 20], ['E', 300], ['K', 4]],
+    ] as const) {
+      const lowered = lower(checked, { entry, sizes: new Map(sizes), inputDtypes: new Map() });
+      const { optimized } = lowered.kind === 'rejected' ? expect.unreachable() : lowered;
+      const keysOf = (graph: Graph) => {
+        const schedule = scheduleGraph(graph, device);
+        const all = allTensors(graph, schedule);
+        return schedule.chosen.map((own) => ({ own, key: problemKey(own.problem, (id) => all.get(id)!) }));
+      };
+      const known = allGraphTensors(optimized);
+      for (const { own, key } of keysOf(optimized)) {
+        expect(own.problem.kind).toBe('rowCluster');
+        const { graph: alone } = apart(own.problem, (id) => known.get(id)!);
+        expect(keysOf(alone).map((each) => each.key)).toEqual([key]);
+      }
+    }
 });
 
 test('little is not enough to leave the first choice', async () => {

@@ -866,6 +866,18 @@ export const unitMutants: ByFile = faultsOf(
     ],
     'unit-softmax-boxes.ts': [
       [
+        'takes runs of rows for rows of one run',
+        'return isWhole ? { ...found, rowsOfSecond: innerExtent } : found;',
+        'return found;',
+        'unit-attention.ricci: causal_groups S=70,G=2,R=4,A=64,B=64, sm_90a, unitStream warps=4 rows=16 block=32 stages=2',
+      ],
+      [
+        'begins at the first row of a run',
+        'isWhole ? constant(0) : remainder(rows, innerExtent)',
+        'constant(0)',
+        'unit-attention.ricci: heads_outside S=128,G=1,R=2,A=32,B=64, sm_90a, unitStream warps=4 rows=16 block=32 stages=2',
+      ],
+      [
         'brings the first block again',
         "side('u', node.extent, start)",
         "side('u', node.extent, none)",

@@ -178,16 +178,17 @@ export function mapsOf(
   { buffers }: TileProgram,
 ): readonly PtxMap[] {
   const boxed = [...given, ...arrivals].flatMap((arrival) => arrival.boxed);
-  return [...boxed, ...stores].map(({ tile, box: { tensor, dims, isCommon = false } }) => {
+  return [...boxed, ...stores].map(({ tile, box: { tensor, dims, isCommon = false, rowsOfSecond } }) => {
     const { rowBytes } = packedLayout(tile);
     const bytes = elementBytes(tile);
     const rows = tile.axes[0]!.extent / (isCommon ? cluster : 1);
+    const second = rowsOfSecond ?? rows;
     return {
       buffer: buffers.findIndex((buffer) => buffer.tensor === tensor),
       dtype: tile.packed!,
       shape: dims.map(({ extent }) => extent),
       strides: dims.slice(1).map(({ stride }) => stride * bytes),
-      box: [rowBytes / bytes, rows, ...dims.slice(2).map(() => 1)],
+      box: [rowBytes / bytes, second, ...dims.slice(2).map((_, at) => (at === 0 ? rows / second : 1))],
       swizzle: rowBytes as PtxMap['swizzle'],
     };
   });

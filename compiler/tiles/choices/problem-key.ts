@@ -6,7 +6,7 @@
 import type { Tensor, TensorId } from '../../graph/graph.ts';
 import { printNode, printType } from '../../graph/print.ts';
 import type { PackedPair } from '../packed.ts';
-import type { Problem } from './problem.ts';
+import { nodesOf, type Problem } from './problem.ts';
 
 export function problemKey(problem: Problem, tensors: (id: TensorId) => Tensor): string {
   const met = new Map<TensorId, string>();
@@ -15,11 +15,17 @@ export function problemKey(problem: Problem, tensors: (id: TensorId) => Tensor):
     met.set(id, known);
     return known;
   };
-  const nodes =
-    problem.kind === 'chain' ? [...problem.links, ...problem.outers].map(({ node }) => node) : [problem.node];
-  const texts = nodes.map((each) => printNode(each, name));
+  const texts = nodesOf(problem).map((node) => printNode(node, name));
   const types = [...met].map(([id, own]) => `${own}: ${printType(tensors(id))}`);
-  return [...texts, ...types, ...byUnits(problem)].join('; ');
+  return [...texts, ...types, ...storedOf(problem, name), ...byUnits(problem)].join('; ');
+}
+
+/** Of nodes along the same rows the results that others read. */
+function storedOf(problem: Problem, name: (id: TensorId) => string): readonly string[] {
+  if (problem.kind !== 'rowCluster') return [];
+  const { nodes, stored } = problem.cluster;
+  const names = nodes.flatMap(({ result: { id } }) => (stored.has(id) ? [name(id)] : []));
+  return [`stored ${names.join(', ')}`];
 }
 
 /** What matrix units would multiply: it may be allowed to round factors, or not. */

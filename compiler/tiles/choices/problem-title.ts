@@ -5,9 +5,14 @@ export function problemTitle(problem: Problem): string {
   const { kind, node } = problem;
   const { name, shape } = node.result;
   const title = kind === 'softmaxSum' && problem.logits ? 'exponentials' : titles[kind];
-  const reduced = node.kind === 'softmaxSum' ? [node.extent] : (node.reduce?.extents ?? []);
+  const reduced = reducedOf(node);
   const over = reduced.length === 0 ? '' : ` over ${reduced.join(' × ')}`;
   return `${title} ${name} ${shape.join(' × ') || 'scalar'}${over}`;
+}
+
+function reducedOf(node: Problem['node']): readonly number[] {
+  if (node.kind === 'softmaxSum') return [node.extent];
+  return node.kind === 'order' ? [] : (node.reduce?.extents ?? []);
 }
 
 const titles: { readonly [K in Problem['kind']]: string } = {
@@ -15,5 +20,6 @@ const titles: { readonly [K in Problem['kind']]: string } = {
   reduction: 'reduction',
   contraction: 'contraction',
   softmaxSum: 'attention',
+  rowCluster: 'rows',
   chain: 'chain',
 };

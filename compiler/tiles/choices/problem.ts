@@ -9,6 +9,7 @@ import type { ContractionProblem } from '../schedules/contraction.ts';
 import { contractionProblem } from '../schedules/contraction-problem.ts';
 import { type MapForm, type MapProblem, mapProblem } from '../schedules/map.ts';
 import { emptyReduction, type ReductionProblem, reductionProblem } from '../schedules/reduction.ts';
+import type { RowClusterProblem } from '../schedules/row-cluster.ts';
 import { type SoftmaxProblem, softmaxProblem, zeros } from '../schedules/softmax-problem.ts';
 import { areSame, type Choice, type ChoiceOf } from './choice.ts';
 import { printChoice } from './choice-text.ts';
@@ -16,10 +17,17 @@ import type { Choosing } from './choosing.ts';
 import { type ContractionForm, contractionChoices } from './contraction.ts';
 import { mapChoices } from './map.ts';
 import { type ReductionForm, reductionChoices } from './reduction.ts';
+import { rowClusterChoices } from './row-cluster.ts';
 import { type SoftmaxForm, softmaxChoices } from './softmax-sum.ts';
 import { chainChoices, type UnitChainChoice } from './unit-chain.ts';
 
-export type Problem = MapProblem | ReductionProblem | ContractionProblem | SoftmaxProblem | ChainProblem;
+export type Problem =
+  | MapProblem
+  | ReductionProblem
+  | ContractionProblem
+  | SoftmaxProblem
+  | RowClusterProblem
+  | ChainProblem;
 export type ProblemKind = Problem['kind'];
 export type ProblemOf<K extends ProblemKind> = Problem & { readonly kind: K };
 
@@ -29,6 +37,7 @@ interface FormsOf {
   readonly reduction: ReductionForm;
   readonly contraction: ContractionForm;
   readonly softmaxSum: SoftmaxForm;
+  readonly rowCluster: 'rows';
   readonly chain: UnitChainChoice['form'];
 }
 export type ChoiceFor<K extends ProblemKind> = ChoiceOf<FormsOf[K]>;
@@ -54,8 +63,16 @@ const choosings: { readonly [K in ProblemKind]: Choosing<ProblemOf<K>, ChoiceFor
   reduction: reductionChoices,
   contraction: contractionChoices,
   softmaxSum: softmaxChoices,
+  rowCluster: rowClusterChoices,
   chain: chainChoices,
 };
+
+/** As they are in the graph, in its order. */
+export function nodesOf(problem: Problem): readonly Problem['node'][] {
+  if (problem.kind === 'rowCluster') return problem.cluster.nodes;
+  if (problem.kind === 'chain') return [...problem.links, ...problem.outers].map(({ node }) => node);
+  return [problem.node];
+}
 
 /** What is taken where nothing better is known. */
 export function firstChoice<K extends ProblemKind>(

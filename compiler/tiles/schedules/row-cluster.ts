@@ -9,12 +9,13 @@ import type { Combiner, ComputeNode, Scalar, Tensor, TensorId } from '../../grap
 import { reduced, scalarType } from '../../graph/scalar.ts';
 import { nodeScalars } from '../../graph/uses.ts';
 import { asStored } from '../../optimize/inline.ts';
-import { firstRows, leastBytesOf } from '../choices/rows.ts';
+import type { ChoiceOf } from '../choices/choice.ts';
+import { leastBytesOf, type Rows } from '../choices/rows.ts';
 import { combine, isPositional } from '../combiners.ts';
 import { endsOf } from '../ends.ts';
 import { type Bindings, lowerScalar } from '../lower-scalar.ts';
 import { type AxisGroup, groupIterators } from '../merge-axes.ts';
-import type { RowCluster, RowMember } from '../row-clusters.ts';
+import type { RowCluster, RowMember, RowNode } from '../row-clusters.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import { define, register, store } from '../tile-builder.ts';
 import {
@@ -42,9 +43,44 @@ import { mergedGroups } from './merged-groups.ts';
 import { beforeEnds } from './reduction.ts';
 import { type RowLayout, rowLayout } from './row-layout.ts';
 
-export function scheduleRowCluster(cluster: RowCluster, context: ScheduleContext): ScheduledStep {
-  const count = cluster.rows.reduce((total, extent) => total * extent, 1);
-  const layout = layoutOf(cluster, count, context);
+export interface RowClusterProblem {
+  readonly kind: 'rowCluster';
+  readonly cluster: RowCluster;
+  /** The last one, as it is in the graph. */
+  readonly node: RowNode;
+  readonly rows: Rows;
+}
+
+/** Rows are as long as the longest walk along one. */
+export function rowClusterProblem(cluster: RowCluster, context: ScheduleContext): RowClusterProblem {
+  const { rows, members, stored, nodes } = cluster;
+  const isNarrow = members.some(
+    ({ kind, node: { result } }) =>
+      kind !== 'wide' && stored.has(result.id) && dtypeFacts[result.dtype].bits < 32,
+  );
+  return {
+    kind: 'rowCluster',
+    cluster,
+    node: nodes.at(-1)!,
+    rows: {
+      count: rows.reduce((total, extent) => total * extent, 1),
+      inner: Math.max(...members.map((member) => walkOf(member, rows.length, context).at(-1)?.extent ?? 1)),
+      isPositional: members.some(
+        ({ kind, node }) => kind === 'best' || (kind === 'statistic' && isPositional(node.reduce.combiner)),
+      ),
+      isNarrow,
+      together: 4,
+      leastBytes: leastBytesOf(members.flatMap(({ node }) => nodeScalars(node))),
+    },
+  };
+}
+
+export function scheduleRowCluster(
+  { cluster }: RowClusterProblem,
+  choice: ChoiceOf<'rows'>,
+  context: ScheduleContext,
+): readonly ScheduledStep[] {
+  const layout = rowLayout(choice, context.device);
   const tile = layout.rows.extent;
   const ends = cluster.members[0]?.node.result.ends?.slice(0, cluster.rows.length);
   const { flat: row, mask, ...ofGrid } = flatResults({ shape: cluster.rows, ...(ends && { ends }) }, tile);
@@ -52,12 +88,13 @@ export function scheduleRowCluster(cluster: RowCluster, context: ScheduleContext
   const writing: Writing = { cluster, context, layout, mask, row, kept };
   const body = cluster.members.flatMap((member, at) => [...statementsOf(writing, member, `m${at}_`)]);
   const last = cluster.members.at(-1)!;
-  return context.kernel({
+  const kernel = context.kernel({
     name: `rows_${last.node.result.name}`,
     ...ofGrid,
     threads: layout.threads,
     body: context.device.keptElements === undefined ? body : loadingAhead(body),
   });
+  return [kernel];
 }
 
 interface Writing {
@@ -70,29 +107,6 @@ interface Writing {
   readonly row: TileExpression;
   /** For each result in registers the names of its tiles, one for each of its elements in a row. */
   readonly kept: Map<TensorId, readonly string[]>;
-}
-
-/** By the longest walk along a row. */
-function layoutOf({ rows, members, stored }: RowCluster, count: number, context: ScheduleContext): RowLayout {
-  const rank = rows.length;
-  const isNarrow = members.some(
-    ({ kind, node: { result } }) =>
-      kind !== 'wide' && stored.has(result.id) && dtypeFacts[result.dtype].bits < 32,
-  );
-  const choice = firstRows(
-    {
-      count,
-      inner: Math.max(...members.map((member) => walkOf(member, rank, context).at(-1)?.extent ?? 1)),
-      isPositional: members.some(
-        ({ kind, node }) => kind === 'best' || (kind === 'statistic' && isPositional(node.reduce.combiner)),
-      ),
-      isNarrow,
-      together: 4,
-      leastBytes: leastBytesOf(members.flatMap(({ node }) => nodeScalars(node))),
-    },
-    context.device,
-  );
-  return rowLayout(choice, context.device);
 }
 
 /** The axes that a member walks along in each row. */

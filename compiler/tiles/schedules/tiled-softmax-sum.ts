@@ -17,7 +17,7 @@ import type { ScheduleContext } from './context.ts';
 import { type ContractionProblem, contractionSteps, type Ending } from './contraction.ts';
 import { contractionProblem } from './contraction-problem.ts';
 import { multipliedByUnits } from './in-parts.ts';
-import { scheduleRowCluster } from './row-cluster.ts';
+import { rowClusterProblem } from './row-cluster.ts';
 import { unitContraction } from './unit-contraction.ts';
 
 type Partial = SoftmaxSumNode & { readonly partial: NonNullable<SoftmaxSumNode['partial']> };
@@ -57,7 +57,7 @@ export function scheduleTiledSum(
     return [...before, unitContraction(multiplied, units, context, ending)];
   };
   const tiles = choice.form === 'units' ? byUnits(choice) : contractionSteps(logits, choice, context, ending);
-  return [...tiles, scheduleRowCluster(together(node, parts, groups), context)];
+  return [...tiles, ...context.problem(rowClusterProblem(together(node, parts, groups), context))];
 }
 
 /** Of a tile. */
@@ -116,14 +116,13 @@ function together({ partial, result, value }: Partial, parts: Parts, groups: num
     ...{ kind: 'compute', result, body: applied('mul', load(partial.total, own), value) },
     ...{ reduce: undefined, grouped: undefined },
   };
+  const members: readonly RowMember[] = [
+    reduction(partial.top, part(parts.top), 'max'),
+    reduction(partial.total, applied('mul', part(parts.total), kept), 'sum'),
+    { kind: 'few', node: weighed },
+  ];
   return {
-    kind: 'rowCluster',
-    rows: result.shape,
-    members: [
-      reduction(partial.top, part(parts.top), 'max'),
-      reduction(partial.total, applied('mul', part(parts.total), kept), 'sum'),
-      { kind: 'few', node: weighed },
-    ],
+    ...{ kind: 'rowCluster', rows: result.shape, members, nodes: members.map(({ node }) => node) },
     stored: new Set([partial.top, partial.total, result].map(({ id }) => id)),
   };
 }

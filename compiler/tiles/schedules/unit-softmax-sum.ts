@@ -204,7 +204,7 @@ function streaming(
   };
 
   const boxes = areByWarpgroups({ warps, perWarp, block, components }, device!)
-    ? softmaxBoxes(problem, units, walk, { rows: first, values: valueAt(constant(0)) }, context)
+    ? softmaxBoxes(problem, units, walk, { rows: first, together, values: valueAt(constant(0)) }, context)
     : undefined;
   // Only engines, which copy boxes, bring values for the next step.
   const isAhead = boxes !== undefined && lookedUp === undefined;
