@@ -136,6 +136,12 @@ describe('the command line', () => {
       /--arch is of PTX/,
     ],
     [
+      'a GPU of before',
+      'compile @model.ricci --entry square --size N=4 --target ptx --arch sm_75 -o @t',
+      2,
+      /--arch sm_75 is no GPU that PTX is written for\n.*sm_80, for GPUs from Ampere on/,
+    ],
+    [
       'rounded factors of WebAssembly',
       'run @model.ricci --target wasm --allow rounded-factors',
       2,

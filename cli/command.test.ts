@@ -177,6 +177,13 @@ describe('compile', () => {
     expect(stderr.match(/^.*: running in the emulator.*$/gm)).toHaveLength(1);
   });
 
+  test('what is compiled for a GPU of later is what that runs', async () => {
+    const words = 'compile @m.ricci --entry f --size N=5,K=3,M=2 --target ptx --show ptx';
+    const [usual, later] = [await ricci(words), await ricci(`${words} --arch sm_100`)];
+    expect(later.stdout).toBe(usual.stdout);
+    expect(later.stderr).toContain('a GPU of sm_100 runs what is written for sm_80');
+  });
+
   test('a package of WebAssembly runs as its file does', async () => {
     const compiled = await json(
       'compile @m.ricci --entry f --size N=5,K=3,M=2 --target wasm -o @f.wasm.package',

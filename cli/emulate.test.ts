@@ -43,6 +43,19 @@ test('a fault is told with the lines of the PTX and of the source', async () => 
   );
 });
 
+test('what is not supported in one kernel is no hindrance to another, which takes a structure', async () => {
+  const text = join(folder, 'two.ptx');
+  const head = '.version 8.0\n.target sm_80\n.address_size 64\n';
+  const half = 'ld.param.u16 %h, [h]; ld.param.u64 %d, [to]; st.global.u16 [%d], %h;';
+  const parameters = '.param .align 2 .b8 h[2], .param .u64 to';
+  const copy = `.entry copy(${parameters}) { .reg .b16 %h; .reg .b64 %d; ${half} ret; }`;
+  writeFileSync(text, `${head}.entry odd() { { frob.u32 {%a, %b}; } }\n${copy}`);
+  const { stdout } = await emulate(text, '--kernel', 'copy', '--arg', 'f16(0.5)', '--arg', 'y=f16[1]');
+  expect(stdout).toContain('y: f16[1] = 0.5');
+  const refused = await emulate(text, '--kernel', 'odd');
+  expect(refused.stderr).toMatch(/two\.ptx:4:\d+: frob\.u32 is no instruction that is known here/);
+});
+
 describe('what is wrong gets one clear error', () => {
   const text = join(folder, 'wrong.ptx');
   const written = (body: string): string => {
@@ -68,6 +81,8 @@ describe('what is wrong gets one clear error', () => {
       1,
       /argument 4 of saxpy has 4 bytes, and a pointer 8/,
     ],
+    [[vector, ...saxpy, '--arg', 'f16(0.5, b)'], 2, /\(0\.5, b\) are no numbers/],
+    [[vector, ...saxpy, '--most', 'all', ...all], 2, /--most all is no number of instructions/],
     [[vector, ...saxpy, '--block', '2000', ...all], 1, /2000 threads is too large: at most 1024/],
     [[vector, ...saxpy, '--grid', '0', ...all], 2, /--grid 0 is not one to three whole numbers/],
     [[vector, ...saxpy, '--shared', '300000', ...all], 1, /are more than the 232448 of a block/],
@@ -103,8 +118,18 @@ describe('what is wrong gets one clear error', () => {
     [`${head}.entry k() { bra NOWHERE; }`, /there is no label NOWHERE/],
     [`${head}.func f() { call f; ret; } .entry k() { call f; ret; }`, /f calls itself/],
     [`${head}.entry k() { ret;`, /a block is not closed/],
-  ])('%j', async (body, pattern) => {
-    const { status, stderr } = await emulate(written(body));
+    [
+      `${head}.entry k(.param .align 2 .b8 h[2]) { ret; }`,
+      /argument 1 of k is a structure of 2 bytes, and 2 is one number/,
+      ['--arg', '2'],
+    ],
+    [
+      `${head}.entry k() { AGAIN: bra AGAIN; }`,
+      /no end: in block \(0, 0, 0\) it goes on after 100000 instructions of threads/,
+      ['--most', '100000'],
+    ],
+  ] as const)('%j', async (body, pattern, args: readonly string[] = []) => {
+    const { status, stderr } = await emulate(written(body), ...args);
     expect(stderr).toMatch(pattern);
     expect(status).toBe(1);
   });

@@ -196,6 +196,7 @@ const table = {
   clz: lane('d r', 1),
   popc: lane('d r', 1),
   prmt: lane('d r r r', 1, 'mode'),
+  dp4a: lane('d r r r', 2),
   // Comparison and choice.
   setp: lane('p r r q?', 1, 'comparison combine ftz'),
   set: lane('d r r q?', 2, 'comparison combine ftz'),

@@ -26,9 +26,14 @@ import { PtxError } from './ptx-error.ts';
 import { bytesOf, isPtxType, type PtxType, ptxTypes, type TypeClass } from './ptx-types.ts';
 import { type Token, tokenize } from './tokens.ts';
 
+export interface ParseOptions {
+  /** Whether what is wrong in the body of a function is left to who wants to run it. */
+  readonly postpones?: boolean;
+}
+
 /** @throws PtxError with the place of what is no PTX, or of PTX that is not supported. */
-export function parsePtx(text: string): PtxModule {
-  return new Parser(tokenize(text)).module();
+export function parsePtx(text: string, { postpones = false }: ParseOptions = {}): PtxModule {
+  return new Parser(tokenize(text), postpones).module();
 }
 
 type Named = Register | Variable;
@@ -58,9 +63,11 @@ class Parser {
   private nested = 0;
   /** How many inner blocks there were. */
   private blocks = 0;
+  private readonly postpones: boolean;
 
-  constructor(tokens: readonly Token[]) {
+  constructor(tokens: readonly Token[], postpones: boolean) {
     this.tokens = tokens;
+    this.postpones = postpones;
   }
 
   module(): PtxModule {
@@ -122,15 +129,36 @@ class Parser {
       while (this.peek().kind === 'string') this.next();
       directives.set(directive, numbers);
     }
-    let body: Statement[] | undefined;
+    let [body, problem]: [Statement[] | undefined, PtxError | undefined] = [undefined, undefined];
     if (!this.takes(';')) {
       this.expect('{', 'the body of the function');
-      body = this.block();
+      const start = this.at;
+      try {
+        body = this.block();
+      } catch (error) {
+        if (!this.postpones || !(error instanceof PtxError)) throw error;
+        [body, problem] = [[], error];
+        this.at = start;
+        if (!this.leavesBlock()) throw error;
+      }
     }
     this.scope = outer;
     this.source = undefined;
     const { variables } = this;
-    return { name, isEntry, results, parameters, variables, body, directives, place };
+    return { name, isEntry, results, parameters, variables, body, problem, directives, place };
+  }
+
+  /** Goes on behind the block that it is in, whatever is in there, if it has an end. */
+  private leavesBlock(): boolean {
+    this.nested = 0;
+    for (let open = 1; open > 0; ) {
+      const { kind, text } = this.peek();
+      if (kind === 'end') return false;
+      this.next();
+      if (text === '{') open++;
+      if (text === '}') open--;
+    }
+    return true;
   }
 
   /** Those of a function, which each thread has to itself, are as local memory is. */

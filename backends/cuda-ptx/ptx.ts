@@ -95,6 +95,8 @@ export interface PtxFunction {
   readonly variables: readonly Variable[];
   /** Nothing for one that is only declared. */
   readonly body: readonly Statement[] | undefined;
+  /** Why it has no body, where only who wants to run it is to hear of that. */
+  readonly problem: { readonly message: string; readonly place: Place } | undefined;
   /** `.maxntid 128, 1, 1`, `.reqnctapercluster 2`, with their numbers. */
   readonly directives: ReadonlyMap<string, readonly number[]>;
   readonly place: Place;

@@ -4,7 +4,7 @@ import { writePackage } from '../../compiler/plan/package-files.ts';
 import { bytesText } from '../../compiler/plan/storage-bytes.ts';
 import type { Allowance } from '../../compiler/tiles/allowances.ts';
 import { relaxedWasmDevice, wasmDevice } from '../../compiler/tiles/device-profile.ts';
-import { type PtxTarget, ptxTargets } from '../../compiler/tiles/ptx-target.ts';
+import { type PtxTarget, targetOf } from '../../compiler/tiles/ptx-target.ts';
 import {
   compileFor,
   compilePtx,
@@ -46,7 +46,7 @@ import {
 
 interface CompileOptions extends EntryOptions {
   readonly target: 'wgsl' | 'wasm' | 'ptx';
-  readonly arch?: PtxTarget;
+  readonly arch?: string;
   readonly adapter: 'auto' | 'hardware' | 'software';
   readonly relaxedSimd?: boolean;
   readonly allow: readonly Allowance[];
@@ -68,11 +68,7 @@ export function addCompile(command: Command, streams: Streams): void {
     .addOption(
       new Option('--target <target>', 'what to compile to').choices(['wgsl', 'wasm', 'ptx']).default('wgsl'),
     )
-    .addOption(
-      new Option('--arch <target>', 'of PTX: the GPUs it is for, and later ones; sm_80 if not given').choices(
-        ptxTargets,
-      ),
-    )
+    .option('--arch <target>', 'of PTX: the GPUs it is for: sm_80 and later ones (if not given), or sm_90a')
     .addOption(
       new Option('--adapter <kind>', 'the adapter to compile for')
         .choices(['auto', 'hardware', 'software'])
@@ -110,16 +106,31 @@ export function addCompile(command: Command, streams: Streams): void {
       const { checked, instance } = prepareEntry(file, options, output);
       const lowered = orEnd(lower(checked, instance, output.advance), output);
       if (isGraphStage(show)) return showText(show, showGraph[show](lowered), output);
-      await compilers[options.target](lowered, instance, { ...options, show }, output);
+      const arch = options.arch === undefined ? undefined : targetFor(options.arch, output);
+      await compilers[options.target](lowered, instance, { ...options, arch, show }, output);
     });
 }
 
 type ShownOptions = Pick<
   CompileOptions,
-  'adapter' | 'relaxedSimd' | 'allow' | 'output' | 'tuning' | 'arch' | 'report'
+  'adapter' | 'relaxedSimd' | 'allow' | 'output' | 'tuning' | 'report'
 > & {
   readonly show: DeviceStage | undefined;
+  readonly arch: PtxTarget | undefined;
 };
+
+/** What a GPU of the architecture runs. */
+function targetFor(arch: string, { progress }: Output): PtxTarget {
+  const [, major, minor] = /^sm_(\d+)(\d)[af]?$/.exec(arch) ?? [];
+  const target = targetOf(Number(major), Number(minor));
+  if (target === undefined)
+    throw new UsageError(
+      `--arch ${arch} is no GPU that PTX is written for`,
+      'give sm_80, for GPUs from Ampere on, or sm_90a, for Hopper',
+    );
+  if (target !== arch) progress(`a GPU of ${arch} runs what is written for ${target}`);
+  return target;
+}
 
 type Compile = (lowered: Lowered, instance: Instance, options: ShownOptions, output: Output) => Promise<void>;
 

@@ -25,12 +25,14 @@ const mostElements = 2 ** 31;
 
 /**
  * In the order of the kernel's parameters, each with a name or without: `n=100`, `x=x.npy`, `y=f32[1024]` with
- * nothing in it, `f32[1024]=0` filled, `f32[1024]=random`.
+ * nothing in it, `f32[1024]=0` filled, `f32[1024]=random`, and `f16(0.5)` or `f32(1, 2)` for a structure.
  */
 export function readArguments(texts: readonly string[], seed: number): GivenArguments {
   const buffers: GivenBuffer[] = [];
   const all = texts.map((text, at): Argument => {
     const [, name, rest] = /^\s*([A-Za-z_]\w*)=(.*)$/.exec(text) ?? [];
+    const structure = structureOf(rest ?? text.trim(), text);
+    if (structure !== undefined) return { kind: 'bytes', bytes: structure };
     const given = readArgument(rest ?? text.trim(), name ?? `argument ${at + 1}`, seed, text);
     if (typeof given === 'number' || typeof given === 'bigint') return { kind: 'number', value: given };
     const known = buffers.find((each) => each.name === given.name);
@@ -40,6 +42,16 @@ export function readArguments(texts: readonly string[], seed: number): GivenArgu
     return { kind: 'buffer', name: given.name, bytes: given.bytes, isWritten: !given.isEmpty };
   });
   return { arguments: all, buffers };
+}
+
+/** What a kernel is given itself, and no pointer to. */
+function structureOf(spec: string, text: string): Uint8Array | undefined {
+  const [, dtype, values] = /^(\w+)\(([^)]*)\)$/.exec(spec) ?? [];
+  if (dtype === undefined || values === undefined) return undefined;
+  if (!isDtype(dtype)) throw refuse(text, `${dtype} is no dtype: there are ${dtypes.join(', ')}`);
+  const numbers = values.split(',').map((value) => (value.trim() === '' ? Number.NaN : Number(value)));
+  if (numbers.some(Number.isNaN)) throw refuse(text, `(${values}) are no numbers`);
+  return tensorFromValues(dtype, [numbers.length], Float64Array.from(numbers)).bytes;
 }
 
 function readArgument(spec: string, name: string, seed: number, text: string): number | bigint | GivenBuffer {
@@ -90,7 +102,7 @@ function buffer(
 function refuse(text: string, why?: string): UsageError {
   return new UsageError(
     `--arg ${text}${why === undefined ? ' is no argument' : `: ${why}`}`,
-    'give NUMBER, FILE.npy, DTYPE[SHAPE] for a result, or DTYPE[SHAPE]=NUMBER or =random, each with NAME= before it or without',
+    'give NUMBER, DTYPE(NUMBER, …) for a structure, FILE.npy, DTYPE[SHAPE] for a result, or DTYPE[SHAPE]=NUMBER or =random, each with NAME= before it or without',
   );
 }
 

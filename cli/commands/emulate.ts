@@ -17,13 +17,14 @@ export function addEmulate(command: Command, streams: Streams): void {
     .option('--shared <bytes>', 'dynamic shared memory', '0')
     .option(
       '--arg <argument>',
-      'the next parameter: NUMBER, FILE.npy, DTYPE[SHAPE] for a result, DTYPE[SHAPE]=NUMBER or =random; NAME= before it names it',
+      'the next parameter: NUMBER, DTYPE(NUMBER, …) for a structure, FILE.npy, DTYPE[SHAPE] for a result, DTYPE[SHAPE]=NUMBER or =random; NAME= before it names it',
       append,
       [],
     )
     .option('--random <seed>', 'of the arguments that are random', parseSeed, 1)
     .option('--copies <when>', 'asynchronous copies arrive late, early, or at random times by a seed', 'late')
     .option('--checks <which>', 'all, shared (no races in global memory), memory (no races) or none', 'all')
+    .option('--most <instructions>', 'of all threads of a cluster: with more it has no end', '1e10')
     .option('-o, --output <NAME=FILE.npy>', 'write a buffer as the kernel left it', append, [])
     .option('--json', 'the result as JSON on standard output')
     .action(async (file: string, options: EmulateOptions) => {

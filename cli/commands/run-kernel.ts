@@ -24,6 +24,7 @@ export interface EmulateOptions {
   readonly random: number;
   readonly copies: string;
   readonly checks: string;
+  readonly most: string;
   readonly output: readonly string[];
   readonly json?: boolean;
 }
@@ -41,6 +42,7 @@ export function emulate(file: string, options: EmulateOptions, streams: Streams)
     block: parseExtent(options.block, 'block'),
     sharedBytes: parseBytes(options.shared),
     copies: parseCopies(options.copies),
+    mostInstructions: parseMost(options.most),
     ...checksOf(options.checks),
   });
   const seconds = ((performance.now() - started) / 1000).toFixed(2);
@@ -60,7 +62,7 @@ export function emulate(file: string, options: EmulateOptions, streams: Streams)
 function readModule(file: string): PtxModule {
   if (statSync(file).isDirectory())
     throw new UserError('file-access', `${file} is a directory`, 'give a file of PTX text');
-  return inFile(file, undefined, () => parsePtx(readFileSync(file, 'utf8')));
+  return inFile(file, undefined, () => parsePtx(readFileSync(file, 'utf8'), { postpones: true }));
 }
 
 function kernelOf(file: string, module: PtxModule, given: string | undefined): string {
@@ -121,6 +123,14 @@ function parseBytes(text: string): number {
   if (!/^\d+$/.test(text) || Number(text) > 2 ** 20)
     throw new UsageError(`--shared ${text} is no number of bytes`, 'give a whole number below 1 MiB');
   return Number(text);
+}
+
+function parseMost(text: string): number {
+  if (/^\d+(e\d+)?$/.test(text) && Number(text) >= 1) return Number(text);
+  throw new UsageError(
+    `--most ${text} is no number of instructions`,
+    'give --most 1e12, or as many as it takes',
+  );
 }
 
 function parseCopies(text: string): CopyTiming {

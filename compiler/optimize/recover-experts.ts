@@ -86,7 +86,9 @@ function isWorthGrouping(node: ComputeNode, lookup: Lookup): boolean {
   const { shape } = node.result;
   const isLookup = (scalar: Scalar) => scalar.op === 'load' && scalar.tensor === pick.id;
   const looksUp = loadsOf(contraction.right).some((load) => load.subscripts.some(isLookup));
-  const rowsAreThose = lookup.axes.every((axis) => contraction.rows.includes(axis));
+  // Rows along which nothing is looked up would each be several.
+  const others = contraction.rows.filter((axis) => shape[axis] !== 1 && !lookup.axes.includes(axis));
+  const rowsAreThose = others.length === 0 && lookup.axes.every((axis) => contraction.rows.includes(axis));
   return looksUp && rowsAreThose && product(contraction.columns.map((axis) => shape[axis]!)) >= leastColumns;
 }
 

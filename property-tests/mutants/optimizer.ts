@@ -253,12 +253,22 @@ export const optimizerMutants: { readonly [P in PassName]: readonly Mutant[] | P
       ],
     ),
   ],
-  'recover-experts': inFile('compiler/optimize/recover-experts.ts', 'kernels', [
-    'groups by the wrong tensor',
-    'return { ...node, body, grouped: { pick, order: order.id, offsets: offsets.id, experts, axes } };',
-    'return { ...node, body, grouped: { pick, order: offsets.id, offsets: order.id, experts, axes } };',
-    'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
-  ]),
+  'recover-experts': inFile(
+    'compiler/optimize/recover-experts.ts',
+    'kernels',
+    [
+      'groups by the wrong tensor',
+      'return { ...node, body, grouped: { pick, order: order.id, offsets: offsets.id, experts, axes } };',
+      'return { ...node, body, grouped: { pick, order: offsets.id, offsets: order.id, experts, axes } };',
+      'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
+    ],
+    [
+      'groups rows each of which is several',
+      'const rowsAreThose = others.length === 0 && ',
+      'const rowsAreThose = ',
+      'experts.ricci: one_matrix_a_text B=8,S=3,D=16,E=3,F=16',
+    ],
+  ),
   fuse: inFile('compiler/optimize/inline.ts', 'optimizer', [
     'fuses reductions as if they were maps',
     "if (fused.kind === 'compute' && fused.reduce === undefined && choices.isChosen(fused))",

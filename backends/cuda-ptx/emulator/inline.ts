@@ -34,6 +34,7 @@ export function inlineCalls(module: PtxModule, entry: PtxFunction): InlinedBody 
         throw new PtxError(`there is no function ${call.name} in this text`, statement.place);
       if (within.includes(call.name))
         throw new PtxError(`${call.name} calls itself, which is not supported`, statement.place);
+      if (callee.problem !== undefined) throw new PtxError(callee.problem.message, callee.problem.place);
       if (callee.body === undefined)
         throw new PtxError(`${call.name} is declared only, and nothing here can run it`, statement.place);
       if (total > mostStatements) throw new PtxError('calls are nested too often', statement.place);

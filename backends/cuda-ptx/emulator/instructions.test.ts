@@ -185,6 +185,12 @@ const integers: readonly Case[] = [
     const sign = byte(0n) >= 128n ? 255n : 0n;
     return (byte(7n) << 24n) | (byte(4n) << 16n) | (byte(1n) << 8n) | sign;
   }),
+  u32('dp4a.s32.u32 %d, %a, %b, %c;', 3, (a, b, c) =>
+    [0n, 8n, 16n, 24n].reduce((sum, at) => sum + s(8, (a >> at) & 255n) * ((b >> at) & 255n), c),
+  ),
+  u32('dp4a.u32.s32 %d, %a, %b, %c;', 3, (a, b, c) =>
+    [0n, 8n, 16n, 24n].reduce((sum, at) => sum + ((a >> at) & 255n) * s(8, (b >> at) & 255n), c),
+  ),
   u32('setp.lt.s32 %q, %a, %b; selp.b32 %d, %a, %b, %q;', 2, (a, b) => (s(32, a) < s(32, b) ? a : b)),
   u32('setp.hi.u32 %q, %a, %b; selp.b32 %d, %a, %b, %q;', 2, most),
   u32('setp.hi.u32 %q, %a, %b; not.pred %q, %q; selp.b32 %d, %a, %b, %q;', 2, least),

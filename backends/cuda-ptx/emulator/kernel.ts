@@ -72,6 +72,7 @@ export function needsOf(module: PtxModule, variables: ModuleVariables, name: str
       `there is no kernel ${name}; there ${kernels.length === 1 ? 'is' : 'are'} ${kernels.join(', ') || 'none'}`,
       { line: 1, column: 1 },
     );
+  if (entry.problem !== undefined) throw new PtxError(entry.problem.message, entry.problem.place);
   const body = inlineCalls(module, entry);
   const steps = stepsOf(body.statements);
   const offsets = new Map(variables.offsets);

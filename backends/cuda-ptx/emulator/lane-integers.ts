@@ -528,6 +528,26 @@ const permute: Emit = (writer, instruction) => {
   writer.setWord(to, lowWords(result));
 };
 
+/** Products of the four bytes of two words, each word's with a sign or without, added to a third. */
+const bytesProduct: Emit = (writer, instruction) => {
+  const [to, left, right, addend] = instruction.operands as [Operand, Operand, Operand, Operand];
+  const factors = [left, right].map(
+    (operand, side) =>
+      ({
+        word: writer.hold(writer.word(operand)),
+        shift: instruction.types[side] === 's32' ? 'i32x4.shr_s' : 'i32x4.shr_u',
+      }) as const,
+  );
+  const byte = (at: number) =>
+    factors.map(({ word, shift }) => run(shift, run('i32x4.shl', word, i32(24 - 8 * at)), i32(24)));
+  let sum = writer.word(addend);
+  for (let at = 0; at < 4; at++) {
+    const [a, b] = byte(at);
+    sum = run('i32x4.add', sum, run('i32x4.mul', a!, b!));
+  }
+  writer.setWord(to, sum);
+};
+
 export const integerRules = {
   add: sum('add'),
   sub: sum('sub'),
@@ -574,4 +594,5 @@ export const integerRules = {
     ),
   popc: countOnes,
   prmt: permute,
+  dp4a: bytesProduct,
 } as const satisfies Readonly<Record<string, Emit>>;

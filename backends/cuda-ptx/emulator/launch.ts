@@ -146,6 +146,8 @@ function bytesOfArgument(
         throw refuse(`has ${parameter.bytes} bytes, not ${argument.bytes.byteLength}`);
       return argument.bytes;
     case 'number': {
+      if (parameter.bytes !== bytesOf(parameter.type))
+        throw refuse(`is a structure of ${parameter.bytes} bytes, and ${argument.value} is one number`);
       const bits = bitsOfNumber(argument.value, parameter);
       if (bits === undefined) throw refuse(`is .${parameter.type}, which has no value ${argument.value}`);
       return bytesOfBits(bits, parameter.bytes);

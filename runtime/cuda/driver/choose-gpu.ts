@@ -1,5 +1,5 @@
 /** Which GPU, and whether it can run what is written for it. */
-import type { PtxTarget } from '../../../compiler/tiles/ptx-target.ts';
+import { type PtxTarget, targetOf } from '../../../compiler/tiles/ptx-target.ts';
 import { UserError } from '../../errors.ts';
 import { type Cuda, versionText } from './library.ts';
 
@@ -28,15 +28,6 @@ const attributes = {
   sharedBytes: 97,
   memoryPools: 115,
 } as const;
-
-/**
- * The target of a GPU: what is written for `sm_90a` runs on 9.0 and on no other, what is written for `sm_80` on
- * all from there on.
- */
-function targetOf(major: number, minor: number): PtxTarget | undefined {
-  if (major === 9 && minor === 0) return 'sm_90a';
-  return major >= 8 ? 'sm_80' : undefined;
-}
 
 /**
  * @param place of the process among those of its machine: they take the GPUs in turn
