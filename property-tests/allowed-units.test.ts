@@ -44,6 +44,7 @@ testAllowed('tf32', [
 
 const eights = /wgmma\S*k32\.f32\.e[45]m[23]\.e[45]m[23]/;
 const wide = 'units warpRows=8 warpColumns=1 rows=16 columns=64 depth=128 stages=2';
+const tall = 'units warpRows=8 warpColumns=1 rows=32 columns=32 depth=128 stages=2 cluster=2';
 
 testAllowed(
   'f8-sums',
@@ -56,6 +57,8 @@ testAllowed(
       { program: 'scaled_eights M=136,B=2,J=128,N=72', choice: wide, copies: { seed }, processors: 2 },
       { program: 'scaled_eights M=40,B=5,J=32,N=33' },
       { program: 'blocks_of_eights M=40,B=3,J=128,N=2' },
+      { program: 'blocks_of_eights M=264,B=2,J=128,N=1', choice: tall, copies: 'late', processors: 2 },
+      { program: 'scaled_eights M=500,B=2,J=128,N=33', choice: tall, copies: { seed }, processors: 2 },
       { program: 'eights_by_position M=70,B=5,N=24' },
       { program: 'experts_of_eights T=40,E=5,F=3,B=4,J=32' },
       { program: 'experts_of_eights T=150,E=3,F=1,B=2,J=128', choice: wide, copies: 'late' },

@@ -636,14 +636,20 @@ export const allowedMutants: ByFile = {
     'if (block === 1) return Infinity;',
     'f8-sums, sm_90a, allowed-units.ricci: scaled_eights M=40,B=8,J=32,N=24',
   ]),
+  'promoted-sums.ts': inFile('compiler/tiles/schedules/promoted-sums.ts', 'allowed', [
+    'adds up all products with few bits',
+    'multiplyAccumulate(part, lefts,',
+    'multiplyAccumulate(sum, lefts,',
+    'f8-sums, sm_90a, allowed-units.ricci: of_eights M=9,K=2112,N=24',
+  ]),
   'unit-contraction.ts': inFile(
     'compiler/tiles/schedules/unit-contraction.ts',
     'allowed',
     [
-      'adds up all products with few bits',
-      "multiplied('part'),",
-      "multiplied('sum'),",
-      'f8-sums, sm_90a, allowed-units.ricci: of_eights M=9,K=2112,N=24',
+      'takes the first rows of a tile for all',
+      'source.flat(sum(within, constant(first)))',
+      'source.flat(within)',
+      'f8-sums, sm_90a, allowed-units.ricci: of_eights M=256,K=128,N=32, units warpRows=8 warpColumns=1 rows=32 columns=32 depth=128 stages=2',
     ],
     [
       'takes the scales of the first block for all',
@@ -839,8 +845,8 @@ export const unitMutants: ByFile = faultsOf(
       ],
       [
         'stores columns that are none',
-        'both(source.mask(row), below(columnAt(column), constant(columns.extent)))',
-        'source.mask(row)',
+        '              below(columnAt(column), constant(columns.extent)),\n',
+        '              undefined,\n',
         'units.ricci: plain M=20,K=40,N=44',
       ],
       [

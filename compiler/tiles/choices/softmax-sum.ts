@@ -4,6 +4,7 @@ import type { ContractionProblem } from '../schedules/contraction.ts';
 import { canPanel } from '../schedules/panels.ts';
 import type { SoftmaxProblem } from '../schedules/softmax-problem.ts';
 import { componentsOf } from '../schedules/softmax-sum.ts';
+import { stepRows } from '../schedules/unit-contraction.ts';
 import { factorBytes } from '../schedules/unit-factors.ts';
 import type { ChoiceOf } from './choice.ts';
 import { type Choosing, powerFor } from './choosing.ts';
@@ -79,7 +80,7 @@ const fewestColumns = 16;
 const mostLogits = 128;
 
 function unitsFor(logits: ContractionProblem, device: DeviceProfile): ChoiceOf<'units'> | undefined {
-  const units = isWorthUnits(logits, device) ? firstUnits(logits, device) : undefined;
+  const units = isWorthUnits(logits, device) ? firstUnits(logits, device, mostRowsOf(logits)) : undefined;
   return units && canMeet(logits, units, device) ? units : undefined;
 }
 
@@ -88,11 +89,17 @@ function unitsOf({ logits }: SoftmaxProblem, device: DeviceProfile): readonly Ch
   return allUnits(logits, device).filter((choice) => canMeet(logits, choice, device));
 }
 
+/** What is done with logits is done with all of a tile at once. */
+function mostRowsOf({ eights }: ContractionProblem): number {
+  return eights === undefined ? Number.POSITIVE_INFINITY : stepRows;
+}
+
 /** Whether there is room for what the warps of a row exchange beside the factors: a word each for a row. */
 function canMeet(logits: ContractionProblem, choice: ChoiceOf<'units'>, { units }: DeviceProfile): boolean {
   const { warpRows, warpColumns, rows } = choice;
   const exchanged = warpColumns === 1 ? 0 : 4 * warpRows * rows * warpColumns;
   const bytes = bytesOfUnits(choice, factorBytes(logits)) + exchanged;
+  if (rows > mostRowsOf(logits)) return false;
   return units !== undefined && bytes <= units.workgroupBytes;
 }
 

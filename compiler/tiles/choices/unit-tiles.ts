@@ -3,7 +3,7 @@ import { dtypeFacts } from '../../../dsl/types/dtype.ts';
 import type { DeviceProfile, MatrixUnits } from '../device-profile.ts';
 import { packedFacts } from '../packed.ts';
 import type { ContractionProblem } from '../schedules/contraction.ts';
-import { fedBytes, resultPadding } from '../schedules/unit-contraction.ts';
+import { fedBytes, resultPadding, stepRows } from '../schedules/unit-contraction.ts';
 import { factorBytes } from '../schedules/unit-factors.ts';
 import type { ChoiceOf } from './choice.ts';
 
@@ -69,11 +69,22 @@ const ratedOfGroups: readonly Rated[] = [
   { shape: { warpRows: 4, warpColumns: 1, rows: 16, columns: 16 }, rate: 0.3 },
 ];
 
+/** Of sums of steps, which leave room for half as many columns: more rows have to make up for that. */
+const ratedOfEights: readonly Rated[] = [
+  { shape: { warpRows: 8, warpColumns: 1, rows: 32, columns: 128 }, rate: 1.9 },
+  ...ratedOfGroups,
+];
+
 /** The tile that is done first, workgroups running together in turns. */
-export function firstUnits(problem: ContractionProblem, device: DeviceProfile): UnitsChoice | undefined {
+export function firstUnits(
+  problem: ContractionProblem,
+  device: DeviceProfile,
+  mostRows = Number.POSITIVE_INFINITY,
+): UnitsChoice | undefined {
   const { units } = device;
   if (units === undefined) return undefined;
-  const groups = areForGroups(problem, units) ? ratedOfGroups : [];
+  const ofGroups = problem.eights === undefined ? ratedOfGroups : ratedOfEights;
+  const groups = areForGroups(problem, units) ? ofGroups.filter(({ shape }) => shape.rows <= mostRows) : [];
   const timed = [...groups, ...(areForWarps(problem) ? rated : [])].flatMap(({ shape, rate }) => {
     const choice = deepened(problem, shape, units);
     return choice === undefined ? [] : [{ choice, time: timeOf(problem, shape, rate, units) }];
@@ -110,9 +121,15 @@ function areForWarps({ packed }: ContractionProblem): boolean {
 /** Whether it is one of who multiplies the factors: sums of a few products take as many registers again. */
 export function isShapeFor(problem: ContractionProblem, units: MatrixUnits, shape: Shape): boolean {
   const { warpRows, warpColumns, rows, columns } = shape;
-  const isOfGroups = areForGroups(problem, units) && warpColumns === 1 && warpRows % 4 === 0 && rows === 16;
-  const sums = problem.eights === undefined ? mostSums : mostSums / 2;
-  return (isOfGroups || areForWarps(problem)) && rows * columns <= sums;
+  const isOfGroups = areForGroups(problem, units) && warpColumns === 1 && warpRows % 4 === 0;
+  if (problem.eights === undefined)
+    return (areForWarps(problem) || (isOfGroups && rows === 16)) && rows * columns <= mostSums;
+  const { columnRun } = problem.eights;
+  const scales = columnRun === Infinity || columnRun % columns === 0 ? 1 : columns / lanesOfRow;
+  const kept = ((rows + stepRows) * columns) / 32 + scales;
+  // Who gathers has registers of the others.
+  const most = problem.node.grouped === undefined ? 2 * stepRows : stepRows;
+  return isOfGroups && rows <= most && kept <= mostWithSteps;
 }
 
 /** Steps along what is reduced: of rows of 32, 64 and 128 bytes, or as many as are added up. */
@@ -170,6 +187,10 @@ function mayPair(
 
 /** Results of a warp: 128 registers of each lane. */
 const mostSums = 64 * 64;
+/** Registers of a lane that have sums, those of a step, and what these are multiplied with. */
+const mostWithSteps = 200;
+/** Who have the columns of a row between them. */
+const lanesOfRow = 4;
 
 /** What is brought by others may be brought further ahead. */
 function stagesOf(isByOthers: boolean): readonly number[] {

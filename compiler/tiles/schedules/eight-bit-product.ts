@@ -28,6 +28,8 @@ export interface EightBitProduct {
   readonly right: Scalar | undefined;
   /** Products that units add up. */
   readonly step: number;
+  /** For how many neighbouring columns the right one is the same. */
+  readonly columnRun: number;
 }
 
 /** Products that are added up with few bits at most, the most that fit first. */
@@ -48,7 +50,7 @@ export function eightBitProduct(
   const [left, right] = [scaled(contraction.left), scaled(contraction.right)];
   if (left === undefined || right === undefined) return undefined;
   const scales = [left.scale, right.scale].filter((scale) => scale !== undefined);
-  const run = Math.min(...scales.map((scale) => runOf(problem, scale)));
+  const run = Math.min(...scales.map((scale) => runAlong(problem, contraction.reduced, scale)));
   const step = steps.find(
     (each) => (run === Infinity || run % each === 0) && (each === steps.at(-1) || reduced.extent > each / 2),
   );
@@ -66,6 +68,7 @@ export function eightBitProduct(
     problem: own === problem ? undefined : own,
     packed: { left: left.packed, right: right.packed },
     ...{ left: left.scale, right: right.scale, step },
+    columnRun: right.scale === undefined ? Infinity : runAlong(problem, contraction.columns, right.scale),
   };
 }
 
@@ -107,15 +110,15 @@ function scaled(whole: Scalar): Scaled | undefined {
   return { factor, packed: factor.dtype, scale: others.length === 0 ? undefined : product(others) };
 }
 
-/** For how many neighbours along all that is reduced a scale is the same, from every multiple of that on. */
-function runOf({ node }: ContractionProblem, scale: Scalar): number {
-  const { extents } = node.reduce;
-  const first = node.result.shape.length;
+/** For how many neighbours along axes a scale is the same, from every multiple of that on. */
+function runAlong({ node }: ContractionProblem, axes: readonly number[], scale: Scalar): number {
+  const extents = [...node.result.shape, ...node.reduce.extents];
   let behind = 1;
-  for (const [axis, extent] of [...extents.entries()].reverse()) {
-    const block = blockAlong(scale, first + axis);
+  for (const axis of axes.toReversed()) {
+    const extent = extents[axis]!;
+    const block = blockAlong(scale, axis);
     if (block === 1) return behind;
-    if (block !== Infinity) return extent % block === 0 || extents.length === 1 ? behind * block : behind;
+    if (block !== Infinity) return extent % block === 0 || axes.length === 1 ? behind * block : behind;
     behind *= extent;
   }
   return Infinity;

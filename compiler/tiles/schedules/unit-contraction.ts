@@ -9,7 +9,7 @@ import { dtypeFacts } from '../../../dsl/types/dtype.ts';
 import type { Scalar } from '../../graph/graph.ts';
 import type { ChoiceOf } from '../choices/choice.ts';
 import { lowerScalar } from '../lower-scalar.ts';
-import { type PackedPair, packedFacts } from '../packed.ts';
+import { type Packed, type PackedPair, packedFacts } from '../packed.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import {
   define,
@@ -21,10 +21,8 @@ import {
   shared,
   spread,
   store,
-  update,
 } from '../tile-builder.ts';
 import {
-  apply,
   below,
   both,
   constant,
@@ -38,13 +36,14 @@ import {
   sum,
   type TileExpression,
 } from '../tile-expression.ts';
-import type { Feed, Tile, TileStatement } from '../tile-program.ts';
+import type { Box, Feed, TileStatement } from '../tile-program.ts';
 import { iteratorsAt } from './axis-class.ts';
 import type { KernelParts, ScheduleContext } from './context.ts';
 import type { ContractionProblem, Ending, Results } from './contraction.ts';
 import { contractionRows } from './contraction-rows.ts';
 import type { EightBitProduct } from './eight-bit-product.ts';
 import { ofExpert } from './grouped-rows.ts';
+import { addedUp, type RowBlock, rowBlocks, type StepScales } from './promoted-sums.ts';
 import { factorBox, resultBox, type TileStart } from './unit-boxes.ts';
 import { factorBytes } from './unit-factors.ts';
 import { type TilePlace, walkTiles } from './unit-walk.ts';
@@ -61,8 +60,16 @@ export interface Multiplied {
   readonly problem: ContractionProblem;
   readonly packed: PackedPair;
   /** Where sums are added up, multiplied with what varies less: by the problem that has it in its factors. */
-  readonly promoted?: { readonly problem: ContractionProblem; readonly eights: EightBitProduct };
+  readonly promoted?: Promoted;
 }
+
+interface Promoted {
+  readonly problem: ContractionProblem;
+  readonly eights: EightBitProduct;
+}
+
+/** Rows of a warp whose sums of a step are in registers. */
+export const stepRows = 16;
 
 /** @param ending what is done with the results, in registers as units have them, where they are not stored */
 export function unitContraction(
@@ -76,11 +83,12 @@ export function unitContraction(
   return context.kernel({ name, ...partsOf(multiplied, choice, context, { products: 1, ending }) });
 }
 
-interface Scale {
-  readonly tile: Tile;
-  readonly value: TileExpression;
-  /** Along its axis. */
-  readonly place: TileExpression;
+/** What is brought of a factor. */
+interface FedTile {
+  readonly extent: number;
+  readonly isDeepFirst: boolean;
+  readonly stored: Packed;
+  readonly box: Box | undefined;
 }
 
 interface Made {
@@ -143,8 +151,12 @@ function partsOf(
   // Results of 16 bits that are no box and no rows that leave are best stored by those who exchange them.
   const isOwn =
     isFed && (boxes.results !== undefined || isGathered || dtypeFacts[node.result.dtype].bits === 32);
+  // Sums of steps take registers beside all sums: they are of some rows at a time.
+  const count = promoted === undefined ? 1 : choice.rows / stepRows;
+  const together = tile.rows / count;
+  const blocks = rowBlocks(count, together);
   const axes = [
-    spread(tile.rows, 'unitRows', areGroups ? 16 : choice.rows),
+    spread(together, 'unitRows', areGroups ? 16 : choice.rows),
     spread(tile.columns, 'unitColumns', choice.columns),
   ] as const;
 
@@ -164,48 +176,57 @@ function partsOf(
       ...source.extra,
     ];
     const columnAt = (within: TileExpression) => sum(product(place.column, constant(tile.columns)), within);
-    const start = (k: TileExpression): TileStart => ({
+    const rowAt = ({ first }: RowBlock, within: TileExpression) => source.flat(sum(within, constant(first)));
+    const start = (k: TileExpression, block = blocks[0]!): TileStart => ({
       ...{ batch: place.batch, reduced: k, expert: source.extra[0] },
-      ...{ rows: source.flat(constant(0)), columns: columnAt(constant(0)) },
+      ...{ rows: rowAt(block, constant(0)), columns: columnAt(constant(0)) },
     });
 
     /** A factor whose tile has the reduced axis first or last. */
     const feed = (
-      name: 'lefts' | 'rights',
-      extent: number,
-      isDeepFirst: boolean,
+      name: string,
+      { extent, isDeepFirst, stored: own, box }: FedTile,
       value: (within: TileExpression, along: TileExpression) => TileExpression,
       k: TileExpression,
     ): Feed => {
       const whole = [spread(extent, 'whole'), spread(depth, 'whole')];
       const places = whole.map((axis, at) => coordinate(isDeepFirst ? 1 - at : at, axis.extent));
       const along = sum(k, places[1]!);
-      const own = boxes[name]?.(start(k));
-      const box = own && name === 'rights' && place.beside > 1 ? { ...own, isCommon: true } : own;
       return {
-        tile: packed(
-          name,
-          name === 'lefts' ? stored.left : stored.right,
-          isDeepFirst ? whole.toReversed() : whole,
-        ),
+        tile: packed(name, own, isDeepFirst ? whole.toReversed() : whole),
         value: masked(below(along, constant(reduced.extent)), value(places[0]!, along), constant(0, 'f32')),
         ...(box && { box }),
       };
     };
-    const feeds = (k: TileExpression): readonly Feed[] => [
-      feed(
-        ...(['lefts', tile.rows, leftOrder === 'km'] as const),
-        (within, along) =>
-          lowerScalar(contraction.left, { tensors, iterators: at(source.flat(within), constant(0), along) }),
-        k,
-      ),
-      feed(
-        ...(['rights', tile.columns, rightOrder === 'kn'] as const),
-        (within, along) =>
-          lowerScalar(source.right, { tensors, iterators: at(constant(0), columnAt(within), along) }),
-        k,
-      ),
-    ];
+    const feeds = (k: TileExpression): readonly Feed[] => {
+      const shared = boxes.rights?.(start(k));
+      return [
+        ...blocks.map((block) =>
+          feed(
+            block.lefts,
+            {
+              ...{ extent: together, isDeepFirst: leftOrder === 'km', stored: stored.left },
+              box: boxes.lefts?.(start(k, block)),
+            },
+            (within, along) =>
+              lowerScalar(contraction.left, {
+                ...{ tensors, iterators: at(rowAt(block, within), constant(0), along) },
+              }),
+            k,
+          ),
+        ),
+        feed(
+          'rights',
+          {
+            ...{ extent: tile.columns, isDeepFirst: rightOrder === 'kn', stored: stored.right },
+            box: shared && place.beside > 1 ? { ...shared, isCommon: true } : shared,
+          },
+          (within, along) =>
+            lowerScalar(source.right, { tensors, iterators: at(constant(0), columnAt(within), along) }),
+          k,
+        ),
+      ];
+    };
 
     const finished = (value: TileExpression, iterators: readonly TileExpression[]) =>
       node.reduce.finish === undefined
@@ -213,52 +234,59 @@ function partsOf(
         : lowerScalar(node.reduce.finish, { tensors, iterators, reduced: value });
 
     /** In the registers that the units left them in. */
-    const results = (): Results => {
-      const [row, column] = [coordinate(0, tile.rows), coordinate(1, tile.columns)];
-      const iterators = at(source.flat(row), columnAt(column), constant(0));
+    const results = (block: RowBlock): Results => {
+      const [row, column] = [coordinate(0, together), coordinate(1, tile.columns)];
+      const iterators = at(rowAt(block, row), columnAt(column), constant(0));
       return {
         ...{ rows: axes[0], columns: axes[1], iterators, group: place.column, groups: wide },
-        value: finished(element('sum', 'f32', [row, column]), iterators),
-        isRow: source.mask(row),
+        value: finished(element(block.sum, 'f32', [row, column]), iterators),
+        isRow: source.mask(sum(row, constant(block.first))),
         isColumn: below(columnAt(column), constant(columns.extent)),
       };
     };
 
     /** Each invocation stores what it has. */
-    const storingOwn: Ending = ({ iterators, value, isRow, isColumn }) => [
+    const storingOwn = (
+      { iterators, value, isRow, isColumn }: Results,
+      block: RowBlock,
+    ): readonly TileStatement[] => [
       store(
         node.result,
         axes,
         flatten(iterators.slice(0, rank), node.result.shape),
         value,
         both(isRow, isColumn),
-        boxes.results?.(start(constant(0))),
+        boxes.results?.(start(constant(0), block)),
       ),
     ];
 
     /** All invocations finish neighbours of the results, which they exchange, some vectors at a time. */
-    const storingTogether = (): readonly TileStatement[] => {
-      const count = tile.rows * tile.columns;
-      const together = Math.min(count, 32 * warpRows * warpColumns * 4 * mostVectors);
+    const storingTogether = (block: RowBlock): readonly TileStatement[] => {
+      const all = together * tile.columns;
+      const atOnce = Math.min(all, 32 * warpRows * warpColumns * 4 * mostVectors);
+      const name = `results${block.suffix}`;
       const bounds = {
-        ...{ from: constant(0), to: constant(count), step: together, multipleOf: together },
-        range: { low: 0, high: count - together },
+        ...{ from: constant(0), to: constant(all), step: atOnce, multipleOf: atOnce },
+        range: { low: 0, high: all - atOnce },
       };
       const exchanged = define(
-        { ...shared('results', 'f32', axes), padding: resultPadding },
-        element('sum', 'f32', [coordinate(0, tile.rows), coordinate(1, tile.columns)]),
+        { ...shared(name, 'f32', axes), padding: resultPadding },
+        element(block.sum, 'f32', [coordinate(0, together), coordinate(1, tile.columns)]),
       );
-      const finishing = loop('part', bounds, (part) => {
-        const flat = sum(part, coordinate(0, together));
+      const finishing = loop(`part${block.suffix}`, bounds, (part) => {
+        const flat = sum(part, coordinate(0, atOnce));
         const [row, column] = [quotient(flat, tile.columns), remainder(flat, tile.columns)];
-        const iterators = at(source.flat(row), columnAt(column), constant(0));
+        const iterators = at(rowAt(block, row), columnAt(column), constant(0));
         return [
           store(
             node.result,
-            [spread(together, 'threads', 4)],
+            [spread(atOnce, 'threads', 4)],
             flatten(iterators.slice(0, rank), node.result.shape),
-            finished(element('results', 'f32', [row, column]), iterators),
-            both(source.mask(row), below(columnAt(column), constant(columns.extent))),
+            finished(element(name, 'f32', [row, column]), iterators),
+            both(
+              source.mask(sum(row, constant(block.first))),
+              below(columnAt(column), constant(columns.extent)),
+            ),
           ),
         ];
       });
@@ -266,53 +294,24 @@ function partsOf(
     };
     const end = ending ?? (isOwn ? storingOwn : undefined);
 
-    const [row, column] = [coordinate(0, tile.rows), coordinate(1, tile.columns)];
-    /** What sums of some products are multiplied with, in registers before they are computed. */
-    const scales = (k: TileExpression): readonly Scale[] => {
-      if (promoted === undefined) return [];
-      const { eights, problem: of } = promoted;
-      const ofColumns =
-        eights.right && (node.grouped ? ofExpert(eights.right, node.grouped, total) : eights.right);
-      const scale = (scalar: Scalar, iterators: readonly TileExpression[]) =>
+    /** What sums of a step are multiplied with. */
+    const scales = ({ eights, problem: of }: Promoted, k: TileExpression): StepScales => {
+      const lowered = (scalar: Scalar, iterators: readonly TileExpression[]) =>
         lowerScalar(scalar, { tensors, iterators });
-      const ofRow =
-        eights.left && scale(eights.left, at(source.flat(coordinate(0, tile.rows)), constant(0), k, of));
+      const ofRow = eights.left;
       const ofColumn =
-        ofColumns && scale(ofColumns, at(constant(0), columnAt(coordinate(0, tile.columns)), k, of));
-      return [
-        ...(ofRow ? [{ tile: register('row_scale', 'f32', [axes[0]]), value: ofRow, place: row }] : []),
-        ...(ofColumn
-          ? [{ tile: register('column_scale', 'f32', [axes[1]]), value: ofColumn, place: column }]
-          : []),
-      ];
-    };
-    const multiplied = (into: string) => multiplyAccumulate(into, 'lefts', 'rights', rightOrder, leftOrder);
-    /** With few bits for each step, which are added up with all. */
-    const addedUp = (k: TileExpression): readonly TileStatement[] => {
-      const scaled = scales(k);
-      const factors = scaled.map(({ tile: { name }, place }) => element(name, 'f32', [place]));
-      const [scale, other] = factors;
-      const both = scale && other ? apply('mul', 'f32', scale, other) : scale;
-      const part = element('part', 'f32', [row, column]);
-      return [
-        ...scaled.map((scale) => define(scale.tile, scale.value)),
-        define(register('part', 'f32', axes), constant(0, 'f32')),
-        multiplied('part'),
-        update(
-          'sum',
-          apply(
-            'add',
-            'f32',
-            element('sum', 'f32', [row, column]),
-            both ? apply('mul', 'f32', part, both) : part,
-          ),
-        ),
-      ];
+        eights.right && (node.grouped ? ofExpert(eights.right, node.grouped, total) : eights.right);
+      const column = columnAt(coordinate(0, tile.columns));
+      return {
+        ofRows: (block) =>
+          ofRow && lowered(ofRow, at(rowAt(block, coordinate(0, together)), constant(0), k, of)),
+        ofColumns: ofColumn && lowered(ofColumn, at(constant(0), column, k, of)),
+      };
     };
     const last = Math.floor(Math.max(0, reduced.extent - 1) / depth) * depth;
     return [
       ...source.prepare,
-      define(register('sum', 'f32', axes), constant(0, 'f32')),
+      ...blocks.map(({ sum: name }) => define(register(name, 'f32', axes), constant(0, 'f32'))),
       pipeline(
         'k',
         {
@@ -321,10 +320,13 @@ function partsOf(
         },
         (k) => ({
           feeds: feeds(k),
-          body: promoted === undefined ? [multiplied('sum')] : addedUp(k),
+          body:
+            promoted === undefined
+              ? [multiplyAccumulate('sum', 'lefts', 'rights', rightOrder, leftOrder)]
+              : addedUp(blocks, axes, scales(promoted, k), rightOrder, leftOrder),
         }),
       ),
-      ...(end === undefined ? storingTogether() : end(results())),
+      ...blocks.flatMap((block) => (end === undefined ? storingTogether(block) : end(results(block), block))),
     ];
   }
 
