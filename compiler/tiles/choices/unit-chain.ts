@@ -34,12 +34,17 @@ const rows = 16;
 export function firstUnitChain(problem: ChainProblem, device: DeviceProfile): UnitChainChoice | undefined {
   const { units } = device;
   if (units === undefined || !isWorthUnits(problem)) return undefined;
-  for (const warps of warpsFor(problem, device))
-    for (const block of blocks) {
-      const choice: UnitChainChoice = { form: 'unitChain', warps, rows, block, stages: 2 };
-      if (isFitting(problem, choice) && fits(problem, choice, device)) return choice;
-    }
-  return undefined;
+  return warpsFor(problem, device)
+    .flatMap((warps) =>
+      blocks.flatMap((block) => stagesOf(warps).map((stages) => ({ warps, block, stages }))),
+    )
+    .map((shape): UnitChainChoice => ({ form: 'unitChain', rows, ...shape }))
+    .find((choice) => isFitting(problem, choice) && fits(problem, choice, device));
+}
+
+/** Where two warpgroups have a processor to themselves, one may be a step behind the other. */
+function stagesOf(warps: number): readonly number[] {
+  return warps > 4 ? [3, 2] : [2];
 }
 
 function isWorthUnits({ rows: { extent }, outers, streamed, links }: ChainProblem): boolean {

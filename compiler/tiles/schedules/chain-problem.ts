@@ -6,6 +6,7 @@
 import { dtypeFacts } from '../../../dsl/types/dtype.ts';
 import type { Scalar, TensorId } from '../../graph/graph.ts';
 import {
+  apply,
   integer,
   iterator,
   iteratorsOf,
@@ -27,7 +28,7 @@ import { type AxisClass, axisClass } from './axis-class.ts';
 import type { ScheduleContext } from './context.ts';
 import type { ReductionNode } from './reduction.ts';
 import { packedFactors, wideFactor } from './unit-factors.ts';
-import type { WeightParts } from './unit-softmax-factors.ts';
+import { scaled, type WeightParts } from './unit-softmax-factors.ts';
 import type { Streamed } from './visible-bound.ts';
 
 /** The most that an inner product sums: its factors of a workgroup's rows stay in shared memory. */
@@ -300,7 +301,11 @@ function linksOf(linking: Linking): readonly Link[] | undefined {
     const packed = packedFactors(sides.ofRow, sides.ofStream, units.allowed);
     const isMade = factors.flatMap(loadsOf).some((load) => inner.has(load.tensor));
     if (packed === undefined || isMade) return false;
-    links.push({ ...{ node, packed, depth: node.reduce.extents[0]! }, ...sides, finish: mapped(finish) });
+    links.push({
+      ...{ node, packed, depth: node.reduce.extents[0]! },
+      ...sides,
+      finish: quick(mapped(finish)),
+    });
     return true;
   };
   const areMade = loadsOf(linking.own).every((load) => {
@@ -309,6 +314,29 @@ function linksOf(linking: Linking): readonly Link[] | undefined {
     return place !== undefined && visit(load.tensor, place);
   });
   return areMade ? links : undefined;
+}
+
+/**
+ * As it is computed for each element: divided by a number as multiplied by one over it, and `exp(x · c − y)` as
+ * `exp(x · c − (y / c) · c)`, of which only one multiplication and addition are left where y is the same.
+ */
+function quick(finish: Scalar): Scalar {
+  return mapScalar(finish, (part) => {
+    const plain = scaled(part);
+    if (plain.op !== 'apply' || plain.function !== 'exp') return plain;
+    const [difference] = plain.operands;
+    if (difference?.op !== 'apply' || difference.function !== 'sub') return plain;
+    const [from, taken] = difference.operands as [Scalar, Scalar];
+    const by = from.op === 'apply' && from.function === 'mul' ? from.operands[1] : undefined;
+    if (by?.op !== 'constant' || !(by.value > 0) || !isLike1(by.value)) return plain;
+    const share = scaled(apply('div', taken, by));
+    return apply('exp', apply('sub', from, apply('mul', share, by)));
+  });
+}
+
+/** Near enough to 1 that nothing which is multiplied or divided by it is lost. */
+function isLike1(value: number): boolean {
+  return value >= 2 ** -20 && value <= 2 ** 20;
 }
 
 interface Bare {

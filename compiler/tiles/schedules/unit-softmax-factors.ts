@@ -64,7 +64,7 @@ function scaleOf(logit: Scalar): number | undefined {
 }
 
 /** Divided by a number as multiplied by one over it: a quotient may be off by more than that is. */
-function scaled(part: Scalar): Scalar {
+export function scaled(part: Scalar): Scalar {
   if (part.op !== 'apply' || part.function !== 'div') return part;
   const [dividend, divisor] = part.operands as [Scalar, Scalar];
   if (divisor.op !== 'constant') return part;
