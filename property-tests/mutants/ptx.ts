@@ -1038,4 +1038,5 @@ export const cudaMutants: ByFile = faultsOf(
 
 export const withoutPtxFaults: { readonly [file: string]: string } = {
   'kernel.ts': 'has types only',
+  'source-lines.ts': 'says where kernels are from, and changes nothing of what they do',
 };
