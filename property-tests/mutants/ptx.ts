@@ -166,6 +166,12 @@ export const ptxMutants: ByFile = faultsOf(
     ],
     'packed-tiles.ts': [
       [
+        'looks up behind the last run',
+        'copiers, looksUp)',
+        'copiers, false)',
+        'units.ricci: looked_up M=32,K=16,N=40,V=5',
+      ],
+      [
         'reads behind the last run',
         'everyone(emission), true)',
         'everyone(emission), false)',
