@@ -52,6 +52,7 @@ import { moduleLoader, requireSource } from './module-loader.ts';
 import { partition } from './partition.ts';
 import { type Progress, silent } from './progress.ts';
 import { showSignature } from './signature.ts';
+import { sourceLines } from './source-lines.ts';
 import type { DeviceStage, GraphStage, SourceStage } from './stages.ts';
 
 /** What is wrong with a program, and the texts to show it in. */
@@ -140,6 +141,8 @@ export interface Lowered {
   readonly below: ReadonlyMap<string, number>;
   /** Of the tensors of `graph`. */
   readonly source: SourceOfTensors;
+  /** Texts by path. */
+  readonly sources?: ReadonlyMap<string, string>;
   /** What is bounded; `graph` and `optimized` are then the programs of all sizes up to the bounds. */
   readonly bounded?: Bounded;
   /** The program of each device of the mesh that was asked for; `optimized` is then of it. */
@@ -162,7 +165,7 @@ export function lower(
   if (bounds !== undefined && bounds.size > 0) {
     if (mesh !== undefined) throw noBoundsOnMeshes([...bounds.keys()]);
     const lowered = lowerWithinBounds(checked.program, entry, { sizes, inputDtypes, bounds }, progress);
-    return lowered.kind === 'rejected' ? { ...lowered, sources: checked.sources } : lowered;
+    return { ...lowered, sources: checked.sources };
   }
   const { auto = false } = placing;
   const lowered = lowerEntry(checked.program, entry, { sizes, inputDtypes, auto });
@@ -191,7 +194,7 @@ export function lower(
     graph: lowered.graph,
     optimized,
     below: new Map(below),
-    source: lowered.source,
+    ...{ source: lowered.source, sources: checked.sources },
     ...(partitioned === undefined ? {} : { device: partitioned.device, placed: partitioned.placed }),
   };
 }
@@ -207,7 +210,7 @@ export function noBoundsOnMeshes(names: readonly string[]): UserError {
 
 /** What back ends take of a lowered program. */
 type ForDevice = Pick<Lowered, 'optimized' | 'below' | 'bounded' | 'device'> &
-  Partial<Pick<Lowered, 'source'>> &
+  Partial<Pick<Lowered, 'source' | 'sources' | 'graph'>> &
   Pick<PlanOptions, 'results'>;
 
 /** What makes kernels and a package of a schedule, for one target. */
@@ -355,11 +358,12 @@ export function packagePtx(
   arch: PtxTarget,
   progress: Progress = silent,
 ): CompiledPtx {
+  const lines = sourceLines(lowered);
   const backEnd: BackEnd<WrittenPtx, PtxPackage> = {
     write: (programs, tensor) => {
       const kernels = programs.map((program, done) => {
         progress('writing kernels', done, programs.length);
-        return emitPtx(program, tensor, arch);
+        return emitPtx(program, tensor, arch, lines);
       });
       return { kernels, module: moduleText(arch, kernels) };
     },

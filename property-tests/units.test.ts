@@ -28,6 +28,7 @@ const cases = [
   'batched_halves B=3,M=20,K=40,N=24',
   'of_eight_bits M=40,K=64,N=48',
   'of_eight_bits M=64,K=16,N=16',
+  'looked_up M=32,K=16,N=40,V=5',
   'kept_positive M=24,K=48,N=40',
   'rounded_between M=24,K=40,N=32,P=48',
   'rounded_for_one M=24,K=40,N=32',

@@ -166,6 +166,12 @@ export const ptxMutants: ByFile = faultsOf(
     ],
     'packed-tiles.ts': [
       [
+        'looks up behind the last run',
+        'copiers, looksUp)',
+        'copiers, false)',
+        'units.ricci: looked_up M=32,K=16,N=40,V=5',
+      ],
+      [
         'reads behind the last run',
         'everyone(emission), true)',
         'everyone(emission), false)',
@@ -1038,4 +1044,5 @@ export const cudaMutants: ByFile = faultsOf(
 
 export const withoutPtxFaults: { readonly [file: string]: string } = {
   'kernel.ts': 'has types only',
+  'source-lines.ts': 'says where kernels are from, and changes nothing of what they do',
 };

@@ -88,7 +88,7 @@ export function emulatorDevice({ target = 'sm_90a', ...options }: EmulatorOption
           const kernel = module.kernel(name);
           return {
             launch: (shape, parameters) =>
-              running(name, () => {
+              running(name, parsed, () => {
                 kernel.launch(shape, parameters, options);
               }),
           };
@@ -135,15 +135,17 @@ function parsedModule(ptx: string): PtxModule {
 }
 
 /** @throws UserError for what a kernel does that it may not, or that it cannot be launched */
-function running(kernel: string, work: () => void): void {
+function running(kernel: string, { files }: PtxModule, work: () => void): void {
   try {
     work();
   } catch (error) {
     const help = 'report this as a fault of the compiler; --target reference may serve meanwhile';
     if (error instanceof EmulatorFault) {
-      const { place, instruction } = error;
+      const { place, source, instruction } = error;
       const at = place === undefined ? '' : `, line ${place.line} of its PTX`;
-      const what = instruction === undefined ? '' : ` (${instruction})`;
+      const file = source && files.get(source.file);
+      const from = file === undefined ? '' : `, from ${file}:${source!.line}`;
+      const what = instruction === undefined ? '' : ` (${instruction}${from})`;
       throw new UserError('kernel-fault', `kernel ${kernel}${at}: ${error.message}${what}`, help);
     }
     if (error instanceof PtxError)

@@ -163,9 +163,9 @@ describe('a kernel that does what it may not', () => {
     return failure(() => loaded.run(given));
   };
 
-  test('is named, with the line of its PTX', async () => {
+  test('is named, with the line of its PTX, and that of the program', async () => {
     expect(await fault(/(ld\.global\S* %\w+, \[%\w+)/, '$1 + 4096')).toMatch(
-      /^kernel-fault: kernel \w+, line \d+ of its PTX: out of bounds: thread 0 of block \(0, 0, 0\) reads/,
+      /^kernel-fault: kernel \w+, line \d+ of its PTX: out of bounds: thread 0 of block \(0, 0, 0\) reads .* \(ld\.global\S*, from test\.ricci:2\)$/,
     );
   });
 

@@ -8,12 +8,14 @@ import type { Linear } from '../../writing/linear.ts';
 import type { Taken } from './consumer.ts';
 import type { Flight } from './products-in-flight.ts';
 import type { SharedPlaces } from './shared-places.ts';
+import type { Locate } from './source-lines.ts';
 import type { Specialised } from './specialisation.ts';
 import type { Value } from './values.ts';
 import type { Writer } from './writer.ts';
 
 export interface Emission extends Sharing {
   readonly writer: Writer;
+  readonly locate: Locate;
   readonly target: PtxTarget;
   /** The kernel's pipeline, where others bring its tiles. */
   readonly specialised: Specialised | undefined;

@@ -7,6 +7,7 @@ import type { Buffer, Emission } from './emission.ts';
 import type { PtxKernel } from './kernel.ts';
 import { sharedSymbol } from './shared-memory.ts';
 import { sharedPlaces } from './shared-places.ts';
+import { fileDirectives, locating, type SourceLines, unknownLines } from './source-lines.ts';
 import { mapsOf, producers, specialisedAs } from './specialisation.ts';
 import { emitSpecialised } from './specialised.ts';
 import { emitStatements, uniform } from './statements.ts';
@@ -17,11 +18,13 @@ import { Writer } from './writer.ts';
 /**
  * Deterministic: the same program gives the same text.
  * @param tensors the types of the tensors that the program's buffers name
+ * @param lines where what they hold is computed
  */
 export function emitPtx(
   program: TileProgram,
   tensors: (id: TensorId) => Tensor,
   target: PtxTarget,
+  lines: SourceLines = unknownLines,
 ): PtxKernel {
   const writer = new Writer();
   const { rows, columns } = program.threads;
@@ -52,7 +55,7 @@ export function emitPtx(
     columns: columns === 1 ? literal(0, 'i32') : rows === 1 ? threads : along('rem.u32'),
   };
   const emission: Emission = {
-    ...{ program, target, writer, buffers, grid },
+    ...{ program, target, writer, buffers, grid, locate: locating(writer, lines, program) },
     flights: [],
     landed: () => {},
     ...{ specialised, maps: mapAddresses },
@@ -95,6 +98,7 @@ export function emitPtx(
   return {
     name: program.name,
     entry,
+    files: lines.files,
     block,
     ...launch,
     bindings: program.buffers,
@@ -108,9 +112,11 @@ export function emitPtx(
 /** The least version of PTX that has all that is written for a target. */
 const versions: { readonly [T in PtxTarget]: string } = { sm_80: '7.0', sm_90a: '8.0' };
 
-/** A module of the kernels, whose names differ. */
+/** A module of the kernels, whose names differ, and which are of one program. */
 export function moduleText(target: PtxTarget, kernels: readonly PtxKernel[]): string {
-  const head = [`.version ${versions[target]}`, `.target ${target}`, '.address_size 64', ''];
+  const files = kernels.find((kernel) => kernel.files.length > 0)?.files ?? [];
+  const directives = [`.version ${versions[target]}`, `.target ${target}`, '.address_size 64'];
+  const head = [...directives, ...fileDirectives(files), ''];
   if (kernels.some(({ sharedBytes }) => sharedBytes > 0))
     head.push(`.extern .shared .align 1024 .b8 ${sharedSymbol}[];`, '');
   return [...head, ...kernels.map(({ entry }) => entry)].join('\n');

@@ -12,6 +12,8 @@ export interface PtxKernel {
   readonly name: string;
   /** Its text, without the head of a module. */
   readonly entry: string;
+  /** The source, of which its `.loc` tell lines. */
+  readonly files: readonly string[];
   /** Threads of a block. */
   readonly block: number;
   /** Blocks to launch. */

@@ -6,7 +6,7 @@
 import type { Tensor, TensorId } from '../../../compiler/graph/graph.ts';
 import { createDomain, divisorOf, laneStride, neighbours } from '../../../compiler/tiles/lanes.ts';
 import { packedFacts } from '../../../compiler/tiles/packed.ts';
-import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts';
+import { operandsOf, type TileExpression } from '../../../compiler/tiles/tile-expression.ts';
 import type { Feed } from '../../../compiler/tiles/tile-program.ts';
 import { linearConstant, linearValue, plus } from '../../writing/linear.ts';
 import { first, type Point as PointOf } from '../../writing/point.ts';
@@ -143,6 +143,12 @@ function target(
 
 // ── copying ────────────────────────────────────────────────────────────────────────────────────────────────
 
+function readsMemory(expression: TileExpression, seen = new Set<TileExpression>()): boolean {
+  if (seen.has(expression)) return false;
+  seen.add(expression);
+  return expression.op === 'load' || operandsOf(expression).some((operand) => readsMemory(operand, seen));
+}
+
 /** Begins to copy; `cp.async.wait_group` says when it is there. */
 export function beginCopy(
   emission: Emission,
@@ -154,7 +160,8 @@ export function beginCopy(
   const { writer } = emission;
   const bytes = elementBytes(state.tile) * width;
   const inside = isInside(load.offset, bufferOf(emission, load.tensor).count);
-  for (const run of runsOf(emission, state, width, copiers)) {
+  const looksUp = [load.offset, ...(mask === undefined ? [] : [mask])].some((each) => readsMemory(each));
+  for (const run of runsOf(emission, state, width, copiers, looksUp)) {
     const point = first(pointOf(state, run));
     const from = copyAddress(emission, load.tensor, linear(emission, load.offset, point), inside, width);
     const into = target(emission, state, run, width, stage);

@@ -94,6 +94,7 @@ function emitStatement<K extends TileStatementKind>(
   statement: TileStatement & { readonly kind: K },
 ): void {
   const title: (statement: TileStatement & { readonly kind: K }) => string = titles[statement.kind];
+  emission.locate([statement]);
   emission.writer.comment(title(statement));
   const rule: (emission: Emission, statement: TileStatement & { readonly kind: K }) => void =
     rules[statement.kind];
