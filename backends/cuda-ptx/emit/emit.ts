@@ -87,8 +87,9 @@ export function emitPtx(
     ...(specialised === undefined || specialised.cluster === 1
       ? []
       : [`.reqnctapercluster ${specialised.cluster}, 1, 1`]),
-    // Registers are shared anew among warps by how many a thread has at first, which is then known.
-    ...(specialised?.registers === undefined ? [] : ['.minnctapersm 1']),
+    // Registers are shared anew among warps by how many a thread has at first, which is then known. Where no
+    // three blocks find room for what they share, of which ptxas knows nothing, it need not spill for them.
+    ...(specialised?.registers === undefined && shared.bytes() < manyBytes ? [] : ['.minnctapersm 1']),
     '{',
     writer.render(),
     '  ret;',
@@ -108,6 +109,9 @@ export function emitPtx(
     sharedBytes: shared.bytes(),
   };
 }
+
+/** Of shared memory: more than a third of what multiprocessors of compute capability 8.0 have. */
+const manyBytes = 55 * 1024;
 
 /** The least version of PTX that has all that is written for a target. */
 const versions: { readonly [T in PtxTarget]: string } = { sm_80: '7.0', sm_90a: '8.0' };
