@@ -1,6 +1,6 @@
 /** How chains of products may be streamed by matrix units. */
-import type { DeviceProfile } from '../device-profile.ts';
-import type { ChainProblem } from '../schedules/chain-problem.ts';
+import type { DeviceProfile, MatrixUnits } from '../device-profile.ts';
+import { type ChainProblem, columnLoads } from '../schedules/chain-problem.ts';
 import { resultPadding, unitComponents, unitExtent } from '../schedules/unit-stream.ts';
 import type { ChoiceOf } from './choice.ts';
 import type { Choosing } from './choosing.ts';
@@ -74,8 +74,33 @@ function isFitting(problem: ChainProblem, { warps, rows: perWarp, block }: UnitC
   return isOfRows && (block === 16 || block < 2 * problem.streamed.extent);
 }
 
-/** Of the 255 that an invocation may have, those that sums, inner products and what is made of them take. */
-const mostRegisters = 176;
+/** Of the 255 that an invocation may have, or of two warpgroups the 240 that those who bring leave them. */
+const mostRegisters = { few: 215, many: 199 } as const;
+/** Descriptors that are found again where there are more. */
+const mostDescriptors = 48;
+
+/**
+ * Those that an invocation has something in for long: sums; inner products with what differs along the block
+ * alone, and after them what is made of one of those, in parts; and where factors are, which of warpgroups are
+ * descriptors of each step of the rows', of warps what they read of the other factor.
+ */
+function registersOf(
+  problem: ChainProblem,
+  { warps, rows: perWarp, block }: UnitChainChoice,
+  wide: readonly number[],
+  { warpgroups }: MatrixUnits,
+): number {
+  const { links, outers } = problem;
+  const ofTile = (columns: number) => (perWarp * columns) / 32;
+  const sums = ofTile(wide.reduce((total, each) => total + each, 0));
+  const products = links.length * ofTile(block) + (columnLoads(problem).length * block) / 4;
+  const parts = Math.max(...outers.map((outer) => outer.parts));
+  const packed = ofTile(block) * (1 + parts / 2);
+  const depth = links.reduce((total, link) => total + unitExtent(link.depth), 0);
+  const factors =
+    warpgroups && warps % 4 === 0 ? Math.min(mostDescriptors, depth / 8) : Math.max(block, ...wide) / 4;
+  return sums + Math.max(products, packed) + factors;
+}
 
 /** Whether its tiles are in registers and shared memory. */
 function fits(problem: ChainProblem, choice: UnitChainChoice, { units }: DeviceProfile): boolean {
@@ -83,10 +108,7 @@ function fits(problem: ChainProblem, choice: UnitChainChoice, { units }: DeviceP
   const { warps, rows: perWarp, block, stages } = choice;
   if (units === undefined) return false;
   const wide = outers.map(({ values }) => unitComponents(values.extent, units));
-  const components = wide.reduce((total, each) => total + each, 0);
-  const parts = outers.reduce((total, outer) => total + outer.parts, 0);
-  const kept = components + links.length * block + (parts * block) / 2;
-  if ((perWarp * kept) / 32 > mostRegisters) return false;
+  if (registersOf(problem, choice, wide, units) > mostRegisters[warps > 4 ? 'many' : 'few']) return false;
   const together = warps * perWarp;
   const depth = links.reduce((total, link) => total + unitExtent(link.depth), 0);
   const others = wide.filter((_, at) => outers[at]!.twin === undefined);

@@ -407,3 +407,18 @@ function twinOf(
   });
   return at < 0 ? undefined : at;
 }
+
+/** What finishes and the mask read that is the same for all rows, and not for all of a block. */
+export function columnLoads({ links, outers, rows, streamed }: ChainProblem): readonly Scalar[] {
+  const scalars = [
+    ...links.map(({ finish }) => finish),
+    ...outers.map(({ own }) => own),
+    ...(streamed.visible ? [streamed.visible] : []),
+  ];
+  const made = new Set(links.map(({ node }) => node.result.id));
+  const found = scalars.flatMap(loadsOf).filter((load) => {
+    const axes = iteratorsOf(load);
+    return !made.has(load.tensor) && axes.has(streamed.axis) && !rows.axes.some((axis) => axes.has(axis));
+  });
+  return [...new Map(found.map((load) => [scalarKey(load), load])).values()];
+}

@@ -7,7 +7,7 @@
  * row does not see all of them.
  */
 import type { Scalar } from '../../graph/graph.ts';
-import { iteratorsOf, loadsOf, scalarKey, scalarType } from '../../graph/scalar.ts';
+import { loadsOf, scalarType } from '../../graph/scalar.ts';
 import type { ChoiceOf } from '../choices/choice.ts';
 import { lowerScalar } from '../lower-scalar.ts';
 import type { Half } from '../packed.ts';
@@ -37,7 +37,7 @@ import {
 } from '../tile-expression.ts';
 import type { Feed, TileStatement } from '../tile-program.ts';
 import { iteratorsAt } from './axis-class.ts';
-import type { ChainProblem, Link, Outer } from './chain-problem.ts';
+import { type ChainProblem, columnLoads, type Link, type Outer } from './chain-problem.ts';
 import type { ScheduleContext } from './context.ts';
 import { sharesWords, widened } from './narrow-result.ts';
 import { chainBoxes } from './unit-chain-boxes.ts';
@@ -279,7 +279,8 @@ function chained(
     grid: walk.grid,
     ...(walk.gridEnds && { gridEnds: walk.gridEnds }),
     threads: { rows: warps, columns: 32 },
-    isAlone: boxes !== undefined,
+    // It takes as many registers as there are, with boxes or without.
+    isAlone: true,
     body: [
       ...links.map((link, place) => {
         const { tile, value } = rowTile(link, place);
@@ -309,19 +310,4 @@ function finishOf({ links, outers }: ChainProblem, place: number): Scalar {
   const packedAs = new Set(outers.filter(({ made }) => made === place).map((outer) => outer.packed));
   const [only, ...others] = packedAs;
   return isRead || only === undefined || others.length > 0 ? finish : unrounded(finish, only);
-}
-
-/** What finishes and the mask read that is the same for all rows, and not for all of a block. */
-function columnLoads({ links, outers, rows, streamed }: ChainProblem): readonly Scalar[] {
-  const scalars = [
-    ...links.map(({ finish }) => finish),
-    ...outers.map(({ own }) => own),
-    ...(streamed.visible ? [streamed.visible] : []),
-  ];
-  const made = new Set(links.map(({ node }) => node.result.id));
-  const found = scalars.flatMap(loadsOf).filter((load) => {
-    const axes = iteratorsOf(load);
-    return !made.has(load.tensor) && axes.has(streamed.axis) && !rows.axes.some((axis) => axes.has(axis));
-  });
-  return [...new Map(found.map((load) => [scalarKey(load), load])).values()];
 }
