@@ -58,6 +58,8 @@ describe('what is made where it is used', () => {
   test.each(ptxTargets)('has no room in memory, for %s', (target) => {
     expect(largest('causal_gradient S=256,G=2,R=1,A=64,B=64', target)).toBeLessThan(2 * 2 * 256 ** 2);
     expect(largest('there_and_back S=1024,H=2,A=16,B=16', target)).toBeLessThan(2 * 2 * 1024 ** 2);
+    // Of weights an index could not count.
+    expect(largest('causal_gradient S=65536,G=1,R=1,A=64,B=64', target)).toBe(2 * 64 * 65_536);
   });
 
   test('is stored where there are no matrix units', () => {
