@@ -81,8 +81,8 @@ const mostDescriptors = 48;
 
 /**
  * Those that an invocation has something in for long: sums; inner products with what differs along the block
- * alone, and after them what is made of one of those, in parts; and where factors are, which of warpgroups are
- * descriptors of each step of the rows', of warps what they read of the other factor.
+ * alone, and after them what is made of one of those, in parts; and where factors are, which of warpgroups
+ * are descriptors of each step of the rows', of warps what they read of the other factor.
  */
 function registersOf(
   problem: ChainProblem,
