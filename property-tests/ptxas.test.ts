@@ -85,6 +85,8 @@ const large: readonly (readonly [program: string, isOfUnits: boolean, allowed?: 
   ['unit-attention.ricci: causal_groups S=4096,G=4,R=4,A=128,B=128', true],
   ['unit-attention.ricci: heads_first S=4096,H=8,A=128,B=128', true],
   ['unit-attention.ricci: causal_groups S=4096,G=4,R=4,A=256,B=256', true],
+  ['unit-attention.ricci: texts S=200,H=4,A=64,B=64', true],
+  ['unit-attention.ricci: causal_groups S=4096,G=4,R=2,A=128,B=128', true],
   ['unit-attention.ricci: cached_keys S=1,G=8,R=4,U=8192,A=128,B=128', false],
   ['contractions.ricci: matmul M=2048,K=2048,N=2048', false],
   ['allowed-units.ricci: of_words M=4096,K=4096,N=4096', true, 'tf32'],

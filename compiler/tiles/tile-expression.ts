@@ -419,6 +419,12 @@ export function operandsOf(expression: TileExpression): readonly TileExpression[
   }
 }
 
+export function readsMemory(expression: TileExpression, seen = new Set<TileExpression>()): boolean {
+  if (seen.has(expression)) return false;
+  seen.add(expression);
+  return expression.op === 'load' || operandsOf(expression).some((operand) => readsMemory(operand, seen));
+}
+
 /** The variables of loops in an expression. */
 const variables = new WeakMap<TileExpression, ReadonlySet<string>>();
 

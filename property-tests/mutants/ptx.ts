@@ -1044,5 +1044,6 @@ export const cudaMutants: ByFile = faultsOf(
 
 export const withoutPtxFaults: { readonly [file: string]: string } = {
   'kernel.ts': 'has types only',
+  'residency.ts': 'says how many registers there may be, and changes nothing of what kernels do',
   'source-lines.ts': 'says where kernels are from, and changes nothing of what they do',
 };

@@ -5,6 +5,7 @@ import type { PtxTarget } from '../../../compiler/tiles/ptx-target.ts';
 import type { TileProgram, TileStatement } from '../../../compiler/tiles/tile-program.ts';
 import type { Buffer, Emission } from './emission.ts';
 import type { PtxKernel } from './kernel.ts';
+import { leastBlocks } from './residency.ts';
 import { sharedSymbol } from './shared-memory.ts';
 import { sharedPlaces } from './shared-places.ts';
 import { fileDirectives, locating, type SourceLines, unknownLines } from './source-lines.ts';
@@ -78,6 +79,7 @@ export function emitPtx(
   else emitSpecialised(emission, specialised, write);
   const block = rows * columns + (specialised === undefined ? 0 : producers);
   const parameters = parametersOf(program, maps);
+  const blocks = leastBlocks(program, target, shared.bytes());
   const entry = [
     ...program.buffers.map(({ tensor }, at) => `// buffer${at}: ${described(tensors(tensor))}`),
     `.visible .entry ${program.name}(`,
@@ -87,9 +89,9 @@ export function emitPtx(
     ...(specialised === undefined || specialised.cluster === 1
       ? []
       : [`.reqnctapercluster ${specialised.cluster}, 1, 1`]),
-    // Registers are shared anew among warps by how many a thread has at first, which is then known. Where no
-    // three blocks find room for what they share, of which ptxas knows nothing, it need not spill for them.
-    ...(specialised?.registers === undefined && shared.bytes() < manyBytes ? [] : ['.minnctapersm 1']),
+    // Registers are shared anew among warps by how many a thread has at first, which is then known.
+    ...(specialised?.registers === undefined ? [] : ['.minnctapersm 1']),
+    ...(blocks === undefined ? [] : [`.minnctapersm ${blocks}`]),
     '{',
     writer.render(),
     '  ret;',
@@ -109,9 +111,6 @@ export function emitPtx(
     sharedBytes: shared.bytes(),
   };
 }
-
-/** Of shared memory: more than a third of what multiprocessors of compute capability 8.0 have. */
-const manyBytes = 55 * 1024;
 
 /** The least version of PTX that has all that is written for a target. */
 const versions: { readonly [T in PtxTarget]: string } = { sm_80: '7.0', sm_90a: '8.0' };

@@ -6,7 +6,7 @@
 import type { Tensor, TensorId } from '../../../compiler/graph/graph.ts';
 import { createDomain, divisorOf, laneStride, neighbours } from '../../../compiler/tiles/lanes.ts';
 import { packedFacts } from '../../../compiler/tiles/packed.ts';
-import { operandsOf, type TileExpression } from '../../../compiler/tiles/tile-expression.ts';
+import { readsMemory, type TileExpression } from '../../../compiler/tiles/tile-expression.ts';
 import type { Feed } from '../../../compiler/tiles/tile-program.ts';
 import { linearConstant, linearValue, plus } from '../../writing/linear.ts';
 import { first, type Point as PointOf } from '../../writing/point.ts';
@@ -142,12 +142,6 @@ function target(
 }
 
 // ── copying ────────────────────────────────────────────────────────────────────────────────────────────────
-
-function readsMemory(expression: TileExpression, seen = new Set<TileExpression>()): boolean {
-  if (seen.has(expression)) return false;
-  seen.add(expression);
-  return expression.op === 'load' || operandsOf(expression).some((operand) => readsMemory(operand, seen));
-}
 
 /** Begins to copy; `cp.async.wait_group` says when it is there. */
 export function beginCopy(
