@@ -17,7 +17,7 @@ export function scalarOperations(writer: Writer): Operations<Value, Value> {
     (...operands: readonly Value[]): Value =>
       writer.operation(opcode, 'bool', operands);
   const shift = (opcode: string) => (value: Value, by: number) =>
-    writer.operation(opcode, 'u32', [value, literal(by, 'u32')]);
+    writer.operation(opcode, 'u32', [asBits(value), literal(by, 'u32')]);
   const [least, most] = [float('min.NaN.f32'), float('max.NaN.f32')];
   const constant = (value: number): Value => literal(value, 'f32');
   return {
@@ -33,7 +33,7 @@ export function scalarOperations(writer: Writer): Operations<Value, Value> {
     ...{ addWords: word('add.u32'), subWords: word('sub.u32') },
     ...{ and: word('and.b32'), or: word('or.b32'), xor: word('xor.b32') },
     ...{ shiftLeft: shift('shl.b32'), shiftRight: shift('shr.u32'), shiftRightSigned: shift('shr.s32') },
-    lessWords: truth('setp.lt.s32'),
+    lessWords: (left, right) => truth('setp.lt.s32')(asBits(left), asBits(right)),
     ...{ floatOf: float('cvt.rn.f32.s32'), wordOf: word('cvt.rzi.s32.f32') },
     ...{ both: truth('and.pred'), either: truth('or.pred'), not: truth('not.pred') },
     choose: (condition, yes, no) => writer.operation('selp.b32', 'u32', [asBits(yes), asBits(no), condition]),
