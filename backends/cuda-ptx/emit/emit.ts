@@ -79,7 +79,7 @@ export function emitPtx(
   else emitSpecialised(emission, specialised, write);
   const block = rows * columns + (specialised === undefined ? 0 : producers);
   const parameters = parametersOf(program, maps);
-  const blocks = leastBlocks(program, target, shared.bytes());
+  const blocks = leastBlocks({ program, target, specialised }, shared.bytes());
   const entry = [
     ...program.buffers.map(({ tensor }, at) => `// buffer${at}: ${described(tensors(tensor))}`),
     `.visible .entry ${program.name}(`,
@@ -89,8 +89,6 @@ export function emitPtx(
     ...(specialised === undefined || specialised.cluster === 1
       ? []
       : [`.reqnctapercluster ${specialised.cluster}, 1, 1`]),
-    // Registers are shared anew among warps by how many a thread has at first, which is then known.
-    ...(specialised?.registers === undefined ? [] : ['.minnctapersm 1']),
     ...(blocks === undefined ? [] : [`.minnctapersm ${blocks}`]),
     '{',
     writer.render(),

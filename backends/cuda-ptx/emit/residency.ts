@@ -1,29 +1,35 @@
 /**
- * How many blocks of a kernel a multiprocessor is to have at once, at least. ptxas gives a thread fewer
- * registers than it needs, and spills, for the sake of one block more, which may find no room in shared memory.
+ * How many blocks of a kernel a multiprocessor is to have at once, at least (`.minnctapersm`): for the sake of
+ * one more ptxas gives a thread fewer registers than it needs, and spills.
  */
-import type { PtxTarget } from '../../../compiler/tiles/ptx-target.ts';
 import { allStatements, isOverUnits } from '../../../compiler/tiles/tile-builder.ts';
 import type { TileProgram } from '../../../compiler/tiles/tile-program.ts';
+import type { Emission } from './emission.ts';
 
-/** Of a multiprocessor of compute capability 8.0, and what each block takes of it beside its own. */
-const sharedBytes = { all: 164 * 1024, ofEach: 1024 };
+/** Of shared memory: more than a third of what multiprocessors of compute capability 8.0 have. */
+const manyBytes = 55 * 1024;
 /** More of four warps each leave a thread 128 registers, which scores, values and a mask together exceed. */
-const most = 3;
+const mostOfStreams = 3;
 
-/**
- * Of streams of scores and values, which have most registers; undefined where ptxas may decide.
- * @param own bytes of shared memory of a block
- */
-export function leastBlocks({ body }: TileProgram, target: PtxTarget, own: number): number | undefined {
-  if (target !== 'sm_80') return undefined;
+/** Undefined where ptxas may decide. @param sharedBytes of a block */
+export function leastBlocks(
+  { program, target, specialised }: Pick<Emission, 'program' | 'target' | 'specialised'>,
+  sharedBytes: number,
+): number | undefined {
+  // Registers are shared anew among warps by how many a thread has at first, which is then known.
+  if (specialised?.registers !== undefined) return 1;
+  // No three find room for what they share, of which ptxas knows nothing.
+  if (sharedBytes >= manyBytes) return 1;
+  return target === 'sm_80' && isStream(program) ? mostOfStreams : undefined;
+}
+
+/** Whether scores and values are products of one pipeline, by matrix units. */
+function isStream({ body }: TileProgram): boolean {
   const steps = allStatements(body).flatMap((each) =>
     each.kind === 'pipeline' ? allStatements(each.body) : [],
   );
-  const scores = steps.filter(({ kind }) => kind === 'multiplyAccumulate');
   const isOfUnits = steps.some(
     (each) => each.kind === 'define' && each.tile.axes.some(({ over }) => isOverUnits(over)),
   );
-  if (scores.length < 2 || !isOfUnits) return undefined;
-  return Math.min(Math.floor(sharedBytes.all / (own + sharedBytes.ofEach)), most);
+  return isOfUnits && steps.filter(({ kind }) => kind === 'multiplyAccumulate').length > 1;
 }
