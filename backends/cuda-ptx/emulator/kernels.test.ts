@@ -37,10 +37,11 @@ describe('kernels of nvcc', () => {
   test('half_axpy', () => {
     const [x, y] = [halvesOf(200), halvesOf(200)];
     const expected = y.map((each, at) => halfBits(0.3330078125 * fromHalf(x[at]!) + fromHalf(each)));
-    const both = halfBits(0.3330078125) * 0x10001;
+    const half = halfBits(0.3330078125);
+    const both = { kind: 'bytes', bytes: new Uint8Array(new Uint16Array([half, half]).buffer) } as const;
     launch({
       ...{ module: kernelModule('vector'), kernel: 'half_axpy', grid: [2, 1, 1], block: [64, 1, 1] },
-      arguments: [value(both), given('x', x), given('y', y), value(100)],
+      arguments: [both, given('x', x), given('y', y), value(100)],
     });
     expect(y).toEqual(expected);
   });
