@@ -12,6 +12,7 @@ import {
 } from './choices/problem.ts';
 import type { DeviceProfile } from './device-profile.ts';
 import { fuseKernels } from './fuse-kernels.ts';
+import { joinMaps } from './join-maps.ts';
 import { joinSums } from './join-sums.ts';
 import { mergeKernels } from './merge-kernels.ts';
 import { productChains } from './product-chains.ts';
@@ -149,7 +150,8 @@ export function scheduleGraph(
     for (const node of part.nodes)
       if (node.kind === 'loop') for (const tensor of readsOf(node)) given.add(tensor);
     const fused = fuseKernels(steps, device, enclosing, (tensor) => given.has(tensor));
-    return unrollLoops(mergeKernels(fused, device, enclosing), device);
+    const joined = joinMaps(fused, device, enclosing);
+    return unrollLoops(mergeKernels(joined, device, enclosing), device);
   };
 
   return { steps: scheduleList(graph, []), temporaries, chosen: decided };

@@ -676,6 +676,20 @@ export const allowedMutants: ByFile = {
 export const unitGraphMutants: ByFile = faultsOf(
   'compiler/tiles',
   {
+    'join-maps.ts': [
+      [
+        'takes what is read elsewhere for what is here',
+        'taken.every((load) => isHere(load) && isKept(load))',
+        'taken.every(isKept)',
+        'pointwise.ricci: turned_around N=4000',
+      ],
+      [
+        'takes what is stored for what is computed',
+        "return dtype === 'f32' ? value : { op: 'round', dtype, operand: value };",
+        'return value;',
+        'pointwise.ricci: rounded_and_used N=4000',
+      ],
+    ],
     'unroll-loops.ts': [
       [
         'takes the first of some turns for all',
