@@ -117,7 +117,8 @@ for (const launched of launchers) {
       for (const rank of [0, 1, 3]) {
         const place = ` while rank ${rank} waited in ${atSum}${meets ? `|; rank ${rank} stops` : ''}`;
         // Where calls that do not match meet, a library may end a rank before anybody has compared them.
-        const died = `rank 2 \\(.*\\) died \\(signal \\d+\\); rank ${rank} stops`;
+        const how = String.raw`\((signal \d+|killed, or crashed in native code)\)`;
+        const died = String.raw`rank 2 \(.*\) died ${how}(; rank ${rank} stops| while rank ${rank} waited in ${atSum})`;
         const words = `${says}(${place})${meets ? `|${died}` : ''}`;
         expect(lines.join('\n')).toMatch(new RegExp(`^ricci: (${words})$`, 'm'));
       }
