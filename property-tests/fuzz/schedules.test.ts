@@ -194,7 +194,11 @@ test('devices that call in other orders than each other are found', async () => 
   const failed = await Promise.all(
     tried.map(async (each) => {
       let calls = 0;
-      const later = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, (calls++ * 7) % 5));
+      // Some turns of the event loop, which do not depend on how busy the machine is, as times would.
+      const later = async (): Promise<void> => {
+        for (let turns = (calls++ * 7) % 5; turns > 0; turns--)
+          await new Promise<void>((resolve) => setImmediate(resolve));
+      };
       const loaded = await loadRanks(each.compiled, later, false);
       const found = await digestOf(each, loaded).catch(String);
       loaded.destroy();
