@@ -10,11 +10,10 @@ import { expressionMapper } from './map-expression.ts';
 import { mostUniforms, uniformsOf } from './merge-kernels.ts';
 import type { ScheduledStep } from './scheduled.ts';
 import { program } from './tile-builder.ts';
-import { operandsOf, type TileExpression } from './tile-expression.ts';
+import { type Load, loadsIn, type TileExpression } from './tile-expression.ts';
 import type { TileProgram, TileStatement } from './tile-program.ts';
 
 type Store = TileStatement & { readonly kind: 'store' };
-type Load = TileExpression & { readonly op: 'load' };
 type Kernel = ScheduledStep & { readonly kind: 'kernel' };
 
 /** A kernel that is nothing but stores at the same places. */
@@ -158,19 +157,6 @@ function isKept({ dtype }: Load): boolean {
 
 function asStored(value: TileExpression, { dtype }: Load): TileExpression {
   return dtype === 'f32' ? value : { op: 'round', dtype, operand: value };
-}
-
-function loadsIn(value: TileExpression): readonly Load[] {
-  const found = new Set<Load>();
-  const seen = new Set<TileExpression>();
-  const visit = (expression: TileExpression): void => {
-    if (seen.has(expression)) return;
-    seen.add(expression);
-    if (expression.op === 'load') found.add(expression);
-    operandsOf(expression).forEach(visit);
-  };
-  visit(value);
-  return [...found];
 }
 
 function oneProgram(

@@ -419,11 +419,28 @@ export function operandsOf(expression: TileExpression): readonly TileExpression[
   }
 }
 
-export function readsMemory(expression: TileExpression, seen = new Set<TileExpression>()): boolean {
-  if (seen.has(expression)) return false;
-  seen.add(expression);
-  return expression.op === 'load' || operandsOf(expression).some((operand) => readsMemory(operand, seen));
+export function readsMemory(expression: TileExpression): boolean {
+  return loadsIn(expression).length > 0;
 }
+
+/** What is read from memory for it, each once. */
+export function loadsIn(root: TileExpression): readonly Load[] {
+  return [...subexpressionsOf(root)].filter((each): each is Load => each.op === 'load');
+}
+
+/** All that it is made of, itself included; what is shared once. */
+export function subexpressionsOf(root: TileExpression): ReadonlySet<TileExpression> {
+  const found = new Set<TileExpression>();
+  const visit = (expression: TileExpression): void => {
+    if (found.has(expression)) return;
+    for (const operand of operandsOf(expression)) visit(operand);
+    found.add(expression);
+  };
+  visit(root);
+  return found;
+}
+
+export type Load = TileExpression & { readonly op: 'load' };
 
 /** The variables of loops in an expression. */
 const variables = new WeakMap<TileExpression, ReadonlySet<string>>();

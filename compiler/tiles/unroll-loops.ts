@@ -8,11 +8,17 @@ import type { DeviceProfile } from './device-profile.ts';
 import { expressionMapper, mapStatement } from './map-expression.ts';
 import type { ScheduledStep } from './scheduled.ts';
 import { loop, tileNamed } from './tile-builder.ts';
-import { constant, operandsOf, sum, type TileExpression } from './tile-expression.ts';
+import {
+  constant,
+  type Load,
+  loadsIn,
+  subexpressionsOf,
+  sum,
+  type TileExpression,
+} from './tile-expression.ts';
 import type { Spread, ThreadShape, TileProgram, TileStatement } from './tile-program.ts';
 
 type Loop = TileStatement & { readonly kind: 'loop' };
-type Load = TileExpression & { readonly op: 'load' };
 
 /** Turns that are written out together at most, if there are so many. */
 const turns = [4, 2];
@@ -77,19 +83,6 @@ function inTurns(statement: Loop, together: number): readonly TileStatement[] {
   return whole >= to ? [many] : [many, loop(`${variable}_rest`, bounds(whole, to, step), at)];
 }
 
-function loadsIn(value: TileExpression): ReadonlySet<Load> {
-  const found = new Set<Load>();
-  const seen = new Set<TileExpression>();
-  const visit = (expression: TileExpression): void => {
-    if (seen.has(expression)) return;
-    seen.add(expression);
-    if (expression.op === 'load') found.add(expression);
-    operandsOf(expression).forEach(visit);
-  };
-  visit(value);
-  return found;
-}
-
 /** What an invocation reads of it: along the axes with which its place varies. */
 function wordsOf({ offset, dtype }: Load, fragment: readonly number[]): number {
   const along = fragment.filter((_, axis) => variesAlong(offset, axis));
@@ -98,8 +91,7 @@ function wordsOf({ offset, dtype }: Load, fragment: readonly number[]): number {
 }
 
 function variesAlong(expression: TileExpression, axis: number): boolean {
-  if (expression.op === 'coordinate') return expression.axis === axis;
-  return operandsOf(expression).some((operand) => variesAlong(operand, axis));
+  return [...subexpressionsOf(expression)].some((each) => each.op === 'coordinate' && each.axis === axis);
 }
 
 /** Among how many invocations an axis is dealt out; what is spread over units is in no such loop. */

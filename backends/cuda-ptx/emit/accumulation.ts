@@ -2,7 +2,7 @@
  * Sums that take up one product after the other: multiplied and added in one instruction, which rounds once.
  * Nobody says in which order a sum is added up, nor so what is rounded on the way.
  */
-import { operandsOf, type TileExpression } from '../../../compiler/tiles/tile-expression.ts';
+import { subexpressionsOf, type TileExpression } from '../../../compiler/tiles/tile-expression.ts';
 import type { Tile } from '../../../compiler/tiles/tile-program.ts';
 
 /** What is multiplied and added to a tile in registers, of which the factors know nothing. */
@@ -27,6 +27,5 @@ function isOwn(index: TileExpression, axis: number): boolean {
 }
 
 function reads(expression: TileExpression, tile: string): boolean {
-  if (expression.op === 'element' && expression.tile === tile) return true;
-  return operandsOf(expression).some((operand) => reads(operand, tile));
+  return [...subexpressionsOf(expression)].some((each) => each.op === 'element' && each.tile === tile);
 }
