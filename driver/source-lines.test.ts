@@ -1,6 +1,7 @@
 /** Kernels tell which line of the program they are from. */
 import { expect, test } from 'vitest';
 import { compilePtx, lower } from './compile.ts';
+import { sourceLines } from './source-lines.ts';
 import { checkText } from './testing.ts';
 
 const text = `fn halved(x: f32[N]) -> f32[N] = for i: x[i] / 2
@@ -27,4 +28,14 @@ test('by the expression that makes what a kernel stores', () => {
   const lines = [...module.matchAll(/\.loc (\d+) (\d+) \d+/g)].map(([, at, line]) => [files.get(at), line]);
   // What `halved` gives is stored as a result only.
   expect(new Set(lines.map(String))).toEqual(new Set(['test.ricci,5', 'test.ricci,7']));
+});
+
+test('in the same order wherever the files are', () => {
+  const from = (...paths: readonly string[]) => {
+    const optimized = { name: 'main', inputs: [], nodes: [], outputs: [] };
+    return sourceLines({ optimized, sources: new Map(paths.map((path) => [path, ''])) }).files;
+  };
+  const files = ['layer.ricci', 'prelude.ricci'];
+  expect(from('/tmp/layer.ricci', '/home/ricci/prelude.ricci')).toEqual(files);
+  expect(from('/home/layer.ricci', '/usr/ricci/prelude.ricci')).toEqual(files);
 });

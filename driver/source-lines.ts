@@ -13,9 +13,9 @@ interface Told {
   readonly sources?: ReadonlyMap<string, string>;
 }
 
-/** By the innermost expression that makes a tensor, in files without their folders. */
+/** By the innermost expression that makes a tensor, in files without their folders, in whichever they are. */
 export function sourceLines({ graph, optimized, source, sources = new Map() }: Told): SourceLines {
-  const paths = [...sources.keys()].sort();
+  const paths = [...sources.keys()].sort((one, other) => compareNames(basename(one), basename(other)));
   const tables = new Map(paths.map((path) => [path, lineTable(sources.get(path)!)]));
   const written = graph === undefined ? new Map<TensorId, string>() : namesIn(graph);
   const kept = namesIn(optimized);
@@ -28,6 +28,12 @@ export function sourceLines({ graph, optimized, source, sources = new Map() }: T
       return { file: paths.indexOf(origin!.span.file) + 1, ...positionAt(table, origin!.span.start) };
     },
   };
+}
+
+/** Of those of one name, the one that was read first stays the first. */
+function compareNames(one: string, other: string): number {
+  if (one === other) return 0;
+  return one < other ? -1 : 1;
 }
 
 function namesIn({ nodes }: Graph): Map<TensorId, string> {
