@@ -10,6 +10,7 @@ import type { Flight } from './products-in-flight.ts';
 import type { SharedPlaces } from './shared-places.ts';
 import type { Locate } from './source-lines.ts';
 import type { Specialised } from './specialisation.ts';
+import { warpSize } from './units.ts';
 import type { Value } from './values.ts';
 import type { Writer } from './writer.ts';
 
@@ -112,7 +113,7 @@ export function sharers({ program }: Emission, over: Spread): number {
     case 'unitColumns':
       return columns / 8;
     case 'lanes':
-      throw new Error(`${program.name} deals a tile out over lanes, which no schedule for PTX does`);
+      return warpSize;
   }
 }
 
