@@ -47,7 +47,8 @@
  * Expressions (`TileExpression`) are pure; a back end hoists what does not change out of loops and computes
  * equal expressions once, so a schedule writes plain index arithmetic. `element` of a register tile takes,
  * for each axis, a `coordinate` of the tile being computed whose axis has the same spread, or a constant (for
- * `whole` and `lanes`); that of all columns of a warp's results reads `lanes` of two neighbours. Loop bounds and `when` conditions must be the same in all invocations of a workgroup.
+ * `whole` and `lanes`); that of all columns of a warp's results reads `lanes` of two neighbours. Loop bounds
+ * and `when` conditions must be the same in all invocations of a workgroup.
  */
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import type { Arithmetic, Combiner, LoopId, TensorId } from '../graph/graph.ts';
