@@ -254,3 +254,4 @@ export type TileStatement =
     };
 
 export type TileStatementKind = TileStatement['kind'];
+export type StatementOf<K extends TileStatementKind> = TileStatement & { readonly kind: K };

@@ -3,10 +3,10 @@
  * uses or changes, and for those that still read registers which it changes; all others go on.
  */
 import { allStatements, tilesOf, tilesUsedBy } from '../../../compiler/tiles/tile-builder.ts';
-import type { TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import type { StatementOf, TileStatement } from '../../../compiler/tiles/tile-program.ts';
 import type { Emission } from './emission.ts';
 
-type Product = TileStatement & { readonly kind: 'multiplyAccumulate' };
+type Product = StatementOf<'multiplyAccumulate'>;
 
 export interface Flight {
   readonly product: Product;

@@ -5,7 +5,14 @@ import type { Tensor, TensorId } from '../../../compiler/graph/graph.ts';
 import type { PtxMap } from '../../../compiler/plan/plan-ptx-package.ts';
 import type { PtxTarget } from '../../../compiler/tiles/ptx-target.ts';
 import { allStatements, tileNamed } from '../../../compiler/tiles/tile-builder.ts';
-import type { Box, Feed, Tile, TileProgram, TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import type {
+  Box,
+  Feed,
+  StatementOf,
+  Tile,
+  TileProgram,
+  TileStatement,
+} from '../../../compiler/tiles/tile-program.ts';
 import { type BoxedStore, boxedStores } from './boxed-stores.ts';
 import type { Emission } from './emission.ts';
 import { elementBytes, packedLayout } from './packed-layout.ts';
@@ -14,9 +21,9 @@ import { isKnownToAll, preparationOf } from './preparation.ts';
 import type { Value } from './values.ts';
 import { isByWarpgroups } from './warpgroup-products.ts';
 
-export type Pipeline = TileStatement & { readonly kind: 'pipeline' };
-export type Loop = TileStatement & { readonly kind: 'loop' };
-export type Product = TileStatement & { readonly kind: 'multiplyAccumulate' };
+export type Pipeline = StatementOf<'pipeline'>;
+export type Loop = StatementOf<'loop'>;
+export type Product = StatementOf<'multiplyAccumulate'>;
 export type Boxed = Feed & { readonly box: Box };
 
 /** Writes statements. */

@@ -6,7 +6,7 @@
 
 import { type Packed, packedFacts } from '../../../compiler/tiles/packed.ts';
 import { isOverUnits } from '../../../compiler/tiles/tile-builder.ts';
-import type { TileAxis, TileStatement, UnitSpread } from '../../../compiler/tiles/tile-program.ts';
+import type { StatementOf, TileAxis, UnitSpread } from '../../../compiler/tiles/tile-program.ts';
 import { linearConstant, linearValue, plus, times } from '../../writing/linear.ts';
 import { type Emission, type Sum, type TileState, tileState } from './emission.ts';
 import { elementBytes, packedLayout, packedPlace } from './packed-layout.ts';
@@ -17,7 +17,7 @@ import { pieceElements, roundedToTf32, unitDepth, unitTypes } from './unit-types
 import { blockPlace, unitFirst } from './units.ts';
 import { literal, type Value } from './values.ts';
 
-type Product = TileStatement & { readonly kind: 'multiplyAccumulate' };
+type Product = StatementOf<'multiplyAccumulate'>;
 type UnitAxis = TileAxis & { readonly over: UnitSpread };
 
 /** Of one instruction. */

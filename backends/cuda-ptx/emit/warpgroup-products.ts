@@ -5,7 +5,7 @@
  */
 import { packedFacts } from '../../../compiler/tiles/packed.ts';
 import { tileNamed } from '../../../compiler/tiles/tile-builder.ts';
-import type { Tile, TileAxis, TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import type { StatementOf, Tile, TileAxis } from '../../../compiler/tiles/tile-program.ts';
 import { type Emission, type TileState, tileState } from './emission.ts';
 import { elementBytes, packedLayout, widestRow } from './packed-layout.ts';
 import { takeOff } from './products-in-flight.ts';
@@ -15,7 +15,7 @@ import { unitDepth, unitTypes } from './unit-types.ts';
 import { warpSize } from './units.ts';
 import { literal, type Value } from './values.ts';
 
-type Product = TileStatement & { readonly kind: 'multiplyAccumulate' };
+type Product = StatementOf<'multiplyAccumulate'>;
 
 /** Of one instruction; it has up to 256 columns. */
 const shape = { rows: 64, mostColumns: 256 };
