@@ -75,8 +75,8 @@ export const ptxMutants: ByFile = faultsOf(
     'emission.ts': [
       [
         'deals rows out over columns',
-        "case 'rows':\n      return rows;",
-        "case 'rows':\n      return columns;",
+        'sharersOf(over, program',
+        "sharersOf(over === 'rows' ? 'columns' : over, program",
         'contractions.ricci: matmul M=8,K=4,N=12',
       ],
     ],
