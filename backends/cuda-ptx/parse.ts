@@ -198,6 +198,8 @@ class Parser {
       else if (isPtxType(word)) type = word;
       else if (/^v[248]$/.test(word)) width = Number(word[1]);
       // `.ptr .global`: what a pointer points to, which we see when it is used.
+      // Where the host may use it too, which is no matter here.
+      else if (word === 'attribute') this.skipParentheses();
       else if (word !== 'ptr' && !isSpace(word)) this.fail(`.${word} says nothing about a variable`);
     }
     if (type === undefined) return this.fail('a variable has a type, as .b32');
@@ -363,6 +365,7 @@ class Parser {
       read: ['register', 'special', 'integer', 'float', 'symbol', 'vector'],
       address: ['address'],
       predicate: ['register', 'not'],
+      readOrPredicate: ['register', 'special', 'integer', 'not'],
       constant: ['integer'],
       name: ['name'],
       arguments: ['arguments'],
@@ -490,6 +493,12 @@ class Parser {
     this.next();
   }
 
+  private skipParentheses(): void {
+    this.expect('(', 'a parenthesis');
+    while (this.peek().text !== ')' && this.peek().kind !== 'end') this.next();
+    this.next();
+  }
+
   private skipStatement(): void {
     while (this.peek().text !== ';' && this.peek().kind !== 'end') this.next();
     this.next();
@@ -567,7 +576,13 @@ function instructionOf(
   place: Place,
 ): { readonly op: OpName; readonly modifiers: Instruction['modifiers']; readonly types: readonly PtxType[] } {
   const split = splitOpcode(text);
-  if (split === undefined) throw new PtxError(`${text} is no instruction that is known here`, place);
+  if (split === undefined) {
+    const isOfTextures = /^(tex|tld4|txq|istypep|sust|suld|sured|suq)\./.test(text);
+    const why = isOfTextures
+      ? 'textures and surfaces are not supported'
+      : 'no instruction that is known here';
+    throw new PtxError(isOfTextures ? `${text}: ${why}` : `${text} is ${why}`, place);
+  }
   const { op, rest } = split;
   const facts = ptxInstructions[op];
   const left = [...facts.modifiers];

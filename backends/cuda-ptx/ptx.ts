@@ -20,6 +20,9 @@ export interface Register {
   readonly type: PtxType;
 }
 
+/** The carry flag, which `.cc` writes and `addc`, `subc` and `madc` read: one of a thread. */
+export const carryFlag: Register = { kind: 'register', name: 'the carry flag', type: 'pred' };
+
 export type VariableSpace = 'param' | 'shared' | 'local' | 'global' | 'const';
 
 /** A named piece of memory. */

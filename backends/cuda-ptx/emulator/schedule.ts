@@ -7,6 +7,7 @@
 import type { Instruction } from '../ptx.ts';
 import { releaseIfFull } from './barriers.ts';
 import { settleCluster } from './clusters.ts';
+import { firstToMeet } from './cross-lane.ts';
 import { EmulatorFault } from './fault.ts';
 import { header } from './layout.ts';
 import { type Block, countLanes, type Fragment, firstLane, type Machine, type Warp } from './machine.ts';
@@ -71,6 +72,13 @@ function runWarp(machine: Machine, warp: Warp, counts: Counts): boolean {
     else {
       turn++;
       const lanes = machine.guarded(warp, fragment.mask, step.instruction.guard);
+      const others = lanes === 0 ? 0 : lanes & ~firstToMeet(machine, warp, lanes, step.instruction);
+      if (others !== 0) {
+        // They come to this step by themselves.
+        fragment.mask &= ~others;
+        warp.fragments.push({ step: fragment.step, mask: others, waits: false });
+        continue;
+      }
       counts.instructions += countLanes(fragment.mask);
       if (lanes === 0) fragment.step++;
       else {

@@ -70,7 +70,11 @@ export function stepsOf(statements: readonly Statement[]): readonly Step[] {
       const isLast = place === drafts.length - 1;
       return { ...step, end: isLast ? { kind: 'exit', guard: undefined, isTrap: false } : { kind: 'next' } };
     }
-    if (by.op !== 'bra') return { ...step, end: { kind: 'exit', guard: by.guard, isTrap: by.op === 'trap' } };
+    if (by.op !== 'bra')
+      return {
+        ...step,
+        end: { kind: 'exit', guard: by.guard, isTrap: by.op === 'trap' || by.op === 'brkpt' },
+      };
     const target = labels.get(targetOf(by));
     if (target === undefined)
       throw new PtxError(`there is no label ${targetOf(by)} in this function`, by.place);

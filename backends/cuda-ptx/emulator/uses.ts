@@ -1,6 +1,6 @@
 /** What instructions read and write, and which registers hold something between steps. */
-import { ptxInstructions } from '../instructions.ts';
-import type { Guard, Instruction, Operand, Register } from '../ptx.ts';
+import { type OpName, ptxInstructions } from '../instructions.ts';
+import { carryFlag, type Guard, type Instruction, type Operand, type Register } from '../ptx.ts';
 import type { Step } from './steps.ts';
 
 export interface Uses {
@@ -19,8 +19,15 @@ export function usesOf(instruction: Instruction): Uses {
       writes.push(...registersIn(operand));
     if (kind !== 'write' && kind !== 'writePredicate') reads.push(...registersIn(operand));
   });
+  if (takesCarry(instruction.op)) reads.push(carryFlag);
+  if (instruction.modifiers.carry !== undefined) writes.push(carryFlag);
   if (instruction.guard !== undefined) reads.push(instruction.guard.register, ...writes);
   return { reads, writes };
+}
+
+/** Whether what was carried before is added, or taken away. */
+export function takesCarry(op: OpName): boolean {
+  return op === 'addc' || op === 'subc' || op === 'madc';
 }
 
 export function registersIn(operand: Operand): readonly Register[] {
