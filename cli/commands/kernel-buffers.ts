@@ -1,6 +1,6 @@
 /**
- * Buffers of a kernel, of any element type that CUDA has: those of tensors, and wider or narrower numbers that
- * only kernels use. A value of 64 bits that is an integer is a bigint.
+ * Buffers of a kernel, of any element type that CUDA has: those of tensors, and wider or narrower numbers
+ * that only kernels use. A value of 64 bits that is an integer is a bigint.
  */
 import { elementCount } from '../../compiler/plan/storage-bytes.ts';
 import { randomInput } from '../../driver/random-inputs.ts';

@@ -8,7 +8,7 @@ import type { PtxModule, Variable } from '../ptx.ts';
 import { bytesOf } from '../ptx-types.ts';
 import { type CompiledModule, compiledModule } from './compiled.ts';
 import { hasFusedMultiplyAdd } from './fused.ts';
-import { globalRows } from './global-race-code.ts';
+import { globalRows, mostWarps } from './global-race-code.ts';
 import type { GlobalRecords } from './global-races.ts';
 import { clearRegion, GridRunner } from './grid.ts';
 import {
@@ -78,7 +78,7 @@ const startMilliseconds = 100;
 const shareMilliseconds = 2;
 const skewBytes = 4096 + 64;
 /** Of warps and of epochs, before records begin anew. */
-const mostNumbers = 2 ** 30;
+const mostNumbers = mostWarps;
 /** Behind each buffer, so that who leaves one is not in another. */
 const gap = 256;
 

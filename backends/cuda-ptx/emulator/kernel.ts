@@ -131,8 +131,12 @@ const imports: readonly ImportedFunction[] = [
   ...['noteReadFour', 'noteWriteFour'].map(
     (name): ImportedFunction => ({ name, parameters: ['i32', 'v128', 'i32', 'i32'], result: undefined }),
   ),
-  ...['noteGlobalRead', 'noteGlobalWrite', 'noteGlobalReads', 'noteGlobalWrites'].map(
-    (name): ImportedFunction => ({ name, parameters: ['i32', 'i32', 'i32', 'i32'], result: undefined }),
+  ...['Read', 'Write', 'Reads', 'Writes', 'ReadBytes', 'WriteBytes'].map(
+    (use): ImportedFunction => ({
+      name: `noteGlobal${use}`,
+      parameters: ['i32', 'i32', 'i32', 'i32'],
+      result: undefined,
+    }),
   ),
   { name: 'synchronise', parameters: ['i32'], result: undefined },
   { name: 'operate', parameters: ['i32', 'f64', 'f64', 'f64'], result: 'f64' },
