@@ -235,6 +235,10 @@ const table = {
   'redux.sync': warp('d r r', 1, 'operation'),
   activemask: warp('d', 1),
   'elect.sync': warp('d r', 0),
+  // The stack of a thread.
+  alloca: warp('d r i?', 1),
+  stacksave: warp('d', 1),
+  stackrestore: warp('r', 1),
   // Memory that several threads change.
   atom: warp('d m r r?', 1, 'order scope space operation noftz vector hint'),
   red: warp('m r', 1, 'order scope space operation noftz vector hint'),
@@ -293,7 +297,8 @@ const table = {
   exit: control(''),
   trap: control(''),
   brkpt: control(''),
-  call: control('a n a', 'uni'),
+  call: control('a n a n', 'uni'),
+  'brx.idx': control('r n', 'uni'),
   // About speed, or about an order that is kept anyway.
   nanosleep: nothing('r'),
   membar: nothing('', 'scope'),

@@ -61,6 +61,8 @@ class Parser {
   /** Of the function that is read. */
   private variables: Variable[] = [];
   private nested = 0;
+  /** Of `.branchtargets`, by its label. */
+  private branchTargets = new Map<string, readonly string[]>();
   /** How many inner blocks there were. */
   private blocks = 0;
   private readonly postpones: boolean;
@@ -115,8 +117,10 @@ class Parser {
     const outer = this.scope;
     this.scope = { names: new Map(), outer };
     this.variables = [];
+    this.branchTargets = new Map();
     const results = this.peek().text === '(' ? this.parameters(isEntry) : [];
     const { text: name, ...place } = this.word('the name of a function');
+    outer.names.set(name, { kind: 'variable', name, space: 'code', type: 'b64', alignment: 1, bytes: 0 });
     const parameters = this.peek().text === '(' ? this.parameters(isEntry) : [];
     const directives = new Map<string, readonly number[]>();
     while (this.peek().kind === 'dotted') {
@@ -293,9 +297,19 @@ class Parser {
       } else if (token.kind === 'word' && this.tokens[this.at + 1]?.text === ':') {
         this.next();
         this.next();
-        const directive = this.peek().text;
-        if (/^\.(branchtargets|calltargets|callprototype)$/.test(directive))
-          this.fail(`${directive} is not supported: calls and branches go to what they name`);
+        // What an indirect call may go to, and with what, is seen where it goes.
+        if (/^\.(calltargets|callprototype)$/.test(this.peek().text)) {
+          this.skipStatement();
+          continue;
+        }
+        if (this.takes('.branchtargets')) {
+          const targets: string[] = [];
+          do targets.push(this.word('a label').text);
+          while (this.takes(','));
+          this.expect(';', 'a semicolon after the labels');
+          this.branchTargets.set(token.text, targets);
+          continue;
+        }
         if (all.some((each) => each.kind === 'label' && each.name === token.text))
           throw new PtxError(`the label ${token.text} is here twice`, placeOf(token));
         all.push({ kind: 'label', name: token.text });
@@ -333,6 +347,12 @@ class Parser {
       if (!this.takes(',')) break;
     }
     this.expect(';', `a semicolon after ${text}`);
+    if (op === 'brx.idx') {
+      const table = operands.pop();
+      const targets = table?.kind === 'name' ? this.branchTargets.get(table.name) : undefined;
+      if (targets === undefined) throw new PtxError(`${text} needs .branchtargets before it`, place);
+      operands.push(...targets.map((name): Operand => ({ kind: 'name', name })));
+    }
     const least = facts.operands.filter(({ optional }) => !optional).length;
     if (op !== 'call' && operands.length < least)
       throw new PtxError(`${text} takes at least ${least} operands, and has ${operands.length}`, place);
@@ -343,7 +363,11 @@ class Parser {
   }
 
   private callOperand(): Operand {
-    if (this.peek().text !== '(') return { kind: 'name', name: this.word('the name of a function').text };
+    if (this.peek().text !== '(') {
+      const { text: name } = this.word('the name of a function');
+      const found = this.find(name);
+      return found?.kind === 'register' ? { kind: 'register', register: found } : { kind: 'name', name };
+    }
     this.next();
     const variables: Operand[] = [];
     while (this.peek().text !== ')') {
@@ -561,7 +585,7 @@ function withOwnLabels(block: readonly Statement[], number: number): readonly St
   if (own.size === 0) return block;
   return block.map((each): Statement => {
     if (each.kind === 'label') return { ...each, name: own.get(each.name) ?? each.name };
-    if (each.op !== 'bra') return each;
+    if (each.op !== 'bra' && each.op !== 'brx.idx') return each;
     const operands = each.operands.map(
       (operand): Operand =>
         operand.kind === 'name' ? { ...operand, name: own.get(operand.name) ?? operand.name } : operand,

@@ -23,7 +23,8 @@ export interface Register {
 /** The carry flag, which `.cc` writes and `addc`, `subc` and `madc` read: one of a thread. */
 export const carryFlag: Register = { kind: 'register', name: 'the carry flag', type: 'pred' };
 
-export type VariableSpace = 'param' | 'shared' | 'local' | 'global' | 'const';
+/** `code` is where functions are: a function is named as a variable of no bytes. */
+export type VariableSpace = 'param' | 'shared' | 'local' | 'global' | 'const' | 'code';
 
 /** A named piece of memory. */
 export interface Variable {

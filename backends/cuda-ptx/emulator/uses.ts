@@ -55,7 +55,8 @@ export function registersIn(operand: Operand): readonly Register[] {
 }
 
 function instructionsOf(step: Step): readonly Instruction[] {
-  return step.kind === 'warp' ? [step.instruction] : step.instructions;
+  if (step.kind === 'lanes') return step.instructions;
+  return step.instruction === undefined ? [] : [step.instruction];
 }
 
 function endGuard(step: Step): Guard | undefined {
@@ -80,7 +81,16 @@ function ownUses(step: Step): {
 }
 
 export function followers(step: Step, place: number): readonly number[] {
-  if (step.kind === 'warp') return [place + 1];
+  switch (step.kind) {
+    case 'warp':
+    // What is called has registers of its own, and comes back.
+    case 'call':
+      return [place + 1];
+    case 'return':
+      return step.instruction?.guard === undefined ? [] : [place + 1];
+    case 'switch':
+      return step.instruction.guard === undefined ? step.targets : [...step.targets, place + 1];
+  }
   switch (step.end.kind) {
     case 'next':
       return [place + 1];
