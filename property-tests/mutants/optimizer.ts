@@ -127,34 +127,42 @@ export const optimizerMutants: { readonly [P in PassName]: readonly Mutant[] | P
       'program 47',
     ]),
   ],
-  'fuse-epilogues': inFile(
-    'compiler/optimize/epilogue.ts',
-    'optimizer',
-    [
-      'does not turn the axes',
-      'axis < before ? axes[axis] : axis - before + rank',
-      'axis < before ? axis : axis - before + rank',
-      'program 11',
-    ],
-    [
-      'forgets the finish that there was',
-      'finish === undefined ? reduced(type) : permuted(finish)',
-      'reduced(type)',
-      'program 143',
-    ],
-    [
-      'takes over what others read',
-      'readers.get(fused.result.id)?.length === 1',
-      'readers.get(fused.result.id)?.length !== 0',
-      'program 12',
-    ],
-    [
-      'looks at one load only',
-      'if (first === undefined || !rest.every((axes) => axes.every((axis, position) => axis === first[position])))',
-      'if (first === undefined)',
-      'program 122',
-    ],
-  ),
+  'fuse-epilogues': [
+    ...inFile(
+      'compiler/optimize/epilogue.ts',
+      'optimizer',
+      [
+        'does not turn the axes',
+        'axis < before ? axes[axis] : axis - before + rank',
+        'axis < before ? axis : axis - before + rank',
+        'program 11',
+      ],
+      [
+        'forgets the finish that there was',
+        'finish === undefined ? reduced(type) : permuted(finish)',
+        'reduced(type)',
+        'program 143',
+      ],
+      [
+        'takes over what others read',
+        'readers.get(fused.result.id)?.length === 1',
+        'readers.get(fused.result.id)?.length !== 0',
+        'program 12',
+      ],
+      [
+        'looks at one load only',
+        'if (first === undefined || !rest.every((axes) => axes.every((axis, position) => axis === first[position])))',
+        'if (first === undefined)',
+        'program 122',
+      ],
+    ),
+    ...inFile('compiler/optimize/epilogue.ts', 'small-programs', [
+      'has a reduction go as far as its reader',
+      'map.result.shape[axis]! > result.shape[at]!',
+      'map.result.shape[axis]! < 0',
+      'contractions.ricci: product_and_rows',
+    ]),
+  ],
   'recover-attention': [
     ...inFile(
       'compiler/optimize/recover-attention.ts',
