@@ -11,6 +11,7 @@ import type { Flight } from './products-in-flight.ts';
 import type { SharedPlaces } from './shared-places.ts';
 import type { Locate } from './source-lines.ts';
 import type { Specialised } from './specialisation.ts';
+import { warpSize } from './units.ts';
 import type { Value } from './values.ts';
 import type { Writer } from './writer.ts';
 
@@ -98,9 +99,7 @@ export function bufferOf(emission: Emission, id: TensorId): Buffer {
 
 /** Among how many invocations an axis is dealt out. */
 export function sharers({ program }: Emission, over: Spread): number {
-  if (over === 'lanes')
-    throw new Error(`${program.name} deals a tile out over lanes, which no schedule for PTX does`);
-  return sharersOf(over, program.threads);
+  return sharersOf(over, program.threads, warpSize);
 }
 
 export function fragmentExtent(emission: Emission, axis: TileAxis): number {
