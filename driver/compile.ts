@@ -209,7 +209,7 @@ export function noBoundsOnMeshes(names: readonly string[]): UserError {
 }
 
 /** What back ends take of a lowered program. */
-type ForDevice = Pick<Lowered, 'optimized' | 'below' | 'bounded' | 'device'> &
+export type ForDevice = Pick<Lowered, 'optimized' | 'below' | 'bounded' | 'device'> &
   Partial<Pick<Lowered, 'source' | 'sources' | 'graph'>> &
   Pick<PlanOptions, 'results'>;
 
