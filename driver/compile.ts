@@ -27,7 +27,7 @@ import { type Progress, silent } from './progress.ts';
 import { sourceLines } from './source-lines.ts';
 
 /** What back ends take of a lowered program. */
-type ForDevice = Pick<Lowered, 'optimized' | 'below' | 'bounded' | 'device'> &
+export type ForDevice = Pick<Lowered, 'optimized' | 'below' | 'bounded' | 'device'> &
   Partial<Pick<Lowered, 'source' | 'sources' | 'graph'>> &
   Pick<PlanOptions, 'results'>;
 

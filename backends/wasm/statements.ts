@@ -39,6 +39,9 @@ const rules: Rules = {
   },
   multiplyAccumulate: emitMultiplyAccumulate,
   reduce: emitReduce,
+  scan: (emission) => {
+    throw refuse(emission, 'scans a tile');
+  },
   loop: emitLoop,
   pipeline: (emission) => {
     throw refuse(emission, 'brings tiles ahead');

@@ -19,6 +19,7 @@ import { storeFour, storeOne } from './memory.ts';
 import { emitMultiplyAccumulate } from './multiply-accumulate.ts';
 import { emitReduce } from './reduce-tiles.ts';
 import { defineRegisters, registerPoints, settled, updateRegisters } from './register-tiles.ts';
+import { emitScan } from './scan-tiles.ts';
 import { sharedName, tileState } from './tile-elements.ts';
 import type { Value } from './writer.ts';
 
@@ -36,6 +37,7 @@ const rules: Rules = {
   },
   multiplyAccumulate: emitMultiplyAccumulate,
   reduce: emitReduce,
+  scan: emitScan,
   loop: emitLoop,
   pipeline: ({ program }) => {
     throw new Error(`${program.name} brings tiles ahead, which kernels in WGSL are not scheduled with`);

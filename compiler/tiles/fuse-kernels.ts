@@ -158,6 +158,7 @@ function freePrefix(body: readonly TileStatement[]): string {
   const names = allStatements(body).flatMap((statement) => {
     if (statement.kind === 'define') return [statement.tile.name];
     if (statement.kind === 'reduce') return statement.into;
+    if (statement.kind === 'scan') return [statement.into, statement.total];
     if (statement.kind === 'pipeline')
       return [statement.variable, ...statement.feeds.map(({ tile }) => tile.name)];
     return statement.kind === 'loop' ? [statement.variable] : [];

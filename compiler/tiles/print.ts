@@ -40,6 +40,9 @@ const printers: Printers = {
   reduce: ({ combiner, from, into, isOwn }, indent) => [
     `${indent}${into.join(', ')} = ${combiner} of ${isOwn ? 'own ' : ''}${from.join(', ')} along the last axis`,
   ],
+  scan: ({ combiner, from, into, total }, indent) => [
+    `${indent}${into}, ${total} = ${combiner} of ${from} so far, and of all of it`,
+  ],
   loop: ({ variable, from, to, step, body }, indent) => {
     const bounds = `${printExpression(from)} … ${printExpression(to)} by ${step}`;
     return [`${indent}for ${variable} in ${bounds}`, ...printBody(body, indent)];

@@ -10,6 +10,7 @@ import type { Packed } from './packed.ts';
 import { arithmeticOfDtype, type Interval, operandsOf, type TileExpression } from './tile-expression.ts';
 import type {
   Box,
+  ScanCombiner,
   Spread,
   StatementOf,
   ThreadShape,
@@ -83,6 +84,10 @@ export function reduceTiles(
   into: readonly string[],
 ): TileStatement {
   return { kind: 'reduce', combiner, from, into };
+}
+
+export function scan(combiner: ScanCombiner, from: string, into: string, total: string): TileStatement {
+  return { kind: 'scan', combiner, from, into, total };
 }
 
 /** Of what each invocation has. */
@@ -227,13 +232,13 @@ export function allStatements(body: readonly TileStatement[]): TileStatement[] {
   return body.flatMap((statement) => [statement, ...allStatements(insideOf(statement))]);
 }
 
-/** The tiles that a statement itself brings into being, but for those of reductions. */
+/** The tiles that a statement itself brings into being, but for those of reductions and scans. */
 export function tilesOf(statement: TileStatement): readonly Tile[] {
   if (statement.kind === 'define') return [statement.tile];
   return statement.kind === 'pipeline' ? statement.feeds.map(({ tile }) => tile) : [];
 }
 
-/** A tile of a program that is no reduction's. */
+/** A tile of a program that is no reduction's and no scan's. */
 export function tileNamed({ body }: Pick<TileProgram, 'body'>, name: string): Tile | undefined {
   return allStatements(body)
     .flatMap(tilesOf)
@@ -249,6 +254,7 @@ export function tilesUsedBy(statement: TileStatement): ReadonlySet<string> {
   };
   for (const expression of expressionsOf(statement)) visit(expression);
   if (statement.kind === 'update') names.add(statement.tile);
+  if (statement.kind === 'scan') names.add(statement.from);
   if (statement.kind === 'reduce') for (const name of statement.from) names.add(name);
   if (statement.kind === 'multiplyAccumulate')
     for (const name of [statement.into, statement.left, statement.right]) names.add(name);
@@ -272,6 +278,7 @@ export function expressionsOf(statement: TileStatement): readonly TileExpression
       return [statement.offset, statement.value, ...(statement.mask === undefined ? [] : [statement.mask])];
     case 'multiplyAccumulate':
     case 'reduce':
+    case 'scan':
       return [];
   }
 }

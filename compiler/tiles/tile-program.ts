@@ -47,7 +47,8 @@
  * Expressions (`TileExpression`) are pure; a back end hoists what does not change out of loops and computes
  * equal expressions once, so a schedule writes plain index arithmetic. `element` of a register tile takes,
  * for each axis, a `coordinate` of the tile being computed whose axis has the same spread, or a constant (for
- * `whole` and `lanes`); that of all columns of a warp's results reads `lanes` of two neighbours. Loop bounds and `when` conditions must be the same in all invocations of a workgroup.
+ * `whole` and `lanes`); that of all columns of a warp's results reads `lanes` of two neighbours. Loop bounds
+ * and `when` conditions must be the same in all invocations of a workgroup.
  */
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import type { Arithmetic, Combiner, LoopId, TensorId } from '../graph/graph.ts';
@@ -209,6 +210,19 @@ export type TileStatement =
       readonly into: readonly string[];
       readonly isOwn?: boolean;
     }
+  /**
+   * An inclusive prefix reduction of a register tile along all of its axes but the first, which are gone
+   * through row-major as one run: defines `into`, of the same axes, and `total`, of the first axis, which
+   * every invocation has. The axes between are whole, and so may be the last one; else it is dealt out over
+   * columns or threads in one round, and they are a power of two.
+   */
+  | {
+      readonly kind: 'scan';
+      readonly combiner: ScanCombiner;
+      readonly from: string;
+      readonly into: string;
+      readonly total: string;
+    }
   /** `variable` = from, from + step, … while below `to`. */
   | {
       readonly kind: 'loop';
@@ -253,6 +267,9 @@ export type TileStatement =
       /** The same as a box of the tensor, where it is one: for engines that copy boxes. */
       readonly box?: Box;
     };
+
+/** Those of one value, whose place does not matter. */
+export type ScanCombiner = Exclude<Combiner, 'argmax' | 'argmin'>;
 
 export type TileStatementKind = TileStatement['kind'];
 export type StatementOf<K extends TileStatementKind> = TileStatement & { readonly kind: K };

@@ -224,6 +224,20 @@ export const ptxMutants: ByFile = faultsOf(
         'units.ricci: experts_of_eight_bits T=40,D=128,E=3,F=64',
       ],
     ],
+    'scan-tiles.ts': [
+      [
+        'takes every other step',
+        'width < lanes; width *= 2',
+        'width < lanes; width *= 4',
+        'order.ricci: sums_so_far N=2,M=70',
+      ],
+      [
+        'reads what warps have before it is there',
+        'barrier(emission);\n  return exclusive',
+        'return exclusive',
+        'order.ricci: sums_so_far N=2,M=1030',
+      ],
+    ],
     'reduce-tiles.ts': [
       [
         'reads partial sums before they are there',

@@ -3,10 +3,9 @@
  * uses or changes, and for those that still read registers which it changes; all others go on.
  */
 import { allStatements, tilesOf, tilesUsedBy } from '../../../compiler/tiles/tile-builder.ts';
-import type { StatementOf, TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import type { TileStatement } from '../../../compiler/tiles/tile-program.ts';
 import type { Emission } from './emission.ts';
-
-type Product = StatementOf<'multiplyAccumulate'>;
+import type { Product } from './products.ts';
 
 export interface Flight {
   readonly product: Product;

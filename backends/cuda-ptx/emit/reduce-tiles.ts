@@ -17,7 +17,7 @@ import { lanesOfRow, unitCoordinate, warpSize, warpsAlong } from './units.ts';
 import { literal, type Value } from './values.ts';
 import { wordBytes } from './writer.ts';
 
-interface Own extends Value {
+export interface Own extends Value {
   readonly dtype: Arithmetic;
 }
 
@@ -190,7 +190,7 @@ function overUnitWarps(
 }
 
 /** Arrays of so many elements for the parts of an entry. */
-function scratchFor({ shared }: Emission, own: Entry<Own>, count: number): readonly string[] {
+export function scratchFor({ shared }: Emission, own: Entry<Own>, count: number): readonly string[] {
   return own.map(({ dtype }, part) => {
     const name = `scratch_${dtype}_${part}_${count}`;
     shared.reserve(name, count * wordBytes);
@@ -198,14 +198,19 @@ function scratchFor({ shared }: Emission, own: Entry<Own>, count: number): reado
   });
 }
 
-function readScratch(emission: Emission, arrays: readonly string[], own: Entry<Own>, place: Sum): Entry<Own> {
+export function readScratch(
+  emission: Emission,
+  arrays: readonly string[],
+  own: Entry<Own>,
+  place: Sum,
+): Entry<Own> {
   return own.map(({ dtype }, part) => {
     const [word] = readWords(emission, arrays[part]!, place, 1, `@${emission.scratchVersion}`);
     return { ...fromWord(emission.writer, dtype, word!), dtype };
   });
 }
 
-function putScratch(
+export function putScratch(
   emission: Emission,
   arrays: readonly string[],
   place: Sum,

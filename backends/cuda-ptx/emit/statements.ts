@@ -19,6 +19,7 @@ import { settle, waitForAll } from './products-in-flight.ts';
 import { emitReduce } from './reduce-tiles.ts';
 import { defineRegisters, registerPoints, updateRegisters } from './register-tiles.ts';
 import { emitRowStore, rowStoreOf } from './row-stores.ts';
+import { emitScan } from './scan-tiles.ts';
 import { fillShared } from './shared-tiles.ts';
 import { boxedStoreOf } from './specialisation.ts';
 import { emitUnitProduct } from './unit-products.ts';
@@ -47,6 +48,7 @@ const rules: Rules = {
     else emitWarpgroupProduct(emission, statement);
   },
   reduce: emitReduce,
+  scan: emitScan,
   loop: emitLoop,
   pipeline: (emission, statement) => {
     const write = (body: readonly TileStatement[]) => emitStatements(emission, body);
@@ -71,6 +73,7 @@ const titles: {
   update: ({ tile }) => `update ${tile}`,
   multiplyAccumulate: ({ into, left, right }) => `${into} += ${left} * ${right}`,
   reduce: ({ into, combiner, from }) => `${into.join(', ')} = ${combiner} of ${from.join(', ')}`,
+  scan: ({ into, combiner, from }) => `${into} = ${combiner} of ${from} so far`,
   loop: ({ variable }) => `for ${variable}`,
   pipeline: ({ variable, stages }) => `for ${variable}, in ${stages} stages`,
   when: () => 'if',

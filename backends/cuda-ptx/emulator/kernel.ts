@@ -23,8 +23,8 @@ export interface KernelNeeds extends WindowBytes {
   /** The first step of the entry. */
   readonly start: number;
   /**
-   * Offsets of variables in their windows; of those in global memory from the first of the module, of those of
-   * functions from where the call's frame begins.
+   * Offsets of variables in their windows; of those in global memory from the first of the module, of those
+   * of functions from where the call's frame begins.
    */
   readonly offsets: ReadonlyMap<Variable, number>;
   readonly staticShared: number;

@@ -86,6 +86,17 @@ function statementCost(statement: TileStatement, counting: Counting): number {
       const across = Math.log2(sharing) * (rates.barrier + 2 * rates.shared) * pointsOf(axes, counting);
       return pointsOf(from.axes, counting) * rates.arithmetic + across;
     }
+    case 'scan': {
+      const from = tiles.get(statement.from);
+      if (from === undefined) return 0;
+      const axes = from.axes.slice(0, 1);
+      tiles.set(statement.into, { ...from, name: statement.into });
+      tiles.set(statement.total, { ...from, name: statement.total, axes });
+      const runs = pointsOf(from.axes.slice(0, -1), counting);
+      const steps = Math.log2(sharers(from.axes.at(-1)!, counting));
+      const across = steps * (rates.barrier + 2 * rates.shared * runs);
+      return 2 * pointsOf(from.axes, counting) * rates.arithmetic + across;
+    }
     case 'loop': {
       const [low, high] = [intervalOf(statement.from).low, intervalOf(statement.to).high];
       const turns = Math.max(0, Math.ceil((high - low) / statement.step));
