@@ -8,8 +8,8 @@
  *
  * Outer products of the same inner ones have a kernel together, each with its own sums. So the gradients of
  * keys and values, whose rows are keys, of a block of queries: begin S = K·Qᵀ and dP = V·dOᵀ; make P of S,
- * and begin dV += P·dO; make dS of P and dP, and begin dK += dS·Q. Q and dO are brought once a block, and both
- * products with each read the same tile, one of them across. A thread of a warpgroup has, of 64 rows, blocks
+ * and begin dV += P·dO; make dS of P and dP, and begin dK += dS·Q. Q and dO are brought once a block, and
+ * both products with each read the same tile, one of them across. A thread of a warpgroup has, of 64 rows, blocks
  * of 64 and results of 128, 64 registers of dV, 64 of dK, 32 of S, then P, 32 of dP, then dS, and 16 of what
  * is multiplied of P meanwhile: of 240 there are left 32 for all else. So what differs along a block alone,
  * two numbers for each query, the lanes of a warp load once for all of them (`columns` of the choice).
