@@ -210,6 +210,19 @@ export type TileStatement =
       readonly into: readonly string[];
       readonly isOwn?: boolean;
     }
+  /**
+   * An inclusive prefix reduction of a register tile along all of its axes but the first, which are gone
+   * through row-major as one run: defines `into`, of the same axes, and `total`, of the first axis, which
+   * every invocation has. The axes between are whole, and so may be the last one; else it is dealt out over
+   * columns or threads in one round, and they are a power of two.
+   */
+  | {
+      readonly kind: 'scan';
+      readonly combiner: ScanCombiner;
+      readonly from: string;
+      readonly into: string;
+      readonly total: string;
+    }
   /** `variable` = from, from + step, … while below `to`. */
   | {
       readonly kind: 'loop';
@@ -255,4 +268,8 @@ export type TileStatement =
       readonly box?: Box;
     };
 
+/** Those of one value, whose place does not matter. */
+export type ScanCombiner = Exclude<Combiner, 'argmax' | 'argmin'>;
+
 export type TileStatementKind = TileStatement['kind'];
+export type StatementOf<K extends TileStatementKind> = TileStatement & { readonly kind: K };

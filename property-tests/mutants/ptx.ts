@@ -75,8 +75,8 @@ export const ptxMutants: ByFile = faultsOf(
     'emission.ts': [
       [
         'deals rows out over columns',
-        "case 'rows':\n      return rows;",
-        "case 'rows':\n      return columns;",
+        'sharersOf(over, program',
+        "sharersOf(over === 'rows' ? 'columns' : over, program",
         'contractions.ricci: matmul M=8,K=4,N=12',
       ],
     ],
@@ -222,6 +222,20 @@ export const ptxMutants: ByFile = faultsOf(
         'emission.ahead = variable;',
         'emission.ahead = undefined;',
         'units.ricci: experts_of_eight_bits T=40,D=128,E=3,F=64',
+      ],
+    ],
+    'scan-tiles.ts': [
+      [
+        'takes every other step',
+        'width < lanes; width *= 2',
+        'width < lanes; width *= 4',
+        'order.ricci: sums_so_far N=2,M=70',
+      ],
+      [
+        'reads what warps have before it is there',
+        'barrier(emission);\n  return exclusive',
+        'return exclusive',
+        'order.ricci: sums_so_far N=2,M=1030',
       ],
     ],
     'reduce-tiles.ts': [

@@ -1,9 +1,9 @@
 /** Products of a tile program, and how many of their results a thread has in registers at a time. */
 import { mostResults } from '../../../compiler/tiles/schedules/unit-stream.ts';
 import { allStatements, tileNamed } from '../../../compiler/tiles/tile-builder.ts';
-import type { TileProgram, TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import type { StatementOf, TileProgram, TileStatement } from '../../../compiler/tiles/tile-program.ts';
 
-export type Product = TileStatement & { readonly kind: 'multiplyAccumulate' };
+export type Product = StatementOf<'multiplyAccumulate'>;
 
 export function productsAmong(statements: readonly TileStatement[]): readonly Product[] {
   return statements.filter((statement) => statement.kind === 'multiplyAccumulate');

@@ -5,7 +5,14 @@ import type { Tensor, TensorId } from '../../../compiler/graph/graph.ts';
 import type { PtxMap } from '../../../compiler/plan/plan-ptx-package.ts';
 import type { PtxTarget } from '../../../compiler/tiles/ptx-target.ts';
 import { allStatements } from '../../../compiler/tiles/tile-builder.ts';
-import type { Box, Feed, Tile, TileProgram, TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import type {
+  Box,
+  Feed,
+  StatementOf,
+  Tile,
+  TileProgram,
+  TileStatement,
+} from '../../../compiler/tiles/tile-program.ts';
 import { type BoxedStore, boxedStores } from './boxed-stores.ts';
 import type { Emission } from './emission.ts';
 import { elementBytes, packedLayout } from './packed-layout.ts';
@@ -15,8 +22,8 @@ import { type Product, productsAmong, resultsOfThread } from './products.ts';
 import type { Value } from './values.ts';
 import { isByWarpgroups } from './warpgroup-products.ts';
 
-export type Pipeline = TileStatement & { readonly kind: 'pipeline' };
-export type Loop = TileStatement & { readonly kind: 'loop' };
+export type Pipeline = StatementOf<'pipeline'>;
+export type Loop = StatementOf<'loop'>;
 export type Boxed = Feed & { readonly box: Box };
 
 /** Writes statements. */

@@ -1,10 +1,10 @@
 /**
- * Chains of products by matrix units (as the gradients of Dao, "FlashAttention-2", 2023): a workgroup's warps
- * have sixteen rows of the results or more each, whose factors of the inner products stay in shared memory,
- * and meet the streamed axis in blocks that are brought ahead. Inner products come out of the units in the
- * order in which they go into the outer one, so that they are finished in registers and multiplied from
- * there, in parts of 16 bits. Blocks that are all masked are not visited, and others only masked where some
- * row does not see all of them.
+ * Chains of products by matrix units (as the gradients of Dao, "FlashAttention-2", 2023): a workgroup's
+ * warps have sixteen rows of the results or more each, whose factors of the inner products stay in shared
+ * memory, and meet the streamed axis in blocks that are brought ahead. Inner products come out of the units
+ * in the order in which they go into the outer one, so that they are finished in registers and multiplied
+ * from there, in parts of 16 bits. Blocks that are all masked are not visited, and others only masked where
+ * some row does not see all of them.
  *
  * Outer products of the same inner ones have a kernel together, each with its own sums. So the gradients of
  * keys and values, whose rows are keys, of a block of queries: begin S = K·Qᵀ and dP = V·dOᵀ; make P of S,
@@ -12,7 +12,8 @@
  * both products with each read the same tile, one of them across. A thread of a warpgroup has, of 64 rows,
  * blocks of 64 and results of 128, 64 registers of dV, 64 of dK, 32 of S, then P, 32 of dP, then dS, and 16
  * of what is multiplied of P meanwhile: of 240 there are left 32 for all else. So what differs along a block
- * alone, two numbers for each query, the lanes of a warp load once for all of them (`columns` of a choice).
+ * alone, two numbers for each query, the lanes of a warp load once for all of them (`columns` of the
+ * choice).
  */
 import type { Scalar } from '../../graph/graph.ts';
 import { type Load, loadsOf, scalarKey, scalarType } from '../../graph/scalar.ts';
