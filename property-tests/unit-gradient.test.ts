@@ -111,6 +111,11 @@ describe('what is made where it is used', () => {
     expect(wide.toSorted()).toEqual(target === 'sm_80' ? [3, 4] : [2, 3, 3]);
   });
 
+  test.each(ptxTargets)('leaves nothing to be scaled or merged after it, for %s', (target) => {
+    const { instance, lowered } = loweredByName('causal_gradient S=8192,G=4,R=4,A=128,B=128');
+    expect(compilePtx(lowered, instance, target).kernels).toHaveLength(3);
+  });
+
   test.each(ptxTargets)('leaves no processor without work for long at the end, for %s', (target) => {
     const { processors } = cudaDevices[target].units!;
     for (const program of chainsOf('causal_gradient S=8192,G=16,R=1,A=128,B=128', target)) {

@@ -771,6 +771,18 @@ export const unitGraphMutants: ByFile = faultsOf(
         'readers.has(id)',
         'unit-attention.ricci: also_summed S=20,G=2,R=2,A=16,B=16',
       ],
+      [
+        'leaves sums as they are',
+        'substituteLoads(body, () => finish);',
+        'finish;',
+        'contractions.ricci: merged_scaled M=9,K=8,G=2,R=3',
+      ],
+      [
+        'takes what else differs from place to place',
+        '() => float(0))).size === 0',
+        '() => float(0))).size >= 0',
+        'contractions.ricci: merged_scaled M=9,K=8,G=2,R=3',
+      ],
     ],
     'merge-kernels.ts': [
       [
