@@ -431,6 +431,11 @@ class Parser {
     let special = token.text.slice(1);
     if (this.peek().kind === 'dotted' && this.peek().adjacent) special += this.next().text;
     if (token.text.startsWith('%') && isSpecialName(special)) return { kind: 'special', name: special };
+    if (/^%(envreg\d+|pm\d+(_64)?)$/.test(token.text))
+      throw new PtxError(
+        `${token.text} is not supported: what a driver says of a cooperative launch, or counts, is not there`,
+        placeOf(token),
+      );
     throw new PtxError(`${token.text} is not declared`, placeOf(token));
   }
 

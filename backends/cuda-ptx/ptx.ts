@@ -129,7 +129,8 @@ const scalars = [
   ...['laneid', 'warpid', 'nwarpid', 'smid', 'nsmid', 'gridid', 'cluster_ctarank', 'cluster_nctarank'],
   ...['lanemask_eq', 'lanemask_lt', 'lanemask_le', 'lanemask_gt', 'lanemask_ge', 'is_explicit_cluster'],
   ...['clock', 'clock_hi', 'clock64', 'globaltimer', 'globaltimer_lo', 'globaltimer_hi'],
-  ...['dynamic_smem_size', 'total_smem_size'],
+  ...['dynamic_smem_size', 'total_smem_size', 'reserved_smem_offset_begin', 'reserved_smem_offset_end'],
+  ...['reserved_smem_offset_cap', 'reserved_smem_offset_0', 'reserved_smem_offset_1'],
 ];
 
 /** Without the `%`: `tid.x`, `laneid`. */

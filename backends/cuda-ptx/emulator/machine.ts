@@ -1,5 +1,5 @@
 /** The state of a run: memory, blocks, warps, and access to them as the operations of warps need it. */
-import type { Guard, Instruction, Operand, Register, Variable } from '../ptx.ts';
+import type { Guard, Instruction, Operand, Register, SpecialName, Variable } from '../ptx.ts';
 import { PtxError } from '../ptx-error.ts';
 import { bytesOf, ptxTypes } from '../ptx-types.ts';
 import type { LaneStack } from './calls.ts';
@@ -23,6 +23,7 @@ import type { Mbarrier } from './mbarriers.ts';
 import type { Memory } from './memory.ts';
 import { pieceBytes } from './piece-code.ts';
 import { clockRowBytes } from './race-code.ts';
+import { clocksIn } from './special-registers.ts';
 import { passingWords, Tables } from './tables.ts';
 import type { Unit } from './unit.ts';
 
@@ -154,6 +155,8 @@ export class Machine {
   private number = 0;
   /** What kernels printed. */
   readonly printed: Printed[] = [];
+  /** Clocks that the kernel reads. */
+  readonly clocks: readonly SpecialName[];
   private printedLength = 0;
   private inFlight: Started[] = [];
   private random = 1;
@@ -166,6 +169,7 @@ export class Machine {
     this.checksRaces = plan.kernel.options.checksRaces;
     this.timing = plan.copies;
     this.steps = linker.link(plan.kernel);
+    this.clocks = clocksIn(plan.kernel.specials);
     this.unit = linker.unit;
     this.tables = new Tables(linker.memory, region.tables);
   }
