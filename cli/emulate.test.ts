@@ -116,7 +116,10 @@ describe('what is wrong gets one clear error', () => {
       /st\.global\.u32 has an address in brackets here, not %r1/,
     ],
     [`${head}.entry k() { bra NOWHERE; }`, /there is no label NOWHERE/],
-    [`${head}.func f() { call f; ret; } .entry k() { call f; ret; }`, /f calls itself/],
+    [
+      `${head}.func f() { call f; ret; } .entry k() { call f; ret; }`,
+      /stack overflow: thread 0 of block \(0, 0, 0\) calls f with 2048 calls open/,
+    ],
     [`${head}.entry k() { ret;`, /a block is not closed/],
     [
       `${head}.entry k(.param .align 2 .b8 h[2]) { ret; }`,

@@ -12,6 +12,8 @@ export interface Place {
 export interface SourcePlace {
   readonly file: number;
   readonly line: number;
+  /** Where functions are in place of their calls: the outermost call. */
+  readonly caller?: { readonly file: number; readonly line: number };
 }
 
 export interface Register {

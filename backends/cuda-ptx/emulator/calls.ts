@@ -1,7 +1,7 @@
 /**
- * Calls of functions that are not in place of the call: each lane has a stack in its local memory, with a frame
- * for each call that is open. What registers the caller needs afterwards is kept beside, as the function may
- * lead to the same instructions again.
+ * Calls of functions that are not in place of the call: each lane has a stack in its local memory, with a
+ * frame for each call that is open. What registers the caller needs afterwards is kept beside, as the
+ * function may lead to the same instructions again.
  */
 import type { Operand, Variable } from '../ptx.ts';
 import { PtxError } from '../ptx-error.ts';

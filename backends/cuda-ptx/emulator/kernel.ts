@@ -23,8 +23,8 @@ export interface KernelNeeds extends WindowBytes {
   /** The first step of the entry. */
   readonly start: number;
   /**
-   * Offsets of variables in their windows; of those in global memory from the first of the module, of those of
-   * functions from where the call's frame begins.
+   * Offsets of variables in their windows; of those in global memory from the first of the module, of those
+   * of functions from where the call's frame begins.
    */
   readonly offsets: ReadonlyMap<Variable, number>;
   readonly staticShared: number;
@@ -115,7 +115,8 @@ export function needsOf(module: PtxModule, variables: ModuleVariables, name: str
   const functions = new Map(
     body.functions.map((each, at): readonly [string, CalledFunction] => {
       const { name: own, parameters, results, problem } = each;
-      const frameBytes = alignTo(placeIn(offsets, each.variables, 0), 16);
+      // A call takes something, or calls without variables would have no end.
+      const frameBytes = Math.max(16, alignTo(placeIn(offsets, each.variables, 0), 16));
       const place = codePlaces.get(own)!;
       return [own, { name: own, parameters, results, problem, start: starts[at]!, frameBytes, place }];
     }),

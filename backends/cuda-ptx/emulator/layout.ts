@@ -7,7 +7,7 @@
 export const windows = { global: 1, shared: 2, local: 3, const: 4, param: 5 } as const;
 export type Window = keyof typeof windows;
 
-/** The upper half of the address of a function, which is no address of memory; those of one text lie apart. */
+/** The upper half of the address of a function, which is none of memory; those of one text lie apart. */
 export const codeWindow = 6;
 export const codeStep = 16;
 

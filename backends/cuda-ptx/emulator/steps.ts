@@ -47,8 +47,8 @@ export interface Body {
 
 /**
  * Of several bodies, one after the other, and where each begins. Lanes that diverged take turns in the order
- * of steps: those furthest behind go first, so that they meet the others where paths join; so the entry is the
- * last, and who is in a function comes back before others go on.
+ * of steps: those furthest behind go first, so that they meet the others where paths join; so the entry is
+ * the last, and who is in a function comes back before others go on.
  * @throws PtxError at a branch to a label that is not there.
  */
 export function stepsOf(bodies: readonly Body[]): {
