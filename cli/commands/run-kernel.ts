@@ -45,6 +45,8 @@ export function emulate(file: string, options: EmulateOptions, streams: Streams)
     sharedBytes: parseBytes(options.shared),
     copies: parseCopies(options.copies),
     mostInstructions: parseMost(options.most),
+    // What a kernel says is no part of a JSON answer.
+    print: (text) => (options.json === true ? streams.err : streams.out).write(text),
     ...checksOf(options.checks),
   });
   const seconds = ((performance.now() - started) / 1000).toFixed(2);
