@@ -179,8 +179,8 @@ describe('what is wrong gets one clear error', () => {
       /4:14: tex\.2d\.v4\.f32\.f32: textures and surfaces are not supported/,
     ],
     [
-      `${head}.entry k() { .reg .b32 %r; mov.u32 %r, %envreg2; }`,
-      /4:40: %envreg2 is not supported: what a driver says of a cooperative launch/,
+      `${head}.entry k() { .reg .b32 %r; mov.u32 %r, %envreg3; }`,
+      /4:40: %envreg3 is not supported: what a driver says or counts is not there/,
     ],
     [
       `${head}.extern .func malloc(); .entry k() { call malloc; ret; }`,

@@ -435,7 +435,7 @@ class Parser {
     if (token.text.startsWith('%') && isSpecialName(special)) return { kind: 'special', name: special };
     if (/^%(envreg\d+|pm\d+(_64)?)$/.test(token.text))
       throw new PtxError(
-        `${token.text} is not supported: what a driver says of a cooperative launch, or counts, is not there`,
+        `${token.text} is not supported: what a driver says or counts is not there`,
         placeOf(token),
       );
     throw new PtxError(`${token.text} is not declared`, placeOf(token));

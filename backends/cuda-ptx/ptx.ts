@@ -133,6 +133,8 @@ const scalars = [
   ...['clock', 'clock_hi', 'clock64', 'globaltimer', 'globaltimer_lo', 'globaltimer_hi'],
   ...['dynamic_smem_size', 'total_smem_size', 'reserved_smem_offset_begin', 'reserved_smem_offset_end'],
   ...['reserved_smem_offset_cap', 'reserved_smem_offset_0', 'reserved_smem_offset_1'],
+  // By which the driver says where the blocks of a cooperative launch meet: the address in two halves.
+  ...['envreg1', 'envreg2'],
 ];
 
 /** Without the `%`: `tid.x`, `laneid`. */

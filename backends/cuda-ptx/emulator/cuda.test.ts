@@ -76,6 +76,15 @@ describe('groups of threads', () => {
     });
   });
 
+  test('the blocks of a cooperative launch, which wait for each other', () => {
+    const [data, out] = [new Int32Array(128), new Int32Array(128)];
+    run('tiles', 'meetings', 4, 32, [wanted('data', data), wanted('out', out)]);
+    expect([...out]).toEqual(Array.from(out, (_, at) => 3 * (127 - at)));
+    expect([...data]).toEqual(Array.from(data, (_, at) => out[(at + 1) % 128]));
+    const tooMany = () => run('tiles', 'meetings', 129, 32, [wanted('data', data), wanted('out', out)]);
+    expect(tooMany).toThrow(/a cooperative launch of 129 blocks is too large: at most 128 run together/);
+  });
+
   test.each([
     [0, 3, 101],
     [1, 3, 111],

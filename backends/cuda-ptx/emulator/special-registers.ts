@@ -2,7 +2,7 @@
 import type { SpecialName } from '../ptx.ts';
 import { countOf, type Extent, type GridPlan } from './grid-plan.ts';
 import type { Kernel } from './kernel.ts';
-import { lanesOfWarp } from './layout.ts';
+import { lanesOfWarp, windows } from './layout.ts';
 import type { Warp } from './machine.ts';
 import type { Memory } from './memory.ts';
 
@@ -69,10 +69,17 @@ const perLane: { readonly [name: string]: OfLane } = {
 };
 
 function sameForAll(
-  { grid, block, cluster, dynamicShared, sharedBytes }: GridPlan,
+  { grid, block, cluster: together, dynamicShared, sharedBytes, meetingPlace }: GridPlan,
   warp: Warp,
   clusterIndex: Extent,
 ): (name: SpecialName) => number | undefined {
+  const isCooperative = meetingPlace !== undefined;
+  const [cluster, inCluster]: readonly [Extent, Extent] = isCooperative
+    ? [
+        [1, 1, 1],
+        [0, 0, 0],
+      ]
+    : [together, clusterIndex];
   const over = (extent: Extent): Extent => [
     Math.floor(extent[0] / cluster[0]),
     Math.floor(extent[1] / cluster[1]),
@@ -84,10 +91,12 @@ function sameForAll(
     smid: 0,
     nsmid: 1,
     gridid: 0,
-    cluster_ctarank: warp.block.rank,
+    cluster_ctarank: isCooperative ? 0 : warp.block.rank,
     cluster_nctarank: countOf(cluster),
     is_explicit_cluster: cluster.some((each) => each > 1) ? 1 : 0,
     dynamic_smem_size: dynamicShared,
+    envreg1: windows.global,
+    envreg2: meetingPlace ?? 0,
     total_smem_size: sharedBytes,
     // Nothing is reserved: who uses it leaves shared memory.
     reserved_smem_offset_begin: sharedBytes,
@@ -102,7 +111,7 @@ function sameForAll(
     ctaid: warp.block.index,
     clusterid: over(warp.block.index),
     nclusterid: over(grid),
-    cluster_ctaid: clusterIndex,
+    cluster_ctaid: inCluster,
     cluster_nctaid: cluster,
   };
   return (name) => {

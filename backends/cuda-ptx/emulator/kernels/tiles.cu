@@ -1,4 +1,5 @@
-// Cooperative groups: tiles of a warp, lanes that are together, lanes of one label; and counts at barriers.
+// Cooperative groups: tiles of a warp, lanes that are together, lanes of one label, the whole grid; and counts
+// at barriers.
 #include <cooperative_groups.h>
 #include <cooperative_groups/reduce.h>
 #include <cooperative_groups/scan.h>
@@ -29,4 +30,14 @@ extern "C" __global__ void counts(const int *x, int *out, int wanted) {
   int all = __syncthreads_and(x[i] > 0);
   int any = __syncthreads_or(i == wanted);
   out[i] = 100 * count + 10 * (all != 0) + (any != 0);
+}
+
+extern "C" __global__ void meetings(int *data, int *out) {
+  auto grid = cg::this_grid();
+  int i = grid.thread_rank();
+  data[i] = 3 * i;
+  grid.sync();
+  out[i] = data[grid.size() - 1 - i];
+  grid.sync();
+  data[i] = out[(i + 1) % grid.size()];
 }
