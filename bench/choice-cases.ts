@@ -56,6 +56,7 @@ export const choiceCases: readonly ChoiceCase[] = [
   ]),
   ...['row_sums', 'column_sums', 'row_places'].flatMap((entry) => at(entry, 'N M', reductions)),
   ...at('column_sums', 'N M', [[65536, 4]]),
+  ...at('prefix_sums', 'N M', [...reductions, [64, 16384], [1, 1 << 20]]),
   ...at('all_sum', 'N', [[1 << 20], [5000]]),
   ...at('softmax_rows', 'N M', reductions),
   ...at('causal', 'S H A', [

@@ -127,10 +127,32 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
   ],
   'prefix.ts': [
     [
-      'takes one step too few',
-      'to: endExpression(ends?.at(-1), length),',
-      'to: endExpression(ends?.at(-1), length - 1),',
+      'leaves out the first step',
+      '{ from: constant(0), to: end,',
+      '{ from: constant(1), to: end,',
       'order.ricci: counts_so_far M=9',
+    ],
+    [
+      'takes pieces from other places',
+      'iterator(rank - 1), integer(chunk)',
+      'iterator(rank - 1), integer(chunk - 1)',
+      'order.ricci: sums_so_far N=1,M=9000',
+    ],
+  ],
+  'prefix-problem.ts': [
+    [
+      'begins the second piece with nothing',
+      "apply('lt', 'bool', constant(0), piece)",
+      "apply('lt', 'bool', constant(1), piece)",
+      'order.ricci: sums_so_far N=1,M=9000',
+    ],
+  ],
+  'scanned-prefix.ts': [
+    [
+      'forgets what was before the last step',
+      "combine(combiner, before, element('total', dtype, [own[0]]), dtype)",
+      "element('total', dtype, [own[0]])",
+      'order.ricci: sums_so_far N=2,M=9000, on a GPU',
     ],
   ],
   'row-layout.ts': [
@@ -315,8 +337,8 @@ export const wgslMutants: ByFile = {
     'emission.ts': [
       [
         'deals rows out among columns',
-        'return threads.rows;',
-        'return threads.columns;',
+        'sharersOf(over, threads',
+        "sharersOf(over === 'rows' ? 'columns' : over, threads",
         'reductions.ricci: rows N=3,M=300, on a GPU',
       ],
     ],
@@ -458,6 +480,14 @@ export const wgslMutants: ByFile = {
         'operands.some((operand) => operand.mutable)',
         'operands.some((operand) => operand.mutable && operand.depth < 0)',
         'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
+      ],
+    ],
+    'scan-tiles.ts': [
+      [
+        'takes every other step',
+        'width < count; width *= 2',
+        'width < count; width *= 4',
+        'order.ricci: sums_so_far N=2,M=70, on a GPU',
       ],
     ],
     'reduce-tiles.ts': [

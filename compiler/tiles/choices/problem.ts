@@ -8,6 +8,7 @@ import type { ScheduleContext } from '../schedules/context.ts';
 import type { ContractionProblem } from '../schedules/contraction.ts';
 import { contractionProblem } from '../schedules/contraction-problem.ts';
 import { type MapForm, type MapProblem, mapProblem } from '../schedules/map.ts';
+import type { PrefixForm, PrefixProblem } from '../schedules/prefix-problem.ts';
 import { emptyReduction, type ReductionProblem, reductionProblem } from '../schedules/reduction.ts';
 import type { RowClusterProblem } from '../schedules/row-cluster.ts';
 import { type SoftmaxProblem, softmaxProblem, zeros } from '../schedules/softmax-problem.ts';
@@ -16,6 +17,7 @@ import { printChoice } from './choice-text.ts';
 import type { Choosing } from './choosing.ts';
 import { type ContractionForm, contractionChoices } from './contraction.ts';
 import { mapChoices } from './map.ts';
+import { prefixChoices } from './prefix.ts';
 import { type ReductionForm, reductionChoices } from './reduction.ts';
 import { rowClusterChoices } from './row-cluster.ts';
 import { type SoftmaxForm, softmaxChoices } from './softmax-sum.ts';
@@ -26,6 +28,7 @@ export type Problem =
   | ReductionProblem
   | ContractionProblem
   | SoftmaxProblem
+  | PrefixProblem
   | RowClusterProblem
   | ChainProblem;
 export type ProblemKind = Problem['kind'];
@@ -37,6 +40,7 @@ interface FormsOf {
   readonly reduction: ReductionForm;
   readonly contraction: ContractionForm;
   readonly softmaxSum: SoftmaxForm;
+  readonly prefix: PrefixForm;
   readonly rowCluster: 'rows';
   readonly chain: UnitChainChoice['form'];
 }
@@ -63,6 +67,7 @@ const choosings: { readonly [K in ProblemKind]: Choosing<ProblemOf<K>, ChoiceFor
   reduction: reductionChoices,
   contraction: contractionChoices,
   softmaxSum: softmaxChoices,
+  prefix: prefixChoices,
   rowCluster: rowClusterChoices,
   chain: chainChoices,
 };
