@@ -1015,8 +1015,8 @@ export const unitMutants: ByFile = faultsOf(
     'unit-stream-walk.ts': [
       [
         'begins behind the last rows',
-        'difference(constant(groups.rows - 1), grid(1, groups.rows))',
-        'difference(constant(groups.rows), grid(1, groups.rows))',
+        'difference(constant(groups.rows - 1), own)',
+        'difference(constant(groups.rows), own)',
         'unit-attention.ricci: causal_groups S=150,G=1,R=1,A=32,B=64, sm_90a, unitStream warps=4 rows=16 block=32 stages=2',
       ],
     ],
