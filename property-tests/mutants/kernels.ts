@@ -111,7 +111,7 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'contractions.ricci: narrow_weights M=5,K=8,N=5',
     ],
   ],
-  'order.ts': [
+  'order-by-counting.ts': [
     [
       'puts ties in reverse',
       "const earlier = apply('lt', leftPlace, rightPlace);",
@@ -123,6 +123,52 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       "direction === 'ascending' ? less(left, right)",
       "direction !== 'ascending' ? less(left, right)",
       'order.ricci: sorted_places M=9',
+    ],
+  ],
+  'order-problem.ts': [
+    [
+      'takes rows to be as long as what is wanted of them',
+      'const length = tensors(node.source).shape.at(-1)!;',
+      'const length = node.result.shape.at(-1)!;',
+      'order.ricci: best_of_all K=200,M=600',
+    ],
+  ],
+  'order.ts': [
+    [
+      'leaves two runs unmerged',
+      'const isLast = 2 * run >= count;',
+      'const isLast = 4 * run >= count;',
+      'order.ricci: sorted_places M=600',
+    ],
+    [
+      'forgets where the best of a tile were',
+      'place: (_, offset) => load(places.id, places.dtype, offset),',
+      'place: (inRow) => inRow,',
+      'order.ricci: best_of_all K=20,M=600',
+    ],
+  ],
+  'merging.ts': [
+    [
+      'puts ties in reverse',
+      "apply('le', 'bool', low, high)",
+      "apply('lt', 'bool', low, high)",
+      'order.ricci: sorted_places M=200',
+    ],
+  ],
+  'tile-sort.ts': [
+    [
+      'leaves out the last round',
+      'to: constant(rounds),',
+      'to: constant(rounds - 1),',
+      'order.ricci: sorted_places M=200',
+    ],
+  ],
+  'merge-runs.ts': [
+    [
+      'brings the second run from where the first one is',
+      'sum(constant(run), difference(difference(begin, pair), cut)',
+      'sum(difference(difference(begin, pair), cut)',
+      'order.ricci: sorted_places M=600',
     ],
   ],
   'prefix.ts': [

@@ -1,86 +1,127 @@
 /**
- * Sorting and top-k by counting: an entry's rank is the number of entries that come before it, and the entry
- * of rank r is the result's r-th. Two reductions, n² comparisons a row, stable on every device without
- * barriers.
+ * Sorting, and the best so many, along rows. Short rows are put in order by counting
+ * (`order-by-counting.ts`). Others are sorted tile by tile in the memory of workgroups (`tile-sort.ts`), one
+ * kernel where a row is a tile. Of longer rows the few best are found in a tournament: those of each tile are
+ * written side by side, and are rows that are so much shorter, until they are a tile. All of a long row is
+ * sorted by merging tiles in pairs, and what they become (`merge-runs.ts`): log₂ of their number of kernels
+ * that read and write keys and places once.
+ *
+ * Entries that are alike stay in the order in which they were throughout, so that results are the same by
+ * every way.
  */
-import { extentScalar } from '../../graph/extent.ts';
-import type { ComputeNode, OrderNode, Scalar, TensorType } from '../../graph/graph.ts';
-import { apply, boolean, integer, iterator, load } from '../../graph/scalar.ts';
-import type { NodeSchedule } from './context.ts';
 
-export const scheduleOrder: NodeSchedule<'order'> = (node, context) => {
+import { scaledExtent } from '../../graph/extent.ts';
+import type { Arithmetic, Tensor } from '../../graph/graph.ts';
+import type { ChoiceOf } from '../choices/choice.ts';
+import { endExpression, flatEnd, gridEnd } from '../ends.ts';
+import type { ScheduledStep } from '../scheduled.ts';
+import { arithmeticOf, constant, load, type TileExpression } from '../tile-expression.ts';
+import type { KernelParts, ScheduleContext } from './context.ts';
+import { mergeRuns } from './merge-runs.ts';
+import type { Keys } from './merging.ts';
+import { orderByCounting } from './order-by-counting.ts';
+import { isTournament, type OrderForm, type OrderProblem } from './order-problem.ts';
+import { type Entries, type Sorted, tileSort, tilesOfRow } from './tile-sort.ts';
+
+export function scheduleOrder(
+  problem: OrderProblem,
+  choice: ChoiceOf<OrderForm>,
+  context: ScheduleContext,
+): readonly ScheduledStep[] {
+  return choice.form === 'count'
+    ? orderByCounting(problem.node, context)
+    : sortRows(problem, choice, context);
+}
+
+function sortRows(
+  problem: OrderProblem,
+  choice: ChoiceOf<'sort'>,
+  context: ScheduleContext,
+): readonly ScheduledStep[] {
+  const { node, rows, length, kept } = problem;
+  const { entries } = choice;
+  const { name, shape, ends } = node.result;
   const source = context.tensors(node.source);
-  const rank = source.shape.length;
-  const extent = source.shape.at(-1) ?? 0;
-  const ranks = context.temporary(`${node.result.name}_rank`, {
-    dtype: 'i32',
-    shape: source.shape,
-    ...(source.ends && { ends: source.ends }),
+  const keys: Keys = {
+    dtype: keyType(load(source.id, source.dtype, constant(0))),
+    direction: node.direction,
+  };
+  const outer = shape.slice(0, -1);
+  const rowEnd = flatEnd([...outer.keys()], shape, ends ?? []);
+  const kernel = (parts: Omit<KernelParts, 'gridEnds'>, perRow: number): ScheduledStep => {
+    const end = gridEnd(rowEnd && scaledExtent(rowEnd, perRow), parts.threads.rows);
+    return context.kernel({ ...parts, gridEnds: [end] });
+  };
+  const rowsEnd = endExpression(rowEnd, rows);
+  const last: Sorted = { kept, places: node.result, lastPlace: length - 1 };
+  const between = (count: number): Sorted & { readonly keys: Tensor } => {
+    const type = { shape: [...outer, count], ...(ends && { ends: outer.map((_, axis) => ends[axis]) }) };
+    return {
+      ...{ kept: count, lastPlace: length - 1 },
+      places: context.temporary(`${name}_places`, { dtype: 'i32', ...type }),
+      keys: context.temporary(`${name}_keys`, { dtype: keys.dtype, ...type }),
+    };
+  };
+  const tileSteps = (from: Entries, perTile: number): readonly ScheduledStep[] => {
+    const tiles = tilesOfRow(from.length, choice);
+    const into = tiles === 1 ? last : between(tiles * perTile);
+    const sorted = tileSort(
+      `sort_${name}`,
+      keys,
+      from,
+      { ...into, kept: tiles === 1 ? kept : perTile },
+      choice,
+    );
+    const steps = [kernel(sorted, tiles)];
+    if (into === last || into.keys === undefined) return steps;
+    return [...steps, ...behind({ places: into.places, keys: into.keys }, tiles * perTile)];
+  };
+  const isShrinking = isTournament(problem, entries);
+  /** What is left to do with tiles of which each is in order. */
+  const behind = (of: { readonly places: Tensor; readonly keys: Tensor }, count: number) =>
+    isShrinking ? tileSteps(stored(of, count), kept) : mergeAll(of, count, entries);
+  const stored = (
+    { places, keys: ofKeys }: { readonly places: Tensor; readonly keys: Tensor },
+    count: number,
+  ): Entries => ({
+    ...{ rows, rowsEnd, length: count, end: constant(count) },
+    key: (offset) => load(ofKeys.id, ofKeys.dtype, offset),
+    place: (_, offset) => load(places.id, places.dtype, offset),
   });
-  const row = Array.from({ length: rank - 1 }, (_, axis) => iterator(axis));
-  const own = iterator(rank - 1);
-  const other = iterator(rank);
-  const at = (place: Scalar) => load(source, [...row, place]);
-  const end = source.ends?.at(-1);
-  const isReal = (condition: Scalar) =>
-    end === undefined ? condition : apply('and', apply('lt', other, extentScalar(end)), condition);
-  const reduce: ComputeNode['reduce'] = {
-    ...{ combiner: 'sum', extents: [extent], finish: undefined },
-    ...(end && { ends: [end] }),
+  const mergeAll = (
+    of: { readonly places: Tensor; readonly keys: Tensor },
+    count: number,
+    run: number,
+  ): readonly ScheduledStep[] => {
+    const isLast = 2 * run >= count;
+    const into = isLast ? last : between(count);
+    const { perRow, ...parts } = mergeRuns(
+      `merge_${name}`,
+      keys,
+      { rows, length: count, run, ...of },
+      into,
+      choice,
+    );
+    const step = kernel(parts, perRow);
+    return into.keys === undefined
+      ? [step]
+      : [step, ...mergeAll({ places: into.places, keys: into.keys }, count, 2 * run)];
   };
-  const counted: ComputeNode = {
-    kind: 'compute',
-    result: ranks,
-    body: apply(
-      'select',
-      isReal(comesBefore(node.direction, source, at(other), at(own), other, own)),
-      integer(1),
-      integer(0),
-    ),
-    reduce,
-    grouped: undefined,
-  };
-  const isWanted = apply('eq', load(ranks, [...row, iterator(rank)]), iterator(rank - 1));
-  const chosen: ComputeNode = {
-    kind: 'compute',
-    result: node.result,
-    body: apply('select', isReal(isWanted), iterator(rank), integer(0)),
-    reduce,
-    grouped: undefined,
-  };
-  return [...context.node(counted), ...context.node(chosen)];
-};
-
-/**
- * Whether the entry `left` at `leftPlace` stands before `right`: better, or equal and earlier; NaN behind all
- * else.
- */
-function comesBefore(
-  direction: OrderNode['direction'],
-  type: TensorType,
-  left: Scalar,
-  right: Scalar,
-  leftPlace: Scalar,
-  rightPlace: Scalar,
-): Scalar {
-  const better = direction === 'ascending' ? less(left, right) : less(right, left);
-  const earlier = apply('lt', leftPlace, rightPlace);
-  const tie = apply('and', apply('eq', left, right), earlier);
-  const plain = apply('or', better, tie);
-  if (!hasNaN(type)) return plain;
-  const [leftIsNaN, rightIsNaN] = [isNaNOf(left), isNaNOf(right)];
-  const behindNaN = apply('or', apply('not', leftIsNaN), earlier);
-  return apply('select', rightIsNaN, behindNaN, apply('and', apply('not', leftIsNaN), plain));
+  return tileSteps(
+    {
+      ...{ rows, rowsEnd, length, end: endExpression(source.ends?.at(-1), length) },
+      key: (offset) => asKey(load(source.id, source.dtype, offset)),
+      place: (inRow) => inRow,
+    },
+    isShrinking ? kept : entries,
+  );
 }
 
-function less(left: Scalar, right: Scalar): Scalar {
-  return apply('lt', left, right);
+function keyType(value: TileExpression): Exclude<Arithmetic, 'bool'> {
+  const type = arithmeticOf(value);
+  return type === 'bool' ? 'i32' : type;
 }
 
-function hasNaN({ dtype }: TensorType): boolean {
-  return dtype === 'f32' || dtype === 'bf16' || dtype === 'f16' || dtype === 'f8e4m3' || dtype === 'f8e5m2';
-}
-
-function isNaNOf(value: Scalar): Scalar {
-  return value.op === 'constant' ? boolean(Number.isNaN(value.value)) : apply('ne', value, value);
+function asKey(value: TileExpression): TileExpression {
+  return arithmeticOf(value) === 'bool' ? { op: 'convert', dtype: 'i32', operand: value } : value;
 }
