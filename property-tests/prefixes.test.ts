@@ -57,7 +57,9 @@ test.each([
   const met = new Set<Form>();
   for (let turn = 0; turn < count; turn++) {
     const choose = choicesOf(seed)(`prefix ${turn}`);
-    const wrong = await wrongAlongRows(drawn(choose), where, device, choose, (form) => met.add(form));
+    const preferred = forms[turn % forms.length]!;
+    const hear = (form: Form) => met.add(form);
+    const wrong = await wrongAlongRows(drawn(choose), where, device, choose, preferred, hear);
     expect(wrong, `turn ${turn}`).toBeUndefined();
   }
   for (const form of forms) expect(met).toContain(form);
