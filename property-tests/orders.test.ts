@@ -52,9 +52,9 @@ function drawn(choose: Choose): AlongRows {
 }
 
 test.each([
-  ['WebAssembly', 8, ['count']],
-  ['WGSL', 4, ['sort']],
-  ['sm_80', 10, ['count', 'sort']],
+  ['WebAssembly', 10, ['merge', 'count']],
+  ['WGSL', 5, ['sort', 'merge']],
+  ['sm_80', 12, ['sort', 'merge', 'count']],
   ['sm_90a', 6, ['sort']],
 ] as const)('in %s', async (where: Place, count, forms) => {
   const met = new Set<Form>();

@@ -135,16 +135,16 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
   ],
   'order.ts': [
     [
-      'leaves two runs unmerged',
-      'const isLast = 2 * run >= count;',
-      'const isLast = 4 * run >= count;',
-      'order.ricci: sorted_places M=600',
+      'forgets a run that has no other',
+      'const pairs = Math.ceil(from.length / (2 * run));',
+      'const pairs = Math.floor(from.length / (2 * run));',
+      'order.ricci: sorted_places M=200',
     ],
     [
-      'forgets where the best of a tile were',
+      'forgets where entries of a run were',
       'place: (_, offset) => load(places.id, places.dtype, offset),',
       'place: (inRow) => inRow,',
-      'order.ricci: best_of_all K=20,M=600',
+      'order.ricci: sorted_places M=200',
     ],
   ],
   'merging.ts': [
@@ -160,7 +160,7 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'leaves out the last round',
       'to: constant(rounds),',
       'to: constant(rounds - 1),',
-      'order.ricci: sorted_places M=200',
+      'order.ricci: sorted_places M=100, on a small GPU',
     ],
   ],
   'merge-runs.ts': [
@@ -168,7 +168,15 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'brings the second run from where the first one is',
       'sum(constant(run), difference(difference(begin, pair), cut)',
       'sum(difference(difference(begin, pair), cut)',
-      'order.ricci: sorted_places M=600',
+      'order.ricci: sorted_places M=200, on a small GPU',
+    ],
+  ],
+  'merge-one-by-one.ts': [
+    [
+      'leaves out the last of the second run',
+      'second: minimum(difference(left, first), constant(run))',
+      'second: minimum(difference(left, first), constant(run - 1))',
+      'order.ricci: sorted_places M=200',
     ],
   ],
   'prefix.ts': [

@@ -111,6 +111,9 @@ const sort = z.strictObject({
   entries: count,
 });
 
+/** Merged from single entries on, each entry by an invocation, so many a workgroup. */
+const merge = z.strictObject({ form: z.literal('merge'), threadColumns: count });
+
 /** A softmax-weighted sum, streamed in blocks of so many positions. */
 const stream = z.strictObject({
   form: z.literal('stream'),
@@ -150,7 +153,7 @@ const unitChain = z.strictObject({
 
 const forms = {
   ...{ tiles, units, thin, rows, columns, split, map, turned, walk, scan, pieces },
-  ...{ count: counted, sort, stream, blocked, unitStream, unitChain },
+  ...{ count: counted, sort, merge, stream, blocked, unitStream, unitChain },
 };
 
 export const choiceSchema = z.discriminatedUnion('form', [
@@ -167,6 +170,7 @@ export const choiceSchema = z.discriminatedUnion('form', [
   pieces,
   counted,
   sort,
+  merge,
   stream,
   blocked,
   unitStream,

@@ -5,16 +5,22 @@ import type { ChoiceOf } from './choice.ts';
 import { type Choosing, powerFor, powersTo } from './choosing.ts';
 
 export const orderChoices: Choosing<OrderProblem, ChoiceOf<OrderForm>> = {
-  first: (problem, device) =>
-    problem.length <= mostCounted(device) ? counting : (firstSort(problem, device) ?? counting),
-  all: (problem, device) => [counting, ...allSorts(problem, device)],
+  first: (problem, device) => {
+    if (problem.length <= mostCounted(device)) return counting;
+    return firstSort(problem, device) ?? mergeBy(mergers);
+  },
+  all: (problem, device) => [counting, ...allSorts(problem, device), ...allMerges(problem)],
 };
 
 const counting: ChoiceOf<'count'> = { form: 'count' };
 
-/** Entries of a row whose comparisons with all others take less than to sort them. */
-function mostCounted({ software }: DeviceProfile): number {
-  return software ? 128 : 32;
+/**
+ * Entries of a row whose comparisons with all others take less than to sort them: a core makes sixteen at
+ * once.
+ */
+function mostCounted({ software, core }: DeviceProfile): number {
+  if (core !== undefined) return 512;
+  return software ? 64 : 32;
 }
 
 /** Of an entry in workgroup memory, its key and its place. */
@@ -34,26 +40,23 @@ function mostEntries({ maxWorkgroupBytes, maxInvocationsPerWorkgroup }: DevicePr
 
 /**
  * As many entries together as there is memory for, since each merge behind them is a kernel; but of a
- * tournament fewer, for more workgroups: it takes as many rounds. Where barriers are dear, few invocations
- * have many entries each.
+ * tournament fewer, for more workgroups: it takes as many rounds. Undefined on a processor, which waits long
+ * at barriers.
  */
 function firstSort(problem: OrderProblem, device: DeviceProfile): ChoiceOf<'sort'> | undefined {
-  const { core, software, maxInvocationsPerWorkgroup } = device;
   const most = mostEntries(device);
-  if (core !== undefined || most < 2) return undefined;
-  const few = Math.min(most, software ? entriesOfCores : tournamentEntries);
-  const isOfFew = software || (isTournament(problem, few) && problem.length > few);
+  if (device.software || device.core !== undefined || most < 2) return undefined;
+  const few = Math.min(most, tournamentEntries);
+  const isOfFew = isTournament(problem, few) && problem.length > few;
   const entries = powerFor(problem.length, isOfFew ? few : most);
-  const threads = Math.min(usualThreads, maxInvocationsPerWorkgroup);
-  const threadColumns = powerFor(entries / (software ? mostOwn : 4), threads);
-  const threadRows = sharing(problem, entries, threadColumns, software ? 1 : fewestThreads, device);
+  const threads = Math.min(usualThreads, device.maxInvocationsPerWorkgroup);
+  const threadColumns = powerFor(entries / 4, threads);
+  const threadRows = sharing(problem, entries, threadColumns, fewestThreads, device);
   return { form: 'sort', threadRows, threadColumns, entries };
 }
 
 /** Of which the best of a row's tiles are found. */
 const tournamentEntries = 1024;
-/** That a processor's cores sort together. */
-const entriesOfCores = 256;
 
 /** Rows that go together in a workgroup of so many threads. */
 function sharing(
@@ -85,4 +88,15 @@ function allSorts(problem: OrderProblem, device: DeviceProfile): readonly Choice
             .map((threadRows) => ({ form: 'sort', threadRows, threadColumns, entries }) as const),
         ),
     );
+}
+
+/** Invocations of a workgroup that merge. */
+const mergers = 64;
+
+function mergeBy(threadColumns: number): ChoiceOf<'merge'> {
+  return { form: 'merge', threadColumns };
+}
+
+function allMerges({ rows, length }: OrderProblem): readonly ChoiceOf<'merge'>[] {
+  return length < 2 ? [] : [4, 16, mergers].map((most) => mergeBy(powerFor(rows * length, most)));
 }

@@ -3,7 +3,6 @@
  * begins and ends in both it finds by two searches in memory, which all invocations do alike; what lies
  * between, as much as the tile has, it brings to shared memory, and merges there (`merging.ts`).
  */
-import type { Tensor } from '../../graph/graph.ts';
 import { define, register, shared, spread, store } from '../tile-builder.ts';
 import {
   apply,
@@ -14,7 +13,6 @@ import {
   difference,
   element,
   grid,
-  load,
   masked,
   maximum,
   minimum,
@@ -25,24 +23,16 @@ import {
   type TileExpression,
 } from '../tile-expression.ts';
 import type { KernelParts } from './context.ts';
-import { isOfFirst, type Keys, type Merging, mergePlaces, placesInFirst } from './merging.ts';
-import type { Sorted, TileShape } from './tile-sort.ts';
+import { isOfFirst, type Keys, type Merging, mergePlaces, placesInFirst, stepsOf } from './merging.ts';
+import type { Entries, Sorted } from './order-problem.ts';
+import type { TileShape } from './tile-sort.ts';
 
-/** Rows of runs. */
-export interface Runs {
-  readonly rows: number;
-  /** Entries of a row, a multiple of those of a tile. */
-  readonly length: number;
-  /** Entries of a run, but for the last one of a row: a power of two. */
-  readonly run: number;
-  readonly keys: Tensor;
-  readonly places: Tensor;
-}
-
+/** @param run entries of a run but for the last one of a row, a power of two that a tile's divide */
 export function mergeRuns(
   name: string,
   keys: Keys,
-  { rows, length, run, ...from }: Runs,
+  { rows, length, key: keyAt, place: placeAt }: Entries,
+  run: number,
   into: Sorted,
   { threadColumns, entries }: Omit<TileShape, 'threadRows'>,
 ): Omit<KernelParts, 'gridEnds'> & { readonly perRow: number } {
@@ -57,14 +47,13 @@ export function mergeRuns(
   const left = difference(constant(length), pair);
   const first = minimum(constant(run), left);
   const second = maximum(minimum(difference(left, constant(run)), constant(run)), constant(0));
-  const stored = (offset: TileExpression) => load(from.keys.id, from.keys.dtype, offset);
   const cutAxes = [spread(2, 'whole')];
   const cuts: Merging = {
-    ...{ prefix: 'cut_', keys, axes: cutAxes, first, second, most: constant(run) },
+    ...{ prefix: 'cut_', keys, axes: cutAxes, first, second },
     place: sum(difference(begin, pair), product(coordinate(0, 2), constant(entries))),
     ...stepsOf(run),
-    keyOfFirst: (place) => stored(sum(base, minimum(place, difference(first, constant(1))))),
-    keyOfSecond: (place) => stored(sum(base, constant(run), maximum(place, constant(0)))),
+    keyOfFirst: (place) => keyAt(sum(base, minimum(place, difference(first, constant(1))))),
+    keyOfSecond: (place) => keyAt(sum(base, constant(run), maximum(place, constant(0)))),
   };
   const [cut, nextCut] = [0, 1].map((which) => element('cut_low', 'i32', [constant(which)])) as [
     TileExpression,
@@ -81,7 +70,7 @@ export function mergeRuns(
   );
   const key = (place: TileExpression) => element('keys', keys.dtype, [place]);
   const merging: Merging = {
-    ...{ prefix: '', keys, axes: [axis], place: at, most: constant(entries) },
+    ...{ prefix: '', keys, axes: [axis], place: at },
     ...{ first: ofFirst, second: difference(constant(entries), ofFirst) },
     ...stepsOf(entries),
     keyOfFirst: (place) => key(minimum(place, constant(entries - 1))),
@@ -102,18 +91,12 @@ export function mergeRuns(
     body: [
       ...mergePlaces(cuts),
       define(register('brought', 'i32', [axis]), brought),
-      define(shared('keys', keys.dtype, [axis]), stored(element('brought', 'i32', [at]))),
-      define(shared('places', 'i32', [axis]), load(from.places.id, 'i32', element('brought', 'i32', [at]))),
+      define(shared('keys', keys.dtype, [axis]), keyAt(element('brought', 'i32', [at]))),
+      define(shared('places', 'i32', [axis]), placeAt(inRow, element('brought', 'i32', [at]))),
       ...mergePlaces(merging),
       define(register('source', 'i32', [axis]), source),
       store(into.places, [axis], result, minimum(place, constant(into.lastPlace)), isKept),
       ...(into.keys === undefined ? [] : [store(into.keys, [axis], result, key(found), isKept)]),
     ],
   };
-}
-
-/** Steps of a search in so many, a power of two. */
-function stepsOf(most: number): Pick<Merging, 'steps' | 'mostSteps'> {
-  const count = Math.log2(most) + 1;
-  return { steps: constant(count), mostSteps: count };
 }

@@ -119,6 +119,12 @@ export function isOfFirst(
   );
 }
 
+/** Steps of a search among so many, a power of two. */
+export function stepsOf(most: number): Pick<Merging, 'most' | 'steps' | 'mostSteps'> {
+  const count = Math.log2(most) + 1;
+  return { most: constant(most), steps: constant(count), mostSteps: count };
+}
+
 /** A power of two. */
 export function doubled(value: TileExpression): TileExpression {
   return product(value, constant(2));

@@ -4,7 +4,6 @@
  * entries are merged in pairs (`merging.ts`): for entries of which there are 2ᵐ that takes m rounds, with two
  * barriers each. Behind its end a row is filled up with keys that stay last.
  */
-import type { Tensor } from '../../graph/graph.ts';
 import { define, loop, register, shared, spread, store, update } from '../tile-builder.ts';
 import {
   apply,
@@ -34,34 +33,13 @@ import {
   mergePlaces,
   placesInFirst,
 } from './merging.ts';
+import type { Entries, Sorted } from './order-problem.ts';
 
 export interface TileShape {
   readonly threadRows: number;
   readonly threadColumns: number;
   /** A power of two, which the threads of a row divide: so many entries of a row are sorted together. */
   readonly entries: number;
-}
-
-/** What is sorted, a row after the other, and where it comes from. */
-export interface Entries {
-  readonly rows: number;
-  readonly length: number;
-  /** Where rows end in a run, and how many there are. */
-  readonly end: TileExpression;
-  readonly rowsEnd: TileExpression;
-  readonly key: (offset: TileExpression) => TileExpression;
-  /** What stands for an entry: by where it is in its row, and in the tensor. */
-  readonly place: (inRow: TileExpression, offset: TileExpression) => TileExpression;
-}
-
-/** Where the first entries of each tile go: so many, beside those of other tiles of its row. */
-export interface Sorted {
-  readonly kept: number;
-  readonly places: Tensor;
-  /** None where these are all that is wanted. */
-  readonly keys?: Tensor;
-  /** What no place is above. */
-  readonly lastPlace: number;
 }
 
 export function tilesOfRow(length: number, { entries }: Pick<TileShape, 'entries'>): number {
