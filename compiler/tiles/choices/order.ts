@@ -7,9 +7,9 @@ import { type Choosing, powerFor, powersTo } from './choosing.ts';
 export const orderChoices: Choosing<OrderProblem, ChoiceOf<OrderForm>> = {
   first: (problem, device) => {
     if (problem.length <= mostCounted(device)) return counting;
-    return firstSort(problem, device) ?? mergeBy(mergers);
+    return firstSort(problem, device) ?? mergeBy(problem, device, mergers);
   },
-  all: (problem, device) => [counting, ...allSorts(problem, device), ...allMerges(problem)],
+  all: (problem, device) => [counting, ...allSorts(problem, device), ...allMerges(problem, device)],
 };
 
 const counting: ChoiceOf<'count'> = { form: 'count' };
@@ -67,8 +67,12 @@ function sharing(
   device: DeviceProfile,
 ): number {
   if (length > entries) return 1;
+  const together = Math.min(threads, device.maxInvocationsPerWorkgroup);
   const most = Math.floor(device.maxWorkgroupBytes / entryBytes / entries);
-  return Math.max(1, Math.min(powerFor(rows, 64), threads / threadColumns, 2 ** Math.floor(Math.log2(most))));
+  return Math.max(
+    1,
+    Math.min(powerFor(rows, 64), together / threadColumns, 2 ** Math.floor(Math.log2(most))),
+  );
 }
 
 function allSorts(problem: OrderProblem, device: DeviceProfile): readonly ChoiceOf<'sort'>[] {
@@ -93,10 +97,15 @@ function allSorts(problem: OrderProblem, device: DeviceProfile): readonly Choice
 /** Invocations of a workgroup that merge. */
 const mergers = 64;
 
-function mergeBy(threadColumns: number): ChoiceOf<'merge'> {
+function mergeBy(
+  { rows, length }: OrderProblem,
+  { maxInvocationsPerWorkgroup }: DeviceProfile,
+  most: number,
+): ChoiceOf<'merge'> {
+  const threadColumns = powerFor(rows * length, Math.min(most, maxInvocationsPerWorkgroup));
   return { form: 'merge', threadColumns };
 }
 
-function allMerges({ rows, length }: OrderProblem): readonly ChoiceOf<'merge'>[] {
-  return length < 2 ? [] : [4, 16, mergers].map((most) => mergeBy(powerFor(rows * length, most)));
+function allMerges(problem: OrderProblem, device: DeviceProfile): readonly ChoiceOf<'merge'>[] {
+  return problem.length < 2 ? [] : [4, 16, mergers].map((most) => mergeBy(problem, device, most));
 }
