@@ -58,6 +58,8 @@ class Parser {
   private at = 0;
   private scope: Scope = { names: new Map(), outer: undefined };
   private source: SourcePlace | undefined;
+  /** Of places in the source: where the outermost call is whose function they are in. */
+  private readonly callers = new Map<string, SourcePlace>();
   /** Of the function that is read. */
   private variables: Variable[] = [];
   private nested = 0;
@@ -431,6 +433,11 @@ class Parser {
     let special = token.text.slice(1);
     if (this.peek().kind === 'dotted' && this.peek().adjacent) special += this.next().text;
     if (token.text.startsWith('%') && isSpecialName(special)) return { kind: 'special', name: special };
+    if (/^%(envreg\d+|pm\d+(_64)?)$/.test(token.text))
+      throw new PtxError(
+        `${token.text} is not supported: what a driver says or counts is not there`,
+        placeOf(token),
+      );
     throw new PtxError(`${token.text} is not declared`, placeOf(token));
   }
 
@@ -501,14 +508,22 @@ class Parser {
   /** `.loc 1 20 5`, with `function_name` and `inlined_at` behind it: line 0 is nowhere. */
   private location(): void {
     this.next();
-    const [file, line] = [this.count(), this.count()];
-    this.count();
+    const [file, line, column] = [this.count(), this.count(), this.count()];
+    let caller: SourcePlace | undefined;
     while (this.takes(',')) {
-      this.next();
+      const what = this.next().text;
+      const numbers: number[] = [];
       while (this.peek().kind === 'number' || this.peek().text === '+' || this.peek().text.startsWith('$'))
-        this.next();
+        if (this.peek().kind === 'number') numbers.push(this.count());
+        else this.next();
+      // The call may be in a function that is in place of a call itself, which a `.loc` before has told.
+      const [callFile, callLine] = numbers;
+      if (what === 'inlined_at' && callFile !== undefined && callLine !== undefined)
+        caller = this.callers.get(numbers.join(' ')) ?? { file: callFile, line: callLine };
     }
-    this.source = line === 0 ? undefined : { file, line };
+    if (caller !== undefined) this.callers.set(`${file} ${line} ${column}`, caller);
+    else this.callers.delete(`${file} ${line} ${column}`);
+    this.source = line === 0 ? undefined : { file, line, ...(caller === undefined ? {} : { caller }) };
   }
 
   private skipSection(): void {

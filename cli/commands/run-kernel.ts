@@ -45,6 +45,8 @@ export function emulate(file: string, options: EmulateOptions, streams: Streams)
     sharedBytes: parseBytes(options.shared),
     copies: parseCopies(options.copies),
     mostInstructions: parseMost(options.most),
+    // What a kernel says is no part of a JSON answer.
+    print: (text) => (options.json === true ? streams.err : streams.out).write(text),
     ...checksOf(options.checks),
   });
   const seconds = ((performance.now() - started) / 1000).toFixed(2);
@@ -117,13 +119,20 @@ function inFile<T>(file: string, module: PtxModule | undefined, work: () => T): 
 function kernelFault(file: string, module: PtxModule | undefined, fault: EmulatorFault): UserError {
   const { place, source, instruction } = fault;
   const at = place === undefined ? file : `${file}:${place.line}:${place.column}`;
-  const sourceFile = source && module?.files.get(source.file);
-  const origin = sourceFile === undefined ? '' : `, from ${basename(sourceFile)}:${source?.line}`;
+  const nameOf = (at: { readonly file: number; readonly line: number } | undefined): string | undefined => {
+    const name = at && module?.files.get(at.file);
+    return name === undefined ? undefined : `${basename(name)}:${at?.line}`;
+  };
+  const [own, caller] = [nameOf(source), nameOf(source?.caller)];
+  const isCalled = caller !== undefined && caller !== own;
+  const origin = own === undefined ? '' : `, from ${own}${isCalled ? `, called at ${caller}` : ''}`;
   const what = instruction === undefined ? '' : ` (${instruction}${origin})`;
   return new UserError(
     'kernel-fault',
     `${at}: ${fault.message}${what}`,
-    'the kernel is at fault, or what it was launched with: docs/emulator.md says what each fault means',
+    fault.kind === 'no end'
+      ? 'with --most more instructions are let pass; a thread that waits for another may wait for ever'
+      : 'the kernel is at fault, or what it was launched with: docs/emulator.md says what each fault means',
   );
 }
 

@@ -74,6 +74,10 @@ export class LaunchError extends Error {
 const mostThreads = 1024;
 const mostShared = 227 * 1024;
 const mostOfCluster = 16;
+/** Of a cooperative launch: a shared address has the number of its block in the upper bits. */
+const mostTogether = 128;
+/** Of where the blocks of a cooperative launch meet. */
+const meetingBytes = 256;
 const mostInstructions = 1e12;
 /** What it takes to start threads, and to tell those that there are of a grid. */
 const startMilliseconds = 100;
@@ -217,7 +221,8 @@ export class EmulatedDevice {
     const kernel = loaded.compiled.kernel(name, code);
     const { needs } = kernel;
     checkShape(shape, needs);
-    const cluster = clusterOf(shape, needs);
+    const isCooperative = kernel.specials.some((each) => each.startsWith('envreg'));
+    const cluster = isCooperative ? allTogether(shape, needs) : clusterOf(shape, needs);
     const sharedBytes = alignTo(needs.staticShared + (shape.sharedBytes ?? 0), 16);
     if (sharedBytes > mostShared)
       throw new LaunchError(
@@ -227,10 +232,17 @@ export class EmulatedDevice {
       throw new LaunchError(
         `${name} takes ${needs.paramBytes} bytes of arguments, and ${parameters.byteLength} are given`,
       );
+    const meetingPlace = isCooperative
+      ? demand(this.heap.reserve(meetingBytes, 256), 'blocks that meet need room')
+      : undefined;
+    if (meetingPlace !== undefined) {
+      this.memory.bytes.fill(0, meetingPlace, meetingPlace + meetingBytes);
+      this.setState(meetingPlace, meetingBytes, shadow.written);
+    }
     const parameterPlace = demand(this.heap.reserveAtEnd(needs.paramBytes, 256), 'arguments need room');
     const plan: GridPlan = {
       ...{ kernel, grid: shape.grid, block: shape.block, cluster, sharedBytes },
-      dynamicShared: shape.sharedBytes ?? 0,
+      ...{ meetingPlace, dynamicShared: shape.sharedBytes ?? 0 },
       ...{ parameters: parameterPlace, constants: loaded.constants, globals: loaded.globals },
       buffers: [...this.buffers.values()],
       copies: options.copies ?? 'late',
@@ -244,6 +256,10 @@ export class EmulatedDevice {
       return { instructions: this.run({ ...plan, globalRecords: records }, options.print) };
     } finally {
       if (records !== undefined) this.heap.release(records.blocks);
+      if (meetingPlace !== undefined) {
+        this.setState(meetingPlace, meetingBytes, shadow.none);
+        this.heap.release(meetingPlace);
+      }
       this.setState(parameterPlace, needs.paramBytes, shadow.none);
       this.heap.release(parameterPlace);
     }
@@ -455,6 +471,17 @@ function clusterOf({ cluster, grid }: LaunchShape, needs: KernelNeeds): Extent {
   if (extents.some((each, axis) => grid[axis]! % each !== 0))
     throw new LaunchError(`a grid of ${grid.join(' by ')} has no clusters of ${extents.join(' by ')}`);
   return extents;
+}
+
+/** Blocks of a cooperative launch wait for each other: all of them run together. */
+function allTogether({ grid, cluster }: LaunchShape, { entry }: KernelNeeds): Extent {
+  if (cluster !== undefined || entry.directives.has('reqnctapercluster'))
+    throw new LaunchError('a cooperative launch of clusters is not supported');
+  if (countOf(grid) > mostTogether)
+    throw new LaunchError(
+      `a cooperative launch of ${countOf(grid)} blocks is too large: at most ${mostTogether} run together`,
+    );
+  return grid;
 }
 
 function checkShape({ grid, block, sharedBytes = 0 }: LaunchShape, { entry }: KernelNeeds): void {

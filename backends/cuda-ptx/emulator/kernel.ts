@@ -115,7 +115,8 @@ export function needsOf(module: PtxModule, variables: ModuleVariables, name: str
   const functions = new Map(
     body.functions.map((each, at): readonly [string, CalledFunction] => {
       const { name: own, parameters, results, problem } = each;
-      const frameBytes = alignTo(placeIn(offsets, each.variables, 0), 16);
+      // A call takes something, or calls without variables would have no end.
+      const frameBytes = Math.max(16, alignTo(placeIn(offsets, each.variables, 0), 16));
       const place = codePlaces.get(own)!;
       return [own, { name: own, parameters, results, problem, start: starts[at]!, frameBytes, place }];
     }),

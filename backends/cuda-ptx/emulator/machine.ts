@@ -1,5 +1,5 @@
 /** The state of a run: memory, blocks, warps, and access to them as the operations of warps need it. */
-import type { Guard, Instruction, Operand, Register, Variable } from '../ptx.ts';
+import type { Guard, Instruction, Operand, Register, SpecialName, Variable } from '../ptx.ts';
 import { PtxError } from '../ptx-error.ts';
 import { bytesOf, ptxTypes } from '../ptx-types.ts';
 import type { LaneStack } from './calls.ts';
@@ -23,6 +23,7 @@ import type { Mbarrier } from './mbarriers.ts';
 import type { Memory } from './memory.ts';
 import { pieceBytes } from './piece-code.ts';
 import { clockRowBytes } from './race-code.ts';
+import { clocksIn } from './special-registers.ts';
 import { passingWords, Tables } from './tables.ts';
 import type { Unit } from './unit.ts';
 
@@ -154,6 +155,8 @@ export class Machine {
   private number = 0;
   /** What kernels printed. */
   readonly printed: Printed[] = [];
+  /** Clocks that the kernel reads. */
+  readonly clocks: readonly SpecialName[];
   private printedLength = 0;
   private inFlight: Started[] = [];
   private random = 1;
@@ -166,6 +169,7 @@ export class Machine {
     this.checksRaces = plan.kernel.options.checksRaces;
     this.timing = plan.copies;
     this.steps = linker.link(plan.kernel);
+    this.clocks = clocksIn(plan.kernel.specials);
     this.unit = linker.unit;
     this.tables = new Tables(linker.memory, region.tables);
   }
@@ -525,17 +529,27 @@ export class Machine {
       const where = describeAddress(this.plan.buffers, address, window, found);
       return this.fault(kind, `${verb} ${access.bytes} bytes at ${where}${why}`, warp, lane, instruction);
     };
-    if (linear < 0) throw refuse('out of bounds', '');
+    if (linear < 0) throw refuse('out of bounds', this.sizeOf(named ?? windowNamed(upper)));
     if (linear % (access.alignment ?? access.bytes) !== 0)
       throw refuse('misaligned access', `, which is no multiple of ${access.alignment ?? access.bytes}`);
     const mustBeWritten = this.checksMemory && !access.isWrite && access.anyState !== true;
     const state = this.leastState(linear, access.bytes);
-    if ((state & shadow.allocated) === 0) throw refuse('out of bounds', '');
+    if ((state & shadow.allocated) === 0)
+      throw refuse('out of bounds', this.sizeOf(named ?? windowNamed(upper)));
     if (mustBeWritten && (state & shadow.written) !== shadow.written)
       throw refuse('uninitialised memory', ', which nobody has written');
     const after = access.isUnfenced === true ? shadow.written | shadow.unfenced : shadow.written;
     if (access.isWrite && access.anyState !== true) this.setState(linear, access.bytes, after);
     return linear;
+  }
+
+  /** How much of a window there is, for the words of a fault. */
+  private sizeOf(window: Window | undefined): string {
+    if (window === 'shared') return `, of which there are ${this.plan.sharedBytes} bytes`;
+    if (window !== 'local') return '';
+    const { staticLocal, localBytes } = this.kernel.needs;
+    const isOnStack = localBytes > staticLocal;
+    return `, of which there are ${staticLocal} bytes${isOnStack ? ' and those of open calls' : ''}`;
   }
 
   /** What is so of all these bytes. */
@@ -821,7 +835,8 @@ export function describeAddress(
   linear: number | undefined,
 ): string {
   const text = `0x${address.toString(16)}`;
-  if (window !== undefined && window !== 'global') return `${text} of ${window} memory`;
+  if (window !== undefined && window !== 'global')
+    return `0x${BigInt.asUintN(32, address).toString(16)} of ${window} memory`;
   if (address >> 32n !== BigInt(windows.global) && linear === undefined) return `${text}, which is nowhere`;
   const place = linear ?? Number(address & 0xffffffffn);
   let nearest: { readonly distance: number; readonly words: string } | undefined;

@@ -85,12 +85,23 @@ function float(write: (value: number, digits: number, flags: string) => string, 
 
 /** At least two digits of an exponent. */
 function exponential(value: number, digits: number): string {
-  return value.toExponential(Math.min(100, digits)).replace(/e([+-])(\d)$/, 'e$10$2');
+  const text = tieToEven((count) => value.toExponential(count), Math.min(70, digits));
+  return text.replace(/e([+-])(\d)$/, 'e$10$2');
+}
+
+/** C rounds what is just between two texts to the even one, JavaScript up. Numbers have fewer digits. */
+function tieToEven(write: (digits: number) => string, digits: number): string {
+  const [mantissa = '', exponent] = write(digits + 30).split('e');
+  const end = mantissa.indexOf('.') + (digits === 0 ? 0 : 1 + digits);
+  const [kept, rest] = [mantissa.slice(0, end), mantissa.slice(end).replace('.', '')];
+  const isTie = /^50*$/.test(rest) && /[02468]$/.test(kept);
+  if (!isTie) return write(digits);
+  return exponent === undefined ? kept : `${kept}e${exponent}`;
 }
 
 /** Beyond 10^21 JavaScript writes an exponent: such numbers are whole. */
 function fixed(value: number, digits: number): string {
-  if (value < 1e21) return value.toFixed(Math.min(100, digits));
+  if (value < 1e21) return tieToEven((count) => value.toFixed(count), Math.min(70, digits));
   return BigInt(value).toString() + (digits > 0 ? `.${'0'.repeat(digits)}` : '');
 }
 
@@ -99,9 +110,10 @@ function general(value: number, digits: number, flags: string): string {
   const exponent = value === 0 ? 0 : Number(value.toExponential(precision - 1).split('e')[1]);
   const isFixed = exponent >= -4 && exponent < precision;
   const text = isFixed ? fixed(value, precision - 1 - exponent) : exponential(value, precision - 1);
-  return flags.includes('#')
-    ? text
-    : text.replace(/\.?0+(e|$)/, (all, end) => (all.includes('.') ? end : all));
+  if (flags.includes('#')) return text;
+  const [mantissa = '', power] = text.split('e');
+  const short = mantissa.includes('.') ? mantissa.replace(/\.?0+$/, '') : mantissa;
+  return power === undefined ? short : `${short}e${power}`;
 }
 
 const writers: { readonly [letter: string]: ((parts: Parts) => Written) | undefined } = {

@@ -13,6 +13,7 @@ import { EmulatorFault } from './fault.ts';
 import { header } from './layout.ts';
 import { type Block, countLanes, type Fragment, firstLane, type Machine, type Warp } from './machine.ts';
 import { operations } from './operations.ts';
+import { setClocks } from './special-registers.ts';
 import { instructionAt, type Step } from './steps.ts';
 
 /** Steps after which another warp, or other lanes, have a turn. */
@@ -149,6 +150,8 @@ function runLanes(
 ): number {
   const { end } = step;
   const place = fragment.step;
+  if (machine.clocks.length > 0)
+    setClocks(machine.kernel.slots, machine.clocks, machine.memory, warp, counts.instructions);
   const taken = machine.steps[place]!(warp.base, fragment.mask);
   const isLoop = end.kind === 'branch' && end.target === place;
   const rounds = isLoop ? machine.memory.words[(warp.base + header.rounds) >>> 2]! : 1;
