@@ -125,9 +125,11 @@ function registersOf(
   const results = sums + links.length * ofTile(block);
   const depth = links.reduce((total, link) => total + unitExtent(link.depth), 0);
   const descriptors = results > mostResults ? 0 : Math.min(mostDescriptors, depth / 8);
-  // Beside what every chain counts with: which head it is, and what a mask has read of the rows.
+  // Beside what every chain counts with: which head it is, and what a mask has read of the rows, or of
+  // several outer products whom these see, which is asked of one inner product after the other.
   const isRead = streamed.visible !== undefined && loadsOf(streamed.visible).length > 0;
-  const places = (turns.extent > 1 ? 2 : 0) + (isRead ? 2 : 0);
+  const ofMask = outers.length > 1 ? 14 : 2;
+  const places = (turns.extent > 1 ? 2 : 0) + (isRead ? ofMask : 0);
   const factors = isOfGroups ? descriptors : Math.max(block, ...wide) / 4;
   return sums + Math.max(products + underWay, ofTile(block) + packed) + factors + places;
 }
