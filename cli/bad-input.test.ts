@@ -50,6 +50,7 @@ beforeAll(() => {
   mkdirSync(at('folder.npy'));
   writeFileSync(at('model.ricci'), source);
   writeFileSync(at('wrong.ricci'), 'export fn f(x: f32) -> f32 = y');
+  writeFileSync(at('latin.ricci'), Buffer.from('// gr\xf6\xdfer\nexport fn f(x:f32)->f32=x', 'latin1'));
   const tensors: Readonly<Record<string, Readonly<Record<string, TensorData>>>> = {
     good,
     misnamed: { ...withoutW, weights: w! },
@@ -213,6 +214,7 @@ describe('files and entries', () => {
     ['no such file', 'check @nothing.ricci', 1, /nothing\.ricci: there is no such file/],
     ['a directory', 'explain @folder', 1, /folder: it is a directory/],
     ['a directory that is no package', 'run @folder', 1, /folder: is no package/],
+    ['a text that is no UTF-8', 'fmt @latin.ricci', 1, /latin\.ricci: it is not UTF-8/],
     ['a program with errors', 'explain @wrong.ricci', 1, /E0201.*wrong\.ricci:1:30/s],
     [
       'no such entry',

@@ -1,6 +1,7 @@
 /**
  * Where `import` finds its text: the standard library of this package, and files beside the importing one.
  */
+import { isUtf8 } from 'node:buffer';
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileReason } from '../compiler/plan/file-reason.ts';
@@ -28,12 +29,25 @@ export const moduleLoader: ModuleLoader = {
  * @throws UserError `file-access`, saying why it cannot be read.
  */
 export function requireSource(path: string): Source {
+  return { path, text: textOf(bytesOf(path), path) };
+}
+
+function bytesOf(path: string): Buffer {
   try {
-    return { path, text: readFileSync(path, 'utf8') };
+    return readFileSync(path);
   } catch (error) {
     const message = `cannot read ${path}: ${fileReason(error)}`;
     throw new UserError('file-access', message, 'give the path of a .ricci file');
   }
+}
+
+/**
+ * What the bytes say: what is no UTF-8, in a comment even, would be lost where the text is written again.
+ * @throws UserError `file-access` when they are no UTF-8.
+ */
+export function textOf(bytes: Buffer, name: string): string {
+  if (isUtf8(bytes)) return bytes.toString('utf8');
+  throw new UserError('file-access', `cannot read ${name}: it is not UTF-8`, 'save it as UTF-8');
 }
 
 /** The file's text, or undefined when there is none to read. */

@@ -3,8 +3,9 @@ import { graphOf } from '../backends/wgsl/graph-building.ts';
 import { type Choose, pick } from '../compiler/graph/choice-tape.ts';
 import type { Node, Tensor } from '../compiler/graph/graph.ts';
 import type { Advice } from '../compiler/tiles/choices/advice.ts';
-import type { Choice, Form } from '../compiler/tiles/choices/choice.ts';
+import type { Form } from '../compiler/tiles/choices/choice.ts';
 import { printChoice } from '../compiler/tiles/choices/choice-text.ts';
+import { allChoices } from '../compiler/tiles/choices/problem.ts';
 import { cudaDevices, type DeviceProfile, wasmDevice } from '../compiler/tiles/device-profile.ts';
 import type { PtxTarget } from '../compiler/tiles/ptx-target.ts';
 import { compileFor, compileWasm } from '../driver/compile.ts';
@@ -15,7 +16,6 @@ import { loadWasm } from '../runtime/wasm/load.ts';
 import type { OpenedDevice } from '../runtime/webgpu/device.ts';
 import { loadPackage } from '../runtime/webgpu/execute.ts';
 import { type TensorData, tensorFromValues, tensorValues } from '../runtime/weights/tensor-data.ts';
-import { drawnAdvice } from './drawn-advice.ts';
 import type { Tensors } from './run-entry.ts';
 import { runPtx } from './run-ptx.ts';
 
@@ -49,27 +49,33 @@ export function isFloat(dtype: Dtype): boolean {
 }
 
 /**
- * Runs it by a drawn choice, or by the first where `choose` is left out.
- * @param drawn hears of the choices
+ * Runs it by choices that are drawn.
+ * @param preferred the form that a choice has where it can
+ * @param drawn hears of their forms
  * @returns what is wrong, in words; undefined where nothing is
  */
 export async function wrongAlongRows(
   { source, node, values }: AlongRows,
   where: Place,
   device: OpenedDevice,
-  choose: Choose | undefined,
+  choose: Choose,
+  preferred: Form,
   drawn: (form: Form) => void,
 ): Promise<string | undefined> {
   const graph = graphOf('along_rows', [source], [node]);
   const inputs: Tensors = new Map([['x', tensorFromValues(source.dtype, source.shape, values)]]);
   const said: string[] = [];
-  const hear = (choice: Choice) => {
-    said.push(printChoice(choice));
-    drawn(choice.form);
+  const adviceFor = (profile: DeviceProfile): Advice => {
+    return (problem) => {
+      const all = allChoices(problem, profile);
+      const some = all.filter(({ form }) => form === preferred);
+      const choice = pick(choose, some.length > 0 ? some : all);
+      said.push(printChoice(choice));
+      drawn(choice.form);
+      return choice;
+    };
   };
-  const found = await runAt(graph, inputs, where, device, (profile) =>
-    choose === undefined ? undefined : drawnAdvice(choose, profile, hear),
-  );
+  const found = await runAt(graph, inputs, where, device, adviceFor);
   const expected = runReference(graph, inputs);
   for (const [path, wanted] of expected) {
     const [own, right] = [found.get(path)!, wanted].map(tensorValues) as [Float64Array, Float64Array];
@@ -91,7 +97,7 @@ async function runAt(
   inputs: ReadonlyMap<string, TensorData>,
   where: Place,
   device: OpenedDevice,
-  adviceFor: (profile: DeviceProfile) => Advice | undefined,
+  adviceFor: (profile: DeviceProfile) => Advice,
 ): Promise<Tensors> {
   const lowered = { graph, optimized: graph, below: new Map<string, number>() };
   const instanceFor = (profile: DeviceProfile): Instance => ({

@@ -9,6 +9,8 @@ import { cudaDevices, wasmDevice } from '../compiler/tiles/device-profile.ts';
 import { type PtxTarget, ptxTargets } from '../compiler/tiles/ptx-target.ts';
 import { scheduleGraph } from '../compiler/tiles/schedule-graph.ts';
 import { allStatements } from '../compiler/tiles/tile-builder.ts';
+import type { TileExpression } from '../compiler/tiles/tile-expression.ts';
+import type { TileProgram } from '../compiler/tiles/tile-program.ts';
 import { compilePtx } from '../driver/compile.ts';
 import { checkByUnits, preparedByName } from './by-units.ts';
 import { namedProgram } from './named-program.ts';
@@ -88,14 +90,16 @@ describe('what is made where it is used', () => {
     expect(largest('causal_gradient S=65536,G=1,R=1,A=64,B=64', target)).toBe(2 * 64 * 65_536);
   });
 
-  /** Products of each kernel of a chain. */
-  const productsOf = (name: string, target: PtxTarget) => {
-    const { lowered } = loweredByName(name);
-    return scheduleGraph(lowered.optimized, cudaDevices[target])
+  const chainsOf = (name: string, target: PtxTarget) =>
+    scheduleGraph(loweredByName(name).lowered.optimized, cudaDevices[target])
       .steps.flatMap((step) => (step.kind === 'kernel' ? [step.program] : []))
-      .filter(({ name: kernel }) => kernel.startsWith('chain_'))
-      .map(({ body }) => allStatements(body).filter(({ kind }) => kind === 'multiplyAccumulate').length);
-  };
+      .filter(({ name: kernel }) => kernel.startsWith('chain_'));
+
+  /** Products of each kernel of a chain. */
+  const productsOf = (name: string, target: PtxTarget) =>
+    chainsOf(name, target).map(
+      ({ body }) => allStatements(body).filter(({ kind }) => kind === 'multiplyAccumulate').length,
+    );
 
   test.each(ptxTargets)('is made once for keys and values where registers hold both, for %s', (target) => {
     for (const width of [64, 96, 128]) {
@@ -107,6 +111,23 @@ describe('what is made where it is used', () => {
     expect(wide.toSorted()).toEqual(target === 'sm_80' ? [3, 4] : [2, 3, 3]);
   });
 
+  test.each(ptxTargets)('leaves nothing to be scaled or merged after it, for %s', (target) => {
+    const { instance, lowered } = loweredByName('causal_gradient S=8192,G=4,R=4,A=128,B=128');
+    expect(compilePtx(lowered, instance, target).kernels).toHaveLength(3);
+  });
+
+  test.each(ptxTargets)('leaves no processor without work for long at the end, for %s', (target) => {
+    const { processors } = cudaDevices[target].units!;
+    for (const program of chainsOf('causal_gradient S=8192,G=16,R=1,A=128,B=128', target)) {
+      const steps = stepsOf(program);
+      const ends = Array.from({ length: processors }, () => 0);
+      // Each takes the next one when it has done the one before.
+      for (const each of steps) ends[ends.indexOf(Math.min(...ends))]! += each;
+      const all = steps.reduce((total, each) => total + each, 0);
+      expect(Math.max(...ends) * processors).toBeLessThan(1.02 * all);
+    }
+  });
+
   test('is stored where there are no matrix units', () => {
     const { lowered } = loweredByName('causal_gradient S=256,G=2,R=1,A=64,B=64');
     const { chosen } = scheduleGraph(lowered.optimized, wasmDevice);
@@ -114,6 +135,43 @@ describe('what is made where it is used', () => {
     expect(stored.map(({ problem }) => problem.kind)).toEqual(['contraction', 'contraction']);
   });
 });
+
+/** Steps of the pipeline of each workgroup, in the order in which they begin. */
+function stepsOf({ body, grid }: TileProgram): readonly number[] {
+  const pipeline = allStatements(body).find((each) => each.kind === 'pipeline')!;
+  const count = grid.reduce((total, extent) => total * extent, 1);
+  return Array.from({ length: count }, (_, place) => {
+    const places = unflattened(place, grid);
+    return Math.ceil((valueAt(pipeline.to, places) - valueAt(pipeline.from, places)) / pipeline.step);
+  });
+}
+
+function unflattened(place: number, extents: readonly number[]): readonly number[] {
+  return extents.reduceRight<{ readonly rest: number; readonly places: readonly number[] }>(
+    ({ rest, places }, extent) => ({
+      rest: Math.floor(rest / extent),
+      places: [rest % extent, ...places],
+    }),
+    { rest: place, places: [] },
+  ).places;
+}
+
+const operations: { readonly [name: string]: (left: number, right: number) => number } = {
+  add: (left, right) => left + right,
+  sub: (left, right) => left - right,
+  mul: (left, right) => left * right,
+  min: Math.min,
+  max: Math.max,
+  floordiv: (left, right) => Math.floor(left / right),
+};
+
+function valueAt(expression: TileExpression, places: readonly number[]): number {
+  if (expression.op === 'constant') return expression.value;
+  if (expression.op === 'grid') return places[expression.axis]!;
+  if (expression.op !== 'apply') return expect.unreachable(expression.op);
+  const [left, right] = expression.operands.map((operand) => valueAt(operand, places));
+  return operations[expression.function]!(left!, right!);
+}
 
 function loweredByName(name: string) {
   const { checked, entry, instances } = namedProgram(`${file}: ${name}`);

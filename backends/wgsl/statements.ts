@@ -2,7 +2,7 @@
 
 import { bumpVersions, updatedTiles } from '../../compiler/tiles/changes.ts';
 import { createDomain, type Domain } from '../../compiler/tiles/lanes.ts';
-import type { TileExpression } from '../../compiler/tiles/tile-expression.ts';
+import { subexpressionsOf, type TileExpression } from '../../compiler/tiles/tile-expression.ts';
 import type {
   StatementOf,
   Tile,
@@ -93,6 +93,18 @@ function fillShared(emission: Emission, tile: Tile, value: TileExpression): void
   };
   const readsItself = old !== undefined && sharedReads(emission, [value]).has(tile.name);
   emission.tiles.set(tile.name, state);
+  if (readsRegisters(emission, value)) {
+    for (const point of registerPoints(emission, domain)) {
+      const place = point.coordinates.reduce(
+        (total, part, axis) => plus(times(total, extents[axis]!), part),
+        linearConstant(0),
+      );
+      writeShared(emission, state, place, emitFull(emission, value, point).text);
+    }
+    emission.barriers.written.add(tile.name);
+    state.version++;
+    return;
+  }
   if (readsItself && rounds > unrolledUnits)
     throw new Error(
       `${program.name} updates the shared tile ${tile.name} from itself, with too few invocations`,
@@ -121,6 +133,12 @@ function fillShared(emission: Emission, tile: Tile, value: TileExpression): void
   }
   emission.barriers.written.add(tile.name);
   state.version++;
+}
+
+function readsRegisters({ tiles }: Emission, value: TileExpression): boolean {
+  return [...subexpressionsOf(value)].some(
+    (each) => each.op === 'element' && tiles.get(each.tile)?.tile.space === 'register',
+  );
 }
 
 function writeShared(emission: Emission, state: TileState, unit: Linear, text: string): void {

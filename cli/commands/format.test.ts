@@ -50,7 +50,7 @@ describe('files', () => {
   test('that cannot be read are named, and nothing is written', async () => {
     const { status, stderr } = await runInProcess('fmt', at('untidy.ricci'), at('absent.ricci'));
     expect(status).toBe(1);
-    expect(stderr).toContain(`${at('absent.ricci')}: cannot be read`);
+    expect(stderr).toContain(`cannot read ${at('absent.ricci')}: there is no such file`);
     expect(read('untidy.ricci')).toBe(untidy);
   });
 

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { readSource } from '../../driver/module-loader.ts';
+import { requireSource, textOf } from '../../driver/module-loader.ts';
 import { writeFileBeside } from '../../driver/write-file.ts';
 import type { Diagnostic, Source } from '../../dsl/diagnostics/diagnostic.ts';
 import { diagnosticsToJson } from '../../dsl/diagnostics/render-json.ts';
@@ -39,7 +39,7 @@ export function addFormat(command: Command, streams: Streams): void {
 }
 
 function formatFiles(files: readonly string[], options: FormatOptions, streams: Streams): void {
-  const all = files.map((path) => formatted(sourceOf(path)));
+  const all = files.map((path) => formatted(requireSource(path)));
   const changed = all.filter(({ source, text }) => text !== source.text);
   if (!options.check) for (const { source, text } of changed) writeFileBeside(source.path, text);
   const verb = options.check ? 'is not formatted' : 'formatted';
@@ -52,7 +52,7 @@ function formatInput(paths: readonly string[], options: FormatOptions, streams: 
   if (paths.length > 1) {
     throw new UserError('wrong-input', '`-` and files together', 'give `-` alone, or the paths of files');
   }
-  const result = formatted({ path: '-', text: readFileSync(process.stdin.fd, 'utf8') });
+  const result = formatted({ path: '-', text: textOf(readFileSync(process.stdin.fd), 'standard input') });
   const { source, text } = result;
   const isChanged = text !== source.text;
   const shown = options.check ? (isChanged ? 'standard input is not formatted' : '') : text;
@@ -85,12 +85,6 @@ function report(
 function formatted(source: Source): Formatted {
   const { module, diagnostics } = parse(source);
   return { source, diagnostics, text: diagnostics.length > 0 ? source.text : format(module, source.text) };
-}
-
-function sourceOf(path: string): Source {
-  const source = readSource(path);
-  if (source !== undefined) return source;
-  throw new UserError('file-access', `${path}: cannot be read`, 'give the path of a .ricci file or a folder');
 }
 
 /** The path itself, or the Ricci files in the folder and in its folders. */

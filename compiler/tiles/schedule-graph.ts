@@ -22,6 +22,7 @@ import { elementCount, type NodeSchedule, type ScheduleContext } from './schedul
 import { scheduleContraction } from './schedules/contraction.ts';
 import { scheduleMap } from './schedules/map.ts';
 import { scheduleOrder } from './schedules/order.ts';
+import { orderProblem } from './schedules/order-problem.ts';
 import { schedulePrefix } from './schedules/prefix.ts';
 import { prefixProblem } from './schedules/prefix-problem.ts';
 import { scheduleReduction } from './schedules/reduction.ts';
@@ -47,6 +48,7 @@ const scheduleAs: {
   contraction: scheduleContraction,
   softmaxSum: scheduleSoftmaxSum,
   prefix: schedulePrefix,
+  order: scheduleOrder,
   rowCluster: scheduleRowCluster,
   chain: scheduleChain,
 };
@@ -60,7 +62,8 @@ const scheduleChosen: NodeSchedule<'compute' | 'softmaxSum'> = (node, context) =
 const schedules: { readonly [K in Exclude<NodeKind, 'loop'>]: NodeSchedule<K> } = {
   compute: scheduleChosen,
   softmaxSum: (node, context) => splitSoftmaxSum(node, context) ?? scheduleChosen(node, context),
-  order: scheduleOrder,
+  order: (node, context) =>
+    elementCount(node.result) === 0 ? [] : context.problem(orderProblem(node, context)),
   prefix: (node, context) => (elementCount(node.result) === 0 ? [] : context.problem(prefixProblem(node))),
   route: scheduleRoute,
   collective: ({ change }) => {

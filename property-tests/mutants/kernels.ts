@@ -111,7 +111,7 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'contractions.ricci: narrow_weights M=5,K=8,N=5',
     ],
   ],
-  'order.ts': [
+  'order-by-counting.ts': [
     [
       'puts ties in reverse',
       "const earlier = apply('lt', leftPlace, rightPlace);",
@@ -123,6 +123,60 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       "direction === 'ascending' ? less(left, right)",
       "direction !== 'ascending' ? less(left, right)",
       'order.ricci: sorted_places M=9',
+    ],
+  ],
+  'order-problem.ts': [
+    [
+      'takes rows to be as long as what is wanted of them',
+      'const length = tensors(node.source).shape.at(-1)!;',
+      'const length = node.result.shape.at(-1)!;',
+      'order.ricci: best_of_all K=200,M=600',
+    ],
+  ],
+  'order.ts': [
+    [
+      'forgets a run that has no other',
+      'const pairs = Math.ceil(from.length / (2 * run));',
+      'const pairs = Math.floor(from.length / (2 * run));',
+      'order.ricci: sorted_places M=200',
+    ],
+    [
+      'forgets where entries of a run were',
+      'place: (_, offset) => load(places.id, places.dtype, offset),',
+      'place: (inRow) => inRow,',
+      'order.ricci: sorted_places M=200',
+    ],
+  ],
+  'merging.ts': [
+    [
+      'puts ties in reverse',
+      "apply('le', 'bool', low, high)",
+      "apply('lt', 'bool', low, high)",
+      'order.ricci: sorted_places M=200',
+    ],
+  ],
+  'tile-sort.ts': [
+    [
+      'leaves out the last round',
+      'to: constant(rounds),',
+      'to: constant(rounds - 1),',
+      'order.ricci: sorted_places M=100, on a small GPU',
+    ],
+  ],
+  'merge-runs.ts': [
+    [
+      'brings the second run from where the first one is',
+      'sum(constant(run), difference(difference(begin, pair), cut)',
+      'sum(difference(difference(begin, pair), cut)',
+      'order.ricci: sorted_places M=200, on a small GPU',
+    ],
+  ],
+  'merge-one-by-one.ts': [
+    [
+      'leaves out the last of the second run',
+      'second: minimum(difference(left, first), constant(run))',
+      'second: minimum(difference(left, first), constant(run - 1))',
+      'order.ricci: sorted_places M=200',
     ],
   ],
   'prefix.ts': [

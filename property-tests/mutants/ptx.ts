@@ -771,6 +771,18 @@ export const unitGraphMutants: ByFile = faultsOf(
         'readers.has(id)',
         'unit-attention.ricci: also_summed S=20,G=2,R=2,A=16,B=16',
       ],
+      [
+        'leaves sums as they are',
+        'substituteLoads(body, () => finish);',
+        'finish;',
+        'contractions.ricci: merged_scaled M=9,K=8,G=2,R=3',
+      ],
+      [
+        'takes what else differs from place to place',
+        '() => float(0))).size === 0',
+        '() => float(0))).size >= 0',
+        'contractions.ricci: merged_scaled M=9,K=8,G=2,R=3',
+      ],
     ],
     'merge-kernels.ts': [
       [
@@ -1015,8 +1027,8 @@ export const unitMutants: ByFile = faultsOf(
     'unit-stream-walk.ts': [
       [
         'begins behind the last rows',
-        'difference(constant(groups.rows - 1), grid(1, groups.rows))',
-        'difference(constant(groups.rows), grid(1, groups.rows))',
+        'difference(constant(groups.rows - 1), own)',
+        'difference(constant(groups.rows), own)',
         'unit-attention.ricci: causal_groups S=150,G=1,R=1,A=32,B=64, sm_90a, unitStream warps=4 rows=16 block=32 stages=2',
       ],
     ],

@@ -100,6 +100,20 @@ const scan = z.strictObject({
 /** In pieces of so many along a row: first what they come to, then from what is before each. */
 const pieces = z.strictObject({ form: z.literal('pieces'), chunk: count });
 
+/** Rows put in order by counting what is before each entry. */
+const counted = z.strictObject({ form: z.literal('count') });
+
+/** Sorted by a row of threads each, so many entries together; longer rows are merged, or the best of each. */
+const sort = z.strictObject({
+  form: z.literal('sort'),
+  threadRows: count,
+  threadColumns: count,
+  entries: count,
+});
+
+/** Merged from single entries on, each entry by an invocation, so many a workgroup. */
+const merge = z.strictObject({ form: z.literal('merge'), threadColumns: count });
+
 /** A softmax-weighted sum, streamed in blocks of so many positions. */
 const stream = z.strictObject({
   form: z.literal('stream'),
@@ -142,23 +156,8 @@ const unitChain = z.strictObject({
 });
 
 const forms = {
-  ...{
-    tiles,
-    units,
-    thin,
-    rows,
-    columns,
-    split,
-    map,
-    turned,
-    walk,
-    scan,
-    pieces,
-    stream,
-    blocked,
-    unitStream,
-    unitChain,
-  },
+  ...{ tiles, units, thin, rows, columns, split, map, turned, walk, scan, pieces },
+  ...{ count: counted, sort, merge, stream, blocked, unitStream, unitChain },
 };
 
 export const choiceSchema = z.discriminatedUnion('form', [
@@ -173,6 +172,9 @@ export const choiceSchema = z.discriminatedUnion('form', [
   walk,
   scan,
   pieces,
+  counted,
+  sort,
+  merge,
   stream,
   blocked,
   unitStream,

@@ -12,14 +12,16 @@ export const prefixChoices: Choosing<PrefixProblem, ChoiceOf<PrefixForm>> = {
     return firstPieces(problem, way, device) ?? way;
   },
   all: (problem, device) => [
-    ...powersTo(powerFor(runCount(problem), mostWalkers)).map(walkBy),
+    ...powersTo(powerFor(runCount(problem), walkersOf(device))).map(walkBy),
     ...allScans(problem, device),
     ...allPieces(problem),
   ],
 };
 
 /** Rows that are walked along in a workgroup at most. */
-const mostWalkers = 64;
+function walkersOf({ maxInvocationsPerWorkgroup }: DeviceProfile): number {
+  return Math.min(64, maxInvocationsPerWorkgroup);
+}
 
 function walkBy(threadColumns: number): ChoiceOf<'walk'> {
   return { form: 'walk', threadColumns };
@@ -42,14 +44,10 @@ function firstWay(problem: PrefixProblem, device: DeviceProfile): ChoiceOf<'walk
 const fewestOfCores = 4;
 
 /** So few together that all cores have some. */
-function firstWalk(problem: PrefixProblem, { software }: DeviceProfile): ChoiceOf<'walk'> {
+function firstWalk(problem: PrefixProblem, device: DeviceProfile): ChoiceOf<'walk'> {
   const runs = runCount(problem);
-  return walkBy(
-    Math.min(
-      powerFor(runs, mostWalkers),
-      Math.max(4, powerFor(software ? runs / fewestOfCores : runs, mostWalkers)),
-    ),
-  );
+  const wanted = device.software ? Math.max(Math.min(4, runs), runs / fewestOfCores) : runs;
+  return walkBy(powerFor(wanted, walkersOf(device)));
 }
 
 function runLength({ length, pieces }: PrefixProblem): number {
@@ -76,7 +74,10 @@ function firstScan(problem: PrefixProblem, device: DeviceProfile): ChoiceOf<'wal
   const most = Math.min(usualThreads, device.maxInvocationsPerWorkgroup);
   const threadColumns = powerFor(pieces / 2, most);
   const vectors = Math.min(usualVectors, powerFor(pieces / threadColumns, usualVectors));
-  const threadRows = powerFor(Math.min(runCount(problem), fewestThreads / threadColumns), most);
+  const threadRows = powerFor(
+    Math.min(runCount(problem), Math.min(fewestThreads, most) / threadColumns),
+    most,
+  );
   return { form: 'scan', threadRows, threadColumns, vectors, vector };
 }
 
@@ -87,7 +88,7 @@ function allScans(problem: PrefixProblem, device: DeviceProfile): readonly Choic
   const pieces = Math.ceil(runLength(problem) / vector);
   return powersTo(powerFor(pieces, maxInvocationsPerWorkgroup)).flatMap((threadColumns) =>
     [1, 64, 256]
-      .map((threads) => Math.max(1, threads / threadColumns))
+      .map((threads) => Math.max(1, Math.min(threads, maxInvocationsPerWorkgroup) / threadColumns))
       .filter((threadRows, at, all) => all.indexOf(threadRows) === at)
       .filter((threadRows) => threadRows === 1 || threadRows < 2 * runCount(problem))
       .flatMap((threadRows) =>

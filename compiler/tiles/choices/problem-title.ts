@@ -21,6 +21,7 @@ const titles: { readonly [K in Problem['kind']]: string } = {
   contraction: 'contraction',
   softmaxSum: 'attention',
   prefix: 'prefixes',
+  order: 'order',
   rowCluster: 'rows',
   chain: 'chain',
 };
