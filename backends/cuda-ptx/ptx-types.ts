@@ -31,6 +31,8 @@ const table = {
   f64: facts(64, 'float'),
   e4m3: facts(8, 'float'),
   e5m2: facts(8, 'float'),
+  u16x2: facts(32, 'unsigned'),
+  s16x2: facts(32, 'signed'),
   f16x2: facts(32, 'packed'),
   bf16x2: facts(32, 'packed'),
   e4m3x2: facts(16, 'packed'),

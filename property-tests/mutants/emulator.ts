@@ -40,6 +40,20 @@ export const emulatorMutants: ByFile = faultsOf(
         'blocks that write a byte',
       ],
     ],
+    'carriers.ts': [
+      [
+        'lets results be what nobody wrote',
+        "return !to.has('global') && !to.has('generic');",
+        'return true;',
+        'a result of what nobody wrote',
+      ],
+      [
+        'takes nothing for what only carries bytes',
+        'const all = new Set(',
+        'const all = new Set<Register>(); new Set(',
+        'the greatest of structures',
+      ],
+    ],
     'calls.ts': [
       [
         'gives the caller its registers as the function left them',

@@ -59,6 +59,12 @@ function unpack(bytes: Uint8Array, type: PtxType): readonly bigint[] {
   });
 }
 
+/** Of the lower and the upper 16 bits of two words. */
+function byHalves(a: bigint, b: bigint, each: (x: bigint, y: bigint) => bigint): bigint {
+  const half = (x: bigint, y: bigint): bigint => BigInt.asUintN(16, each(x, y));
+  return half(a & 0xffffn, b & 0xffffn) | (half((a >> 16n) & 0xffffn, (b >> 16n) & 0xffffn) << 16n);
+}
+
 const registerOf = (type: PtxType): string => (ptxTypes[type].bits === 8 ? 'b16' : `b${ptxTypes[type].bits}`);
 
 /** Runs `instruction` of registers `d`, `a`, `b`, `c` for each of the inputs. */
@@ -185,6 +191,19 @@ const integers: readonly Case[] = [
     const sign = byte(0n) >= 128n ? 255n : 0n;
     return (byte(7n) << 24n) | (byte(4n) << 16n) | (byte(1n) << 8n) | sign;
   }),
+  u32('min.relu.s32 %d, %a, %b;', 2, (a, b) => most(0n, least(s(32, a), s(32, b)))),
+  u32('max.s16x2 %d, %a, %b;', 2, (a, b) => byHalves(a, b, (x, y) => most(s(16, x), s(16, y)))),
+  u32('min.relu.s16x2 %d, %a, %b;', 2, (a, b) =>
+    byHalves(a, b, (x, y) => most(0n, least(s(16, x), s(16, y)))),
+  ),
+  u32('min.u16x2 %d, %a, %b;', 2, (a, b) => byHalves(a, b, least)),
+  u32('add.u16x2 %d, %a, %b;', 2, (a, b) => byHalves(a, b, (x, y) => x + y)),
+  u32('vabsdiff2.s32.s32.s32.sat %d, %a, %b, 0;', 2, (a, b) =>
+    byHalves(a, b, (x, y) => {
+      const difference = s(16, x) - s(16, y);
+      return least(difference < 0n ? -difference : difference, 0x7fffn);
+    }),
+  ),
   u32('dp4a.s32.u32 %d, %a, %b, %c;', 3, (a, b, c) =>
     [0n, 8n, 16n, 24n].reduce((sum, at) => sum + s(8, (a >> at) & 255n) * ((b >> at) & 255n), c),
   ),

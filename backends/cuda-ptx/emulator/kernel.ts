@@ -8,6 +8,7 @@ import type { Instruction, PtxFunction, PtxModule, Register, SpecialName, Variab
 import { PtxError } from '../ptx-error.ts';
 import { ptxTypes } from '../ptx-types.ts';
 import type { SavedWord } from './calls.ts';
+import { carriersAmong } from './carriers.ts';
 import { type FunctionBeside, type InlinedBody, inlineCalls } from './inline.ts';
 import { laneRules } from './lane-rules.ts';
 import { bookkeepingFor, frameRegister, type KernelContext, LaneWriter } from './lane-writer.ts';
@@ -247,6 +248,7 @@ export function compileKernel(needs: KernelNeeds, options: CodeOptions): Kernel 
     end += lanesOfWarp * (isWide ? 8 : 4);
     return start;
   };
+  const carriers = options.checksMemory ? carriersAmong(steps) : new Set<Register>();
   const instructions: Instruction[] = [];
   const numbers = new Map<Instruction, number>();
   const roundings: string[] = [];
@@ -256,13 +258,15 @@ export function compileKernel(needs: KernelNeeds, options: CodeOptions): Kernel 
     offsetOf: (variable) => needs.offsets.get(variable) ?? 0,
     isFramed: (variable) => needs.framed.has(variable),
     codePlaceOf: (name) => needs.codePlaces.get(name) ?? 0,
+    carriers,
     written: watchedRegisters(
       steps,
-      new Set(
-        [needs.start, ...[...needs.functions.values()].map(({ start }) => start)].flatMap((start) => [
+      new Set([
+        ...carriers,
+        ...[needs.start, ...[...needs.functions.values()].map(({ start }) => start)].flatMap((start) => [
           ...liveness.before[start]!,
         ]),
-      ),
+      ]),
     ),
     ...options,
     numberOf: (instruction) => {

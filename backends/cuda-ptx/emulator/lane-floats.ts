@@ -454,6 +454,7 @@ function sign(change: 'abs' | 'neg'): Emit {
       writer.setWord(to, run(`f32x4.${change}`, ftz === undefined ? word : flushed(writer, word)));
       return;
     }
+    if (ftz !== undefined) writer.unsupported('.ftz of halves');
     const bits = packedOf[type] === undefined ? 0x8000 : 0x80008000 | 0;
     writer.setWord(
       to,
@@ -487,7 +488,10 @@ function extremeOfFloats(name: 'min' | 'max'): Emit {
     }
     if (isHalf(type)) {
       const value = eachHalf(writer, type, [writer.word(left), writer.word(right)], (kind, parts) => {
-        const [a, b] = parts.map((part) => halfToFloat(writer, part, kind)) as [Expression, Expression];
+        const [a, b] = parts.map((part) => {
+          const wide = halfToFloat(writer, part, kind);
+          return ftz === undefined || kind === 'bf16' ? wide : flushedHalf(writer, wide);
+        }) as [Expression, Expression];
         const result = of32(a, b);
         const used = relu === undefined ? result : of32max(writer, result);
         return floatToHalf(writer, used, kind);

@@ -116,6 +116,12 @@ function sum(name: 'add' | 'sub'): Emit {
       sumWithCarry(writer, instruction, name, operandValue(writer, instruction, left), right);
       return;
     }
+    if (areHalves(instruction.types[0]!)) {
+      const [to, left, right] = instruction.operands as [Operand, Operand, Operand];
+      if (name === 'sub') writer.unsupported('a difference of halves');
+      writer.setWord(to, run('i16x8.add', writer.word(left), writer.word(right)));
+      return;
+    }
     if (instruction.modifiers.sat === undefined) return plain(writer, instruction);
     const [to, left, right] = instruction.operands as [Operand, Operand, Operand];
     const [a, b] = [left, right].map((each) => extendedWide(writer, each, 's32')) as [Wide, Wide];
@@ -271,6 +277,7 @@ const multiplyAdd: Emit = (writer, instruction) => {
 /** Of 24 bits: what is above does not count. */
 function narrowProduct(adds: boolean): Emit {
   return (writer, instruction) => {
+    if (instruction.modifiers.sat !== undefined) writer.unsupported('.sat');
     const [to, left, right, addend] = instruction.operands as [Operand, Operand, Operand, Operand];
     const signed = isSigned(instruction);
     const cut = (operand: Operand): Expression =>
@@ -319,17 +326,25 @@ function division(name: 'div' | 'rem'): Emit {
   };
 }
 
+/** Two integers of 16 bits. */
+function areHalves(type: PtxType): boolean {
+  return type === 'u16x2' || type === 's16x2';
+}
+
 function extreme(name: 'min' | 'max'): Emit {
   return (writer, instruction) => {
     const [to, left, right] = instruction.operands as [Operand, Operand, Operand];
     const [type] = instruction.types as [PtxType];
     if (bitsOf(instruction) !== 64) {
       const letter = isSigned(instruction) ? 's' : 'u';
-      const value = run(
-        `i32x4.${name}_${letter}`,
+      const shape = areHalves(type) ? 'i16x8' : 'i32x4';
+      const found = run(
+        `${shape}.${name}_${letter}`,
         extended(writer, left, type),
         extended(writer, right, type),
       );
+      const isHeld = instruction.modifiers.relu !== undefined;
+      const value = isHeld ? run(`${shape}.max_s`, found, words(0)) : found;
       setNarrow(writer, to, value, bitsOf(instruction));
       return;
     }

@@ -1,7 +1,7 @@
 /** The code of loads and stores: addresses of any window, checked by the shadow of each byte. */
 import type { Expression } from '../../wasm/code.ts';
 import type { InstructionName } from '../../wasm/instructions.ts';
-import type { Operand } from '../ptx.ts';
+import type { Operand, Register } from '../ptx.ts';
 import { bytesOf, type PtxType, ptxTypes } from '../ptx-types.ts';
 import {
   both,
@@ -305,6 +305,34 @@ function checkShadow(
   writer.failWhere(lacking, 'access', located.address);
 }
 
+/** Registers that only carry bytes, and may carry such as nobody has written. */
+function carriersOf(writer: LaneWriter, operand: Operand): readonly Register[] | undefined {
+  const elements = elementsOf(operand);
+  const registers = elements.flatMap((each) => (each.kind === 'register' ? [each.register] : []));
+  const areAll =
+    registers.length === elements.length && registers.every((each) => writer.context.carriers.has(each));
+  return areAll ? registers : undefined;
+}
+
+/** Bytes are as they were where they come from. */
+function markCarried(
+  writer: LaneWriter,
+  places: Places,
+  size: number,
+  carriers: readonly Register[],
+  isShared: boolean,
+): void {
+  const ofBytes = (state: number): Expression => words(state * 0x01010101);
+  for (const [at, register] of carriers.entries()) {
+    const known = run('v128.and', writer.stateCarried(register), ofBytes(shadow.written));
+    const state = writer.hold(run('v128.or', known, ofBytes(shadow.allocated)));
+    // The bit of what was written, moved to that of what is not fenced.
+    const isWritten = run('v128.and', state, ofBytes(shadow.written & ~shadow.allocated));
+    const unfenced = run('v128.or', state, run('i32x4.shl', isWritten, i32(1)));
+    scatter(writer, places, size, half + at * size, isShared ? unfenced : state);
+  }
+}
+
 /** Of what is named as shared memory, as not yet visible to the unit that copies. */
 function markWritten(writer: LaneWriter, places: Places, bytes: number, isShared: boolean): void {
   const piece = Math.min(bytes, 4);
@@ -353,6 +381,8 @@ interface Ways {
   /** All at the place of the first. */
   readonly same?: (first: Expression) => void;
   readonly apart: (places: Places) => void;
+  /** Registers that only carry the bytes. */
+  readonly carriers?: readonly Register[] | undefined;
 }
 
 /**
@@ -367,6 +397,7 @@ function access(
   isWrite: boolean,
   ways: Ways,
 ): void {
+  const { carriers } = ways;
   const bytes = bytesOf(instruction.types[0]!) * count;
   const window = windowOfAccess(instruction, operand);
   const { space } = instruction.modifiers;
@@ -398,7 +429,9 @@ function access(
   const { together } = ways;
   const apart = (): void => {
     const places = placesOf(writer, checkAddresses(writer, { ...located, linear, bad }, bytes));
-    if (checksMemory) checkShadow(writer, { ...located, linear }, places, bytes, isWrite);
+    // What only carries bytes may carry such as nobody has written.
+    const needsPlaceOnly = isWrite || carriers !== undefined;
+    if (checksMemory) checkShadow(writer, { ...located, linear }, places, bytes, needsPlaceOnly);
     if (checksRaces) checkRaces(writer, places.each, bytes, isWrite);
     if (checksGlobal) {
       const bits = writer.hold(run('i32x4.bitmask', active));
@@ -406,7 +439,10 @@ function access(
         writer.when(run('i32.and', bits, i32(1 << lane)), () => noteGlobal(place));
     }
     ways.apart(places);
-    if (isWrite && checksMemory) markWritten(writer, places, bytes, window === 'shared');
+    if (isWrite && checksMemory) {
+      if (carriers === undefined) markWritten(writer, places, bytes, window === 'shared');
+      else markCarried(writer, places, bytes / count, carriers, window === 'shared');
+    }
   };
   if (together === undefined) {
     apart();
@@ -586,12 +622,17 @@ export function load(writer: LaneWriter, instruction: LaneInstruction): void {
   const results = elementsOf(target);
   const size = sizeOf(writer, instruction);
   const count = results.length;
-  const values =
-    loadParameter(writer, instruction, from, count) ?? loadChecked(writer, instruction, from, count);
+  const known = loadParameter(writer, instruction, from, count);
+  const carriers = known === undefined ? carriersOf(writer, target) : undefined;
+  const { values, states } =
+    known === undefined
+      ? loadChecked(writer, instruction, from, count, carriers)
+      : { values: known, states: [] };
   results.forEach((result, at) => {
     if (size === 8) writer.setWide(result, { low: values[2 * at]!, high: values[2 * at + 1]! });
     else setLoaded(writer, instruction.types[0]!, result, values[at]!);
   });
+  for (const [at, register] of carriers?.entries() ?? []) writer.setStateCarried(register, states[at]!);
 }
 
 /** A vector for each result, and two where it has 64 bits. */
@@ -600,8 +641,10 @@ function loadChecked(
   instruction: LaneInstruction,
   from: Address,
   count: number,
-): readonly Expression[] {
+  carriers: readonly Register[] | undefined,
+): { readonly values: readonly Expression[]; readonly states: readonly Expression[] } {
   const size = sizeOf(writer, instruction);
+  const states: Expression[] = [];
   const loaded = Array.from({ length: size === 8 ? 2 * count : count }, () => writer.variable());
   const set = (values: readonly Expression[]): void => {
     for (const [at, each] of loaded.entries()) each.set(values[at]!);
@@ -617,7 +660,8 @@ function loadChecked(
     }
   };
   access(writer, instruction, from, count, false, {
-    together: form !== undefined || (size === 2 && count === 1) ? together : undefined,
+    together:
+      carriers === undefined && (form !== undefined || (size === 2 && count === 1)) ? together : undefined,
     ...(size === 4 && count === 1
       ? { same: (first: Expression) => set([loadAt('v128.load32_splat', first, 0)]) }
       : {}),
@@ -630,9 +674,11 @@ function loadChecked(
           ),
         );
       else set(Array.from({ length: count }, (_, at) => gather(writer, places, size, at * size)));
+      for (const at of carriers?.keys() ?? []) states.push(gather(writer, places, size, half + at * size));
     },
+    carriers,
   });
-  return loaded.map(({ value }) => value);
+  return { values: loaded.map(({ value }) => value), states };
 }
 
 /** A value of at most 32 bits, extended as its type is where the register is wider. */
@@ -658,7 +704,10 @@ export function store(writer: LaneWriter, instruction: LaneInstruction): void {
   const size = sizeOf(writer, instruction);
   const count = elements.length;
   const wides = size === 8 ? elements.map((each) => writer.holdWide(writer.wide(each))) : [];
-  const singles = size === 8 ? [] : elements.map((each) => writer.hold(writer.word(each)));
+  const carriers = carriersOf(writer, source);
+  const singles =
+    carriers?.map((each) => writer.wordCarried(each)) ??
+    (size === 8 ? [] : elements.map((each) => writer.hold(writer.word(each))));
   const form = toVectors[`${size} ${count}`];
   const together = (first: Expression): void => {
     const values = size === 8 ? wides.flatMap(({ low, high }) => [low, high]) : singles;
@@ -668,10 +717,12 @@ export function store(writer: LaneWriter, instruction: LaneInstruction): void {
     } else for (const [at, vector] of form(writer, values).entries()) storeAt(writer, first, vector, 16 * at);
   };
   access(writer, instruction, to, count, true, {
-    together: form !== undefined || (size === 2 && count === 1) ? together : undefined,
+    together:
+      carriers === undefined && (form !== undefined || (size === 2 && count === 1)) ? together : undefined,
     apart: (places) => {
       for (const [at, wide] of wides.entries()) scatterWide(writer, places.each, at * size, wide);
       for (const [at, word] of singles.entries()) scatter(writer, places, size, at * size, word);
     },
+    carriers,
   });
 }

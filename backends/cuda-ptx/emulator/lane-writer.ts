@@ -37,6 +37,8 @@ export interface KernelContext {
   readonly codePlaceOf: (name: string) => number;
   /** Of registers that may be read before they are written: the register that tells of which lanes wrote. */
   readonly written: ReadonlyMap<Register, Register>;
+  /** Registers that only carry bytes, of which nobody need have written all. */
+  readonly carriers: ReadonlySet<Register>;
   /** Whether `relaxed_madd` rounds once here. */
   readonly fusedMultiplyAdd: boolean;
   readonly checksMemory: boolean;
@@ -184,6 +186,20 @@ export class LaneWriter {
     const now = guard === undefined ? words(-1) : run('v128.or', this.read(written) as Expression, guard);
     this.current.set(written, this.hold(now));
     this.changed.add(written);
+  }
+
+  /** Of a register that carries bytes: the shadow of each, where another has which lanes wrote it. */
+  stateCarried(register: Register): Expression {
+    return this.read(this.context.written.get(register)!) as Expression;
+  }
+
+  setStateCarried(register: Register, state: Expression): void {
+    this.current.set(this.context.written.get(register)!, this.hold(state));
+  }
+
+  /** As `word`, whether or not anybody has written it. */
+  wordCarried(register: Register): Expression {
+    return this.read(register) as Expression;
   }
 
   /** Lanes that run the current instruction, as a mask. */

@@ -205,6 +205,26 @@ describe('small numbers', () => {
     }
   });
 
+  test('structures that are copied with bytes that nobody wrote', () => {
+    const x = Float64Array.from({ length: 64 }, random);
+    const [most, place] = [new Float64Array(1), new Int32Array(1)];
+    launch({
+      ...{ module: kernelModule('bytes'), kernel: 'greatest', grid: [1, 1, 1], block: [64, 1, 1] },
+      arguments: [given('x', x), wanted('value', most), wanted('place', place)],
+    });
+    expect([most[0], place[0]]).toEqual([Math.max(...x), x.indexOf(Math.max(...x))]);
+    const [out, all] = [new Float32Array(8), Array.from({ length: 8 }, (_, at) => 6 * at)];
+    launch({
+      ...{ module: kernelModule('bytes'), kernel: 'swapped', grid: [1, 1, 1], block: [8, 1, 1] },
+      arguments: [wanted('out', out), value(11)],
+    });
+    for (let at = 0; at < 11; at++) {
+      const [one, other] = [at & 7, (3 * at + 1) & 7];
+      [all[one], all[other]] = [all[other]!, all[one]!];
+    }
+    expect([...out]).toEqual(all);
+  });
+
   test('comparisons of halves two at a time', () => {
     const n = 32;
     const numbers = [0, -0, 1, -1, 0.5, 65504, Number.POSITIVE_INFINITY, Number.NaN];

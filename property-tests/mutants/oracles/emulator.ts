@@ -141,6 +141,29 @@ const cases: { readonly [name: string]: () => string | undefined } = {
   },
   'one element too few': () => faultIn(vectors([128, 127]), 'out of bounds'),
   'what nobody wrote': () => faultIn(vectors([128, 128], false), 'uninitialised memory'),
+  'a result of what nobody wrote': () =>
+    faultIn(
+      {
+        module: parsePtx(
+          numberKernel(
+            '.reg .b32 %s; .shared .b32 own; ld.shared.b32 %s, [own]; st.global.b32 [%rd], %s; mov.b32 %r,',
+          ),
+        ),
+        ...{ kernel: 'number', grid: [1, 1, 1], block: [32, 1, 1] },
+        arguments: [wanted('out', new Uint32Array(1))],
+      },
+      'uninitialised memory',
+    ),
+  'the greatest of structures': () => {
+    const x = Float64Array.from({ length: 64 }, (_, at) => (at * 7) % 64);
+    return differ(
+      leaves(
+        ...(['bytes', 'greatest', 64, [given('x', x), wanted('value', new Float64Array(1))]] as const),
+        new Int32Array(1),
+      ),
+      [x.indexOf(63)],
+    );
+  },
   'what a run does not write': () => {
     const device = new EmulatedDevice(1);
     const kernel = device.load(parsePtx(oneWord)).kernel('number');
