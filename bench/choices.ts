@@ -2,9 +2,9 @@
  * How far the first choice of a schedule is from the best that measuring finds: `npm run bench:choices --
  * [ENTRY…] [--target=wasm|wgsl] [--budget=SECONDS] [--processor] [--json] [--beside=FORM]`. Each problem of
  * each program is searched by itself, first and best timed in turns; with `--processor` by the time that the
- * process keeps cores busy (in WebAssembly on one thread), which is steadier where others use the machine too.
- * With `--beside` nothing is searched: programs are timed whole, as first chosen and with the last choice of
- * that form for their first problem, in turns. `RESULTS.md` records what it printed.
+ * process keeps cores busy (in WebAssembly on one thread), which is steadier where others use the machine
+ * too. With `--beside` nothing is searched: programs are timed whole, as first chosen and with the last
+ * choice of that form for their first problem, in turns. `RESULTS.md` records what it printed.
  */
 import { join } from 'node:path';
 import { describeEntry } from '../compiler/lower/entry.ts';
@@ -15,7 +15,8 @@ import { allChoices } from '../compiler/tiles/choices/problem.ts';
 import { problemKey } from '../compiler/tiles/choices/problem-key.ts';
 import { problemTitle } from '../compiler/tiles/choices/problem-title.ts';
 import { scheduleGraph } from '../compiler/tiles/schedule-graph.ts';
-import { checkFile, lower } from '../driver/compile.ts';
+import { checkFile } from '../driver/check.ts';
+import { lower } from '../driver/lower.ts';
 import { packageRoot } from '../driver/package-root.ts';
 import { randomInput } from '../driver/random-inputs.ts';
 import { type Loaded, onAdapter, onProcessor, type Trier } from '../driver/tuning/trier.ts';

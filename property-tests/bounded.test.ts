@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { graphCost } from '../compiler/graph/cost.ts';
 import { allNodes } from '../compiler/graph/uses.ts';
-import { type Checked, checkFile } from '../driver/compile.ts';
+import { type Checked, checkFile } from '../driver/check.ts';
 import { packageRoot } from '../driver/package-root.ts';
 import { isUserError } from '../runtime/errors.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';

@@ -1,6 +1,7 @@
 /** An entry as PTX, in the emulator, which refuses what a GPU might let pass. */
 import type { PtxTarget } from '../compiler/tiles/ptx-target.ts';
-import { compilePtx, type ForDevice, type Instance } from '../driver/compile.ts';
+import { compilePtx, type ForDevice } from '../driver/compile.ts';
+import type { Instance } from '../driver/lower.ts';
 import { type EmulatorOptions, emulatorDevice } from '../runtime/cuda/emulator-device.ts';
 import { loadCuda } from '../runtime/cuda/load.ts';
 import type { Tensors } from './run-entry.ts';

@@ -12,6 +12,7 @@ const turned = [
   'added_transposed N=40',
   'batched_transposed B=3,N=16,M=24',
   'scaled_across N=24,M=40',
+  'transposed_each N=40,M=72',
 ];
 
 test.each(turned.map((name, at) => ({ name, target: ptxTargets[at % 2]! })))(

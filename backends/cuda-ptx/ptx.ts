@@ -20,7 +20,11 @@ export interface Register {
   readonly type: PtxType;
 }
 
-export type VariableSpace = 'param' | 'shared' | 'local' | 'global' | 'const';
+/** The carry flag, which `.cc` writes and `addc`, `subc` and `madc` read: one of a thread. */
+export const carryFlag: Register = { kind: 'register', name: 'the carry flag', type: 'pred' };
+
+/** `code` is where functions are: a function is named as a variable of no bytes. */
+export type VariableSpace = 'param' | 'shared' | 'local' | 'global' | 'const' | 'code';
 
 /** A named piece of memory. */
 export interface Variable {

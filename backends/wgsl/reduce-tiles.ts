@@ -5,7 +5,7 @@
 import type { Arithmetic, Combiner } from '../../compiler/graph/graph.ts';
 import { widthOf } from '../../compiler/tiles/lanes.ts';
 import { isOverUnits } from '../../compiler/tiles/tile-builder.ts';
-import type { Tile, TileStatement } from '../../compiler/tiles/tile-program.ts';
+import type { StatementOf, Tile } from '../../compiler/tiles/tile-program.ts';
 import { barrier } from '../writing/barriers.ts';
 import { type Entry, inTree, merges, placesIn } from '../writing/reduction.ts';
 import { type Emission, helper, invocationIndex, sharers, type TileState } from './emission.ts';
@@ -16,7 +16,7 @@ import type { Value } from './writer.ts';
 
 type Merge = (left: Entry<Value>, right: Entry<Value>) => Entry<Value>;
 
-export function emitReduce(emission: Emission, statement: TileStatement & { readonly kind: 'reduce' }): void {
+export function emitReduce(emission: Emission, statement: StatementOf<'reduce'>): void {
   const states = statement.from.map((name) => tileState(emission, name));
   const [source] = states;
   if (source === undefined) throw new Error(`${emission.program.name} reduces nothing`);

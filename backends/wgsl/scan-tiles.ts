@@ -5,7 +5,7 @@
  */
 import { identityOf } from '../../compiler/tiles/combiners.ts';
 import { createDomain } from '../../compiler/tiles/lanes.ts';
-import type { Tile, TileAxis, TileStatement } from '../../compiler/tiles/tile-program.ts';
+import type { StatementOf, Tile, TileAxis } from '../../compiler/tiles/tile-program.ts';
 import { barrier } from '../writing/barriers.ts';
 import { merges, placesIn } from '../writing/reduction.ts';
 import { type Shared, scanRuns } from '../writing/scan.ts';
@@ -19,7 +19,7 @@ import type { Value } from './writer.ts';
 
 type Merge = (left: Value, right: Value) => Value;
 
-export function emitScan(emission: Emission, statement: TileStatement & { readonly kind: 'scan' }): void {
+export function emitScan(emission: Emission, statement: StatementOf<'scan'>): void {
   const { from, into, total, combiner } = statement;
   const state = tileState(emission, from);
   const { axes, dtype } = state.tile;

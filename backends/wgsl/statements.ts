@@ -3,7 +3,12 @@
 import { bumpVersions, updatedTiles } from '../../compiler/tiles/changes.ts';
 import { createDomain, type Domain } from '../../compiler/tiles/lanes.ts';
 import { subexpressionsOf, type TileExpression } from '../../compiler/tiles/tile-expression.ts';
-import type { Tile, TileStatement, TileStatementKind } from '../../compiler/tiles/tile-program.ts';
+import type {
+  StatementOf,
+  Tile,
+  TileStatement,
+  TileStatementKind,
+} from '../../compiler/tiles/tile-program.ts';
 import { barrier, enterLoop, leaveBranch, prepareShared, sharedReads } from '../writing/barriers.ts';
 import { linearConstant, linearValue, plus, times } from '../writing/linear.ts';
 import type { Point as PointOf } from '../writing/point.ts';
@@ -19,10 +24,7 @@ import { sharedName, tileState } from './tile-elements.ts';
 import type { Value } from './writer.ts';
 
 type Rules = {
-  readonly [K in TileStatementKind]: (
-    emission: Emission,
-    statement: TileStatement & { readonly kind: K },
-  ) => void;
+  readonly [K in TileStatementKind]: (emission: Emission, statement: StatementOf<K>) => void;
 };
 
 const rules: Rules = {
@@ -62,12 +64,8 @@ function emitStatements(emission: Emission, body: readonly TileStatement[]): voi
   }
 }
 
-function emitStatement<K extends TileStatementKind>(
-  emission: Emission,
-  statement: TileStatement & { readonly kind: K },
-): void {
-  const rule: (emission: Emission, statement: TileStatement & { readonly kind: K }) => void =
-    rules[statement.kind];
+function emitStatement<K extends TileStatementKind>(emission: Emission, statement: StatementOf<K>): void {
+  const rule: (emission: Emission, statement: StatementOf<K>) => void = rules[statement.kind];
   rule(emission, statement);
 }
 
@@ -170,7 +168,7 @@ function uniformPoint(): PointOf<Value> {
   return { domain: createDomain([], 1), width: 1, coordinates: [], fragment: [] };
 }
 
-function emitLoop(emission: Emission, statement: TileStatement & { readonly kind: 'loop' }): void {
+function emitLoop(emission: Emission, statement: StatementOf<'loop'>): void {
   const { writer } = emission;
   const point = uniformPoint();
   const from = emit(emission, statement.from, point).text;
@@ -188,7 +186,7 @@ function emitLoop(emission: Emission, statement: TileStatement & { readonly kind
   bumpVersions(emission, statement.body);
 }
 
-function emitWhen(emission: Emission, statement: TileStatement & { readonly kind: 'when' }): void {
+function emitWhen(emission: Emission, statement: StatementOf<'when'>): void {
   const condition = emit(emission, statement.condition, uniformPoint()).text;
   const leave = leaveBranch(emission);
   emission.writer.block(`if (${condition})`, () => emitStatements(emission, statement.body));
@@ -196,7 +194,7 @@ function emitWhen(emission: Emission, statement: TileStatement & { readonly kind
   bumpVersions(emission, statement.body);
 }
 
-function emitStore(emission: Emission, statement: TileStatement & { readonly kind: 'store' }): void {
+function emitStore(emission: Emission, statement: StatementOf<'store'>): void {
   const domain = createDomain(statement.axes);
   const points = registerPoints(emission, domain);
   const body = () => {

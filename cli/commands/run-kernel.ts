@@ -7,13 +7,15 @@ import { type Launch, LaunchError, LostThread, launch } from '../../backends/cud
 import { parsePtx } from '../../backends/cuda-ptx/parse.ts';
 import type { PtxModule } from '../../backends/cuda-ptx/ptx.ts';
 import { PtxError } from '../../backends/cuda-ptx/ptx-error.ts';
+import { writeFileBeside } from '../../driver/write-file.ts';
 import { UserError } from '../../runtime/errors.ts';
 import { UsageError } from '../exit.ts';
 import { createOutput } from '../output.ts';
 import type { Streams } from '../streams.ts';
 import { countText } from '../table.ts';
 import { type GivenBuffer, parseExtent, readArguments } from './emulate-arguments.ts';
-import { checkPlace, reportResults, writeResults } from './results.ts';
+import { isFloatBuffer, npyOfBuffer, valuesOfBuffer } from './kernel-buffers.ts';
+import { checkPlace, reportValues, type Shown } from './results.ts';
 
 export interface EmulateOptions {
   readonly kernel?: string;
@@ -49,14 +51,20 @@ export function emulate(file: string, options: EmulateOptions, streams: Streams)
   output.progress(`${countText(instructions)} instructions of threads in ${seconds} s`);
   for (const [name, path] of files) {
     const found = buffers.find((each) => each.name === name)!;
-    writeResults(path, new Map([[name, found]]));
+    writeFileBeside(path, npyOfBuffer(found));
     output.progress(`${name} written to ${path}`);
   }
   // What the kernel left as it was is no result.
   const results = buffers.filter(
     ({ name, bytes, isEmpty }) => isEmpty || !Buffer.from(bytes).equals(before.get(name)!),
   );
-  reportResults(new Map(results.map((each) => [each.name, each])), undefined, output);
+  reportValues(new Map(results.map((each) => [each.name, shownOf(each)])), undefined, output);
+}
+
+function shownOf(buffer: GivenBuffer): Shown {
+  const { type, shape } = buffer;
+  const digits = type === 'f64' ? 12 : 6;
+  return { dtype: type, shape, isFloat: isFloatBuffer(type), digits, values: valuesOfBuffer(buffer) };
 }
 
 function readModule(file: string): PtxModule {

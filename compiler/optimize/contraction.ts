@@ -8,8 +8,8 @@ import { apply, integer, iteratorsOf, mapScalar } from '../graph/scalar.ts';
 /**
  * `result = finish(Σ over reduced: left · right)`. Every output axis is in one of `batch` (both factors vary
  * along it), `rows` (the left factor alone, or neither) and `columns` (the right factor alone); axes are
- * numbered as in the node. Of a grouped node, `rows` are the axes of the lookup, and `right` varies along
- * them through the expert only.
+ * numbered as in the node. Of a grouped node, `rows` are the axes of the lookup, in its order, and `right`
+ * varies along them through the expert only.
  */
 export interface Contraction {
   readonly batch: readonly number[];
@@ -19,6 +19,16 @@ export interface Contraction {
   /** f32 expressions over loads; up to the order of multiplication the node's body is `left * right`. */
   readonly left: Scalar;
   readonly right: Scalar;
+}
+
+/** In the order in which the lookup goes through them, since `route` numbers rows so; then the others. */
+function rowsOf(
+  output: readonly number[],
+  inRight: (axis: number) => boolean,
+  lookup: readonly number[],
+): readonly number[] {
+  const rows = output.filter((axis) => !inRight(axis));
+  return [...lookup.filter((axis) => rows.includes(axis)), ...rows.filter((axis) => !lookup.includes(axis))];
 }
 
 /** The factors of nested products, from left to right. */
@@ -69,7 +79,7 @@ export function contractionOf(node: ComputeNode): Contraction | undefined {
   if (!reduced.some((axis) => inLeft(axis) && inRight(axis))) return undefined;
   return {
     batch: output.filter((axis) => inLeft(axis) && inRight(axis)),
-    rows: output.filter((axis) => !inRight(axis)),
+    rows: rowsOf(output, inRight, grouped?.axes ?? []),
     columns: output.filter((axis) => inRight(axis) && !inLeft(axis)),
     reduced,
     left: product(left),

@@ -90,7 +90,8 @@ function candidates(
 
 /**
  * The axes at which all the loads read, when they are the map's iterators in some order, each once: but for
- * axes of a single place, which are paired as they come. What is grouped needs all of its axes.
+ * axes of a single place, which are paired as they come. What is grouped needs all of its axes. Where the map
+ * goes further, as behind the first part of a concatenation, the reduction would too.
  */
 function commonPermutation(
   loads: readonly Load[],
@@ -111,6 +112,8 @@ function commonPermutation(
   const isEachOnce = new Set(known).size === known.length;
   if (!isEachOnce || unread.some((axis) => map.result.shape[axis] !== 1)) return undefined;
   const axes = first.map((axis) => axis ?? unread.shift());
+  if (axes.some((axis, at) => axis !== undefined && map.result.shape[axis]! > result.shape[at]!))
+    return undefined;
   return grouped !== undefined && axes.includes(undefined) ? undefined : axes;
 }
 

@@ -107,8 +107,8 @@ export function uniformsOf(parts: readonly TileProgram[]): number {
 /** A workgroup is of one part only, so that all of them use the same workgroup memory. */
 function agreeOnSharedTiles(parts: readonly TileProgram[]): boolean {
   const layouts = new Map<string, string>();
-  return parts.flatMap(sharedTiles).every(({ name, dtype, axes, packed, padding }) => {
-    const layout = JSON.stringify([dtype, axes, packed, padding]);
+  return parts.flatMap(sharedTiles).every(({ name, ...rest }) => {
+    const layout = JSON.stringify(rest);
     const known = layouts.get(name) ?? layout;
     layouts.set(name, known);
     return known === layout;

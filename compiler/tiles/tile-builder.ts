@@ -12,6 +12,7 @@ import type {
   Box,
   ScanCombiner,
   Spread,
+  StatementOf,
   ThreadShape,
   Tile,
   TileAxis,
@@ -27,6 +28,13 @@ export function spread(extent: number, over: Spread, block = 1): TileAxis {
 
 export function isOverUnits(over: Spread): over is UnitSpread {
   return over === 'unitRows' || over === 'unitColumns';
+}
+
+/** Among how many invocations an axis is dealt out; `lanes` is how many a subgroup has. */
+export function sharersOf(over: Spread, { rows, columns }: ThreadShape, lanes = 1): number {
+  // Eight rows of four lanes are a warp.
+  const [unitRows, unitColumns] = [8 * rows, columns / 8];
+  return { whole: 1, rows, columns, threads: rows * columns, lanes, unitRows, unitColumns }[over];
 }
 
 /** An axis that every invocation has whole; `vector` of 4 neighbours where the extent allows it. */
@@ -119,9 +127,7 @@ export function loop(
 export function pipeline(
   name: string,
   { from, to, step, stages, ...known }: Bounds & { readonly stages: number },
-  parts: (
-    variable: TileExpression,
-  ) => Pick<TileStatement & { readonly kind: 'pipeline' }, 'feeds' | 'body' | 'first' | 'last'>,
+  parts: (variable: TileExpression) => Pick<StatementOf<'pipeline'>, 'feeds' | 'body' | 'first' | 'last'>,
 ): TileStatement {
   return { kind: 'pipeline', variable: name, from, to, step, stages, ...parts(variable(name, known)) };
 }

@@ -10,7 +10,8 @@
  *     columns   round: with 16 columns and block 4, an axis of 128 gives column c the elements 4c…4c+3 and
  *     threads   64+4c…64+4c+3
  *     lanes     as `threads`, over the lanes of a subgroup; reading an element broadcasts it, so each lane
- *               loads a part and uses all (every lane of the workgroup must reach that place)
+ *               loads a part and uses all (every lane of the workgroup must reach that place); each warp
+ *               has the whole axis, and for results of units each lane reads what is of its own columns
  *     unitRows, unitColumns
  *               as matrix units have the results of a warp, which is 32 neighbours of a thread row: blocks
  *               of rows (multiples of 16) are dealt out to the thread rows, blocks of columns (multiples of
@@ -47,7 +48,8 @@
  * Expressions (`TileExpression`) are pure; a back end hoists what does not change out of loops and computes
  * equal expressions once, so a schedule writes plain index arithmetic. `element` of a register tile takes,
  * for each axis, a `coordinate` of the tile being computed whose axis has the same spread, or a constant (for
- * `whole` and `lanes`). Loop bounds and `when` conditions must be the same in all invocations of a workgroup.
+ * `whole` and `lanes`); that of all columns of a warp's results reads `lanes` of two neighbours. Loop bounds
+ * and `when` conditions must be the same in all invocations of a workgroup.
  */
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import type { Arithmetic, Combiner, LoopId, TensorId } from '../graph/graph.ts';
@@ -271,3 +273,4 @@ export type TileStatement =
 export type ScanCombiner = Exclude<Combiner, 'argmax' | 'argmin'>;
 
 export type TileStatementKind = TileStatement['kind'];
+export type StatementOf<K extends TileStatementKind> = TileStatement & { readonly kind: K };

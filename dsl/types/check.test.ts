@@ -114,6 +114,8 @@ describe('subscripts in range', () => {
     ['fn f(x: f32[V, D], t: ix(V)[S]) -> f32[S, D] = for s: x[t[s]]'],
     ['fn f(x: f32[2 * P]) -> f32[P] = for j < P: x[(0, j)] + x[(1, j)]'],
     ['fn f(x: f32[N], i: i32) -> f32 where 1 <= N = x[clamp_index[N](i)]'],
+    // The condition on `j` says nothing until its range comes from the type that is expected.
+    ['fn f[M](x: f32[N]) -> f32[N, M] = for i < N, j: if j < 3 and i > 0 then x[i - 1] else 0'],
   ])('%s', (text) => {
     accepted(text);
   });

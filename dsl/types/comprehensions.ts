@@ -62,7 +62,7 @@ function bindIndices(
     entries.set(index, { ...entries.get(index)!, range: size, because });
   }
   const meet = groups.map((group, i) =>
-    group.some((index) => found.has(index) && found.get(index)?.size === undefined)
+    group.some((index) => found.get(index)?.disagrees)
       ? true
       : expectRanges(context, group, patterns[i]!.span, expected[i], entries),
   );

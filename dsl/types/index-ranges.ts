@@ -24,6 +24,8 @@ export function indexGroups(patterns: readonly IndexPattern[]): readonly (readon
 export interface FoundRange {
   /** Undefined when that is not worth a report: its uses disagree, or the body has errors of its own. */
   readonly size: Size | undefined;
+  /** Whether that its uses disagree was reported. */
+  readonly disagrees: boolean;
   readonly because: IndexEntry['because'];
 }
 
@@ -41,7 +43,8 @@ export function findRanges(
   for (const [index, range] of rangesByUse(context, missing, uses)) found.set(index, range);
   if (failed || mentionsError(context, body)) {
     for (const index of missing) {
-      if (!found.has(index)) found.set(index, { size: undefined, because: entries.get(index)!.because });
+      if (found.has(index)) continue;
+      found.set(index, { size: undefined, disagrees: false, because: entries.get(index)!.because });
     }
   }
   return found;
@@ -92,7 +95,8 @@ function rangesByUse(
     if (use === undefined) continue;
     const other = whole.find(({ size }) => !equalSizes(context.facts, size, use.size));
     if (other !== undefined) reportDisagreement(context, index, use, other);
-    found.set(index, { size: other === undefined ? use.size : undefined, because: use.because });
+    const disagrees = other !== undefined;
+    found.set(index, { size: disagrees ? undefined : use.size, disagrees, because: use.because });
   }
   return found;
 }

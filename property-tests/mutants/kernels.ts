@@ -391,8 +391,8 @@ export const wgslMutants: ByFile = {
     'emission.ts': [
       [
         'deals rows out among columns',
-        'return threads.rows;',
-        'return threads.columns;',
+        'sharersOf(over, threads',
+        "sharersOf(over === 'rows' ? 'columns' : over, threads",
         'reductions.ricci: rows N=3,M=300, on a GPU',
       ],
     ],

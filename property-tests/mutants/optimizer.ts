@@ -127,34 +127,42 @@ export const optimizerMutants: { readonly [P in PassName]: readonly Mutant[] | P
       'program 47',
     ]),
   ],
-  'fuse-epilogues': inFile(
-    'compiler/optimize/epilogue.ts',
-    'optimizer',
-    [
-      'does not turn the axes',
-      'axis < before ? axes[axis] : axis - before + rank',
-      'axis < before ? axis : axis - before + rank',
-      'program 11',
-    ],
-    [
-      'forgets the finish that there was',
-      'finish === undefined ? reduced(type) : permuted(finish)',
-      'reduced(type)',
-      'program 143',
-    ],
-    [
-      'takes over what others read',
-      'readers.get(fused.result.id)?.length === 1',
-      'readers.get(fused.result.id)?.length !== 0',
-      'program 12',
-    ],
-    [
-      'looks at one load only',
-      'if (first === undefined || !rest.every((axes) => axes.every((axis, position) => axis === first[position])))',
-      'if (first === undefined)',
-      'program 122',
-    ],
-  ),
+  'fuse-epilogues': [
+    ...inFile(
+      'compiler/optimize/epilogue.ts',
+      'optimizer',
+      [
+        'does not turn the axes',
+        'axis < before ? axes[axis] : axis - before + rank',
+        'axis < before ? axis : axis - before + rank',
+        'program 11',
+      ],
+      [
+        'forgets the finish that there was',
+        'finish === undefined ? reduced(type) : permuted(finish)',
+        'reduced(type)',
+        'program 143',
+      ],
+      [
+        'takes over what others read',
+        'readers.get(fused.result.id)?.length === 1',
+        'readers.get(fused.result.id)?.length !== 0',
+        'program 12',
+      ],
+      [
+        'looks at one load only',
+        'if (first === undefined || !rest.every((axes) => axes.every((axis, position) => axis === first[position])))',
+        'if (first === undefined)',
+        'program 122',
+      ],
+    ),
+    ...inFile('compiler/optimize/epilogue.ts', 'small-programs', [
+      'has a reduction go as far as its reader',
+      'map.result.shape[axis]! > result.shape[at]!',
+      'map.result.shape[axis]! < 0',
+      'contractions.ricci: product_and_rows',
+    ]),
+  ],
   'recover-attention': [
     ...inFile(
       'compiler/optimize/recover-attention.ts',
@@ -253,22 +261,30 @@ export const optimizerMutants: { readonly [P in PassName]: readonly Mutant[] | P
       ],
     ),
   ],
-  'recover-experts': inFile(
-    'compiler/optimize/recover-experts.ts',
-    'kernels',
-    [
-      'groups by the wrong tensor',
-      'return { ...node, body, grouped: { pick, order: order.id, offsets: offsets.id, experts, axes } };',
-      'return { ...node, body, grouped: { pick, order: offsets.id, offsets: order.id, experts, axes } };',
-      'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
-    ],
-    [
-      'groups rows each of which is several',
-      'const rowsAreThose = others.length === 0 && ',
-      'const rowsAreThose = ',
-      'experts.ricci: one_matrix_a_text B=8,S=3,D=16,E=3,F=16',
-    ],
-  ),
+  'recover-experts': [
+    ...inFile(
+      'compiler/optimize/recover-experts.ts',
+      'kernels',
+      [
+        'groups by the wrong tensor',
+        'return { ...node, body, grouped: { pick, order: order.id, offsets: offsets.id, experts, axes } };',
+        'return { ...node, body, grouped: { pick, order: offsets.id, offsets: order.id, experts, axes } };',
+        'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
+      ],
+      [
+        'groups rows each of which is several',
+        'const rowsAreThose = others.length === 0 && ',
+        'const rowsAreThose = ',
+        'experts.ricci: one_matrix_a_text B=8,S=3,D=16,E=3,F=16',
+      ],
+    ),
+    ...inFile('compiler/optimize/contraction.ts', 'wasm', [
+      'has rows in the order of the result',
+      'return [...lookup.filter((axis) => rows.includes(axis)), ',
+      'if (lookup.length > 0) return rows; return [...lookup.filter((axis) => rows.includes(axis)), ',
+      'experts.ricci: one_matrix_a_word B=3,S=20,D=16,E=4,F=32',
+    ]),
+  ],
   fuse: inFile('compiler/optimize/inline.ts', 'optimizer', [
     'fuses reductions as if they were maps',
     "if (fused.kind === 'compute' && fused.reduce === undefined && choices.isChosen(fused))",

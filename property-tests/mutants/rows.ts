@@ -201,6 +201,12 @@ export const mergedMutants: ByFile = {
       'while (false)',
       'units.ricci: two_alike M=40,K=32,N=72',
     ]),
+    ...inFile('compiler/tiles/merge-kernels.ts', 'ptx', [
+      'gives tiles of one name the room of the first',
+      'JSON.stringify(rest)',
+      'JSON.stringify(rest.space)',
+      'indexing.ricci: transposed_each N=40,M=72',
+    ]),
   ],
 };
 

@@ -4,7 +4,7 @@
  */
 import type { Arithmetic } from '../../../compiler/graph/graph.ts';
 import { isOverUnits, spread } from '../../../compiler/tiles/tile-builder.ts';
-import type { Spread, Tile, TileAxis, TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import type { Spread, StatementOf, Tile, TileAxis } from '../../../compiler/tiles/tile-program.ts';
 import { barrier } from '../../writing/barriers.ts';
 import { linearConstant, linearValue, plus, times } from '../../writing/linear.ts';
 import { type Entry, inTree, merges, placesIn } from '../../writing/reduction.ts';
@@ -23,7 +23,7 @@ export interface Own extends Value {
 
 type Merge = (left: Entry<Own>, right: Entry<Own>) => Entry<Own>;
 
-export function emitReduce(emission: Emission, statement: TileStatement & { readonly kind: 'reduce' }): void {
+export function emitReduce(emission: Emission, statement: StatementOf<'reduce'>): void {
   const states = statement.from.map((name) => tileState(emission, name));
   const [source] = states;
   if (source === undefined) throw new Error(`${emission.program.name} reduces nothing`);

@@ -4,7 +4,7 @@
  * other through shared memory.
  */
 import { identityValue } from '../../../compiler/tiles/combiners.ts';
-import type { Tile, TileAxis, TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import type { StatementOf, Tile, TileAxis } from '../../../compiler/tiles/tile-program.ts';
 import { barrier } from '../../writing/barriers.ts';
 import { linearConstant, linearValue, plus, times } from '../../writing/linear.ts';
 import { merges, placesIn } from '../../writing/reduction.ts';
@@ -24,7 +24,7 @@ interface Merging {
   readonly identity: Own;
 }
 
-export function emitScan(emission: Emission, statement: TileStatement & { readonly kind: 'scan' }): void {
+export function emitScan(emission: Emission, statement: StatementOf<'scan'>): void {
   const { from, into, total, combiner } = statement;
   const state = tileState(emission, from);
   const { axes, dtype } = state.tile;

@@ -2,11 +2,22 @@
 import type { Guard, Instruction, Operand, Register, Variable } from '../ptx.ts';
 import { PtxError } from '../ptx-error.ts';
 import { bytesOf, ptxTypes } from '../ptx-types.ts';
+import type { LaneStack } from './calls.ts';
 import { EmulatorFault, type FaultKind } from './fault.ts';
 import type { Buffer, CopyTiming, GridPlan, Region } from './grid-plan.ts';
 import type { Kernel } from './kernel.ts';
 import { windowOf } from './lane-memory.ts';
-import { control, half, header, lanesOfWarp, rankShift, shadow, type Window, windows } from './layout.ts';
+import {
+  codeWindow,
+  control,
+  half,
+  header,
+  lanesOfWarp,
+  rankShift,
+  shadow,
+  type Window,
+  windows,
+} from './layout.ts';
 import type { LinkedSteps, Linker } from './link.ts';
 import type { Mbarrier } from './mbarriers.ts';
 import type { Memory } from './memory.ts';
@@ -43,6 +54,8 @@ export interface Warp {
   productGroups: BulkCopy[][];
   /** Sums of products that nobody has waited for, and of how many. */
   readonly underWay: Map<Sums, number>;
+  /** Of lanes that call functions, or allocate. */
+  readonly stacks: Map<number, LaneStack>;
   /** The epoch in which it last met with others. */
   metAt: number;
   /** In which phase of the cluster's barrier it arrived last; −1 before it did. */
@@ -112,6 +125,15 @@ export interface Access {
   readonly anyState?: boolean;
 }
 
+/** By a thread of a cluster. */
+export interface Printed {
+  readonly cluster: number;
+  readonly text: string;
+}
+
+/** Characters, after which no more is kept of what a kernel prints. */
+const mostPrinted = 2 ** 20;
+
 export class Machine {
   readonly plan: GridPlan;
   readonly kernel: Kernel;
@@ -130,6 +152,9 @@ export class Machine {
   readonly cluster = { arrived: 0, phase: 0 };
   /** Of the cluster that runs. */
   private number = 0;
+  /** What kernels printed. */
+  readonly printed: Printed[] = [];
+  private printedLength = 0;
   private inFlight: Started[] = [];
   private random = 1;
 
@@ -180,6 +205,14 @@ export class Machine {
     } finally {
       Atomics.store(words, control.lock, 0);
     }
+  }
+
+  /** A text of the kernel's, in the order of the cluster's threads. */
+  print(text: string): void {
+    const left = mostPrinted - this.printedLength;
+    if (left <= 0) return;
+    this.printed.push({ cluster: this.number, text: text.slice(0, left) });
+    this.printedLength += text.length;
   }
 
   // ── what happens by itself ───────────────────────────────────────────────────────────────────────────────
@@ -262,7 +295,7 @@ export class Machine {
       case 'float':
         return Number(BigInt.asIntN(32, operand.bits));
       case 'symbol':
-        return this.placeOf(warp, operand.variable, operand.offset);
+        return this.placeOf(warp, lane, operand.variable, operand.offset);
       default:
         throw new EmulatorFault('wrong operand', `an operand of the kind ${operand.kind}`, undefined);
     }
@@ -280,15 +313,20 @@ export class Machine {
       case 'float':
         return Number(BigInt.asIntN(32, operand.bits >> 32n));
       case 'symbol':
-        return operand.variable.space === 'global' ? windows.global : 0;
+        return upperOf(operand.variable);
       default:
         return 0;
     }
   }
 
   /** In its window; of shared memory with the rank of the block. */
-  private placeOf(warp: Warp, variable: Variable, offset: number): number {
-    const place = (this.kernel.needs.offsets.get(variable) ?? 0) + offset;
+  private placeOf(warp: Warp, lane: number, variable: Variable, offset: number): number {
+    const { framed, offsets, codePlaces } = this.kernel.needs;
+    if (variable.space === 'code') return (codePlaces.get(variable.name) ?? 0) + offset;
+    const frame = framed.has(variable)
+      ? this.memory.words[((warp.base + this.kernel.frameSlot) >>> 2) + lane]!
+      : 0;
+    const place = (offsets.get(variable) ?? 0) + frame + offset;
     if (variable.space === 'global') return this.plan.globals + place;
     return variable.space === 'shared' ? place | (warp.block.rank << rankShift) : place;
   }
@@ -387,10 +425,19 @@ export class Machine {
       lower = offset >>> 0;
       upper = Math.floor(offset / 2 ** 32) | 0;
     } else {
-      lower = this.placeOf(warp, base, offset) >>> 0;
-      upper = base.space === 'global' ? windows.global : 0;
+      lower = this.placeOf(warp, lane, base, offset) >>> 0;
+      upper = upperOf(base);
     }
     return this.locateAt(warp, lane, upper, lower, windowOf(space), access, instruction);
+  }
+
+  /** What is at a generic address, which is checked to be something that the lane may read. */
+  readGeneric(warp: Warp, lane: number, address: bigint, bytes: 1 | 4 | 8, instruction: Instruction): bigint {
+    const [upper, lower] = [Number(address >> 32n) | 0, Number(address & 0xffffffffn)];
+    const linear = this.locateAt(warp, lane, upper, lower, undefined, { bytes, isWrite: false }, instruction);
+    const { view } = this.memory;
+    if (bytes === 8) return view.getBigUint64(linear, true);
+    return BigInt(bytes === 4 ? view.getUint32(linear, true) : view.getUint8(linear));
   }
 
   /** The same for all of these lanes; of others nothing. */
@@ -738,6 +785,11 @@ export class Machine {
   ): EmulatorFault {
     return new EmulatorFault(kind, `${kind}: ${this.thread(warp, lane)} ${what}`, instruction);
   }
+}
+
+/** Of the address of a variable as PTX has it. */
+function upperOf({ space }: Variable): number {
+  return space === 'global' ? windows.global : space === 'code' ? codeWindow : 0;
 }
 
 /** The window of generic addresses with this upper half. */

@@ -142,13 +142,17 @@ const unitStream = z.strictObject({
   stages: z.int().min(2),
 });
 
-/** A chain of products by matrix units, in the same way. */
+/**
+ * A chain of products by matrix units, in the same way. What differs along a block alone each lane loads of
+ * its own columns, or the lanes of a warp load it all once and give it to each other.
+ */
 const unitChain = z.strictObject({
   form: z.literal('unitChain'),
   warps: count,
   rows: count,
   block: count,
   stages: z.int().min(2),
+  columns: z.enum(['own', 'lanes']).default('own'),
 });
 
 const forms = {

@@ -34,9 +34,9 @@ export function axisClass(
   context: ScheduleContext,
   ends: Ends = [],
 ): AxisClass {
-  const ending = given.find((axis) => ends[axis] !== undefined);
-  const isSlowest = given.every((axis) => ending === undefined || axis >= ending || extents[axis] === 1);
-  const axes = isSlowest ? given : [ending!, ...given.filter((axis) => axis !== ending)];
+  const ending = given.findIndex((axis) => ends[axis] !== undefined);
+  const isSlowest = given.slice(0, Math.max(0, ending)).every((axis) => extents[axis] === 1);
+  const axes = isSlowest ? given : [given[ending]!, ...given.filter((_, place) => place !== ending)];
   const end = flatEnd(axes, extents, ends);
   const own = axes.map((axis) => extents[axis]!);
   const extent = own.reduce((product, each) => product * each, 1);
