@@ -93,7 +93,7 @@ function fillShared(emission: Emission, tile: Tile, value: TileExpression): void
   };
   const readsItself = old !== undefined && sharedReads(emission, [value]).has(tile.name);
   emission.tiles.set(tile.name, state);
-  if (readsRegisters(emission, value)) {
+  if (readsOwnRegisters(emission, value)) {
     for (const point of registerPoints(emission, domain)) {
       const place = point.coordinates.reduce(
         (total, part, axis) => plus(times(total, extents[axis]!), part),
@@ -135,10 +135,12 @@ function fillShared(emission: Emission, tile: Tile, value: TileExpression): void
   state.version++;
 }
 
-function readsRegisters({ tiles }: Emission, value: TileExpression): boolean {
-  return [...subexpressionsOf(value)].some(
-    (each) => each.op === 'element' && tiles.get(each.tile)?.tile.space === 'register',
-  );
+/** Whether it is of registers that not all invocations have alike. */
+function readsOwnRegisters({ tiles }: Emission, value: TileExpression): boolean {
+  return [...subexpressionsOf(value)].some((each) => {
+    const tile = each.op === 'element' ? tiles.get(each.tile)?.tile : undefined;
+    return tile?.space === 'register' && tile.axes.some(({ over }) => over !== 'whole' && over !== 'lanes');
+  });
 }
 
 function writeShared(emission: Emission, state: TileState, unit: Linear, text: string): void {

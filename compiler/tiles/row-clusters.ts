@@ -224,6 +224,7 @@ function bestOf(open: Growing, node: OrderNode, context: ScheduleContext): RowMe
   const wanted = node.result.shape.at(-1)!;
   const isAlongRows = rank === open.rows.length + 1 && hasRows(open, node.result);
   if (!isAlongRows || wanted > mostKept || source.dtype === 'bool') return undefined;
+  if (!context.device.software && !isSpread(open.rows, source.shape.at(-1)!)) return undefined;
   const entry = withoutWide(
     open,
     load(

@@ -20,8 +20,8 @@
  *
  * A `register` tile lives in the invocations' registers, unrolled; a `shared` one in workgroup memory, where
  * its axes' spread is ignored: all invocations together compute it, whoever needs an element reads it. But
- * what is spread as over units, or is computed from tiles in registers, each invocation brings there from its
- * own.
+ * what is spread as over units, or is computed from registers that are not the same in all, each invocation
+ * brings there from its own.
  *
  * A `packed` tile is a shared one that matrix units read, and nobody else: elements of a type that they
  * multiply (`packed.ts`), in an order that the back end chooses. A product into a tile that is spread over units

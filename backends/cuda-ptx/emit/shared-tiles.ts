@@ -25,7 +25,7 @@ export function fillShared(emission: Emission, tile: Tile, value: TileExpression
     putPacked(emission, state, packedValues(emission, state, value), undefined);
     if (emission.target === 'sm_90a') showToProducts(emission);
   } else if (tile.turned !== undefined) fillTurned(emission, tile, value);
-  else if (tile.axes.some(({ over }) => isOverUnits(over)) || readsRegisters(emission, value))
+  else if (tile.axes.some(({ over }) => isOverUnits(over)) || readsOwnRegisters(emission, value))
     fillFromRegisters(emission, tile, value);
   else fillTogether(emission, tile, value);
   emission.barriers.written.add(tile.name);
@@ -40,10 +40,12 @@ function sharedState(emission: Emission, tile: Tile): TileState {
   return state;
 }
 
-function readsRegisters({ tiles }: Emission, value: TileExpression): boolean {
-  return [...subexpressionsOf(value)].some(
-    (each) => each.op === 'element' && tiles.get(each.tile)?.tile.space === 'register',
-  );
+/** Whether it is of registers that not all invocations have alike. */
+function readsOwnRegisters({ tiles }: Emission, value: TileExpression): boolean {
+  return [...subexpressionsOf(value)].some((each) => {
+    const tile = each.op === 'element' ? tiles.get(each.tile)?.tile : undefined;
+    return tile?.space === 'register' && tile.axes.some(({ over }) => over !== 'whole' && over !== 'lanes');
+  });
 }
 
 /** Each invocation puts there what it has. */

@@ -204,3 +204,15 @@ test('a sum is cut in two where that saves more than another kernel costs', () =
     expect(firstWith(1), device.name).toBe('rows');
   }
 });
+
+test('the few best of a long row are work for all of a GPU', () => {
+  const long = tensor(0, 'long', 1, 100_000);
+  const node: Node = {
+    ...{ kind: 'order', source: 0, direction: 'descending' },
+    result: { ...tensor(1, 'places', 1, 4), dtype: 'i32' },
+  };
+  const formsOn = (device: DeviceProfile) =>
+    scheduleGraph(graphOf(node, long), device).chosen.map(({ choice }) => choice.form);
+  expect(formsOn(leastDevice)).toEqual(['sort']);
+  expect(formsOn(wasmDevice)).toEqual(['rows']);
+});
