@@ -1,4 +1,4 @@
-import type { Rejected } from '../driver/compile.ts';
+import type { Rejected } from '../driver/check.ts';
 
 /** What a stage gave, for programs of our own that have no errors. */
 export function accepted<T extends { readonly kind: string }>(outcome: T | Rejected): Exclude<T, Rejected> {

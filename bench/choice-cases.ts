@@ -56,6 +56,17 @@ export const choiceCases: readonly ChoiceCase[] = [
   ]),
   ...['row_sums', 'column_sums', 'row_places'].flatMap((entry) => at(entry, 'N M', reductions)),
   ...at('column_sums', 'N M', [[65536, 4]]),
+  ...at('prefix_sums', 'N M', [...reductions, [64, 65_536], [1, 1 << 22]]),
+  ...at('sorted_places', 'N M', [
+    [4096, 32],
+    [256, 128],
+    [64, 512],
+    [8, 8192],
+  ]),
+  ...at('best_places', 'N M', [
+    [256, 128],
+    [1, 131_072],
+  ]),
   ...at('all_sum', 'N', [[1 << 20], [5000]]),
   ...at('softmax_rows', 'N M', reductions),
   ...at('causal', 'S H A', [

@@ -1,7 +1,8 @@
 /** A case ready to be compiled, its inputs, and how far a result is from the reference evaluator's. */
 import { join } from 'node:path';
 import { describeEntry } from '../compiler/lower/entry.ts';
-import { checkFile, type Instance, type Lowered, lower } from '../driver/compile.ts';
+import { checkFile } from '../driver/check.ts';
+import { type Instance, type Lowered, lower } from '../driver/lower.ts';
 import { packageRoot } from '../driver/package-root.ts';
 import { randomInput } from '../driver/random-inputs.ts';
 import { runReference } from '../driver/run-reference.ts';

@@ -2,8 +2,9 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { exactOptions } from '../compiler/partition/collectives/options.ts';
-import { checkFile, lower } from '../driver/compile.ts';
+import { checkFile } from '../driver/check.ts';
 import { type ExplainedMesh, explain } from '../driver/explain.ts';
+import { lower } from '../driver/lower.ts';
 import { packageRoot } from '../driver/package-root.ts';
 import { accepted } from './accepted.ts';
 import { devices, type Scheme, schemeInstance, schemes } from './scheme-cases.ts';

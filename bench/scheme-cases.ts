@@ -11,7 +11,7 @@ import {
   ulyssesTraffic,
 } from '../compiler/partition/scheme-traffic.ts';
 import { elementBytes } from '../compiler/plan/storage-bytes.ts';
-import type { Instance } from '../driver/compile.ts';
+import type { Instance } from '../driver/lower.ts';
 
 export const devices = 4;
 export const tokens = 1024;

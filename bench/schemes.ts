@@ -5,8 +5,10 @@
 import { join } from 'node:path';
 import { describeEntry } from '../compiler/lower/entry.ts';
 import { schemeFormulas } from '../compiler/partition/scheme-traffic.ts';
-import { type Checked, checkFile, compileFor, lower } from '../driver/compile.ts';
+import { type Checked, checkFile } from '../driver/check.ts';
+import { compileFor } from '../driver/compile.ts';
 import { type ExplainedMesh, explain } from '../driver/explain.ts';
+import { lower } from '../driver/lower.ts';
 import { packageRoot } from '../driver/package-root.ts';
 import { randomInput } from '../driver/random-inputs.ts';
 import { loadMesh } from '../runtime/mesh/run-mesh.ts';

@@ -4,7 +4,9 @@
  */
 import { join } from 'node:path';
 import { describeEntry } from '../compiler/lower/entry.ts';
-import { checkFile, compileFor, compileWasm, type Instance, type Lowered, lower } from '../driver/compile.ts';
+import { checkFile } from '../driver/check.ts';
+import { compileFor, compileWasm } from '../driver/compile.ts';
+import { type Instance, type Lowered, lower } from '../driver/lower.ts';
 import { packageRoot } from '../driver/package-root.ts';
 import { randomInput } from '../driver/random-inputs.ts';
 import { wasmDeviceHere } from '../runtime/wasm/features.ts';

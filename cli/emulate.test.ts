@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -56,6 +56,57 @@ test('what is not supported in one kernel is no hindrance to another, which take
   expect(refused.stderr).toMatch(/two\.ptx:4:\d+: frob\.u32 is no instruction that is known here/);
 });
 
+test('buffers of any type, structures of several fields, and what a kernel prints', async () => {
+  const sums = join(folder, 'sums.npy');
+  const first = await emulate(
+    ...[join(kernels, 'doubles.ptx'), '--kernel', 'double_sum', '--grid', '2', '--block', '64'],
+    ...['--arg', 'x=f64[100]=0.125', '--arg', 'total=f64[1]=1e-3', '--arg', '100', '-o', `total=${sums}`],
+  );
+  expect(first.stdout, first.stderr).toBe('total: f64[1] = 12.501\n');
+  // 1e-3 and sixteen times 6.25 / 16, added up in f64.
+  expect([...new Float64Array(Uint8Array.from(readFileSync(sums).subarray(-8)).buffer)][0]).toBeCloseTo(
+    12.501,
+    12,
+  );
+  const again = await emulate(
+    ...[join(kernels, 'doubles.ptx'), '--kernel', 'double_sum', '--block', '32'],
+    ...['--arg', `x=${sums}`, '--arg', 'f64[1]=0', '--arg', '1'],
+  );
+  expect(again.stdout).toContain('f64[1] = 12.501');
+  const text = join(folder, 'fields.ptx');
+  const loads = 'ld.param.f64 %d, [h+8]; ld.param.s16 %s, [h+18]; cvt.rn.f64.s16 %e, %s; add.f64 %d, %d, %e;';
+  const registers = '.reg .b16 %s; .reg .b64 %p; .reg .f64 %d; .reg .f64 %e;';
+  writeFileSync(
+    text,
+    `.version 8.0\n.target sm_80\n.address_size 64\n.entry fields(.param .align 8 .b8 h[24], .param .u64 to) { ${registers} ${loads} ld.param.u64 %p, [to]; st.global.f64 [%p], %d; ret; }`,
+  );
+  const { stdout } = await emulate(text, '--arg', 'i32(1)+f64(2.5)+i16(3, -4)', '--arg', 'y=f64[1]');
+  expect(stdout).toBe('y: f64[1] = -1.5\n');
+  const said = await emulate(
+    ...[join(kernels, 'recursion.ptx'), '--kernel', 'speaks', '--block', '1', '--arg', 'i32[1]=7'],
+  );
+  expect(said.stdout).toBe('thread 0 of 1: 7   |  2.33|0x7 1099511627776%\n');
+});
+
+test('a fault in a function of a header tells of the call', async () => {
+  const args = [
+    '--kernel',
+    'double_sum',
+    '--block',
+    '64',
+    '--arg',
+    'f64[64]=1',
+    '--arg',
+    'f32[1]=0',
+    '--arg',
+    '64',
+  ];
+  const { stderr } = await emulate(join(kernels, 'doubles.ptx'), ...args);
+  expect(stderr).toMatch(
+    /out of bounds: .* \(atom\.global\.add\.f64, from sm_60_atomic_functions\.hpp:\d+, called at doubles\.cu:12\)/,
+  );
+});
+
 describe('what is wrong gets one clear error', () => {
   const text = join(folder, 'wrong.ptx');
   const written = (body: string): string => {
@@ -67,9 +118,11 @@ describe('what is wrong gets one clear error', () => {
     [[vector], 1, /has 3 kernels\n.*--kernel vector_add or saxpy or half_axpy/],
     [[vector, '--kernel', 'saxby'], 1, /has no kernel saxby/],
     [[vector, ...saxpy], 1, /saxpy takes 4 arguments, and 0 are given/],
-    [[vector, ...saxpy, '--arg', 'f33[4]'], 2, /f33 is no dtype: there are f32/],
+    [[vector, ...saxpy, '--arg', 'f33[4]'], 2, /f33 is no element type: there are f32/],
+    [[vector, ...saxpy, '--arg', 'u16[4]=70000'], 2, /70000 is neither a number that u16 has/],
+    [[vector, ...saxpy, '--arg', 'f32(1)+i8(300)'], 2, /\(300\) are no numbers of i8/],
     [[vector, ...saxpy, '--arg', 'f32[four]'], 2, /\[four\] is no shape/],
-    [[vector, ...saxpy, '--arg', 'f32[4]=many'], 2, /many is neither a number nor 'random'/],
+    [[vector, ...saxpy, '--arg', 'f32[4]=many'], 2, /many is neither a number that f32 has nor 'random'/],
     [[vector, ...saxpy, '--arg', 'nothing'], 2, /--arg nothing is no argument/],
     [
       [vector, ...saxpy, ...all.slice(0, 6), '--arg', '0.5'],
@@ -81,7 +134,7 @@ describe('what is wrong gets one clear error', () => {
       1,
       /argument 4 of saxpy has 4 bytes, and a pointer 8/,
     ],
-    [[vector, ...saxpy, '--arg', 'f16(0.5, b)'], 2, /\(0\.5, b\) are no numbers/],
+    [[vector, ...saxpy, '--arg', 'f16(0.5, b)'], 2, /\(0\.5, b\) are no numbers of f16/],
     [[vector, ...saxpy, '--most', 'all', ...all], 2, /--most all is no number of instructions/],
     [[vector, ...saxpy, '--block', '2000', ...all], 1, /2000 threads is too large: at most 1024/],
     [[vector, ...saxpy, '--grid', '0', ...all], 2, /--grid 0 is not one to three whole numbers/],
@@ -116,8 +169,23 @@ describe('what is wrong gets one clear error', () => {
       /st\.global\.u32 has an address in brackets here, not %r1/,
     ],
     [`${head}.entry k() { bra NOWHERE; }`, /there is no label NOWHERE/],
-    [`${head}.func f() { call f; ret; } .entry k() { call f; ret; }`, /f calls itself/],
+    [
+      `${head}.func f() { call f; ret; } .entry k() { call f; ret; }`,
+      /stack overflow: thread 0 of block \(0, 0, 0\) calls f with 2048 calls open/,
+    ],
     [`${head}.entry k() { ret;`, /a block is not closed/],
+    [
+      `${head}.entry k() { tex.2d.v4.f32.f32 {%f1}, [t, {%f2, %f3}]; }`,
+      /4:14: tex\.2d\.v4\.f32\.f32: textures and surfaces are not supported/,
+    ],
+    [
+      `${head}.entry k() { .reg .b32 %r; mov.u32 %r, %envreg3; }`,
+      /4:40: %envreg3 is not supported: what a driver says or counts is not there/,
+    ],
+    [
+      `${head}.extern .func malloc(); .entry k() { call malloc; ret; }`,
+      /4:38: malloc is declared only, and nothing here can run it/,
+    ],
     [
       `${head}.entry k(.param .align 2 .b8 h[2]) { ret; }`,
       /argument 1 of k is a structure of 2 bytes, and 2 is one number/,

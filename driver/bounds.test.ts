@@ -6,7 +6,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { wasmDeviceHere } from '../runtime/wasm/features.ts';
 import { loadWasm } from '../runtime/wasm/load.ts';
 import type { TensorData } from '../runtime/weights/tensor-data.ts';
-import { checkFile, compileWasm, type Instance, lower } from './compile.ts';
+import { checkFile } from './check.ts';
+import { compileWasm } from './compile.ts';
+import { type Instance, lower } from './lower.ts';
 import { load, tensor, valuesOf } from './model.ts';
 
 const source = `

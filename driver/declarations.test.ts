@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { checkFile } from './compile.ts';
+import { checkFile } from './check.ts';
 import { declareEntries } from './declarations.ts';
 import { packageRoot } from './package-root.ts';
 

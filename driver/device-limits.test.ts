@@ -10,7 +10,7 @@ import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { openDevice } from '../runtime/webgpu/device.ts';
 import { loadPackage } from '../runtime/webgpu/execute.ts';
 import { tensorFromValues, tensorValues } from '../runtime/weights/tensor-data.ts';
-import { type Checked, checkFile } from './compile.ts';
+import { type Checked, checkFile } from './check.ts';
 import { packageRoot } from './package-root.ts';
 import { checkText, compileEntry } from './testing.ts';
 

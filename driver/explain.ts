@@ -23,7 +23,9 @@ import { launchCount } from '../compiler/plan/walk-steps.ts';
 import { deviceCount, type Mesh, showList } from '../dsl/placement/placement.ts';
 import type { Dtype } from '../dsl/types/dtype.ts';
 import { isUserError } from '../runtime/errors.ts';
-import { type Checked, type Instance, type Lowered, showGraph } from './compile.ts';
+import type { Checked } from './check.ts';
+import type { Instance, Lowered } from './lower.ts';
+import { showGraph } from './show.ts';
 import { showInstance, showSignature } from './signature.ts';
 
 export interface Explanation {

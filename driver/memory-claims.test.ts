@@ -12,7 +12,7 @@ import { type DeviceProfile, leastDevice } from '../compiler/tiles/device-profil
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
 import { allocateMemory } from '../runtime/webgpu/package-memory.ts';
-import { type Checked, checkFile } from './compile.ts';
+import { type Checked, checkFile } from './check.ts';
 import { packageRoot } from './package-root.ts';
 import { checkText, compileEntry } from './testing.ts';
 

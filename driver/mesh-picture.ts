@@ -16,7 +16,8 @@ import { closestName } from '../dsl/types/did-you-mean.ts';
 import type { Dtype } from '../dsl/types/dtype.ts';
 import { showSize } from '../dsl/types/size.ts';
 import { UserError } from '../runtime/errors.ts';
-import type { Checked, Instance, Lowered } from './compile.ts';
+import type { Checked } from './check.ts';
+import type { Instance, Lowered } from './lower.ts';
 
 export interface MeshPicture {
   readonly mesh: Mesh;

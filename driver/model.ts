@@ -24,21 +24,11 @@ import { loadPackage } from '../runtime/webgpu/execute.ts';
 import { readBuffer } from '../runtime/webgpu/read-buffer.ts';
 import { inMemory } from '../runtime/weights/stored-tensor.ts';
 import type { TensorData } from '../runtime/weights/tensor-data.ts';
+import { type Checked, checkFile, chooseEntry, type Rejected } from './check.ts';
 import { type Chosen, chooseTarget, type KernelTarget, onChosen } from './choose-target.ts';
-import {
-  type Checked,
-  checkFile,
-  chooseEntry,
-  compileFor,
-  compilePtx,
-  compileWasm,
-  type Lowered,
-  type Instance as LoweredInstance,
-  lower,
-  noBoundsOnMeshes,
-  type Rejected,
-} from './compile.ts';
+import { compileFor, compilePtx, compileWasm } from './compile.ts';
 import { checkInputs, flattenInputs, type ModelInputs } from './inputs.ts';
+import { type Lowered, type Instance as LoweredInstance, lower, noBoundsOnMeshes } from './lower.ts';
 import { costModelOf, type Machine } from './machine.ts';
 import { nestOutputs } from './outputs.ts';
 import { reservedMethods } from './reserved-methods.ts';

@@ -6,7 +6,9 @@ import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { openDevice } from '../runtime/webgpu/device.ts';
 import { loadPackage } from '../runtime/webgpu/execute.ts';
 import { tensorFromValues } from '../runtime/weights/tensor-data.ts';
-import { checkFile, compileFor, type Lowered, lower } from './compile.ts';
+import { checkFile } from './check.ts';
+import { compileFor } from './compile.ts';
+import { type Lowered, lower } from './lower.ts';
 import { runReference } from './run-reference.ts';
 
 let folder: string;

@@ -1,6 +1,7 @@
 /** Kernels tell which line of the program they are from. */
 import { expect, test } from 'vitest';
-import { compilePtx, lower } from './compile.ts';
+import { compilePtx } from './compile.ts';
+import { lower } from './lower.ts';
 import { sourceLines } from './source-lines.ts';
 import { checkText } from './testing.ts';
 

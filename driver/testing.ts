@@ -2,7 +2,9 @@
 import type { DeviceProfile } from '../compiler/tiles/device-profile.ts';
 import { checkProgram } from '../dsl/types/check.ts';
 import type { Dtype } from '../dsl/types/dtype.ts';
-import { type Checked, type Compiled, compileFor, type Lowered, lower } from './compile.ts';
+import type { Checked } from './check.ts';
+import { type Compiled, compileFor } from './compile.ts';
+import { type Lowered, lower } from './lower.ts';
 import { moduleLoader } from './module-loader.ts';
 
 export function checkText(text: string): Checked {

@@ -4,7 +4,9 @@
  */
 import { describeEntry, solveEntrySizes } from '../compiler/lower/entry.ts';
 import { type CostModel, defaultCostModel } from '../compiler/partition/auto/cost-model.ts';
-import { type Checked, compileFor, compilePtx, compileWasm, lower } from '../driver/compile.ts';
+import type { Checked } from '../driver/check.ts';
+import { compileFor, compilePtx, compileWasm } from '../driver/compile.ts';
+import { lower } from '../driver/lower.ts';
 import { runReference } from '../driver/run-reference.ts';
 import { runReferenceOnMesh } from '../driver/run-reference-mesh.ts';
 import { evaluateSize } from '../dsl/types/size.ts';

@@ -1,6 +1,7 @@
 /** What is at the ends of ranges, at ties, and of nothing is on every target what the language says. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { compileFor, lower } from '../driver/compile.ts';
+import { compileFor } from '../driver/compile.ts';
+import { lower } from '../driver/lower.ts';
 import { isUserError } from '../runtime/errors.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';

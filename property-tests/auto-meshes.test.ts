@@ -10,21 +10,15 @@ import { allNodes } from '../compiler/graph/uses.ts';
 import { describeEntry, solveEntrySizes } from '../compiler/lower/entry.ts';
 import { type CostModel, defaultCostModel } from '../compiler/partition/auto/cost-model.ts';
 import { wasmDevice } from '../compiler/tiles/device-profile.ts';
+import { type Checked, checkFile } from '../driver/check.ts';
 import type { FoundTarget } from '../driver/choose-target.ts';
-import {
-  type Checked,
-  checkFile,
-  compileFor,
-  compileWasm,
-  type Instance,
-  type Lowered,
-  lower,
-  showGraph,
-} from '../driver/compile.ts';
+import { compileFor, compileWasm } from '../driver/compile.ts';
+import { type Instance, type Lowered, lower } from '../driver/lower.ts';
 import { moduleLoader } from '../driver/module-loader.ts';
 import { randomInput } from '../driver/random-inputs.ts';
 import { runReference } from '../driver/run-reference.ts';
 import { runReferenceOnMesh } from '../driver/run-reference-mesh.ts';
+import { showGraph } from '../driver/show.ts';
 import type { Mesh } from '../dsl/placement/placement.ts';
 import { checkProgram } from '../dsl/types/check.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';

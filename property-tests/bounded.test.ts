@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { graphCost } from '../compiler/graph/cost.ts';
 import { allNodes } from '../compiler/graph/uses.ts';
-import { type Checked, checkFile } from '../driver/compile.ts';
+import { type Checked, checkFile } from '../driver/check.ts';
 import { packageRoot } from '../driver/package-root.ts';
 import { isUserError } from '../runtime/errors.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
@@ -99,6 +99,21 @@ describe('kernels that end in tiles', () => {
     const trial = largeTrial(entry, others, size);
     const lowered = loweredWithin(trial);
     expect(await faultInWasm(trial, lowered)).toBeUndefined();
+    expect(await faultOnDevice(trial, lowered, device)).toBeUndefined();
+    expect(await faultAsPtx(trial, lowered)).toBeUndefined();
+  });
+
+  test.each([
+    ['sums_so_far', { N: 2 }, 'M', 9000, [3000, 1]],
+    ['sums_so_far', { M: 40 }, 'N', 90, [70]],
+    ['sorted', { N: 2 }, 'M', 600, [400]],
+    ['sorted', { M: 300 }, 'N', 5, [3]],
+    ['best_of_all', { K: 20 }, 'M', 600, [300]],
+  ] as const)('along rows: %s %o, and %s up to %i', async (entry, others, size, bound, lengths) => {
+    const checked = checkSmallProgram('order.ricci');
+    const own = { checked, entry, others: new Map<string, number>(Object.entries(others)) };
+    const trial: BoundedTrial = { ...own, size, bound, lengths };
+    const lowered = loweredWithin(trial);
     expect(await faultOnDevice(trial, lowered, device)).toBeUndefined();
     expect(await faultAsPtx(trial, lowered)).toBeUndefined();
   });

@@ -7,7 +7,7 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writ
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { type Checked, checkFile } from '../driver/compile.ts';
+import { type Checked, checkFile } from '../driver/check.ts';
 import { standardLibrary } from '../driver/module-loader.ts';
 import { counterexampleFile } from './engine/counterexample-file.ts';
 import { judgeOf } from './engine/judge.ts';

@@ -17,8 +17,9 @@ import {
   twoDimensionalTraffic,
   ulyssesTraffic,
 } from '../compiler/partition/scheme-traffic.ts';
-import { type Checked, checkFile, lower } from '../driver/compile.ts';
+import { type Checked, checkFile } from '../driver/check.ts';
 import { explain } from '../driver/explain.ts';
+import { lower } from '../driver/lower.ts';
 import { packageRoot } from '../driver/package-root.ts';
 import { randomInput } from '../driver/random-inputs.ts';
 import { runReference } from '../driver/run-reference.ts';

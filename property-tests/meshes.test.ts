@@ -8,15 +8,9 @@ import { describeEntry, solveEntrySizes } from '../compiler/lower/entry.ts';
 import { type CostModel, defaultCostModel } from '../compiler/partition/auto/cost-model.ts';
 import { evaluateOnMesh } from '../compiler/partition/evaluate-mesh.ts';
 import { wasmDevice } from '../compiler/tiles/device-profile.ts';
-import {
-  type Checked,
-  compileFor,
-  compilePtx,
-  compileWasm,
-  type Instance,
-  type Lowered,
-  lower,
-} from '../driver/compile.ts';
+import type { Checked } from '../driver/check.ts';
+import { compileFor, compilePtx, compileWasm } from '../driver/compile.ts';
+import { type Instance, type Lowered, lower } from '../driver/lower.ts';
 import { randomInput } from '../driver/random-inputs.ts';
 import { runReference } from '../driver/run-reference.ts';
 import { runReferenceOnMesh } from '../driver/run-reference-mesh.ts';

@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { graphCost } from '../compiler/graph/cost.ts';
 import { wasmDevice } from '../compiler/tiles/device-profile.ts';
-import type { Checked } from '../driver/compile.ts';
+import type { Checked } from '../driver/check.ts';
 import { wasmDeviceHere } from '../runtime/wasm/features.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';

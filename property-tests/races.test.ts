@@ -1,6 +1,7 @@
 /** No kernel of a small program races on tiles that a workgroup shares, as kernels for a GPU have them. */
 import { expect, test } from 'vitest';
-import { compileFor, lower } from '../driver/compile.ts';
+import { compileFor } from '../driver/compile.ts';
+import { lower } from '../driver/lower.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { openDevice } from '../runtime/webgpu/device.ts';
 import { instancesOf } from './instances.ts';

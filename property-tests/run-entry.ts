@@ -5,14 +5,9 @@
 import { describeEntry } from '../compiler/lower/entry.ts';
 import type { Advice } from '../compiler/tiles/choices/advice.ts';
 import type { DeviceProfile } from '../compiler/tiles/device-profile.ts';
-import {
-  type Checked,
-  compileFor,
-  compileWasm,
-  type Instance,
-  type Lowered,
-  lower,
-} from '../driver/compile.ts';
+import type { Checked } from '../driver/check.ts';
+import { compileFor, compileWasm } from '../driver/compile.ts';
+import { type Instance, type Lowered, lower } from '../driver/lower.ts';
 import { randomInput } from '../driver/random-inputs.ts';
 import { runReference } from '../driver/run-reference.ts';
 import { dtypeFacts } from '../dsl/types/dtype.ts';

@@ -56,7 +56,7 @@ test('in WebAssembly', async () => {
     expect(off, `${name}: ${drawn.join('; ')}`).toBeLessThanOrEqual(deviceToleranceOf(written));
   }
   const often = [...counts].filter(([, count]) => count >= 5).map(([form]) => form);
-  expect(often.toSorted()).toEqual(['columns', 'map', 'rows', 'stream', 'thin', 'tiles']);
+  expect(often.toSorted()).toEqual(['columns', 'map', 'rows', 'stream', 'thin', 'tiles', 'walk']);
 });
 
 /** Those that need longer axes than most of the programs have. */

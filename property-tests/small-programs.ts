@@ -1,7 +1,7 @@
 /** The small programs: one file a topic, each exported function an entry to run. */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Checked, checkFile } from '../driver/compile.ts';
+import { type Checked, checkFile } from '../driver/check.ts';
 
 const folder = join(import.meta.dirname, 'programs');
 

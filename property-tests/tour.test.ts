@@ -1,7 +1,7 @@
 /** The tour's programs mean what the tour says of them: every scheme of attention is the plain one. */
 import { expect, test } from 'vitest';
 import { describeEntry, solveEntrySizes } from '../compiler/lower/entry.ts';
-import { lower } from '../driver/compile.ts';
+import { lower } from '../driver/lower.ts';
 import { randomInput } from '../driver/random-inputs.ts';
 import { runReference } from '../driver/run-reference.ts';
 import type { TensorData } from '../runtime/weights/tensor-data.ts';

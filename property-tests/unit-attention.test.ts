@@ -51,6 +51,16 @@ test('heads that are merged, and rounded as they are stored, take no kernel, and
   expect(printed).toContain('packed weights: bf16 × 2[');
 });
 
+/** And where there are few queries, whose keys are better gone through in parts, in two. */
+test.each(ptxTargets)('the logarithm of a total is of the kernel that attends, for %s', (target) => {
+  const kernelsOf = (name: string) => {
+    const { instance, lowered } = loweredByName('unit-attention.ricci', name);
+    return compilePtx(lowered, instance, target).kernels.filter(({ entry }) => /mma/.test(entry)).length;
+  };
+  expect(kernelsOf('causal_and_total S=4096,G=2,R=4,A=64,B=64')).toBe(1);
+  expect(kernelsOf('causal_and_total S=1024,G=1,R=1,A=64,B=64')).toBe(2);
+});
+
 test.each(cases.map((name, at) => ({ name, target: ptxTargets[at % ptxTargets.length]! })))(
   '$name for $target',
   ({ name, target }) => checkByUnits('unit-attention.ricci', name, 'unitStream', { target, turns: 2 }),

@@ -55,6 +55,17 @@ test.each(
   await checkByUnits(file, name, 'units', { target, turns });
 });
 
+test('results that are exchanged, of columns that are no power of two', async () => {
+  const { instance, lowered, inputs, written } = preparedByName(
+    file,
+    'experts_of_eight_bits T=140,D=64,E=2,F=184',
+  );
+  const choice = 'units warpRows=8 warpColumns=1 rows=16 columns=176 depth=64 stages=2';
+  const advised = { ...instance, advice: () => parsedChoice(choice) };
+  const off = distance(written, await runPtx(lowered, advised, inputs, { target: 'sm_90a' }));
+  expect(off).toBeLessThanOrEqual(deviceToleranceOf(written));
+});
+
 test.each(ptxTargets)('logits of f32 in parts, for %s', async (target) => {
   await checkByUnits('softmax.ricci', 'vocabulary B=1,T=9,D=8,V=1030', 'units', { target, turns: 2 });
 });
@@ -82,6 +93,12 @@ test.each(
     [
       'experts_rounded T=70,D=72,E=3,F=136',
       'units warpRows=4 warpColumns=1 rows=32 columns=64 depth=64 stages=2',
+    ],
+    // As many columns as fill the last wave.
+    ['left_across M=136,K=96,N=200', 'units warpRows=8 warpColumns=1 rows=16 columns=192 depth=64 stages=2'],
+    [
+      'experts_of_halves T=140,D=72,E=3,F=360',
+      'units warpRows=8 warpColumns=1 rows=16 columns=176 depth=64 stages=3',
     ],
   ].flatMap(([name, choice], at) =>
     (['late', 'early', { seed }] as const)

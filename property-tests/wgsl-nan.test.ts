@@ -3,7 +3,8 @@
  * nor has it as a constant among the sides of a choice of floats.
  */
 import { expect, test } from 'vitest';
-import { compileFor, lower } from '../driver/compile.ts';
+import { compileFor } from '../driver/compile.ts';
+import { lower } from '../driver/lower.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { openDevice } from '../runtime/webgpu/device.ts';
 import { instancesOf } from './instances.ts';

@@ -33,10 +33,11 @@ const groups = {
   mode: 'up down bfly idx all any uni ballot f4e b4e rc8 ecl ecr rc16',
   side: 'l r',
   limit: 'wrap clamp',
+  accumulate: 'add',
   operation: 'and or xor add inc dec min max exch cas popc',
   test: 'finite infinite number notanumber normal subnormal',
   shape: 'm8n8 m8n16 m16n16 m16n8k4 m16n8k8 m16n8k16 m16n8k32 m16n8k64 m8n8k4 m8n8k16 m8n8k32 m8n8k128',
-  fragment: 'm16n16k16 m8n32k16 m32n8k16',
+  fragment: 'm16n16k16 m8n32k16 m32n8k16 m16n16k8 m8n8k4',
   count: 'x1 x2 x4',
   trans: 'trans',
   layoutA: 'row col',
@@ -56,6 +57,8 @@ const groups = {
   level: 'L1 L2',
   evict: 'L1::evict_normal L1::evict_unchanged L1::evict_first L1::evict_last L1::no_allocate',
   hint: 'L2::cache_hint',
+  primary: 'L2::evict_last L2::evict_normal L2::evict_first L2::evict_unchanged',
+  secondary: 'L2::evict_first L2::evict_unchanged',
   prefetched: 'L2::64B L2::128B L2::256B',
   change: 'inc dec',
   proxy: 'async alias generic tensormap::generic',
@@ -77,8 +80,8 @@ export function groupOf(word: string, among: readonly ModifierGroup[]): Modifier
 
 /**
  * What an operand is: a destination, registers that are added to, a predicate that is written, a source, an
- * address, a predicate that is read (or its negation), a constant, a label or function, the arguments of a
- * call.
+ * address, a predicate that is read (or its negation), a source or a predicate, a constant, a label or
+ * function, the arguments of a call.
  */
 export type OperandKind =
   | 'write'
@@ -87,6 +90,7 @@ export type OperandKind =
   | 'read'
   | 'address'
   | 'predicate'
+  | 'readOrPredicate'
   | 'constant'
   | 'name'
   | 'arguments';
@@ -117,6 +121,7 @@ const operandLetters: { readonly [letter: string]: OperandKind } = {
   r: 'read',
   m: 'address',
   q: 'predicate',
+  e: 'readOrPredicate',
   i: 'constant',
   n: 'name',
   a: 'arguments',
@@ -159,6 +164,9 @@ const table = {
   sub: lane('d r r', 1, arithmetic),
   mul: lane('d r r', 1, `part ${arithmetic}`),
   mad: lane('d r r r', 1, `part ${arithmetic}`),
+  addc: lane('d r r', 1, 'carry'),
+  subc: lane('d r r', 1, 'carry'),
+  madc: lane('d r r r', 1, 'part carry'),
   fma: lane('d r r r', 1, 'rounding ftz sat relu'),
   mul24: lane('d r r', 1, 'part'),
   mad24: lane('d r r r', 1, 'part sat'),
@@ -192,11 +200,17 @@ const table = {
   bfe: lane('d r r r', 1),
   bfi: lane('d r r r r', 1),
   bfind: lane('d r', 1, 'shiftAmount'),
+  fns: lane('d r r r', 1),
+  bmsk: lane('d r r', 1, 'limit'),
+  szext: lane('d r r', 1, 'limit'),
   brev: lane('d r', 1),
   clz: lane('d r', 1),
   popc: lane('d r', 1),
   prmt: lane('d r r r', 1, 'mode'),
   dp4a: lane('d r r r', 2),
+  vabsdiff2: lane('d r r r', 3, 'accumulate sat'),
+  vabsdiff4: lane('d r r r', 3, 'accumulate sat'),
+  dp2a: lane('d r r r', 2, 'part'),
   // Comparison and choice.
   setp: lane('p r r q?', 1, 'comparison combine ftz'),
   set: lane('d r r q?', 2, 'comparison combine ftz'),
@@ -211,6 +225,8 @@ const table = {
   ld: lane('d m r?', 1, access),
   ldu: lane('d m', 1, 'space vector'),
   st: lane('m r r?', 1, access),
+  'createpolicy.fractional': lane('d r?', 1, 'primary secondary'),
+  'createpolicy.range': lane('d m r r', 1, 'space primary secondary'),
   // Across lanes.
   'shfl.sync': warp('d r r r r', 1, 'mode'),
   'vote.sync': warp('p q r', 1, 'mode'),
@@ -219,16 +235,21 @@ const table = {
   'redux.sync': warp('d r r', 1, 'operation'),
   activemask: warp('d', 1),
   'elect.sync': warp('d r', 0),
+  // The stack of a thread.
+  alloca: warp('d r i?', 1),
+  stacksave: warp('d', 1),
+  stackrestore: warp('r', 1),
   // Memory that several threads change.
   atom: warp('d m r r?', 1, 'order scope space operation noftz vector hint'),
   red: warp('m r', 1, 'order scope space operation noftz vector hint'),
   // Barriers.
   'bar.sync': warp('r r?', 0),
   'bar.arrive': warp('r r', 0),
-  'bar.red': warp('p r r q?', 1, 'combine operation'),
+  'bar.red': warp('p r e q?', 1, 'operation'),
   'bar.warp.sync': warp('r', 0),
   'barrier.sync': warp('r r?', 0, 'aligned'),
   'barrier.arrive': warp('r r', 0, 'aligned'),
+  'barrier.red': warp('p r e q?', 1, 'operation aligned'),
   // Copies that go on by themselves.
   'cp.async': warp('m m i r?', 0, 'cache space source hint prefetched'),
   'cp.async.commit_group': warp('', 0),
@@ -242,7 +263,7 @@ const table = {
   'wmma.load.b': warp('d m r?', 1, 'sync aligned layoutA fragment space'),
   'wmma.load.c': warp('d m r?', 1, 'sync aligned layoutA fragment space'),
   'wmma.store.d': warp('m r r?', 1, 'sync aligned layoutA fragment space'),
-  'wmma.mma': warp('d r r r', [2, 4], 'sync aligned layoutA layoutB fragment sat'),
+  'wmma.mma': warp('d r r r', [2, 4], 'sync aligned layoutA layoutB fragment rounding sat'),
   // Barriers in shared memory, which count arrivals and bytes.
   'mbarrier.init': warp('m r', 1, 'space'),
   'mbarrier.inval': warp('m', 1, 'space'),
@@ -275,7 +296,9 @@ const table = {
   ret: control('', 'uni'),
   exit: control(''),
   trap: control(''),
-  call: control('a n a', 'uni'),
+  brkpt: control(''),
+  call: control('a n a n', 'uni'),
+  'brx.idx': control('r n', 'uni'),
   // About speed, or about an order that is kept anyway.
   nanosleep: nothing('r'),
   membar: nothing('', 'scope'),
@@ -287,6 +310,7 @@ const table = {
   prefetch: nothing('m', 'space level'),
   prefetchu: nothing('m', 'level'),
   pmevent: nothing('i'),
+  applypriority: nothing('m i', 'space primary'),
 } as const satisfies Record<string, InstructionFacts>;
 
 export type OpName = keyof typeof table;
@@ -304,7 +328,8 @@ export function isOfUnit<U extends Unit>(op: OpName, unit: U): op is OpOfUnit<U>
 export function splitOpcode(
   text: string,
 ): { readonly op: OpName; readonly rest: readonly string[] } | undefined {
-  const parts = text.split('.');
+  // `barrier.cta` is a barrier of the block, as all are that are not of the cluster.
+  const parts = text.replace(/^(bar|barrier)\.cta\./, '$1.').split('.');
   for (let count = Math.min(parts.length, 5); count > 0; count--) {
     const name = parts.slice(0, count).join('.');
     if (Object.hasOwn(table, name)) return { op: name as OpName, rest: parts.slice(count) };

@@ -58,9 +58,13 @@ class Parser {
   private at = 0;
   private scope: Scope = { names: new Map(), outer: undefined };
   private source: SourcePlace | undefined;
+  /** Of places in the source: where the outermost call is whose function they are in. */
+  private readonly callers = new Map<string, SourcePlace>();
   /** Of the function that is read. */
   private variables: Variable[] = [];
   private nested = 0;
+  /** Of `.branchtargets`, by its label. */
+  private branchTargets = new Map<string, readonly string[]>();
   /** How many inner blocks there were. */
   private blocks = 0;
   private readonly postpones: boolean;
@@ -115,8 +119,10 @@ class Parser {
     const outer = this.scope;
     this.scope = { names: new Map(), outer };
     this.variables = [];
+    this.branchTargets = new Map();
     const results = this.peek().text === '(' ? this.parameters(isEntry) : [];
     const { text: name, ...place } = this.word('the name of a function');
+    outer.names.set(name, { kind: 'variable', name, space: 'code', type: 'b64', alignment: 1, bytes: 0 });
     const parameters = this.peek().text === '(' ? this.parameters(isEntry) : [];
     const directives = new Map<string, readonly number[]>();
     while (this.peek().kind === 'dotted') {
@@ -198,6 +204,8 @@ class Parser {
       else if (isPtxType(word)) type = word;
       else if (/^v[248]$/.test(word)) width = Number(word[1]);
       // `.ptr .global`: what a pointer points to, which we see when it is used.
+      // Where the host may use it too, which is no matter here.
+      else if (word === 'attribute') this.skipParentheses();
       else if (word !== 'ptr' && !isSpace(word)) this.fail(`.${word} says nothing about a variable`);
     }
     if (type === undefined) return this.fail('a variable has a type, as .b32');
@@ -291,9 +299,19 @@ class Parser {
       } else if (token.kind === 'word' && this.tokens[this.at + 1]?.text === ':') {
         this.next();
         this.next();
-        const directive = this.peek().text;
-        if (/^\.(branchtargets|calltargets|callprototype)$/.test(directive))
-          this.fail(`${directive} is not supported: calls and branches go to what they name`);
+        // What an indirect call may go to, and with what, is seen where it goes.
+        if (/^\.(calltargets|callprototype)$/.test(this.peek().text)) {
+          this.skipStatement();
+          continue;
+        }
+        if (this.takes('.branchtargets')) {
+          const targets: string[] = [];
+          do targets.push(this.word('a label').text);
+          while (this.takes(','));
+          this.expect(';', 'a semicolon after the labels');
+          this.branchTargets.set(token.text, targets);
+          continue;
+        }
         if (all.some((each) => each.kind === 'label' && each.name === token.text))
           throw new PtxError(`the label ${token.text} is here twice`, placeOf(token));
         all.push({ kind: 'label', name: token.text });
@@ -331,6 +349,12 @@ class Parser {
       if (!this.takes(',')) break;
     }
     this.expect(';', `a semicolon after ${text}`);
+    if (op === 'brx.idx') {
+      const table = operands.pop();
+      const targets = table?.kind === 'name' ? this.branchTargets.get(table.name) : undefined;
+      if (targets === undefined) throw new PtxError(`${text} needs .branchtargets before it`, place);
+      operands.push(...targets.map((name): Operand => ({ kind: 'name', name })));
+    }
     const least = facts.operands.filter(({ optional }) => !optional).length;
     if (op !== 'call' && operands.length < least)
       throw new PtxError(`${text} takes at least ${least} operands, and has ${operands.length}`, place);
@@ -341,7 +365,11 @@ class Parser {
   }
 
   private callOperand(): Operand {
-    if (this.peek().text !== '(') return { kind: 'name', name: this.word('the name of a function').text };
+    if (this.peek().text !== '(') {
+      const { text: name } = this.word('the name of a function');
+      const found = this.find(name);
+      return found?.kind === 'register' ? { kind: 'register', register: found } : { kind: 'name', name };
+    }
     this.next();
     const variables: Operand[] = [];
     while (this.peek().text !== ')') {
@@ -363,6 +391,7 @@ class Parser {
       read: ['register', 'special', 'integer', 'float', 'symbol', 'vector'],
       address: ['address'],
       predicate: ['register', 'not'],
+      readOrPredicate: ['register', 'special', 'integer', 'not'],
       constant: ['integer'],
       name: ['name'],
       arguments: ['arguments'],
@@ -404,6 +433,11 @@ class Parser {
     let special = token.text.slice(1);
     if (this.peek().kind === 'dotted' && this.peek().adjacent) special += this.next().text;
     if (token.text.startsWith('%') && isSpecialName(special)) return { kind: 'special', name: special };
+    if (/^%(envreg\d+|pm\d+(_64)?)$/.test(token.text))
+      throw new PtxError(
+        `${token.text} is not supported: what a driver says or counts is not there`,
+        placeOf(token),
+      );
     throw new PtxError(`${token.text} is not declared`, placeOf(token));
   }
 
@@ -474,19 +508,33 @@ class Parser {
   /** `.loc 1 20 5`, with `function_name` and `inlined_at` behind it: line 0 is nowhere. */
   private location(): void {
     this.next();
-    const [file, line] = [this.count(), this.count()];
-    this.count();
+    const [file, line, column] = [this.count(), this.count(), this.count()];
+    let caller: SourcePlace | undefined;
     while (this.takes(',')) {
-      this.next();
+      const what = this.next().text;
+      const numbers: number[] = [];
       while (this.peek().kind === 'number' || this.peek().text === '+' || this.peek().text.startsWith('$'))
-        this.next();
+        if (this.peek().kind === 'number') numbers.push(this.count());
+        else this.next();
+      // The call may be in a function that is in place of a call itself, which a `.loc` before has told.
+      const [callFile, callLine] = numbers;
+      if (what === 'inlined_at' && callFile !== undefined && callLine !== undefined)
+        caller = this.callers.get(numbers.join(' ')) ?? { file: callFile, line: callLine };
     }
-    this.source = line === 0 ? undefined : { file, line };
+    if (caller !== undefined) this.callers.set(`${file} ${line} ${column}`, caller);
+    else this.callers.delete(`${file} ${line} ${column}`);
+    this.source = line === 0 ? undefined : { file, line, ...(caller === undefined ? {} : { caller }) };
   }
 
   private skipSection(): void {
     while (this.peek().text !== '{' && this.peek().kind !== 'end') this.next();
     while (this.peek().text !== '}' && this.peek().kind !== 'end') this.next();
+    this.next();
+  }
+
+  private skipParentheses(): void {
+    this.expect('(', 'a parenthesis');
+    while (this.peek().text !== ')' && this.peek().kind !== 'end') this.next();
     this.next();
   }
 
@@ -552,7 +600,7 @@ function withOwnLabels(block: readonly Statement[], number: number): readonly St
   if (own.size === 0) return block;
   return block.map((each): Statement => {
     if (each.kind === 'label') return { ...each, name: own.get(each.name) ?? each.name };
-    if (each.op !== 'bra') return each;
+    if (each.op !== 'bra' && each.op !== 'brx.idx') return each;
     const operands = each.operands.map(
       (operand): Operand =>
         operand.kind === 'name' ? { ...operand, name: own.get(operand.name) ?? operand.name } : operand,
@@ -567,7 +615,13 @@ function instructionOf(
   place: Place,
 ): { readonly op: OpName; readonly modifiers: Instruction['modifiers']; readonly types: readonly PtxType[] } {
   const split = splitOpcode(text);
-  if (split === undefined) throw new PtxError(`${text} is no instruction that is known here`, place);
+  if (split === undefined) {
+    const isOfTextures = /^(tex|tld4|txq|istypep|sust|suld|sured|suq)\./.test(text);
+    const why = isOfTextures
+      ? 'textures and surfaces are not supported'
+      : 'no instruction that is known here';
+    throw new PtxError(isOfTextures ? `${text}: ${why}` : `${text} is ${why}`, place);
+  }
   const { op, rest } = split;
   const facts = ptxInstructions[op];
   const left = [...facts.modifiers];

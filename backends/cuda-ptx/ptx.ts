@@ -12,6 +12,8 @@ export interface Place {
 export interface SourcePlace {
   readonly file: number;
   readonly line: number;
+  /** Where functions are in place of their calls: the outermost call. */
+  readonly caller?: { readonly file: number; readonly line: number };
 }
 
 export interface Register {
@@ -20,7 +22,11 @@ export interface Register {
   readonly type: PtxType;
 }
 
-export type VariableSpace = 'param' | 'shared' | 'local' | 'global' | 'const';
+/** The carry flag, which `.cc` writes and `addc`, `subc` and `madc` read: one of a thread. */
+export const carryFlag: Register = { kind: 'register', name: 'the carry flag', type: 'pred' };
+
+/** `code` is where functions are: a function is named as a variable of no bytes. */
+export type VariableSpace = 'param' | 'shared' | 'local' | 'global' | 'const' | 'code';
 
 /** A named piece of memory. */
 export interface Variable {
@@ -125,7 +131,10 @@ const scalars = [
   ...['laneid', 'warpid', 'nwarpid', 'smid', 'nsmid', 'gridid', 'cluster_ctarank', 'cluster_nctarank'],
   ...['lanemask_eq', 'lanemask_lt', 'lanemask_le', 'lanemask_gt', 'lanemask_ge', 'is_explicit_cluster'],
   ...['clock', 'clock_hi', 'clock64', 'globaltimer', 'globaltimer_lo', 'globaltimer_hi'],
-  ...['dynamic_smem_size', 'total_smem_size'],
+  ...['dynamic_smem_size', 'total_smem_size', 'reserved_smem_offset_begin', 'reserved_smem_offset_end'],
+  ...['reserved_smem_offset_cap', 'reserved_smem_offset_0', 'reserved_smem_offset_1'],
+  // By which the driver says where the blocks of a cooperative launch meet: the address in two halves.
+  ...['envreg1', 'envreg2'],
 ];
 
 /** Without the `%`: `tid.x`, `laneid`. */

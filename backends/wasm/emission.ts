@@ -1,5 +1,6 @@
 /** What is known while one kernel is written. */
 import type { LoopId, Tensor, TensorId } from '../../compiler/graph/graph.ts';
+import { isOverUnits, sharersOf } from '../../compiler/tiles/tile-builder.ts';
 import type { Spread, Tile, TileAxis, TileProgram } from '../../compiler/tiles/tile-program.ts';
 import { type HelperName, helperArity, helperValue, isInlined } from './helpers.ts';
 import type { Linear } from './linear.ts';
@@ -64,22 +65,9 @@ export function refuse(emission: Emission, reason: string): Error {
 
 /** Among how many invocations an axis is dealt out. */
 export function sharers(emission: Emission, over: Spread): number {
-  const { rows, columns } = emission.program.threads;
-  switch (over) {
-    case 'whole':
-      return 1;
-    case 'rows':
-      return rows;
-    case 'columns':
-      return columns;
-    case 'threads':
-      return rows * columns;
-    case 'lanes':
-      throw refuse(emission, 'deals a tile out over lanes');
-    case 'unitRows':
-    case 'unitColumns':
-      throw refuse(emission, 'deals a tile out over matrix units');
-  }
+  if (over === 'lanes') throw refuse(emission, 'deals a tile out over lanes');
+  if (isOverUnits(over)) throw refuse(emission, 'deals a tile out over matrix units');
+  return sharersOf(over, emission.program.threads);
 }
 
 export function fragmentExtent(emission: Emission, axis: TileAxis): number {

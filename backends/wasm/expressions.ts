@@ -4,6 +4,7 @@ import { laneStride } from '../../compiler/tiles/lanes.ts';
 import {
   arithmeticOf,
   constantValue,
+  type ExpressionOf,
   intervalOf,
   type TileExpression,
 } from '../../compiler/tiles/tile-expression.ts';
@@ -111,7 +112,7 @@ function isNatural(word: TileExpression): boolean {
   return arithmeticOf(word) === 'u32' && low >= 0 && high < 2 ** 31;
 }
 
-type Application = TileExpression & { readonly op: 'apply' };
+type Application = ExpressionOf<'apply'>;
 
 function emitApply(emission: Emission, expression: Application, point: PointOf<Value>): Value {
   const operands = expression.operands.map((operand) => emit(emission, operand, point));

@@ -1,5 +1,5 @@
 /** `into[m, n] += Σ_k left[m, k] · right[k, n]` on registers, unrolled. */
-import type { TileStatement } from '../../compiler/tiles/tile-program.ts';
+import type { StatementOf } from '../../compiler/tiles/tile-program.ts';
 import type { Emission, TileState } from './emission.ts';
 import { elementAt, registerValue, setTile, tileState, vectorAt } from './tiles.ts';
 import { broadcast, named, transpose, widen } from './values.ts';
@@ -7,7 +7,7 @@ import type { Value } from './writer.ts';
 
 export function emitMultiplyAccumulate(
   emission: Emission,
-  statement: TileStatement & { readonly kind: 'multiplyAccumulate' },
+  statement: StatementOf<'multiplyAccumulate'>,
 ): void {
   const into = tileState(emission, statement.into);
   const left = tileState(emission, statement.left);

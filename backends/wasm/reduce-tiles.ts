@@ -1,6 +1,6 @@
 /** Reduces a tile along its last axis, which every invocation has whole. */
 import { widthOf } from '../../compiler/tiles/lanes.ts';
-import type { Tile, TileStatement } from '../../compiler/tiles/tile-program.ts';
+import type { StatementOf, Tile } from '../../compiler/tiles/tile-program.ts';
 import { type Entry, inTree, merges, placesIn } from '../writing/reduction.ts';
 import { type Emission, refuse, sharers, type TileState } from './emission.ts';
 import { applyFunction } from './functions.ts';
@@ -10,7 +10,7 @@ import type { Value } from './writer.ts';
 
 type Merge = (left: Entry<Value>, right: Entry<Value>) => Entry<Value>;
 
-export function emitReduce(emission: Emission, statement: TileStatement & { readonly kind: 'reduce' }): void {
+export function emitReduce(emission: Emission, statement: StatementOf<'reduce'>): void {
   const states = statement.from.map((name) => tileState(emission, name));
   const [source] = states;
   if (source === undefined) throw new Error(`${emission.program.name} reduces nothing`);

@@ -2,7 +2,7 @@
 
 import { bumpVersions, updatedTiles } from '../../compiler/tiles/changes.ts';
 import { createDomain, type Domain } from '../../compiler/tiles/lanes.ts';
-import type { TileStatement, TileStatementKind } from '../../compiler/tiles/tile-program.ts';
+import type { StatementOf, TileStatement, TileStatementKind } from '../../compiler/tiles/tile-program.ts';
 import type { Point as PointOf } from '../writing/point.ts';
 import { type Emission, refuse } from './emission.ts';
 import { emit, emitFull, linear, placesOf } from './expressions.ts';
@@ -15,10 +15,7 @@ import { knownInteger, literal } from './values.ts';
 import type { Value } from './writer.ts';
 
 type Rules = {
-  readonly [K in TileStatementKind]: (
-    emission: Emission,
-    statement: TileStatement & { readonly kind: K },
-  ) => void;
+  readonly [K in TileStatementKind]: (emission: Emission, statement: StatementOf<K>) => void;
 };
 
 const rules: Rules = {
@@ -42,6 +39,9 @@ const rules: Rules = {
   },
   multiplyAccumulate: emitMultiplyAccumulate,
   reduce: emitReduce,
+  scan: (emission) => {
+    throw refuse(emission, 'scans a tile');
+  },
   loop: emitLoop,
   pipeline: (emission) => {
     throw refuse(emission, 'brings tiles ahead');
@@ -68,12 +68,8 @@ function emitStatements(emission: Emission, body: readonly TileStatement[]): voi
   for (const statement of body) emitStatement(emission, statement);
 }
 
-function emitStatement<K extends TileStatementKind>(
-  emission: Emission,
-  statement: TileStatement & { readonly kind: K },
-): void {
-  const rule: (emission: Emission, statement: TileStatement & { readonly kind: K }) => void =
-    rules[statement.kind];
+function emitStatement<K extends TileStatementKind>(emission: Emission, statement: StatementOf<K>): void {
+  const rule: (emission: Emission, statement: StatementOf<K>) => void = rules[statement.kind];
   rule(emission, statement);
 }
 
@@ -82,7 +78,7 @@ function uniformPoint(): PointOf<Value> {
   return { domain: createDomain([], 1), width: 1, coordinates: [], fragment: [] };
 }
 
-function emitLoop(emission: Emission, statement: TileStatement & { readonly kind: 'loop' }): void {
+function emitLoop(emission: Emission, statement: StatementOf<'loop'>): void {
   const { variable, step, body } = statement;
   const from = emit(emission, statement.from, uniformPoint());
   const to = emit(emission, statement.to, uniformPoint());
@@ -109,12 +105,12 @@ function emitLoop(emission: Emission, statement: TileStatement & { readonly kind
  * conditions, which end its basic blocks, V8 would do all loads of the turn first, and have registers for
  * neither them nor the sums.
  */
-function stepsTogether({ step, body }: TileStatement & { readonly kind: 'loop' }): number {
+function stepsTogether({ step, body }: StatementOf<'loop'>): number {
   const isShort = step === 1 && body.every(({ kind }) => kind === 'define' || kind === 'multiplyAccumulate');
   return isShort && body.some(({ kind }) => kind === 'multiplyAccumulate') ? 4 : 1;
 }
 
-function emitStore(emission: Emission, statement: TileStatement & { readonly kind: 'store' }): void {
+function emitStore(emission: Emission, statement: StatementOf<'store'>): void {
   const domain = createDomain(statement.axes);
   const body = () => {
     for (const point of registerPoints(emission, domain)) emitStoreAt(emission, statement, point);
@@ -126,7 +122,7 @@ function emitStore(emission: Emission, statement: TileStatement & { readonly kin
 
 function emitStoreAt(
   emission: Emission,
-  { tensor, offset, value, mask }: TileStatement & { readonly kind: 'store' },
+  { tensor, offset, value, mask }: StatementOf<'store'>,
   point: PointOf<Value>,
 ): void {
   const condition = mask === undefined ? undefined : emit(emission, mask, point);

@@ -3,7 +3,7 @@
 import { updatedTiles } from '../../compiler/tiles/changes.ts';
 import { type Domain, widthOf } from '../../compiler/tiles/lanes.ts';
 import { isOverUnits } from '../../compiler/tiles/tile-builder.ts';
-import type { TileExpression } from '../../compiler/tiles/tile-expression.ts';
+import type { ExpressionOf, TileExpression } from '../../compiler/tiles/tile-expression.ts';
 import type { Tile, TileAxis } from '../../compiler/tiles/tile-program.ts';
 import { linearConstant, plus, times } from '../writing/linear.ts';
 import type { Point as PointOf } from '../writing/point.ts';
@@ -136,7 +136,7 @@ export function elementAt(emission: Emission, state: TileState, indices: readonl
 
 export function readTile(
   emission: Emission,
-  { tile, subscripts }: TileExpression & { readonly op: 'element' },
+  { tile, subscripts }: ExpressionOf<'element'>,
   point: PointOf<Value>,
 ): Value {
   const state = tileState(emission, tile);

@@ -1,5 +1,6 @@
 /** What is known while one kernel is written. */
 import type { Arithmetic, Tensor, TensorId } from '../../compiler/graph/graph.ts';
+import { isOverUnits, sharersOf } from '../../compiler/tiles/tile-builder.ts';
 import type { Spread, ThreadShape, Tile, TileAxis, UnitSpread } from '../../compiler/tiles/tile-program.ts';
 import type { Sharing } from '../writing/barriers.ts';
 import { type HelperName, type HelperUse, helperCall } from './helpers.ts';
@@ -61,23 +62,10 @@ export function helper(emission: Emission, name: HelperName, width: 1 | 4): stri
 
 /** Among how many invocations (or lanes) an axis is dealt out. */
 export function sharers(over: Spread, threads: ThreadShape, subgroupSize: number | undefined): number {
-  switch (over) {
-    case 'whole':
-      return 1;
-    case 'rows':
-      return threads.rows;
-    case 'columns':
-      return threads.columns;
-    case 'threads':
-      return threads.rows * threads.columns;
-    case 'lanes':
-      if (subgroupSize === undefined)
-        throw new Error('a tile over lanes on a device without fixed subgroups');
-      return subgroupSize;
-    case 'unitRows':
-    case 'unitColumns':
-      throw new Error('a tile over matrix units, which WGSL has none of');
-  }
+  if (over === 'lanes' && subgroupSize === undefined)
+    throw new Error('a tile over lanes on a device without fixed subgroups');
+  if (isOverUnits(over)) throw new Error('a tile over matrix units, which WGSL has none of');
+  return sharersOf(over, threads, subgroupSize);
 }
 
 export function fragmentExtent(emission: Emission, axis: TileAxis): number {

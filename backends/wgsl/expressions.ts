@@ -6,6 +6,7 @@ import { divisorOf, laneStride } from '../../compiler/tiles/lanes.ts';
 import {
   arithmeticOf,
   constantValue,
+  type ExpressionOf,
   intervalOf,
   operandsOf,
   type TileExpression,
@@ -105,11 +106,7 @@ function uniform({ writer }: Emission, place: number): Value {
 }
 
 /** A tile's element: by a number known here in registers, by a computed place in workgroup memory. */
-function emitElement(
-  emission: Emission,
-  expression: TileExpression & { readonly op: 'element' },
-  point: PointOf<Value>,
-): Value {
+function emitElement(emission: Emission, expression: ExpressionOf<'element'>, point: PointOf<Value>): Value {
   const state = tileState(emission, expression.tile);
   const { subscripts } = expression;
   if (state.tile.space !== 'shared') return readRegister(emission, state, subscripts, point);
@@ -148,11 +145,7 @@ function knownFloat(expression: TileExpression): number | undefined {
 const floatFunctions: { readonly [F in ScalarFunction]?: (...operands: number[]) => number } =
   float32.functions;
 
-function emitApply(
-  emission: Emission,
-  expression: TileExpression & { readonly op: 'apply' },
-  point: PointOf<Value>,
-): Value {
+function emitApply(emission: Emission, expression: ExpressionOf<'apply'>, point: PointOf<Value>): Value {
   const shift = powerOfTwoForm(emission, expression, point);
   if (shift !== undefined) return shift;
   // As a literal it is seen where it is chosen.
@@ -173,7 +166,7 @@ function emitApply(
  */
 function powerOfTwoForm(
   emission: Emission,
-  expression: TileExpression & { readonly op: 'apply' },
+  expression: ExpressionOf<'apply'>,
   point: PointOf<Value>,
 ): Value | undefined {
   const [a, b] = expression.operands;

@@ -5,7 +5,7 @@
 import type { Arithmetic, Combiner } from '../../compiler/graph/graph.ts';
 import { widthOf } from '../../compiler/tiles/lanes.ts';
 import { isOverUnits } from '../../compiler/tiles/tile-builder.ts';
-import type { Tile, TileStatement } from '../../compiler/tiles/tile-program.ts';
+import type { StatementOf, Tile } from '../../compiler/tiles/tile-program.ts';
 import { barrier } from '../writing/barriers.ts';
 import { type Entry, inTree, merges, placesIn } from '../writing/reduction.ts';
 import { type Emission, helper, invocationIndex, sharers, type TileState } from './emission.ts';
@@ -16,7 +16,7 @@ import type { Value } from './writer.ts';
 
 type Merge = (left: Entry<Value>, right: Entry<Value>) => Entry<Value>;
 
-export function emitReduce(emission: Emission, statement: TileStatement & { readonly kind: 'reduce' }): void {
+export function emitReduce(emission: Emission, statement: StatementOf<'reduce'>): void {
   const states = statement.from.map((name) => tileState(emission, name));
   const [source] = states;
   if (source === undefined) throw new Error(`${emission.program.name} reduces nothing`);
@@ -79,7 +79,8 @@ function reduceSubgroup(emission: Emission, builtin: string, value: Value): Valu
   return applyFunction(emission, 'select', 'f32', [someNaN, runtimeFloat(emission, Number.NaN), found]);
 }
 
-function registersOf(emission: Emission, tile: Tile, values: readonly Value[]): Value[] {
+/** As a tile has its elements: vectors of four where it has such. */
+export function registersOf(emission: Emission, tile: Tile, values: readonly Value[]): Value[] {
   if (widthOf(tile.axes) === 1) return [...values];
   return Array.from({ length: values.length / 4 }, (_, at) =>
     compose(emission, values.slice(4 * at, 4 * at + 4)),
@@ -169,7 +170,8 @@ function reduceAcross(
   );
 }
 
-function scratch(emission: Emission, dtype: Arithmetic, size: number, part: number): string {
+/** An array in workgroup memory; `part` tells apart those that are used together. */
+export function scratch(emission: Emission, dtype: Arithmetic, size: number, part: number | string): string {
   const name = `scratch_${dtype}_${part}`;
   emission.scratch.set(name, { name, dtype, width: 1, count: size });
   return name;
@@ -177,12 +179,12 @@ function scratch(emission: Emission, dtype: Arithmetic, size: number, part: numb
 
 const scratchVersions = new WeakMap<Emission, number>();
 
-function bumpScratch(emission: Emission): void {
+export function bumpScratch(emission: Emission): void {
   scratchVersions.set(emission, (scratchVersions.get(emission) ?? 0) + 1);
 }
 
 /** In a key only: what is read from workgroup memory changes with each write. */
-function versionValue(emission: Emission): Value {
+export function versionValue(emission: Emission): Value {
   const key = `@${scratchVersions.get(emission) ?? 0}`;
   return { text: '', key, dtype: 'u32', width: 1, depth: 0 };
 }

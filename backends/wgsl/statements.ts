@@ -2,8 +2,13 @@
 
 import { bumpVersions, updatedTiles } from '../../compiler/tiles/changes.ts';
 import { createDomain, type Domain } from '../../compiler/tiles/lanes.ts';
-import type { TileExpression } from '../../compiler/tiles/tile-expression.ts';
-import type { Tile, TileStatement, TileStatementKind } from '../../compiler/tiles/tile-program.ts';
+import { subexpressionsOf, type TileExpression } from '../../compiler/tiles/tile-expression.ts';
+import type {
+  StatementOf,
+  Tile,
+  TileStatement,
+  TileStatementKind,
+} from '../../compiler/tiles/tile-program.ts';
 import { barrier, enterLoop, leaveBranch, prepareShared, sharedReads } from '../writing/barriers.ts';
 import { linearConstant, linearValue, plus, times } from '../writing/linear.ts';
 import type { Point as PointOf } from '../writing/point.ts';
@@ -14,14 +19,12 @@ import { storeFour, storeOne } from './memory.ts';
 import { emitMultiplyAccumulate } from './multiply-accumulate.ts';
 import { emitReduce } from './reduce-tiles.ts';
 import { defineRegisters, registerPoints, settled, updateRegisters } from './register-tiles.ts';
+import { emitScan } from './scan-tiles.ts';
 import { sharedName, tileState } from './tile-elements.ts';
 import type { Value } from './writer.ts';
 
 type Rules = {
-  readonly [K in TileStatementKind]: (
-    emission: Emission,
-    statement: TileStatement & { readonly kind: K },
-  ) => void;
+  readonly [K in TileStatementKind]: (emission: Emission, statement: StatementOf<K>) => void;
 };
 
 const rules: Rules = {
@@ -34,6 +37,7 @@ const rules: Rules = {
   },
   multiplyAccumulate: emitMultiplyAccumulate,
   reduce: emitReduce,
+  scan: emitScan,
   loop: emitLoop,
   pipeline: ({ program }) => {
     throw new Error(`${program.name} brings tiles ahead, which kernels in WGSL are not scheduled with`);
@@ -60,12 +64,8 @@ function emitStatements(emission: Emission, body: readonly TileStatement[]): voi
   }
 }
 
-function emitStatement<K extends TileStatementKind>(
-  emission: Emission,
-  statement: TileStatement & { readonly kind: K },
-): void {
-  const rule: (emission: Emission, statement: TileStatement & { readonly kind: K }) => void =
-    rules[statement.kind];
+function emitStatement<K extends TileStatementKind>(emission: Emission, statement: StatementOf<K>): void {
+  const rule: (emission: Emission, statement: StatementOf<K>) => void = rules[statement.kind];
   rule(emission, statement);
 }
 
@@ -93,6 +93,18 @@ function fillShared(emission: Emission, tile: Tile, value: TileExpression): void
   };
   const readsItself = old !== undefined && sharedReads(emission, [value]).has(tile.name);
   emission.tiles.set(tile.name, state);
+  if (readsRegisters(emission, value)) {
+    for (const point of registerPoints(emission, domain)) {
+      const place = point.coordinates.reduce(
+        (total, part, axis) => plus(times(total, extents[axis]!), part),
+        linearConstant(0),
+      );
+      writeShared(emission, state, place, emitFull(emission, value, point).text);
+    }
+    emission.barriers.written.add(tile.name);
+    state.version++;
+    return;
+  }
   if (readsItself && rounds > unrolledUnits)
     throw new Error(
       `${program.name} updates the shared tile ${tile.name} from itself, with too few invocations`,
@@ -123,6 +135,12 @@ function fillShared(emission: Emission, tile: Tile, value: TileExpression): void
   state.version++;
 }
 
+function readsRegisters({ tiles }: Emission, value: TileExpression): boolean {
+  return [...subexpressionsOf(value)].some(
+    (each) => each.op === 'element' && tiles.get(each.tile)?.tile.space === 'register',
+  );
+}
+
 function writeShared(emission: Emission, state: TileState, unit: Linear, text: string): void {
   emission.writer.statement(`${sharedName(state.tile.name)}[${sumOf(emission, unit).text}] = ${text};`);
 }
@@ -150,7 +168,7 @@ function uniformPoint(): PointOf<Value> {
   return { domain: createDomain([], 1), width: 1, coordinates: [], fragment: [] };
 }
 
-function emitLoop(emission: Emission, statement: TileStatement & { readonly kind: 'loop' }): void {
+function emitLoop(emission: Emission, statement: StatementOf<'loop'>): void {
   const { writer } = emission;
   const point = uniformPoint();
   const from = emit(emission, statement.from, point).text;
@@ -168,7 +186,7 @@ function emitLoop(emission: Emission, statement: TileStatement & { readonly kind
   bumpVersions(emission, statement.body);
 }
 
-function emitWhen(emission: Emission, statement: TileStatement & { readonly kind: 'when' }): void {
+function emitWhen(emission: Emission, statement: StatementOf<'when'>): void {
   const condition = emit(emission, statement.condition, uniformPoint()).text;
   const leave = leaveBranch(emission);
   emission.writer.block(`if (${condition})`, () => emitStatements(emission, statement.body));
@@ -176,7 +194,7 @@ function emitWhen(emission: Emission, statement: TileStatement & { readonly kind
   bumpVersions(emission, statement.body);
 }
 
-function emitStore(emission: Emission, statement: TileStatement & { readonly kind: 'store' }): void {
+function emitStore(emission: Emission, statement: StatementOf<'store'>): void {
   const domain = createDomain(statement.axes);
   const points = registerPoints(emission, domain);
   const body = () => {

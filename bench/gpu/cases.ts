@@ -52,6 +52,13 @@ const rows = (name: string, entry: string, passes: number, sizes: Sizes, small: 
   return { ...{ name, entry, sizes, small, bound: 'bytes' }, flops: 5 * count, bytes: 2 * passes * count };
 };
 
+/** Of f32, along rows: what is stored of each as many bytes as said. */
+const alongRows = (name: string, entry: string, M: number, N: number, stored: number): GpuCase => ({
+  ...{ name, entry, bound: 'bytes', sizes: { M, N }, small: { M: 3, N: 300 } },
+  flops: M * N,
+  bytes: M * (4 * N + stored),
+});
+
 /** Weights rounded to bf16 before they are multiplied, as PyTorch and FlashAttention do. */
 const attention = (name: string, entry: string, H: number, S: number, share: number): GpuCase => ({
   ...{ name, entry, bound: 'operations', sizes: { H, S, A: 128 }, small: { H: 2, S: 19, A: 16 } },
@@ -103,6 +110,10 @@ export const gpuCases: readonly GpuCase[] = [
   rows('sum_columns', 'sum_columns', 1, wide, tall),
   rows('softmax_rows', 'softmax_rows', 2, wide, tall),
   rows('rms_norm', 'rms_norm', 2, { T: 16_384, D: 8192 }, { T: 5, D: 48 }),
+  alongRows('cumsum_64_rows', 'prefix_sums', 64, 65_536, 4 * 65_536),
+  alongRows('cumsum_1_row', 'prefix_sums', 1, 2 ** 22, 4 * 2 ** 22),
+  alongRows('sort_64_rows', 'sort_rows', 64, 8192, 8 * 8192),
+  alongRows('top_50', 'top_50', 16, 131_072, 8 * 50),
   {
     ...{ name: 'decode_8k', entry: 'decode', bound: 'bytes' },
     sizes: { B: 16, G: 8, R: 4, S: 8192, A: 128 },

@@ -1,6 +1,8 @@
 /** A process of `programs.ts`: runs one program at one size after another, as it is told. */
 import { describeEntry } from '../../compiler/lower/entry.ts';
-import { type Checked, checkFile, compileFor, compilePtx, lower } from '../../driver/compile.ts';
+import { type Checked, checkFile } from '../../driver/check.ts';
+import { compileFor, compilePtx } from '../../driver/compile.ts';
+import { lower } from '../../driver/lower.ts';
 import { randomInput } from '../../driver/random-inputs.ts';
 import { runReference } from '../../driver/run-reference.ts';
 import { distance, type Tensors } from '../../property-tests/run-entry.ts';

@@ -8,7 +8,7 @@ import { readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { checkFile } from '../../driver/compile.ts';
+import { checkFile } from '../../driver/check.ts';
 import { packageRoot } from '../../driver/package-root.ts';
 import { instancesOf } from '../../property-tests/instances.ts';
 import { accepted } from '../accepted.ts';

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { checkFile, type Rejected } from '../../driver/compile.ts';
+import { checkFile, type Rejected } from '../../driver/check.ts';
 import { Ended, exitStatus } from '../exit.ts';
 import { createOutput } from '../output.ts';
 import type { Streams } from '../streams.ts';

@@ -5,19 +5,9 @@ import { bytesText } from '../../compiler/plan/storage-bytes.ts';
 import type { Allowance } from '../../compiler/tiles/allowances.ts';
 import { relaxedWasmDevice, wasmDevice } from '../../compiler/tiles/device-profile.ts';
 import { type PtxTarget, targetOf } from '../../compiler/tiles/ptx-target.ts';
-import {
-  compileFor,
-  compilePtx,
-  compileWasm,
-  type Instance,
-  type Lowered,
-  lower,
-  showDevice,
-  showGraph,
-  showPtx,
-  showSource,
-  showWasm,
-} from '../../driver/compile.ts';
+import { compileFor, compilePtx, compileWasm } from '../../driver/compile.ts';
+import { type Instance, type Lowered, lower } from '../../driver/lower.ts';
+import { showDevice, showGraph, showPtx, showSource, showWasm } from '../../driver/show.ts';
 import { type DeviceStage, isGraphStage, isSourceStage, type Stage, stages } from '../../driver/stages.ts';
 import { knownFrom } from '../../driver/tuning/cache.ts';
 import {

@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import type { Command } from 'commander';
-import { checkFile } from '../../driver/compile.ts';
+import { checkFile } from '../../driver/check.ts';
 import { declareEntries } from '../../driver/declarations.ts';
 import { writeFileBeside } from '../../driver/write-file.ts';
 import { createOutput } from '../output.ts';

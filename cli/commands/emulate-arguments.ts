@@ -1,15 +1,22 @@
 /** The arguments that a command line gives a kernel: numbers, and buffers from files, filled or empty. */
 import type { Argument, Extent } from '../../backends/cuda-ptx/emulator/launch.ts';
 import { elementCount } from '../../compiler/plan/storage-bytes.ts';
-import { randomInput } from '../../driver/random-inputs.ts';
-import { type Dtype, dtypes, isDtype } from '../../dsl/types/dtype.ts';
-import { natural } from '../../dsl/types/size.ts';
-import { readNpy } from '../../runtime/weights/npy.ts';
-import { type TensorData, tensorFromValues } from '../../runtime/weights/tensor-data.ts';
 import { UsageError } from '../exit.ts';
+import {
+  type BufferData,
+  type BufferType,
+  bufferOfFile,
+  bufferOfValues,
+  bufferTypes,
+  elementBytesOf,
+  filledBuffer,
+  isBufferType,
+  parseElement,
+  randomBuffer,
+} from './kernel-buffers.ts';
 
 /** A buffer whose bytes change as the kernel runs. */
-export interface GivenBuffer extends TensorData {
+export interface GivenBuffer extends BufferData {
   readonly name: string;
   /** Nothing is in it that a kernel may read before it wrote it. */
   readonly isEmpty: boolean;
@@ -25,7 +32,7 @@ const mostElements = 2 ** 31;
 
 /**
  * In the order of the kernel's parameters, each with a name or without: `n=100`, `x=x.npy`, `y=f32[1024]` with
- * nothing in it, `f32[1024]=0` filled, `f32[1024]=random`, and `f16(0.5)` or `f32(1, 2)` for a structure.
+ * nothing in it, `f32[1024]=0` filled, `f32[1024]=random`, and `f16(0.5)` or `i32(1)+f64(2, 3)` for a structure.
  */
 export function readArguments(texts: readonly string[], seed: number): GivenArguments {
   const buffers: GivenBuffer[] = [];
@@ -44,26 +51,37 @@ export function readArguments(texts: readonly string[], seed: number): GivenArgu
   return { arguments: all, buffers };
 }
 
-/** What a kernel is given itself, and no pointer to. */
+/**
+ * What a kernel is given itself, and no pointer to: its fields in their order, where C puts them, each at a
+ * multiple of its size and all of them padded to one of the largest.
+ */
 function structureOf(spec: string, text: string): Uint8Array | undefined {
-  const [, dtype, values] = /^(\w+)\(([^)]*)\)$/.exec(spec) ?? [];
-  if (dtype === undefined || values === undefined) return undefined;
-  if (!isDtype(dtype)) throw refuse(text, `${dtype} is no dtype: there are ${dtypes.join(', ')}`);
-  const numbers = values.split(',').map((value) => (value.trim() === '' ? Number.NaN : Number(value)));
-  if (numbers.some(Number.isNaN)) throw refuse(text, `(${values}) are no numbers`);
-  return tensorFromValues(dtype, [numbers.length], Float64Array.from(numbers)).bytes;
+  if (!/^\w+\([^)]*\)(\s*\+\s*\w+\([^)]*\))*$/.test(spec)) return undefined;
+  const fields = [...spec.matchAll(/(\w+)\(([^)]*)\)/g)].map(([, type, values]): BufferData => {
+    if (!isBufferType(type!)) throw refuseType(text, type!);
+    const numbers = values!.split(',').map((value) => parseElement(value, type));
+    if (!numbers.every((each) => each !== undefined))
+      throw refuse(text, `(${values}) are no numbers of ${type}`);
+    return bufferOfValues(type, [numbers.length], numbers);
+  });
+  let end = 0;
+  const places = fields.map(({ type, bytes }) => {
+    const start = Math.ceil(end / elementBytesOf(type)) * elementBytesOf(type);
+    end = start + bytes.byteLength;
+    return start;
+  });
+  const largest = Math.max(...fields.map(({ type }) => elementBytesOf(type)));
+  const whole = new Uint8Array(Math.ceil(end / largest) * largest);
+  for (const [at, { bytes }] of fields.entries()) whole.set(bytes, places[at]);
+  return whole;
 }
 
 function readArgument(spec: string, name: string, seed: number, text: string): number | bigint | GivenBuffer {
-  if (spec.endsWith('.npy')) {
-    const tensor = readNpy(spec);
-    // The kernel writes into it: the file's own bytes may be at any place in a larger buffer.
-    return { ...tensor, bytes: new Uint8Array(tensor.bytes), name, isEmpty: false };
-  }
-  const [, dtype, extents, fill] = /^(\w+)\[([^\]]*)\](?:=(.+))?$/.exec(spec) ?? [];
-  if (dtype !== undefined && extents !== undefined) {
-    if (!isDtype(dtype)) throw refuse(text, `${dtype} is no dtype: there are ${dtypes.join(', ')}`);
-    return buffer(name, dtype, shapeOf(extents, text), fill, seed, text);
+  if (spec.endsWith('.npy')) return { ...bufferOfFile(spec), name, isEmpty: false };
+  const [, type, extents, fill] = /^(\w+)\[([^\]]*)\](?:=(.+))?$/.exec(spec) ?? [];
+  if (type !== undefined && extents !== undefined) {
+    if (!isBufferType(type)) throw refuseType(text, type);
+    return buffer(name, type, shapeOf(extents, text), fill, seed, text);
   }
   if (/^[+-]?(0x[\da-f]+|\d+)$/i.test(spec)) {
     const digits = BigInt(spec.replace(/^[+-]/, ''));
@@ -83,20 +101,20 @@ function shapeOf(text: string, whole: string): readonly number[] {
 
 function buffer(
   name: string,
-  dtype: Dtype,
+  type: BufferType,
   shape: readonly number[],
   fill: string | undefined,
   seed: number,
   text: string,
 ): GivenBuffer {
-  if (fill === 'random') {
-    const wanted = { path: name, element: { kind: 'dtype', dtype }, dims: shape.map(natural) } as const;
-    return { ...randomInput(wanted, new Map(), seed), name, isEmpty: false };
-  }
-  const value = fill === undefined ? 0 : Number(fill);
-  if (Number.isNaN(value) && fill !== 'nan') throw refuse(text, `${fill} is neither a number nor 'random'`);
-  const values = new Float64Array(elementCount(shape)).fill(value);
-  return { ...tensorFromValues(dtype, shape, values), name, isEmpty: fill === undefined };
+  if (fill === 'random') return { ...randomBuffer(type, shape, name, seed), name, isEmpty: false };
+  const value = parseElement(fill ?? '0', type);
+  if (value === undefined) throw refuse(text, `${fill} is neither a number that ${type} has nor 'random'`);
+  return { ...filledBuffer(type, shape, value), name, isEmpty: fill === undefined };
+}
+
+function refuseType(text: string, type: string): UsageError {
+  return refuse(text, `${type} is no element type: there are ${bufferTypes.join(', ')}`);
 }
 
 function refuse(text: string, why?: string): UsageError {

@@ -17,7 +17,7 @@ export function addEmulate(command: Command, streams: Streams): void {
     .option('--shared <bytes>', 'dynamic shared memory', '0')
     .option(
       '--arg <argument>',
-      'the next parameter: NUMBER, DTYPE(NUMBER, …) for a structure, FILE.npy, DTYPE[SHAPE] for a result, DTYPE[SHAPE]=NUMBER or =random; NAME= before it names it',
+      'the next parameter: NUMBER, DTYPE(NUMBER, …)+… for a structure, FILE.npy, DTYPE[SHAPE] for a result, DTYPE[SHAPE]=NUMBER or =random; NAME= before it names it',
       append,
       [],
     )

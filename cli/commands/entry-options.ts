@@ -2,9 +2,10 @@
 import { type Command, Option } from 'commander';
 import { describeEntry, type EntryTensor, entryOf, solveEntrySizes } from '../../compiler/lower/entry.ts';
 import { type Allowance, allowanceFacts, allowances } from '../../compiler/tiles/allowances.ts';
+import { type Checked, checkFile, chooseEntry, type Rejected } from '../../driver/check.ts';
 import type { KernelTarget } from '../../driver/choose-target.ts';
-import { type Checked, checkFile, chooseEntry, type Instance, type Rejected } from '../../driver/compile.ts';
 import { checkInputType } from '../../driver/inputs.ts';
+import type { Instance } from '../../driver/lower.ts';
 import { readMachine } from '../../driver/machine.ts';
 import type { Mesh } from '../../dsl/placement/placement.ts';
 import type { Dtype } from '../../dsl/types/dtype.ts';

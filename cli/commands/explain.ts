@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { bytesText, typeText } from '../../compiler/plan/storage-bytes.ts';
 import { chooseTarget, onChosen } from '../../driver/choose-target.ts';
-import { compileFor, compileWasm, type Instance, type Lowered, lower } from '../../driver/compile.ts';
+import { compileFor, compileWasm } from '../../driver/compile.ts';
 import {
   type ExplainedMesh,
   type ExplainedNode,
@@ -12,6 +12,7 @@ import {
   explainPlan,
   type WrittenOut,
 } from '../../driver/explain.ts';
+import { type Instance, type Lowered, lower } from '../../driver/lower.ts';
 import { entryPicture, type MeshPicture } from '../../driver/mesh-picture.ts';
 import { writeFileBeside } from '../../driver/write-file.ts';
 import { showList } from '../../dsl/placement/placement.ts';

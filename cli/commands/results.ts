@@ -2,7 +2,6 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileReason } from '../../compiler/plan/file-reason.ts';
-import { typeText } from '../../compiler/plan/storage-bytes.ts';
 import { writeFileBeside } from '../../driver/write-file.ts';
 import { dtypeFacts } from '../../dsl/types/dtype.ts';
 import { UserError } from '../../runtime/errors.ts';
@@ -59,30 +58,53 @@ const fewValues = 8;
 /** Of a tensor in a JSON answer: more belong into a file. */
 const mostValues = 2 ** 20;
 
+/** What is shown of a result. */
+export interface Shown {
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly isFloat: boolean;
+  /** Digits that people see of a float. */
+  readonly digits: number;
+  readonly values: Values;
+}
+
+type Values = readonly (number | bigint)[] | Float64Array;
+
 export function reportResults(results: Tensors, file: string | undefined, output: Output): void {
-  const lines = [...results].map(([path, tensor]) => {
-    const values = tensorValues(tensor);
-    const isFloat = dtypeFacts[tensor.dtype].class === 'float';
-    const few = [...values.subarray(0, fewValues)];
-    const shown = isFloat ? few.map((value) => Number(value.toPrecision(6))) : few;
-    return `${path}: ${typeText(tensor)} = ${shown.join(' ')}${values.length > fewValues ? ' …' : ''}`;
+  const shown = [...results].map(([path, tensor]): readonly [string, Shown] => {
+    const { dtype, shape } = tensor;
+    const isFloat = dtypeFacts[dtype].class === 'float';
+    return [path, { dtype, shape, isFloat, digits: 6, values: tensorValues(tensor) }];
+  });
+  reportValues(new Map(shown), file, output);
+}
+
+export function reportValues(
+  results: ReadonlyMap<string, Shown>,
+  file: string | undefined,
+  output: Output,
+): void {
+  const lines = [...results].map(([path, { dtype, shape, isFloat, digits, values }]) => {
+    const few: readonly (number | bigint)[] = [...values.slice(0, fewValues)];
+    const shown = isFloat ? few.map((value) => Number(Number(value).toPrecision(digits))) : few;
+    const type = shape.length === 0 ? dtype : `${dtype}[${shape.join(', ')}]`;
+    return `${path}: ${type} = ${shown.join(' ')}${values.length > fewValues ? ' …' : ''}`;
   });
   output.data([...lines, ...(file === undefined ? [] : [`written to ${file}`])].join('\n'), {
-    outputs: [...results].map(([path, tensor]) => ({
-      path,
-      dtype: tensor.dtype,
-      shape: tensor.shape,
-      ...(file === undefined ? jsonValues(tensor) : { file }),
+    outputs: [...results].map(([path, { dtype, shape, values }]) => ({
+      ...{ path, dtype, shape },
+      ...(file === undefined ? jsonValues(values) : { file }),
     })),
   });
 }
 
-/** JSON has no NaN and no infinities: they are strings. */
-function jsonValues(tensor: TensorData): Readonly<Record<string, readonly (number | string)[]>> {
-  const values = tensorValues(tensor);
+/** JSON has no NaN, no infinities and no integers beyond 2^53: they are strings. */
+function jsonValues(values: Values): Readonly<Record<string, readonly (number | string)[]>> {
   const large = values.length > mostValues;
-  const shown = [...(large ? values.subarray(0, fewValues) : values)].map((value) =>
-    Number.isFinite(value) ? value : String(value),
-  );
+  const shown = [...(large ? values.slice(0, fewValues) : values)].map((value) => {
+    const number = Number(value);
+    const isExact = Number.isFinite(number) && (typeof value === 'number' || Number.isSafeInteger(number));
+    return isExact ? number : String(value);
+  });
   return large ? { first: shown } : { values: shown };
 }

@@ -7,13 +7,15 @@ import { type Launch, LaunchError, LostThread, launch } from '../../backends/cud
 import { parsePtx } from '../../backends/cuda-ptx/parse.ts';
 import type { PtxModule } from '../../backends/cuda-ptx/ptx.ts';
 import { PtxError } from '../../backends/cuda-ptx/ptx-error.ts';
+import { writeFileBeside } from '../../driver/write-file.ts';
 import { UserError } from '../../runtime/errors.ts';
 import { UsageError } from '../exit.ts';
 import { createOutput } from '../output.ts';
 import type { Streams } from '../streams.ts';
 import { countText } from '../table.ts';
 import { type GivenBuffer, parseExtent, readArguments } from './emulate-arguments.ts';
-import { checkPlace, reportResults, writeResults } from './results.ts';
+import { isFloatBuffer, npyOfBuffer, valuesOfBuffer } from './kernel-buffers.ts';
+import { checkPlace, reportValues, type Shown } from './results.ts';
 
 export interface EmulateOptions {
   readonly kernel?: string;
@@ -43,20 +45,28 @@ export function emulate(file: string, options: EmulateOptions, streams: Streams)
     sharedBytes: parseBytes(options.shared),
     copies: parseCopies(options.copies),
     mostInstructions: parseMost(options.most),
+    // What a kernel says is no part of a JSON answer.
+    print: (text) => (options.json === true ? streams.err : streams.out).write(text),
     ...checksOf(options.checks),
   });
   const seconds = ((performance.now() - started) / 1000).toFixed(2);
   output.progress(`${countText(instructions)} instructions of threads in ${seconds} s`);
   for (const [name, path] of files) {
     const found = buffers.find((each) => each.name === name)!;
-    writeResults(path, new Map([[name, found]]));
+    writeFileBeside(path, npyOfBuffer(found));
     output.progress(`${name} written to ${path}`);
   }
   // What the kernel left as it was is no result.
   const results = buffers.filter(
     ({ name, bytes, isEmpty }) => isEmpty || !Buffer.from(bytes).equals(before.get(name)!),
   );
-  reportResults(new Map(results.map((each) => [each.name, each])), undefined, output);
+  reportValues(new Map(results.map((each) => [each.name, shownOf(each)])), undefined, output);
+}
+
+function shownOf(buffer: GivenBuffer): Shown {
+  const { type, shape } = buffer;
+  const digits = type === 'f64' ? 12 : 6;
+  return { dtype: type, shape, isFloat: isFloatBuffer(type), digits, values: valuesOfBuffer(buffer) };
 }
 
 function readModule(file: string): PtxModule {
@@ -109,13 +119,20 @@ function inFile<T>(file: string, module: PtxModule | undefined, work: () => T): 
 function kernelFault(file: string, module: PtxModule | undefined, fault: EmulatorFault): UserError {
   const { place, source, instruction } = fault;
   const at = place === undefined ? file : `${file}:${place.line}:${place.column}`;
-  const sourceFile = source && module?.files.get(source.file);
-  const origin = sourceFile === undefined ? '' : `, from ${basename(sourceFile)}:${source?.line}`;
+  const nameOf = (at: { readonly file: number; readonly line: number } | undefined): string | undefined => {
+    const name = at && module?.files.get(at.file);
+    return name === undefined ? undefined : `${basename(name)}:${at?.line}`;
+  };
+  const [own, caller] = [nameOf(source), nameOf(source?.caller)];
+  const isCalled = caller !== undefined && caller !== own;
+  const origin = own === undefined ? '' : `, from ${own}${isCalled ? `, called at ${caller}` : ''}`;
   const what = instruction === undefined ? '' : ` (${instruction}${origin})`;
   return new UserError(
     'kernel-fault',
     `${at}: ${fault.message}${what}`,
-    'the kernel is at fault, or what it was launched with: docs/emulator.md says what each fault means',
+    fault.kind === 'no end'
+      ? 'with --most more instructions are let pass; a thread that waits for another may wait for ever'
+      : 'the kernel is at fault, or what it was launched with: docs/emulator.md says what each fault means',
   );
 }
 

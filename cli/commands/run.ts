@@ -5,8 +5,9 @@ import type { AnyManifest, AnyPackage, Packages, PackageTarget } from '../../com
 import { digestOf, isPackage, readPackage } from '../../compiler/plan/package-files.ts';
 import type { Allowance } from '../../compiler/tiles/allowances.ts';
 import { chooseTarget, type KernelTarget, onChosen } from '../../driver/choose-target.ts';
-import { compileFor, compilePtx, compileWasm, lower } from '../../driver/compile.ts';
+import { compileFor, compilePtx, compileWasm } from '../../driver/compile.ts';
 import { checkInputs, checkInputTypes } from '../../driver/inputs.ts';
+import { lower } from '../../driver/lower.ts';
 import { storedRandomInput } from '../../driver/random-inputs.ts';
 import { runReference } from '../../driver/run-reference.ts';
 import { runReferenceOnMesh } from '../../driver/run-reference-mesh.ts';

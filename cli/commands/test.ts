@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { type Checked, checkFile } from '../../driver/compile.ts';
+import { type Checked, checkFile } from '../../driver/check.ts';
 import { writeFileBeside } from '../../driver/write-file.ts';
 import type { PropertyInfo } from '../../dsl/types/typed.ts';
 import { counterexampleFile } from '../../property-tests/engine/counterexample-file.ts';

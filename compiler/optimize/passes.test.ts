@@ -140,6 +140,8 @@ const recoveries: ReadonlySet<string> = new Set([
   'recover-attention',
   'recover-partial-attention',
   'recover-log-sums',
+  'dead-code-recovered',
+  'join-softmax',
   'recover-experts',
 ]);
 

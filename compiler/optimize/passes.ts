@@ -6,6 +6,7 @@ import { commonSubexpressions } from './cse.ts';
 import { deadCode } from './dead-code.ts';
 import { fuseEpilogues, fuseMoreEpilogues } from './epilogue.ts';
 import { fuse, inlineViews } from './inline.ts';
+import { joinSoftmax } from './join-softmax.ts';
 import { recoverAttention } from './recover-attention.ts';
 import { recoverExperts } from './recover-experts.ts';
 import { recoverLogSums } from './recover-log-sums.ts';
@@ -29,6 +30,8 @@ export const passes = [
   { name: 'recover-attention', run: recoverAttention },
   { name: 'recover-partial-attention', run: recoverPartialAttention },
   { name: 'recover-log-sums', run: recoverLogSums },
+  { name: 'dead-code-recovered', run: deadCode },
+  { name: 'join-softmax', run: joinSoftmax },
   { name: 'recover-experts', run: recoverExperts },
   { name: 'fuse', run: fuse },
   { name: 'dead-code-fused', run: deadCode },

@@ -12,16 +12,22 @@ import {
   evaluateForTest, expectClose, lowerText, type TestTensor, type TestTensors, tabulate, testNumbers,
 } from '../lower/testing.ts'; // biome-ignore format: one import a file
 import { contractionOf } from './contraction.ts';
-import { optimize } from './passes.ts';
+import { joinSoftmax } from './join-softmax.ts';
+import { optimize, passes } from './passes.ts';
 import { optimizedDeviceGraph } from './testing.ts';
 
 /** Of f32 constants folded, and of sums in another order. */
 const tolerance = 1e-6;
 
 /** `fn f` optimized, and seen to give what it gave before. */
-function optimized(text: string, inputs: TestTensors, sizes: Readonly<Record<string, number>> = {}): Graph {
+function optimized(
+  text: string,
+  inputs: TestTensors,
+  sizes: Readonly<Record<string, number>> = {},
+  run: (graph: Graph) => Graph = optimize,
+): Graph {
   const graph = lowerText(`module m\n${text}`, 'f', inputs, { sizes });
-  const result = optimize(graph);
+  const result = run(graph);
   const found = evaluateForTest(result, inputs);
   for (const [path, tensor] of Object.entries(evaluateForTest(graph, inputs)))
     expectClose(found[path], tensor, tolerance);
@@ -127,6 +133,27 @@ describe('sums weighted by a softmax', () => {
     );
     expect(nodesOf(graph, 'softmaxSum')).toHaveLength(1);
     expect(largestResult(graph)).toBe(S * G * R * A);
+  });
+
+  test('with the logarithm of its total, which some rows do not have', () => {
+    const [S, U, H, A] = [40, 1100, 2, 4];
+    const more = { q: testNumbers([S, H, A]), k: testNumbers([U, H, A], 2), v: testNumbers([U, H, A], 3) };
+    const text = `import attention
+      import attention_gradient
+      fn f(q: f32[S, H, A], k: f32[U, H, A], v: f32[U, H, A]) -> (f32[S, H, A], f32[S, H]) {
+        let sees[s < S, u < U] = u <= 20 * s and s % 2 == 1
+        (
+          for s, h: attention.attend(q[s, h], k[:, h], v[:, h], sees[s]),
+          for s, h: attention_gradient.log_total(q[s, h], k[:, h], sees[s]),
+        )
+      }`;
+    // Rows as few as these stay apart by themselves.
+    expect(nodesOf(optimized(text, more), 'softmaxSum')).toHaveLength(2);
+    const graph = optimized(text, more, {}, (one) =>
+      passes.reduce((of, { name, run }) => (name === 'join-softmax' ? joinSoftmax(of, 1) : run(of)), one),
+    );
+    expect(nodesOf(graph, 'softmaxSum')).toMatchObject([{ partial: {}, visible: {}, scoreExtents: [A] }]);
+    expect(nodesOf(graph, 'compute').filter(({ reduce }) => reduce !== undefined)).toEqual([]);
   });
 
   test('inside a fold', () => {

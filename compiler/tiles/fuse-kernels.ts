@@ -13,9 +13,9 @@ import { mostUniforms, uniformsOf } from './merge-kernels.ts';
 import type { ScheduledStep } from './scheduled.ts';
 import { allStatements, program } from './tile-builder.ts';
 import type { TileExpression } from './tile-expression.ts';
-import type { Feed, Tile, TileProgram, TileStatement } from './tile-program.ts';
+import type { Feed, StatementOf, Tile, TileProgram, TileStatement } from './tile-program.ts';
 
-type Store = TileStatement & { readonly kind: 'store' };
+type Store = StatementOf<'store'>;
 
 /**
  * The steps of one list. `isRead` tells of a tensor that something other than the kernels of the list reads
@@ -158,6 +158,7 @@ function freePrefix(body: readonly TileStatement[]): string {
   const names = allStatements(body).flatMap((statement) => {
     if (statement.kind === 'define') return [statement.tile.name];
     if (statement.kind === 'reduce') return statement.into;
+    if (statement.kind === 'scan') return [statement.into, statement.total];
     if (statement.kind === 'pipeline')
       return [statement.variable, ...statement.feeds.map(({ tile }) => tile.name)];
     return statement.kind === 'loop' ? [statement.variable] : [];
@@ -242,7 +243,7 @@ function areAlike(first: Bounds, second: Bounds, { keyOf, inBoth }: Pairing): bo
   return isSame('from') && isSame('to') && first.step === second.step;
 }
 
-type Pipeline = TileStatement & { readonly kind: 'pipeline' };
+type Pipeline = StatementOf<'pipeline'>;
 
 /** Those of both, what is alike in them once; undefined where they do not go together. */
 function pairedFeeds(first: Pipeline, second: Pipeline, pairing: Pairing): readonly Feed[] | undefined {

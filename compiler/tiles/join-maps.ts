@@ -11,9 +11,9 @@ import { mostUniforms, uniformsOf } from './merge-kernels.ts';
 import type { ScheduledStep } from './scheduled.ts';
 import { program } from './tile-builder.ts';
 import { type Load, loadsIn, type TileExpression } from './tile-expression.ts';
-import type { TileProgram, TileStatement } from './tile-program.ts';
+import type { StatementOf, TileProgram } from './tile-program.ts';
 
-type Store = TileStatement & { readonly kind: 'store' };
+type Store = StatementOf<'store'>;
 type Kernel = ScheduledStep & { readonly kind: 'kernel' };
 
 /** A kernel that is nothing but stores at the same places. */

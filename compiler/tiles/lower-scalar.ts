@@ -1,6 +1,6 @@
 /** The graph's scalar expressions as expressions of tile programs. */
 import type { Scalar, Tensor, TensorId } from '../graph/graph.ts';
-import { scalarKey } from '../graph/scalar.ts';
+import { type Load, scalarKey } from '../graph/scalar.ts';
 import {
   apply,
   arithmeticOf,
@@ -24,8 +24,8 @@ export interface Bindings {
   readonly iterators: readonly TileExpression[];
   /** In `finish` (and a softmax sum's logit): the reduced value. */
   readonly reduced?: TileExpression;
-  /** Of tensors that the kernel has in registers: their values. Others are read from memory. */
-  readonly kept?: (tensor: TensorId, subscripts: readonly TileExpression[]) => TileExpression | undefined;
+  /** What the kernel has in registers of what is loaded. All else is read from memory. */
+  readonly kept?: (load: Load, subscripts: readonly TileExpression[]) => TileExpression | undefined;
 }
 
 export function lowerScalar(scalar: Scalar, bindings: Bindings): TileExpression {
@@ -60,7 +60,7 @@ function lowerOne(
     case 'size':
       return device(scalar.name, scalar.most + 1);
     case 'load': {
-      const kept = bindings.kept?.(scalar.tensor, scalar.subscripts.map(lower));
+      const kept = bindings.kept?.(scalar, scalar.subscripts.map(lower));
       if (kept !== undefined) return kept;
       const { shape } = bindings.tensors(scalar.tensor);
       const place = withoutSplits(scalar.subscripts, shape);

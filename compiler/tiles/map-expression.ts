@@ -67,6 +67,10 @@ export function mapStatement(
     }
     case 'reduce':
       return { ...statement, from: statement.from.map(name), into: statement.into.map(name) };
+    case 'scan': {
+      const { from, into, total } = statement;
+      return { ...statement, from: name(from), into: name(into), total: name(total) };
+    }
     case 'loop': {
       const { variable, from, to, body } = statement;
       return { ...statement, variable: name(variable), from: map(from), to: map(to), body: inside(body) };

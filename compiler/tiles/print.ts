@@ -1,7 +1,14 @@
 /** Tile programs as text, for `--show tiles` and for reading a schedule's work. */
 import { printChoice } from './choices/choice-text.ts';
 import type { TileExpression } from './tile-expression.ts';
-import type { Tile, TileAxis, TileProgram, TileStatement, TileStatementKind } from './tile-program.ts';
+import type {
+  StatementOf,
+  Tile,
+  TileAxis,
+  TileProgram,
+  TileStatement,
+  TileStatementKind,
+} from './tile-program.ts';
 
 export function printTileProgram(program: TileProgram): string {
   const { rows, columns } = program.threads;
@@ -20,10 +27,7 @@ export function printTileProgram(program: TileProgram): string {
 }
 
 type Printers = {
-  readonly [K in TileStatementKind]: (
-    statement: TileStatement & { readonly kind: K },
-    indent: string,
-  ) => readonly string[];
+  readonly [K in TileStatementKind]: (statement: StatementOf<K>, indent: string) => readonly string[];
 };
 
 const printers: Printers = {
@@ -35,6 +39,9 @@ const printers: Printers = {
   },
   reduce: ({ combiner, from, into, isOwn }, indent) => [
     `${indent}${into.join(', ')} = ${combiner} of ${isOwn ? 'own ' : ''}${from.join(', ')} along the last axis`,
+  ],
+  scan: ({ combiner, from, into, total }, indent) => [
+    `${indent}${into}, ${total} = ${combiner} of ${from} so far, and of all of it`,
   ],
   loop: ({ variable, from, to, step, body }, indent) => {
     const bounds = `${printExpression(from)} … ${printExpression(to)} by ${step}`;
@@ -66,7 +73,7 @@ const printers: Printers = {
 };
 
 function printStatement<K extends TileStatementKind>(
-  statement: TileStatement & { readonly kind: K },
+  statement: StatementOf<K>,
   indent: string,
 ): readonly string[] {
   const printer: Printers[K] = printers[statement.kind];

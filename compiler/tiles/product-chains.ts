@@ -2,7 +2,8 @@
  * Products that only other products read, as factors, or in the finishes of such: each of their readers makes
  * them itself, block by block, where it is cheaper to multiply once more than to store a matrix that is much
  * larger than what it is made of. So the gradient of attention stores no scores. The graph stays as it is: a
- * chain is how its nodes are run, for devices with matrix units.
+ * chain is how its nodes are run, for devices with matrix units. Chains that go through the same axes with
+ * the same inner products are one, which makes these once, where a thread has registers for the sums of all.
  */
 import { dtypeFacts } from '../../dsl/types/dtype.ts';
 import type { ComputeNode, Graph, Node, Scalar, Tensor, TensorId } from '../graph/graph.ts';

@@ -18,11 +18,13 @@ import { mergeKernels } from './merge-kernels.ts';
 import { productChains } from './product-chains.ts';
 import { clusterRows } from './row-clusters.ts';
 import type { Chosen, ChosenSchedule, ScheduledStep } from './scheduled.ts';
-import type { NodeSchedule, ScheduleContext } from './schedules/context.ts';
+import { elementCount, type NodeSchedule, type ScheduleContext } from './schedules/context.ts';
 import { scheduleContraction } from './schedules/contraction.ts';
 import { scheduleMap } from './schedules/map.ts';
 import { scheduleOrder } from './schedules/order.ts';
+import { orderProblem } from './schedules/order-problem.ts';
 import { schedulePrefix } from './schedules/prefix.ts';
+import { prefixProblem } from './schedules/prefix-problem.ts';
 import { scheduleReduction } from './schedules/reduction.ts';
 import { scheduleRoute } from './schedules/route.ts';
 import { rowClusterProblem, scheduleRowCluster } from './schedules/row-cluster.ts';
@@ -45,6 +47,8 @@ const scheduleAs: {
   reduction: scheduleReduction,
   contraction: scheduleContraction,
   softmaxSum: scheduleSoftmaxSum,
+  prefix: schedulePrefix,
+  order: scheduleOrder,
   rowCluster: scheduleRowCluster,
   chain: scheduleChain,
 };
@@ -58,8 +62,9 @@ const scheduleChosen: NodeSchedule<'compute' | 'softmaxSum'> = (node, context) =
 const schedules: { readonly [K in Exclude<NodeKind, 'loop'>]: NodeSchedule<K> } = {
   compute: scheduleChosen,
   softmaxSum: (node, context) => splitSoftmaxSum(node, context) ?? scheduleChosen(node, context),
-  order: scheduleOrder,
-  prefix: schedulePrefix,
+  order: (node, context) =>
+    elementCount(node.result) === 0 ? [] : context.problem(orderProblem(node, context)),
+  prefix: (node, context) => (elementCount(node.result) === 0 ? [] : context.problem(prefixProblem(node))),
   route: scheduleRoute,
   collective: ({ change }) => {
     throw new Error(`${change.kind} is taken out before scheduling`);

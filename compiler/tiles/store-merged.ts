@@ -1,10 +1,22 @@
 /**
  * What is only stored once more, with axes merged or split, and is a result of the program, is stored where
  * the result is: the elements lie in the same order, as heads `(g, r)` of attention and the heads of its
- * result do.
+ * result do. What is computed of each element alone, as when it is scaled, a reduction finishes with.
  */
 import type { ComputeNode, Graph, Node, Scalar, Tensor, TensorId } from '../graph/graph.ts';
-import { apply, integer, iterator, type Load, scalarKey } from '../graph/scalar.ts';
+import {
+  apply,
+  float,
+  integer,
+  iterator,
+  iteratorsOf,
+  type Load,
+  loadsOf,
+  reduced,
+  scalarKey,
+  scalarType,
+  substituteLoads,
+} from '../graph/scalar.ts';
 import { uses } from '../graph/uses.ts';
 import { createInterner } from '../optimize/expressions/interner.ts';
 import { boundsOf } from '../optimize/nodes.ts';
@@ -21,26 +33,40 @@ export function storeMerged(graph: Graph): StoredMerged {
   const isOnlyResult = ({ id }: Tensor) => readers.get(id)?.every(({ kind }) => kind === 'output') ?? false;
   const isReadOnce = ({ id }: Tensor) => readers.get(id)?.length === 1;
   const computed = new Map(
-    graph.nodes.filter(isComputed).map((node): [TensorId, Tensor] => [node.result.id, node.result]),
+    graph.nodes.filter(isComputed).map((node): [TensorId, Computed] => [node.result.id, node]),
   );
   const results = new Map<TensorId, Tensor>();
-  const instead = new Map<TensorId, Tensor>();
+  const instead = new Map<TensorId, Computed>();
   for (const node of graph.nodes) {
-    if (node.kind !== 'compute' || node.reduce !== undefined || node.body.op !== 'load') continue;
-    const source = computed.get(node.body.tensor);
-    if (source === undefined || !isReadOnce(source) || !isOnlyResult(node.result)) continue;
-    if (source.dtype !== node.result.dtype || !isSameOrder(node, node.body, source)) continue;
+    if (node.kind !== 'compute' || node.reduce !== undefined) continue;
+    const [read, ...others] = loadsOf(node.body);
+    const source = read && computed.get(read.tensor);
+    if (source === undefined || others.length > 0) continue;
+    if (!isReadOnce(source.result) || !isOnlyResult(node.result)) continue;
+    const made = isSameOrder(node, read!, source.result) ? finished(source, node) : undefined;
+    if (made === undefined) continue;
     const { id, name } = node.result;
     results.set(id, node.result);
-    instead.set(source.id, { ...source, id, name });
+    instead.set(source.result.id, { ...made, result: { ...made.result, id, name } });
   }
   const nodes = graph.nodes.flatMap((node): readonly Node[] => {
     if (!isComputed(node)) return [node];
     if (results.has(node.result.id)) return [];
-    const result = instead.get(node.result.id);
-    return [result === undefined ? node : { ...node, result }];
+    return [instead.get(node.result.id) ?? node];
   });
   return { graph: { ...graph, nodes }, results };
+}
+
+/** The source with what a copy makes of its elements; undefined where it cannot. */
+function finished(source: Computed, { body, result: { dtype } }: ComputeNode): Computed | undefined {
+  const { result } = source;
+  if (body.op === 'load') return result.dtype === dtype ? source : undefined;
+  if (source.kind !== 'compute' || source.reduce === undefined || result.dtype !== 'f32') return undefined;
+  const { finish = reduced('f32') } = source.reduce;
+  const whole = substituteLoads(body, () => finish);
+  const isOfElement = iteratorsOf(substituteLoads(body, () => float(0))).size === 0;
+  if (!isOfElement || scalarType(whole) !== 'f32') return undefined;
+  return { ...source, result: { ...result, dtype }, reduce: { ...source.reduce, finish: whole } };
 }
 
 type Computed = Node & { readonly kind: 'compute' | 'softmaxSum' };

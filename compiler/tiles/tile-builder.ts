@@ -10,7 +10,9 @@ import type { Packed } from './packed.ts';
 import { arithmeticOfDtype, type Interval, operandsOf, type TileExpression } from './tile-expression.ts';
 import type {
   Box,
+  ScanCombiner,
   Spread,
+  StatementOf,
   ThreadShape,
   Tile,
   TileAxis,
@@ -26,6 +28,13 @@ export function spread(extent: number, over: Spread, block = 1): TileAxis {
 
 export function isOverUnits(over: Spread): over is UnitSpread {
   return over === 'unitRows' || over === 'unitColumns';
+}
+
+/** Among how many invocations an axis is dealt out; `lanes` is how many a subgroup has. */
+export function sharersOf(over: Spread, { rows, columns }: ThreadShape, lanes = 1): number {
+  // Eight rows of four lanes are a warp.
+  const [unitRows, unitColumns] = [8 * rows, columns / 8];
+  return { whole: 1, rows, columns, threads: rows * columns, lanes, unitRows, unitColumns }[over];
 }
 
 /** An axis that every invocation has whole; `vector` of 4 neighbours where the extent allows it. */
@@ -77,6 +86,10 @@ export function reduceTiles(
   return { kind: 'reduce', combiner, from, into };
 }
 
+export function scan(combiner: ScanCombiner, from: string, into: string, total: string): TileStatement {
+  return { kind: 'scan', combiner, from, into, total };
+}
+
 /** Of what each invocation has. */
 export function reduceOwn(
   combiner: Combiner,
@@ -114,9 +127,7 @@ export function loop(
 export function pipeline(
   name: string,
   { from, to, step, stages, ...known }: Bounds & { readonly stages: number },
-  parts: (
-    variable: TileExpression,
-  ) => Pick<TileStatement & { readonly kind: 'pipeline' }, 'feeds' | 'body' | 'first' | 'last'>,
+  parts: (variable: TileExpression) => Pick<StatementOf<'pipeline'>, 'feeds' | 'body' | 'first' | 'last'>,
 ): TileStatement {
   return { kind: 'pipeline', variable: name, from, to, step, stages, ...parts(variable(name, known)) };
 }
@@ -221,13 +232,13 @@ export function allStatements(body: readonly TileStatement[]): TileStatement[] {
   return body.flatMap((statement) => [statement, ...allStatements(insideOf(statement))]);
 }
 
-/** The tiles that a statement itself brings into being, but for those of reductions. */
+/** The tiles that a statement itself brings into being, but for those of reductions and scans. */
 export function tilesOf(statement: TileStatement): readonly Tile[] {
   if (statement.kind === 'define') return [statement.tile];
   return statement.kind === 'pipeline' ? statement.feeds.map(({ tile }) => tile) : [];
 }
 
-/** A tile of a program that is no reduction's. */
+/** A tile of a program that is no reduction's and no scan's. */
 export function tileNamed({ body }: Pick<TileProgram, 'body'>, name: string): Tile | undefined {
   return allStatements(body)
     .flatMap(tilesOf)
@@ -243,6 +254,7 @@ export function tilesUsedBy(statement: TileStatement): ReadonlySet<string> {
   };
   for (const expression of expressionsOf(statement)) visit(expression);
   if (statement.kind === 'update') names.add(statement.tile);
+  if (statement.kind === 'scan') names.add(statement.from);
   if (statement.kind === 'reduce') for (const name of statement.from) names.add(name);
   if (statement.kind === 'multiplyAccumulate')
     for (const name of [statement.into, statement.left, statement.right]) names.add(name);
@@ -266,6 +278,7 @@ export function expressionsOf(statement: TileStatement): readonly TileExpression
       return [statement.offset, statement.value, ...(statement.mask === undefined ? [] : [statement.mask])];
     case 'multiplyAccumulate':
     case 'reduce':
+    case 'scan':
       return [];
   }
 }

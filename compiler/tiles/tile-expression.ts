@@ -49,6 +49,8 @@ export type TileExpression =
   | { readonly op: 'convert'; readonly dtype: Arithmetic; readonly operand: TileExpression }
   | { readonly op: 'round'; readonly dtype: Dtype; readonly operand: TileExpression };
 
+export type ExpressionOf<Op extends TileExpression['op']> = TileExpression & { readonly op: Op };
+
 /** Both ends included. */
 export interface Interval {
   readonly low: number;
@@ -121,11 +123,7 @@ function findInterval(expression: TileExpression): Interval {
 }
 
 /** Of a multiple of n modulo m there is no more than m less what divides both. */
-function remainderInterval({
-  function: name,
-  dtype,
-  operands,
-}: TileExpression & { readonly op: 'apply' }): Interval | undefined {
+function remainderInterval({ function: name, dtype, operands }: ExpressionOf<'apply'>): Interval | undefined {
   const [dividend, divisor] = operands;
   const modulus = divisor && constantValue(divisor);
   if (name !== 'mod' || dtype !== 'i32' || modulus === undefined || modulus <= 0) return undefined;
@@ -440,7 +438,7 @@ export function subexpressionsOf(root: TileExpression): ReadonlySet<TileExpressi
   return found;
 }
 
-export type Load = TileExpression & { readonly op: 'load' };
+export type Load = ExpressionOf<'load'>;
 
 /** The variables of loops in an expression. */
 const variables = new WeakMap<TileExpression, ReadonlySet<string>>();

@@ -10,7 +10,8 @@
  *     columns   round: with 16 columns and block 4, an axis of 128 gives column c the elements 4c…4c+3 and
  *     threads   64+4c…64+4c+3
  *     lanes     as `threads`, over the lanes of a subgroup; reading an element broadcasts it, so each lane
- *               loads a part and uses all (every lane of the workgroup must reach that place)
+ *               loads a part and uses all (every lane of the workgroup must reach that place); each warp
+ *               has the whole axis, and for results of units each lane reads what is of its own columns
  *     unitRows, unitColumns
  *               as matrix units have the results of a warp, which is 32 neighbours of a thread row: blocks
  *               of rows (multiples of 16) are dealt out to the thread rows, blocks of columns (multiples of
@@ -19,7 +20,8 @@
  *
  * A `register` tile lives in the invocations' registers, unrolled; a `shared` one in workgroup memory, where
  * its axes' spread is ignored: all invocations together compute it, whoever needs an element reads it. But
- * what is spread as over units each invocation brings there from its own registers.
+ * what is spread as over units, or is computed from tiles in registers, each invocation brings there from its
+ * own.
  *
  * A `packed` tile is a shared one that matrix units read, and nobody else: elements of a type that they
  * multiply (`packed.ts`), in an order that the back end chooses. A product into a tile that is spread over units
@@ -46,7 +48,8 @@
  * Expressions (`TileExpression`) are pure; a back end hoists what does not change out of loops and computes
  * equal expressions once, so a schedule writes plain index arithmetic. `element` of a register tile takes,
  * for each axis, a `coordinate` of the tile being computed whose axis has the same spread, or a constant (for
- * `whole` and `lanes`). Loop bounds and `when` conditions must be the same in all invocations of a workgroup.
+ * `whole` and `lanes`); that of all columns of a warp's results reads `lanes` of two neighbours. Loop bounds
+ * and `when` conditions must be the same in all invocations of a workgroup.
  */
 import type { Dtype } from '../../dsl/types/dtype.ts';
 import type { Arithmetic, Combiner, LoopId, TensorId } from '../graph/graph.ts';
@@ -208,6 +211,19 @@ export type TileStatement =
       readonly into: readonly string[];
       readonly isOwn?: boolean;
     }
+  /**
+   * An inclusive prefix reduction of a register tile along all of its axes but the first, which are gone
+   * through row-major as one run: defines `into`, of the same axes, and `total`, of the first axis, which
+   * every invocation has. The axes between are whole, and so may be the last one; else it is dealt out over
+   * columns or threads in one round, and they are a power of two.
+   */
+  | {
+      readonly kind: 'scan';
+      readonly combiner: ScanCombiner;
+      readonly from: string;
+      readonly into: string;
+      readonly total: string;
+    }
   /** `variable` = from, from + step, … while below `to`. */
   | {
       readonly kind: 'loop';
@@ -253,4 +269,8 @@ export type TileStatement =
       readonly box?: Box;
     };
 
+/** Those of one value, whose place does not matter. */
+export type ScanCombiner = Exclude<Combiner, 'argmax' | 'argmin'>;
+
 export type TileStatementKind = TileStatement['kind'];
+export type StatementOf<K extends TileStatementKind> = TileStatement & { readonly kind: K };

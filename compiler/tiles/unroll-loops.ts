@@ -7,7 +7,7 @@ import { dtypeFacts } from '../../dsl/types/dtype.ts';
 import type { DeviceProfile } from './device-profile.ts';
 import { expressionMapper, mapStatement } from './map-expression.ts';
 import type { ScheduledStep } from './scheduled.ts';
-import { loop, tileNamed } from './tile-builder.ts';
+import { loop, sharersOf, tileNamed } from './tile-builder.ts';
 import {
   constant,
   type Load,
@@ -16,9 +16,9 @@ import {
   sum,
   type TileExpression,
 } from './tile-expression.ts';
-import type { Spread, ThreadShape, TileProgram, TileStatement } from './tile-program.ts';
+import type { StatementOf, TileProgram, TileStatement } from './tile-program.ts';
 
-type Loop = TileStatement & { readonly kind: 'loop' };
+type Loop = StatementOf<'loop'>;
 
 /** Turns that are written out together at most, if there are so many. */
 const turns = [4, 2];
@@ -55,7 +55,7 @@ function turnsTogether({ from, to, step, body }: Loop, program: TileProgram): nu
   for (const statement of body) {
     const tile = statement.kind === 'update' ? tileNamed(program, statement.tile) : undefined;
     if (statement.kind !== 'update' || tile?.space !== 'register') return 1;
-    const fragment = tile.axes.map(({ extent, over }) => extent / sharers(program.threads, over));
+    const fragment = tile.axes.map(({ extent, over }) => extent / sharersOf(over, program.threads));
     for (const load of loadsIn(statement.value)) words += wordsOf(load, fragment);
   }
   const count = Math.ceil((to.value - from.value) / step);
@@ -92,13 +92,4 @@ function wordsOf({ offset, dtype }: Load, fragment: readonly number[]): number {
 
 function variesAlong(expression: TileExpression, axis: number): boolean {
   return [...subexpressionsOf(expression)].some((each) => each.op === 'coordinate' && each.axis === axis);
-}
-
-/** Among how many invocations an axis is dealt out; what is spread over units is in no such loop. */
-function sharers({ rows, columns }: ThreadShape, over: Spread): number {
-  const counts: { readonly [S in Spread]: number } = {
-    ...{ whole: 1, lanes: 1, rows, columns, threads: rows * columns },
-    ...{ unitRows: rows, unitColumns: columns },
-  };
-  return counts[over];
 }

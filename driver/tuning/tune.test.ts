@@ -11,7 +11,7 @@ import { cudaDevices, wasmDevice } from '../../compiler/tiles/device-profile.ts'
 import { scheduleGraph } from '../../compiler/tiles/schedule-graph.ts';
 import { checkSmallProgram } from '../../property-tests/small-programs.ts';
 import { UserError } from '../../runtime/errors.ts';
-import { lower } from '../compile.ts';
+import { lower } from '../lower.ts';
 import { apart } from './apart.ts';
 import { isNear } from './near.ts';
 import { inOrder } from './order.ts';

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { float64 } from '../../compiler/graph/float64.ts';
-import { type Checked, checkSource } from '../../driver/compile.ts';
+import { type Checked, checkSource } from '../../driver/check.ts';
 import { standardLibrary } from '../../driver/module-loader.ts';
 import { format } from '../../dsl/syntax/format.ts';
 import { parse } from '../../dsl/syntax/parse.ts';

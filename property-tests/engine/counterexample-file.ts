@@ -1,6 +1,6 @@
 /** A counterexample as a Ricci file: the property of the one case, and what it needs of its module. */
 import { basename, resolve } from 'node:path';
-import { type Checked, type Rejected, sourceChecker } from '../../driver/compile.ts';
+import { type Checked, type Rejected, sourceChecker } from '../../driver/check.ts';
 import { format } from '../../dsl/syntax/format.ts';
 import { parse } from '../../dsl/syntax/parse.ts';
 import type { Declaration, Identifier, Module, PropertyDeclaration } from '../../dsl/syntax/tree.ts';

@@ -5,7 +5,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { errorBound } from '../../compiler/graph/error-bound.ts';
 import { describeEntry } from '../../compiler/lower/entry.ts';
-import { compileFor, lower } from '../../driver/compile.ts';
+import { compileFor } from '../../driver/compile.ts';
+import { lower } from '../../driver/lower.ts';
 import { randomInput } from '../../driver/random-inputs.ts';
 import { openAdapter } from '../../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../../runtime/webgpu/device.ts';

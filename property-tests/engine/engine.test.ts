@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { elementCount } from '../../compiler/graph/tensor-type.ts';
 import { checkText } from '../../compiler/lower/testing.ts';
-import type { Checked } from '../../driver/compile.ts';
+import type { Checked } from '../../driver/check.ts';
 import { UserError } from '../../runtime/errors.ts';
 import type { Case } from './case.ts';
 import { caseAt, type Domain, domainOf } from './domain.ts';

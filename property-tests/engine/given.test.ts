@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { roundTo } from '../../compiler/graph/rounding.ts';
-import { checkSource } from '../../driver/compile.ts';
+import { checkSource } from '../../driver/check.ts';
 import { format } from '../../dsl/syntax/format.ts';
 import type { DataExpression, Module } from '../../dsl/syntax/tree.ts';
 import { type Dtype, dtypes, isFloatDtype, rangeOfIntegers } from '../../dsl/types/dtype.ts';

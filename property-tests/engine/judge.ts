@@ -2,7 +2,8 @@
 import { primePairs } from '../../compiler/graph/finite-field.ts';
 import { float64 } from '../../compiler/graph/float64.ts';
 import { asEntry } from '../../compiler/lower/property-entry.ts';
-import { type Checked, type Instance, type Lowered, lower } from '../../driver/compile.ts';
+import type { Checked } from '../../driver/check.ts';
+import { type Instance, type Lowered, lower } from '../../driver/lower.ts';
 import { type Size, sizeParameters } from '../../dsl/types/size.ts';
 import type { PropertyCheck, PropertyInfo, TypedProgram } from '../../dsl/types/typed.ts';
 import { dimsIn } from '../../dsl/types/types.ts';

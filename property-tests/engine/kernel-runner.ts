@@ -2,7 +2,8 @@
 import type { TensorValue } from '../../compiler/graph/algebra.ts';
 import type { AnyManifest } from '../../compiler/plan/package.ts';
 import type { KernelTarget } from '../../driver/choose-target.ts';
-import { compileFor, compilePtx, compileWasm, type Instance, type Lowered } from '../../driver/compile.ts';
+import { compileFor, compilePtx, compileWasm } from '../../driver/compile.ts';
+import type { Instance, Lowered } from '../../driver/lower.ts';
 import type { CudaDevice } from '../../runtime/cuda/device.ts';
 import { loadCuda } from '../../runtime/cuda/load.ts';
 import { type LoadedLaunchMesh, loadCudaMesh, loadWasmMesh } from '../../runtime/mesh/run-launch-mesh.ts';

@@ -1,7 +1,8 @@
 /** Bindings of a property that only move what it quantifies, as values that are given. */
 import { float64 } from '../../compiler/graph/float64.ts';
 import { asEntry } from '../../compiler/lower/property-entry.ts';
-import { type Checked, lower } from '../../driver/compile.ts';
+import type { Checked } from '../../driver/check.ts';
+import { lower } from '../../driver/lower.ts';
 import type {
   Check,
   Expression,

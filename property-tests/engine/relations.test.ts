@@ -10,7 +10,7 @@ import { allTensors } from '../../compiler/graph/uses.ts';
 import { describeEntry, solveEntrySizes } from '../../compiler/lower/entry.ts';
 import { lowerText, type TestOptions, testNumbers } from '../../compiler/lower/testing.ts';
 import type { DeviceProgram } from '../../compiler/partition/localize.ts';
-import { lower } from '../../driver/compile.ts';
+import { lower } from '../../driver/lower.ts';
 import { randomInput } from '../../driver/random-inputs.ts';
 import type { Mesh } from '../../dsl/placement/placement.ts';
 import type { Dtype } from '../../dsl/types/dtype.ts';

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { asEntry } from '../../compiler/lower/property-entry.ts';
-import { type Checked, checkFile, type Rejected, sourceChecker } from '../../driver/compile.ts';
+import { type Checked, checkFile, type Rejected, sourceChecker } from '../../driver/check.ts';
 import { standardLibrary } from '../../driver/module-loader.ts';
 import { format } from '../../dsl/syntax/format.ts';
 import { parse } from '../../dsl/syntax/parse.ts';

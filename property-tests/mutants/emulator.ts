@@ -28,10 +28,72 @@ export const emulatorMutants: ByFile = faultsOf(
     ],
     'global-race-code.ts': [
       [
-        'keeps no number of a warp',
-        "run('i32.ne', who, own)",
-        "run('i32.eq', who, own)",
+        'keeps other records for each warp',
+        "const records = load('i32.load', warp, header.globalRecords);",
+        "const records = run('i32.add', load('i32.load', warp, header.globalRecords), run('i32.shl', own, i32(8)));",
         'blocks that write a word',
+      ],
+      [
+        'takes bytes that two use for others',
+        "allOf(isOther, run('i32.ne', shared, i32(0)));",
+        "allOf(isOther, run('i32.eq', shared, i32(0)));",
+        'blocks that write a byte',
+      ],
+    ],
+    'calls.ts': [
+      [
+        'gives the caller its registers as the function left them',
+        'machine.memory.words[wordOf(warp, slot, lane)] = saved[at]!;',
+        'machine.memory.words[wordOf(warp, slot, lane)]! |= saved[at]! & 0;',
+        'a function that calls itself',
+      ],
+    ],
+    'print-format.ts': [
+      [
+        'writes one digit too many',
+        'value.toFixed(count)',
+        'value.toFixed(count + 1)',
+        'what a kernel prints',
+      ],
+    ],
+    'cross-lane.ts': [
+      [
+        'takes the tiles of a warp for one',
+        'if (own === named) same |= 1 << lane;',
+        'if (own !== 0) same |= 1 << lane;',
+        'tiles of a warp',
+      ],
+    ],
+    'barriers.ts': [
+      [
+        'takes any for all',
+        "operation === 'or' ? barrier.agreed > 0",
+        "operation === 'or' ? barrier.agreed === barrier.votes",
+        'counts of a block',
+      ],
+    ],
+    'lane-integers.ts': [
+      [
+        'carries where something is borrowed',
+        "writer.setWord(flag, name === 'add' ? carried : run('v128.not', carried));",
+        'writer.setWord(flag, carried);',
+        'a quotient of 128 bits',
+      ],
+    ],
+    'lane-convert.ts': [
+      [
+        'takes NaN for zero',
+        'choose(isNumber(half), result, longs(highest))',
+        'result',
+        'doubles to integers',
+      ],
+    ],
+    'matrices.ts': [
+      [
+        'puts bytes of a register in one place',
+        'word |= own << (bits * part);',
+        'word |= own << part;',
+        'a product of bytes',
       ],
     ],
     'race-code.ts': [

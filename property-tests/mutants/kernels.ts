@@ -111,7 +111,7 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'contractions.ricci: narrow_weights M=5,K=8,N=5',
     ],
   ],
-  'order.ts': [
+  'order-by-counting.ts': [
     [
       'puts ties in reverse',
       "const earlier = apply('lt', leftPlace, rightPlace);",
@@ -125,12 +125,88 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'order.ricci: sorted_places M=9',
     ],
   ],
+  'order-problem.ts': [
+    [
+      'takes rows to be as long as what is wanted of them',
+      'const length = tensors(node.source).shape.at(-1)!;',
+      'const length = node.result.shape.at(-1)!;',
+      'order.ricci: best_of_all K=200,M=600',
+    ],
+  ],
+  'order.ts': [
+    [
+      'forgets a run that has no other',
+      'const pairs = Math.ceil(from.length / (2 * run));',
+      'const pairs = Math.floor(from.length / (2 * run));',
+      'order.ricci: sorted_places M=200',
+    ],
+    [
+      'forgets where entries of a run were',
+      'place: (_, offset) => load(places.id, places.dtype, offset),',
+      'place: (inRow) => inRow,',
+      'order.ricci: sorted_places M=200',
+    ],
+  ],
+  'merging.ts': [
+    [
+      'puts ties in reverse',
+      "apply('le', 'bool', low, high)",
+      "apply('lt', 'bool', low, high)",
+      'order.ricci: sorted_places M=200',
+    ],
+  ],
+  'tile-sort.ts': [
+    [
+      'leaves out the last round',
+      'to: constant(rounds),',
+      'to: constant(rounds - 1),',
+      'order.ricci: sorted_places M=100, on a small GPU',
+    ],
+  ],
+  'merge-runs.ts': [
+    [
+      'brings the second run from where the first one is',
+      'sum(constant(run), difference(difference(begin, pair), cut)',
+      'sum(difference(difference(begin, pair), cut)',
+      'order.ricci: sorted_places M=200, on a small GPU',
+    ],
+  ],
+  'merge-one-by-one.ts': [
+    [
+      'leaves out the last of the second run',
+      'second: minimum(difference(left, first), constant(run))',
+      'second: minimum(difference(left, first), constant(run - 1))',
+      'order.ricci: sorted_places M=200',
+    ],
+  ],
   'prefix.ts': [
     [
-      'takes one step too few',
-      'to: endExpression(ends?.at(-1), length),',
-      'to: endExpression(ends?.at(-1), length - 1),',
+      'leaves out the first step',
+      '{ from: constant(0), to: end,',
+      '{ from: constant(1), to: end,',
       'order.ricci: counts_so_far M=9',
+    ],
+    [
+      'takes pieces from other places',
+      'iterator(rank - 1), integer(chunk)',
+      'iterator(rank - 1), integer(chunk - 1)',
+      'order.ricci: sums_so_far N=1,M=9000',
+    ],
+  ],
+  'prefix-problem.ts': [
+    [
+      'begins the second piece with nothing',
+      "apply('lt', 'bool', constant(0), piece)",
+      "apply('lt', 'bool', constant(1), piece)",
+      'order.ricci: sums_so_far N=1,M=9000',
+    ],
+  ],
+  'scanned-prefix.ts': [
+    [
+      'forgets what was before the last step',
+      "combine(combiner, before, element('total', dtype, [own[0]]), dtype)",
+      "element('total', dtype, [own[0]])",
+      'order.ricci: sums_so_far N=2,M=9000, on a GPU',
     ],
   ],
   'row-layout.ts': [
@@ -315,8 +391,8 @@ export const wgslMutants: ByFile = {
     'emission.ts': [
       [
         'deals rows out among columns',
-        'return threads.rows;',
-        'return threads.columns;',
+        'sharersOf(over, threads',
+        "sharersOf(over === 'rows' ? 'columns' : over, threads",
         'reductions.ricci: rows N=3,M=300, on a GPU',
       ],
     ],
@@ -458,6 +534,14 @@ export const wgslMutants: ByFile = {
         'operands.some((operand) => operand.mutable)',
         'operands.some((operand) => operand.mutable && operand.depth < 0)',
         'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
+      ],
+    ],
+    'scan-tiles.ts': [
+      [
+        'takes every other step',
+        'width < count; width *= 2',
+        'width < count; width *= 4',
+        'order.ricci: sums_so_far N=2,M=70, on a GPU',
       ],
     ],
     'reduce-tiles.ts': [

@@ -267,6 +267,28 @@ export const optimizerMutants: { readonly [P in PassName]: readonly Mutant[] | P
       ],
     ),
   ],
+  'join-softmax': inFile(
+    'compiler/optimize/join-softmax.ts',
+    'small-programs',
+    [
+      'divides nothing by nothing',
+      'float(0), quotient)',
+      'quotient, quotient)',
+      'softmax.ricci: with_total S=1024,U=1024,H=2,A=2',
+    ],
+    [
+      'leaves sums as they are',
+      "apply('div', sums, ofRow)",
+      "apply('mul', sums, float(1))",
+      'softmax.ricci: with_total S=1024,U=1024,H=2,A=2',
+    ],
+    [
+      'takes the total of other logits for its own',
+      'isSame(seen.logit, logit)',
+      'seen.logit !== undefined',
+      'adversarial.ricci: total_of_others S=2048,U=1024,A=2,B=2',
+    ],
+  ),
   'recover-experts': [
     ...inFile(
       'compiler/optimize/recover-experts.ts',
@@ -297,6 +319,7 @@ export const optimizerMutants: { readonly [P in PassName]: readonly Mutant[] | P
     "if (fused.kind === 'compute' && choices.isChosen(fused))",
     'program 12',
   ]),
+  'dead-code-recovered': 'dead-code',
   'dead-code-fused': 'dead-code',
   'fuse-more-epilogues': 'fuse-epilogues',
   'simplify-fused': 'simplify',

@@ -75,8 +75,8 @@ export const ptxMutants: ByFile = faultsOf(
     'emission.ts': [
       [
         'deals rows out over columns',
-        "case 'rows':\n      return rows;",
-        "case 'rows':\n      return columns;",
+        'sharersOf(over, program',
+        "sharersOf(over === 'rows' ? 'columns' : over, program",
         'contractions.ricci: matmul M=8,K=4,N=12',
       ],
     ],
@@ -224,6 +224,20 @@ export const ptxMutants: ByFile = faultsOf(
         'units.ricci: experts_of_eight_bits T=40,D=128,E=3,F=64',
       ],
     ],
+    'scan-tiles.ts': [
+      [
+        'takes every other step',
+        'width < lanes; width *= 2',
+        'width < lanes; width *= 4',
+        'order.ricci: sums_so_far N=2,M=70',
+      ],
+      [
+        'reads what warps have before it is there',
+        'barrier(emission);\n  return exclusive',
+        'return exclusive',
+        'order.ricci: sums_so_far N=2,M=1030',
+      ],
+    ],
     'reduce-tiles.ts': [
       [
         'reads partial sums before they are there',
@@ -322,6 +336,14 @@ export const ptxMutants: ByFile = faultsOf(
         'contractions.ricci: matmul M=16,K=40,N=16',
       ],
     ],
+    'products.ts': [
+      [
+        'knows of the first two alone',
+        "statement.kind === 'multiplyAccumulate')",
+        "statement.kind === 'multiplyAccumulate').slice(0, 2)",
+        'unit-gradient.ricci: causal_gradient S=150,G=1,R=1,A=64,B=64, sm_90a, unitChain warps=4 rows=16 block=32 stages=2',
+      ],
+    ],
     'consumer.ts': [
       [
         'tells that a stage is empty while it is used',
@@ -346,6 +368,12 @@ export const ptxMutants: ByFile = faultsOf(
         'tell(emission, arrival, before, isBelow(emission, begin, end));',
         '',
         'units.ricci: plain M=200,K=200,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3 cluster=2, 2 processors',
+      ],
+      [
+        'goes on once for each of those that arrive together',
+        'for (const turn of new Set(taken.map((each) => each.turn)))',
+        'for (const { turn } of taken)',
+        'unit-gradient.ricci: causal_gradient S=150,G=1,R=1,A=64,B=64, sm_90a, unitChain warps=4 rows=16 block=32 stages=3',
       ],
     ],
     'producer.ts': [
@@ -445,6 +473,12 @@ export const ptxMutants: ByFile = faultsOf(
         '',
         'units.ricci: plain M=200,K=200,N=136, sm_90a, units warpRows=8 warpColumns=1 rows=16 columns=64 depth=64 stages=3 cluster=2, 2 processors',
       ],
+      [
+        'takes values that lag from the stage of those that do not',
+        'pipeline.first === undefined ? firstTurn(writer) : undefined',
+        'firstTurn(writer)',
+        'unit-attention.ricci: causal_groups S=150,G=1,R=1,A=32,B=64, sm_90a, unitStream warps=4 rows=16 block=32 stages=2',
+      ],
     ],
     'preparation.ts': [
       [
@@ -518,6 +552,18 @@ export const ptxMutants: ByFile = faultsOf(
         'return point.fragment[subscript.axis]! + (isLast ? lane : 0);',
         'return point.fragment[subscript.axis]!;',
         'contractions.ricci: matmul M=16,K=40,N=16',
+      ],
+      [
+        'takes what the first of four lanes has of eight columns for what others have',
+        '${first % warpSize}, ${withinFour}',
+        '0, ${withinFour}',
+        'unit-gradient.ricci: causal_gradient S=70,G=1,R=1,A=32,B=32, sm_90a, unitChain warps=4 rows=16 block=64 stages=2 columns=lanes',
+      ],
+      [
+        'takes what a lane has first for what it has later',
+        'columnsOfLane * round + (at % columnsOfLane)',
+        'at % columnsOfLane',
+        'unit-gradient.ricci: causal_gradient S=130,G=1,R=1,A=16,B=16, sm_90a, unitChain warps=4 rows=16 block=128 stages=2 columns=lanes',
       ],
     ],
     'turned-layout.ts': [
@@ -724,6 +770,18 @@ export const unitGraphMutants: ByFile = faultsOf(
         'readers.get(id)?.length === 1',
         'readers.has(id)',
         'unit-attention.ricci: also_summed S=20,G=2,R=2,A=16,B=16',
+      ],
+      [
+        'leaves sums as they are',
+        'substituteLoads(body, () => finish);',
+        'finish;',
+        'contractions.ricci: merged_scaled M=9,K=8,G=2,R=3',
+      ],
+      [
+        'takes what else differs from place to place',
+        '() => float(0))).size === 0',
+        '() => float(0))).size >= 0',
+        'contractions.ricci: merged_scaled M=9,K=8,G=2,R=3',
       ],
     ],
     'merge-kernels.ts': [
@@ -951,6 +1009,12 @@ export const unitMutants: ByFile = faultsOf(
         'to: constant(1)',
         'unit-gradient.ricci: causal_gradient S=70,G=1,R=2,A=32,B=32',
       ],
+      [
+        'has all lanes load the first column',
+        'const alone = { u: sum(start, coordinate(0, block)), turn };',
+        'const alone = { u: start, turn };',
+        'unit-gradient.ricci: causal_gradient S=70,G=1,R=1,A=32,B=32, sm_80, unitChain warps=4 rows=16 block=64 stages=2 columns=lanes',
+      ],
     ],
     'unit-chain-boxes.ts': [
       [
@@ -963,8 +1027,8 @@ export const unitMutants: ByFile = faultsOf(
     'unit-stream-walk.ts': [
       [
         'begins behind the last rows',
-        'difference(constant(groups.rows - 1), grid(1, groups.rows))',
-        'difference(constant(groups.rows), grid(1, groups.rows))',
+        'difference(constant(groups.rows - 1), own)',
+        'difference(constant(groups.rows), own)',
         'unit-attention.ricci: causal_groups S=150,G=1,R=1,A=32,B=64, sm_90a, unitStream warps=4 rows=16 block=32 stages=2',
       ],
     ],

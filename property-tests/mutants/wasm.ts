@@ -263,6 +263,12 @@ export const formulaMutants: ByFile = faultsOf(
 /** Of what all writers share. */
 export const writingMutants: ByFile = {
   'barriers.ts': barrierMutants,
+  'scan.ts': inFile('backends/writing/scan.ts', 'kernels', [
+    'forgets runs before the last one',
+    'after(own.before)',
+    'own.before',
+    'order.ricci: sums_so_far N=2,M=9000, on a GPU',
+  ]),
   'index-sums.ts': inFile('backends/writing/index-sums.ts', 'kernels', [
     'adds what it takes away',
     'times(part(b!), -1)',

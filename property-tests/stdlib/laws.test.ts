@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { type Checked, checkFile } from '../../driver/compile.ts';
+import { type Checked, checkFile } from '../../driver/check.ts';
 import { standardLibrary } from '../../driver/module-loader.ts';
 import { judgeOf } from '../engine/judge.ts';
 import { runProperty } from '../engine/run-property.ts';

@@ -11,8 +11,8 @@ import {
   compileFor,
   compilePtx,
   compileWasm,
-  type Instance,
 } from '../../driver/compile.ts';
+import type { Instance } from '../../driver/lower.ts';
 import { devicesAlong, type Mesh, type PendingCombiner } from '../../dsl/placement/placement.ts';
 import { type Dtype, dtypeFacts } from '../../dsl/types/dtype.ts';
 import type { CudaDevice } from '../cuda/device.ts';

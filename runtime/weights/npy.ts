@@ -4,7 +4,7 @@
  */
 import fs from 'node:fs';
 import { elementCount } from '../../compiler/plan/storage-bytes.ts';
-import { type Dtype, dtypeFacts } from '../../dsl/types/dtype.ts';
+import type { Dtype } from '../../dsl/types/dtype.ts';
 import { UserError } from '../errors.ts';
 import { fileOf, malformed, type OpenFile, openDiskFile, readRange, withFile } from './files.ts';
 import { computed, inFile, type StoredTensor } from './stored-tensor.ts';
@@ -87,6 +87,31 @@ export function readNpy(file: string): TensorData {
 /** @throws UserError as `openNpy`; `file` is for its message */
 export function parseNpy(bytes: Uint8Array, file: string): TensorData {
   return openNpy(file, () => fileOf(bytes)).read();
+}
+
+/** What a file has, whatever its type: row-major, little-endian. */
+export interface NpyElements {
+  /** As NumPy has it, without the order of bytes: `f8`, `u2`. */
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly bytes: Uint8Array;
+}
+
+/** @throws UserError as `openNpy`, but for types that nothing here knows. */
+export function readNpyElements(file: string): NpyElements {
+  const all = withFile(file, 'read', () => fs.readFileSync(file));
+  const { header, dataStart } = readHeader(file, () => fileOf(all));
+  const { order, name, fortran, shape } = parseHeader(header, file);
+  const size = Number(name.slice(1));
+  const expected = elementCount(shape) * size;
+  const data = new Uint8Array(all.subarray(dataStart));
+  if (expected !== data.byteLength)
+    throw malformed(
+      file,
+      `[${shape.join(', ')}] of ${name} takes ${expected} bytes, and it has ${data.byteLength}`,
+    );
+  const littleEndian = order === '>' ? reversed(data, size) : data;
+  return { name, shape, bytes: fortran ? fromFortranOrder(littleEndian, shape, size) : littleEndian };
 }
 
 function decoded(
@@ -195,9 +220,13 @@ const numpyNames = new Map<Dtype, string>(
 export function npyBytes(tensor: TensorData): Uint8Array {
   const name = numpyNames.get(tensor.dtype);
   if (name === undefined) return npyBytes(tensorFromValues('f32', tensor.shape, tensorValues(tensor)));
-  const { shape } = tensor;
+  return npyOfElements({ name, shape: tensor.shape, bytes: tensor.bytes });
+}
+
+/** @throws UserError `file-access` as `npyBytes`. */
+export function npyOfElements({ name, shape, bytes }: NpyElements): Uint8Array {
   const shapeText = shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(', ')})`;
-  const descr = `${dtypeFacts[tensor.dtype].bits === 8 ? '|' : '<'}${name}`;
+  const descr = `${name.endsWith('1') ? '|' : '<'}${name}`;
   const dictionary = `{'descr': '${descr}', 'fortran_order': False, 'shape': ${shapeText}, }`;
   // Elements begin at a multiple of 64 bytes; the header ends with a new line.
   const start = Math.ceil((magic.length + 4 + dictionary.length + 1) / 64) * 64;
@@ -208,5 +237,5 @@ export function npyBytes(tensor: TensorData): Uint8Array {
   header.writeUInt16LE(start - 10, 8);
   header.write(dictionary, 10, 'latin1');
   header[start - 1] = 0x0a;
-  return Buffer.concat([header, tensor.bytes]);
+  return Buffer.concat([header, bytes]);
 }

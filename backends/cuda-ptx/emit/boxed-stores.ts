@@ -8,7 +8,7 @@ import type { Tensor, TensorId } from '../../../compiler/graph/graph.ts';
 import { createDomain } from '../../../compiler/tiles/lanes.ts';
 import { type Half, isHalf } from '../../../compiler/tiles/packed.ts';
 import { allStatements, packed, spread } from '../../../compiler/tiles/tile-builder.ts';
-import type { Box, Tile, TileProgram, TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import type { Box, StatementOf, Tile, TileProgram } from '../../../compiler/tiles/tile-program.ts';
 import type { Point as PointOf } from '../../writing/point.ts';
 import { bufferOf, type Emission } from './emission.ts';
 import { emit } from './expressions.ts';
@@ -22,7 +22,7 @@ import { literal, type Value } from './values.ts';
 import { groupRows, groupWarps, showToProducts, warpgroup } from './warpgroup-products.ts';
 
 export interface BoxedStore {
-  readonly statement: TileStatement & { readonly kind: 'store' };
+  readonly statement: StatementOf<'store'>;
   readonly box: Box;
   readonly stored: Half;
   /** A block of rows, as it is in shared memory. */

@@ -5,12 +5,12 @@ import type { Tile, TileStatement } from '../../../compiler/tiles/tile-program.t
 import type { Emission } from './emission.ts';
 import { awaitOrder, beginInOrder, endInOrder, letNext } from './group-order.ts';
 import { isBelow } from './pipeline.ts';
+import { productsAmong } from './products.ts';
 import { waitForAll, waitForProducts } from './products-in-flight.ts';
 import {
   type Arrival,
   isCarried,
   type Pipeline,
-  productsAmong,
   reads,
   type Specialised,
   type Write,
@@ -118,7 +118,7 @@ function emitStep(
   }
   waitForAll(emission);
   emission.landed = () => {};
-  for (const { turn } of taken) nextTurn(emission, turn, stages);
+  for (const turn of new Set(taken.map((each) => each.turn))) nextTurn(emission, turn, stages);
 }
 
 /** Steps of nothing but products: they are done, and their stage empty, when those of the next have begun. */

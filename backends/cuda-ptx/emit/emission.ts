@@ -1,6 +1,7 @@
 /** What is known while one kernel is written. */
 import type { LoopId, Tensor, TensorId } from '../../../compiler/graph/graph.ts';
 import type { PtxTarget } from '../../../compiler/tiles/ptx-target.ts';
+import { sharersOf } from '../../../compiler/tiles/tile-builder.ts';
 import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts';
 import type { Spread, Tile, TileAxis } from '../../../compiler/tiles/tile-program.ts';
 import type { Sharing } from '../../writing/barriers.ts';
@@ -10,6 +11,7 @@ import type { Flight } from './products-in-flight.ts';
 import type { SharedPlaces } from './shared-places.ts';
 import type { Locate } from './source-lines.ts';
 import type { Specialised } from './specialisation.ts';
+import { warpSize } from './units.ts';
 import type { Value } from './values.ts';
 import type { Writer } from './writer.ts';
 
@@ -97,23 +99,7 @@ export function bufferOf(emission: Emission, id: TensorId): Buffer {
 
 /** Among how many invocations an axis is dealt out. */
 export function sharers({ program }: Emission, over: Spread): number {
-  const { rows, columns } = program.threads;
-  switch (over) {
-    case 'whole':
-      return 1;
-    case 'rows':
-      return rows;
-    case 'columns':
-      return columns;
-    case 'threads':
-      return rows * columns;
-    case 'unitRows':
-      return 8 * rows;
-    case 'unitColumns':
-      return columns / 8;
-    case 'lanes':
-      throw new Error(`${program.name} deals a tile out over lanes, which no schedule for PTX does`);
-  }
+  return sharersOf(over, program.threads, warpSize);
 }
 
 export function fragmentExtent(emission: Emission, axis: TileAxis): number {

@@ -2,6 +2,7 @@
 import { divisorOf, laneStride } from '../../../compiler/tiles/lanes.ts';
 import {
   arithmeticOf,
+  type ExpressionOf,
   intervalOf,
   type TileExpression,
   usesVariable,
@@ -122,7 +123,7 @@ const farthest = 2 ** 30;
  */
 function emitComparison(
   emission: Emission,
-  expression: TileExpression & { readonly op: 'apply' },
+  expression: ExpressionOf<'apply'>,
   point: PointOf<Value>,
 ): Value | undefined {
   const { function: name, operands } = expression;
@@ -154,7 +155,7 @@ function emitScaledDifference(
 
 function emitLoad(
   emission: Emission,
-  { tensor, offset }: TileExpression & { readonly op: 'load' },
+  { tensor, offset }: ExpressionOf<'load'>,
   point: PointOf<Value>,
 ): Lanes {
   const { count } = bufferOf(emission, tensor);
@@ -169,7 +170,7 @@ function emitLoad(
 /** A tile's element: by a number known here in registers, by a computed place in shared memory. */
 function emitElement(
   emission: Emission,
-  { tile, subscripts }: TileExpression & { readonly op: 'element' },
+  { tile, subscripts }: ExpressionOf<'element'>,
   point: PointOf<Value>,
 ): Lanes {
   const state = tileState(emission, tile);

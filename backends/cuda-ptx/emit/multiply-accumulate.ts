@@ -1,11 +1,11 @@
 /** `into[m, n] += Σ_k left[m, k] · right[k, n]` on registers, unrolled. */
-import type { TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import type { StatementOf } from '../../../compiler/tiles/tile-program.ts';
 import { type Emission, tileState } from './emission.ts';
 import { registerAt } from './tile-elements.ts';
 
 export function emitMultiplyAccumulate(
   emission: Emission,
-  statement: TileStatement & { readonly kind: 'multiplyAccumulate' },
+  statement: StatementOf<'multiplyAccumulate'>,
 ): void {
   const [into, left, right] = [statement.into, statement.left, statement.right].map((name) =>
     tileState(emission, name),

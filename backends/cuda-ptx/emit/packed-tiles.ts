@@ -6,7 +6,11 @@
 import type { Tensor, TensorId } from '../../../compiler/graph/graph.ts';
 import { createDomain, divisorOf, laneStride, neighbours } from '../../../compiler/tiles/lanes.ts';
 import { packedFacts } from '../../../compiler/tiles/packed.ts';
-import { readsMemory, type TileExpression } from '../../../compiler/tiles/tile-expression.ts';
+import {
+  type ExpressionOf,
+  readsMemory,
+  type TileExpression,
+} from '../../../compiler/tiles/tile-expression.ts';
 import type { Feed } from '../../../compiler/tiles/tile-program.ts';
 import { linearConstant, linearValue, plus } from '../../writing/linear.ts';
 import { first, type Point as PointOf } from '../../writing/point.ts';
@@ -21,7 +25,7 @@ import { type Lanes, laneOf, lanesFrom, literal, type Value } from './values.ts'
 
 /** A tensor's elements, or zeros where the mask does not hold. */
 interface Copied {
-  readonly load: TileExpression & { readonly op: 'load' };
+  readonly load: ExpressionOf<'load'>;
   readonly mask: TileExpression | undefined;
 }
 

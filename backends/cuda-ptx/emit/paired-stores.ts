@@ -1,6 +1,6 @@
 /** Results of 32 bits where matrix units left them: an invocation has two neighbours of each eight. */
 import { createDomain, divisorOf, laneStride, neighbours } from '../../../compiler/tiles/lanes.ts';
-import type { TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import type { StatementOf } from '../../../compiler/tiles/tile-program.ts';
 import { bufferOf, type Emission } from './emission.ts';
 import { emit, linear } from './expressions.ts';
 import { storePair } from './memory.ts';
@@ -8,7 +8,7 @@ import { bytesOf } from './narrow.ts';
 import { registerPoints } from './register-tiles.ts';
 import type { Value } from './values.ts';
 
-type Store = TileStatement & { readonly kind: 'store' };
+type Store = StatementOf<'store'>;
 
 /** Whether they are neighbours in memory too, at even places, and both are stored or neither. */
 export function isOfPairs(emission: Emission, { tensor, axes, offset, mask }: Store): boolean {

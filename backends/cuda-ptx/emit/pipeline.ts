@@ -10,7 +10,7 @@
 import { bumpVersions } from '../../../compiler/tiles/changes.ts';
 import { allStatements } from '../../../compiler/tiles/tile-builder.ts';
 import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts';
-import type { TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import type { StatementOf } from '../../../compiler/tiles/tile-program.ts';
 import { enterLoop, leaveBranch } from '../../writing/barriers.ts';
 import { linearConstant, linearValue, plus } from '../../writing/linear.ts';
 import { bufferOf, type Emission, type TileState } from './emission.ts';
@@ -21,7 +21,7 @@ import { sumOf } from './sums.ts';
 import { literal, type Value } from './values.ts';
 import { isByWarpgroups, showToProducts } from './warpgroup-products.ts';
 
-type Pipeline = TileStatement & { readonly kind: 'pipeline' };
+type Pipeline = StatementOf<'pipeline'>;
 
 interface Fed {
   readonly state: TileState;

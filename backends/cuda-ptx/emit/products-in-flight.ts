@@ -5,8 +5,7 @@
 import { allStatements, tilesOf, tilesUsedBy } from '../../../compiler/tiles/tile-builder.ts';
 import type { TileStatement } from '../../../compiler/tiles/tile-program.ts';
 import type { Emission } from './emission.ts';
-
-type Product = TileStatement & { readonly kind: 'multiplyAccumulate' };
+import type { Product } from './products.ts';
 
 export interface Flight {
   readonly product: Product;

@@ -4,7 +4,7 @@
  */
 import type { Arithmetic } from '../../../compiler/graph/graph.ts';
 import { isOverUnits, spread } from '../../../compiler/tiles/tile-builder.ts';
-import type { Spread, Tile, TileAxis, TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import type { Spread, StatementOf, Tile, TileAxis } from '../../../compiler/tiles/tile-program.ts';
 import { barrier } from '../../writing/barriers.ts';
 import { linearConstant, linearValue, plus, times } from '../../writing/linear.ts';
 import { type Entry, inTree, merges, placesIn } from '../../writing/reduction.ts';
@@ -17,13 +17,13 @@ import { lanesOfRow, unitCoordinate, warpSize, warpsAlong } from './units.ts';
 import { literal, type Value } from './values.ts';
 import { wordBytes } from './writer.ts';
 
-interface Own extends Value {
+export interface Own extends Value {
   readonly dtype: Arithmetic;
 }
 
 type Merge = (left: Entry<Own>, right: Entry<Own>) => Entry<Own>;
 
-export function emitReduce(emission: Emission, statement: TileStatement & { readonly kind: 'reduce' }): void {
+export function emitReduce(emission: Emission, statement: StatementOf<'reduce'>): void {
   const states = statement.from.map((name) => tileState(emission, name));
   const [source] = states;
   if (source === undefined) throw new Error(`${emission.program.name} reduces nothing`);
@@ -190,7 +190,7 @@ function overUnitWarps(
 }
 
 /** Arrays of so many elements for the parts of an entry. */
-function scratchFor({ shared }: Emission, own: Entry<Own>, count: number): readonly string[] {
+export function scratchFor({ shared }: Emission, own: Entry<Own>, count: number): readonly string[] {
   return own.map(({ dtype }, part) => {
     const name = `scratch_${dtype}_${part}_${count}`;
     shared.reserve(name, count * wordBytes);
@@ -198,14 +198,19 @@ function scratchFor({ shared }: Emission, own: Entry<Own>, count: number): reado
   });
 }
 
-function readScratch(emission: Emission, arrays: readonly string[], own: Entry<Own>, place: Sum): Entry<Own> {
+export function readScratch(
+  emission: Emission,
+  arrays: readonly string[],
+  own: Entry<Own>,
+  place: Sum,
+): Entry<Own> {
   return own.map(({ dtype }, part) => {
     const [word] = readWords(emission, arrays[part]!, place, 1, `@${emission.scratchVersion}`);
     return { ...fromWord(emission.writer, dtype, word!), dtype };
   });
 }
 
-function putScratch(
+export function putScratch(
   emission: Emission,
   arrays: readonly string[],
   place: Sum,

@@ -35,12 +35,13 @@ export function registerPoints(emission: Emission, domain: Domain): readonly Poi
 
 /** Where along its axis the invocation's element number `at` is. */
 function coordinateOf(emission: Emission, axis: TileAxis, at: number): Sum {
-  if (axis.over === 'whole' || axis.over === 'lanes') return linearConstant(at);
+  if (axis.over === 'whole') return linearConstant(at);
   if (isOverUnits(axis.over)) return unitCoordinate(emission, { ...axis, over: axis.over }, at);
   const count = sharers(emission, axis.over);
   const place = Math.floor(at / axis.block) * axis.block * count + (at % axis.block);
   if (count === 1) return linearConstant(place);
-  const index = linearValue(emission.places[axis.over], { isNatural: true });
+  const own = axis.over === 'lanes' ? emission.unit.lane : emission.places[axis.over];
+  const index = linearValue(own, { isNatural: true });
   return plus(times(index, axis.block), linearConstant(place));
 }
 

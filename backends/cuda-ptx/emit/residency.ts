@@ -2,14 +2,10 @@
  * How many blocks of a kernel a multiprocessor is to have at once, at least (`.minnctapersm`): for the sake of
  * one more ptxas gives a thread fewer registers than it needs, and spills.
  */
+import { besides } from '../../../compiler/tiles/schedules/unit-stream.ts';
 import { allStatements, isOverUnits } from '../../../compiler/tiles/tile-builder.ts';
 import type { TileProgram } from '../../../compiler/tiles/tile-program.ts';
 import type { Emission } from './emission.ts';
-
-/** Of shared memory: more than a third of what multiprocessors of compute capability 8.0 have. */
-const manyBytes = 55 * 1024;
-/** More of four warps each leave a thread 128 registers, which scores, values and a mask together exceed. */
-const mostOfStreams = 3;
 
 /** Undefined where ptxas may decide. @param sharedBytes of a block */
 export function leastBlocks(
@@ -19,8 +15,8 @@ export function leastBlocks(
   // Registers are shared anew among warps by how many a thread has at first, which is then known.
   if (specialised?.registers !== undefined) return 1;
   // No three find room for what they share, of which ptxas knows nothing.
-  if (sharedBytes >= manyBytes) return 1;
-  return target === 'sm_80' && isStream(program) ? mostOfStreams : undefined;
+  if (sharedBytes >= besides.bytes) return 1;
+  return target === 'sm_80' && isStream(program) ? besides.workgroups : undefined;
 }
 
 /** Whether scores and values are products of one pipeline, by matrix units. */

@@ -7,7 +7,7 @@
 import { createDomain, divisorOf, laneStride, neighbours } from '../../../compiler/tiles/lanes.ts';
 import { type Half, isHalf } from '../../../compiler/tiles/packed.ts';
 import { packed, spread } from '../../../compiler/tiles/tile-builder.ts';
-import type { Tile, TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import type { StatementOf, Tile } from '../../../compiler/tiles/tile-program.ts';
 import { linearConstant, linearValue, plus, times } from '../../writing/linear.ts';
 import type { Point as PointOf } from '../../writing/point.ts';
 import { matrixWords } from './boxed-stores.ts';
@@ -24,7 +24,7 @@ import { warpSize } from './units.ts';
 import { literal, type Value } from './values.ts';
 import { groupRows, groupWarps } from './warpgroup-products.ts';
 
-type Store = TileStatement & { readonly kind: 'store' };
+type Store = StatementOf<'store'>;
 
 /** Of a warp in a block of rows of its warpgroup. */
 const warpRows = groupRows / groupWarps;

@@ -1,7 +1,7 @@
 /** Tiles in shared memory: all invocations compute them together, and each reads what it needs. */
 import { createDomain, type Domain } from '../../../compiler/tiles/lanes.ts';
 import { isOverUnits } from '../../../compiler/tiles/tile-builder.ts';
-import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts';
+import { subexpressionsOf, type TileExpression } from '../../../compiler/tiles/tile-expression.ts';
 import type { Tile } from '../../../compiler/tiles/tile-program.ts';
 import { barrier, sharedReads } from '../../writing/barriers.ts';
 import { linearConstant, linearValue, plus, times } from '../../writing/linear.ts';
@@ -25,7 +25,8 @@ export function fillShared(emission: Emission, tile: Tile, value: TileExpression
     putPacked(emission, state, packedValues(emission, state, value), undefined);
     if (emission.target === 'sm_90a') showToProducts(emission);
   } else if (tile.turned !== undefined) fillTurned(emission, tile, value);
-  else if (tile.axes.some(({ over }) => isOverUnits(over))) fillFromRegisters(emission, tile, value);
+  else if (tile.axes.some(({ over }) => isOverUnits(over)) || readsRegisters(emission, value))
+    fillFromRegisters(emission, tile, value);
   else fillTogether(emission, tile, value);
   emission.barriers.written.add(tile.name);
   sharedState(emission, tile).version++;
@@ -37,6 +38,12 @@ function sharedState(emission: Emission, tile: Tile): TileState {
   const state: TileState = old ?? { tile, fragment, registers: [], mutable: true, version: 0 };
   emission.tiles.set(tile.name, state);
   return state;
+}
+
+function readsRegisters({ tiles }: Emission, value: TileExpression): boolean {
+  return [...subexpressionsOf(value)].some(
+    (each) => each.op === 'element' && tiles.get(each.tile)?.tile.space === 'register',
+  );
 }
 
 /** Each invocation puts there what it has. */

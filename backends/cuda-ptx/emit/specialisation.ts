@@ -4,19 +4,26 @@
 import type { Tensor, TensorId } from '../../../compiler/graph/graph.ts';
 import type { PtxMap } from '../../../compiler/plan/plan-ptx-package.ts';
 import type { PtxTarget } from '../../../compiler/tiles/ptx-target.ts';
-import { allStatements, tileNamed } from '../../../compiler/tiles/tile-builder.ts';
-import type { Box, Feed, Tile, TileProgram, TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import { allStatements } from '../../../compiler/tiles/tile-builder.ts';
+import type {
+  Box,
+  Feed,
+  StatementOf,
+  Tile,
+  TileProgram,
+  TileStatement,
+} from '../../../compiler/tiles/tile-program.ts';
 import { type BoxedStore, boxedStores } from './boxed-stores.ts';
 import type { Emission } from './emission.ts';
 import { elementBytes, packedLayout } from './packed-layout.ts';
 import { type Copy, copyOf } from './packed-tiles.ts';
 import { isKnownToAll, preparationOf } from './preparation.ts';
+import { type Product, productsAmong, resultsOfThread } from './products.ts';
 import type { Value } from './values.ts';
 import { isByWarpgroups } from './warpgroup-products.ts';
 
-export type Pipeline = TileStatement & { readonly kind: 'pipeline' };
-export type Loop = TileStatement & { readonly kind: 'loop' };
-export type Product = TileStatement & { readonly kind: 'multiplyAccumulate' };
+export type Pipeline = StatementOf<'pipeline'>;
+export type Loop = StatementOf<'loop'>;
 export type Boxed = Feed & { readonly box: Box };
 
 /** Writes statements. */
@@ -104,10 +111,7 @@ export function specialisedAs(
   const isRead = arrivals.flatMap(({ tiles }) => tiles).length === pipeline.feeds.length;
   if (!isOfProducts || arrivals.length === 0 || !isRead) return undefined;
   const consumers = threads.rows * threads.columns;
-  const results = [...new Set(products.map(({ into }) => into))]
-    .map((name) => tileNamed(program, name)!.axes.reduce((total, { extent }) => total * extent, 1))
-    .reduce((total, each) => total + each, 0);
-  const isLarge = results / consumers >= manyResults;
+  const isLarge = resultsOfThread(program, products) >= manyResults;
   const gathers = gathered.length > 0;
   const shares = (gathers ? registersOfGathering : registers)[groups];
   const own = isLarge ? shares : undefined;
@@ -139,10 +143,6 @@ function loopsAround(body: readonly TileStatement[], wanted: TileStatement): rea
 /** Whether steps are nothing but products, which are then still under way when the next step begins. */
 export function isCarried({ first, body }: Pipeline): boolean {
   return first === undefined && productsAmong(body).length === body.length;
-}
-
-export function productsAmong(statements: readonly TileStatement[]): readonly Product[] {
-  return statements.filter((statement) => statement.kind === 'multiplyAccumulate');
 }
 
 export function reads({ left, right }: Product, { name }: Tile): boolean {

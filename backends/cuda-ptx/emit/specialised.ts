@@ -17,7 +17,7 @@ import { literal } from './values.ts';
 /** Prepares the stages, and parts those who bring from those who compute. */
 export function emitSpecialised(emission: Emission, specialised: Specialised, write: Write): void {
   const { writer, places, program } = emission;
-  const { consumers, arrivals, gathers, stores, cluster } = specialised;
+  const { pipeline, consumers, arrivals, gathers, stores, cluster } = specialised;
   prepareStages(emission, specialised);
   for (const store of stores) reserveLeaving(emission, store);
   const brings = writer.operation('setp.ge.u32', 'bool', [places.threads, literal(consumers, 'u32')]);
@@ -31,7 +31,9 @@ export function emitSpecialised(emission: Emission, specialised: Specialised, wr
   });
   writer.whenApart(computes, () => {
     if (many !== undefined) writer.effect(`setmaxnreg.inc.sync.aligned.u32 ${many};`);
-    emission.taken = arrivals.map((arrival) => ({ arrival, turn: firstTurn(writer) }));
+    // Feeds that lag are a step behind the others.
+    const together = pipeline.first === undefined ? firstTurn(writer) : undefined;
+    emission.taken = arrivals.map((arrival) => ({ arrival, turn: together ?? firstTurn(writer) }));
     write(program.body);
     if (stores.length > 0) waitUntilLeft(emission);
   });

@@ -3,7 +3,7 @@ import { bumpVersions } from '../../../compiler/tiles/changes.ts';
 import { createDomain, type Domain } from '../../../compiler/tiles/lanes.ts';
 import { isOverUnits } from '../../../compiler/tiles/tile-builder.ts';
 import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts';
-import type { TileStatement, TileStatementKind } from '../../../compiler/tiles/tile-program.ts';
+import type { StatementOf, TileStatement, TileStatementKind } from '../../../compiler/tiles/tile-program.ts';
 import { enterLoop, leaveBranch, prepareShared } from '../../writing/barriers.ts';
 import type { Point as PointOf } from '../../writing/point.ts';
 import { emitBoxedStore } from './boxed-stores.ts';
@@ -19,6 +19,7 @@ import { settle, waitForAll } from './products-in-flight.ts';
 import { emitReduce } from './reduce-tiles.ts';
 import { defineRegisters, registerPoints, updateRegisters } from './register-tiles.ts';
 import { emitRowStore, rowStoreOf } from './row-stores.ts';
+import { emitScan } from './scan-tiles.ts';
 import { fillShared } from './shared-tiles.ts';
 import { boxedStoreOf } from './specialisation.ts';
 import { emitUnitProduct } from './unit-products.ts';
@@ -26,10 +27,7 @@ import { type Lanes, laneOf, lanesFrom, literal, type Value } from './values.ts'
 import { emitWarpgroupProduct, isByWarpgroups } from './warpgroup-products.ts';
 
 type Rules = {
-  readonly [K in TileStatementKind]: (
-    emission: Emission,
-    statement: TileStatement & { readonly kind: K },
-  ) => void;
+  readonly [K in TileStatementKind]: (emission: Emission, statement: StatementOf<K>) => void;
 };
 
 const rules: Rules = {
@@ -50,6 +48,7 @@ const rules: Rules = {
     else emitWarpgroupProduct(emission, statement);
   },
   reduce: emitReduce,
+  scan: emitScan,
   loop: emitLoop,
   pipeline: (emission, statement) => {
     const write = (body: readonly TileStatement[]) => emitStatements(emission, body);
@@ -68,12 +67,13 @@ const rules: Rules = {
 
 /** What a statement is about, for whoever reads the kernel. */
 const titles: {
-  readonly [K in TileStatementKind]: (statement: TileStatement & { readonly kind: K }) => string;
+  readonly [K in TileStatementKind]: (statement: StatementOf<K>) => string;
 } = {
   define: ({ tile }) => `${tile.space} tile ${tile.name}`,
   update: ({ tile }) => `update ${tile}`,
   multiplyAccumulate: ({ into, left, right }) => `${into} += ${left} * ${right}`,
   reduce: ({ into, combiner, from }) => `${into.join(', ')} = ${combiner} of ${from.join(', ')}`,
+  scan: ({ into, combiner, from }) => `${into} = ${combiner} of ${from} so far`,
   loop: ({ variable }) => `for ${variable}`,
   pipeline: ({ variable, stages }) => `for ${variable}, in ${stages} stages`,
   when: () => 'if',
@@ -89,15 +89,11 @@ export function emitStatements(emission: Emission, body: readonly TileStatement[
   }
 }
 
-function emitStatement<K extends TileStatementKind>(
-  emission: Emission,
-  statement: TileStatement & { readonly kind: K },
-): void {
-  const title: (statement: TileStatement & { readonly kind: K }) => string = titles[statement.kind];
+function emitStatement<K extends TileStatementKind>(emission: Emission, statement: StatementOf<K>): void {
+  const title: (statement: StatementOf<K>) => string = titles[statement.kind];
   emission.locate([statement]);
   emission.writer.comment(title(statement));
-  const rule: (emission: Emission, statement: TileStatement & { readonly kind: K }) => void =
-    rules[statement.kind];
+  const rule: (emission: Emission, statement: StatementOf<K>) => void = rules[statement.kind];
   rule(emission, statement);
 }
 
@@ -107,7 +103,7 @@ export function uniform(emission: Emission, expression: TileExpression): Value {
   return emit(emission, expression, nowhere)[0];
 }
 
-function emitLoop(emission: Emission, statement: TileStatement & { readonly kind: 'loop' }): void {
+function emitLoop(emission: Emission, statement: StatementOf<'loop'>): void {
   const [from, to] = [uniform(emission, statement.from), uniform(emission, statement.to)];
   enterLoop(emission, statement.body);
   // It may have no turns.
@@ -124,7 +120,7 @@ function emitLoop(emission: Emission, statement: TileStatement & { readonly kind
   emission.scratchVersion++;
 }
 
-function emitWhen(emission: Emission, statement: TileStatement & { readonly kind: 'when' }): void {
+function emitWhen(emission: Emission, statement: StatementOf<'when'>): void {
   const condition = uniform(emission, statement.condition);
   const leave = leaveBranch(emission);
   emission.writer.whenApart(condition, () => {
@@ -138,7 +134,7 @@ function emitWhen(emission: Emission, statement: TileStatement & { readonly kind
   emission.scratchVersion++;
 }
 
-function emitStore(emission: Emission, statement: TileStatement & { readonly kind: 'store' }): void {
+function emitStore(emission: Emission, statement: StatementOf<'store'>): void {
   const { tensor, offset, value, mask } = statement;
   const domain = createDomain(statement.axes);
   if (isOfPairs(emission, statement)) {

@@ -6,10 +6,11 @@
 
 import { type Packed, packedFacts } from '../../../compiler/tiles/packed.ts';
 import { isOverUnits } from '../../../compiler/tiles/tile-builder.ts';
-import type { TileAxis, TileStatement, UnitSpread } from '../../../compiler/tiles/tile-program.ts';
+import type { TileAxis, UnitSpread } from '../../../compiler/tiles/tile-program.ts';
 import { linearConstant, linearValue, plus, times } from '../../writing/linear.ts';
 import { type Emission, type Sum, type TileState, tileState } from './emission.ts';
 import { elementBytes, packedLayout, packedPlace } from './packed-layout.ts';
+import type { Product } from './products.ts';
 import { sharedStart } from './shared-memory.ts';
 import { sumOf } from './sums.ts';
 import { partsFromRegisters, textsOf } from './unit-parts.ts';
@@ -17,7 +18,6 @@ import { pieceElements, roundedToTf32, unitDepth, unitTypes } from './unit-types
 import { blockPlace, unitFirst } from './units.ts';
 import { literal, type Value } from './values.ts';
 
-type Product = TileStatement & { readonly kind: 'multiplyAccumulate' };
 type UnitAxis = TileAxis & { readonly over: UnitSpread };
 
 /** Of one instruction. */

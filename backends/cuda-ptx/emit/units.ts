@@ -8,6 +8,8 @@ import type { Writer } from './writer.ts';
 export const warpSize = 32;
 /** That have the same row of a warp's results. */
 export const lanesOfRow = 4;
+/** Of every eight columns, that a lane has of a row. */
+export const columnsOfLane = 2;
 
 export function unitPlaces(
   writer: Writer,

@@ -5,17 +5,16 @@
  */
 import { packedFacts } from '../../../compiler/tiles/packed.ts';
 import { tileNamed } from '../../../compiler/tiles/tile-builder.ts';
-import type { Tile, TileAxis, TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import type { Tile, TileAxis } from '../../../compiler/tiles/tile-program.ts';
 import { type Emission, type TileState, tileState } from './emission.ts';
 import { elementBytes, packedLayout, widestRow } from './packed-layout.ts';
+import { isCrowded, type Product } from './products.ts';
 import { takeOff } from './products-in-flight.ts';
 import { sharedStart } from './shared-memory.ts';
 import { partsFromRegisters, textsOf } from './unit-parts.ts';
 import { unitDepth, unitTypes } from './unit-types.ts';
 import { warpSize } from './units.ts';
 import { literal, type Value } from './values.ts';
-
-type Product = TileStatement & { readonly kind: 'multiplyAccumulate' };
 
 /** Of one instruction; it has up to 256 columns. */
 const shape = { rows: 64, mostColumns: 256 };
@@ -169,15 +168,16 @@ function matrixOf(
   if (stage !== undefined) address = writer.operation('add.u32', 'u32', [address, stage]);
   const start = writer.operation('bfe.u32', 'u32', [address, literal(4, 'u32'), literal(14, 'u32')]);
   const leading = isDeep ? 16 : panelBytes;
+  const fixed = isCrowded(emission.program);
   // Of shared memory no address has more bits than these, so what is behind the first has other low ones.
-  const low = writer.operation('add.u32', 'u32', [
-    start,
-    literal(((leading / 16) << 16) + along / 16, 'u32'),
-  ]);
-  const high = literal(((8 * rowBytes) / 16) | (swizzles[rowBytes]! << 30), 'u32');
-  return writer.compute(
-    ['address'],
-    [low, high],
-    ([result], [l, h]) => `mov.b64 ${result}, {${l}, ${h}};`,
+  const low = writer.compute(
+    ['u32'],
+    [start, literal(((leading / 16) << 16) + along / 16, 'u32')],
+    ([result], [from, by]) => `add.u32 ${[result, from, by].join(', ')};`,
+    { fixed },
   )[0]!;
+  const high = literal(((8 * rowBytes) / 16) | (swizzles[rowBytes]! << 30), 'u32');
+  return writer.compute(['address'], [low, high], ([result], [l, h]) => `mov.b64 ${result}, {${l}, ${h}};`, {
+    fixed,
+  })[0]!;
 }

@@ -80,9 +80,13 @@ function arrive(
   };
 }
 
-/** `bar.red` has its result before. */
+function isReduction({ op }: WarpInstruction): boolean {
+  return op === 'bar.red' || op === 'barrier.red';
+}
+
+/** A reduction has its result before, and its predicate behind. */
 function operandsOf(instruction: WarpInstruction): readonly [Operand, Operand | undefined] {
-  const all = instruction.op === 'bar.red' ? instruction.operands.slice(1, -1) : instruction.operands;
+  const all = isReduction(instruction) ? instruction.operands.slice(1, -1) : instruction.operands;
   return [all[0]!, all[1]];
 }
 
@@ -98,7 +102,7 @@ export function releaseIfFull(machine: Machine, block: Block, number: number): v
     warp.barrier = undefined;
     for (const fragment of warp.fragments) {
       const step = machine.kernel.needs.steps[fragment.step];
-      if (step?.kind === 'warp' && step.instruction.op === 'bar.red')
+      if (step?.kind === 'warp' && isReduction(step.instruction))
         giveVotes(machine, warp, step.instruction, barrier);
       fragment.step++;
     }
@@ -144,5 +148,6 @@ export const barrierRules = {
   'bar.red': voted,
   'barrier.sync': arrive(true),
   'barrier.arrive': arrive(false),
+  'barrier.red': voted,
   'bar.warp.sync': meetWithin,
 } as const satisfies Readonly<Record<string, Operation>>;

@@ -1,8 +1,53 @@
 /** Values that go from lane to lane: shuffles, votes, matches, reductions. */
+import type { OpOfUnit } from '../instructions.ts';
 import type { Operand } from '../ptx.ts';
 import { firstLane, type Machine, type Warp } from './machine.ts';
 import type { Operation } from './operation.ts';
 import type { WarpInstruction } from './steps.ts';
+
+/** Which operand names the lanes that meet. */
+const memberOperands: { readonly [O in OpOfUnit<'warp'>]?: number } = {
+  'shfl.sync': 4,
+  'vote.sync': 2,
+  'match.any.sync': 2,
+  'match.all.sync': 2,
+  'redux.sync': 2,
+  'elect.sync': 1,
+  'bar.warp.sync': 0,
+};
+
+/**
+ * Of lanes that come to an instruction together, those that meet: tiles of a warp name their own lanes each.
+ * @throws EmulatorFault where a lane names one that is here and names others.
+ */
+export function firstToMeet(
+  machine: Machine,
+  warp: Warp,
+  lanes: number,
+  instruction: WarpInstruction,
+): number {
+  const at = memberOperands[instruction.op];
+  if (at === undefined) return lanes;
+  const mask = instruction.operands[at]!;
+  if (mask.kind === 'integer') return lanes;
+  const first = firstLane(lanes);
+  const named = machine.word(warp, mask, first);
+  let same = 0;
+  for (let rest = lanes; rest !== 0; rest &= rest - 1) {
+    const lane = firstLane(rest);
+    const own = machine.word(warp, mask, lane);
+    if (own === named) same |= 1 << lane;
+    else if (((named >>> lane) & 1) === 1)
+      throw machine.fault(
+        'lanes apart',
+        `names other lanes than lane ${first} does, with which it meets`,
+        warp,
+        lane,
+        instruction,
+      );
+  }
+  return same;
+}
 
 /**
  * The lanes that the mask operand names and that have not left; none where not all of them are here yet.
@@ -15,19 +60,7 @@ export function membersHere(
   mask: Operand,
   instruction: WarpInstruction,
 ): number {
-  const first = firstLane(lanes);
-  const named = machine.word(warp, mask, first);
-  for (let rest = lanes; rest !== 0; rest &= rest - 1) {
-    const lane = firstLane(rest);
-    if (machine.word(warp, mask, lane) !== named)
-      throw machine.fault(
-        'lanes apart',
-        `names other lanes than lane ${first} does, with which it meets`,
-        warp,
-        lane,
-        instruction,
-      );
-  }
+  const named = machine.word(warp, mask, firstLane(lanes));
   const strangers = lanes & ~named;
   if (strangers !== 0)
     throw machine.fault(

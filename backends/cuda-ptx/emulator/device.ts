@@ -8,7 +8,7 @@ import type { PtxModule, Variable } from '../ptx.ts';
 import { bytesOf } from '../ptx-types.ts';
 import { type CompiledModule, compiledModule } from './compiled.ts';
 import { hasFusedMultiplyAdd } from './fused.ts';
-import { globalRows } from './global-race-code.ts';
+import { globalRows, mostWarps } from './global-race-code.ts';
 import type { GlobalRecords } from './global-races.ts';
 import { clearRegion, GridRunner } from './grid.ts';
 import {
@@ -24,7 +24,7 @@ import {
 } from './grid-plan.ts';
 import { Heap } from './heap.ts';
 import type { CodeOptions, KernelNeeds } from './kernel.ts';
-import { alignTo, control, shadow, sink, sinkBytes, windows } from './layout.ts';
+import { alignTo, codeWindow, control, shadow, sink, sinkBytes, windows } from './layout.ts';
 import { Linker } from './link.ts';
 import { createMemory, type Memory } from './memory.ts';
 import { beginGrid, runShare, type Share } from './share-clusters.ts';
@@ -53,6 +53,8 @@ export interface LaunchOptions {
    */
   readonly checksGlobalRaces?: boolean;
   readonly copies?: CopyTiming;
+  /** Is given what kernels print, when the grid is over or ends with a fault. */
+  readonly print?: (text: string) => void;
   /** Of the threads of a cluster, after which it counts as one without an end. */
   readonly mostInstructions?: number;
   /** Without it by what the processor has; results are the same. */
@@ -72,13 +74,17 @@ export class LaunchError extends Error {
 const mostThreads = 1024;
 const mostShared = 227 * 1024;
 const mostOfCluster = 16;
+/** Of a cooperative launch: a shared address has the number of its block in the upper bits. */
+const mostTogether = 128;
+/** Of where the blocks of a cooperative launch meet. */
+const meetingBytes = 256;
 const mostInstructions = 1e12;
 /** What it takes to start threads, and to tell those that there are of a grid. */
 const startMilliseconds = 100;
 const shareMilliseconds = 2;
 const skewBytes = 4096 + 64;
 /** Of warps and of epochs, before records begin anew. */
-const mostNumbers = 2 ** 30;
+const mostNumbers = mostWarps;
 /** Behind each buffer, so that who leaves one is not in another. */
 const gap = 256;
 
@@ -215,7 +221,8 @@ export class EmulatedDevice {
     const kernel = loaded.compiled.kernel(name, code);
     const { needs } = kernel;
     checkShape(shape, needs);
-    const cluster = clusterOf(shape, needs);
+    const isCooperative = kernel.specials.some((each) => each.startsWith('envreg'));
+    const cluster = isCooperative ? allTogether(shape, needs) : clusterOf(shape, needs);
     const sharedBytes = alignTo(needs.staticShared + (shape.sharedBytes ?? 0), 16);
     if (sharedBytes > mostShared)
       throw new LaunchError(
@@ -225,10 +232,17 @@ export class EmulatedDevice {
       throw new LaunchError(
         `${name} takes ${needs.paramBytes} bytes of arguments, and ${parameters.byteLength} are given`,
       );
+    const meetingPlace = isCooperative
+      ? demand(this.heap.reserve(meetingBytes, 256), 'blocks that meet need room')
+      : undefined;
+    if (meetingPlace !== undefined) {
+      this.memory.bytes.fill(0, meetingPlace, meetingPlace + meetingBytes);
+      this.setState(meetingPlace, meetingBytes, shadow.written);
+    }
     const parameterPlace = demand(this.heap.reserveAtEnd(needs.paramBytes, 256), 'arguments need room');
     const plan: GridPlan = {
       ...{ kernel, grid: shape.grid, block: shape.block, cluster, sharedBytes },
-      dynamicShared: shape.sharedBytes ?? 0,
+      ...{ meetingPlace, dynamicShared: shape.sharedBytes ?? 0 },
       ...{ parameters: parameterPlace, constants: loaded.constants, globals: loaded.globals },
       buffers: [...this.buffers.values()],
       copies: options.copies ?? 'late',
@@ -239,9 +253,13 @@ export class EmulatedDevice {
     this.setState(parameterPlace, needs.paramBytes, shadow.written);
     const records = code.checksGlobalRaces ? this.recordsFor(plan) : undefined;
     try {
-      return { instructions: this.run({ ...plan, globalRecords: records }) };
+      return { instructions: this.run({ ...plan, globalRecords: records }, options.print) };
     } finally {
       if (records !== undefined) this.heap.release(records.blocks);
+      if (meetingPlace !== undefined) {
+        this.setState(meetingPlace, meetingBytes, shadow.none);
+        this.heap.release(meetingPlace);
+      }
       this.setState(parameterPlace, needs.paramBytes, shadow.none);
       this.heap.release(parameterPlace);
     }
@@ -285,7 +303,7 @@ export class EmulatedDevice {
   }
 
   /** All clusters of a grid. Gives how many instructions their threads ran. */
-  private run(plan: GridPlan): number {
+  private run(plan: GridPlan, print: LaunchOptions['print']): number {
     const regions: number[] = [];
     const reserveRegion = (): number => {
       const place = this.heap.reserveAtEnd(regionAt(plan, 0).end, regionAlignment);
@@ -306,6 +324,7 @@ export class EmulatedDevice {
         shares.push(runShare(runner, words));
         shares.push(...this.sharesOfThreads(this.threads));
       }
+      tellPrinted(shares, print);
       const faults = shares.flatMap(({ fault }) => (fault === undefined ? [] : [fault]));
       const [first] = faults.sort((a, b) => a.number - b.number);
       if (first !== undefined) throw first.error;
@@ -336,6 +355,13 @@ export class EmulatedDevice {
     const cost = this.threads === undefined ? startMilliseconds : shareMilliseconds;
     return left > 0 && done > 0 && (milliseconds / done) * left > cost;
   }
+}
+
+/** In the order of clusters, up to one that ended with a fault. */
+function tellPrinted(shares: readonly Share[], print: LaunchOptions['print']): void {
+  const last = Math.min(...shares.map(({ fault }) => fault?.number ?? Number.POSITIVE_INFINITY));
+  const all = shares.flatMap(({ printed }) => printed).filter(({ cluster }) => cluster <= last);
+  for (const { text } of all.toSorted((a, b) => a.cluster - b.cluster)) print?.(text);
 }
 
 /** @throws LaunchError where there is no place. */
@@ -404,7 +430,11 @@ export class LoadedModule {
       let bits: bigint;
       if ('bits' in each) bits = each.bits;
       else {
-        const target = this.variable(each.symbol);
+        const code = this.compiled.variables.codePlaces.get(each.symbol);
+        const target =
+          code === undefined
+            ? this.variable(each.symbol)
+            : { address: (BigInt(codeWindow) << 32n) + BigInt(code) };
         if (target === undefined)
           throw new LaunchError(
             `${variable.name} begins with the address of ${each.symbol}, which is nowhere`,
@@ -441,6 +471,17 @@ function clusterOf({ cluster, grid }: LaunchShape, needs: KernelNeeds): Extent {
   if (extents.some((each, axis) => grid[axis]! % each !== 0))
     throw new LaunchError(`a grid of ${grid.join(' by ')} has no clusters of ${extents.join(' by ')}`);
   return extents;
+}
+
+/** Blocks of a cooperative launch wait for each other: all of them run together. */
+function allTogether({ grid, cluster }: LaunchShape, { entry }: KernelNeeds): Extent {
+  if (cluster !== undefined || entry.directives.has('reqnctapercluster'))
+    throw new LaunchError('a cooperative launch of clusters is not supported');
+  if (countOf(grid) > mostTogether)
+    throw new LaunchError(
+      `a cooperative launch of ${countOf(grid)} blocks is too large: at most ${mostTogether} run together`,
+    );
+  return grid;
 }
 
 function checkShape({ grid, block, sharedBytes = 0 }: LaunchShape, { entry }: KernelNeeds): void {

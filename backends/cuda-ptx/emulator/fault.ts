@@ -13,6 +13,7 @@ export type FaultKind =
   | 'deadlock'
   | 'lanes apart'
   | 'trap'
+  | 'stack overflow'
   | 'no end'
   | 'wrong operand';
 

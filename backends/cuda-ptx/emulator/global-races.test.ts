@@ -10,7 +10,7 @@ function kernel(body: string, blocks: number, threads: number) {
   .global .align 4 .u32 flag;
   .entry kernel(.param .u64 data, .param .u64 out) {
     .reg .b32 %r<9>; .reg .b32 %t; .reg .b32 %n; .reg .b64 %p; .reg .b64 %q; .reg .b64 %o; .reg .b64 %d<4>;
-    .reg .pred %c<4>;
+    .reg .pred %c<4>; .reg .b16 %h;
     mov.u32 %n, %ctaid.x; mov.u32 %r0, %ntid.x; mov.u32 %r1, %tid.x; mad.lo.u32 %t, %n, %r0, %r1;
     ld.param.u64 %p, [data]; ld.param.u64 %o, [out];
     mul.wide.u32 %d0, %t, 4; add.u64 %q, %p, %d0; add.u64 %o, %o, %d0;
@@ -47,6 +47,27 @@ describe('what nothing orders', () => {
       'setp.eq.u32 %c0, %t, 0; setp.eq.u32 %c1, %t, 32; @%c0 st.global.v4.u32 [%p], {%t, %t, %t, %t}; @%c1 st.global.u32 [%p+8], %t;',
       ...([2, 32, 'byte 8 of data'] as const),
     ],
+    [
+      'two blocks that write a byte of a word, of which others are written too',
+      `and.b32 %r2, %t, 33; cvt.u64.u32 %d1, %r2; add.u64 %d1, %d1, %p; setp.eq.u32 %c0, %n, 1;
+       @%c0 st.global.u8 [%p+1], %t; @!%c0 st.global.u8 [%d1], %t;`,
+      ...([2, 32, 'byte 1 of data'] as const),
+    ],
+    [
+      'a block that reads the word of which another wrote a half',
+      `setp.eq.u32 %c0, %n, 0; cvt.u16.u32 %h, %t; @%c0 st.global.u16 [%p+6], %h; @!%c0 ld.global.u32 %r3, [%p+4];`,
+      ...([2, 32, 'byte 4 of data'] as const),
+    ],
+    [
+      'a block that writes a byte of a word that another read',
+      `setp.eq.u32 %c0, %n, 0; @%c0 ld.global.u32 %r3, [%p+4]; @!%c0 st.global.u8 [%p+7], %t;`,
+      ...([2, 32, 'byte 7 of data'] as const),
+    ],
+    [
+      'a block that writes a byte that two others read',
+      `setp.eq.u32 %c0, %n, 2; @!%c0 ld.global.u8 %r3, [%p+5]; @%c0 st.global.u8 [%p+5], %t;`,
+      ...([3, 32, 'byte 5 of data'] as const),
+    ],
   ] as const)('%s', (_name, body, blocks, threads, where) => {
     const fault = faultOf(kernel(body, blocks, threads));
     expect(fault.kind).toBe('race');
@@ -76,6 +97,18 @@ describe('what is ordered', () => {
     ],
     ['as atomic instructions', 'red.global.add.u32 [%p], 1;', 4],
     ['as words of their own, of warps beside each other', 'st.global.u32 [%q], %t;', 4],
+    [
+      'as bytes beside each other',
+      `cvt.u64.u32 %d1, %t; add.u64 %d1, %d1, %p; ld.global.u8 %r3, [%d1+3]; st.global.u8 [%d1+3], %t;
+       ld.global.u8 %r4, [%d1+3];`,
+      4,
+    ],
+    [
+      'as a byte that only one of those writes that read the word before they met',
+      `ld.global.u8 %r3, [%p]; bar.sync 0; setp.eq.u32 %c0, %t, 0; @%c0 st.global.u8 [%p], %t;
+       bar.sync 0; ld.global.u32 %r4, [%p];`,
+      1,
+    ],
     ['as a read only', 'ld.global.u32 %r3, [%p]; st.global.u32 [%o], %r3;', 4],
   ] as const)('%s', (_name, body, blocks) => {
     launch(kernel(body, blocks, 64 / Math.min(2, blocks)));

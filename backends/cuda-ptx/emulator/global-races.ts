@@ -1,7 +1,8 @@
 /** Whether two uses of a word of global memory, one of them to write it, are in an order. */
 import type { Instruction } from '../ptx.ts';
+import { bytesOf } from '../ptx-types.ts';
 import type { EmulatorFault } from './fault.ts';
-import { globalRows } from './global-race-code.ts';
+import { globalRows, recordedUse } from './global-race-code.ts';
 import { countOf, type GridPlan, warpsOf } from './grid-plan.ts';
 import { describeAddress, type Machine, type Warp } from './machine.ts';
 
@@ -54,7 +55,10 @@ export function checkGlobalUse(
     [word(globalRows.writer), word(globalRows.write)],
     ...(isWrite ? [[word(globalRows.reader), word(globalRows.read)] as const] : []),
   ];
-  for (const [who, epoch] of uses) {
+  const used = usedBytes(instruction, address);
+  for (const [found, epoch] of uses) {
+    const { who, bytes } = recordedUse(found);
+    if ((bytes & used) === 0) continue;
     if (who === manyWarps(plan, records)) {
       if (hasSynchronised(machine, warp, epoch)) continue;
       throw raceWith(machine, warp, 'several warps', address, instruction);
@@ -67,6 +71,12 @@ export function checkGlobalUse(
     const index = [block % width, Math.floor(block / width) % height, Math.floor(block / (width * height))];
     throw raceWith(machine, warp, `warp ${number} of block (${index.join(', ')})`, address, instruction);
   }
+}
+
+/** Of the word at the address, a bit for each. */
+function usedBytes({ types, modifiers }: Instruction, address: number): number {
+  const bytes = bytesOf(types[0]!) * Number(modifiers.vector?.slice(1) ?? 1);
+  return bytes < 4 ? (2 ** bytes - 1) << (address & 3) : 15;
 }
 
 function raceWith(

@@ -21,8 +21,10 @@ export interface GridPlan {
   readonly kernel: Kernel;
   readonly grid: Extent;
   readonly block: Extent;
-  /** In blocks. */
+  /** In blocks: those that run together. Of a cooperative launch they are all. */
   readonly cluster: Extent;
+  /** Where the blocks of a cooperative launch meet: of others nothing. */
+  readonly meetingPlace: number | undefined;
   /** Of a block, with those that the launch gives. */
   readonly sharedBytes: number;
   readonly dynamicShared: number;

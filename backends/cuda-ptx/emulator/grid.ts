@@ -12,7 +12,7 @@ import {
 } from './grid-plan.ts';
 import { header, lanesOfWarp, rankShift, shadow } from './layout.ts';
 import type { Linker } from './link.ts';
-import { type Block, Machine, type Warp } from './machine.ts';
+import { type Block, Machine, type Printed, type Warp } from './machine.ts';
 import type { Memory } from './memory.ts';
 import { clockRowBytes, recordBytes, recordRowBytes } from './race-code.ts';
 import { type Counts, runCluster } from './schedule.ts';
@@ -34,6 +34,11 @@ export class GridRunner {
     this.linker = linker;
     this.machine = new Machine(plan, linker, region);
     this.head = headOf(plan, region);
+  }
+
+  /** What its threads printed, so far. */
+  get printed(): readonly Printed[] {
+    return this.machine.printed;
   }
 
   /**
@@ -66,7 +71,7 @@ export class GridRunner {
     ];
     const [x, y, z] = inCluster.map((each, axis) => first[axis]! + each) as [number, number, number];
     const { sharedBase, localBase, clocks, records, files } = region;
-    memory.shadow.fill(shadow.allocated, localBase, localBase + kernel.needs.localBytes * 32 * warps);
+    this.allocateLocal(localBase, warps);
     memory.shadow.fill(shadow.allocated, sharedBase, sharedBase + sharedBytes);
     memory.bytes.fill(0, files, files + kernel.fileBytes * warps);
     memory.bytes.fill(0, clocks, clocks + clockRowBytes * warps);
@@ -78,6 +83,17 @@ export class GridRunner {
     for (let number = 0; number < warps; number++)
       block.warps.push(this.warpAt(block, number, inCluster, region));
     return block;
+  }
+
+  /** Of what threads have of local memory all that is not their stack. */
+  private allocateLocal(start: number, warps: number): void {
+    const { localBytes, staticLocal } = this.plan.kernel.needs;
+    const { shadow: states } = this.memory;
+    const end = start + localBytes * lanesOfWarp * warps;
+    if (staticLocal === localBytes) states.fill(shadow.allocated, start, end);
+    else
+      for (let own = start; own < end; own += localBytes)
+        states.fill(shadow.allocated, own, own + staticLocal);
   }
 
   private warpAt(block: Block, number: number, clusterIndex: Extent, region: BlockRegion): Warp {
@@ -102,7 +118,8 @@ export class GridRunner {
     const warp: Warp = {
       ...{ block, number, base, live, barrier: undefined },
       ...{ clusterPhase: -1, underWay: new Map(), metAt: 0 },
-      fragments: [{ step: 0, mask: live, waits: false }],
+      fragments: [{ step: kernel.needs.start, mask: live, waits: false }],
+      stacks: new Map(),
       ...{ pendingCopies: [], copyGroups: [], pendingBulk: [], bulkGroups: [] },
       ...{ pendingProducts: [], productGroups: [] },
     };

@@ -3,19 +3,36 @@ import type { Expression } from '../../wasm/code.ts';
 import type { InstructionName } from '../../wasm/instructions.ts';
 import type { Operand } from '../ptx.ts';
 import { type PtxType, ptxTypes } from '../ptx-types.ts';
-import { both, doubles, i32, lowWords, run, shuffle, type Wide, wideOf, words } from './code-text.ts';
+import {
+  both,
+  choose,
+  doubles,
+  highWords,
+  i32,
+  longs,
+  lowWords,
+  pairwise,
+  run,
+  shuffle,
+  type Wide,
+  wideOf,
+  words,
+} from './code-text.ts';
 import {
   asDoubles,
   canonical,
+  exactly,
   floatToHalf,
   flushed,
   fromDoubles,
   isFloat,
+  oddSum,
   saturated,
   wordAsDoubles,
 } from './lane-floats.ts';
 import { clampWide, type Emit, extended, extendedWide, setNarrow } from './lane-integers.ts';
 import type { LaneWriter } from './lane-writer.ts';
+import type { Rounding } from './soft-float.ts';
 import type { LaneInstruction } from './steps.ts';
 
 const roundings: { readonly [rounding: string]: 'nearest' | 'trunc' | 'floor' | 'ceil' } = {
@@ -82,20 +99,46 @@ const integerToFloat: Emit = (writer, instruction) => {
     else writer.setWord(to, fromDoubles(writer, exact, target, instruction.modifiers));
     return;
   }
-  if (rounding !== 'rn') writer.unsupported('a rounding but .rn of 64 bits');
   const wide = writer.wide(from);
+  if (rounding !== 'rn' || (target !== 'f64' && target !== 'f32')) {
+    const parts = partsOfLong(writer, wide, letter);
+    if (target === 'f64')
+      writer.setWide(to, exactly(writer, 'add', 'f64', rounding as Rounding, [parts.upper, parts.lower]));
+    else {
+      const odd = pairwise(parts.upper, parts.lower, (x, y) => oddSum(writer, x, y));
+      writer.setWord(to, fromDoubles(writer, odd, target, instruction.modifiers));
+    }
+    return;
+  }
   if (target === 'f64')
     writer.setWide(
       to,
       eachOf(writer, wide, (x) => run(`f64.convert_i64_${letter}`, x)),
     );
-  else if (target === 'f32')
+  else
     writer.setWord(
       to,
       eachAsFloat(writer, wide, (x) => run(`f32.convert_i64_${letter}`, x)),
     );
-  else writer.unsupported('64 bits to a float of 16');
 };
+
+/** Two doubles whose sum an integer of 64 bits is. */
+function partsOfLong(
+  writer: LaneWriter,
+  wide: Wide,
+  letter: 's' | 'u',
+): { readonly upper: Wide; readonly lower: Wide } {
+  const converted = (word: Expression, sign: 's' | 'u', scale: number): Wide => {
+    const held = writer.hold(word);
+    return both({ low: held, high: shuffle(held, held, [2, 3, 2, 3]) }, (half) =>
+      writer.hold(run('f64x2.mul', run(`f64x2.convert_low_i32x4_${sign}`, half), doubles(scale))),
+    );
+  };
+  return {
+    upper: converted(highWords(wide), letter, 2 ** 32),
+    lower: converted(lowWords(wide), 'u', 1),
+  };
+}
 
 /** Each long as a double. */
 function eachOf(writer: LaneWriter, value: Wide, one: (x: Expression) => Expression): Wide {
@@ -127,7 +170,10 @@ function eachAsFloat(writer: LaneWriter, value: Wide, one: (x: Expression) => Ex
   return writer.hold(result);
 }
 
-/** Out of range is the nearest number that there is, and NaN is 0. */
+/**
+ * Out of range is the nearest number that there is. NaN is 0, or of f64 and to 64 bits the number with the
+ * highest bit alone (PTX ISA 8.x, `cvt`).
+ */
 const floatToInteger: Emit = (writer, instruction) => {
   const [to, from] = instruction.operands as [Operand, Operand];
   const [target, source] = instruction.types as [PtxType, PtxType];
@@ -140,6 +186,8 @@ const floatToInteger: Emit = (writer, instruction) => {
       ? wordAsDoubles(writer, flushed(writer, writer.word(from)), 'f32')
       : asDoubles(writer, from, source);
   const whole = both(values, (half) => writer.hold(run(`f64x2.${rounding}`, half)));
+  const highest = 1n << BigInt(bits - 1);
+  const isNumber = (half: Expression): Expression => run('f64x2.eq', half, half);
   if (bits === 64) {
     writer.setWide(
       to,
@@ -155,7 +203,7 @@ const floatToInteger: Emit = (writer, instruction) => {
           const long = run(`i64.trunc_sat_f64_${letter}`, own);
           result = { kind: 'instruction', name: 'i64x2.replace_lane', operands: [result, long], lane };
         }
-        return writer.hold(result);
+        return writer.hold(choose(isNumber(half), result, longs(highest)));
       }),
     );
     return;
@@ -165,6 +213,10 @@ const floatToInteger: Emit = (writer, instruction) => {
   if (bits < 32) {
     const [least, most] = rangeOf(target).map((bound) => words(Number(bound)));
     value = run(`i32x4.max_${letter}`, run(`i32x4.min_${letter}`, value, most!), least!);
+  }
+  if (source === 'f64') {
+    const areNumbers = lowWords(both(whole, isNumber));
+    value = choose(areNumbers, value, words(Number(BigInt.asIntN(32, highest))));
   }
   setSigned(writer, to, writer.hold(value), target);
 };

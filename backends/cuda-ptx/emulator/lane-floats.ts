@@ -64,7 +64,7 @@ export function demoted(writer: LaneWriter, value: Wide): Expression {
  * A sum of doubles rounded to odd: what is lost is in its last bit, so that rounding it again to f32 is as
  * rounding the exact sum (Boldo and Melquiond, 2008). A product of f32 is exact.
  */
-function oddSum(writer: LaneWriter, product: Expression, c: Expression): Expression {
+export function oddSum(writer: LaneWriter, product: Expression, c: Expression): Expression {
   const sum = writer.hold(run('f64x2.add', product, c));
   // What the sum lost, exactly (Knuth's TwoSum).
   const virtual = writer.hold(run('f64x2.sub', sum, product));
@@ -95,7 +95,7 @@ export function fusedMultiplyAdd(
 }
 
 /** By the host, lane by lane, for what has no instruction. */
-function exactly(
+export function exactly(
   writer: LaneWriter,
   operation: ExactOperation,
   format: 'f32' | 'f64',
@@ -278,7 +278,7 @@ function widened(writer: LaneWriter, value: Expression, format: FloatFormat): Wi
 
 // ── rules of arithmetic ────────────────────────────────────────────────────────────────────────────────────
 
-const packedOf: { readonly [T in PtxType]?: HalfType } = { f16x2: 'f16', bf16x2: 'bf16' };
+export const packedOf: { readonly [T in PtxType]?: HalfType } = { f16x2: 'f16', bf16x2: 'bf16' };
 
 /** Each half of 32 bits for itself. */
 function eachHalf(
@@ -309,7 +309,7 @@ export function isFloat(type: PtxType): boolean {
   return ptxTypes[type].class === 'float' || ptxTypes[type].class === 'packed';
 }
 
-function flushedHalf(writer: LaneWriter, value: Expression): Expression {
+export function flushedHalf(writer: LaneWriter, value: Expression): Expression {
   const isTiny = run('f32x4.lt', run('f32x4.abs', value), floats(2 ** -14));
   return writer.hold(choose(isTiny, run('v128.and', value, words(signBits)), value));
 }

@@ -1,7 +1,7 @@
 /** The code of integer arithmetic and of bits. Values of 16 bits are zero-extended to 32. */
 import type { Expression } from '../../wasm/code.ts';
 import type { InstructionName } from '../../wasm/instructions.ts';
-import type { Operand } from '../ptx.ts';
+import { carryFlag, type Operand } from '../ptx.ts';
 import { type PtxType, ptxTypes } from '../ptx-types.ts';
 import {
   both,
@@ -14,11 +14,13 @@ import {
   run,
   shuffle,
   type Wide,
+  wideMask,
   wideOf,
   words,
 } from './code-text.ts';
 import type { LaneWriter } from './lane-writer.ts';
 import type { LaneInstruction } from './steps.ts';
+import { takesCarry } from './uses.ts';
 
 export type Emit = (writer: LaneWriter, instruction: LaneInstruction) => void;
 
@@ -109,7 +111,11 @@ function bitwise(name: InstructionName): Emit {
 function sum(name: 'add' | 'sub'): Emit {
   const plain = binary(`i32x4.${name}`, `i64x2.${name}`);
   return (writer, instruction) => {
-    if (instruction.modifiers.carry !== undefined) writer.unsupported('the carry flag');
+    if (instruction.modifiers.carry !== undefined || takesCarry(instruction.op)) {
+      const [, left, right] = instruction.operands as [Operand, Operand, Operand];
+      sumWithCarry(writer, instruction, name, operandValue(writer, instruction, left), right);
+      return;
+    }
     if (instruction.modifiers.sat === undefined) return plain(writer, instruction);
     const [to, left, right] = instruction.operands as [Operand, Operand, Operand];
     const [a, b] = [left, right].map((each) => extendedWide(writer, each, 's32')) as [Wide, Wide];
@@ -123,6 +129,62 @@ export function clampWide(writer: LaneWriter, value: Wide, least: bigint, most: 
     const raised = writer.hold(choose(run('i64x2.lt_s', half, longs(least)), longs(least), half));
     return writer.hold(choose(run('i64x2.lt_s', longs(most), raised), longs(most), raised));
   });
+}
+
+function operandValue(writer: LaneWriter, instruction: LaneInstruction, operand: Operand): Value {
+  return bitsOf(instruction) === 64
+    ? { width: 64, value: writer.wide(operand) }
+    : { width: 32, value: writer.word(operand) };
+}
+
+/**
+ * A sum with what was carried before, where the instruction takes it, and what it carries itself, where that
+ * is kept. A difference is the sum with the complement and one: it carries where nothing is borrowed, as
+ * nvcc's division of 128 bits expects, which adds what a `sub.cc` left.
+ */
+function sumWithCarry(
+  writer: LaneWriter,
+  instruction: LaneInstruction,
+  name: 'add' | 'sub',
+  left: Value,
+  right: Operand,
+): void {
+  const [to] = instruction.operands as [Operand];
+  const flag: Operand = { kind: 'register', register: carryFlag };
+  // All bits, which is −1, where something was carried, or borrowed.
+  const known = takesCarry(instruction.op) ? writer.word(flag) : undefined;
+  const before =
+    known === undefined ? words(0) : name === 'add' ? known : writer.hold(run('v128.not', known));
+  const opposite = name === 'add' ? 'sub' : 'add';
+  const sums = (
+    shape: 'i32x4' | 'i64x2',
+    less: (x: Expression, y: Expression) => Expression,
+    a: Expression,
+    b: Expression,
+    mask: Expression,
+  ): { readonly sum: Expression; readonly carried: Expression } => {
+    const first = writer.hold(run(`${shape}.${name}`, a, b));
+    const sum = writer.hold(run(`${shape}.${opposite}`, first, mask));
+    const carries = name === 'add' ? [less(first, a), less(sum, first)] : [less(a, b), less(first, sum)];
+    return { sum, carried: writer.hold(run('v128.or', ...carries)) };
+  };
+  let carried: Expression;
+  if (left.width === 64) {
+    const [a, b, masks] = [writer.holdWide(left.value), writer.wide(right), wideMask(before)];
+    const less = (x: Expression, y: Expression): Expression => lessLong(x, y, false);
+    const [low, high] = (['low', 'high'] as const).map((half) =>
+      sums('i64x2', less, a[half], b[half], masks[half]),
+    ) as [ReturnType<typeof sums>, ReturnType<typeof sums>];
+    writer.setWide(to, { low: low.sum, high: high.sum });
+    carried = lowWords({ low: low.carried, high: high.carried });
+  } else {
+    const less = (x: Expression, y: Expression): Expression => run('i32x4.lt_u', x, y);
+    const found = sums('i32x4', less, writer.hold(left.value), writer.hold(writer.word(right)), before);
+    writer.setWord(to, found.sum);
+    carried = found.carried;
+  }
+  if (instruction.modifiers.carry !== undefined)
+    writer.setWord(flag, name === 'add' ? carried : run('v128.not', carried));
 }
 
 /** The upper 64 bits of products, by four products of halves (Hacker's Delight, 8-2). */
@@ -141,11 +203,12 @@ function upperProduct(writer: LaneWriter, a: Expression, b: Expression, signed: 
   return writer.hold(run('i64x2.sub', run('i64x2.sub', unsigned, where(a, b)), where(b, a)));
 }
 
-type Product =
+/** Of 32 bits or of 64. */
+type Value =
   | { readonly width: 32; readonly value: Expression }
   | { readonly width: 64; readonly value: Wide };
 
-function productOf(writer: LaneWriter, instruction: LaneInstruction): Product {
+function productOf(writer: LaneWriter, instruction: LaneInstruction): Value {
   const [, left, right] = instruction.operands as [Operand, Operand, Operand];
   const [type] = instruction.types as [PtxType];
   const signed = isSigned(instruction);
@@ -190,9 +253,13 @@ const multiply: Emit = (writer, instruction) => {
 
 const multiplyAdd: Emit = (writer, instruction) => {
   const { sat, carry } = instruction.modifiers;
-  if (sat !== undefined || carry !== undefined) writer.unsupported('.sat or .cc');
+  if (sat !== undefined) writer.unsupported('.sat');
   const [to, , , addend] = instruction.operands as [Operand, Operand, Operand, Operand];
   const product = productOf(writer, instruction);
+  if (carry !== undefined || takesCarry(instruction.op)) {
+    sumWithCarry(writer, instruction, 'add', product, addend);
+    return;
+  }
   if (product.width === 64)
     writer.setWide(
       to,
@@ -506,12 +573,33 @@ const countOnes: Emit = (writer, instruction) => {
   writer.setWord(to, value);
 };
 
+/** What a mode of `prmt` chooses, by the lower two bits of its selector: four bits for each byte. */
+const selectors: { readonly [mode: string]: readonly [number, number, number, number] } = {
+  f4e: [0x3210, 0x4321, 0x5432, 0x6543],
+  b4e: [0x5670, 0x6701, 0x7012, 0x0123],
+  rc8: [0x0000, 0x1111, 0x2222, 0x3333],
+  ecl: [0x3210, 0x3211, 0x3222, 0x3333],
+  ecr: [0x0000, 0x1110, 0x2210, 0x3210],
+  rc16: [0x1010, 0x3232, 0x1010, 0x3232],
+};
+
+function selectorOf(writer: LaneWriter, mode: string, given: Expression): Expression {
+  const known = selectors[mode] ?? writer.unsupported(`.${mode}`);
+  const two = writer.hold(run('v128.and', given, words(3)));
+  return known.reduce(
+    (others, selector, at) => choose(run('i32x4.eq', two, words(at)), words(selector), others),
+    words(0),
+  );
+}
+
 /** Four bytes of the eight of b:a, each chosen by four bits, of which the last repeats the sign. */
 const permute: Emit = (writer, instruction) => {
   const [to, a, b, selector] = instruction.operands as [Operand, Operand, Operand, Operand];
-  if (instruction.modifiers.mode !== undefined) writer.unsupported(`.${instruction.modifiers.mode}`);
+  const { mode } = instruction.modifiers;
   const whole = writer.holdWide(wideOf(writer.hold(writer.word(a)), writer.hold(writer.word(b))));
-  const chosen = writer.holdWide(wideOf(writer.hold(writer.word(selector)), words(0)));
+  const given = writer.hold(writer.word(selector));
+  const places = mode === undefined ? given : writer.hold(selectorOf(writer, mode, given));
+  const chosen = writer.holdWide(wideOf(places, words(0)));
   const result = writer.eachLong([whole, chosen], (x, by) => {
     let value: Expression = i64(0n);
     for (let at = 0; at < 4; at++) {
@@ -528,24 +616,126 @@ const permute: Emit = (writer, instruction) => {
   writer.setWord(to, lowWords(result));
 };
 
-/** Products of the four bytes of two words, each word's with a sign or without, added to a third. */
-const bytesProduct: Emit = (writer, instruction) => {
-  const [to, left, right, addend] = instruction.operands as [Operand, Operand, Operand, Operand];
-  const factors = [left, right].map(
-    (operand, side) =>
-      ({
-        word: writer.hold(writer.word(operand)),
-        shift: instruction.types[side] === 's32' ? 'i32x4.shr_s' : 'i32x4.shr_u',
-      }) as const,
+/**
+ * Products of the four bytes of two words, or of the halves of one and two bytes of the other, each word's
+ * with a sign or without, added to a third.
+ */
+function partsProduct(leftBits: 8 | 16): Emit {
+  return (writer, instruction) => {
+    const [to, left, right, addend] = instruction.operands as [Operand, Operand, Operand, Operand];
+    const part = (side: 0 | 1, word: Expression, bits: number, at: number): Expression => {
+      const shift = instruction.types[side] === 's32' ? 'i32x4.shr_s' : 'i32x4.shr_u';
+      return run(shift, run('i32x4.shl', word, i32(32 - bits * (at + 1))), i32(32 - bits));
+    };
+    const [a, b] = [left, right].map((operand) => writer.hold(writer.word(operand))) as [
+      Expression,
+      Expression,
+    ];
+    const first = instruction.modifiers.part === 'hi' ? 2 : 0;
+    let sum = writer.word(addend);
+    for (let at = 0; at < 32 / leftBits; at++)
+      sum = run('i32x4.add', sum, run('i32x4.mul', part(0, a, leftBits, at), part(1, b, 8, first + at)));
+    writer.setWord(to, sum);
+  };
+}
+
+/**
+ * Differences without their sign of the parts of two words, each part's in its place, or their sum added to a
+ * third.
+ */
+function differencesOfParts(bits: 8 | 16): Emit {
+  return (writer, instruction) => {
+    const [to, left, right, addend] = instruction.operands as [Operand, Operand, Operand, Operand];
+    const [result, ...types] = instruction.types as [PtxType, PtxType, PtxType];
+    const { accumulate, sat } = instruction.modifiers;
+    const inputs = [left, right].map((operand) => writer.hold(writer.word(operand)));
+    let all = accumulate === undefined ? words(0) : writer.word(addend);
+    for (let at = 0; at < 32 / bits; at++) {
+      const [a, b] = inputs.map((word, side) =>
+        writer.hold(
+          run(
+            ptxTypes[types[side]!].class === 'signed' ? 'i32x4.shr_s' : 'i32x4.shr_u',
+            run('i32x4.shl', word, i32(32 - bits * (at + 1))),
+            i32(32 - bits),
+          ),
+        ),
+      ) as [Expression, Expression];
+      const difference = run('i32x4.abs', run('i32x4.sub', a, b));
+      const most = ptxTypes[result].class === 'signed' ? 2 ** (bits - 1) - 1 : 2 ** bits - 1;
+      const held = sat === undefined ? difference : run('i32x4.min_u', difference, words(most));
+      const own = accumulate === undefined ? run('v128.and', held, words(2 ** bits - 1)) : held;
+      all =
+        accumulate === undefined
+          ? run('v128.or', all, run('i32x4.shl', own, i32(bits * at)))
+          : run('i32x4.add', all, own);
+    }
+    writer.setWord(to, all);
+  };
+}
+
+/** Ones from a place on, as many as given: of what is too large, what is inside, or the lower five bits. */
+const maskOfBits: Emit = (writer, instruction) => {
+  const [to, from, count] = instruction.operands as [Operand, Operand, Operand];
+  const [place, width] = [from, count].map((each) => withinWord(writer, instruction, each)) as [Wide, Wide];
+  const result = writer.eachLong([place, width], (at, wide) =>
+    run('i64.shl', run('i64.sub', run('i64.shl', i64(1n), wide!), i64(1n)), at!),
   );
-  const byte = (at: number) =>
-    factors.map(({ word, shift }) => run(shift, run('i32x4.shl', word, i32(24 - 8 * at)), i32(24)));
-  let sum = writer.word(addend);
-  for (let at = 0; at < 4; at++) {
-    const [a, b] = byte(at);
-    sum = run('i32x4.add', sum, run('i32x4.mul', a!, b!));
+  writer.setWord(to, lowWords(result));
+};
+
+/** A count of bits as `.clamp` and `.wrap` have it, in 64 bits. */
+function withinWord(writer: LaneWriter, { modifiers }: LaneInstruction, operand: Operand): Wide {
+  const word = writer.word(operand);
+  const used =
+    modifiers.limit === 'wrap' ? run('v128.and', word, words(31)) : run('i32x4.min_u', word, words(32));
+  return writer.holdWide(wideOf(writer.hold(used), words(0)));
+}
+
+/** The lowest bits of a word, as many as given, extended with their sign or with zeros. */
+const extendBits: Emit = (writer, instruction) => {
+  const [to, from, count] = instruction.operands as [Operand, Operand, Operand];
+  const inputs = [extendedWide(writer, from, 'u32'), withinWord(writer, instruction, count)];
+  const result = writer.eachLong(inputs, (x, wide) => {
+    const unused = writer.hold(run('i64.sub', i64(64n), wide!));
+    const extended = run(
+      isSigned(instruction) ? 'i64.shr_s' : 'i64.shr_u',
+      run('i64.shl', x!, unused),
+      unused,
+    );
+    return run('i64.select', i64(0n), extended, run('i64.eqz', wide!));
+  });
+  writer.setWord(to, lowWords(result));
+};
+
+/**
+ * The place of a one: the nth from a place on, upward or (below zero) downward, or the place itself (0).
+ * Downward is upward in the reversed word.
+ */
+const findNth: Emit = (writer, instruction) => {
+  const [to, from, base, nth] = instruction.operands as [Operand, Operand, Operand, Operand];
+  const [word, place, offset] = [from, base, nth].map((each) => writer.hold(writer.word(each))) as [
+    Expression,
+    Expression,
+    Expression,
+  ];
+  const isDown = writer.hold(run('i32x4.lt_s', offset, words(0)));
+  const flipped = (value: Expression): Expression => run('i32x4.sub', words(31), value);
+  const used = writer.hold(choose(isDown, reversed(writer, word), word));
+  const start = writer.hold(choose(isDown, flipped(place), place));
+  const fromStart = writer.eachWord([used, start], (x, at) =>
+    run('i32.and', x!, run('i32.shl', i32(-1), at!)),
+  );
+  const count = writer.hold(run('i32x4.abs', offset));
+  let left = fromStart;
+  for (let gone = 1; gone < 32; gone++) {
+    const next = run('v128.and', left, run('i32x4.sub', left, words(1)));
+    left = writer.hold(choose(run('i32x4.gt_s', count, words(gone)), next, left));
   }
-  writer.setWord(to, sum);
+  const found = writer.eachWord([left], (x) => run('i32.ctz', x!));
+  const isNone = run('i32x4.eq', left, words(0));
+  const isElsewhere = run('v128.andnot', run('i32x4.eq', offset, words(0)), run('i32x4.eq', found, start));
+  const isNowhere = run('v128.or', run('v128.or', isNone, isElsewhere), run('i32x4.gt_u', count, words(32)));
+  writer.setWord(to, choose(isNowhere, words(-1), choose(isDown, flipped(found), found)));
 };
 
 export const integerRules = {
@@ -594,5 +784,14 @@ export const integerRules = {
     ),
   popc: countOnes,
   prmt: permute,
-  dp4a: bytesProduct,
+  dp4a: partsProduct(8),
+  dp2a: partsProduct(16),
+  vabsdiff2: differencesOfParts(16),
+  vabsdiff4: differencesOfParts(8),
+  addc: sum('add'),
+  subc: sum('sub'),
+  madc: multiplyAdd,
+  fns: findNth,
+  bmsk: maskOfBits,
+  szext: extendBits,
 } as const satisfies Readonly<Record<string, Emit>>;

@@ -377,15 +377,20 @@ function access(
   const isOrdered = order !== 'weak';
   if (writer.context.checksGlobalRaces && isOrdered && (window === 'global' || window === undefined))
     writer.push({ kind: 'run', callee: 'synchronise', operands: [writer.warpBase()] });
-  // Of whole words: what is smaller may be beside what others use.
-  const checksGlobal =
-    writer.context.checksGlobalRaces && !isOrdered && window === 'global' && bytes % 4 === 0;
-  const noteGlobal = (address: Expression, count: number, areFours = false): void =>
+  const checksGlobal = writer.context.checksGlobalRaces && !isOrdered && window === 'global';
+  const noteGlobalAs = (suffix: 's' | 'Bytes' | '', address: Expression, count: number): void =>
     writer.push({
       kind: 'run',
-      callee: `noteGlobal${isWrite ? 'Write' : 'Read'}${areFours ? 's' : ''}`,
+      callee: `noteGlobal${isWrite ? 'Write' : 'Read'}${suffix}`,
       operands: [writer.warpBase(), address, i32(count), i32(writer.number())],
     });
+  const noteGlobal = (address: Expression): void =>
+    bytes < 4 ? noteGlobalAs('Bytes', address, bytes) : noteGlobalAs('', address, bytes / 4);
+  const noteGlobalFour = (first: Expression): void => {
+    if (bytes >= 4) noteGlobalAs('s', first, bytes / 4);
+    else
+      for (let lane = 0; lane < 4; lane++) noteGlobal(writer.hold(run('i32.add', first, i32(lane * bytes))));
+  };
   const located = locate(writer, operand, window, space);
   const linear = writer.hold(located.linear);
   const bad = writer.hold(located.bad);
@@ -398,7 +403,7 @@ function access(
     if (checksGlobal) {
       const bits = writer.hold(run('i32x4.bitmask', active));
       for (const [lane, place] of places.each.entries())
-        writer.when(run('i32.and', bits, i32(1 << lane)), () => noteGlobal(place, bytes / 4));
+        writer.when(run('i32.and', bits, i32(1 << lane)), () => noteGlobal(place));
     }
     ways.apart(places);
     if (isWrite && checksMemory) markWritten(writer, places, bytes, window === 'shared');
@@ -418,7 +423,7 @@ function access(
   if (checksMemory) writer.when(isPlain.value, () => isPlain.set(isStateOf(first, bytes, isWrite)));
   writer.when(isPlain.value, () => {
     if (checksRaces) noteTogether(writer, first, bytes, isWrite);
-    if (checksGlobal) noteGlobal(first, bytes / 4, true);
+    if (checksGlobal) noteGlobalFour(first);
     together(first);
     if (isWrite && checksMemory) markTogether(writer, first, bytes, window === 'shared');
   });
@@ -436,7 +441,7 @@ function access(
     writer.when(isSame.value, () => {
       // Two lanes are several, as all four are.
       if (checksRaces) checkRaces(writer, [first, first], bytes, false);
-      if (checksGlobal) noteGlobal(first, bytes / 4);
+      if (checksGlobal) noteGlobal(first);
       ways.same?.(first);
     });
     writer.when(run('i32.eqz', isSame.value), apart);

@@ -25,7 +25,10 @@ import {
   type FloatComparison,
   floatRules,
   flushed,
+  flushedHalf,
+  halfToFloat,
   isFloat,
+  packedOf,
 } from './lane-floats.ts';
 import { bitsOf, type Emit, extended, integerRules, lessLong } from './lane-integers.ts';
 import { load, store, windowOf } from './lane-memory.ts';
@@ -42,13 +45,24 @@ const unsignedNames: { readonly [name: string]: FloatComparison } = {
   hs: 'ge',
 };
 
+function floatComparisonOf({ modifiers }: LaneInstruction): {
+  readonly name: FloatComparison | 'num' | 'nan';
+  /** Whether it holds where an operand is NaN. */
+  readonly unordered: boolean;
+} {
+  const { comparison = 'eq' } = modifiers;
+  const unordered = /^(equ|neu|ltu|leu|gtu|geu)$/.test(comparison);
+  return {
+    name: (unordered ? comparison.slice(0, -1) : comparison) as FloatComparison | 'num' | 'nan',
+    unordered,
+  };
+}
+
 /** The mask of lanes in which a comparison of two operands holds. */
 function comparisonOf(writer: LaneWriter, instruction: LaneInstruction, type: PtxType): Expression {
   const [, left, right] = instruction.operands as [Operand, Operand, Operand];
-  const given = instruction.modifiers.comparison ?? 'eq';
   if (isFloat(type)) {
-    const unordered = /^(equ|neu|ltu|leu|gtu|geu)$/.test(given);
-    const name = (unordered ? given.slice(0, -1) : given) as FloatComparison | 'num' | 'nan';
+    const { name, unordered } = floatComparisonOf(instruction);
     if (type === 'f64')
       return narrowMask(
         pairwise(writer.wide(left), writer.wide(right), (a, b) =>
@@ -58,10 +72,12 @@ function comparisonOf(writer: LaneWriter, instruction: LaneInstruction, type: Pt
     const [a, b] = [left, right].map((each) => {
       const value = asFloat32(writer, writer.word(each), type);
       if (value === undefined) return writer.unsupported(`comparison of ${type}`);
-      return writer.hold(instruction.modifiers.ftz === undefined ? value : flushed(writer, value));
+      if (instruction.modifiers.ftz === undefined) return writer.hold(value);
+      return type === 'f16' ? flushedHalf(writer, writer.hold(value)) : flushed(writer, value);
     });
     return compareFloats('f32x4', name, unordered, a!, b!);
   }
+  const given = instruction.modifiers.comparison ?? 'eq';
   const isUnsignedName = Object.hasOwn(unsignedNames, given);
   const name = isUnsignedName ? unsignedNames[given]! : (given as FloatComparison);
   const signed = ptxTypes[type].class === 'signed' && !isUnsignedName;
@@ -96,8 +112,41 @@ function combined(writer: LaneWriter, instruction: LaneInstruction, mask: Expres
   return run(`v128.${combine as 'and' | 'or' | 'xor'}`, mask, writer.word(other));
 }
 
+/** The masks of lanes in which a comparison of the lower and of the upper halves of two operands holds. */
+function comparisonsOfHalves(
+  writer: LaneWriter,
+  instruction: LaneInstruction,
+  type: 'f16' | 'bf16',
+): readonly [Expression, Expression] {
+  const [, left, right] = instruction.operands as [Operand, Operand, Operand];
+  const wholes = [left, right].map((each) => writer.hold(writer.word(each)));
+  const { name, unordered } = floatComparisonOf(instruction);
+  const compare = (part: (whole: Expression) => Expression): Expression => {
+    const [a, b] = wholes.map((whole) => {
+      const value = halfToFloat(writer, part(whole), type);
+      return instruction.modifiers.ftz === undefined ? value : flushedHalf(writer, value);
+    });
+    return writer.hold(compareFloats('f32x4', name, unordered, a!, b!));
+  };
+  return [
+    compare((whole) => run('v128.and', whole, words(0xffff))),
+    compare((whole) => run('i32x4.shr_u', whole, i32(16))),
+  ];
+}
+
 const setPredicate: Emit = (writer, instruction) => {
   const [to] = instruction.operands as [Operand];
+  const half = packedOf[instruction.types[0]!];
+  if (half !== undefined) {
+    const masks = comparisonsOfHalves(writer, instruction, half).map((mask) =>
+      writer.hold(combined(writer, instruction, mask)),
+    );
+    const [lower, upper]: readonly [Operand, Operand] =
+      to.kind === 'pair' ? [to.first, to.second] : [to, { kind: 'sink' }];
+    writer.setWord(lower, masks[0]!);
+    writer.setWord(upper, masks[1]!);
+    return;
+  }
   const mask = writer.hold(comparisonOf(writer, instruction, instruction.types[0]!));
   if (to.kind !== 'pair') return writer.setWord(to, combined(writer, instruction, mask));
   const both = [mask, run('v128.not', mask)].map((each) => writer.hold(combined(writer, instruction, each)));
@@ -108,10 +157,27 @@ const setPredicate: Emit = (writer, instruction) => {
 const setNumber: Emit = (writer, instruction) => {
   const [to] = instruction.operands as [Operand];
   const [target, source] = instruction.types as [PtxType, PtxType];
+  const half = packedOf[source];
+  if (half !== undefined) {
+    const [lower, upper] = comparisonsOfHalves(writer, instruction, half).map((mask) =>
+      writer.hold(combined(writer, instruction, mask)),
+    ) as [Expression, Expression];
+    // All ones, or the number one, in each half.
+    const one = packedOf[target] === undefined ? 0xffff : oneOf[target]!;
+    const place = (mask: Expression, by: number): Expression => run('v128.and', mask, words(one << by));
+    writer.setWord(to, run('v128.or', place(lower, 0), place(upper, 16)));
+    return;
+  }
   const mask = combined(writer, instruction, writer.hold(comparisonOf(writer, instruction, source)));
-  if (target === 'f32') writer.setWord(to, run('v128.and', mask, floats(1)));
-  else if (ptxTypes[target].bits === 32 && !isFloat(target)) writer.setWord(to, mask);
-  else writer.unsupported(`a result of ${target}`);
+  const ones = isFloat(target) ? oneOf[target] : 2 ** ptxTypes[target].bits - 1;
+  if (ones === undefined || ptxTypes[target].bits > 32) writer.unsupported(`a result of ${target}`);
+  else writer.setWord(to, run('v128.and', mask, words(ones | 0)));
+};
+
+/** The bits of the number one, of each half of a packed type. */
+const oneOf: { readonly [T in PtxType]?: number } = {
+  ...{ f32: 0x3f800000, f16: 0x3c00, bf16: 0x3f80 },
+  ...{ f16x2: 0x3c00, bf16x2: 0x3f80 },
 };
 
 const select: Emit = (writer, instruction) => {
@@ -240,6 +306,11 @@ const mapToRank: Emit = (writer, instruction) => {
   writer.setWide(to, wideOf(writer.hold(mapped), words(isGeneric ? windows.shared : 0)));
 };
 
+/** What it says is about speed only: any number does. */
+const makePolicy: Emit = (writer, { operands: [to] }) => {
+  writer.setWide(to!, { low: words(0), high: words(0) });
+};
+
 // ── the table ──────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Instructions that are of integers or of floats by their type. */
@@ -271,4 +342,6 @@ export const laneRules: { readonly [O in OpOfUnit<'lane'>]: Emit } = {
   ld: load,
   ldu: load,
   st: store,
+  'createpolicy.fractional': makePolicy,
+  'createpolicy.range': makePolicy,
 };

@@ -22,7 +22,7 @@ import {
   withLane,
   words,
 } from './code-text.ts';
-import { header, type WindowBytes, windows } from './layout.ts';
+import { codeWindow, header, type WindowBytes, windows } from './layout.ts';
 import type { LaneInstruction, StepEnd } from './steps.ts';
 
 /** What all steps of a kernel share. */
@@ -31,6 +31,10 @@ export interface KernelContext {
   readonly slotOf: (name: Register | SpecialName) => number;
   /** The offset of a variable in its window; of one of global memory from the first of the module. */
   readonly offsetOf: (variable: Variable) => number;
+  /** Whether its offset is from where the frame of a call begins. */
+  readonly isFramed: (variable: Variable) => boolean;
+  /** The lower half of the address of a function. */
+  readonly codePlaceOf: (name: string) => number;
   /** Of registers that may be read before they are written: the register that tells of which lanes wrote. */
   readonly written: ReadonlyMap<Register, Register>;
   /** Whether `relaxed_madd` rounds once here. */
@@ -43,6 +47,9 @@ export interface KernelContext {
   /** A number by which the host knows how to round. */
   readonly roundingNumber: (description: string) => number;
 }
+
+/** Where the variables of the function that a lane is in begin in its local memory. */
+export const frameRegister: Register = { kind: 'register', name: 'the frame', type: 'b32' };
 
 /** How a step ends, and where in the kernel it is. */
 export interface StepPlace {
@@ -149,7 +156,7 @@ export class LaneWriter {
 
   private readChecked(register: Register): Expression | Wide {
     const written = this.context.written.get(register);
-    if (written !== undefined) {
+    if (written !== undefined && this.context.checksMemory) {
       const lacking = run('v128.andnot', this.active(), this.read(written) as Expression);
       this.failWhere(lacking, 'register');
     }
@@ -246,6 +253,14 @@ export class LaneWriter {
     if (variable.space === 'global') {
       const own = run('i32x4.add', this.headerWord(header.globalBase), words(place));
       return this.holdWide(wideOf(this.hold(own), words(windows.global)));
+    }
+    if (variable.space === 'code') {
+      const address = (BigInt(codeWindow) << 32n) + BigInt(this.context.codePlaceOf(variable.name));
+      return { low: longs(address), high: longs(address) };
+    }
+    if (this.context.isFramed(variable)) {
+      const own = run('i32x4.add', this.read(frameRegister) as Expression, words(place));
+      return this.holdWide(wideOf(this.hold(own), words(0)));
     }
     if (variable.space !== 'shared') return { low: longs(BigInt(place)), high: longs(BigInt(place)) };
     const own = run('i32x4.add', this.headerWord(header.sharedWindow), words(place));

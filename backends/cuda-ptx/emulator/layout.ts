@@ -7,6 +7,13 @@
 export const windows = { global: 1, shared: 2, local: 3, const: 4, param: 5 } as const;
 export type Window = keyof typeof windows;
 
+/** The upper half of the address of a function, which is none of memory; those of one text lie apart. */
+export const codeWindow = 6;
+export const codeStep = 16;
+
+/** Of what a thread has for calls of functions that call themselves, or by an address, and for `alloca`. */
+export const stackBytes = 32 * 1024;
+
 /** Of a cluster's blocks: shared addresses have the block's rank above this bit. */
 export const rankShift = 24;
 

@@ -1,17 +1,29 @@
 /** The state of a run: memory, blocks, warps, and access to them as the operations of warps need it. */
-import type { Guard, Instruction, Operand, Register, Variable } from '../ptx.ts';
+import type { Guard, Instruction, Operand, Register, SpecialName, Variable } from '../ptx.ts';
 import { PtxError } from '../ptx-error.ts';
 import { bytesOf, ptxTypes } from '../ptx-types.ts';
+import type { LaneStack } from './calls.ts';
 import { EmulatorFault, type FaultKind } from './fault.ts';
 import type { Buffer, CopyTiming, GridPlan, Region } from './grid-plan.ts';
 import type { Kernel } from './kernel.ts';
 import { windowOf } from './lane-memory.ts';
-import { control, half, header, lanesOfWarp, rankShift, shadow, type Window, windows } from './layout.ts';
+import {
+  codeWindow,
+  control,
+  half,
+  header,
+  lanesOfWarp,
+  rankShift,
+  shadow,
+  type Window,
+  windows,
+} from './layout.ts';
 import type { LinkedSteps, Linker } from './link.ts';
 import type { Mbarrier } from './mbarriers.ts';
 import type { Memory } from './memory.ts';
 import { pieceBytes } from './piece-code.ts';
 import { clockRowBytes } from './race-code.ts';
+import { clocksIn } from './special-registers.ts';
 import { passingWords, Tables } from './tables.ts';
 import type { Unit } from './unit.ts';
 
@@ -43,6 +55,8 @@ export interface Warp {
   productGroups: BulkCopy[][];
   /** Sums of products that nobody has waited for, and of how many. */
   readonly underWay: Map<Sums, number>;
+  /** Of lanes that call functions, or allocate. */
+  readonly stacks: Map<number, LaneStack>;
   /** The epoch in which it last met with others. */
   metAt: number;
   /** In which phase of the cluster's barrier it arrived last; −1 before it did. */
@@ -112,6 +126,15 @@ export interface Access {
   readonly anyState?: boolean;
 }
 
+/** By a thread of a cluster. */
+export interface Printed {
+  readonly cluster: number;
+  readonly text: string;
+}
+
+/** Characters, after which no more is kept of what a kernel prints. */
+const mostPrinted = 2 ** 20;
+
 export class Machine {
   readonly plan: GridPlan;
   readonly kernel: Kernel;
@@ -130,6 +153,11 @@ export class Machine {
   readonly cluster = { arrived: 0, phase: 0 };
   /** Of the cluster that runs. */
   private number = 0;
+  /** What kernels printed. */
+  readonly printed: Printed[] = [];
+  /** Clocks that the kernel reads. */
+  readonly clocks: readonly SpecialName[];
+  private printedLength = 0;
   private inFlight: Started[] = [];
   private random = 1;
 
@@ -141,6 +169,7 @@ export class Machine {
     this.checksRaces = plan.kernel.options.checksRaces;
     this.timing = plan.copies;
     this.steps = linker.link(plan.kernel);
+    this.clocks = clocksIn(plan.kernel.specials);
     this.unit = linker.unit;
     this.tables = new Tables(linker.memory, region.tables);
   }
@@ -180,6 +209,14 @@ export class Machine {
     } finally {
       Atomics.store(words, control.lock, 0);
     }
+  }
+
+  /** A text of the kernel's, in the order of the cluster's threads. */
+  print(text: string): void {
+    const left = mostPrinted - this.printedLength;
+    if (left <= 0) return;
+    this.printed.push({ cluster: this.number, text: text.slice(0, left) });
+    this.printedLength += text.length;
   }
 
   // ── what happens by itself ───────────────────────────────────────────────────────────────────────────────
@@ -262,7 +299,7 @@ export class Machine {
       case 'float':
         return Number(BigInt.asIntN(32, operand.bits));
       case 'symbol':
-        return this.placeOf(warp, operand.variable, operand.offset);
+        return this.placeOf(warp, lane, operand.variable, operand.offset);
       default:
         throw new EmulatorFault('wrong operand', `an operand of the kind ${operand.kind}`, undefined);
     }
@@ -280,15 +317,20 @@ export class Machine {
       case 'float':
         return Number(BigInt.asIntN(32, operand.bits >> 32n));
       case 'symbol':
-        return operand.variable.space === 'global' ? windows.global : 0;
+        return upperOf(operand.variable);
       default:
         return 0;
     }
   }
 
   /** In its window; of shared memory with the rank of the block. */
-  private placeOf(warp: Warp, variable: Variable, offset: number): number {
-    const place = (this.kernel.needs.offsets.get(variable) ?? 0) + offset;
+  private placeOf(warp: Warp, lane: number, variable: Variable, offset: number): number {
+    const { framed, offsets, codePlaces } = this.kernel.needs;
+    if (variable.space === 'code') return (codePlaces.get(variable.name) ?? 0) + offset;
+    const frame = framed.has(variable)
+      ? this.memory.words[((warp.base + this.kernel.frameSlot) >>> 2) + lane]!
+      : 0;
+    const place = (offsets.get(variable) ?? 0) + frame + offset;
     if (variable.space === 'global') return this.plan.globals + place;
     return variable.space === 'shared' ? place | (warp.block.rank << rankShift) : place;
   }
@@ -387,10 +429,19 @@ export class Machine {
       lower = offset >>> 0;
       upper = Math.floor(offset / 2 ** 32) | 0;
     } else {
-      lower = this.placeOf(warp, base, offset) >>> 0;
-      upper = base.space === 'global' ? windows.global : 0;
+      lower = this.placeOf(warp, lane, base, offset) >>> 0;
+      upper = upperOf(base);
     }
     return this.locateAt(warp, lane, upper, lower, windowOf(space), access, instruction);
+  }
+
+  /** What is at a generic address, which is checked to be something that the lane may read. */
+  readGeneric(warp: Warp, lane: number, address: bigint, bytes: 1 | 4 | 8, instruction: Instruction): bigint {
+    const [upper, lower] = [Number(address >> 32n) | 0, Number(address & 0xffffffffn)];
+    const linear = this.locateAt(warp, lane, upper, lower, undefined, { bytes, isWrite: false }, instruction);
+    const { view } = this.memory;
+    if (bytes === 8) return view.getBigUint64(linear, true);
+    return BigInt(bytes === 4 ? view.getUint32(linear, true) : view.getUint8(linear));
   }
 
   /** The same for all of these lanes; of others nothing. */
@@ -478,17 +529,27 @@ export class Machine {
       const where = describeAddress(this.plan.buffers, address, window, found);
       return this.fault(kind, `${verb} ${access.bytes} bytes at ${where}${why}`, warp, lane, instruction);
     };
-    if (linear < 0) throw refuse('out of bounds', '');
+    if (linear < 0) throw refuse('out of bounds', this.sizeOf(named ?? windowNamed(upper)));
     if (linear % (access.alignment ?? access.bytes) !== 0)
       throw refuse('misaligned access', `, which is no multiple of ${access.alignment ?? access.bytes}`);
     const mustBeWritten = this.checksMemory && !access.isWrite && access.anyState !== true;
     const state = this.leastState(linear, access.bytes);
-    if ((state & shadow.allocated) === 0) throw refuse('out of bounds', '');
+    if ((state & shadow.allocated) === 0)
+      throw refuse('out of bounds', this.sizeOf(named ?? windowNamed(upper)));
     if (mustBeWritten && (state & shadow.written) !== shadow.written)
       throw refuse('uninitialised memory', ', which nobody has written');
     const after = access.isUnfenced === true ? shadow.written | shadow.unfenced : shadow.written;
     if (access.isWrite && access.anyState !== true) this.setState(linear, access.bytes, after);
     return linear;
+  }
+
+  /** How much of a window there is, for the words of a fault. */
+  private sizeOf(window: Window | undefined): string {
+    if (window === 'shared') return `, of which there are ${this.plan.sharedBytes} bytes`;
+    if (window !== 'local') return '';
+    const { staticLocal, localBytes } = this.kernel.needs;
+    const isOnStack = localBytes > staticLocal;
+    return `, of which there are ${staticLocal} bytes${isOnStack ? ' and those of open calls' : ''}`;
   }
 
   /** What is so of all these bytes. */
@@ -740,6 +801,11 @@ export class Machine {
   }
 }
 
+/** Of the address of a variable as PTX has it. */
+function upperOf({ space }: Variable): number {
+  return space === 'global' ? windows.global : space === 'code' ? codeWindow : 0;
+}
+
 /** The window of generic addresses with this upper half. */
 function windowNamed(upper: number): Window | undefined {
   return windowsByNumber[upper];
@@ -769,7 +835,8 @@ export function describeAddress(
   linear: number | undefined,
 ): string {
   const text = `0x${address.toString(16)}`;
-  if (window !== undefined && window !== 'global') return `${text} of ${window} memory`;
+  if (window !== undefined && window !== 'global')
+    return `0x${BigInt.asUintN(32, address).toString(16)} of ${window} memory`;
   if (address >> 32n !== BigInt(windows.global) && linear === undefined) return `${text}, which is nowhere`;
   const place = linear ?? Number(address & 0xffffffffn);
   let nearest: { readonly distance: number; readonly words: string } | undefined;

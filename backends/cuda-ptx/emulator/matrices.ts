@@ -469,8 +469,8 @@ function deal(
 
 /**
  * Of a fragment whose layout PTX leaves open: element `place` of the matrix, row by row, is the lane's number
- * place / 32 … in lane place % 32. f16 and bf16 factors are two a register, and of A and B there are twice as
- * many registers as elements need, as on Volta: the second half is a copy.
+ * place / 32 … in lane place % 32, as many a register as it has room for. Of A and B in f16 there are twice
+ * as many registers as elements need, as on Volta: the second half is a copy.
  */
 function openFragment(size: number): Int32Array {
   const perLane = size / 32;
@@ -491,7 +491,14 @@ function openMatrix(instruction: WarpInstruction): OpenMatrix {
   return instruction.op === 'wmma.load.b' ? { rows: k, columns: n } : { rows: m, columns: n };
 }
 
-const wmmaTypes: readonly PtxType[] = ['f16', 'bf16', 'f32'];
+const wmmaTypes: readonly PtxType[] = ['f16', 'bf16', 'tf32', 'f32', 'f64', 's8', 'u8', 's32'];
+
+/** Of factors; of sums in each shape there are those that go with them. */
+const wmmaShapes: { readonly [T in PtxType]?: readonly string[] } = {
+  ...{ f16: ['m16n16k16', 'm32n8k16', 'm8n32k16'], bf16: ['m16n16k16', 'm32n8k16', 'm8n32k16'] },
+  ...{ s8: ['m16n16k16', 'm32n8k16', 'm8n32k16'], u8: ['m16n16k16', 'm32n8k16', 'm8n32k16'] },
+  ...{ tf32: ['m16n16k8'], f64: ['m8n8k4'] },
+};
 
 /** Of an access of a whole matrix: where its elements are, each checked as an access of lane 0. */
 function placesInMemory(
@@ -528,14 +535,25 @@ const loadFragment: Operation = (machine, warp, lanes, instruction) => {
   const { view } = machine.memory;
   const registers = elementsOf(to);
   const perLane = places.length / 32;
+  const [each, bits] = [perRegister(type), ptxTypes[type].bits];
   for (let lane = 0; lane < 32; lane++) {
-    const half = (at: number): number => view.getUint16(places[(at % perLane) * 32 + lane]!, true);
+    const place = (at: number): number => places[(at % perLane) * 32 + lane]!;
     registers.forEach((register, at) => {
-      const word =
-        type === 'f32'
-          ? view.getInt32(places[(at % perLane) * 32 + lane]!, true)
-          : half(2 * at) | (half(2 * at + 1) << 16);
-      machine.setWord(warp, register, lane, word);
+      if (bits === 64) machine.setLong(warp, register, lane, view.getBigUint64(place(at), true));
+      else {
+        let word = 0;
+        for (let part = 0; part < each; part++) {
+          const from = place(at * each + part);
+          const own =
+            bits === 32
+              ? view.getInt32(from, true)
+              : bits === 16
+                ? view.getUint16(from, true)
+                : view.getUint8(from);
+          word |= own << (bits * part);
+        }
+        machine.setWord(warp, register, lane, word);
+      }
     });
   }
   return 'next';
@@ -551,7 +569,11 @@ const storeFragment: Operation = (machine, warp, lanes, instruction) => {
   for (let lane = 0; lane < 32; lane++)
     elementsOf(from).forEach((register, at) => {
       const word = machine.word(warp, register, lane);
-      if (type === 'f32') view.setInt32(places[at * 32 + lane]!, word, true);
+      if (type === 'f64') {
+        const to = places[at * 32 + lane]!;
+        view.setInt32(to, word, true);
+        view.setInt32(to + 4, machine.upperWord(warp, register, lane), true);
+      } else if (ptxTypes[type].bits === 32) view.setInt32(places[at * 32 + lane]!, word, true);
       else {
         view.setUint16(places[2 * at * 32 + lane]!, word & 0xffff, true);
         view.setUint16(places[(2 * at + 1) * 32 + lane]!, word >>> 16, true);
@@ -568,15 +590,14 @@ const multiplyFragments: Operation = (machine, warp, lanes, instruction) => {
   // Of f16 factors only the types of the sums are written.
   const [resultType, factorType, addendType] =
     types.length === 2 ? [types[0]!, 'f16' as const, types[1]!] : [types[0]!, types[1]!, types[3]!];
-  if (![resultType, factorType, addendType].every((each) => wmmaTypes.includes(each)))
+  const shape = instruction.modifiers.fragment ?? '';
+  if (wmmaShapes[factorType]?.includes(shape) !== true) throw machine.unsupported(instruction);
+  if (![resultType, addendType].every((each) => wmmaTypes.includes(each)))
     throw machine.unsupported(instruction);
-  const [m, n, k] = matrixShape
-    .exec(instruction.modifiers.fragment ?? '')!
-    .slice(1)
-    .map(Number) as [number, number, number];
+  const [m, n, k] = matrixShape.exec(shape)!.slice(1).map(Number) as [number, number, number];
   const used = (operand: Operand, size: number): Operand => ({
     kind: 'vector',
-    elements: elementsOf(operand).slice(0, size / 64),
+    elements: elementsOf(operand).slice(0, size / 32 / perRegister(factorType)),
   });
   const a = collect(machine, warp, used(left, m * k), factorType, openFragment(m * k), m * k);
   const b = collect(machine, warp, used(right, k * n), factorType, openFragment(k * n), k * n);

@@ -3,6 +3,7 @@ import type { OpOfUnit } from '../instructions.ts';
 import { atomicRules } from './atomics.ts';
 import { barrierRules } from './barriers.ts';
 import { bulkRules } from './bulk-copies.ts';
+import { stackRules } from './calls.ts';
 import { clusterRules } from './clusters.ts';
 import { copyRules } from './copies.ts';
 import { crossLaneRules } from './cross-lane.ts';
@@ -21,4 +22,5 @@ export const operations: { readonly [O in OpOfUnit<'warp'>]: Operation } = {
   ...bulkRules,
   ...warpgroupRules,
   ...clusterRules,
+  ...stackRules,
 };

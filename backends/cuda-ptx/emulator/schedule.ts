@@ -6,12 +6,15 @@
  */
 import type { Instruction } from '../ptx.ts';
 import { releaseIfFull } from './barriers.ts';
+import { branchByNumber, call, comeBack, leaveStacks } from './calls.ts';
 import { settleCluster } from './clusters.ts';
+import { firstToMeet } from './cross-lane.ts';
 import { EmulatorFault } from './fault.ts';
 import { header } from './layout.ts';
 import { type Block, countLanes, type Fragment, firstLane, type Machine, type Warp } from './machine.ts';
 import { operations } from './operations.ts';
-import type { Step } from './steps.ts';
+import { setClocks } from './special-registers.ts';
+import { instructionAt, type Step } from './steps.ts';
 
 /** Steps after which another warp, or other lanes, have a turn. */
 const stepsOfTurn = 20_000;
@@ -68,9 +71,19 @@ function runWarp(machine: Machine, warp: Warp, counts: Counts): boolean {
     if (fragment === undefined) return moved;
     const step = steps[fragment.step]!;
     if (step.kind === 'lanes') turn += runLanes(machine, warp, fragment, step, counts);
-    else {
+    else if (step.kind !== 'warp') {
+      turn++;
+      transfer(machine, warp, fragment, step, counts);
+    } else {
       turn++;
       const lanes = machine.guarded(warp, fragment.mask, step.instruction.guard);
+      const others = lanes === 0 ? 0 : lanes & ~firstToMeet(machine, warp, lanes, step.instruction);
+      if (others !== 0) {
+        // They come to this step by themselves.
+        fragment.mask &= ~others;
+        warp.fragments.push({ step: fragment.step, mask: others, waits: false });
+        continue;
+      }
       counts.instructions += countLanes(fragment.mask);
       if (lanes === 0) fragment.step++;
       else {
@@ -137,6 +150,8 @@ function runLanes(
 ): number {
   const { end } = step;
   const place = fragment.step;
+  if (machine.clocks.length > 0)
+    setClocks(machine.kernel.slots, machine.clocks, machine.memory, warp, counts.instructions);
   const taken = machine.steps[place]!(warp.base, fragment.mask);
   const isLoop = end.kind === 'branch' && end.target === place;
   const rounds = isLoop ? machine.memory.words[(warp.base + header.rounds) >>> 2]! : 1;
@@ -159,12 +174,36 @@ function runLanes(
       if (end.isTrap && taken !== 0)
         throw machine.fault('trap', 'comes to a trap', warp, firstLane(taken), step.last);
       warp.live &= ~taken;
+      if (warp.stacks.size > 0) leaveStacks(machine, warp, taken);
       if (warp.live === 0) demandRead(machine, warp, firstLane(taken), step.last);
       fragment.mask = others;
       fragment.step++;
       if (others === 0) warp.fragments = warp.fragments.filter((each) => each !== fragment);
   }
   return rounds;
+}
+
+/** Calls, returns and branches by a number: each lane goes where it goes. */
+function transfer(
+  machine: Machine,
+  warp: Warp,
+  fragment: Fragment,
+  step: Exclude<Step, { kind: 'lanes' | 'warp' }>,
+  counts: Counts,
+): void {
+  const { step: at, mask } = fragment;
+  if (step.instruction !== undefined) counts.instructions += countLanes(mask);
+  const lanes = machine.guarded(warp, mask, step.instruction?.guard);
+  const destinations =
+    step.kind === 'call'
+      ? call(machine, warp, lanes, step, at)
+      : step.kind === 'return'
+        ? comeBack(machine, warp, lanes)
+        : branchByNumber(machine, warp, lanes, step);
+  fragment.mask = mask & ~lanes;
+  fragment.step = at + 1;
+  if (fragment.mask === 0) warp.fragments = warp.fragments.filter((each) => each !== fragment);
+  for (const [to, own] of destinations) warp.fragments.push({ step: to, mask: own, waits: false });
 }
 
 /** Shared memory is no more when all have left: what leaves from there must have been read. */
@@ -185,7 +224,7 @@ function waitsForEvents(machine: Machine, place: number): boolean {
 
 function positionOf(machine: Machine, warp: Warp): Instruction | undefined {
   const step = machine.kernel.needs.steps[nextStep(warp)];
-  return step?.kind === 'warp' ? step.instruction : (step?.instructions[0] ?? step?.last);
+  return step?.kind === 'lanes' ? (step.instructions[0] ?? step.last) : instructionAt(step);
 }
 
 function nextStep(warp: Warp): number {
@@ -201,8 +240,7 @@ function stuck(machine: Machine, blocks: readonly Block[]): EmulatorFault {
   );
   const lines = waiting.map((warp) => {
     const where = warp.fragments.map(({ step, mask }) => {
-      const found = machine.kernel.needs.steps[step];
-      const instruction = found?.kind === 'warp' ? found.instruction : found?.last;
+      const instruction = instructionAt(machine.kernel.needs.steps[step]);
       return `${countLanes(mask)} lanes at line ${instruction?.place.line} (${instruction?.text})`;
     });
     const block = blocks.length === 1 ? '' : ` of block ${warp.block.rank}`;

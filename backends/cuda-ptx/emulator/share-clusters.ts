@@ -6,17 +6,20 @@
 import type { GridRunner } from './grid.ts';
 import { clusterCount } from './grid-plan.ts';
 import { control, noFault } from './layout.ts';
+import type { Printed } from './machine.ts';
 
 /** What a thread did of a grid. */
 export interface Share {
   readonly instructions: number;
   /** Of the cluster with this number. */
   readonly fault: { readonly number: number; readonly error: unknown } | undefined;
+  readonly printed: readonly Printed[];
 }
 
 /** @param isOver whether the thread is to leave what is left to others. */
 export function runShare(runner: GridRunner, words: Int32Array, isOver: () => boolean = () => false): Share {
   const count = clusterCount(runner.plan);
+  const before = runner.printed.length;
   let instructions = 0;
   while (!isOver()) {
     const number = Atomics.add(words, control.next, 1);
@@ -25,10 +28,10 @@ export function runShare(runner: GridRunner, words: Int32Array, isOver: () => bo
       instructions += runner.run(number);
     } catch (error) {
       lower(words, number);
-      return { instructions, fault: { number, error } };
+      return { instructions, fault: { number, error }, printed: runner.printed.slice(before) };
     }
   }
-  return { instructions, fault: undefined };
+  return { instructions, fault: undefined, printed: runner.printed.slice(before) };
 }
 
 /** Whoever is at a cluster leaves it. */

@@ -210,6 +210,8 @@ export function operate(
   const operands = { add: [a, b], sub: [a, b], mul: [a, b], fma: [a, b, c], div: [a, b], sqrt: [a] }[
     operation
   ];
+  // A product that is too large for a double is finite all the same.
+  if (operation === 'fma' && Number.isFinite(a) && Number.isFinite(b) && !Number.isFinite(c)) return c;
   if (!operands.every(Number.isFinite)) return plain;
   if (Number.isNaN(plain) || (operation === 'div' && b === 0)) return plain;
   const exact = exactly(operation, rounding, a, right, c);

@@ -9,6 +9,7 @@ import { EmulatorFault, type FaultKind } from './fault.ts';
 import type { GridPlan } from './grid-plan.ts';
 import type { Kernel } from './kernel.ts';
 import { control } from './layout.ts';
+import type { Printed } from './machine.ts';
 import type { Memory } from './memory.ts';
 import { abandonGrid, type Share } from './share-clusters.ts';
 import { hasEnded, isInside, ofThread, type WordsOfThread, wordsOfThread } from './sign-of-life.ts';
@@ -38,6 +39,7 @@ export interface JobEnd {
   readonly number: number;
   readonly instructions: number;
   readonly fault: ThreadFault | undefined;
+  readonly printed: readonly Printed[];
 }
 
 /** Errors in a form that is the same on the other side. */
@@ -144,8 +146,8 @@ export class Threads {
         ends.push(found.message as JobEnd);
       return ends
         .filter(({ number }) => number === this.lastJob)
-        .map(({ instructions, fault }) => ({
-          instructions,
+        .map(({ instructions, fault, printed }) => ({
+          ...{ instructions, printed },
           fault: fault && { number: fault.cluster, error: errorOf(fault) },
         }));
     });

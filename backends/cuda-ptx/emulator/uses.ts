@@ -1,6 +1,6 @@
 /** What instructions read and write, and which registers hold something between steps. */
-import { ptxInstructions } from '../instructions.ts';
-import type { Guard, Instruction, Operand, Register } from '../ptx.ts';
+import { type OpName, ptxInstructions } from '../instructions.ts';
+import { carryFlag, type Guard, type Instruction, type Operand, type Register } from '../ptx.ts';
 import type { Step } from './steps.ts';
 
 export interface Uses {
@@ -19,8 +19,15 @@ export function usesOf(instruction: Instruction): Uses {
       writes.push(...registersIn(operand));
     if (kind !== 'write' && kind !== 'writePredicate') reads.push(...registersIn(operand));
   });
+  if (takesCarry(instruction.op)) reads.push(carryFlag);
+  if (instruction.modifiers.carry !== undefined) writes.push(carryFlag);
   if (instruction.guard !== undefined) reads.push(instruction.guard.register, ...writes);
   return { reads, writes };
+}
+
+/** Whether what was carried before is added, or taken away. */
+export function takesCarry(op: OpName): boolean {
+  return op === 'addc' || op === 'subc' || op === 'madc';
 }
 
 export function registersIn(operand: Operand): readonly Register[] {
@@ -48,7 +55,8 @@ export function registersIn(operand: Operand): readonly Register[] {
 }
 
 function instructionsOf(step: Step): readonly Instruction[] {
-  return step.kind === 'warp' ? [step.instruction] : step.instructions;
+  if (step.kind === 'lanes') return step.instructions;
+  return step.instruction === undefined ? [] : [step.instruction];
 }
 
 function endGuard(step: Step): Guard | undefined {
@@ -73,7 +81,16 @@ function ownUses(step: Step): {
 }
 
 export function followers(step: Step, place: number): readonly number[] {
-  if (step.kind === 'warp') return [place + 1];
+  switch (step.kind) {
+    case 'warp':
+    // What is called has registers of its own, and comes back.
+    case 'call':
+      return [place + 1];
+    case 'return':
+      return step.instruction?.guard === undefined ? [] : [place + 1];
+    case 'switch':
+      return step.instruction.guard === undefined ? step.targets : [...step.targets, place + 1];
+  }
   switch (step.end.kind) {
     case 'next':
       return [place + 1];

@@ -38,8 +38,9 @@ function run(job: Job): JobEnd {
   const kernel = kernels.get(job.kernelNumber)!;
   const plan = { ...job.plan, kernel };
   const runner = new GridRunner(plan, linker, regionAt(plan, job.region));
-  const { instructions, fault } = runShare(runner, words);
-  return { number: job.number, instructions, fault: fault && faultOf(fault.number, fault.error) };
+  const { instructions, fault, printed } = runShare(runner, words);
+  const told = fault && faultOf(fault.number, fault.error);
+  return { number: job.number, instructions, fault: told, printed };
 }
 
 function faultOf(cluster: number, error: unknown): ThreadFault {
@@ -58,7 +59,7 @@ function takePart(number: number): JobEnd | undefined {
     const job = nextJob();
     return job?.number === number ? run(job) : undefined;
   } catch (error) {
-    return { number, instructions: 0, fault: faultOf(-1, error) };
+    return { number, instructions: 0, fault: faultOf(-1, error), printed: [] };
   }
 }
 

@@ -85,6 +85,35 @@ const map = z.strictObject({ form: z.literal('map'), threadColumns: count });
  */
 const turned = z.strictObject({ form: z.literal('turned'), threadRows: count, bands: z.boolean() });
 
+/** Prefix reductions of rows by an invocation each, so many a workgroup. */
+const walk = z.strictObject({ form: z.literal('walk'), threadColumns: count });
+
+/** By a row of threads each, which take `vectors` times `vector` neighbours a thread together. */
+const scan = z.strictObject({
+  form: z.literal('scan'),
+  threadRows: count,
+  threadColumns: count,
+  vectors: count,
+  vector: count,
+});
+
+/** In pieces of so many along a row: first what they come to, then from what is before each. */
+const pieces = z.strictObject({ form: z.literal('pieces'), chunk: count });
+
+/** Rows put in order by counting what is before each entry. */
+const counted = z.strictObject({ form: z.literal('count') });
+
+/** Sorted by a row of threads each, so many entries together; longer rows are merged, or the best of each. */
+const sort = z.strictObject({
+  form: z.literal('sort'),
+  threadRows: count,
+  threadColumns: count,
+  entries: count,
+});
+
+/** Merged from single entries on, each entry by an invocation, so many a workgroup. */
+const merge = z.strictObject({ form: z.literal('merge'), threadColumns: count });
+
 /** A softmax-weighted sum, streamed in blocks of so many positions. */
 const stream = z.strictObject({
   form: z.literal('stream'),
@@ -113,17 +142,22 @@ const unitStream = z.strictObject({
   stages: z.int().min(2),
 });
 
-/** A chain of products by matrix units, in the same way. */
+/**
+ * A chain of products by matrix units, in the same way. What differs along a block alone each lane loads of
+ * its own columns, or the lanes of a warp load it all once and give it to each other.
+ */
 const unitChain = z.strictObject({
   form: z.literal('unitChain'),
   warps: count,
   rows: count,
   block: count,
   stages: z.int().min(2),
+  columns: z.enum(['own', 'lanes']).default('own'),
 });
 
 const forms = {
-  ...{ tiles, units, thin, rows, columns, split, map, turned, stream, blocked, unitStream, unitChain },
+  ...{ tiles, units, thin, rows, columns, split, map, turned, walk, scan, pieces },
+  ...{ count: counted, sort, merge, stream, blocked, unitStream, unitChain },
 };
 
 export const choiceSchema = z.discriminatedUnion('form', [
@@ -135,6 +169,12 @@ export const choiceSchema = z.discriminatedUnion('form', [
   split,
   map,
   turned,
+  walk,
+  scan,
+  pieces,
+  counted,
+  sort,
+  merge,
   stream,
   blocked,
   unitStream,

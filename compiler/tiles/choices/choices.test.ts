@@ -1,6 +1,13 @@
 /** What may be chosen: within the limits of a device, and the same as text. */
 import { describe, expect, test } from 'vitest';
-import type { ComputeNode, Graph, Scalar, SoftmaxSumNode, Tensor } from '../../graph/graph.ts';
+import {
+  type ComputeNode,
+  type Graph,
+  type Node,
+  results,
+  type Scalar,
+  type Tensor,
+} from '../../graph/graph.ts';
 import { apply, iterator, load } from '../../graph/scalar.ts';
 import { type DeviceProfile, leastDevice, wasmDevice } from '../device-profile.ts';
 import { ratesOf } from '../device-rates.ts';
@@ -24,12 +31,12 @@ function sumOf(result: Tensor, body: Scalar, ...extents: readonly number[]): Com
   return { kind: 'compute', result, body, reduce, grouped: undefined };
 }
 
-function graphOf(node: ComputeNode | SoftmaxSumNode, ...inputs: readonly Tensor[]): Graph {
+function graphOf(node: Node, ...inputs: readonly Tensor[]): Graph {
   return {
     name: 'one',
     inputs: inputs.map((each) => ({ path: each.name, tensor: each })),
     nodes: [node],
-    outputs: [{ path: 'out', tensor: node.result.id }],
+    outputs: results(node).map(({ id }) => ({ path: 'out', tensor: id })),
   };
 }
 
@@ -57,6 +64,16 @@ const attention = graphOf(
   v!,
 );
 const graphs = { product, wide, few, attention };
+const rows = tensor(0, 'rows', 5, 1032);
+const prefixes = graphOf(
+  { kind: 'prefix', source: 0, combiner: 'sum', result: tensor(1, 'sums', 5, 1032) },
+  rows,
+);
+const orderOf = (kept: number): Node => ({
+  ...{ kind: 'order', source: 0, direction: 'descending' },
+  result: { ...tensor(1, 'places', 5, kept), dtype: 'i32' },
+});
+const alongRows = { prefixes, sorted: graphOf(orderOf(1032), rows), best: graphOf(orderOf(50), rows) };
 
 const small: DeviceProfile = {
   ...leastDevice,
@@ -92,6 +109,16 @@ function sharedBytes({ body }: TileProgram): number {
     .reduce((sum, { axes }) => sum + 4 * axes.reduce((count, { extent }) => count * extent, 1), 0);
 }
 
+/** In which invocations meet, in WGSL: two words for each that shares a run. */
+function scannedBytes({ body, threads: { rows, columns } }: TileProgram): number {
+  const statements = allStatements(body);
+  const scanned = statements.flatMap((each) => (each.kind === 'scan' ? [each.from] : []));
+  const tiles = statements.flatMap((each) => (each.kind === 'define' ? [each.tile] : []));
+  return tiles
+    .filter(({ name }) => scanned.includes(name))
+    .reduce((sum, { axes }) => sum + 8 * rows * columns * axes[1]!.extent, 0);
+}
+
 describe.each(Object.entries(devices))('%s', (_, device) => {
   test.each(Object.entries(graphs))('no choice for %s asks for more than there is', (_, graph) => {
     const choices = choicesFor(graph, device);
@@ -105,9 +132,23 @@ describe.each(Object.entries(devices))('%s', (_, device) => {
       }
   });
 
-  test.each(Object.entries(graphs))('choices for %s are read as they are printed', (_, graph) => {
-    for (const choice of choicesFor(graph, device)) expect(parseChoice(printChoice(choice))).toEqual(choice);
+  test.each(Object.entries(alongRows))('nor one for %s', (_, graph) => {
+    for (const choice of choicesFor(graph, device))
+      for (const program of stepsOf(graph, device, choice).map(programOf)) {
+        const { rows, columns } = program.threads;
+        expect(rows * columns, printChoice(choice)).toBeLessThanOrEqual(device.maxInvocationsPerWorkgroup);
+        const bytes = sharedBytes(program) + scannedBytes(program);
+        expect(bytes, printChoice(choice)).toBeLessThanOrEqual(device.maxWorkgroupBytes);
+      }
   });
+
+  test.each(Object.entries({ ...graphs, ...alongRows }))(
+    'choices for %s are read as they are printed',
+    (_, graph) => {
+      for (const choice of choicesFor(graph, device))
+        expect(parseChoice(printChoice(choice))).toEqual(choice);
+    },
+  );
 });
 
 test('what is no choice is told', () => {

@@ -8,8 +8,9 @@ import type { DeviceProfile } from '../device-profile.ts';
 import { type Rates, ratesOf } from '../device-rates.ts';
 import { createDomain, type Domain, divisorOf, laneStride } from '../lanes.ts';
 import type { ScheduledStep } from '../scheduled.ts';
+import { sharersOf } from '../tile-builder.ts';
 import { intervalOf, operandsOf, type TileExpression } from '../tile-expression.ts';
-import type { Tile, TileAxis, TileProgram, TileStatement } from '../tile-program.ts';
+import type { StatementOf, Tile, TileAxis, TileProgram, TileStatement } from '../tile-program.ts';
 
 /** Seconds of all steps, those of loops once. */
 export function costOf(steps: readonly ScheduledStep[], device: DeviceProfile): number {
@@ -81,9 +82,20 @@ function statementCost(statement: TileStatement, counting: Counting): number {
       if (from === undefined) return 0;
       const axes = from.axes.slice(0, -1);
       for (const name of statement.into) tiles.set(name, { ...from, name, axes });
-      const sharing = sharersOf(from.axes.at(-1)!, counting);
+      const sharing = sharers(from.axes.at(-1)!, counting);
       const across = Math.log2(sharing) * (rates.barrier + 2 * rates.shared) * pointsOf(axes, counting);
       return pointsOf(from.axes, counting) * rates.arithmetic + across;
+    }
+    case 'scan': {
+      const from = tiles.get(statement.from);
+      if (from === undefined) return 0;
+      const axes = from.axes.slice(0, 1);
+      tiles.set(statement.into, { ...from, name: statement.into });
+      tiles.set(statement.total, { ...from, name: statement.total, axes });
+      const runs = pointsOf(from.axes.slice(0, -1), counting);
+      const steps = Math.log2(sharers(from.axes.at(-1)!, counting));
+      const across = steps * (rates.barrier + 2 * rates.shared * runs);
+      return 2 * pointsOf(from.axes, counting) * rates.arithmetic + across;
     }
     case 'loop': {
       const [low, high] = [intervalOf(statement.from).low, intervalOf(statement.to).high];
@@ -107,21 +119,18 @@ function widthOf(axes: readonly TileAxis[]): number {
   return (axes.at(-1)?.block ?? 1) % 4 === 0 ? 4 : 1;
 }
 
-function sharersOf({ over }: TileAxis, { program, lanes }: Counting): number {
-  const { rows, columns } = program.threads;
-  // Eight rows of four lanes are a warp.
-  const [unitRows, unitColumns] = [8 * rows, columns / 8];
-  return { whole: 1, rows, columns, threads: rows * columns, lanes, unitRows, unitColumns }[over];
+function sharers({ over }: TileAxis, { program, lanes }: Counting): number {
+  return sharersOf(over, program.threads, lanes);
 }
 
 /** Elements that one invocation has. */
 function pointsOf(axes: readonly TileAxis[], counting: Counting): number {
-  return axes.reduce((product, axis) => product * Math.max(1, axis.extent / sharersOf(axis, counting)), 1);
+  return axes.reduce((product, axis) => product * Math.max(1, axis.extent / sharers(axis, counting)), 1);
 }
 
 /** What varies with an axis is computed for each of its elements, all else once. */
 function valueCost(values: readonly TileExpression[], axes: readonly TileAxis[], counting: Counting): number {
-  return expressionCost(values, axes, (axis) => axis.extent / sharersOf(axis, counting), counting);
+  return expressionCost(values, axes, (axis) => axis.extent / sharers(axis, counting), counting);
 }
 
 /** All invocations together. */
@@ -184,10 +193,7 @@ const costly: ReadonlySet<string> = new Set([
   'sqrt',
 ]);
 
-function productCost(
-  { into, left, right }: TileStatement & { readonly kind: 'multiplyAccumulate' },
-  counting: Counting,
-): number {
+function productCost({ into, left, right }: StatementOf<'multiplyAccumulate'>, counting: Counting): number {
   const { rates, tiles } = counting;
   const [sums, factor, other] = [into, left, right].map((name) => tiles.get(name));
   if (sums === undefined || factor === undefined || other === undefined) return 0;

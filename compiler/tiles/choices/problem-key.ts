@@ -17,7 +17,13 @@ export function problemKey(problem: Problem, tensors: (id: TensorId) => Tensor):
   };
   const texts = nodesOf(problem).map((node) => printNode(node, name));
   const types = [...met].map(([id, own]) => `${own}: ${printType(tensors(id))}`);
-  return [...texts, ...types, ...storedOf(problem, name), ...byUnits(problem)].join('; ');
+  return [
+    ...texts,
+    ...types,
+    ...storedOf(problem, name),
+    ...inPieces(problem, name),
+    ...byUnits(problem),
+  ].join('; ');
 }
 
 /** Of nodes along the same rows the results that others read. */
@@ -26,6 +32,13 @@ function storedOf(problem: Problem, name: (id: TensorId) => string): readonly st
   const { nodes, stored } = problem.cluster;
   const names = nodes.flatMap(({ result: { id } }) => (stored.has(id) ? [name(id)] : []));
   return [`stored ${names.join(', ')}`];
+}
+
+/** Of rows in pieces, how they are cut. */
+function inPieces(problem: Problem, name: (id: TensorId) => string): readonly string[] {
+  if (problem.kind !== 'prefix' || problem.pieces === undefined) return [];
+  const { chunk, starts } = problem.pieces;
+  return [`pieces of ${chunk} from ${name(starts.id)}`];
 }
 
 /** What matrix units would multiply: it may be allowed to round factors, or not. */

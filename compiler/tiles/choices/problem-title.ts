@@ -12,7 +12,7 @@ export function problemTitle(problem: Problem): string {
 
 function reducedOf(node: Problem['node']): readonly number[] {
   if (node.kind === 'softmaxSum') return [node.extent];
-  return node.kind === 'order' ? [] : (node.reduce?.extents ?? []);
+  return node.kind === 'order' || node.kind === 'prefix' ? [] : (node.reduce?.extents ?? []);
 }
 
 const titles: { readonly [K in Problem['kind']]: string } = {
@@ -20,6 +20,8 @@ const titles: { readonly [K in Problem['kind']]: string } = {
   reduction: 'reduction',
   contraction: 'contraction',
   softmaxSum: 'attention',
+  prefix: 'prefixes',
+  order: 'order',
   rowCluster: 'rows',
   chain: 'chain',
 };

@@ -8,6 +8,8 @@ import type { ScheduleContext } from '../schedules/context.ts';
 import type { ContractionProblem } from '../schedules/contraction.ts';
 import { contractionProblem } from '../schedules/contraction-problem.ts';
 import { type MapForm, type MapProblem, mapProblem } from '../schedules/map.ts';
+import type { OrderForm, OrderProblem } from '../schedules/order-problem.ts';
+import type { PrefixForm, PrefixProblem } from '../schedules/prefix-problem.ts';
 import { emptyReduction, type ReductionProblem, reductionProblem } from '../schedules/reduction.ts';
 import type { RowClusterProblem } from '../schedules/row-cluster.ts';
 import { type SoftmaxProblem, softmaxProblem, zeros } from '../schedules/softmax-problem.ts';
@@ -16,6 +18,8 @@ import { printChoice } from './choice-text.ts';
 import type { Choosing } from './choosing.ts';
 import { type ContractionForm, contractionChoices } from './contraction.ts';
 import { mapChoices } from './map.ts';
+import { orderChoices } from './order.ts';
+import { prefixChoices } from './prefix.ts';
 import { type ReductionForm, reductionChoices } from './reduction.ts';
 import { rowClusterChoices } from './row-cluster.ts';
 import { type SoftmaxForm, softmaxChoices } from './softmax-sum.ts';
@@ -26,6 +30,8 @@ export type Problem =
   | ReductionProblem
   | ContractionProblem
   | SoftmaxProblem
+  | PrefixProblem
+  | OrderProblem
   | RowClusterProblem
   | ChainProblem;
 export type ProblemKind = Problem['kind'];
@@ -37,6 +43,8 @@ interface FormsOf {
   readonly reduction: ReductionForm;
   readonly contraction: ContractionForm;
   readonly softmaxSum: SoftmaxForm;
+  readonly prefix: PrefixForm;
+  readonly order: OrderForm;
   readonly rowCluster: 'rows';
   readonly chain: UnitChainChoice['form'];
 }
@@ -63,6 +71,8 @@ const choosings: { readonly [K in ProblemKind]: Choosing<ProblemOf<K>, ChoiceFor
   reduction: reductionChoices,
   contraction: contractionChoices,
   softmaxSum: softmaxChoices,
+  prefix: prefixChoices,
+  order: orderChoices,
   rowCluster: rowClusterChoices,
   chain: chainChoices,
 };

@@ -1,7 +1,8 @@
 /** How chains of products may be streamed by matrix units. */
+import { loadsOf } from '../../graph/scalar.ts';
 import type { DeviceProfile, MatrixUnits } from '../device-profile.ts';
-import { type ChainProblem, columnLoads } from '../schedules/chain-problem.ts';
-import { resultPadding, unitComponents, unitExtent } from '../schedules/unit-stream.ts';
+import { type ChainProblem, columnLoads, mayBeOfLanes } from '../schedules/chain-problem.ts';
+import { besides, mostResults, resultPadding, unitComponents, unitExtent } from '../schedules/unit-stream.ts';
 import type { ChoiceOf } from './choice.ts';
 import type { Choosing } from './choosing.ts';
 
@@ -17,9 +18,15 @@ export const chainChoices: Choosing<ChainProblem, UnitChainChoice> = {
     [1, 2, 4, 8].flatMap((warps) =>
       [16, 32].flatMap((rows) =>
         [16, 32, 48, 64, 80, 96, 128].flatMap((block) =>
-          [2, 3, 4]
-            .map((stages): UnitChainChoice => ({ form: 'unitChain', warps, rows, block, stages }))
-            .filter((choice) => isFitting(problem, choice) && fits(problem, choice, device)),
+          [2, 3, 4].flatMap((stages) =>
+            columnsOf(problem, block)
+              .map(
+                (columns): UnitChainChoice => ({
+                  ...{ form: 'unitChain', warps, rows, block, stages, columns },
+                }),
+              )
+              .filter((choice) => isFitting(problem, choice) && fits(problem, choice, device)),
+          ),
         ),
       ),
     ),
@@ -36,7 +43,11 @@ export function firstUnitChain(problem: ChainProblem, device: DeviceProfile): Un
   if (units === undefined || !isWorthUnits(problem)) return undefined;
   return warpsFor(problem, device)
     .flatMap((warps) =>
-      blocks.flatMap((block) => stagesOf(warps).map((stages) => ({ warps, block, stages }))),
+      blocks.flatMap((block) =>
+        stagesOf(warps).flatMap((stages) =>
+          columnsOf(problem, block).map((columns) => ({ warps, block, stages, columns })),
+        ),
+      ),
     )
     .map((shape): UnitChainChoice => ({ form: 'unitChain', rows, ...shape }))
     .find((choice) => isFitting(problem, choice) && fits(problem, choice, device));
@@ -45,6 +56,11 @@ export function firstUnitChain(problem: ChainProblem, device: DeviceProfile): Un
 /** Where two warpgroups have a processor to themselves, one may be a step behind the other. */
 function stagesOf(warps: number): readonly number[] {
   return warps > 4 ? [3, 2] : [2];
+}
+
+/** Whose what differs along a block alone may be. */
+function columnsOf(problem: ChainProblem, block: number): readonly UnitChainChoice['columns'][] {
+  return columnLoads(problem).some((load) => mayBeOfLanes(load, block)) ? ['own', 'lanes'] : ['own'];
 }
 
 function isWorthUnits({ rows: { extent }, outers, streamed, links }: ChainProblem): boolean {
@@ -74,32 +90,46 @@ function isFitting(problem: ChainProblem, { warps, rows: perWarp, block }: UnitC
   return isOfRows && (block === 16 || block < 2 * problem.streamed.extent);
 }
 
-/** Of the 255 that an invocation may have, or of two warpgroups the 240 that those who bring leave them. */
-const mostRegisters = { few: 215, many: 199 } as const;
+/**
+ * Of the 255 that an invocation may have, or of two warpgroups the 240 that those who bring leave them, or
+ * what three workgroups beside each other have.
+ */
+const mostRegisters = { few: 215, many: 214, ofThree: 149 } as const;
 /** Descriptors that are found again where there are more. */
-const mostDescriptors = 48;
+const mostDescriptors = 60;
 
 /**
  * Those that an invocation has something in for long: sums; inner products with what differs along the block
- * alone, and after them what is made of one of those, in parts; and where factors are, which of warpgroups
- * are descriptors of each step of the rows', of warps what they read of the other factor.
+ * alone, and of several outer ones the factors of those under way, or after them what is made of one of
+ * those, in parts; and where factors are, which of warpgroups are descriptors of each step of the rows', of
+ * warps what they read of the other factor.
  */
 function registersOf(
   problem: ChainProblem,
-  { warps, rows: perWarp, block }: UnitChainChoice,
+  { warps, rows: perWarp, block, columns }: UnitChainChoice,
   wide: readonly number[],
   { warpgroups }: MatrixUnits,
 ): number {
-  const { links, outers } = problem;
+  const { links, outers, turns, streamed } = problem;
   const ofTile = (columns: number) => (perWarp * columns) / 32;
   const sums = ofTile(wide.reduce((total, each) => total + each, 0));
-  const products = links.length * ofTile(block) + (columnLoads(problem).length * block) / 4;
+  const ofColumns = columnLoads(problem).map((load) =>
+    columns === 'lanes' && mayBeOfLanes(load, block) ? block / 32 : block / 4,
+  );
+  const products = links.length * ofTile(block) + ofColumns.reduce((total, each) => total + each, 0);
   const parts = Math.max(...outers.map((outer) => outer.parts));
-  const packed = ofTile(block) * (1 + parts / 2);
+  const packed = (ofTile(block) * parts) / 2;
+  const isOfGroups = warpgroups && warps % 4 === 0;
+  // A warp has multiplied with a factor when it goes on.
+  const underWay = isOfGroups && outers.length > 1 ? packed : 0;
+  const results = sums + links.length * ofTile(block);
   const depth = links.reduce((total, link) => total + unitExtent(link.depth), 0);
-  const factors =
-    warpgroups && warps % 4 === 0 ? Math.min(mostDescriptors, depth / 8) : Math.max(block, ...wide) / 4;
-  return sums + Math.max(products, packed) + factors;
+  const descriptors = results > mostResults ? 0 : Math.min(mostDescriptors, depth / 8);
+  // Beside what every chain counts with: which head it is, and what a mask has read of the rows.
+  const isRead = streamed.visible !== undefined && loadsOf(streamed.visible).length > 0;
+  const places = (turns.extent > 1 ? 2 : 0) + (isRead ? 2 : 0);
+  const factors = isOfGroups ? descriptors : Math.max(block, ...wide) / 4;
+  return sums + Math.max(products + underWay, ofTile(block) + packed) + factors + places;
 }
 
 /** Whether its tiles are in registers and shared memory. */
@@ -108,14 +138,16 @@ function fits(problem: ChainProblem, choice: UnitChainChoice, { units }: DeviceP
   const { warps, rows: perWarp, block, stages } = choice;
   if (units === undefined) return false;
   const wide = outers.map(({ values }) => unitComponents(values.extent, units));
-  if (registersOf(problem, choice, wide, units) > mostRegisters[warps > 4 ? 'many' : 'few']) return false;
   const together = warps * perWarp;
   const depth = links.reduce((total, link) => total + unitExtent(link.depth), 0);
   const others = wide.filter((_, at) => outers[at]!.twin === undefined);
   const streamed = others.reduce((total, each) => total + each, depth);
   const factors = 2 * (together * depth + stages * block * streamed);
   const results = 4 * together * (Math.max(...wide) + resultPadding);
-  return Math.max(factors, results) + barrierBytes <= units.workgroupBytes;
+  const bytes = Math.max(factors, results) + barrierBytes;
+  const isOfThree = !units.warpgroups && warps === 4 && bytes < besides.bytes;
+  const most = mostRegisters[isOfThree ? 'ofThree' : warps > 4 ? 'many' : 'few'];
+  return registersOf(problem, choice, wide, units) <= most && bytes <= units.workgroupBytes;
 }
 
 /** What meeting takes at most. */

@@ -69,6 +69,27 @@ const ratedOfGroups: readonly Rated[] = [
   { shape: { warpRows: 4, warpColumns: 1, rows: 16, columns: 16 }, rate: 0.3 },
 ];
 
+/**
+ * Columns of a warpgroup that are no power of two, so that a tile more or less is not half of a wave: by what
+ * they bring for each product, between those above. What is stored in boxes is so of 64 columns each; rows of
+ * experts leave one by one.
+ */
+const ratedBetween: { readonly [R in 'boxes' | 'rows']: readonly Rated[] } = {
+  boxes: [{ shape: { warpRows: 8, warpColumns: 1, rows: 16, columns: 192 }, rate: 1.53 }],
+  rows: [
+    { shape: { warpRows: 8, warpColumns: 1, rows: 16, columns: 224 }, rate: 1.57 },
+    { shape: { warpRows: 8, warpColumns: 1, rows: 16, columns: 208 }, rate: 1.55 },
+    { shape: { warpRows: 8, warpColumns: 1, rows: 16, columns: 192 }, rate: 1.53 },
+    { shape: { warpRows: 8, warpColumns: 1, rows: 16, columns: 176 }, rate: 1.51 },
+    { shape: { warpRows: 8, warpColumns: 1, rows: 16, columns: 160 }, rate: 1.48 },
+  ],
+};
+
+function ratedBetweenOf({ node, eights }: ContractionProblem): readonly Rated[] {
+  if (eights !== undefined) return [];
+  return ratedBetween[node.grouped === undefined ? 'boxes' : 'rows'];
+}
+
 /** Of sums of steps, which leave room for half as many columns: more rows have to make up for that. */
 const ratedOfEights: readonly Rated[] = [
   { shape: { warpRows: 8, warpColumns: 1, rows: 32, columns: 128 }, rate: 1.9 },
@@ -83,7 +104,10 @@ export function firstUnits(
 ): UnitsChoice | undefined {
   const { units } = device;
   if (units === undefined) return undefined;
-  const ofGroups = problem.eights === undefined ? ratedOfGroups : ratedOfEights;
+  const ofGroups = [
+    ...(problem.eights === undefined ? ratedOfGroups : ratedOfEights),
+    ...ratedBetweenOf(problem),
+  ];
   const groups = areForGroups(problem, units) ? ofGroups.filter(({ shape }) => shape.rows <= mostRows) : [];
   const timed = [...groups, ...(areForWarps(problem) ? rated : [])].flatMap(({ shape, rate }) => {
     const choice = deepened(problem, shape, units);
@@ -205,8 +229,9 @@ export function allUnits(problem: ContractionProblem, device: DeviceProfile): re
   const upTo = (counts: readonly number[], per: number, extent: number) =>
     counts.filter((count, place) => place === 0 || count * per < 2 * extent);
   const widths = units.warpgroups ? [16, 32, 64, 128, 256] : [16, 32, 64];
+  const between = units.warpgroups ? ratedBetweenOf(problem).map(({ shape }) => shape.columns) : [];
   return upTo([16, 32, 64], 1, rows.extent).flatMap((high) =>
-    upTo(widths, 1, columns.extent).flatMap((wide) =>
+    upTo([...widths, ...between], 1, columns.extent).flatMap((wide) =>
       upTo(units.warpgroups ? [1, 2, 4, 8] : [1, 2, 4], high, rows.extent).flatMap((warpRows) =>
         upTo([1, 2, 4], wide, columns.extent).flatMap((warpColumns) =>
           depthsOf(problem).flatMap((depth) => {
@@ -216,6 +241,7 @@ export function allUnits(problem: ContractionProblem, device: DeviceProfile): re
               const choice: UnitsChoice = { form: 'units', ...shape, depth, stages, cluster: 1 };
               if (bytesOfUnits(choice, factorBytes(problem)) > units.workgroupBytes) return [];
               if (!isShapeFor(problem, units, shape)) return [];
+              if (between.includes(wide) && !(isByOthers && high === 16)) return [];
               return isByOthers ? [choice, { ...choice, cluster: 2 }] : [choice];
             });
           }),

@@ -408,8 +408,17 @@ function twinOf(
   return at < 0 ? undefined : at;
 }
 
+/** Neighbouring columns of a block that a lane has where the lanes of a warp have them between them. */
+export const columnsOfLane = 2;
+const lanesOfWarp = 32;
+
+/** Whether the lanes of a warp may have it between them, as two or more neighbours each. */
+export function mayBeOfLanes(load: Load, block: number): boolean {
+  return block % (columnsOfLane * lanesOfWarp) === 0 && scalarType(load) !== 'bool';
+}
+
 /** What finishes and the mask read that is the same for all rows, and not for all of a block. */
-export function columnLoads({ links, outers, rows, streamed }: ChainProblem): readonly Scalar[] {
+export function columnLoads({ links, outers, rows, streamed }: ChainProblem): readonly Load[] {
   const scalars = [
     ...links.map(({ finish }) => finish),
     ...outers.map(({ own }) => own),

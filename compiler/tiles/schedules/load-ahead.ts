@@ -3,10 +3,8 @@
  * column. It is read before the first of them, so that it is under way while invocations wait for each other.
  */
 import { allStatements, define, register } from '../tile-builder.ts';
-import { arithmeticOf, operandsOf, type TileExpression } from '../tile-expression.ts';
+import { arithmeticOf, type Load, operandsOf, type TileExpression } from '../tile-expression.ts';
 import type { TileStatement } from '../tile-program.ts';
-
-type Load = TileExpression & { readonly op: 'load' };
 
 /** A body whose stores outside of loops find what they load in registers: as writers know it. */
 export function loadingAhead(body: readonly TileStatement[]): readonly TileStatement[] {

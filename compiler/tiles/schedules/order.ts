@@ -1,86 +1,157 @@
 /**
- * Sorting and top-k by counting: an entry's rank is the number of entries that come before it, and the entry
- * of rank r is the result's r-th. Two reductions, n² comparisons a row, stable on every device without
- * barriers.
+ * Sorting, and the best so many, along rows. Short rows are put in order by counting
+ * (`order-by-counting.ts`). Others are sorted tile by tile in the memory of workgroups (`tile-sort.ts`), one
+ * kernel where a row is a tile. Of longer rows the few best are found in a tournament: those of each tile are
+ * written side by side, and are rows that are so much shorter, until they are a tile. All of a long row is
+ * sorted by merging tiles in pairs, and what they become (`merge-runs.ts`): log₂ of their number of kernels
+ * that read and write keys and places once. Where invocations share no memory, or waiting for each other is
+ * dear, runs are merged from single entries on, each entry by itself (`merge-one-by-one.ts`), and no run is
+ * longer than what is wanted.
+ *
+ * Entries that are alike stay in the order in which they were throughout, so that results are the same by
+ * every way.
  */
-import { extentScalar } from '../../graph/extent.ts';
-import type { ComputeNode, OrderNode, Scalar, TensorType } from '../../graph/graph.ts';
-import { apply, boolean, integer, iterator, load } from '../../graph/scalar.ts';
-import type { NodeSchedule } from './context.ts';
+import { scaledExtent } from '../../graph/extent.ts';
+import type { Tensor } from '../../graph/graph.ts';
+import type { ChoiceOf } from '../choices/choice.ts';
+import { endExpression, flatEnd, gridEnd } from '../ends.ts';
+import type { ScheduledStep } from '../scheduled.ts';
+import { arithmeticOf, constant, load, type TileExpression } from '../tile-expression.ts';
+import type { KernelParts, ScheduleContext } from './context.ts';
+import { mergeOneByOne } from './merge-one-by-one.ts';
+import { mergeRuns } from './merge-runs.ts';
+import type { Keys } from './merging.ts';
+import { orderByCounting } from './order-by-counting.ts';
+import {
+  type Entries,
+  isTournament,
+  type OrderForm,
+  type OrderProblem,
+  type Sorted,
+} from './order-problem.ts';
+import { tileSort, tilesOfRow } from './tile-sort.ts';
 
-export const scheduleOrder: NodeSchedule<'order'> = (node, context) => {
+export function scheduleOrder(
+  problem: OrderProblem,
+  choice: ChoiceOf<OrderForm>,
+  context: ScheduleContext,
+): readonly ScheduledStep[] {
+  switch (choice.form) {
+    case 'count':
+      return orderByCounting(problem.node, context);
+    case 'sort':
+      return sortTiles(sortingOf(problem, context), choice, sourceOf(problem, context));
+    case 'merge':
+      return mergeAll(sortingOf(problem, context), choice, sourceOf(problem, context), 1);
+  }
+}
+
+/** What all kernels of a node have in common. */
+interface Sorting {
+  readonly problem: OrderProblem;
+  readonly keys: Keys;
+  /** The result of the node, and new tensors that have so many entries of each row in between. */
+  readonly last: Sorted;
+  readonly between: (kept: number) => Between;
+  /** @param perRow what of the grid a row has, if so many workgroups have the same row */
+  readonly kernel: (parts: Omit<KernelParts, 'gridEnds'>, perRow: number, rows: number) => ScheduledStep;
+}
+
+type Between = Sorted & { readonly keys: Tensor };
+
+function sortingOf(problem: OrderProblem, context: ScheduleContext): Sorting {
+  const { node, length, kept } = problem;
+  const { name, shape, ends } = node.result;
   const source = context.tensors(node.source);
-  const rank = source.shape.length;
-  const extent = source.shape.at(-1) ?? 0;
-  const ranks = context.temporary(`${node.result.name}_rank`, {
-    dtype: 'i32',
-    shape: source.shape,
-    ...(source.ends && { ends: source.ends }),
-  });
-  const row = Array.from({ length: rank - 1 }, (_, axis) => iterator(axis));
-  const own = iterator(rank - 1);
-  const other = iterator(rank);
-  const at = (place: Scalar) => load(source, [...row, place]);
-  const end = source.ends?.at(-1);
-  const isReal = (condition: Scalar) =>
-    end === undefined ? condition : apply('and', apply('lt', other, extentScalar(end)), condition);
-  const reduce: ComputeNode['reduce'] = {
-    ...{ combiner: 'sum', extents: [extent], finish: undefined },
-    ...(end && { ends: [end] }),
+  const outer = shape.slice(0, -1);
+  const type = arithmeticOf(load(source.id, source.dtype, constant(0)));
+  const keys: Keys = { dtype: type === 'bool' ? 'i32' : type, direction: node.direction };
+  const end = flatEnd([...outer.keys()], shape, ends ?? []);
+  return {
+    ...{ problem, keys },
+    last: { kept, places: node.result, lastPlace: length - 1 },
+    between: (count) => {
+      const own = { shape: [...outer, count], ...(ends && { ends: outer.map((_, axis) => ends[axis]) }) };
+      return {
+        ...{ kept: count, lastPlace: length - 1 },
+        places: context.temporary(`${name}_places`, { dtype: 'i32', ...own }),
+        keys: context.temporary(`${name}_keys`, { dtype: keys.dtype, ...own }),
+      };
+    },
+    kernel: (parts, perRow, rows) =>
+      context.kernel({ ...parts, gridEnds: [gridEnd(end && scaledExtent(end, perRow), rows)] }),
   };
-  const counted: ComputeNode = {
-    kind: 'compute',
-    result: ranks,
-    body: apply(
-      'select',
-      isReal(comesBefore(node.direction, source, at(other), at(own), other, own)),
-      integer(1),
-      integer(0),
-    ),
-    reduce,
-    grouped: undefined,
-  };
-  const isWanted = apply('eq', load(ranks, [...row, iterator(rank)]), iterator(rank - 1));
-  const chosen: ComputeNode = {
-    kind: 'compute',
-    result: node.result,
-    body: apply('select', isReal(isWanted), iterator(rank), integer(0)),
-    reduce,
-    grouped: undefined,
-  };
-  return [...context.node(counted), ...context.node(chosen)];
-};
-
-/**
- * Whether the entry `left` at `leftPlace` stands before `right`: better, or equal and earlier; NaN behind all
- * else.
- */
-function comesBefore(
-  direction: OrderNode['direction'],
-  type: TensorType,
-  left: Scalar,
-  right: Scalar,
-  leftPlace: Scalar,
-  rightPlace: Scalar,
-): Scalar {
-  const better = direction === 'ascending' ? less(left, right) : less(right, left);
-  const earlier = apply('lt', leftPlace, rightPlace);
-  const tie = apply('and', apply('eq', left, right), earlier);
-  const plain = apply('or', better, tie);
-  if (!hasNaN(type)) return plain;
-  const [leftIsNaN, rightIsNaN] = [isNaNOf(left), isNaNOf(right)];
-  const behindNaN = apply('or', apply('not', leftIsNaN), earlier);
-  return apply('select', rightIsNaN, behindNaN, apply('and', apply('not', leftIsNaN), plain));
 }
 
-function less(left: Scalar, right: Scalar): Scalar {
-  return apply('lt', left, right);
+function sourceOf({ node, rows, length }: OrderProblem, { tensors }: ScheduleContext): Entries {
+  const source = tensors(node.source);
+  const { shape, ends } = node.result;
+  const rowEnd = flatEnd([...shape.keys()].slice(0, -1), shape, ends ?? []);
+  return {
+    ...{ rows, rowsEnd: endExpression(rowEnd, rows), length },
+    end: endExpression(source.ends?.at(-1), length),
+    key: (offset) => asKey(load(source.id, source.dtype, offset)),
+    place: (inRow) => inRow,
+  };
 }
 
-function hasNaN({ dtype }: TensorType): boolean {
-  return dtype === 'f32' || dtype === 'bf16' || dtype === 'f16' || dtype === 'f8e4m3' || dtype === 'f8e5m2';
+function asKey(value: TileExpression): TileExpression {
+  return arithmeticOf(value) === 'bool' ? { op: 'convert', dtype: 'i32', operand: value } : value;
 }
 
-function isNaNOf(value: Scalar): Scalar {
-  return value.op === 'constant' ? boolean(Number.isNaN(value.value)) : apply('ne', value, value);
+/** Those that a kernel left. */
+function stored({ rows, rowsEnd }: Entries, { kept, keys, places }: Between): Entries {
+  return {
+    ...{ rows, rowsEnd, length: kept, end: constant(kept) },
+    key: (offset) => load(keys.id, keys.dtype, offset),
+    place: (_, offset) => load(places.id, places.dtype, offset),
+  };
+}
+
+function sortTiles(sorting: Sorting, choice: ChoiceOf<'sort'>, from: Entries): readonly ScheduledStep[] {
+  const { problem, keys, last, between, kernel } = sorting;
+  const tiles = tilesOfRow(from.length, choice);
+  const name = `sort_${problem.node.result.name}`;
+  if (tiles === 1) return [kernel(tileSort(name, keys, from, last, choice), 1, choice.threadRows)];
+  const isShrinking = isTournament(problem, choice.entries);
+  const perTile = isShrinking ? problem.kept : choice.entries;
+  const into = between(tiles * perTile);
+  const rest = stored(from, into);
+  return [
+    kernel(tileSort(name, keys, from, { ...into, kept: perTile }, choice), tiles, choice.threadRows),
+    ...(isShrinking ? sortTiles(sorting, choice, rest) : mergeTiles(sorting, choice, rest, choice.entries)),
+  ];
+}
+
+function mergeTiles(
+  sorting: Sorting,
+  choice: ChoiceOf<'sort'>,
+  from: Entries,
+  run: number,
+): readonly ScheduledStep[] {
+  const { problem, keys, last, between, kernel } = sorting;
+  const isLast = 2 * run >= from.length;
+  const next = isLast ? undefined : between(from.length);
+  const name = `merge_${problem.node.result.name}`;
+  const { perRow, ...parts } = mergeRuns(name, keys, from, run, next ?? last, choice);
+  const step = kernel(parts, perRow, 1);
+  return next === undefined ? [step] : [step, ...mergeTiles(sorting, choice, stored(from, next), 2 * run)];
+}
+
+function mergeAll(
+  sorting: Sorting,
+  choice: ChoiceOf<'merge'>,
+  from: Entries,
+  run: number,
+): readonly ScheduledStep[] {
+  const { problem, keys, last, between, kernel } = sorting;
+  const most = Math.min(2 * run, problem.kept);
+  const pairs = Math.ceil(from.length / (2 * run));
+  // The last pair may have fewer.
+  const count = (pairs - 1) * most + Math.min(most, from.length - (pairs - 1) * 2 * run);
+  const next = pairs === 1 ? undefined : between(count);
+  const name = `merge_${problem.node.result.name}`;
+  const parts = mergeOneByOne(name, keys, from, { run, most }, next ?? last, choice);
+  const step = kernel(parts, count, choice.threadColumns);
+  return next === undefined ? [step] : [step, ...mergeAll(sorting, choice, stored(from, next), most)];
 }

@@ -291,7 +291,7 @@ function keep(
 function bindingsOf({ cluster, context, layout, kept }: Writing): Pick<Bindings, 'tensors' | 'kept'> {
   return {
     tensors: context.tensors,
-    kept: (tensor, subscripts) => {
+    kept: ({ tensor }, subscripts) => {
       const names = kept.get(tensor);
       if (names === undefined) return undefined;
       const { dtype, shape } = context.tensors(tensor);

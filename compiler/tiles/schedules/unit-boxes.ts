@@ -4,6 +4,7 @@ import { lowerScalar } from '../lower-scalar.ts';
 import { isHalf, type Packed, packedFacts } from '../packed.ts';
 import {
   constant,
+  type ExpressionOf,
   flatten,
   product,
   quotient,
@@ -121,7 +122,7 @@ function boxesOf(
 
 /** A dimension of a box: what a factor is indexed with along it, and where the box begins. */
 export interface Side {
-  readonly place: TileExpression & { readonly op: 'variable' };
+  readonly place: ExpressionOf<'variable'>;
   readonly start: TileExpression;
 }
 

@@ -1,13 +1,22 @@
 /**
- * Chains of products by matrix units (as the gradients of Dao, "FlashAttention-2", 2023): a workgroup's warps
- * have sixteen rows of the results or more each, whose factors of the inner products stay in shared memory,
- * and meet the streamed axis in blocks that are brought ahead. Inner products come out of the units in the
- * order in which they go into the outer one, so that they are finished in registers and multiplied from
- * there, in parts of 16 bits. Blocks that are all masked are not visited, and others only masked where some
- * row does not see all of them.
+ * Chains of products by matrix units (as the gradients of Dao, "FlashAttention-2", 2023): a workgroup's
+ * warps have sixteen rows of the results or more each, whose factors of the inner products stay in shared
+ * memory, and meet the streamed axis in blocks that are brought ahead. Inner products come out of the units
+ * in the order in which they go into the outer one, so that they are finished in registers and multiplied
+ * from there, in parts of 16 bits. Blocks that are all masked are not visited, and others only masked where
+ * some row does not see all of them.
+ *
+ * Outer products of the same inner ones have a kernel together, each with its own sums. So the gradients of
+ * keys and values, whose rows are keys, of a block of queries: begin S = K·Qᵀ and dP = V·dOᵀ; make P of S,
+ * and begin dV += P·dO; make dS of P and dP, and begin dK += dS·Q. Q and dO are brought once a block, and
+ * both products with each read the same tile, one of them across. A thread of a warpgroup has, of 64 rows,
+ * blocks of 64 and results of 128, 64 registers of dV, 64 of dK, 32 of S, then P, 32 of dP, then dS, and 16
+ * of what is multiplied of P meanwhile: of 240 there are left 32 for all else. So what differs along a block
+ * alone, two numbers for each query, the lanes of a warp load once for all of them (`columns` of the
+ * choice).
  */
 import type { Scalar } from '../../graph/graph.ts';
-import { loadsOf, scalarType } from '../../graph/scalar.ts';
+import { type Load, loadsOf, scalarKey, scalarType } from '../../graph/scalar.ts';
 import type { ChoiceOf } from '../choices/choice.ts';
 import { lowerScalar } from '../lower-scalar.ts';
 import type { Half } from '../packed.ts';
@@ -37,7 +46,14 @@ import {
 } from '../tile-expression.ts';
 import type { Feed, TileStatement } from '../tile-program.ts';
 import { iteratorsAt } from './axis-class.ts';
-import { type ChainProblem, columnLoads, type Link, type Outer } from './chain-problem.ts';
+import {
+  type ChainProblem,
+  columnLoads,
+  columnsOfLane,
+  type Link,
+  mayBeOfLanes,
+  type Outer,
+} from './chain-problem.ts';
 import type { ScheduleContext } from './context.ts';
 import { sharesWords, widened } from './narrow-result.ts';
 import { chainBoxes } from './unit-chain-boxes.ts';
@@ -80,7 +96,7 @@ interface Flats {
 
 function chained(
   problem: ChainProblem,
-  { warps, rows: perWarp, block, stages }: ChoiceOf<'unitChain'>,
+  { warps, rows: perWarp, block, stages, columns }: ChoiceOf<'unitChain'>,
   context: ScheduleContext,
 ): ScheduledStep {
   const { node, outers, links, batch, rows, turns, streamed } = problem;
@@ -110,14 +126,20 @@ function chained(
     return [...known.map((each, axis) => (axis === streamed.axis ? u : each)), ...links.map(() => depth)];
   };
   const { tensors } = context;
-  /** Where the iterators are the same, so are the numbers of links: those that the kernel has. */
-  const lowered = (scalar: Scalar, flats: Flats, reduced?: TileExpression) =>
+  /** @param ofLanes where the lanes of a warp have what differs along the block alone, by what it is */
+  const lowered = (
+    scalar: Scalar,
+    flats: Flats,
+    reduced?: TileExpression,
+    ofLanes?: ReadonlyMap<string, TileExpression>,
+  ) =>
     lowerScalar(scalar, {
       ...{ tensors, iterators: at(flats) },
       ...(reduced === undefined ? {} : { reduced }),
-      kept: (tensor) => {
-        const place = links.findIndex((link) => link.node.result.id === tensor);
-        return place < 0 ? undefined : ofPair(place);
+      // Where the iterators are the same, so are the numbers of links: those that the kernel has.
+      kept: (load) => {
+        const place = links.findIndex((link) => link.node.result.id === load.tensor);
+        return place < 0 ? ofLanes?.get(scalarKey(load)) : ofPair(place);
       },
     });
   const isRow = (row: TileExpression) => below(row, constant(rows.extent));
@@ -203,12 +225,21 @@ function chained(
     const flats = { row: rowAt(coordinate(0, together)), u: sum(start, coordinate(1, block)), turn };
     const of = { rows, at: ({ row }: { row: TileExpression }) => at({ row, turn }), first, together };
     const common = commonPositions(streamed, of, context);
-    const mask = both(streamed.visible && lowered(streamed.visible, flats), below(flats.u, end));
     // What differs along the block alone comes from memory while products are under way.
-    const ahead = columnLoads(problem).map((load, place) => {
+    const loads = columnLoads(problem).map((load, place) => ({ load, name: `ahead${place}` }));
+    const areGiven = (load: Load) => columns === 'lanes' && mayBeOfLanes(load, block);
+    const ofLanes = new Map(
+      loads
+        .filter(({ load }) => areGiven(load))
+        .map(({ load, name }) => [scalarKey(load), element(name, scalarType(load), [coordinate(1, block)])]),
+    );
+    const ahead = loads.map(({ load, name }) => {
+      const axis = areGiven(load) ? spread(block, 'lanes', columnsOfLane) : blockAxis;
       const alone = { u: sum(start, coordinate(0, block)), turn };
-      return define(register(`ahead${place}`, scalarType(load), [blockAxis]), lowered(load, alone));
+      return define(register(name, scalarType(load), [axis]), lowered(load, alone));
     });
+    const ofPlace = (scalar: Scalar, reduced?: TileExpression) => lowered(scalar, flats, reduced, ofLanes);
+    const mask = both(streamed.visible && ofPlace(streamed.visible), below(flats.u, end));
     /** What is multiplied is 0 where nothing is seen: it is what a link is, or is put in its place. */
     const multiply = ({ own, made, packed: stored, parts }: Outer, outer: number, link: number) => {
       const tile = {
@@ -221,7 +252,7 @@ function chained(
         ...atEdges(common, end, { start, block }, [
           update(productTile(link), masked(mask, ofPair(link), zero)),
         ]),
-        define(tile, made === undefined ? ofPair(link) : lowered(unrounded(own, stored), flats)),
+        define(tile, made === undefined ? ofPair(link) : ofPlace(unrounded(own, stored))),
         multiplyAccumulate(named('sum', outer), tile.name, values, 'kn'),
       ];
     };
@@ -233,12 +264,12 @@ function chained(
         multiplyAccumulate(productTile(place), `rows${place}`, `stream${place}`, 'nk'),
       ]),
       ...links.flatMap((_, place) => [
-        update(productTile(place), lowered(finishOf(problem, place), flats, ofPair(place))),
+        update(productTile(place), ofPlace(finishOf(problem, place), ofPair(place))),
         ...outers.flatMap((outer, at) => (outer.made === place ? multiply(outer, at, place) : [])),
       ]),
       ...outers.flatMap((outer, at) =>
         outer.made === undefined
-          ? [update(productTile(last), lowered(outer.own, flats)), ...multiply(outer, at, last)]
+          ? [update(productTile(last), ofPlace(outer.own)), ...multiply(outer, at, last)]
           : [],
       ),
     ];

@@ -6,6 +6,7 @@
  * while these are stored, each invocation finishes what it has, and an engine may store it.
  */
 import { dtypeFacts } from '../../../dsl/types/dtype.ts';
+import { greatestCommonDivisor } from '../../../dsl/types/size.ts';
 import type { Scalar } from '../../graph/graph.ts';
 import type { ChoiceOf } from '../choices/choice.ts';
 import { lowerScalar } from '../lower-scalar.ts';
@@ -51,7 +52,7 @@ import { type TilePlace, walkTiles } from './unit-walk.ts';
 /** Words between rows of results, so that the lanes of a warp put theirs into different banks. */
 export const resultPadding = 8;
 
-/** Vectors that an invocation finishes before it goes on to the next ones. */
+/** Vectors that an invocation finishes before it goes on to the next ones: a power of two. */
 const mostVectors = 4;
 
 /** What units multiply of a product. */
@@ -263,7 +264,7 @@ function partsOf(
     /** All invocations finish neighbours of the results, which they exchange, some vectors at a time. */
     const storingTogether = (block: RowBlock): readonly TileStatement[] => {
       const all = together * tile.columns;
-      const atOnce = Math.min(all, 32 * warpRows * warpColumns * 4 * mostVectors);
+      const atOnce = greatestCommonDivisor(all, 32 * warpRows * warpColumns * 4 * mostVectors);
       const name = `results${block.suffix}`;
       const bounds = {
         ...{ from: constant(0), to: constant(all), step: atOnce, multipleOf: atOnce },
@@ -380,12 +381,19 @@ function narrowed(
   elementBytes: number,
   workgroupBytes: number,
 ): ChoiceOf<'units'> {
-  const half = { ...choice, columns: 2 * sumsOf(choice) > mostSums ? choice.columns / 2 : choice.columns };
+  const columns = 2 * sumsOf(choice) > mostSums ? halved(choice.columns) : choice.columns;
+  const half = { ...choice, columns };
   const stages = [4, 3, 2].find(
     (each) =>
       fedBytes({ ...half, stages: each }, { elementBytes, products: 2, leave: true }) <= workgroupBytes,
   );
   return { ...half, stages: stages ?? 2 };
+}
+
+/** As many as boxes of results have, where there are more. */
+function halved(columns: number): number {
+  const half = columns / 2;
+  return half > 64 ? half - (half % 64) : half;
 }
 
 /** What is fed to units: elements of so many bytes. */

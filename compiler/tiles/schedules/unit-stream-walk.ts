@@ -6,7 +6,7 @@ import { gridEnd } from '../ends.ts';
 import { constant, difference, grid, product, sum, type TileExpression } from '../tile-expression.ts';
 import type { AxisClass } from './axis-class.ts';
 import type { KernelParts } from './context.ts';
-import { type Streamed, seesMore } from './visible-bound.ts';
+import { type Streamed, seesMost } from './visible-bound.ts';
 
 /** What is gone through, and what it is gone through for: the flat axes of the results. */
 interface Walked {
@@ -30,9 +30,9 @@ export interface StreamWalk extends Pick<KernelParts, 'grid' | 'gridEnds'> {
 }
 
 /**
- * Where later rows see more, those that take longest begin first, so that the last workgroups to begin take
- * least: of as many of the batch at a time as give all processors enough to do. Of more a cache would not
- * have the keys and values.
+ * Where some rows see more than others, those that take longest begin first, so that the last workgroups to
+ * begin take least: of as many of the batch at a time as give all processors enough to do. Of more a cache
+ * would not have what is streamed.
  */
 export function walkStream(
   { streamed, batch, rows, values }: Walked,
@@ -44,7 +44,8 @@ export function walkStream(
     values: Math.ceil(values.extent / extents.values),
   };
   const isBounded = [batch, rows, values].some(({ end }) => end !== undefined);
-  if (isBounded || groups.values > 1 || !seesMore(streamed, rows))
+  const most = seesMost(streamed, rows);
+  if (isBounded || groups.values > 1 || most === undefined)
     return {
       grid: [batch.extent, groups.rows, groups.values],
       gridEnds: [gridEnd(batch.end, 1), gridEnd(rows.end, extents.rows), gridEnd(values.end, extents.values)],
@@ -52,10 +53,11 @@ export function walkStream(
     };
   const beside = besideEachOther(batch.extent, Math.ceil((enough * processors) / groups.rows));
   const several = batch.extent / beside;
+  const own = grid(1, groups.rows);
   return {
     grid: [several, groups.rows, beside],
     batch: sum(product(grid(0, several), constant(beside)), grid(2, beside)),
-    rows: difference(constant(groups.rows - 1), grid(1, groups.rows)),
+    rows: most === 'first' ? own : difference(constant(groups.rows - 1), own),
     values: constant(0),
   };
 }

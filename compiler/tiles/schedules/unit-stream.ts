@@ -33,6 +33,14 @@ const mostComponents = { warps: 128, warpgroups: 256 } as const;
 /** Words between rows of results, so that the lanes of a warp put theirs into different banks. */
 export const resultPadding = 8;
 
+/**
+ * Results of products that a thread has at a time, beside more of which it has no registers for descriptors
+ * of all steps: each is found where it is used.
+ */
+export const mostResults = 176;
+/** Workgroups that run beside each other for each other's waits, of less shared memory than so much. */
+export const besides = { workgroups: 3, bytes: 55 * 1024 } as const;
+
 /** How far a tile of matrix units goes that has so many. */
 export function unitExtent(extent: number): number {
   return Math.ceil(extent / unit) * unit;

@@ -78,9 +78,11 @@ export function commonPositions(
   return isAll ? positions(streamed, of, known, { begin: last, end: first }, context) : undefined;
 }
 
-/** Whether later rows may see more. */
-export function seesMore(streamed: Streamed, rows: AxisClass): boolean {
-  return limitsOf(streamed, rows).known.some((limit) => limit.of === 'end');
+/** The rows that may see more than others do; undefined where none are known to. */
+export function seesMost(streamed: Streamed, rows: AxisClass): 'first' | 'last' | undefined {
+  const kinds = new Set(limitsOf(streamed, rows).known.map(({ of }) => of));
+  if (kinds.has('end')) return 'last';
+  return kinds.has('begin') ? 'first' : undefined;
 }
 
 function endsOfRows({ rows, first, together }: Rows): readonly [TileExpression, TileExpression] {

@@ -3,7 +3,8 @@
  * workgroup shares and a read of it, and between a read and the next write. Told from their text: a software
  * adapter need not show what invocations do to each other.
  */
-import { compileFor, lower } from '../../../driver/compile.ts';
+import { compileFor } from '../../../driver/compile.ts';
+import { lower } from '../../../driver/lower.ts';
 import { namedProgram } from '../../named-program.ts';
 import { raceIn } from '../../races.ts';
 import type { Oracle } from '../mutant.ts';

@@ -3,7 +3,7 @@
  * compute in WebAssembly what the program of that size does, and on the evaluator.
  */
 import { join } from 'node:path';
-import { checkFile } from '../../../driver/compile.ts';
+import { checkFile } from '../../../driver/check.ts';
 import { packageRoot } from '../../../driver/package-root.ts';
 import { type BoundedTrial, faultInGraphs, faultInWasm, loweredWithin } from '../../run-bounded.ts';
 import type { Oracle } from '../mutant.ts';

@@ -99,17 +99,34 @@ function ring(text: string): { readonly parts: Launch; readonly check: () => str
   };
 }
 
-/** Each block writes its number to one word. */
-const oneWord = `.version 8.0
+/** Each block writes its number to one word, or to a byte. */
+const numberKernel = (store: string): string => `.version 8.0
 .target sm_80
 .address_size 64
 .entry number(.param .u64 out) {
   .reg .b32 %r; .reg .b64 %rd;
   ld.param.u64 %rd, [out];
   mov.u32 %r, %ctaid.x;
-  st.global.u32 [%rd], %r;
+  ${store} %r;
   ret;
 }`;
+const oneWord = numberKernel('st.global.u32 [%rd],');
+
+/** What a kernel of one block leaves in its last argument. */
+function leaves(
+  file: string,
+  kernel: string,
+  threads: number,
+  inputs: readonly Argument[],
+  result: Int32Array | BigUint64Array,
+  rest: readonly Argument[] = [],
+): readonly number[] {
+  launch({
+    ...{ module: parsePtx(kernelText(file)), kernel, grid: [1, 1, 1], block: [threads, 1, 1] },
+    arguments: [...inputs, wanted('out', result), ...rest],
+  });
+  return Array.from(result, Number);
+}
 
 const cases: { readonly [name: string]: () => string | undefined } = {
   product: () => {
@@ -145,6 +162,73 @@ const cases: { readonly [name: string]: () => string | undefined } = {
       },
       'race',
     ),
+  'blocks that write a byte': () =>
+    faultIn(
+      {
+        ...{ module: parsePtx(numberKernel('st.global.u8 [%rd+1],')), kernel: 'number' },
+        ...{ grid: [2, 1, 1], block: [32, 1, 1], checksGlobalRaces: true },
+        arguments: [wanted('out', new Uint32Array(1))],
+      },
+      'race',
+    ),
+  'a quotient of 128 bits': () => {
+    const [x, y] = [BigInt64Array.of(-7n), BigInt64Array.of(12345n)];
+    const found = leaves(
+      ...(['bits', 'wide', 32, [given('x', x), given('y', y)], new BigUint64Array(6), [value(1)]] as const),
+    );
+    const quotient = (((2n ** 64n - 7n) << 64n) | 12345n) / 12345n;
+    return differ(found.slice(2, 4), [Number(BigInt.asUintN(64, quotient)), Number(quotient >> 64n)]);
+  },
+  'doubles to integers': () => {
+    const [x, k] = [Float64Array.of(Number.NaN), BigInt64Array.of(2n ** 24n + 1n)];
+    const out = new BigUint64Array(12);
+    leaves('doubles', 'rounded', 32, [given('x', x), given('k', k)], out, [value(1)]);
+    return differ([Number(out[7]), Number(out[4])], [2 ** 63, 0x4b800000]);
+  },
+  'a function that calls itself': () =>
+    differ(
+      leaves('recursion', 'recursion', 12, [], new Int32Array(12)),
+      [0, 1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89],
+    ),
+  'tiles of a warp': () => {
+    const x = Int32Array.from({ length: 32 }, (_, at) => at);
+    const found = leaves('tiles', 'tiles', 32, [given('x', x)], new Int32Array(6 * 32));
+    const sums = Array.from(x, (at) => found[6 * at]!);
+    return differ(
+      sums,
+      Array.from(x, (at) => 28 + 64 * (at >> 3)),
+    );
+  },
+  'counts of a block': () => {
+    const x = new Int32Array(32);
+    const found = leaves('tiles', 'counts', 32, [given('x', x)], new Int32Array(32), [value(3)]);
+    return differ(found, new Array(32).fill(1));
+  },
+  'a product of bytes': () => {
+    const [a, b] = [Int8Array.from({ length: 512 }, (_, at) => at % 7), new Int8Array(128).fill(-2)];
+    const found = leaves(
+      'fragments',
+      'byte_product',
+      32,
+      [given('a', a), given('b', b)],
+      new Int32Array(256),
+    );
+    const sum = (row: number): number =>
+      a.subarray(16 * row, 16 * row + 16).reduce((all, each) => all + each, 0);
+    return differ(
+      found,
+      Array.from(found, (_, at) => 1 - 2 * sum(Math.floor(at / 8))),
+    );
+  },
+  'what a kernel prints': () => {
+    const printed: string[] = [];
+    launch({
+      ...{ module: parsePtx(kernelText('recursion')), kernel: 'speaks', grid: [1, 1, 1], block: [1, 1, 1] },
+      ...{ arguments: [given('x', Int32Array.of(7))], print: (text) => printed.push(text) },
+    });
+    const expected = 'thread 0 of 1: 7   |  2.33|0x7 1099511627776%\n';
+    return printed.join('') === expected ? undefined : `${printed.join('')} is printed, not ${expected}`;
+  },
   'a ring of stages': () => {
     const { parts, check } = ring(kernelText('hopper'));
     launch(parts);

@@ -10,6 +10,7 @@ import type { Oracle } from '../mutant.ts';
 /** What is another one like, in what a schedule goes by. */
 const profiles: { readonly [where: string]: Partial<DeviceProfile> } = {
   'on a GPU': { software: false },
+  'on a small GPU': { software: false, maxWorkgroupBytes: 1024 },
   'without subgroups': { subgroupSize: undefined },
   'with few workgroups': { maxWorkgroupsPerDimension: 5 },
 };

@@ -2,7 +2,7 @@
  * Small programs that are placed (`file: entry T=6,tp=2`, with the devices along axes of the mesh): optimized,
  * they compute on a mesh of the evaluator what one device does.
  */
-import { lower } from '../../../driver/compile.ts';
+import { lower } from '../../../driver/lower.ts';
 import { runReference } from '../../../driver/run-reference.ts';
 import { runReferenceOnMesh } from '../../../driver/run-reference-mesh.ts';
 import { namedOnMesh } from '../../named-program.ts';

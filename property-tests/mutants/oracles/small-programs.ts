@@ -1,6 +1,6 @@
 /** Small programs (`file: entry`) mean the same after the optimizer, on the evaluator. */
 import { describeEntry } from '../../../compiler/lower/entry.ts';
-import { lower } from '../../../driver/compile.ts';
+import { lower } from '../../../driver/lower.ts';
 import { randomInput } from '../../../driver/random-inputs.ts';
 import { runReference } from '../../../driver/run-reference.ts';
 import { namedProgram } from '../../named-program.ts';

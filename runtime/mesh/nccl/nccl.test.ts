@@ -1,6 +1,7 @@
 /** Jobs over NCCL, against stubs of it and of the CUDA driver; and how their ranks find each other. */
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -16,8 +17,20 @@ const sharded = '--entry two_ways --size T=4,D=6,F=8 --mesh dp=1,sp=1,tp=2 --ran
   ' ',
 );
 
-/** Of jobs of this file: a port each. */
-let port = 20_000 + (process.pid % 20_000);
+/** The last one that a job of this file had: below those that connections are given. */
+let port = 20_000 + (process.pid % 10_000);
+
+/** The next one that nobody listens at. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  const isFree = await new Promise<boolean>((resolve) => {
+    server.once('error', () => resolve(false));
+    server.listen(++port, '127.0.0.1', () => resolve(true));
+  });
+  if (!isFree) return freePort();
+  await new Promise((closed) => server.close(closed));
+  return port;
+}
 
 describe('ranks find each other', () => {
   test('by the variables of torchrun', () => {
@@ -52,7 +65,7 @@ describe('ranks find each other', () => {
   });
 
   test('texts go round, and those of other jobs do not', async () => {
-    const place = { host: '127.0.0.1', port: port++, job: 'one' };
+    const place = { host: '127.0.0.1', port: await freePort(), job: 'one' };
     const stores = await Promise.all([2, 0, 1].map((rank) => openStore(place, rank, 3)));
     const stranger = await openStore({ ...place, job: 'another' }, 1, 3);
     await expect(stranger.gather('hello')).rejects.toThrow(/rank 0 ended while ranks met/);
@@ -85,10 +98,14 @@ describe.runIf(missing === undefined)('against stubs', () => {
   function runJob(ranks: number, ...command: readonly string[]) {
     return runJobIn({}, ranks, ...command);
   }
-  function runJobIn(own: Readonly<Record<string, string>>, ranks: number, ...command: readonly string[]) {
+  async function runJobIn(
+    own: Readonly<Record<string, string>>,
+    ranks: number,
+    ...command: readonly string[]
+  ) {
     const variables = {
       ...{ ...process.env, ...environment(), ...own, WORLD_SIZE: `${ranks}` },
-      ...{ MASTER_ADDR: '127.0.0.1', MASTER_PORT: `${port++}` },
+      ...{ MASTER_ADDR: '127.0.0.1', MASTER_PORT: `${await freePort()}` },
     };
     return Promise.all(
       Array.from({ length: ranks }, (_, rank) => {
@@ -145,14 +162,13 @@ describe.runIf(missing === undefined)('against stubs', () => {
   ])(
     'each rank says once that one $what, gives up what it shares and ends',
     async ({ fault, asynchronous = 0, says, survivors }) => {
-      const notes = join(nccl.folder, `${port}.notes`);
+      const notes = join(nccl.folder, `${fault} ${asynchronous}.notes`);
       const variables = {
         ...{ NCCL_STUB_NOTES: notes, NCCL_STUB_PATIENCE: '200', NCCL_STUB_ASYNC: `${asynchronous}` },
       };
       const script = join(packageRoot, 'runtime/mesh/mpi/test-jobs/faults.mjs');
-      const begun = performance.now();
+      // Nobody waits for as long as the stub would: jobs that do are killed, and have no status.
       const ended = await runJobIn(variables, 4, script, fault, 'nccl');
-      expect(performance.now() - begun).toBeLessThan(60_000);
       for (const rank of survivors) {
         const where = rank === 2 ? '; rank 2 stops' : ` while rank ${rank} waited in ${atSum}`;
         const lines = ended[rank]!.stderr.trimEnd().split('\n');
