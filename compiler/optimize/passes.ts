@@ -31,7 +31,7 @@ export const passes = [
   { name: 'recover-partial-attention', run: recoverPartialAttention },
   { name: 'recover-log-sums', run: recoverLogSums },
   { name: 'dead-code-recovered', run: deadCode },
-  { name: 'join-softmax', run: joinSoftmax },
+  { name: 'join-softmax', run: (graph) => joinSoftmax(graph) },
   { name: 'recover-experts', run: recoverExperts },
   { name: 'fuse', run: fuse },
   { name: 'dead-code-fused', run: deadCode },
