@@ -2,7 +2,7 @@
 import { lowerBounded } from '../compiler/bounded/lower-bounded.ts';
 import { withEnds } from '../compiler/bounded/with-ends.ts';
 import { Unlike } from '../compiler/bounded/zip-graphs.ts';
-import { type Extent, extentAt, type Sizes } from '../compiler/graph/extent.ts';
+import { type Extent, extentAt, leastExtent, type Sizes } from '../compiler/graph/extent.ts';
 import type { Graph } from '../compiler/graph/graph.ts';
 import { describeEntry, entryOf } from '../compiler/lower/entry.ts';
 import { relationText } from '../compiler/lower/entry-problems.ts';
@@ -67,12 +67,16 @@ export function lowerWithinBounds(
   if (found.kind === 'rejected') return found;
   if (found.kind === 'unlike') throw refused(found.why);
   const { lowering } = found;
-  const { capacities, least } = lowering;
+  const { capacities, least, extents } = lowering;
+  const mayBeEmpty = (extent: number): boolean => {
+    const own = extents.get(extent);
+    return own !== undefined && leastExtent(own, least) < 1;
+  };
   progress('optimizing', 0, 1);
   try {
     const graph = withEnds({ ...lowering, graph: withoutCollectives(lowering.graph) });
     checkExtents(graph);
-    const optimized = withEnds({ ...lowering, graph: optimize(lowering.graph) });
+    const optimized = withEnds({ ...lowering, graph: optimize(lowering.graph, { mayBeEmpty }) });
     progress('optimizing', 1, 1);
     const ranges = describeEntry(program, entry).inputs.flatMap(({ path, element }) =>
       element.kind === 'ix' ? [{ path, range: element.range }] : [],

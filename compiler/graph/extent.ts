@@ -26,6 +26,14 @@ export function extentAt({ constant, terms }: Extent, sizes: Sizes): number {
   }, constant);
 }
 
+/** What it is at least in a run, where each size is at least what `least` says. */
+export function leastExtent({ constant, terms }: Extent, least: Sizes): number {
+  return terms.reduce(
+    (sum, { size, most, factor }) => sum + factor * (factor > 0 ? (least.get(size) ?? 0) : most),
+    constant,
+  );
+}
+
 export function scaledExtent({ constant, terms }: Extent, by: number): Extent {
   return {
     constant: constant * by,

@@ -46,7 +46,7 @@ describe.each(transformations.map((pass): [string, Pass] => [pass.name, pass]))(
   test('keeps the meaning of random programs, to the bit', () => {
     fc.assert(
       fc.property(randomPrograms(), (program) => {
-        expect(fault(program, run)).toBeUndefined();
+        expect(fault(program, (graph) => run(graph, {}))).toBeUndefined();
       }),
       { numRuns: 100 },
     );

@@ -11,12 +11,12 @@ import { recoverAttention } from './recover-attention.ts';
 import { recoverExperts } from './recover-experts.ts';
 import { recoverLogSums } from './recover-log-sums.ts';
 import { recoverPartialAttention } from './recover-partial-attention.ts';
-import { simplify } from './simplify.ts';
+import { type SimplifyOptions, simplify } from './simplify.ts';
 
 export interface Pass {
   readonly name: string;
   /** Keeps the meaning and the paths and types of inputs and outputs. */
-  readonly run: (graph: Graph) => Graph;
+  readonly run: (graph: Graph, options: SimplifyOptions) => Graph;
 }
 
 export const passes = [
@@ -31,7 +31,7 @@ export const passes = [
   { name: 'recover-partial-attention', run: recoverPartialAttention },
   { name: 'recover-log-sums', run: recoverLogSums },
   { name: 'dead-code-recovered', run: deadCode },
-  { name: 'join-softmax', run: joinSoftmax },
+  { name: 'join-softmax', run: (graph) => joinSoftmax(graph) },
   { name: 'recover-experts', run: recoverExperts },
   { name: 'fuse', run: fuse },
   { name: 'dead-code-fused', run: deadCode },
@@ -43,7 +43,7 @@ export const passes = [
 
 export type PassName = (typeof passes)[number]['name'];
 
-export interface OptimizeOptions {
+export interface OptimizeOptions extends SimplifyOptions {
   /** Names of passes to leave out. */
   readonly skip?: ReadonlySet<string>;
   /** Sees the graph after each pass. */
@@ -55,7 +55,7 @@ export function optimize(graph: Graph, options: OptimizeOptions = {}): Graph {
   let current = graph;
   for (const pass of passes) {
     if (options.skip?.has(pass.name)) continue;
-    current = pass.run(current);
+    current = pass.run(current, options);
     assertWellFormed(current, pass.name);
     options.onPass?.(pass.name, current);
   }

@@ -41,8 +41,14 @@ function asMap(node: ComputeNode, reduced: Scalar): ComputeNode {
   return { ...node, body, reduce: undefined, grouped: undefined };
 }
 
-/** The same tensor with no reduced axis of extent 0 or 1, nor one that cannot change the result. */
-export function simplifyReduction(node: ComputeNode): ComputeNode {
+/** Which extents may be 0 in a run, in a program of bounded sizes. */
+export type MayBeEmpty = (extent: number) => boolean;
+
+/**
+ * The same tensor with no reduced axis of extent 0 or 1, nor one that cannot change the result, as it does
+ * where there may be nothing along it.
+ */
+export function simplifyReduction(node: ComputeNode, mayBeEmpty: MayBeEmpty): ComputeNode {
   const { reduce } = node;
   if (reduce === undefined) return node;
   const { combiner, extents } = reduce;
@@ -53,7 +59,7 @@ export function simplifyReduction(node: ComputeNode): ComputeNode {
   const rank = node.result.shape.length;
   const used = iteratorsOf(node.body);
   const isIdle = (extent: number, position: number) =>
-    extent === 1 || (idempotent.has(combiner) && !used.has(rank + position));
+    extent === 1 || (idempotent.has(combiner) && !used.has(rank + position) && !mayBeEmpty(extent));
   if (!extents.some(isIdle)) return node;
   const kept = extents.flatMap((extent, position) => (isIdle(extent, position) ? [] : [position]));
   const body = substituteIterators(node.body, (axis) => {

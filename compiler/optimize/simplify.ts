@@ -7,7 +7,7 @@ import { createInterner, type Interner } from './expressions/interner.ts';
 import { type Bounds, rangeAnalysis } from './expressions/ranges.ts';
 import { createRewriter, indexRules, type Rewriter } from './expressions/rewriter.ts';
 import { boundsOf, inLoopsFirst, loopCounts } from './nodes.ts';
-import { simplifyReduction, simplifyStore } from './reductions.ts';
+import { type MayBeEmpty, simplifyReduction, simplifyStore } from './reductions.ts';
 import { arithmeticRules } from './rules/arithmetic.ts';
 import { conversionRules } from './rules/conversions.ts';
 import { indexRules as rulesOfIndices } from './rules/indices.ts';
@@ -30,15 +30,20 @@ export function simplifierOf(bounds: Bounds, interner: Interner): Simplifier {
   return createRewriter(rules, { interner, range: rangeAnalysis(bounds) });
 }
 
-export function simplify(graph: Graph): Graph {
+export interface SimplifyOptions {
+  /** None is if not given. */
+  readonly mayBeEmpty?: MayBeEmpty;
+}
+
+export function simplify(graph: Graph, { mayBeEmpty = () => false }: SimplifyOptions = {}): Graph {
   const interner = createInterner();
   return inLoopsFirst(graph, (inner, outer) => {
     const loops = loopCounts(outer);
     const nodes = inner.nodes.map((node): Node => {
-      const reduced = node.kind === 'compute' ? simplifyReduction(node) : node;
+      const reduced = node.kind === 'compute' ? simplifyReduction(node, mayBeEmpty) : node;
       const rewrite = simplifierOf(boundsOf(reduced, loops), interner);
       const simpler = mapNodeScalars(reduced, rewrite);
-      return simpler.kind === 'compute' ? simplifyStore(simplifyReduction(simpler)) : simpler;
+      return simpler.kind === 'compute' ? simplifyStore(simplifyReduction(simpler, mayBeEmpty)) : simpler;
     });
     return { ...inner, nodes };
   });

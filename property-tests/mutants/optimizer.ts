@@ -47,6 +47,12 @@ export const optimizerMutants: { readonly [P in PassName]: readonly Mutant[] | P
         'program 89',
       ],
     ),
+    ...inFile('compiler/optimize/reductions.ts', 'bounded', [
+      'takes equal numbers for one where there may be none',
+      ' && !mayBeEmpty(extent)',
+      '',
+      'property-tests/programs/reductions.ricci: greatest_of_equal M<=20 at 7,0 N=3',
+    ]),
     ...inFile('compiler/optimize/expressions/ranges.ts', 'optimizer', [
       'thinks that iterators end one earlier',
       '(bounds.extents[scalar.axis] ?? representable.i32.high) - 1) };',
