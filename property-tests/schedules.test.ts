@@ -41,7 +41,7 @@ function chosen(key: string, count: number) {
 }
 
 /** Of the programs so many in each way; where a driver compiles, fewer. */
-const [inWasm, onDevice] = [150, 10];
+const [inWasm, onDevice] = [240, 10];
 
 test('in WebAssembly', async () => {
   const counts = new Map<Form, number>();
@@ -56,7 +56,7 @@ test('in WebAssembly', async () => {
     expect(off, `${name}: ${drawn.join('; ')}`).toBeLessThanOrEqual(deviceToleranceOf(written));
   }
   const often = [...counts].filter(([, count]) => count >= 5).map(([form]) => form);
-  expect(often.toSorted()).toEqual(['columns', 'map', 'rows', 'stream', 'thin', 'tiles']);
+  expect(often.toSorted()).toEqual(['columns', 'map', 'rows', 'stream', 'thin', 'tiles', 'walk']);
 });
 
 /** Those that need longer axes than most of the programs have. */

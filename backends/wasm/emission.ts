@@ -2,6 +2,7 @@
 import type { LoopId, Tensor, TensorId } from '../../compiler/graph/graph.ts';
 import { isOverUnits, sharersOf } from '../../compiler/tiles/tile-builder.ts';
 import type { Spread, Tile, TileAxis, TileProgram } from '../../compiler/tiles/tile-program.ts';
+import type { SharedValues } from '../writing/shared-values.ts';
 import { type HelperName, helperArity, helperValue, isInlined } from './helpers.ts';
 import type { Linear } from './linear.ts';
 import { component, widen } from './values.ts';
@@ -10,6 +11,8 @@ import type { Value, Writer } from './writer.ts';
 export interface Emission {
   readonly program: TileProgram;
   readonly writer: Writer;
+  /** Of the expression that is being written. */
+  readonly written: SharedValues<Value, Value>;
   /** Relaxed SIMD may be used for sums of products. */
   readonly multiplyAdd: boolean;
   readonly buffers: ReadonlyMap<TensorId, Buffer>;

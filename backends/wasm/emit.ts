@@ -8,6 +8,7 @@ import type { DeviceProfile } from '../../compiler/tiles/device-profile.ts';
 import type { GridEnd } from '../../compiler/tiles/ends.ts';
 import type { TileBuffer, TileProgram } from '../../compiler/tiles/tile-program.ts';
 import { linearConstant, linearValue, plus, times } from '../writing/linear.ts';
+import { SharedValues } from '../writing/shared-values.ts';
 import type { FunctionCode, ModuleCode } from './code.ts';
 import type { Buffer, Emission } from './emission.ts';
 import { type HelperName, helperFunction } from './helpers.ts';
@@ -86,6 +87,7 @@ function emitKernel(
   const parameter = (): Value => writer.parameter(next++, 'i32');
   const [first, end] = [parameter(), parameter()];
   const emission: Emission = {
+    written: new SharedValues(),
     ...{ program, writer, ...shared },
     buffers: new Map([
       ...buffers.map(({ tensor: id, access }): [TensorId, Buffer] => {

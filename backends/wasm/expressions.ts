@@ -21,6 +21,10 @@ import type { Value } from './writer.ts';
 
 /** The value of `expression`: four wide, or scalar where all four are the same. */
 export function emit(emission: Emission, expression: TileExpression, point: PointOf<Value>): Value {
+  return emission.written.value(expression, point, () => emitAnew(emission, expression, point));
+}
+
+function emitAnew(emission: Emission, expression: TileExpression, point: PointOf<Value>): Value {
   if (point.width === 1) return emitScalar(emission, expression, point);
   const stride = laneStride(expression, point.domain);
   if (stride === undefined) return emitOperation(emission, expression, point);
@@ -49,16 +53,17 @@ function emitScalar(emission: Emission, expression: TileExpression, point: Point
 
 /** An integer expression at a point (at the first of four) as a sum. */
 export function linear(emission: Emission, expression: TileExpression, point: PointOf<Value>): Linear {
-  return sumAt(expression, point, (own) => {
-    const facts = { isNatural: intervalOf(own).low >= 0 };
-    if (own.op === 'variable') {
-      const { value, ahead } = emission.variables.get(own.name)!;
+  const own = (part: TileExpression): Linear => {
+    const facts = { isNatural: intervalOf(part).low >= 0 };
+    if (part.op === 'variable') {
+      const { value, ahead } = emission.variables.get(part.name)!;
       return plus(linearValue(value, facts), linearConstant(ahead));
     }
-    const value = emitOperation(emission, own, first(point));
+    const value = emitOperation(emission, part, first(point));
     const known = knownInteger(value);
     return known === undefined ? linearValue(value, facts) : linearConstant(known);
-  });
+  };
+  return emission.written.sum(expression, point, () => sumAt(expression, point, own));
 }
 
 /** Where the four neighbours at `point` find the element of a tensor whose place `offset` says. */

@@ -3,12 +3,15 @@ import type { Arithmetic, Tensor, TensorId } from '../../compiler/graph/graph.ts
 import { isOverUnits, sharersOf } from '../../compiler/tiles/tile-builder.ts';
 import type { Spread, ThreadShape, Tile, TileAxis, UnitSpread } from '../../compiler/tiles/tile-program.ts';
 import type { Sharing } from '../writing/barriers.ts';
+import type { SharedValues } from '../writing/shared-values.ts';
 import { type HelperName, type HelperUse, helperCall } from './helpers.ts';
 import type { View } from './storage.ts';
 import type { Value, Writer } from './writer.ts';
 
 export interface Emission extends Sharing {
   readonly writer: Writer;
+  /** Of the expression that is being written. */
+  readonly written: SharedValues<Value, Value>;
   readonly buffers: ReadonlyMap<TensorId, Buffer>;
   readonly tiles: Map<string, TileState>;
   readonly helpers: Map<string, HelperUse>;

@@ -1,9 +1,11 @@
 /** Tile program to WGSL. */
+
 import type { Tensor, TensorId } from '../../compiler/graph/graph.ts';
 import type { DeviceProfile } from '../../compiler/tiles/device-profile.ts';
 import { widthOf } from '../../compiler/tiles/lanes.ts';
 import { allStatements } from '../../compiler/tiles/tile-builder.ts';
 import type { ThreadShape, TileProgram } from '../../compiler/tiles/tile-program.ts';
+import { SharedValues } from '../writing/shared-values.ts';
 import type { Buffer, Emission, WorkgroupArray } from './emission.ts';
 import { helperTexts } from './helpers.ts';
 import type { WgslKernel } from './kernel.ts';
@@ -69,6 +71,7 @@ function write(
   );
   const writer = createWriter();
   const emission: Emission = {
+    written: new SharedValues(),
     program,
     writer,
     buffers,

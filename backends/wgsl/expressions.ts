@@ -26,6 +26,10 @@ import type { Value } from './writer.ts';
 
 /** The value of `expression`: four wide, or scalar where all four are the same. */
 export function emit(emission: Emission, expression: TileExpression, point: PointOf<Value>): Value {
+  return emission.written.value(expression, point, () => emitAnew(emission, expression, point));
+}
+
+function emitAnew(emission: Emission, expression: TileExpression, point: PointOf<Value>): Value {
   if (point.width === 1) return emitScalar(emission, expression, point);
   const stride = laneStride(expression, point.domain);
   if (stride === undefined) return emitOperation(emission, expression, point);
@@ -48,13 +52,14 @@ function emitScalar(emission: Emission, expression: TileExpression, point: Point
 
 /** An integer expression at a point (at the first of four) as a sum. */
 export function linear(emission: Emission, expression: TileExpression, point: PointOf<Value>): Linear {
-  return sumAt(expression, point, (own) => {
-    const value = emitOperation(emission, own, first(point));
+  const own = (part: TileExpression): Linear => {
+    const value = emitOperation(emission, part, first(point));
     const known = /^\(?(-?\d+)\)?$/.exec(value.text);
     return known === null
-      ? linearValue(value, { divisor: divisorOf(own, point.domain) })
+      ? linearValue(value, { divisor: divisorOf(part, point.domain) })
       : linearConstant(Number(known[1]));
-  });
+  };
+  return emission.written.sum(expression, point, () => sumAt(expression, point, own));
 }
 
 /** Where the four neighbours at `point` find the element of an array whose place `offset` says. */
@@ -133,8 +138,16 @@ function emitConstant(emission: Emission, value: number, dtype: Arithmetic): Val
   return literal(value, dtype);
 }
 
+const knownFloats = new WeakMap<TileExpression, number | 'unknown'>();
+
 /** What a float of nothing but constants is, such as 0 / 0. */
 function knownFloat(expression: TileExpression): number | undefined {
+  const known = knownFloats.get(expression) ?? computeKnownFloat(expression) ?? 'unknown';
+  knownFloats.set(expression, known);
+  return known === 'unknown' ? undefined : known;
+}
+
+function computeKnownFloat(expression: TileExpression): number | undefined {
   if (expression.op === 'constant') return expression.dtype === 'f32' ? expression.value : undefined;
   if (expression.op !== 'apply' || expression.dtype !== 'f32') return undefined;
   const run = floatFunctions[expression.function];

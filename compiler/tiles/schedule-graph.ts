@@ -1,5 +1,6 @@
 /** Cuts a graph into kernels: one schedule for each kind of node, as chosen for the problem that it is. */
 import type { ComputeNode, Graph, LoopId, Node, NodeKind, Tensor, TensorId } from '../graph/graph.ts';
+import { elementCount } from '../graph/tensor-type.ts';
 import { allTensors, readsOf } from '../graph/uses.ts';
 import type { Advice } from './choices/advice.ts';
 import {
@@ -18,7 +19,7 @@ import { mergeKernels } from './merge-kernels.ts';
 import { productChains } from './product-chains.ts';
 import { clusterRows } from './row-clusters.ts';
 import type { Chosen, ChosenSchedule, ScheduledStep } from './scheduled.ts';
-import { elementCount, type NodeSchedule, type ScheduleContext } from './schedules/context.ts';
+import type { NodeSchedule, ScheduleContext } from './schedules/context.ts';
 import { scheduleContraction } from './schedules/contraction.ts';
 import { scheduleMap } from './schedules/map.ts';
 import { scheduleOrder } from './schedules/order.ts';

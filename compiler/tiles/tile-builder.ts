@@ -7,7 +7,13 @@ import type { Dtype } from '../../dsl/types/dtype.ts';
 import type { Arithmetic, Combiner, LoopId, Tensor, TensorId } from '../graph/graph.ts';
 import type { Choice } from './choices/choice.ts';
 import type { Packed } from './packed.ts';
-import { arithmeticOfDtype, type Interval, operandsOf, type TileExpression } from './tile-expression.ts';
+import {
+  arithmeticOfDtype,
+  type Interval,
+  operandsOf,
+  subexpressionsOf,
+  type TileExpression,
+} from './tile-expression.ts';
 import type {
   Box,
   ScanCombiner,
@@ -248,11 +254,8 @@ export function tileNamed({ body }: Pick<TileProgram, 'body'>, name: string): Ti
 /** The tiles that a statement itself, but for those in it, uses by name. */
 export function tilesUsedBy(statement: TileStatement): ReadonlySet<string> {
   const names = new Set<string>();
-  const visit = (expression: TileExpression): void => {
-    if (expression.op === 'element') names.add(expression.tile);
-    for (const operand of operandsOf(expression)) visit(operand);
-  };
-  for (const expression of expressionsOf(statement)) visit(expression);
+  for (const expression of expressionsOf(statement))
+    for (const part of subexpressionsOf(expression)) if (part.op === 'element') names.add(part.tile);
   if (statement.kind === 'update') names.add(statement.tile);
   if (statement.kind === 'scan') names.add(statement.from);
   if (statement.kind === 'reduce') for (const name of statement.from) names.add(name);

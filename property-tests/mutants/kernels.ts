@@ -24,14 +24,6 @@ export const scheduleMutants: ByFile = faultsOf('compiler/tiles/schedules', {
       'softmax.ricci: causal S=8,G=2,R=2,A=4,B=4',
     ],
   ],
-  'context.ts': [
-    [
-      'counts the elements of a row only',
-      'type.shape.reduce((total',
-      'type.shape.slice(1).reduce((total',
-      'order.ricci: sums_so_far N=5,M=7',
-    ],
-  ],
   'contraction.ts': [
     [
       'leaves out the last step',

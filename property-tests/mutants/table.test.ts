@@ -30,7 +30,7 @@ test.each([
   [
     'compiler/tiles/schedules',
     { ...scheduleMutants, ...panelMutants, ...rowMutants, ...unitMutants, ...allowedMutants },
-    {},
+    { 'context.ts': 'has types' },
   ],
   ['backends/wgsl', wgslMutants, withoutFaults],
   ['backends/wasm', wasmMutants, withoutWasmFaults],

@@ -6,17 +6,20 @@ import type { TileExpression } from '../../../compiler/tiles/tile-expression.ts'
 import type { Spread, Tile, TileAxis } from '../../../compiler/tiles/tile-program.ts';
 import type { Sharing } from '../../writing/barriers.ts';
 import type { Linear } from '../../writing/linear.ts';
+import type { SharedValues } from '../../writing/shared-values.ts';
 import type { Taken } from './consumer.ts';
 import type { Flight } from './products-in-flight.ts';
 import type { SharedPlaces } from './shared-places.ts';
 import type { Locate } from './source-lines.ts';
 import type { Specialised } from './specialisation.ts';
 import { warpSize } from './units.ts';
-import type { Value } from './values.ts';
+import type { Lanes, Value } from './values.ts';
 import type { Writer } from './writer.ts';
 
 export interface Emission extends Sharing {
   readonly writer: Writer;
+  /** Of the expression that is being written. */
+  readonly written: SharedValues<Value, Lanes>;
   readonly locate: Locate;
   readonly target: PtxTarget;
   /** The kernel's pipeline, where others bring its tiles. */

@@ -1,8 +1,10 @@
 /** Tile program to PTX. */
+
 import type { LoopId, Tensor, TensorId } from '../../../compiler/graph/graph.ts';
 import type { PtxMap } from '../../../compiler/plan/plan-ptx-package.ts';
 import type { PtxTarget } from '../../../compiler/tiles/ptx-target.ts';
 import type { TileProgram, TileStatement } from '../../../compiler/tiles/tile-program.ts';
+import { SharedValues } from '../../writing/shared-values.ts';
 import type { Buffer, Emission } from './emission.ts';
 import type { PtxKernel } from './kernel.ts';
 import { leastBlocks } from './residency.ts';
@@ -56,6 +58,7 @@ export function emitPtx(
     columns: columns === 1 ? literal(0, 'i32') : rows === 1 ? threads : along('rem.u32'),
   };
   const emission: Emission = {
+    written: new SharedValues(),
     ...{ program, target, writer, buffers, grid, locate: locating(writer, lines, program) },
     flights: [],
     landed: () => {},

@@ -23,6 +23,10 @@ import { type Lanes, laneOf, lanesFrom, literal, type Value } from './values.ts'
 
 /** The value of `expression`, once where it is the same for all four. */
 export function emit(emission: Emission, expression: TileExpression, point: PointOf<Value>): Lanes {
+  return emission.written.value(expression, point, () => emitAnew(emission, expression, point));
+}
+
+function emitAnew(emission: Emission, expression: TileExpression, point: PointOf<Value>): Lanes {
   if (point.width === 1) return [emitScalar(emission, expression, point)];
   const stride = laneStride(expression, point.domain);
   if (stride === undefined) return emitOperation(emission, expression, point);
@@ -40,14 +44,15 @@ function emitScalar(emission: Emission, expression: TileExpression, point: Point
 
 /** An integer expression at a point (at the first of four) as a sum. */
 export function linear(emission: Emission, expression: TileExpression, point: PointOf<Value>): Sum {
-  return sumAt(expression, point, (own) => {
-    const [value] = emitOperation(emission, own, first(point));
+  const own = (part: TileExpression): Sum => {
+    const [value] = emitOperation(emission, part, first(point));
     if (value.known !== undefined) return linearConstant(value.known);
     return linearValue(value, {
-      divisor: divisorOf(own, point.domain),
-      isNatural: intervalOf(own).low >= 0,
+      divisor: divisorOf(part, point.domain),
+      isNatural: intervalOf(part).low >= 0,
     });
-  });
+  };
+  return emission.written.sum(expression, point, () => sumAt(expression, point, own));
 }
 
 /** Where the four neighbours at `point` find the element of a tensor whose place `offset` says. */

@@ -3,7 +3,7 @@
  * and so which weights.
  */
 import { allStatements, tilesOf, tilesUsedBy } from '../../../compiler/tiles/tile-builder.ts';
-import { operandsOf, type TileExpression } from '../../../compiler/tiles/tile-expression.ts';
+import { subexpressionsOf, type TileExpression } from '../../../compiler/tiles/tile-expression.ts';
 import type { TileProgram, TileStatement } from '../../../compiler/tiles/tile-program.ts';
 
 /**
@@ -29,16 +29,7 @@ export function preparationOf(
 }
 
 function tilesIn(expression: TileExpression): readonly string[] {
-  const names = new Set<string>();
-  const seen = new Set<TileExpression>();
-  const visit = (part: TileExpression): void => {
-    if (seen.has(part)) return;
-    seen.add(part);
-    if (part.op === 'element') names.add(part.tile);
-    for (const operand of operandsOf(part)) visit(operand);
-  };
-  visit(expression);
-  return [...names];
+  return [...subexpressionsOf(expression)].flatMap((part) => (part.op === 'element' ? [part.tile] : []));
 }
 
 function changedBy(statement: TileStatement): readonly string[] {
@@ -53,10 +44,8 @@ function isOfEachThread(statement: TileStatement): boolean {
 
 /** Of what is the same in all threads of a block: elements are those of a preparation. */
 export function isKnownToAll(program: TileProgram, expression: TileExpression): boolean {
-  if (expression.op === 'coordinate') return false;
-  if (expression.op === 'load') {
-    const { access } = program.buffers.find(({ tensor }) => tensor === expression.tensor)!;
-    if (access !== 'read') return false;
-  }
-  return operandsOf(expression).every((operand) => isKnownToAll(program, operand));
+  return [...subexpressionsOf(expression)].every((part) => {
+    if (part.op !== 'load') return part.op !== 'coordinate';
+    return program.buffers.find(({ tensor }) => tensor === part.tensor)!.access === 'read';
+  });
 }

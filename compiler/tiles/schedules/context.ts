@@ -42,7 +42,3 @@ export type NodeSchedule<K extends NodeKind> = (
   node: Node & { readonly kind: K },
   context: ScheduleContext,
 ) => readonly ScheduledStep[];
-
-export function elementCount(type: TensorType): number {
-  return type.shape.reduce((total, extent) => total * extent, 1);
-}

@@ -7,6 +7,7 @@
  */
 import type { Arithmetic, ComputeNode, Scalar } from '../../graph/graph.ts';
 import { mapScalar, scalarType } from '../../graph/scalar.ts';
+import { elementCount } from '../../graph/tensor-type.ts';
 import type { ChoiceOf } from '../choices/choice.ts';
 import type { ReductionForm } from '../choices/reduction.ts';
 import { identityValue, isPositional } from '../combiners.ts';
@@ -18,7 +19,7 @@ import { spread, store } from '../tile-builder.ts';
 import { coordinate, element, unflatten } from '../tile-expression.ts';
 import type { ThreadShape } from '../tile-program.ts';
 import { type AccumulatorAxes, accumulate } from './accumulate.ts';
-import { elementCount, type ScheduleContext } from './context.ts';
+import type { ScheduleContext } from './context.ts';
 import { flatResults } from './flat-results.ts';
 import { mergedGroups } from './merged-groups.ts';
 import { scheduleSplit } from './split-reduction.ts';

@@ -5,6 +5,7 @@
  * Stable, and no atomics.
  */
 import type { RouteNode, Tensor } from '../../graph/graph.ts';
+import { elementCount } from '../../graph/tensor-type.ts';
 import { endExpression } from '../ends.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import { define, loop, reduceTiles, register, shared, spread, store, update } from '../tile-builder.ts';
@@ -24,7 +25,7 @@ import {
   within,
 } from '../tile-expression.ts';
 import type { TileStatement } from '../tile-program.ts';
-import { elementCount, type ScheduleContext } from './context.ts';
+import type { ScheduleContext } from './context.ts';
 
 /** Picks of a chunk, and invocations of its workgroup. */
 export const chunkLength = 256;

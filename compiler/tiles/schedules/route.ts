@@ -7,6 +7,7 @@
  */
 import type { RouteNode, Tensor } from '../../graph/graph.ts';
 import { integer } from '../../graph/scalar.ts';
+import { elementCount } from '../../graph/tensor-type.ts';
 import type { DeviceProfile } from '../device-profile.ts';
 import { endExpression } from '../ends.ts';
 import type { ScheduledStep } from '../scheduled.ts';
@@ -26,7 +27,7 @@ import {
   type TileExpression,
 } from '../tile-expression.ts';
 import type { TileStatement } from '../tile-program.ts';
-import { elementCount, type NodeSchedule, type ScheduleContext } from './context.ts';
+import type { NodeSchedule, ScheduleContext } from './context.ts';
 import { chunkLength as chunkOfPicks, routeByPicks } from './route-by-picks.ts';
 
 /** Picks that every expert's invocation can walk over by itself. */
