@@ -1,6 +1,6 @@
 /** Tile programs as text, for `--show tiles` and for reading a schedule's work. */
 import { printChoice } from './choices/choice-text.ts';
-import type { TileExpression } from './tile-expression.ts';
+import { operandsOf, subexpressionsOf, type TileExpression } from './tile-expression.ts';
 import type {
   StatementOf,
   Tile,
@@ -114,7 +114,42 @@ const infix: { readonly [name: string]: string } = {
   or: 'or',
 };
 
-function printExpression(expression: TileExpression): string {
+/** An expression of more parts than this, if it were written out, has names for those that it has twice. */
+const mostWritten = 1000;
+
+function printExpression(root: TileExpression): string {
+  const parts = [...subexpressionsOf(root)];
+  const named = writtenOut(parts) > mostWritten ? sharedAmong(parts) : [];
+  const names = new Map<TileExpression, string>();
+  const lets = named.map((part, place) => {
+    const text = printParts(part, names);
+    names.set(part, `s${place}`);
+    return `s${place} = ${text}`;
+  });
+  const text = names.get(root) ?? printParts(root, names);
+  return lets.length === 0 ? text : `${text} with ${lets.join(', ')}`;
+}
+
+/** How many parts the last one has, each as often as it is there. */
+function writtenOut(parts: readonly TileExpression[]): number {
+  const counts = new Map<TileExpression, number>();
+  for (const part of parts)
+    counts.set(
+      part,
+      operandsOf(part).reduce((total, operand) => total + counts.get(operand)!, 1),
+    );
+  return counts.get(parts.at(-1)!)!;
+}
+
+function sharedAmong(parts: readonly TileExpression[]): readonly TileExpression[] {
+  const uses = new Map<TileExpression, number>();
+  for (const part of parts)
+    for (const operand of operandsOf(part)) uses.set(operand, (uses.get(operand) ?? 0) + 1);
+  return parts.filter((part) => (uses.get(part) ?? 0) > 1 && operandsOf(part).length > 0);
+}
+
+function printParts(expression: TileExpression, names: ReadonlyMap<TileExpression, string>): string {
+  const print = (part: TileExpression): string => names.get(part) ?? printParts(part, names);
   switch (expression.op) {
     case 'constant':
       return expression.dtype === 'bool' ? String(expression.value !== 0) : String(expression.value);
@@ -129,15 +164,15 @@ function printExpression(expression: TileExpression): string {
     case 'device':
       return `coordinate(${expression.axis})`;
     case 'element':
-      return `${expression.tile}[${expression.subscripts.map(printExpression).join(', ')}]`;
+      return `${expression.tile}[${expression.subscripts.map(print).join(', ')}]`;
     case 'load':
-      return `%${expression.tensor}[${printExpression(expression.offset)}]`;
+      return `%${expression.tensor}[${print(expression.offset)}]`;
     case 'convert':
     case 'round':
-      return `${expression.dtype}(${printExpression(expression.operand)})`;
+      return `${expression.dtype}(${print(expression.operand)})`;
     case 'apply': {
       const sign = infix[expression.function];
-      const operands = expression.operands.map(printExpression);
+      const operands = expression.operands.map(print);
       if (sign !== undefined) return `(${operands.join(` ${sign} `)})`;
       return `${expression.function}(${operands.join(', ')})`;
     }
