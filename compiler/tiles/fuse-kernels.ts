@@ -11,7 +11,7 @@ import { type ExpressionKey, expressionKeys } from './expression-keys.ts';
 import { expressionMapper, mapStatement } from './map-expression.ts';
 import { mostUniforms, uniformsOf } from './merge-kernels.ts';
 import type { ScheduledStep } from './scheduled.ts';
-import { allStatements, program } from './tile-builder.ts';
+import { allStatements, isShort, program } from './tile-builder.ts';
 import type { TileExpression } from './tile-expression.ts';
 import type { Feed, StatementOf, Tile, TileProgram, TileStatement } from './tile-program.ts';
 
@@ -107,7 +107,8 @@ function side(
     fused.buffers.every(({ tensor }) => tensor !== between) &&
     uniformsOf([first, second]) <= mostUniforms &&
     fused.buffers.length <= device.maxStorageBuffersPerStage &&
-    sharedBytes(body) <= device.maxWorkgroupBytes;
+    sharedBytes(body) <= device.maxWorkgroupBytes &&
+    allStatements(body).every(isShort);
   return fits ? fused : undefined;
 }
 

@@ -9,7 +9,7 @@ import { type ExpressionKey, expressionKeys } from './expression-keys.ts';
 import { expressionMapper } from './map-expression.ts';
 import { mostUniforms, uniformsOf } from './merge-kernels.ts';
 import type { ScheduledStep } from './scheduled.ts';
-import { program } from './tile-builder.ts';
+import { isShort, program } from './tile-builder.ts';
 import { type Load, loadsIn, type TileExpression } from './tile-expression.ts';
 import type { StatementOf, TileProgram } from './tile-program.ts';
 
@@ -143,7 +143,8 @@ function storesBehind(
     const store = expression.op === 'load' ? given.get(expression.tensor) : undefined;
     return store === undefined ? expression : asStored(store.value, expression as Load);
   });
-  return own.stores.map((store) => ({ ...store, value: map(store.value) }));
+  const joined = own.stores.map((store) => ({ ...store, value: map(store.value) }));
+  return joined.every(isShort) ? joined : undefined;
 }
 
 function tensorOf({ tensor }: Load): TensorId {

@@ -251,6 +251,14 @@ export function tileNamed({ body }: Pick<TileProgram, 'body'>, name: string): Ti
     .find((tile) => tile.name === name);
 }
 
+/** Kernels are put together where expressions have no more parts then; the optimizer inlines fewer. */
+const mostParts = 600;
+
+/** Whether writers, who go down through all parts of its expressions, come back from there. */
+export function isShort(statement: TileStatement): boolean {
+  return expressionsOf(statement).every((expression) => subexpressionsOf(expression).size <= mostParts);
+}
+
 /** The tiles that a statement itself, but for those in it, uses by name. */
 export function tilesUsedBy(statement: TileStatement): ReadonlySet<string> {
   const names = new Set<string>();
