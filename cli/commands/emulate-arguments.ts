@@ -12,6 +12,7 @@ import {
   filledBuffer,
   isBufferType,
   parseElement,
+  parseWhole,
   randomBuffer,
 } from './kernel-buffers.ts';
 
@@ -83,10 +84,8 @@ function readArgument(spec: string, name: string, seed: number, text: string): n
     if (!isBufferType(type)) throw refuseType(text, type);
     return buffer(name, type, shapeOf(extents, text), fill, seed, text);
   }
-  if (/^[+-]?(0x[\da-f]+|\d+)$/i.test(spec)) {
-    const digits = BigInt(spec.replace(/^[+-]/, ''));
-    return spec.startsWith('-') ? -digits : digits;
-  }
+  const whole = parseWhole(spec);
+  if (whole !== undefined) return whole;
   const number = Number(spec);
   if (spec === '' || (Number.isNaN(number) && spec.toLowerCase() !== 'nan')) throw refuse(text);
   return number;

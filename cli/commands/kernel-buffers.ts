@@ -71,13 +71,19 @@ export function isFloatBuffer(type: BufferType): boolean {
   return (isDtype(type) ? dtypeFacts[type] : ownTypes[type]).class === 'float';
 }
 
+/** Of digits, in tens or behind `0x` in sixteens: `-12`, `0xff`. */
+export function parseWhole(text: string): bigint | undefined {
+  if (!/^[+-]?(0x[\da-f]+|\d+)$/i.test(text)) return undefined;
+  const digits = BigInt(text.replace(/^[+-]/, ''));
+  return text.startsWith('-') ? -digits : digits;
+}
+
 /** A number as text, or nothing where the type has no such number. */
 export function parseElement(text: string, type: BufferType): number | bigint | undefined {
   const trimmed = text.trim();
-  if (!isFloatBuffer(type) && /^[+-]?(0x[\da-f]+|\d+)$/i.test(trimmed)) {
-    const whole = BigInt(trimmed.replace(/^[+-]/, '')) * (trimmed.startsWith('-') ? -1n : 1n);
+  const whole = isFloatBuffer(type) ? undefined : parseWhole(trimmed);
+  if (whole !== undefined)
     return isInRange(whole, type) ? (elementBytesOf(type) === 8 ? whole : Number(whole)) : undefined;
-  }
   const number = Number(trimmed);
   if (trimmed === '' || (Number.isNaN(number) && trimmed.toLowerCase() !== 'nan')) return undefined;
   // An integer may be written as a float is, as 1e6.

@@ -2,6 +2,7 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileReason } from '../../compiler/plan/file-reason.ts';
+import { typeText } from '../../compiler/plan/storage-bytes.ts';
 import { writeFileBeside } from '../../driver/write-file.ts';
 import { dtypeFacts } from '../../dsl/types/dtype.ts';
 import { UserError } from '../../runtime/errors.ts';
@@ -84,11 +85,11 @@ export function reportValues(
   file: string | undefined,
   output: Output,
 ): void {
-  const lines = [...results].map(([path, { dtype, shape, isFloat, digits, values }]) => {
+  const lines = [...results].map(([path, result]) => {
+    const { isFloat, digits, values } = result;
     const few: readonly (number | bigint)[] = [...values.slice(0, fewValues)];
     const shown = isFloat ? few.map((value) => Number(Number(value).toPrecision(digits))) : few;
-    const type = shape.length === 0 ? dtype : `${dtype}[${shape.join(', ')}]`;
-    return `${path}: ${type} = ${shown.join(' ')}${values.length > fewValues ? ' …' : ''}`;
+    return `${path}: ${typeText(result)} = ${shown.join(' ')}${values.length > fewValues ? ' …' : ''}`;
   });
   output.data([...lines, ...(file === undefined ? [] : [`written to ${file}`])].join('\n'), {
     outputs: [...results].map(([path, { dtype, shape, values }]) => ({

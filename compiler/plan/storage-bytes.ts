@@ -23,9 +23,14 @@ export function bufferBytes(tensor: TensorType): number {
   return Math.max(wordBytes, Math.ceil(packedBytes(tensor) / wordBytes) * wordBytes);
 }
 
+interface Typed {
+  readonly dtype: string;
+  readonly shape: readonly number[];
+}
+
 /** `f32[8, 128]`, as in the language. */
-export function typeText(tensor: TensorType): string {
-  return tensor.shape.length === 0 ? tensor.dtype : `${tensor.dtype}[${tensor.shape.join(', ')}]`;
+export function typeText({ dtype, shape }: Typed): string {
+  return shape.length === 0 ? dtype : `${dtype}[${shape.join(', ')}]`;
 }
 
 /** `1.5 GiB`, for people. */
