@@ -1,6 +1,8 @@
 /** For tests: a node along rows, by schedules drawn at random, wherever kernels run; compared to the bit. */
+import fc from 'fast-check';
+import { expect } from 'vitest';
 import { graphOf } from '../backends/wgsl/graph-building.ts';
-import { type Choose, pick } from '../compiler/graph/choice-tape.ts';
+import { type Choose, choicesOf, pick } from '../compiler/graph/choice-tape.ts';
 import type { Node, Tensor } from '../compiler/graph/graph.ts';
 import type { Advice } from '../compiler/tiles/choices/advice.ts';
 import type { Form } from '../compiler/tiles/choices/choice.ts';
@@ -48,13 +50,40 @@ export function isFloat(dtype: Dtype): boolean {
   return dtypeFacts[dtype].class === 'float';
 }
 
+const seed = fc.readConfigureGlobal().seed ?? 0;
+
+interface Turns {
+  readonly where: Place;
+  readonly device: OpenedDevice;
+  readonly count: number;
+  /** Preferred in turn, and each to be met. */
+  readonly forms: readonly Form[];
+}
+
+/** So many drawn ones, each by choices that are drawn, give what the evaluator gives, to the bit. */
+export async function checkAlongRows(
+  key: string,
+  draw: (choose: Choose) => AlongRows,
+  { where, device, count, forms }: Turns,
+): Promise<void> {
+  const met = new Set<Form>();
+  for (let turn = 0; turn < count; turn++) {
+    const choose = choicesOf(seed)(`${key} ${turn}`);
+    const preferred = forms[turn % forms.length]!;
+    const hear = (form: Form) => met.add(form);
+    const wrong = await wrongAlongRows(draw(choose), where, device, choose, preferred, hear);
+    expect(wrong, `turn ${turn}`).toBeUndefined();
+  }
+  for (const form of forms) expect(met).toContain(form);
+}
+
 /**
  * Runs it by choices that are drawn.
  * @param preferred the form that a choice has where it can
  * @param drawn hears of their forms
  * @returns what is wrong, in words; undefined where nothing is
  */
-export async function wrongAlongRows(
+async function wrongAlongRows(
   { source, node, values }: AlongRows,
   where: Place,
   device: OpenedDevice,

@@ -1,20 +1,18 @@
 /** Sorting and the best so many of rows of drawn sizes, types and values, by schedules drawn of all there are. */
-import fc from 'fast-check';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, test } from 'vitest';
 import { tensor } from '../backends/wgsl/graph-building.ts';
-import { type Choose, choicesOf, pick } from '../compiler/graph/choice-tape.ts';
-import type { Form } from '../compiler/tiles/choices/choice.ts';
+import { type Choose, pick } from '../compiler/graph/choice-tape.ts';
 import type { Dtype } from '../dsl/types/dtype.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
 import {
   type AlongRows,
+  checkAlongRows,
   drawnShape,
   drawnValues,
   floats,
   isFloat,
   type Place,
-  wrongAlongRows,
 } from './along-rows.ts';
 
 let device: OpenedDevice;
@@ -22,8 +20,6 @@ beforeAll(async () => {
   device = await openDevice(await openAdapter({ kind: 'software' }));
 });
 afterAll(() => device.destroy());
-
-const seed = fc.readConfigureGlobal().seed ?? 0;
 
 /** So many different ones that some rows have ties and others have none; the ends of ranges among them. */
 function drawnValue(choose: Choose, dtype: Dtype, distinct: number): number {
@@ -57,13 +53,5 @@ test.each([
   ['sm_80', 12, ['sort', 'merge', 'count']],
   ['sm_90a', 6, ['sort']],
 ] as const)('in %s', async (where: Place, count, forms) => {
-  const met = new Set<Form>();
-  for (let turn = 0; turn < count; turn++) {
-    const choose = choicesOf(seed)(`order ${turn}`);
-    const preferred = forms[turn % forms.length]!;
-    const hear = (form: Form) => met.add(form);
-    const wrong = await wrongAlongRows(drawn(choose), where, device, choose, preferred, hear);
-    expect(wrong, `turn ${turn}`).toBeUndefined();
-  }
-  for (const form of forms) expect(met).toContain(form);
+  await checkAlongRows('order', drawn, { where, device, count, forms });
 });

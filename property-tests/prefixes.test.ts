@@ -1,20 +1,18 @@
 /** Prefix reductions of rows of drawn sizes, types and values, by schedules drawn of all that there are. */
-import fc from 'fast-check';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, test } from 'vitest';
 import { tensor } from '../backends/wgsl/graph-building.ts';
-import { type Choose, choicesOf, pick } from '../compiler/graph/choice-tape.ts';
-import type { Form } from '../compiler/tiles/choices/choice.ts';
+import { type Choose, pick } from '../compiler/graph/choice-tape.ts';
 import type { Dtype } from '../dsl/types/dtype.ts';
 import { openAdapter } from '../runtime/webgpu/adapter.ts';
 import { type OpenedDevice, openDevice } from '../runtime/webgpu/device.ts';
 import {
   type AlongRows,
+  checkAlongRows,
   drawnShape,
   drawnValues,
   floats,
   isFloat,
   type Place,
-  wrongAlongRows,
 } from './along-rows.ts';
 
 let device: OpenedDevice;
@@ -22,8 +20,6 @@ beforeAll(async () => {
   device = await openDevice(await openAdapter({ kind: 'software' }));
 });
 afterAll(() => device.destroy());
-
-const seed = fc.readConfigureGlobal().seed ?? 0;
 
 /** Values of which every result is exact, in whatever order they are taken. */
 const drawnValue = {
@@ -54,13 +50,5 @@ test.each([
   ['sm_80', 20, ['walk', 'scan', 'pieces']],
   ['sm_90a', 12, ['walk', 'scan', 'pieces']],
 ] as const)('in %s', async (where: Place, count, forms) => {
-  const met = new Set<Form>();
-  for (let turn = 0; turn < count; turn++) {
-    const choose = choicesOf(seed)(`prefix ${turn}`);
-    const preferred = forms[turn % forms.length]!;
-    const hear = (form: Form) => met.add(form);
-    const wrong = await wrongAlongRows(drawn(choose), where, device, choose, preferred, hear);
-    expect(wrong, `turn ${turn}`).toBeUndefined();
-  }
-  for (const form of forms) expect(met).toContain(form);
+  await checkAlongRows('prefix', drawn, { where, device, count, forms });
 });
