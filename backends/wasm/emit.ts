@@ -1,5 +1,4 @@
 /** Tile programs to one WebAssembly module, a function each. */
-
 import type { LoopId, Tensor, TensorId } from '../../compiler/graph/graph.ts';
 import { elementCount } from '../../compiler/graph/tensor-type.ts';
 import { packedBytes } from '../../compiler/plan/storage-bytes.ts';

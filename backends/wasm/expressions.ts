@@ -63,7 +63,8 @@ export function linear(emission: Emission, expression: TileExpression, point: Po
     const known = knownInteger(value);
     return known === undefined ? linearValue(value, facts) : linearConstant(known);
   };
-  return emission.written.sum(expression, point, () => sumAt(expression, point, own));
+  const operand = (part: TileExpression) => linear(emission, part, point);
+  return emission.written.sum(expression, point, () => sumAt(expression, point, own, operand));
 }
 
 /** Where the four neighbours at `point` find the element of a tensor whose place `offset` says. */

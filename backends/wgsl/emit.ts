@@ -1,5 +1,4 @@
 /** Tile program to WGSL. */
-
 import type { Tensor, TensorId } from '../../compiler/graph/graph.ts';
 import type { DeviceProfile } from '../../compiler/tiles/device-profile.ts';
 import { widthOf } from '../../compiler/tiles/lanes.ts';

@@ -59,7 +59,8 @@ export function linear(emission: Emission, expression: TileExpression, point: Po
       ? linearValue(value, { divisor: divisorOf(part, point.domain) })
       : linearConstant(Number(known[1]));
   };
-  return emission.written.sum(expression, point, () => sumAt(expression, point, own));
+  const operand = (part: TileExpression) => linear(emission, part, point);
+  return emission.written.sum(expression, point, () => sumAt(expression, point, own, operand));
 }
 
 /** Where the four neighbours at `point` find the element of an array whose place `offset` says. */

@@ -1,7 +1,7 @@
 /** How far kernels go in a run of a bounded program: along their grids, and in their loops. */
 import type { Extent, Sizes } from '../graph/extent.ts';
 import { extentAt, extentScalar, scaledExtent } from '../graph/extent.ts';
-import type { ComputeNode, Ends, Scalar, SoftmaxSumNode } from '../graph/graph.ts';
+import type { ComputeNode, Ends, Scalar, SoftmaxSumNode, Tensor } from '../graph/graph.ts';
 import { apply as applied, boolean, iterator, mapScalar, scalarKey } from '../graph/scalar.ts';
 import { constant, device, product, sum, type TileExpression } from './tile-expression.ts';
 
@@ -53,6 +53,11 @@ export function flatEnd(axes: readonly number[], extents: readonly number[], end
     end,
     rest.reduce((size, axis) => size * extents[axis]!, 1),
   );
+}
+
+/** Where rows end together: the axes of a tensor but the last one. */
+export function endOfRows({ shape, ends = [] }: Pick<Tensor, 'shape' | 'ends'>): Extent | undefined {
+  return flatEnd([...shape.keys()].slice(0, -1), shape, ends);
 }
 
 /** The scalar where these axes are known to be before their ends: without the choices that ask for it. */

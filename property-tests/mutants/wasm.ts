@@ -271,8 +271,8 @@ export const writingMutants: ByFile = {
   ]),
   'index-sums.ts': inFile('backends/writing/index-sums.ts', 'kernels', [
     'adds what it takes away',
-    'times(of(b!), -1)',
-    'of(b!)',
+    'times(part(b!), -1)',
+    'part(b!)',
     'experts.ricci: one_matrix_each T=20,E=3,D=16,F=20',
   ]),
   'shared-values.ts': inFile('backends/writing/shared-values.ts', 'kernels', [

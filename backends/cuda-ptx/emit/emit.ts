@@ -1,5 +1,4 @@
 /** Tile program to PTX. */
-
 import type { LoopId, Tensor, TensorId } from '../../../compiler/graph/graph.ts';
 import type { PtxMap } from '../../../compiler/plan/plan-ptx-package.ts';
 import type { PtxTarget } from '../../../compiler/tiles/ptx-target.ts';

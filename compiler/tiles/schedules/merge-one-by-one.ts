@@ -2,7 +2,7 @@
  * Sorted runs of rows, merged in pairs: each entry of what two runs become is found by an invocation, which
  * searches for it in memory (`merging.ts`) and shares nothing with others.
  */
-import { define, register, spread, store } from '../tile-builder.ts';
+import { define, register, spread } from '../tile-builder.ts';
 import {
   below,
   constant,
@@ -20,16 +20,8 @@ import {
   type TileExpression,
 } from '../tile-expression.ts';
 import type { KernelParts } from './context.ts';
-import {
-  isOfFirst,
-  type Keys,
-  lastKey,
-  type Merging,
-  mergePlaces,
-  placesInFirst,
-  stepsOf,
-} from './merging.ts';
-import type { Entries, Sorted } from './order-problem.ts';
+import { type Keys, lastKey, type Merging, mergePlaces, placeInRuns, stepsOf } from './merging.ts';
+import { type Entries, leaving, type Sorted } from './order-problem.ts';
 
 /** Entries of a run but for the last one of a row, and how many of what two of them become are wanted. */
 export interface RunLengths {
@@ -71,8 +63,6 @@ export function mergeOneByOne(
     keyOfFirst: keyAt,
     keyOfSecond: (at) => keyAt(sum(first, at)),
   };
-  const before = placesInFirst(merging);
-  const source = masked(isOfFirst(merging, before), before, sum(first, difference(merging.place, before)));
   const found = element('source', 'i32', [which]);
   const ofRow = sum(pair, found);
   return {
@@ -81,15 +71,8 @@ export function mergeOneByOne(
     threads: { rows: 1, columns: threadColumns },
     body: [
       ...mergePlaces(merging),
-      define(register('source', 'i32', [axis]), within(source)),
-      store(
-        into.places,
-        [axis],
-        result,
-        minimum(place(ofRow, sum(begin, ofRow)), constant(into.lastPlace)),
-        isReal,
-      ),
-      ...(into.keys === undefined ? [] : [store(into.keys, [axis], result, keyAt(found), isReal)]),
+      define(register('source', 'i32', [axis]), within(placeInRuns(merging))),
+      ...leaving(into, [axis], result, { place: place(ofRow, sum(begin, ofRow)), key: keyAt(found) }, isReal),
     ],
   };
 }

@@ -3,7 +3,7 @@
  * begins and ends in both it finds by two searches in memory, which all invocations do alike; what lies
  * between, as much as the tile has, it brings to shared memory, and merges there (`merging.ts`).
  */
-import { define, register, shared, spread, store } from '../tile-builder.ts';
+import { define, register, shared, spread } from '../tile-builder.ts';
 import {
   apply,
   below,
@@ -23,8 +23,8 @@ import {
   type TileExpression,
 } from '../tile-expression.ts';
 import type { KernelParts } from './context.ts';
-import { isOfFirst, type Keys, type Merging, mergePlaces, placesInFirst, stepsOf } from './merging.ts';
-import type { Entries, Sorted } from './order-problem.ts';
+import { type Keys, type Merging, mergePlaces, placeInRuns, stepsOf } from './merging.ts';
+import { type Entries, leaving, type Sorted } from './order-problem.ts';
 import type { TileShape } from './tile-sort.ts';
 
 /** @param run entries of a run but for the last one of a row, a power of two that a tile's divide */
@@ -76,8 +76,6 @@ export function mergeRuns(
     keyOfFirst: (place) => key(minimum(place, constant(entries - 1))),
     keyOfSecond: (place) => key(maximum(sum(ofFirst, place), constant(0))),
   };
-  const before = placesInFirst(merging);
-  const source = masked(isOfFirst(merging, before), before, sum(ofFirst, difference(at, before)));
   const inRow = sum(begin, at);
   const result = sum(product(row, constant(into.kept)), inRow);
   const isKept = both(below(row, constant(rows)), below(inRow, constant(into.kept)));
@@ -94,9 +92,8 @@ export function mergeRuns(
       define(shared('keys', keys.dtype, [axis]), keyAt(element('brought', 'i32', [at]))),
       define(shared('places', 'i32', [axis]), placeAt(inRow, element('brought', 'i32', [at]))),
       ...mergePlaces(merging),
-      define(register('source', 'i32', [axis]), source),
-      store(into.places, [axis], result, minimum(place, constant(into.lastPlace)), isKept),
-      ...(into.keys === undefined ? [] : [store(into.keys, [axis], result, key(found), isKept)]),
+      define(register('source', 'i32', [axis]), placeInRuns(merging)),
+      ...leaving(into, [axis], result, { place, key: key(found) }, isKept),
     ],
   };
 }

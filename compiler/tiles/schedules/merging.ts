@@ -66,7 +66,7 @@ export interface Merging {
 }
 
 /** What `mergePlaces` leaves: how many of the entries before each place are of the first run. */
-export function placesInFirst({ prefix, axes }: Pick<Merging, 'prefix' | 'axes'>): TileExpression {
+function placesInFirst({ prefix, axes }: Pick<Merging, 'prefix' | 'axes'>): TileExpression {
   return element(
     `${prefix}low`,
     'i32',
@@ -102,8 +102,15 @@ function half(value: TileExpression): TileExpression {
   return { op: 'convert', dtype: 'i32', operand: halved };
 }
 
+/** Where in the runs, the second behind the first, the entry at the place is: behind `mergePlaces`. */
+export function placeInRuns(merging: Merging): TileExpression {
+  const { place, first } = merging;
+  const before = placesInFirst(merging);
+  return masked(isOfFirst(merging, before), before, sum(first, difference(place, before)));
+}
+
 /** Whether the entry at the place is of the first run, where it is known how many before it are. */
-export function isOfFirst(
+function isOfFirst(
   { keys, place, first, second, keyOfFirst, keyOfSecond }: Merging,
   before: TileExpression,
 ): TileExpression {

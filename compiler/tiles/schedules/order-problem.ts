@@ -1,7 +1,9 @@
 /** What is known of rows that are to be put in order, and what kernels that do it take and leave. */
 import type { OrderNode, Tensor } from '../../graph/graph.ts';
 import { elementCount } from '../../graph/tensor-type.ts';
-import type { TileExpression } from '../tile-expression.ts';
+import { store } from '../tile-builder.ts';
+import { constant, minimum, type TileExpression } from '../tile-expression.ts';
+import type { TileAxis, TileStatement } from '../tile-program.ts';
 import type { ScheduleContext } from './context.ts';
 
 export type OrderForm = 'count' | 'sort' | 'merge';
@@ -46,4 +48,18 @@ export interface Sorted {
   readonly keys?: Tensor;
   /** What no place is above. */
   readonly lastPlace: number;
+}
+
+/** Entries of a tile go there: `result` is the offset of each. */
+export function leaving(
+  { places, keys, lastPlace }: Sorted,
+  axes: readonly TileAxis[],
+  result: TileExpression,
+  entry: { readonly place: TileExpression; readonly key: TileExpression },
+  isKept: TileExpression | undefined,
+): readonly TileStatement[] {
+  return [
+    store(places, axes, result, minimum(entry.place, constant(lastPlace)), isKept),
+    ...(keys === undefined ? [] : [store(keys, axes, result, entry.key, isKept)]),
+  ];
 }

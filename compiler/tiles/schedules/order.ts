@@ -14,7 +14,7 @@
 import { scaledExtent } from '../../graph/extent.ts';
 import type { Tensor } from '../../graph/graph.ts';
 import type { ChoiceOf } from '../choices/choice.ts';
-import { endExpression, flatEnd, gridEnd } from '../ends.ts';
+import { endExpression, endOfRows, gridEnd } from '../ends.ts';
 import type { ScheduledStep } from '../scheduled.ts';
 import { arithmeticOf, constant, load, type TileExpression } from '../tile-expression.ts';
 import type { KernelParts, ScheduleContext } from './context.ts';
@@ -66,7 +66,7 @@ function sortingOf(problem: OrderProblem, context: ScheduleContext): Sorting {
   const outer = shape.slice(0, -1);
   const type = arithmeticOf(load(source.id, source.dtype, constant(0)));
   const keys: Keys = { dtype: type === 'bool' ? 'i32' : type, direction: node.direction };
-  const end = flatEnd([...outer.keys()], shape, ends ?? []);
+  const end = endOfRows(node.result);
   return {
     ...{ problem, keys },
     last: { kept, places: node.result, lastPlace: length - 1 },
@@ -85,10 +85,8 @@ function sortingOf(problem: OrderProblem, context: ScheduleContext): Sorting {
 
 function sourceOf({ node, rows, length }: OrderProblem, { tensors }: ScheduleContext): Entries {
   const source = tensors(node.source);
-  const { shape, ends } = node.result;
-  const rowEnd = flatEnd([...shape.keys()].slice(0, -1), shape, ends ?? []);
   return {
-    ...{ rows, rowsEnd: endExpression(rowEnd, rows), length },
+    ...{ rows, rowsEnd: endExpression(endOfRows(node.result), rows), length },
     end: endExpression(source.ends?.at(-1), length),
     key: (offset) => asKey(load(source.id, source.dtype, offset)),
     place: (inRow) => inRow,

@@ -3,7 +3,7 @@ import { scaledExtent } from '../../graph/extent.ts';
 import type { PrefixNode, Tensor } from '../../graph/graph.ts';
 import { elementCount } from '../../graph/tensor-type.ts';
 import { identityOf } from '../combiners.ts';
-import { endExpression, flatEnd, type GridEnd, gridEnd } from '../ends.ts';
+import { endExpression, endOfRows, type GridEnd, gridEnd } from '../ends.ts';
 import {
   apply,
   arithmeticOfDtype,
@@ -96,8 +96,7 @@ export function gridOfRuns(
   problem: PrefixProblem,
   together: number,
 ): { readonly grid: readonly [number]; readonly gridEnds: readonly (GridEnd | undefined)[] } {
-  const { shape, ends = [] } = problem.node.result;
-  const end = flatEnd([...shape.keys()].slice(0, -1), shape, ends);
+  const end = endOfRows(problem.node.result);
   const ofRuns = end && scaledExtent(end, problem.pieces?.count ?? 1);
   return { grid: [Math.ceil(runCount(problem) / together)], gridEnds: [gridEnd(ofRuns, together)] };
 }

@@ -4,7 +4,7 @@
  * entries are merged in pairs (`merging.ts`): for entries of which there are 2ᵐ that takes m rounds, with two
  * barriers each. Behind its end a row is filled up with keys that stay last.
  */
-import { define, loop, register, shared, spread, store, update } from '../tile-builder.ts';
+import { define, loop, register, shared, spread, update } from '../tile-builder.ts';
 import {
   apply,
   below,
@@ -15,25 +15,15 @@ import {
   element,
   grid,
   masked,
-  minimum,
   product,
   quotient,
   remainder,
   sum,
   type TileExpression,
 } from '../tile-expression.ts';
-import type { TileStatement } from '../tile-program.ts';
 import type { KernelParts } from './context.ts';
-import {
-  doubled,
-  isOfFirst,
-  type Keys,
-  lastKey,
-  type Merging,
-  mergePlaces,
-  placesInFirst,
-} from './merging.ts';
-import type { Entries, Sorted } from './order-problem.ts';
+import { doubled, type Keys, lastKey, type Merging, mergePlaces, placeInRuns } from './merging.ts';
+import { type Entries, leaving, type Sorted } from './order-problem.ts';
 
 export interface TileShape {
   readonly threadRows: number;
@@ -68,10 +58,6 @@ export function tileSort(
     element(tileName, type, [own, where]);
   const here = { key: value('key', dtype, at), place: value('place', 'i32', at) };
   const rounds = Math.log2(entries);
-  const bring = (how: typeof define | 'update'): readonly TileStatement[] =>
-    how === 'update'
-      ? [update('keys', here.key), update('places', here.place)]
-      : [define(shared('keys', dtype, axes), here.key), define(shared('places', 'i32', axes), here.place)];
   const width = element('width', 'i32', [constant(0)]);
   const rest = value('rest', 'i32', at);
   const start = difference(at, rest);
@@ -92,7 +78,8 @@ export function tileSort(
       define(register('key', dtype, axes), masked(isReal, key(offset), lastKey(keys))),
       define(register('place', 'i32', axes), masked(isReal, place(inRow, offset), inRow)),
       define(register('width', 'i32', [spread(1, 'whole')]), constant(1)),
-      ...bring(define),
+      define(shared('keys', dtype, axes), here.key),
+      define(shared('places', 'i32', axes), here.place),
       loop(
         'round',
         {
@@ -103,22 +90,20 @@ export function tileSort(
         },
         (round) => {
           const pair = merging(round);
-          const before = placesInFirst(pair);
-          const taken = masked(isOfFirst(pair, before), before, sum(width, difference(rest, before)));
           const from = element('from', 'i32', [own, at]);
           return [
             define(register('rest', 'i32', axes), apply('mod', 'i32', at, doubled(width))),
             ...mergePlaces(pair),
-            define(register('from', 'i32', axes), sum(start, taken)),
+            define(register('from', 'i32', axes), sum(start, placeInRuns(pair))),
             update('key', value('keys', dtype, from)),
             update('place', value('places', 'i32', from)),
-            ...bring('update'),
+            update('keys', here.key),
+            update('places', here.place),
             update('width', doubled(width)),
           ];
         },
       ),
-      store(into.places, axes, result, minimum(here.place, constant(into.lastPlace)), isKept),
-      ...(into.keys === undefined ? [] : [store(into.keys, axes, result, here.key, isKept)]),
+      ...leaving(into, axes, result, here, isKept),
     ],
   };
 }
